@@ -1,0 +1,8 @@
+//! singlemalt: the one-process WSGI server. A CPython interpreter per worker, no fork.
+//!
+//! The rooms, in reading order; each may use those above it, never those below (`tests/tidy.rs` holds the
+//! table):
+//!
+//! - [`http`]: HTTP/1.1 as a pure machine: bytes in, events out
+
+pub mod http;
