@@ -4,5 +4,7 @@
 //! table):
 //!
 //! - [`http`]: HTTP/1.1 as a pure machine: bytes in, events out
+//! - [`wsgi`]: PEP 3333 as data and rules: environ, body, response
 
 pub mod http;
+pub mod wsgi;

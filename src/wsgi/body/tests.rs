@@ -1,0 +1,398 @@
+//! The body against an independent model: a `Vec` and a position, read one byte at a time. Both kinds of body
+//! (memory, file) run the same random programs and must agree with it. The judge for the model itself is the
+//! real `io.BytesIO`, in python-tests; the fixed cases below were read off it.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// `io.BytesIO`, written as slowly and plainly as possible.
+#[derive(Default)]
+struct Model {
+    bytes: Vec<u8>,
+    position: i128,
+}
+
+impl Model {
+    fn next_byte(&mut self) -> Option<u8> {
+        let byte = usize::try_from(self.position)
+            .ok()
+            .and_then(|at| self.bytes.get(at))
+            .copied();
+        self.position += i128::from(byte.is_some());
+        byte
+    }
+
+    fn read(&mut self, size: Option<usize>) -> Vec<u8> {
+        let mut out = Vec::new();
+        while size.is_none_or(|size| out.len() < size) {
+            match self.next_byte() {
+                Some(byte) => out.push(byte),
+                None => break,
+            }
+        }
+        out
+    }
+
+    fn readline(&mut self, size: Option<usize>) -> Vec<u8> {
+        let mut out = Vec::new();
+        while size.is_none_or(|size| out.len() < size) && out.last() != Some(&b'\n') {
+            match self.next_byte() {
+                Some(byte) => out.push(byte),
+                None => break,
+            }
+        }
+        out
+    }
+
+    fn readlines(&mut self, hint: Option<usize>) -> Vec<Vec<u8>> {
+        let mut lines: Vec<Vec<u8>> = Vec::new();
+        loop {
+            let line = self.readline(None);
+            if line.is_empty() {
+                return lines;
+            }
+            lines.push(line);
+            let given: usize = lines.iter().map(Vec::len).sum();
+            if hint.is_some_and(|hint| hint > 0 && given >= hint) {
+                return lines;
+            }
+        }
+    }
+
+    fn seek(&mut self, offset: i64, whence: Whence) -> Result<u64, SeekError> {
+        let base = match whence {
+            Whence::Start if offset < 0 => return Err(SeekError::Negative(offset)),
+            Whence::Start => 0,
+            Whence::Current => self.position,
+            Whence::End => self.bytes.len() as i128,
+        };
+        let to = base + i128::from(offset);
+        if to > i128::from(i64::MAX) {
+            return Err(SeekError::TooLarge);
+        }
+        self.position = to.max(0);
+        Ok(self.position as u64)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Push(Vec<u8>),
+    Read(Option<usize>),
+    ReadInto(usize),
+    ReadLine(Option<usize>),
+    ReadLines(Option<usize>),
+    TakeSlice(Option<usize>),
+    TakeLine(Option<usize>),
+    Seek(i64, Whence),
+}
+
+fn read(body: &mut RequestBody, size: Option<usize>) -> Vec<u8> {
+    let mut out = b"kept".to_vec();
+    body.read(size, &mut out).expect("a sound file");
+    out.split_off(4)
+}
+
+fn readline(body: &mut RequestBody, size: Option<usize>) -> Vec<u8> {
+    let mut out = b"kept".to_vec();
+    body.readline(size, &mut out).expect("a sound file");
+    out.split_off(4)
+}
+
+fn readlines(body: &mut RequestBody, hint: Option<usize>) -> Vec<Vec<u8>> {
+    let mut lines = Vec::new();
+    body.readlines(hint, &mut Vec::new(), |line| {
+        lines.push(line.to_vec());
+        Ok::<(), io::Error>(())
+    })
+    .expect("a sound file");
+    lines
+}
+
+fn check(memory_bytes_max: usize, ops: &[Op]) {
+    let mut body = RequestBody::default();
+    let mut model = Model::default();
+    for op in ops {
+        match op {
+            Op::Push(data) => {
+                body.push(data, memory_bytes_max).expect("a sound file");
+                model.bytes.extend_from_slice(data);
+            }
+            Op::Read(size) => assert_eq!(read(&mut body, *size), model.read(*size), "{op:?}"),
+            Op::ReadInto(size) => {
+                let mut out = vec![0; *size];
+                let count = body.read_into(&mut out).expect("a sound file");
+                assert_eq!(&out[..count], model.read(Some(*size)), "{op:?}");
+            }
+            Op::ReadLine(size) => {
+                assert_eq!(readline(&mut body, *size), model.readline(*size), "{op:?}")
+            }
+            Op::ReadLines(hint) => assert_eq!(
+                readlines(&mut body, *hint),
+                model.readlines(*hint),
+                "{op:?}"
+            ),
+            Op::TakeSlice(size) => {
+                let in_memory = body.is_in_memory();
+                match body.take_slice(*size) {
+                    Some(slice) => assert_eq!(slice, model.read(*size), "{op:?}"),
+                    None => assert!(!in_memory),
+                }
+            }
+            Op::TakeLine(size) => {
+                let in_memory = body.is_in_memory();
+                match body.take_line(*size) {
+                    Some(line) => assert_eq!(line, model.readline(*size), "{op:?}"),
+                    None => assert!(!in_memory),
+                }
+            }
+            Op::Seek(offset, whence) => {
+                assert_eq!(
+                    body.seek(*offset, *whence),
+                    model.seek(*offset, *whence),
+                    "{op:?}"
+                );
+            }
+        }
+        assert_eq!(i128::from(body.tell()), model.position, "after {op:?}");
+        assert_eq!(body.len(), model.bytes.len() as u64, "after {op:?}");
+        assert_eq!(
+            body.is_in_memory(),
+            model.bytes.len() <= memory_bytes_max,
+            "after {op:?}"
+        );
+    }
+}
+
+fn sizes() -> impl Strategy<Value = Option<usize>> {
+    prop_oneof![
+        Just(None),
+        Just(Some(0)),
+        (1usize..200).prop_map(Some),
+        Just(Some(WINDOW_BYTES)),
+        Just(Some(usize::MAX))
+    ]
+}
+
+/// Lines short and long, some without an end, and some pieces larger than the window.
+fn pieces() -> impl Strategy<Value = Vec<u8>> {
+    let small = prop::collection::vec(
+        prop_oneof![3 => Just(b'a'), 1 => Just(b'\n'), 1 => Just(b'\r'), 1 => any::<u8>()],
+        0..80,
+    );
+    let large = (0..3 * WINDOW_BYTES, 1..WINDOW_BYTES).prop_map(|(length, line)| {
+        (0..length)
+            .map(|at| {
+                if at % line == line - 1 {
+                    b'\n'
+                } else {
+                    (at % 251) as u8
+                }
+            })
+            .collect::<Vec<u8>>()
+    });
+    prop_oneof![12 => small, 1 => large]
+}
+
+fn ops() -> impl Strategy<Value = Op> {
+    let whence = prop_oneof![
+        Just(Whence::Start),
+        Just(Whence::Current),
+        Just(Whence::End)
+    ];
+    let offset = prop_oneof![8 => -300i64..300, 2 => -200_000i64..200_000, 1 => Just(i64::MAX), 1 => Just(i64::MIN)];
+    prop_oneof![
+        3 => pieces().prop_map(Op::Push),
+        2 => sizes().prop_map(Op::Read),
+        1 => (0usize..100_000).prop_map(Op::ReadInto),
+        3 => sizes().prop_map(Op::ReadLine),
+        1 => sizes().prop_map(Op::ReadLines),
+        1 => sizes().prop_map(Op::TakeSlice),
+        1 => sizes().prop_map(Op::TakeLine),
+        2 => (offset, whence).prop_map(|(offset, whence)| Op::Seek(offset, whence)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn memory_and_file_read_as_the_model_does(
+        first in pieces(),
+        program in prop::collection::vec(ops(), 1..40),
+    ) {
+        let mut ops = vec![Op::Push(first)];
+        ops.extend(program);
+        for memory_bytes_max in [usize::MAX, 100, 0] {
+            check(memory_bytes_max, &ops);
+        }
+    }
+}
+
+/// The same text in memory and in a file.
+fn both(text: &[u8]) -> [RequestBody; 2] {
+    [usize::MAX, 0].map(|memory_bytes_max| {
+        let mut body = RequestBody::default();
+        body.push(text, memory_bytes_max).expect("a sound file");
+        body
+    })
+}
+
+#[test]
+fn reads_as_bytes_io_does() {
+    for mut body in both(b"one\ntwo\r\n\nlast") {
+        assert_eq!(readline(&mut body, Some(0)), b"");
+        assert_eq!(readline(&mut body, Some(2)), b"on");
+        assert_eq!(readline(&mut body, Some(9)), b"e\n");
+        assert_eq!(readline(&mut body, None), b"two\r\n");
+        assert_eq!(read(&mut body, Some(0)), b"");
+        assert_eq!(body.tell(), 9);
+        assert_eq!(readlines(&mut body, None), [&b"\n"[..], b"last"]);
+        assert_eq!(read(&mut body, None), b"");
+        assert_eq!(readline(&mut body, None), b"");
+        assert!(readlines(&mut body, None).is_empty());
+
+        assert_eq!(body.seek(0, Whence::Start), Ok(0));
+        assert_eq!(readlines(&mut body, Some(0)).len(), 4, "0 is no hint");
+        assert_eq!(body.seek(0, Whence::Start), Ok(0));
+        assert_eq!(
+            readlines(&mut body, Some(4)),
+            [b"one\n"],
+            "a hint that is met by the first line"
+        );
+        assert_eq!(
+            readlines(&mut body, Some(6)),
+            [&b"two\r\n"[..], b"\n"],
+            "and one that needs a second"
+        );
+
+        assert_eq!(body.seek(-4, Whence::End), Ok(10));
+        assert_eq!(read(&mut body, Some(100)), b"last");
+        assert_eq!(body.seek(-1, Whence::Start), Err(SeekError::Negative(-1)));
+        assert_eq!(body.tell(), 14, "a refused seek moves nothing");
+        assert_eq!(body.seek(-99, Whence::Current), Ok(0));
+        assert_eq!(body.seek(99, Whence::End), Ok(113));
+        assert_eq!(read(&mut body, None), b"");
+        assert_eq!(readline(&mut body, None), b"");
+        assert_eq!(
+            body.seek(i64::MAX, Whence::Current),
+            Err(SeekError::TooLarge)
+        );
+        assert_eq!(body.seek(i64::MAX, Whence::Start), Ok(i64::MAX as u64));
+        assert_eq!(read(&mut body, Some(1)), b"");
+    }
+}
+
+#[test]
+fn the_empty_body_reads_as_nothing_and_allocates_nothing() {
+    let mut body = RequestBody::default();
+    assert!(body.is_empty() && body.is_in_memory());
+    body.push(b"", 0).expect("no file is made");
+    assert!(
+        body.is_in_memory(),
+        "an empty push at bound 0 stays in memory"
+    );
+    assert_eq!(body.take_slice(None), Some(&b""[..]));
+    assert_eq!(body.take_line(Some(5)), Some(&b""[..]));
+}
+
+#[test]
+fn the_memory_bound_bites_one_byte_past_it() {
+    let mut body = RequestBody::default();
+    body.push(b"12345", 8).expect("memory");
+    body.push(b"678", 8).expect("memory");
+    assert!(body.is_in_memory(), "exactly at the bound");
+    body.push(b"9", 8).expect("file");
+    assert!(!body.is_in_memory(), "one past it");
+    assert_eq!(body.take_slice(None), None);
+    body.push(b"0", usize::MAX).expect("file");
+    assert!(!body.is_in_memory(), "it does not come back");
+    assert_eq!(read(&mut body, None), b"1234567890");
+}
+
+#[test]
+fn pushing_between_reads_loses_nothing() {
+    let mut body = RequestBody::default();
+    body.push(b"ab\ncd", 0).expect("file");
+    assert_eq!(readline(&mut body, None), b"ab\n");
+    body.push(b"ef\n", 0).expect("file");
+    assert_eq!(readline(&mut body, None), b"cdef\n");
+    assert_eq!(body.tell(), body.len());
+}
+
+#[test]
+fn a_file_is_read_in_windows_whatever_the_line_length() {
+    let line = [vec![b'x'; 3 * WINDOW_BYTES + 17], b"\n".to_vec()].concat();
+    let text = [&line[..], b"short\n", &line, b"end"].concat();
+    for mut body in both(&text) {
+        assert_eq!(readline(&mut body, None), line);
+        assert_eq!(readline(&mut body, None), b"short\n");
+        assert_eq!(readline(&mut body, None), line);
+        assert_eq!(readline(&mut body, None), b"end");
+    }
+}
+
+/// A body in a file, and the file's handle in the test's hands.
+fn on(file: File) -> RequestBody {
+    let spill = Spill {
+        file,
+        ..Spill::create().expect("a temporary file")
+    };
+    RequestBody {
+        store: Store::File(Box::new(spill)),
+        position: 0,
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_an_error_and_loses_no_count() {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let mut body = on(File::open(manifest).expect("opened for reading only"));
+    body.push(b"small", 0).expect("gathered in the window");
+    let error = body
+        .push(&[0; WINDOW_BYTES], 0)
+        .expect_err("no way to write");
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot write a request body to its temporary file: ")
+    );
+    assert_eq!(body.len(), 5, "what was refused is not counted");
+    let mut out = b"kept".to_vec();
+    assert!(body.read(None, &mut out).is_err() && body.readline(None, &mut out).is_err());
+    assert_eq!((&out[..], body.tell()), (&b"kept"[..], 0));
+}
+
+#[test]
+fn a_file_that_lost_its_bytes_is_an_error_and_moves_nothing() {
+    let file = tempfile::tempfile().expect("a temporary file");
+    let mut body = on(file.try_clone().expect("a second handle"));
+    body.push(&vec![b'x'; 3 * WINDOW_BYTES], 0)
+        .expect("a sound file");
+    file.set_len(10).expect("cut");
+    let mut out = b"kept".to_vec();
+    for size in [None, Some(1), Some(2 * WINDOW_BYTES)] {
+        let error = body.read(size, &mut out).expect_err("bytes are missing");
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot read a request body back from its temporary file: ")
+        );
+        assert!(body.readline(size, &mut out).is_err());
+        assert_eq!((&out[..], body.tell()), (&b"kept"[..], 0));
+    }
+    file.set_len(3 * WINDOW_BYTES as u64)
+        .expect("grown again, with zeros");
+    assert_eq!(
+        read(&mut body, Some(11)),
+        b"xxxxxxxxxx\0",
+        "the cursor was found again"
+    );
+}
+
+#[test]
+fn a_body_crosses_threads() {
+    const fn crosses<T: Send + 'static>() {}
+    const { crosses::<RequestBody>() };
+}

@@ -1,0 +1,580 @@
+//! One response, from `start_response` to its last byte: the checks of PEP 3333, the framing of RFC 9112, and the bytes.
+//!
+//! The Python layer calls it; a [`Sink`] takes the bytes. It knows neither Python nor sockets, it never blocks, and it
+//! decides alone whether the connection may carry another request ([`Summary::keep_alive`]).
+//!
+//! # The life of a response
+//! ```text
+//! Waiting --begin, header*--> Begun --write, send_file--> Body --finish--> Complete
+//!    ^                          |  \------finish, finish_with--------------^
+//!    +---a refused begin/header-+        Body --fail, short, client gone--> Aborted
+//! ```
+//! - Nothing leaves before the first non-empty piece (PEP 3333): until then a second `begin` replaces the first.
+//! - A refused status or header puts it back to `Waiting`: what was said so far is forgotten and nothing of it leaves.
+//! - The last word on the body's length is the application's `Content-Length`. More than that is dropped; less aborts
+//!   the connection, so that the client can tell. Without one, a single piece sets it, and several go in chunks
+//!   (HTTP/1.1) or until the connection closes (HTTP/1.0).
+//! - HEAD, 1xx, 204 and 304 have no body, whatever is written. 1xx and 204 have no `Content-Length` either.
+//! - Headers of the connection are the server's: `Connection: close` is honoured, the others are dropped.
+//!
+//! One per worker, reused: in the usual case (a few headers, one piece) it allocates nothing.
+
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+
+use super::added_fields::AddedFields;
+use super::canned;
+use super::error::{ResponseError, WriteError};
+use super::rules::{self, HeaderKind};
+use super::sink::{ClientGone, Room, Sink};
+use crate::http::Version;
+use crate::http::response::{self as wire, BodyFraming, CHUNK_END, DATE_BYTES, LAST_CHUNK};
+
+pub use crate::http::response::Exchange as RequestFacts;
+
+/// The value of a `Date` field, ready: `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub type HttpDate = [u8; DATE_BYTES];
+
+/// Head and first piece leave as one slice, copied, up to this size together; past it as two slices. Bytes.
+const COALESCED_BYTES_MAX: usize = 16 * 1024;
+/// A chunk up to this size is copied between its size line and its end, so that it leaves in one send; a copy is cheaper
+/// than the second system call. Bytes.
+const COPIED_CHUNK_BYTES_MAX: usize = 64 * 1024;
+/// Memory that a response keeps for the next one. Bytes.
+const KEPT_BYTES_MAX: usize = 2 * COPIED_CHUNK_BYTES_MAX;
+/// What `Server` says unless the application says otherwise: no version, which would only help an attacker.
+const SERVER: &[u8] = b"singlemalt";
+
+/// One response; see the module. Owned by one worker at a time.
+#[derive(Debug)]
+pub struct Response {
+    request: RequestFacts,
+    date: HttpDate,
+    phase: Phase,
+    /// The head while it grows, then the frame of the piece that is being sent. Empty between two pieces.
+    buffer: Vec<u8>,
+    said: Said,
+    keep_alive: bool,
+    header_bytes: usize,
+    body_bytes: u64,
+    dropped_bytes: u64,
+    added: Option<Arc<AddedFields>>,
+}
+
+/// Where the response is. Each fact about the body lives in the phase that has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// `start_response` has not been called, or only in vain.
+    Waiting,
+    /// Status and headers are known and nothing has left.
+    Begun,
+    /// The head has left. `Length` counts what is still owed.
+    Body(BodyFraming),
+    /// Everything has been given to the sink.
+    Complete,
+    /// Broken off behind the head: the client must not take what it has for the whole.
+    Aborted(Abort),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Abort {
+    /// By us or the application.
+    Failed,
+    /// By the client, or by the deadline for its reading.
+    ClientGone,
+}
+
+/// What the application has said in `start_response`, beyond the bytes in the buffer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said {
+    status: u16,
+    header_count: usize,
+    content_length: Option<u64>,
+    date: bool,
+    server: bool,
+    close: bool,
+}
+
+/// What became of a response: for the connection, the request log and the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The status that was sent, or is about to be; 0 if there has been none.
+    pub status: u16,
+    /// Bytes of the head, status line and empty line included; 0 until it is complete.
+    pub header_bytes: usize,
+    /// Header lines in it, the server's own included.
+    pub header_count: usize,
+    /// Bytes of the body that were given to the sink, without chunk framing.
+    pub body_bytes: u64,
+    /// Bytes that the application produced and that were not sent: past its own `Content-Length`, or for a response
+    /// that has no body.
+    pub dropped_bytes: u64,
+    /// The response is complete and the connection may carry another request. False while it is not complete.
+    pub keep_alive: bool,
+    /// The head has left and the rest will not: close the connection at once, so that the client notices.
+    pub aborted: bool,
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Self {
+            request: UNREAD,
+            date: *b"Thu, 01 Jan 1970 00:00:00 GMT",
+            phase: Phase::Waiting,
+            buffer: Vec::new(),
+            said: Said::default(),
+            keep_alive: false,
+            header_bytes: 0,
+            body_bytes: 0,
+            dropped_bytes: 0,
+            added: None,
+        }
+    }
+}
+
+/// The facts of a request that was refused before they were known: the answer closes the connection.
+pub const UNREAD: RequestFacts = RequestFacts {
+    version: Version::Http11,
+    is_head: false,
+    keep_alive: false,
+};
+
+impl Response {
+    /// One that says `added` besides what the application says, every time.
+    pub fn adding(added: Arc<AddedFields>) -> Self {
+        Self {
+            added: Some(added),
+            ..Self::default()
+        }
+    }
+
+    /// Makes it the response to another request, and keeps its memory (but not an unusual lot of it).
+    pub fn reset(&mut self, request: RequestFacts, date: &HttpDate) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        buffer.shrink_to(KEPT_BYTES_MAX);
+        *self = Self {
+            request,
+            date: *date,
+            buffer,
+            added: self.added.take(),
+            ..Self::default()
+        };
+    }
+
+    /// `start_response` with `status` (`200 OK`); the headers follow. Replaces what an earlier call said. Whether an earlier
+    /// call allows this one is the caller's question ([`is_started`](Self::is_started), the `exc_info` rule).
+    ///
+    /// # Errors
+    /// The status is malformed or has a control character, or the head has left. In the first two cases it is as if
+    /// `start_response` had never been called.
+    pub fn begin(&mut self, status: &[u8]) -> Result<(), ResponseError> {
+        if self.is_head_sent() {
+            return Err(ResponseError::TooLate);
+        }
+        self.phase = Phase::Waiting;
+        self.said = Said {
+            status: rules::check_status(status)?,
+            ..Said::default()
+        };
+        self.buffer.clear();
+        match status {
+            // RFC 9112, 4: the space behind the code is there also when the reason is not.
+            [first, second, third] => {
+                wire::status_line(&[*first, *second, *third, b' '], &mut self.buffer)
+            }
+            _ => wire::status_line(status, &mut self.buffer),
+        }
+        self.phase = Phase::Begun;
+        Ok(())
+    }
+
+    /// One header, in order, as often as the application says it.
+    ///
+    /// # Errors
+    /// The name is not a token, the value has a control character, or `Content-Length` is not a number or contradicts an
+    /// earlier one. It is as if `start_response` had never been called then: nothing that it said leaves.
+    pub fn header(&mut self, name: &[u8], value: &[u8]) -> Result<(), ResponseError> {
+        match self.phase {
+            Phase::Begun => {}
+            Phase::Waiting => return Err(ResponseError::NotBegun),
+            Phase::Body(_) | Phase::Complete | Phase::Aborted(_) => {
+                return Err(ResponseError::TooLate);
+            }
+        }
+        let outcome = self.checked_header(name, value);
+        if outcome.is_err() {
+            self.phase = Phase::Waiting;
+        }
+        outcome
+    }
+
+    fn checked_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), ResponseError> {
+        rules::check_name(name)?;
+        rules::check_value(name, value)?;
+        match rules::header_kind(name) {
+            HeaderKind::Plain => {}
+            HeaderKind::Date => self.said.date = true,
+            HeaderKind::Server => self.said.server = true,
+            HeaderKind::ContentLength => {
+                let second = rules::content_length(value)?;
+                return match self.said.content_length.replace(second) {
+                    Some(first) if first != second => {
+                        Err(ResponseError::ContentLengthTwice { first, second })
+                    }
+                    _ => Ok(()),
+                };
+            }
+            HeaderKind::Connection if rules::asks_to_close(value) => {
+                self.said.close = true;
+                return Ok(());
+            }
+            HeaderKind::Connection | HeaderKind::HopByHop => {
+                tracing::debug!(
+                    target: "app",
+                    header = %name.escape_ascii(),
+                    "dropped a header that belongs to the connection, which is the server's (PEP 3333)"
+                );
+                return Ok(());
+            }
+        }
+        wire::field(name, value, &mut self.buffer);
+        self.said.header_count += 1;
+        Ok(())
+    }
+
+    /// Takes `start_response` back: for a caller that finds its arguments wrong in a way that only Python can see, half-way
+    /// through the headers. Does nothing once the head has left.
+    pub fn withdraw(&mut self) {
+        if self.phase == Phase::Begun {
+            self.phase = Phase::Waiting;
+        }
+    }
+
+    /// `start_response` has been called successfully.
+    pub fn is_started(&self) -> bool {
+        self.phase != Phase::Waiting
+    }
+
+    /// The head has left (or died with its client): nothing about it can be changed any more.
+    pub fn is_head_sent(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Body(_) | Phase::Complete | Phase::Aborted(_)
+        )
+    }
+
+    /// One piece of the body while the length of the whole is not known here: `write()` and all pieces of an iterable but a
+    /// single one. The head leaves in front of the first byte. An empty piece sends nothing, not even the head.
+    ///
+    /// # Errors
+    /// There is no status, the response is complete already, or the client is gone.
+    pub fn write(&mut self, data: &[u8], sink: &mut dyn Sink) -> Result<Room, WriteError> {
+        if data.is_empty() && !matches!(self.phase, Phase::Aborted(Abort::ClientGone)) {
+            return Ok(Room::Ready);
+        }
+        let framing = self.body_framing(None, sink)?;
+        let sent = self.send_piece(framing, data, false, sink);
+        self.note(sent)
+    }
+
+    /// The whole body in one piece, after which the response is complete. Gives it a `Content-Length` if the application
+    /// did not, unless something was written before.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn finish_with(&mut self, only: &[u8], sink: &mut dyn Sink) -> Result<Room, WriteError> {
+        if only.is_empty() {
+            return self.finish(sink);
+        }
+        let framing = self.body_framing(Some(only.len() as u64), sink)?;
+        self.end_with(framing, only, sink)
+    }
+
+    /// `length` bytes of `file` from `offset` on, as one piece of the body. If nothing was written before, they are the whole
+    /// body, and `length` is its `Content-Length` unless the application gave one; of the two the smaller counts.
+    /// [`finish`](Self::finish) comes afterwards, as after `write`.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn send_file(
+        &mut self,
+        file: File,
+        offset: u64,
+        length: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Room, WriteError> {
+        let framing = self.body_framing(Some(length), sink)?;
+        let sent = self.send_file_piece(framing, file, offset, length, sink);
+        self.note(sent)
+    }
+
+    /// The end of the body: sends the head if nothing has been sent (the body is empty), the last chunk of a chunked
+    /// body, and nothing for a body that is as long as it said. One that is shorter is aborted. Calling it again does nothing.
+    ///
+    /// # Errors
+    /// There is no status, or the client is gone.
+    pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<Room, WriteError> {
+        let framing = match self.phase {
+            // A HEAD without a piece says nothing about the length that GET would have.
+            Phase::Begun if self.request.is_head => self.body_framing(None, sink)?,
+            Phase::Begun => self.body_framing(Some(0), sink)?,
+            Phase::Body(framing) => framing,
+            Phase::Complete | Phase::Aborted(Abort::Failed) => return Ok(Room::Ready),
+            Phase::Waiting => return Err(WriteError::NotStarted),
+            Phase::Aborted(Abort::ClientGone) => return Err(WriteError::ClientGone),
+        };
+        self.end_with(framing, b"", sink)
+    }
+
+    /// The application failed: a page with this status in place of its response if nothing has left, else the response is
+    /// aborted. Never fails itself; a complete response stays as it is.
+    pub fn fail(&mut self, status: u16, sink: &mut dyn Sink) {
+        match self.phase {
+            Phase::Waiting | Phase::Begun => {
+                self.said = Said {
+                    status,
+                    header_count: 1,
+                    ..Said::default()
+                };
+                self.buffer.clear();
+                canned::begin_page(status, &mut self.buffer);
+                self.phase = Phase::Begun;
+                match self.finish_with(canned::page(status).as_bytes(), sink) {
+                    // Whether it arrives is no longer anybody's question.
+                    Ok(_) | Err(_) => {}
+                }
+            }
+            Phase::Body(_) => self.phase = Phase::Aborted(Abort::Failed),
+            Phase::Complete | Phase::Aborted(_) => {}
+        }
+    }
+
+    /// What became of it.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            status: if self.is_started() {
+                self.said.status
+            } else {
+                0
+            },
+            header_bytes: self.header_bytes,
+            header_count: self.said.header_count,
+            body_bytes: self.body_bytes,
+            dropped_bytes: self.dropped_bytes,
+            keep_alive: self.keep_alive && self.phase == Phase::Complete,
+            aborted: matches!(self.phase, Phase::Aborted(_)),
+        }
+    }
+
+    /// How the body is delimited; the first call completes the head in the buffer. `known` is the length of the whole body,
+    /// where the caller has all of it.
+    fn body_framing(
+        &mut self,
+        known: Option<u64>,
+        sink: &dyn Sink,
+    ) -> Result<BodyFraming, WriteError> {
+        match self.phase {
+            Phase::Body(framing) => Ok(framing),
+            Phase::Begun => {
+                let framing = self.end_head(known, sink.is_last());
+                self.phase = Phase::Body(framing);
+                Ok(framing)
+            }
+            Phase::Waiting => Err(WriteError::NotStarted),
+            Phase::Complete | Phase::Aborted(Abort::Failed) => Err(WriteError::Finished),
+            Phase::Aborted(Abort::ClientGone) => Err(WriteError::ClientGone),
+        }
+    }
+
+    /// The server's own headers and the empty line.
+    fn end_head(&mut self, known: Option<u64>, is_last: bool) -> BodyFraming {
+        let Said {
+            status,
+            content_length,
+            ..
+        } = self.said;
+        let length = match status {
+            // RFC 9110, 8.6: never with 1xx and 204; with 304 it would be that of the 200, which only the application knows.
+            100..=199 | 204 => None,
+            304 => content_length,
+            _ => content_length.or(known),
+        };
+        let added = self.added.as_deref();
+        let closes = added.is_some_and(AddedFields::closes);
+        let exchange = RequestFacts {
+            // A client goes on waiting behind a 1xx for the real answer, which does not come.
+            keep_alive: self.request.keep_alive
+                && !self.said.close
+                && !closes
+                && !is_last
+                && status >= 200,
+            ..self.request
+        };
+        let plan = wire::choose(exchange, status, length);
+        let head = &mut self.buffer;
+        let mut own = added.map_or(0, |added| added.write(head));
+        let (has_server, has_date) = added.map_or((false, false), AddedFields::replaces);
+        if !self.said.server && !has_server {
+            wire::field(b"Server", SERVER, head);
+            own += 1;
+        }
+        if !self.said.date && !has_date {
+            wire::date(&self.date, head);
+            own += 1;
+        }
+        if let Some(length) = length {
+            wire::content_length(length, head);
+            own += 1;
+        }
+        own += usize::from(plan.body == BodyFraming::Chunked);
+        own += usize::from(!plan.keep_alive || exchange.version == Version::Http10);
+        wire::end_head(plan, exchange.version, head);
+        self.said.header_count += own;
+        self.header_bytes = head.len();
+        self.keep_alive = plan.keep_alive;
+        plan.body
+    }
+
+    /// The last piece, and the end of the body behind it.
+    fn end_with(
+        &mut self,
+        framing: BodyFraming,
+        data: &[u8],
+        sink: &mut dyn Sink,
+    ) -> Result<Room, WriteError> {
+        let sent = self.send_piece(framing, data, true, sink);
+        let room = self.note(sent)?;
+        self.phase = match self.phase {
+            Phase::Body(BodyFraming::Length(owed)) if owed > 0 => {
+                tracing::warn!(
+                    target: "app",
+                    missing_bytes = owed,
+                    "the application sent less than its Content-Length: the connection is closed"
+                );
+                Phase::Aborted(Abort::Failed)
+            }
+            _ => Phase::Complete,
+        };
+        Ok(room)
+    }
+
+    /// Sends what is in the buffer and `data` behind it, as the framing has it; and the end of the framing, if this is
+    /// the `last` piece. One send wherever a copy is cheaper than a second.
+    fn send_piece(
+        &mut self,
+        framing: BodyFraming,
+        data: &[u8],
+        last: bool,
+        sink: &mut dyn Sink,
+    ) -> Result<Room, ClientGone> {
+        let data = &data[..self.admit(framing, data.len() as u64) as usize];
+        let chunked = framing == BodyFraming::Chunked;
+        if chunked && !data.is_empty() {
+            wire::chunk_prefix(data.len(), &mut self.buffer);
+        }
+        let copied_max = match framing {
+            BodyFraming::Chunked => COPIED_CHUNK_BYTES_MAX,
+            _ => COALESCED_BYTES_MAX.saturating_sub(self.buffer.len()),
+        };
+        let mut room = Room::Ready;
+        match (self.buffer.is_empty(), data.len()) {
+            (_, 0) => {}
+            (true, _) => room = sink.send(data, b"")?,
+            (false, count) if count <= copied_max => self.buffer.extend_from_slice(data),
+            (false, _) => {
+                room = sink.send(&self.buffer, data)?;
+                self.buffer.clear();
+            }
+        }
+        if chunked && !data.is_empty() {
+            self.buffer.extend_from_slice(CHUNK_END);
+        }
+        if chunked && last {
+            self.buffer.extend_from_slice(LAST_CHUNK);
+        }
+        let room = room.and(self.flush_buffer(sink)?);
+        self.body_bytes += data.len() as u64;
+        Ok(room)
+    }
+
+    /// A part of a file, likewise; never the last piece.
+    fn send_file_piece(
+        &mut self,
+        framing: BodyFraming,
+        file: File,
+        offset: u64,
+        length: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Room, ClientGone> {
+        let length = self.admit(framing, length);
+        if length == 0 {
+            return self.flush_buffer(sink);
+        }
+        let chunked = framing == BodyFraming::Chunked;
+        if chunked {
+            // Not `chunk_prefix`: a file may be longer than the address space of a 32-bit machine.
+            match write!(self.buffer, "{length:x}\r\n") {
+                // Writing to a Vec never fails; the type says it could.
+                Ok(()) | Err(_) => {}
+            }
+        }
+        let mut room = sink.send_file(&self.buffer, file, offset, length)?;
+        self.buffer.clear();
+        self.body_bytes += length;
+        if chunked {
+            room = room.and(sink.send(CHUNK_END, b"")?);
+        }
+        Ok(room)
+    }
+
+    /// How many of `count` further bytes the body takes. The others are dropped: counted, and reported once.
+    fn admit(&mut self, framing: BodyFraming, count: u64) -> u64 {
+        let taken = match framing {
+            BodyFraming::None => 0,
+            BodyFraming::Length(owed) => {
+                let taken = count.min(owed);
+                self.phase = Phase::Body(BodyFraming::Length(owed - taken));
+                taken
+            }
+            BodyFraming::Chunked | BodyFraming::UntilClose => count,
+        };
+        let dropped = count - taken;
+        // A body in answer to HEAD is what most applications give, and right.
+        if dropped > 0 && self.dropped_bytes == 0 && !self.request.is_head {
+            let why = match framing {
+                BodyFraming::None => "its status allows no body",
+                _ => "its Content-Length says less",
+            };
+            tracing::warn!(
+                target: "app",
+                status = self.said.status,
+                content_length = self.said.content_length,
+                "the application sent more than its response can have ({why}): the rest is dropped"
+            );
+        }
+        self.dropped_bytes += dropped;
+        taken
+    }
+
+    fn flush_buffer(&mut self, sink: &mut dyn Sink) -> Result<Room, ClientGone> {
+        if self.buffer.is_empty() {
+            return Ok(Room::Ready);
+        }
+        let sent = sink.send(&self.buffer, b"");
+        self.buffer.clear();
+        sent
+    }
+
+    /// Remembers a client that went.
+    fn note(&mut self, sent: Result<Room, ClientGone>) -> Result<Room, WriteError> {
+        if sent.is_err() {
+            self.phase = Phase::Aborted(Abort::ClientGone);
+        }
+        Ok(sent?)
+    }
+}
+
+#[cfg(test)]
+mod tests;
