@@ -1,0 +1,583 @@
+//! The sources become one list of options, in the order in which they take effect: environment,
+//! command line, and each file where it is named (uWSGI docs, "How uWSGI parses config files").
+//!
+//! Two steps, as in uWSGI. While options are read (here): files are opened in their
+//! place, magic variables are replaced in their whole text, conditions and loops decide what is
+//! read. When all are there (`finish`): `$(ENV)`, `@(file)` and `%(placeholder)` are
+//! expanded in every value, declared options become what they stand for, and `inherit` adds its
+//! files behind everything else. What an option means is not known here.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::contents::{self, Unreadable};
+use super::error::ConfigError;
+use super::formats::{Failure, Format, Section};
+use super::layer::{self, Layer};
+use super::loaded::{Entry, PassedOver, Standing};
+use super::logic::{self, Fate, Logic};
+use super::magic::{self, FileMagic, Magic};
+use super::option::OptionRow;
+use super::options::{self, configuration, python};
+use super::surroundings::Surroundings;
+use super::traps;
+
+/// How deep files may name files; deeper is a circle.
+const DEPTH_MAX: usize = 16;
+/// How many options there may be in all.
+const ENTRIES_MAX: usize = 50_000;
+
+/// What stops the reading.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Something cannot be meant.
+    Error(ConfigError),
+    /// `exit` was read: leave with this code.
+    Exit(i32),
+}
+
+impl From<ConfigError> for Stop {
+    fn from(error: ConfigError) -> Stop {
+        Stop::Error(error)
+    }
+}
+
+/// Reads sources.
+pub(super) struct Loader<'s> {
+    pub(super) surroundings: &'s Surroundings,
+    /// `--allow-config-exec` was given where it may be.
+    pub(super) may_execute: bool,
+    pub(super) entries: Vec<Entry>,
+    /// The first entry of each name, for placeholders: later ones are not looked at.
+    first_by_name: HashMap<String, usize>,
+    pub(super) logic: Logic,
+    /// Names that stand for several options, and their templates.
+    pub(super) declared: Vec<(String, String)>,
+    /// The first file that was read.
+    pub(super) first: Option<FileMagic>,
+    /// The file that was read last.
+    pub(super) last: Option<FileMagic>,
+    pub(super) inheriting: bool,
+    pub(super) depth: usize,
+    pub(super) warnings: Vec<String>,
+    pub(super) prints: Vec<String>,
+    pub(super) passed_over: Vec<PassedOver>,
+}
+
+/// A name and value on their way in.
+struct Incoming {
+    key: String,
+    spelled: String,
+    text: String,
+    place: u32,
+    standing: Standing,
+}
+
+impl<'s> Loader<'s> {
+    pub(super) fn new(surroundings: &'s Surroundings, may_execute: bool) -> Loader<'s> {
+        Loader {
+            surroundings,
+            may_execute,
+            entries: Vec::new(),
+            first_by_name: HashMap::new(),
+            logic: Logic::None,
+            declared: Vec::new(),
+            first: None,
+            last: None,
+            inheriting: false,
+            depth: 0,
+            warnings: Vec::new(),
+            prints: Vec::new(),
+            passed_over: Vec::new(),
+        }
+    }
+
+    /// Adds the environment or the command line.
+    pub(super) fn add_layer(&mut self, source: &str, layer: Layer) -> Result<(), Stop> {
+        let source: Rc<str> = source.into();
+        for (row, written) in layer.into_entries() {
+            let implied = written.spelled == python::ACTIVE_VIRTUALENV;
+            let incoming = Incoming {
+                key: written.name,
+                spelled: written.spelled,
+                text: written.text,
+                place: written.place,
+                standing: if implied {
+                    Standing::Implied
+                } else {
+                    Standing::Written
+                },
+            };
+            debug_assert!(
+                options::named(&incoming.key).is_some_and(|other| other.name == row.name)
+            );
+            self.add(incoming, &source, None)?;
+        }
+        self.close_logic();
+        Ok(())
+    }
+
+    /// `inside`: the file that it stands in.
+    fn add(
+        &mut self,
+        incoming: Incoming,
+        source: &Rc<str>,
+        inside: Option<&str>,
+    ) -> Result<(), Stop> {
+        let row = options::named(&incoming.key);
+        let is = |other: &OptionRow| row.is_some_and(|row| row.name == other.name);
+        if is(&configuration::END) {
+            self.logic = Logic::None;
+            self.pass_over(&incoming, row, source, None);
+            return Ok(());
+        }
+        if is(&configuration::ELSE) {
+            self.logic = match std::mem::take(&mut self.logic) {
+                Logic::Open {
+                    option,
+                    thing,
+                    place,
+                } if option.starts_with("if") => {
+                    let fate = self.decide(&option, &thing, &place)?;
+                    Logic::Else {
+                        read: fate == Fate::Skip,
+                        of: format!("{option} {thing}"),
+                    }
+                }
+                _ => {
+                    let position = layer::place(source, incoming.place);
+                    return Err(ConfigError::new(format!(
+                        "else has no condition before it ({position})"
+                    ))
+                    .into());
+                }
+            };
+            self.pass_over(&incoming, row, source, None);
+            return Ok(());
+        }
+        let fate = match &self.logic {
+            Logic::None | Logic::Else { read: true, .. } => Fate::Read,
+            Logic::Else { read: false, .. } => Fate::Skip,
+            Logic::Open {
+                option,
+                thing,
+                place,
+            } => {
+                if row.is_some_and(is_logic) {
+                    let position = layer::place(source, incoming.place);
+                    return Err(ConfigError::new(format!(
+                        "{} cannot stand inside {option} ({position})",
+                        incoming.key,
+                    ))
+                    .hint(format!(
+                        "{option} begins at {place}; close it with endif or endfor"
+                    ))
+                    .into());
+                }
+                self.decide(option, thing, place)?
+            }
+        };
+        if fate == Fate::Skip {
+            let why = match &self.logic {
+                Logic::Open { option, thing, .. } => format!("{option} {thing} does not hold"),
+                Logic::Else { of, .. } => format!("{of} holds"),
+                Logic::None => String::new(),
+            };
+            self.pass_over(&incoming, row, source, Some(why));
+        }
+        match fate {
+            Fate::Skip => Ok(()),
+            Fate::Read => self.enter(incoming, row, source, inside),
+            Fate::ReadFor(values) => {
+                for value in values {
+                    let one = Incoming {
+                        key: incoming.key.clone(),
+                        spelled: incoming.spelled.clone(),
+                        text: incoming.text.replace("%(_)", &value),
+                        place: incoming.place,
+                        standing: incoming.standing,
+                    };
+                    self.enter(one, row, source, inside)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes a line that becomes no entry, for reports.
+    fn pass_over(
+        &mut self,
+        incoming: &Incoming,
+        row: Option<&'static OptionRow>,
+        source: &Rc<str>,
+        kept_out_by: Option<String>,
+    ) {
+        let entry = Entry {
+            key: incoming.key.clone(),
+            row,
+            spelled: incoming.spelled.clone(),
+            text: incoming.text.clone(),
+            before: incoming.text.clone(),
+            source: source.clone(),
+            place: incoming.place,
+            standing: incoming.standing,
+        };
+        let before = self.entries.len();
+        self.passed_over.push(PassedOver {
+            before,
+            entry,
+            kept_out_by,
+        });
+    }
+
+    fn decide(&self, option: &str, thing: &str, place: &str) -> Result<Fate, ConfigError> {
+        logic::decide(option, thing, self.surroundings, |name| self.first_of(name))
+            .map_err(|why| ConfigError::new(format!("{option} {why} ({place})")))
+    }
+
+    /// The value that was written first under this very name.
+    pub(super) fn first_of(&self, name: &str) -> Option<String> {
+        let index = *self.first_by_name.get(name)?;
+        self.entries.get(index).map(|entry| entry.text.clone())
+    }
+
+    fn push(&mut self, entry: Entry) {
+        if entry.standing != Standing::Implied && !self.first_by_name.contains_key(&entry.key) {
+            self.first_by_name
+                .insert(entry.key.clone(), self.entries.len());
+        }
+        self.entries.push(entry);
+    }
+
+    /// An option that is read: those that act at once act now.
+    fn enter(
+        &mut self,
+        incoming: Incoming,
+        row: Option<&'static OptionRow>,
+        source: &Rc<str>,
+        inside: Option<&str>,
+    ) -> Result<(), Stop> {
+        let entry = Entry {
+            before: incoming.text.clone(),
+            key: incoming.key,
+            row,
+            spelled: incoming.spelled,
+            text: incoming.text,
+            source: source.clone(),
+            place: incoming.place,
+            standing: if self.inheriting {
+                Standing::Inherited
+            } else {
+                incoming.standing
+            },
+        };
+        if self.entries.len() >= ENTRIES_MAX {
+            return Err(entry
+                .error(format_args!(
+                    "is one option too many: there are {ENTRIES_MAX}"
+                ))
+                .into());
+        }
+        let Some(row) = row else {
+            self.push(entry);
+            return Ok(());
+        };
+        if inside.is_some() && (row.command || row.name == configuration::ALLOW_CONFIG_EXEC.name) {
+            return Err(entry.error("belongs on the command line").into());
+        }
+        if is_logic(row) {
+            let before = self.entries.len();
+            self.passed_over.push(PassedOver {
+                before,
+                entry: entry.clone(),
+                kept_out_by: None,
+            });
+            self.logic = Logic::Open {
+                option: entry.key.clone(),
+                thing: entry.text.clone(),
+                place: entry.position(),
+            };
+            return Ok(());
+        }
+        if let Some(format) = format_of(row) {
+            self.push(entry.clone());
+            return self.load(&entry, format, inside);
+        }
+        let name = row.name;
+        self.push(entry.clone());
+        if name == configuration::EXIT.name {
+            return Err(Stop::Exit(entry.text.trim().parse().unwrap_or(0)));
+        }
+        if name == configuration::DECLARE_OPTION.name {
+            let parts = entry
+                .text
+                .split_once('=')
+                .filter(|(name, _)| !name.is_empty());
+            let Some((declared, template)) = parts else {
+                return Err(entry.error("wants NAME=OPTION=VALUE;OPTION=VALUE").into());
+            };
+            if options::named(declared).is_some() {
+                return Err(entry
+                    .error(format_args!(
+                        "cannot declare {declared}: it is an option already"
+                    ))
+                    .into());
+            }
+            self.declared
+                .push((declared.to_owned(), template.to_owned()));
+        }
+        if name == configuration::SET.name || name == configuration::SET_PLACEHOLDER.name {
+            let parts = entry
+                .text
+                .split_once('=')
+                .filter(|(key, _)| !key.is_empty());
+            let Some((key, text)) = parts else {
+                return Err(entry
+                    .error(format_args!("wants KEY=VALUE, got '{}'", entry.text))
+                    .into());
+            };
+            let standing = if name == configuration::SET.name {
+                Standing::Written
+            } else {
+                Standing::Placeholder
+            };
+            if standing == Standing::Placeholder && options::named(key).is_some() {
+                return Err(entry
+                    .error(format_args!(
+                        "cannot make {key} a placeholder: it is an option"
+                    ))
+                    .hint("give the placeholder another name")
+                    .into());
+            }
+            let set = Incoming {
+                key: key.to_owned(),
+                spelled: format!("{} {key}", entry.spelled),
+                text: text.to_owned(),
+                place: entry.place,
+                standing,
+            };
+            let row = options::named(key);
+            return self.enter(set, row, source, inside);
+        }
+        Ok(())
+    }
+
+    /// Reads a file where it is named.
+    pub(super) fn load(
+        &mut self,
+        named: &Entry,
+        format: Named,
+        inside: Option<&str>,
+    ) -> Result<(), Stop> {
+        if self.depth >= DEPTH_MAX {
+            return Err(ConfigError::new(format!(
+                "{} is read by itself, or through {DEPTH_MAX} files ({})",
+                named.text,
+                named.position()
+            ))
+            .into());
+        }
+        let (file, section) = split(&named.text, inside);
+        if file.is_empty() {
+            return Err(named
+                .error(format_args!("wants a file, got '{}'", named.text))
+                .into());
+        }
+        let file = file.to_owned();
+        let bytes = contents::read(&file, self.may_execute)
+            .map_err(|failure| unreadable(&file, failure, named))?;
+        let source: Rc<str> = match file.as_str() {
+            "-" => "standard input".into(),
+            file => file.into(),
+        };
+        let raw = utf8(&bytes, &source)?;
+        let magic = FileMagic::new(&file, section, self.surroundings);
+        let first = self.first.get_or_insert_with(|| magic.clone()).clone();
+        let replaced = Magic {
+            file: &magic,
+            first: &first,
+            surroundings: self.surroundings,
+        }
+        .replace(raw);
+        let format = match format {
+            Named::Format(format) => format,
+            Named::ByEnding => match Format::of_ending(&file) {
+                Some(format) => format,
+                None if file == "-" || file.contains("://") => Format::of_text(&replaced.text),
+                None => {
+                    return Err(named
+                        .error(format_args!(
+                            "cannot tell the format of {file} by its ending"
+                        ))
+                        .hint("say it: --ini, --xml, --yaml, --json or --toml FILE")
+                        .into());
+                }
+            },
+        };
+        let lines = format
+            .read(&replaced.text, section)
+            .map_err(|failure| match failure {
+                Failure::Syntax { line, why } => {
+                    ConfigError::new(format!("{why} ({})", layer::place(&source, line)))
+                }
+                Failure::NoSection(found) => {
+                    let error = ConfigError::new(format!(
+                        "{source} has no {} ({})",
+                        format.section(section.name()),
+                        named.position()
+                    ));
+                    match found.as_slice() {
+                        [] if matches!(format, Format::Ini | Format::Toml) => {
+                            error.hint(format!("begin it with a line [{}]", section.name()))
+                        }
+                        [] => error,
+                        found => error.hint(format!("it has {}", found.join(", "))),
+                    }
+                }
+            })?;
+        for (letter, number) in replaced.removed {
+            if lines.iter().any(|line| line.number == number) {
+                self.warnings.push(magic::warning(letter, &source, number));
+            }
+        }
+        if format == Format::Ini {
+            let traps = lines
+                .iter()
+                .filter_map(|line| traps::warning(line, &source));
+            self.warnings.extend(traps);
+        }
+        self.last = Some(magic);
+        self.depth += 1;
+        for line in lines {
+            let incoming = Incoming {
+                spelled: line.key.clone(),
+                key: line.key,
+                text: line.value,
+                place: line.number,
+                standing: Standing::Written,
+            };
+            self.add(incoming, &source, Some(&file))?;
+        }
+        self.close_logic();
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn close_logic(&mut self) {
+        if let Logic::Open { option, place, .. } = std::mem::take(&mut self.logic) {
+            let end = if option.starts_with("if") {
+                "endif"
+            } else {
+                "endfor"
+            };
+            self.warnings.push(format!(
+                "{option} has no {end}: it ends with its source ({place})"
+            ));
+        }
+    }
+}
+
+/// How an option that names a file says what is in it.
+#[derive(Clone, Copy)]
+pub(super) enum Named {
+    Format(Format),
+    ByEnding,
+}
+
+fn format_of(row: &OptionRow) -> Option<Named> {
+    let by_row = [
+        (&configuration::INI, Named::Format(Format::Ini)),
+        (&configuration::XML, Named::Format(Format::Xml)),
+        (&configuration::YAML, Named::Format(Format::Yaml)),
+        (&configuration::JSON, Named::Format(Format::Json)),
+        (&configuration::TOML, Named::Format(Format::Toml)),
+        (&configuration::CONFIG, Named::ByEnding),
+        (&configuration::INCLUDE, Named::ByEnding),
+    ];
+    let found = by_row.into_iter().find(|(other, _)| other.name == row.name);
+    found.map(|(_, named)| named)
+}
+
+fn is_logic(row: &OptionRow) -> bool {
+    [
+        &configuration::CONDITION,
+        &configuration::CONDITION_RELOAD,
+        &configuration::REPEAT,
+    ]
+    .iter()
+    .any(|other| other.name == row.name)
+}
+
+pub(super) fn unreadable(name: &str, failure: Unreadable, entry: &Entry) -> ConfigError {
+    let error = ConfigError::new(format!("{name} {} ({})", failure.why, entry.position()));
+    match failure.hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn utf8<'b>(bytes: &'b [u8], source: &str) -> Result<&'b str, ConfigError> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        Err(error) => {
+            let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let line = memchr::memchr_iter(b'\n', good).count() + 1;
+            Err(
+                ConfigError::new(format!("{source} line {line} is not UTF-8"))
+                    .hint("save the file as UTF-8"),
+            )
+        }
+    }
+}
+
+/// `site.ini:blue` is a section of a file, `:blue` one of the same file.
+fn split<'t>(text: &'t str, inside: Option<&'t str>) -> (&'t str, Section<'t>) {
+    // What follows a scheme's slashes may hold a colon of its own.
+    let (from, path) = match text.find("://") {
+        Some(at) => (text.rfind('/').unwrap_or(at), text),
+        None => (0, text),
+    };
+    match path.get(from..).and_then(|rest| rest.rfind(':')) {
+        Some(0) if from == 0 => (
+            inside.unwrap_or_default(),
+            named(path.get(1..).unwrap_or_default()),
+        ),
+        Some(at) => {
+            let section = path.get(from + at + 1..).unwrap_or_default();
+            if section.contains(['/', '\\']) {
+                return (text, Section::Usual);
+            }
+            (path.get(..from + at).unwrap_or_default(), named(section))
+        }
+        None => (text, Section::Usual),
+    }
+}
+
+fn named(section: &str) -> Section<'_> {
+    match section {
+        "" => Section::Usual,
+        section => Section::Named(section),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_colon_names_a_section() {
+        let blue = Section::Named("blue");
+        assert_eq!(split("uwsgi.ini", None), ("uwsgi.ini", Section::Usual));
+        assert_eq!(split("uwsgi.ini:blue", None), ("uwsgi.ini", blue));
+        assert_eq!(split(":blue", Some("a.ini")), ("a.ini", blue));
+        assert_eq!(split(":blue", None), ("", blue));
+        assert_eq!(split("a.ini:", None), ("a.ini", Section::Usual));
+        assert_eq!(
+            split(r"C:\site\a.ini", None),
+            (r"C:\site\a.ini", Section::Usual)
+        );
+        assert_eq!(split("C:/site/a.ini:blue", None), ("C:/site/a.ini", blue));
+        assert_eq!(split("fd://3:blue", None), ("fd://3", blue));
+        assert_eq!(split("exec://a b", None), ("exec://a b", Section::Usual));
+    }
+}

@@ -1,0 +1,164 @@
+//! Options that were written and do nothing in this version: nothing is passed over in silence.
+//!
+//! Class A and what comes later is grouped into a line each; class X gets a line of its own, and
+//! ends the start under `--strict`. What would be unsafe or useless to run without always does.
+
+use super::error::ConfigError;
+use super::layer::{Raw, Setting};
+use super::loaded::Unknown;
+use super::logic::is_built_in_plugin;
+use super::option::{Class, Kind, OptionRow, Ready};
+use super::options::accepted;
+use super::{suggestion, value};
+
+/// What to print at start.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    /// As warnings.
+    pub(super) warnings: Vec<String>,
+    /// As plain lines.
+    pub(super) remarks: Vec<String>,
+}
+
+/// Looks at every option that was written, and at the keys of files that are no options.
+pub(super) fn collect(
+    raw: &Raw,
+    unknown: &[Unknown],
+    strict: bool,
+) -> Result<Notices, ConfigError> {
+    let mut notices = Notices::default();
+    about_unknown(unknown, strict, &mut notices)?;
+    let mut accepted = Vec::new();
+    let mut later = Vec::new();
+    plugins(raw, &mut notices)?;
+    for (row, settings) in raw.written() {
+        let Some(setting) = settings.last().filter(|setting| !is_off(row, setting)) else {
+            continue;
+        };
+        match (row.class, row.ready) {
+            (Class::Accepted(why), _) => {
+                accepted.push(format!("{} ({why})", spellings(settings)));
+            }
+            (Class::Unsupported(why), Ready::LaterAndEssential(instead)) => {
+                return Err(setting
+                    .error(format_args!("is not supported: {why}"))
+                    .hint(instead.to_owned()));
+            }
+            (Class::Unsupported(why), _) if strict => {
+                return Err(setting
+                    .error(format_args!("is not supported: {why}"))
+                    .hint("leave it out, or leave out --strict to start without it"));
+            }
+            (Class::Unsupported(why), _) => notices
+                .warnings
+                .push(format!("NOT SUPPORTED: {} ({why})", spellings(settings))),
+            // A bare name, such as site.yaml: the file is there, the reader is not.
+            (_, Ready::LaterAndEssential(instead)) if setting.spelled == setting.text => {
+                return Err(setting.error(format_args!("cannot be read: {instead}")));
+            }
+            (_, Ready::LaterAndEssential(instead)) => {
+                return Err(setting
+                    .error("is not yet in this version")
+                    .hint(instead.to_owned()));
+            }
+            (_, Ready::Later) => later.push(spellings(settings)),
+            (_, Ready::Now) => {}
+        }
+    }
+    if !later.is_empty() {
+        notices.warnings.push(format!(
+            "not yet in this version, and so without effect: {}",
+            later.join(", ")
+        ));
+    }
+    if !accepted.is_empty() {
+        notices
+            .remarks
+            .push(format!("accepted, nothing to do: {}", accepted.join("; ")));
+    }
+    Ok(notices)
+}
+
+/// What uWSGI's plugins of these names do is built in, or named by its options; other plugins and
+/// files are not.
+fn plugins(raw: &Raw, notices: &mut Notices) -> Result<(), ConfigError> {
+    for setting in raw.all(&accepted::PLUGIN) {
+        let names = setting
+            .text
+            .split([',', ' '])
+            .filter(|name| !name.is_empty());
+        for name in names {
+            // `0:python` names a slot too.
+            let name = name.split_once(':').map_or(name, |(_, name)| name);
+            if name.contains(['/', '\\']) || name.ends_with(".so") {
+                return Err(setting
+                    .error(format_args!(
+                        "names {name}, a plugin of uWSGI in C, which cannot be loaded"
+                    ))
+                    .hint("leave it out; what uWSGI's own plugins do is built in"));
+            }
+            if !is_built_in_plugin(name) {
+                notices.warnings.push(format!(
+                    "there is no plugin {name}: nothing is loaded for it ({})",
+                    setting.place()
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A key that is no option is a placeholder in uWSGI, without a word; a near miss is a typo.
+fn about_unknown(
+    unknown: &[Unknown],
+    strict: bool,
+    notices: &mut Notices,
+) -> Result<(), ConfigError> {
+    let mut placeholders = Vec::new();
+    for Unknown {
+        key,
+        place,
+        is_used,
+    } in unknown
+    {
+        if strict {
+            let error = ConfigError::new(format!("{key} is not an option ({place})"));
+            return Err(match suggestion::closest(key) {
+                Some(meant) => error.hint(format!("did you mean {meant}?")),
+                None => error.hint("leave it out, or leave out strict"),
+            });
+        }
+        if *is_used {
+            continue;
+        }
+        match suggestion::closest(key) {
+            Some(meant) => notices.warnings.push(format!(
+                "{key} is not an option ({place}); did you mean {meant}?"
+            )),
+            None => placeholders.push(format!("{key} ({place})")),
+        }
+    }
+    if !placeholders.is_empty() {
+        notices.remarks.push(format!(
+            "not options, and no value refers to them as placeholders: {}",
+            placeholders.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+/// Every way in which the option was written, each once: a family of options may share a row.
+fn spellings(settings: &[Setting]) -> String {
+    let mut spelled: Vec<&str> = Vec::new();
+    for setting in settings.iter().filter(|setting| setting.was_written()) {
+        if !spelled.contains(&setting.spelled.as_str()) {
+            spelled.push(&setting.spelled);
+        }
+    }
+    spelled.join(", ")
+}
+
+/// `--thunder-lock=false` asks for nothing.
+fn is_off(row: &OptionRow, setting: &Setting) -> bool {
+    row.kind == Kind::Flag && !value::flag(&setting.text).value
+}

@@ -1,0 +1,46 @@
+//! Options that say what is served. Data only.
+
+use crate::config::option::{Group, Kind, OptionRow, row};
+
+const GROUP: Group = Group::Application;
+
+options! {
+    APP = row(GROUP, "app", Kind::Text,
+        "The application: a file, a module, or either with the name of the callable or a call that \
+         returns it behind a colon (app.py, app.py:create_app(), pkg.module:app). Also without \
+         --app.")
+        .value("TARGET").many();
+    WSGI_FILE = row(GROUP, "wsgi-file", Kind::Path, "Load the application from a Python file.")
+        .also(&["file"]);
+    MODULE = row(GROUP, "module", Kind::Text,
+        "Load the application from a module; the callable, or a call that returns it, may stand \
+         behind a colon (pkg.module:create_app()).")
+        .also(&["wsgi"]).short('w').value("MODULE[:CALLABLE]");
+    CALLABLE = row(GROUP, "callable", Kind::Text,
+        "The name of the WSGI callable, or a call that returns it. Without it: application, then \
+         app, then whatever single callable looks like one.")
+        .value("NAME");
+    CHDIR = row(GROUP, "chdir", Kind::Path,
+        "Change to this directory before the application is loaded (the whole process changes).");
+    NEED_APP = row(GROUP, "need-app", Kind::Flag,
+        "Leave with code 22 when no application can be loaded, instead of serving 500.")
+        .default("false");
+    WSGI_STRICT = row(GROUP, "wsgi-strict", Kind::Flag,
+        "Refuse what PEP 3333 forbids: str chunks fail instead of being sent as UTF-8.")
+        .default("false");
+    WSGI_DISABLE_FILE_WRAPPER = row(GROUP, "wsgi-disable-file-wrapper", Kind::Flag,
+        "Do not offer wsgi.file_wrapper.")
+        .default("false");
+    MOUNT = row(GROUP, "mount", Kind::Text,
+        "Serve an application below a URL prefix: /prefix=app.py, /prefix=pkg.module:app, \
+         host/prefix=... for one host. May be repeated.")
+        .also(&["worker-mount"]).many().value("PREFIX=APP")
+        .mapped("one application for every host; several are not yet in this version");
+    MANAGE_SCRIPT_NAME = row(GROUP, "manage-script-name", Kind::Flag,
+        "Move the prefix of a mounted application from PATH_INFO to SCRIPT_NAME.");
+    EVAL = row(GROUP, "eval", Kind::Text,
+        "Run Python code that leaves an application behind, under one of the usual names.")
+        .value("CODE");
+    CATCH_EXCEPTIONS = row(GROUP, "catch-exceptions", Kind::Flag,
+        "Show tracebacks to clients (for development only).");
+}

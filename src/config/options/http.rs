@@ -1,0 +1,17 @@
+//! Options of the HTTP connection. Data only.
+
+use crate::config::option::{Group, Kind, OptionRow, row};
+
+const GROUP: Group = Group::Http;
+
+options! {
+    HTTP_KEEPALIVE = row(GROUP, "http-keepalive", Kind::Seconds,
+        "Seconds that a connection may stay open between two requests; 0 closes it after each \
+         response. The default is longer than nginx's for its side of the connection (60), so \
+         that the proxy closes first.")
+        .also(&["keep-alive", "keepalive", "http-keep-alive"]).bare("75").default("75")
+        .mapped("keep-alive is on from the start");
+    ADD_HEADER = row(GROUP, "add-header", Kind::Text,
+        "Add a field to every response. May be repeated.")
+        .many().value("'NAME: VALUE'");
+}

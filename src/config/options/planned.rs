@@ -1,0 +1,366 @@
+//! What uWSGI has and a later version of singlemalt will do. Data only.
+//!
+//! A row leaves this file for its subject's file when its feature arrives. Until then using it is
+//! announced at start; where running without it would be unsafe or useless, it is an error. A
+//! family of options shares a row here; its values are all kept, so that each is named at start.
+
+use crate::config::option::{Group, Kind, OptionRow, row};
+
+/// A line for each option: name, other names, kind, what else is known, help.
+macro_rules! planned {
+    ($group:ident: $(
+        $name:literal $(| $alias:literal)* $kind:ident $(. $with:ident ($($given:expr),*))*
+        => $help:literal;
+    )*) => {
+        &[$(
+            row(Group::$group, $name, kind!($kind), $help)
+                .also(&[$($alias),*]).later() $(. $with ($($given),*))*
+        ),*]
+    };
+}
+
+const LISTENING: &[OptionRow] = planned! { Listening:
+    "uwsgi-socket" Address .many().essential_later("serve HTTP there: --http-socket (nginx: proxy_pass instead of uwsgi_pass)")
+        => "Listen for the uwsgi protocol here.";
+    "fastcgi-socket" Address .many().essential_later("serve HTTP there: --http-socket")
+        => "Listen for FastCGI here.";
+    "scgi-socket" Address .many().essential_later("serve HTTP there: --http-socket")
+        => "Listen for SCGI here.";
+    "shared-socket" | "undeferred-shared-socket" Address .many().essential_later("name the address with --http or --http-socket")
+        => "Open a socket before privileges are dropped, to be named by its number.";
+    "abstract-socket" Flag .short('a').essential_later("use a path or a port")
+        => "Put unix sockets into Linux's abstract namespace.";
+};
+
+const HTTP: &[OptionRow] = planned! { Http:
+    "rem-header" | "del-header" Text .many().value("NAME") => "Remove a header from every response.";
+    "collect-header" | "response-header-collect" Text .many().value("HEADER VAR") => "Keep a response header in a request variable, for logs and routes.";
+    "pull-header" Text .many().value("HEADER VAR") => "Keep a response header in a request variable and do not send it.";
+    "http-raw-body" Flag => "Hand connections over to the application as they are.";
+    "http-websockets" Flag => "Let the application take over websocket connections.";
+    "http-enable-proxy-protocol" | "enable-proxy-protocol" Flag .essential_later("without it, every client would have the proxy's address; take the address from a header instead")
+        => "Expect a PROXY protocol line in front of each connection.";
+    "http-to-https" Address .many().essential_later("leave TLS to the proxy in front")
+        => "Redirect every request on this address to https.";
+    "http-var" Text .many() => "Add a variable to the environ of every request.";
+    "http-auto-gzip" Flag => "Compress responses that ask for it by a uWSGI-Encoding header.";
+    "http-buffer-size" Bytes => "Bytes of the connection buffer.";
+    "websockets-ping-freq" | "websocket-ping-freq" Seconds => "Seconds between the pings of a websocket.";
+    "websockets-pong-tolerance" | "websocket-pong-tolerance" Seconds => "Seconds to wait for the answer to a websocket ping.";
+    "websockets-max-size" | "websocket-max-size" Number .value("KBYTES") => "Kilobytes of a websocket message.";
+    "websockets-continuation-buffer" | "websocket-continuation-buffer" Bytes => "Bytes of a websocket message that arrives in parts.";
+    "chunked-input-limit" Bytes => "Bytes of one chunk that uwsgi.chunked_read() takes.";
+    "wsgi-manage-chunked-input" Flag => "Let the application read chunked bodies through wsgi.input.";
+};
+
+const APPLICATION: &[OptionRow] = planned! { Application:
+    "ignore-script-name" Flag => "Leave SCRIPT_NAME empty.";
+    "no-default-app" Flag => "Answer 404 instead of falling back to the first application.";
+    "max-apps" Number => "Applications that one interpreter may hold.";
+    "vhost" Flag => "Choose the application by server name.";
+    "vhost-host" | "vhosthost" Flag => "Choose the application by the Host header.";
+    "paste" Text .essential_later("name a file or module that calls paste.deploy.loadapp") => "Load the application from a PasteDeploy file.";
+    "paste-logger" Flag => "Set logging up from the PasteDeploy file.";
+    "paste-name-as-name" Flag => "Name the application as its PasteDeploy section.";
+    "ini-paste" Path .essential_later("name a file or module that calls paste.deploy.loadapp") => "Read options and the application from a PasteDeploy file.";
+    "ini-paste-logged" Path .essential_later("name a file or module that calls paste.deploy.loadapp") => "Read options, logging and the application from a PasteDeploy file.";
+    "exception-handler" Text .many() => "Hand exceptions of the application to a handler.";
+    "reload-on-exception" Flag => "Renew an interpreter when the application raises.";
+    "reload-on-exception-type" Text .many() => "Renew an interpreter when the application raises this type.";
+    "reload-on-exception-value" Text .many() => "Renew an interpreter when the application raises with this message.";
+    "reload-on-exception-repr" Text .many() => "Renew an interpreter when the application raises this type with this message.";
+    "error-page-403" | "error-page-404" | "error-page-500" Path .many() => "The page of an answer that the server makes itself.";
+    "upload-progress" Path => "Leave the progress of uploads in JSON files in a directory.";
+    "disable-write-exception" Flag => "Do not raise in write() when the client is gone.";
+    "test-request" Text .value("'GET /'") => "Answer one request from the command line and leave.";
+};
+
+const PYTHON: &[OptionRow] = planned! { Python:
+    "spooler-import" | "spooler-pyimport" | "spooler-py-import" | "spooler-python-import" Text .many().value("MODULE") => "Import a module, or run a file, in the spooler's interpreters.";
+    "pymodule-alias" Text .many().value("NAME=MODULE") => "Give a module a second name.";
+    "post-pymodule-alias" Text .many().value("NAME=MODULE") => "Give a module a second name after the uwsgi module is there.";
+    "pyshell" Text .bare("").essential_later("run python -i yourself") => "Run an interactive Python in the server's environment.";
+    "pyshell-oneshot" Text .bare("").essential_later("run python -i yourself") => "Run an interactive Python once in the server's environment.";
+    "pyrun" | "python" | "py" Path .essential_later("run the script with python") => "Run a script in the server's environment.";
+    "test" Text .short('J').essential_later("use --check-config, or python -c 'import MODULE'") => "Say whether a module can be imported, and leave.";
+    "python-version" Flag .essential_later("the start-up report names it") => "Print the version of Python and leave.";
+    "no-site" Flag => "Start Python without the site module.";
+    "py-tracebacker" Address => "Print the stacks of all threads to whoever connects here.";
+    "reload-os-env" Flag => "Renew os.environ for each request.";
+    "profiler" Text .value("NAME") => "Profile the application.";
+    "py-programname" | "py-program-name" Path => "The program name that Python is told.";
+    "python-worker-override" Path .value("FILE") => "Run a script as the worker.";
+    "wsgi-env-behaviour" | "wsgi-env-behavior" Text .value("NAME") => "How the environ dict is made for each request.";
+    "wsgi-accept-buffer" | "wsgi-accept-buffers" Flag => "Take any object with a buffer for a chunk of the response.";
+    "threads-stacksize" | "thread-stacksize" | "thread-stack-size" | "threads-stack-size" Number .value("KBYTES") => "Kilobytes of stack of each thread.";
+    "envdir" | "early-envdir" Path .many() => "Set environment variables from the files of a directory.";
+};
+
+const LIMITS: &[OptionRow] = planned! { Limits:
+    "harakiri" Seconds .short('t').mapped("the request is ended, not a process: 504, an exception in its thread, a new worker if it does not come back")
+        => "Seconds that the application may work on a request.";
+    "harakiri-verbose" Flag => "Log the Python stack of a request that took too long.";
+    "harakiri-queue-threshold" Number => "Waiting requests below which no request is ended for its time.";
+    "harakiri-graceful-timeout" Seconds => "Seconds between the exception and giving a thread up.";
+    "harakiri-graceful-signal" Text .mapped("there is no process to signal: the exception comes first") => "The signal that goes out first.";
+    "body-read-warning" Megabytes => "Megabytes of a request body in memory that are worth a warning.";
+};
+
+const WORKERS: &[OptionRow] = planned! { Workers:
+    "cheaper" Number .mapped("interpreters are started when they are needed, and ended when they are not") => "The least number of interpreters that run.";
+    "cheaper-initial" Number => "Interpreters that run at start.";
+    "cheaper-step" Number => "Interpreters that are started at once when there is too much work.";
+    "cheaper-overload" Seconds => "Seconds of too much work before more interpreters are started.";
+    "cheaper-idle" Seconds => "Seconds without work before an interpreter is ended.";
+    "cheaper-algo" Text .mapped("spare and busyness are real, others are spare") => "How the number of interpreters is chosen.";
+    "cheaper-rss-limit-soft" Bytes => "Bytes of memory above which no interpreter is started.";
+    "cheaper-rss-limit-hard" Bytes => "Bytes of memory above which interpreters are ended.";
+    "cheaper-busyness-min" Number => "Percent of work below which an interpreter is ended.";
+    "cheaper-busyness-max" Number => "Percent of work above which an interpreter is started.";
+    "cheaper-busyness-multiplier" Number => "Rounds of little work before an interpreter is ended.";
+    "cheaper-busyness-penalty" Number => "Rounds that are added when an interpreter was ended too early.";
+    "cheaper-busyness-verbose" Flag => "Log what the busyness algorithm does.";
+    "cheaper-busyness-backlog-alert" Number => "Waiting requests that start interpreters at once.";
+    "cheaper-busyness-backlog-multiplier" Number => "Rounds of little work before an extra interpreter is ended.";
+    "cheaper-busyness-backlog-step" Number => "Interpreters that are started at once for waiting requests.";
+    "cheaper-busyness-backlog-nonzero" Seconds => "Seconds of waiting requests that start interpreters.";
+    "cheap" Flag => "Start the interpreters at the first request.";
+    "idle" Seconds => "Seconds without requests before all interpreters are ended.";
+    "die-on-idle" Flag => "Stop the server when it is idle.";
+};
+
+const PROCESS: &[OptionRow] = planned! { Process:
+    "cap" Text .essential_later("start with just these capabilities: the server would keep all") => "Keep only these capabilities (Linux).";
+    "chroot" Path .essential_later("start inside it: the server would see the whole file system") => "Change the root directory.";
+    "force-cwd" Path => "Change to this directory before anything else.";
+    "flock" Path .essential_later("use flock(1)") => "Lock a file, or leave if it is locked.";
+    "flock-wait" Path .essential_later("use flock(1)") => "Lock a file, and wait for it.";
+    "flock2" Path .essential_later("use flock(1)") => "Lock a file after the logs are open, or leave if it is locked.";
+    "flock-wait2" Path .essential_later("use flock(1)") => "Lock a file after the logs are open, and wait for it.";
+    "file-write" Text .many().value("FILE=TEXT") => "Write a text to a file before privileges are dropped.";
+    "master-fifo" Path .many() => "Take one-letter commands from a named pipe.";
+    "prio" Number => "The nice value of the process.";
+    "never-swap" Flag => "Keep the process in memory.";
+    "wait-for-fs" | "wait-for-file" | "wait-for-dir" | "wait-for-mountpoint" Path .many() => "Wait for a file, a directory or a mount before starting.";
+    "wait-for-fs-timeout" Seconds => "Seconds to wait for a file, a directory or a mount.";
+    "wait-for-socket" Address .many() => "Wait for a socket that takes connections before the application is loaded.";
+    "wait-for-socket-timeout" Seconds => "Seconds to wait for a socket.";
+    "check-mountpoint" | "mountpoint-check" | "check-mount" | "mount-check" Path .many() => "Leave when a file system cannot be reached any more.";
+    "notify-socket" Path => "Take commands as datagrams.";
+    "wait-for-interface" | "wait-interface" | "wait-for-iface" | "wait-iface" Text .many() => "Wait for a network interface before starting.";
+    "wait-for-interface-timeout" | "wait-interface-timeout" | "wait-for-iface-timeout" | "wait-iface-timeout" Seconds => "Seconds to wait for a network interface.";
+    "binsh" Path .many() => "The shell that runs commands.";
+};
+
+const RELOAD: &[OptionRow] = planned! { Reload:
+    "touch-reload" Path .many() => "Reload when a file changes.";
+    "touch-workers-reload" Path .many() => "Reload the interpreters when a file changes.";
+    "touch-chain-reload" Path .many() => "Reload one interpreter after the other when a file changes.";
+    "touch-mules-reload" Path .many() => "Reload the mules when a file changes.";
+    "touch-spoolers-reload" Path .many() => "Reload the spoolers when a file changes.";
+    "fs-reload" Path .many() => "Reload when something below a directory changes.";
+    "py-autoreload" | "py-auto-reload" | "python-auto-reload" | "python-autoreload" Seconds => "Reload when a module of the application changes (for development).";
+    "py-auto-reload-ignore" | "py-autoreload-ignore" Text .many() => "Modules whose changes do not reload.";
+    "max-requests" Number .short('R').mapped("an interpreter is renewed, never all at once") => "Requests after which an interpreter is renewed.";
+    "max-requests-delta" Number => "How far the numbers of different interpreters differ.";
+    "min-worker-lifetime" Seconds => "Seconds that an interpreter lives at least.";
+    "max-worker-lifetime" Seconds .mapped("an interpreter is renewed, never all at once") => "Seconds after which an interpreter is renewed.";
+    "max-worker-lifetime-delta" Seconds => "How far the lifetimes of different interpreters differ.";
+    "reload-on-rss" Megabytes .mapped("the limit is one worker's, and is compared with its share of the process") => "Megabytes of resident memory after which an interpreter is renewed.";
+    "reload-on-as" Megabytes .mapped("the limit is one worker's, and is compared with its share of the process") => "Megabytes of address space after which an interpreter is renewed.";
+    "reload-on-uss" | "reload-on-pss" Megabytes .many() => "Megabytes of memory after which an interpreter is renewed.";
+    "evil-reload-on-rss" Megabytes .mapped("as --reload-on-rss") => "Megabytes of resident memory after which an interpreter is renewed.";
+    "evil-reload-on-as" Megabytes .mapped("as --reload-on-as") => "Megabytes of address space after which an interpreter is renewed.";
+    "mule-reload-mercy" Seconds => "Seconds that a mule has to finish.";
+};
+
+const LOGGING: &[OptionRow] = planned! { Logging:
+    "log-format" | "logformat" Text .value("FORMAT") => "The format of request lines.";
+    "log-format-strftime" | "logformat-strftime" Flag => "Put the time into request lines by strftime.";
+    "logger" Text .many().value("[NAME] KIND:ARGS") => "Log to a file, syslog, a socket or standard output.";
+    "req-logger" | "logger-req" Text .many().value("[NAME] KIND:ARGS") => "Log request lines to a file, syslog, a socket or standard output.";
+    "log-syslog" Text .bare("") => "Log to syslog.";
+    "log-socket" Text => "Log to a datagram socket.";
+    "log-encoder" Text .many() => "Put log lines into a format (json, nl, prefix).";
+    "log-req-encoder" Text .many() => "Put request lines into a format (json, nl, prefix).";
+    "log-drain" Text .many().value("REGEX") => "Leave out log lines that match.";
+    "log-filter" Text .many().value("REGEX") => "Leave out log lines that do not match.";
+    "log-route" Text .many().value("LOGGER REGEX") => "Send log lines that match to a logger.";
+    "log-req-route" Text .many().value("LOGGER REGEX") => "Send request lines that match to a logger.";
+    "log-reopen" Flag => "Open the log file anew at a reload.";
+    "log-truncate" Flag => "Empty the log file at start.";
+    "log-maxsize" Bytes => "Bytes after which the log file is rotated.";
+    "log-backupname" Path => "The name of a rotated log file.";
+    "log-date" | "logdate" Text .bare("true").value("FORMAT") => "Put the time in front of log lines.";
+    "log-prefix" Text .bare("") => "Put a text in front of log lines.";
+    "logfile-chown" Flag => "Give log files to the user that the server becomes.";
+    "logfile-chmod" Mode => "The file mode of log files.";
+    "touch-logrotate" Path .many() => "Rotate the logs when a file changes.";
+    "touch-logreopen" Path .many() => "Open the logs anew when a file changes.";
+    "log-zero" Flag => "Log responses without a body.";
+    "log-slow" Number .value("MSECS") => "Log requests that took longer than this many milliseconds.";
+    "log-4xx" Flag => "Log requests that were answered 4xx.";
+    "log-5xx" Flag => "Log requests that were answered 5xx.";
+    "log-big" Bytes => "Log responses longer than this many bytes.";
+    "log-sendfile" Flag => "Log requests that were answered with a file.";
+    "log-ioerror" Flag => "Log requests whose client went away.";
+    "log-micros" Flag => "Write response times in microseconds.";
+    "log-x-forwarded-for" Flag => "Write the address of X-Forwarded-For into request lines.";
+    "memory-report" Text .short('m').bare("true").value("LEVEL") => "Write memory use into request lines.";
+    "ignore-sigpipe" Flag => "Do not report clients that went away.";
+    "ignore-write-errors" Flag => "Do not report failed writes.";
+    "write-errors-tolerance" Number => "Failed writes that are put up with.";
+    "write-errors-exception-only" Flag => "Raise on a failed write, and do not report it.";
+};
+
+const MONITORING: &[OptionRow] = planned! { Monitoring:
+    "stats" | "stats-server" Address => "Serve statistics as JSON here.";
+    "stats-http" Flag => "Put an HTTP header in front of the statistics.";
+    "stats-minified" | "stats-min" Flag => "Leave spaces out of the statistics.";
+    "stats-no-cores" Flag => "Leave threads out of the statistics.";
+    "stats-no-metrics" Flag => "Leave metrics out of the statistics.";
+    "stats-push" Text .many() => "Send statistics somewhere from time to time.";
+    "stats-pusher-default-freq" | "stats-pushers-default-freq" Seconds => "Seconds between two statistics.";
+    "carbon" Text .many() => "Send metrics to a Graphite server.";
+    "carbon-timeout" | "carbon-freq" | "carbon-id" | "carbon-max-retry" | "carbon-retry-delay" | "carbon-root" | "carbon-hostname-dots" | "carbon-hostname-as" | "carbon-idle-avg" | "carbon-use-metrics" | "carbon-no-workers" | "carbon-name-resolve" | "carbon-resolve-names" Text .bare("true") .many() => "How metrics are sent to a Graphite server.";
+    "enable-metrics" Flag => "Collect metrics.";
+    "metric" Text .many() => "Declare a metric.";
+    "metric-threshold" Text .many() => "Act when a metric passes a value.";
+    "metric-alarm" | "alarm-metric" Text .many() => "Raise an alarm when a metric passes a value.";
+    "metrics-dir" | "metric-dir" Path => "Leave metrics in files in a directory.";
+    "metrics-dir-restore" | "metric-dir-restore" Flag => "Take metrics up from the files of a directory.";
+    "metrics-no-cores" Flag => "Do not collect metrics of threads.";
+    "alarm" Text .many() => "Declare an alarm.";
+    "alarm-freq" Seconds => "Seconds between two alarms of one kind.";
+    "alarm-fd" Text .many() => "Raise an alarm when a descriptor can be read.";
+    "alarm-log" | "log-alarm" Text .many() => "Raise an alarm for log lines that match.";
+    "not-alarm-log" | "not-log-alarm" Text .many() => "Raise no alarm for log lines that match.";
+    "alarm-backlog" | "backlog-alarm" | "lq-alarm" | "alarm-lq" | "alarm-listen-queue" | "listen-queue-alarm" Text .many() => "Raise an alarm when requests wait.";
+    "alarm-msg-size" Bytes => "Bytes of an alarm's message.";
+    "alarm-list" | "alarms-list" Flag .essential_later("leave it out to start the server") => "Print the alarms and leave.";
+};
+
+const STATIC: &[OptionRow] = planned! { Static:
+    "static-map" Text .many().value("PREFIX=PATH") => "Serve files for a URL prefix.";
+    "static-map2" Text .many().value("PREFIX=PATH") => "Serve files for a URL prefix that is part of their path.";
+    "static-check" | "check-static" Path .many() => "Serve a file of this directory when there is one.";
+    "check-static-docroot" Flag => "Serve files of the request's DOCUMENT_ROOT.";
+    "static-skip-ext" Text .many() => "Endings that are not served as files.";
+    "static-index" Text .many() => "The file that is served for a directory.";
+    "static-safe" Path .many() => "Directories that symbolic links may lead to.";
+    "static-cache-paths" Seconds => "Seconds that a file's place is remembered.";
+    "static-cache-paths-name" Text => "The cache that remembers the places of files.";
+    "mime-file" | "mimefile" Path .many() => "A file with media types.";
+    "static-expires" | "static-expires-mtime" Text .many() => "Let clients keep files whose path matches.";
+    "static-expires-type" | "static-expires-type-mtime" Text .many() => "Let clients keep files of a media type.";
+    "static-expires-uri" | "static-expires-uri-mtime" | "static-expires-path-info" | "static-expires-path-info-mtime" Text .many() => "Let clients keep files whose URL matches.";
+    "static-gzip" Text .many() => "Serve the compressed twin of files that match.";
+    "static-gzip-all" Flag => "Serve the compressed twin of every file that has one.";
+    "static-gzip-dir" | "static-gzip-prefix" Path .many() => "Serve the compressed twins of a directory's files.";
+    "static-gzip-ext" | "static-gzip-suffix" Text .many() => "Serve the compressed twins of files with an ending.";
+    "honour-range" Flag => "Answer requests for parts of a file.";
+    "file-serve-mode" | "fileserve-mode" Text => "Let the proxy in front send files (x-sendfile, x-accel-redirect).";
+};
+
+const ROUTING: &[OptionRow] = planned! { Routing:
+    "route" | "route-host" | "route-uri" | "route-qs" | "route-remote-addr" | "route-user-agent" | "route-remote-user" | "route-referer" | "route-label" | "route-if" | "route-if-not" | "route-run" Text .many().essential_later("rules may guard what is served: keep them in the proxy in front, or leave them out")
+        => "A rule that looks at requests.";
+    "final-route" | "final-route-status" | "final-route-host" | "final-route-uri" | "final-route-qs" | "final-route-remote-addr" | "final-route-user-agent" | "final-route-remote-user" | "final-route-referer" | "final-route-label" | "final-route-if" | "final-route-if-not" | "final-route-run" Text .many()
+        => "A rule that looks at finished requests.";
+    "error-route" | "error-route-status" | "error-route-host" | "error-route-uri" | "error-route-qs" | "error-route-remote-addr" | "error-route-user-agent" | "error-route-remote-user" | "error-route-referer" | "error-route-label" | "error-route-if" | "error-route-if-not" | "error-route-run" Text .many()
+        => "A rule that looks at failed requests.";
+    "response-route" | "response-route-status" | "response-route-host" | "response-route-uri" | "response-route-qs" | "response-route-remote-addr" | "response-route-user-agent" | "response-route-remote-user" | "response-route-referer" | "response-route-label" | "response-route-if" | "response-route-if-not" | "response-route-run" Text .many().essential_later("rules may guard what is sent: keep them in the proxy in front, or leave them out")
+        => "A rule that looks at responses.";
+    "router-list" | "routers-list" Flag .essential_later("leave it out to start the server") => "Print the actions of rules and leave.";
+};
+
+const BACKGROUND: &[OptionRow] = planned! { Background:
+    "hook-as-mule" Text .many().value("ACTION") => "Do something when a mule starts.";
+    "spooler" Path .short('Q').many() => "Run the tasks that lie in a directory.";
+    "spooler-external" Path .many() => "Put tasks into a directory that another server works on.";
+    "spooler-ordered" Flag => "Run tasks in order.";
+    "spooler-chdir" Path => "Change to this directory for tasks.";
+    "spooler-processes" Number => "Tasks that run at once.";
+    "spooler-quiet" Flag => "Do not log tasks.";
+    "spooler-max-tasks" Number => "Tasks after which the spooler's interpreter is renewed.";
+    "spooler-harakiri" Seconds => "Seconds that a task may take.";
+    "spooler-frequency" | "spooler-freq" Seconds => "Seconds between two looks at the directory.";
+    "spooler-signal-as-task" Flag => "Count a uwsgi signal as a task of the spooler.";
+    "signal-timer" | "timer" | "signal-rbtimer" | "rbtimer" Text .many().value("'SIGNAL SECONDS'") => "Raise a uwsgi signal again and again.";
+    "spooler-cheap" Flag => "Start the spooler at the first task.";
+    "cron" | "unique-cron" Text .many().value("'M H D M W COMMAND'") => "Run a command at certain times.";
+    "cron2" Text .many() => "Run a command at certain times, with options.";
+    "cron-harakiri" Seconds => "Seconds that such a command may take.";
+    "mule" Text .bare("").many() => "Run a script, or wait for messages, beside the application.";
+    "mules" Number => "Mules that wait for messages.";
+    "farm" Text .many() => "Give a group of mules a name.";
+    "mule-msg-size" Bytes .bare("64K") => "Bytes of a message to a mule.";
+    "mule-harakiri" Seconds => "Seconds that a mule may work on a message.";
+    "attach-daemon" | "attach-daemon2" | "attach-control-daemon" Text .many().value("COMMAND") => "Run a program beside the server, and again when it ends.";
+    "smart-attach-daemon" | "smart-attach-daemon2" Text .many().value("PIDFILE COMMAND") => "Run a program beside the server unless it runs already.";
+    "daemons-honour-stdin" Flag => "Leave such programs their standard input.";
+    "touch-exec" Text .many().value("FILE COMMAND") => "Run a command when a file changes.";
+    "touch-signal" Text .many().value("FILE SIGNAL") => "Raise a uwsgi signal when a file changes.";
+    "fs-signal" Text .many().value("FILE SIGNAL") => "Raise a uwsgi signal when something below a directory changes.";
+    "signal" Text .many().essential_later("there is no other way yet") => "Send a uwsgi signal to a server.";
+};
+
+const SHARED: &[OptionRow] = planned! { Shared:
+    "cache" Number => "Items of a cache that all interpreters share.";
+    "cache2" Text .many() => "A cache that all interpreters share, with options.";
+    "cache-blocksize" Bytes => "Bytes of an item of the cache.";
+    "cache-store" Path => "Keep the cache in a file.";
+    "cache-store-sync" Seconds => "Seconds between two writes of the cache.";
+    "cache-no-expire" Flag => "Do not remove old items from the cache.";
+    "cache-expire-freq" Seconds => "Seconds between two looks for old items.";
+    "cache-report-freed-items" Flag => "Log the removal of old items.";
+    "cache-use-last-modified" Flag => "Keep the time of the last change of an item.";
+    "add-cache-item" Text .many() => "Put an item into the cache at start.";
+    "load-file-in-cache" | "load-file-in-cache-gzip" Path .many() => "Put a file into the cache at start.";
+    "check-cache" Text .bare("") => "Answer requests from the cache.";
+    "queue" Number => "Items of a queue that all interpreters share.";
+    "queue-blocksize" Bytes => "Bytes of an item of the queue.";
+    "queue-store" Path => "Keep the queue in a file.";
+    "queue-store-sync" Seconds => "Seconds between two writes of the queue.";
+    "sharedarea" Text .short('A').many() => "Memory that all interpreters share.";
+    "locks" Number => "Locks that all interpreters share.";
+    "rpc-max" Number => "Functions that can be called by name.";
+};
+
+const TLS: &[OptionRow] = planned! { Tls:
+    "https" Text .many().value("ADDRESS,CERT,KEY").essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here.";
+    "https2" Text .many().essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here, with options.";
+    "https-socket" Text .many().value("ADDRESS,CERT,KEY").essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here.";
+    "https-export-cert" Flag .essential_later("leave TLS to the proxy in front") => "Hand the client's certificate to the application.";
+    "https-session-context" Text => "The name of the TLS session context.";
+    "sni" | "sni-regexp" Text .many().essential_later("leave TLS to the proxy in front") => "A certificate for a host.";
+    "sni-dir" Path .essential_later("leave TLS to the proxy in front") => "Certificates for hosts, in a directory.";
+    "sni-dir-ciphers" Text => "The ciphers of --sni-dir.";
+    "ssl-verify-depth" Number .bare("1") => "The longest chain of a client's certificate.";
+    "ssl-verbose" Flag => "Log TLS errors.";
+    "ssl-sessions-timeout" | "ssl-session-timeout" Seconds => "Seconds that a TLS session can be taken up again.";
+    "ssl-option" Text .many() => "Options of the TLS library.";
+};
+
+const CONFIGURATION: &[OptionRow] = planned! { Configuration:
+    "fallback-config" Path => "Read this file when the start fails with code 1.";
+};
+
+pub(super) static ROWS: &[&[OptionRow]] = &[
+    LISTENING,
+    HTTP,
+    APPLICATION,
+    PYTHON,
+    LIMITS,
+    WORKERS,
+    PROCESS,
+    RELOAD,
+    LOGGING,
+    MONITORING,
+    STATIC,
+    ROUTING,
+    BACKGROUND,
+    SHARED,
+    TLS,
+    CONFIGURATION,
+];

@@ -1,0 +1,56 @@
+//! Options that say where the server listens. Data only.
+
+use crate::config::option::{Group, Kind, OptionRow, row};
+
+const GROUP: Group = Group::Listening;
+
+/// What is listened on when no address is given.
+pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8000";
+
+options! {
+    HTTP = row(GROUP, "http", Kind::Address,
+        "Serve HTTP here: :9090 (every IPv4 address), 127.0.0.1:9090, [::1]:9090, port 0 for any \
+         free one, or a unix socket (/run/app.sock). May be repeated. Without any address: \
+         127.0.0.1:8000.")
+        .also(&["httprouter"]).many()
+        .mapped("there is no router process in between");
+    HTTP_SOCKET = row(GROUP, "http-socket", Kind::Address,
+        "The same as --http: one process has no second hop to save.")
+        .also(&["http11-socket"]).many()
+        .mapped("the same as --http: keep-alive and chunked requests work on both");
+    SOCKET = row(GROUP, "socket", Kind::Address,
+        "Listen for --protocol here; uWSGI's default for it is the uwsgi protocol, which is not \
+         yet in this version.")
+        .short('s').many();
+    PROTOCOL = row(GROUP, "protocol", Kind::Choice(&["uwsgi", "http", "fastcgi", "scgi"]),
+        "What --socket speaks, wherever it stands. This version speaks http only.")
+        .also(&["socket-protocol"]).default("uwsgi");
+    LISTEN = row(GROUP, "listen", Kind::Number { min: 1, max: 65_535 },
+        "Connections that the kernel may hold for each listener before they are accepted; it \
+         lowers the number to its own limit (somaxconn).")
+        .short('l').default("1024");
+    CHMOD_SOCKET = row(GROUP, "chmod-socket", Kind::Mode,
+        "The file mode of unix sockets, in octal.")
+        .also(&["chmod"]).short('C').bare("666");
+    VACUUM = row(GROUP, "vacuum", Kind::Flag, "Remove unix sockets and files with the process id at exit.")
+        .default("false");
+    CHOWN_SOCKET = row(GROUP, "chown-socket", Kind::Text,
+        "The owner of unix sockets, by name or number.")
+        .value("USER[:GROUP]");
+    REUSE_PORT = row(GROUP, "reuse-port", Kind::Flag,
+        "Let other processes bind to the same port (SO_REUSEPORT).");
+    FREEBIND = row(GROUP, "freebind", Kind::Flag,
+        "Bind to an address that the machine does not have yet (Linux).");
+    SO_KEEPALIVE = row(GROUP, "so-keepalive", Kind::Flag,
+        "Let the kernel probe idle TCP connections (SO_KEEPALIVE).");
+    TCP_NODELAY = row(GROUP, "tcp-nodelay", Kind::Flag, "Send small packets at once (TCP_NODELAY).")
+        .mapped("always so");
+    TCP_FAST_OPEN = row(GROUP, "tcp-fast-open", Kind::Number { min: 0, max: 65_535 },
+        "Take data with a connection's first packet (TCP Fast Open): the number of such \
+         connections that may wait.")
+        .also(&["tcp-fastopen"]).later();
+    SOCKET_SNDBUF = row(GROUP, "socket-sndbuf", Kind::Bytes { min: 0, max: 1 << 30 },
+        "Bytes of the kernel's send buffer of each connection (SO_SNDBUF).");
+    SOCKET_RCVBUF = row(GROUP, "socket-rcvbuf", Kind::Bytes { min: 0, max: 1 << 30 },
+        "Bytes of the kernel's receive buffer of each connection (SO_RCVBUF).");
+}

@@ -1,0 +1,388 @@
+//! Raw settings become the [`Config`] that is meant; the only maker of one.
+//!
+//! Everything is checked here, once: words become numbers, numbers are held against their bounds,
+//! and options that do nothing in this version are named instead of being passed over. Looks at
+//! the file system only to expand the wildcards of `--pythonpath`. Runs on the main thread before
+//! anything is started.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::address::{self, Address};
+use super::error::ConfigError;
+use super::layer::{Raw, Setting};
+use super::loaded::Unknown;
+use super::option::{Kind, OptionRow};
+use super::options::{
+    app, configuration, http, limits, logging, process, python, sockets, workers,
+};
+use super::settings::{
+    Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol,
+};
+use super::value::{self, NEVER, Read};
+use super::{notices, target};
+
+/// What is meant by `raw`. `warnings` are those of the sources themselves, `unknown` the keys of
+/// files that are no options.
+pub(super) fn resolve(
+    raw: &Raw,
+    warnings: Vec<String>,
+    unknown: &[Unknown],
+) -> Result<Config, ConfigError> {
+    let mut reader = Reader { raw, warnings };
+    let strict = reader.flag(&configuration::STRICT);
+    let notices = notices::collect(raw, unknown, strict)?;
+    let app = target::choose(raw)?;
+    let listen = reader.listeners()?;
+    let config = Config {
+        app,
+        listen,
+        processes: reader.count(&workers::PROCESSES)?,
+        threads: reader.count(&workers::THREADS)?,
+        isolation: reader.isolation()?,
+        chdir: reader.path(&app::CHDIR)?,
+        python_path: reader.python_path()?,
+        virtualenv: reader.path(&python::VIRTUALENV)?,
+        optimize: reader.small(&python::OPTIMIZE)?,
+        pyargv: reader.text(&python::PYARGV),
+        need_app: reader.flag(&app::NEED_APP),
+        wsgi_strict: reader.flag(&app::WSGI_STRICT),
+        file_wrapper: !reader.flag(&app::WSGI_DISABLE_FILE_WRAPPER),
+        environment_unset: reader.texts(&python::UNENV),
+        environment_set: reader.pairs(&python::ENV)?,
+        log_requests: !reader.flag(&logging::DISABLE_LOGGING),
+        limits: LimitsConfig {
+            head_bytes_max: reader.count(&limits::BUFFER_SIZE)?,
+            fields_max: reader.count(&limits::MAX_FIELDS)?,
+            target_bytes_max: reader.count(&limits::MAX_TARGET)?,
+            body_bytes_max: match reader.number(&limits::LIMIT_POST)? {
+                0 => u64::MAX,
+                bytes => bytes,
+            },
+            chunk_line_bytes_max: reader.count(&limits::MAX_CHUNK_LINE)?,
+            trailer_bytes_max: reader.count(&limits::MAX_TRAILERS)?,
+        },
+        deadlines: Deadlines {
+            header: reader.deadline(&limits::HEADER_TIMEOUT)?,
+            body_idle: reader.deadline(&limits::BODY_TIMEOUT)?,
+            body_rate_bytes_per_second_min: reader.number(&limits::BODY_MIN_RATE)?,
+            keep_alive: reader.keep_alive()?,
+            write: reader.deadline(&limits::SOCKET_TIMEOUT)?,
+        },
+        connections_max: reader.count(&limits::MAX_CONNECTIONS)?,
+        queue_max: reader.count(&limits::REQUEST_QUEUE)?,
+        body_memory_bytes_max: reader.count(&limits::POST_BUFFERING)?,
+        backlog: reader.small(&sockets::LISTEN)?,
+        socket_mode: reader.mode(&sockets::CHMOD_SOCKET)?,
+        vacuum: reader.flag(&sockets::VACUUM),
+        reload_mercy: reader.seconds(&process::RELOAD_MERCY)?,
+        poll: reader.poll()?,
+        mounts: target::mounts(raw)?,
+        manage_script_name: reader.flag(&app::MANAGE_SCRIPT_NAME),
+        eval: reader.text(&app::EVAL),
+        imports: target::imports(raw, &python::IMPORT)?,
+        shared_imports: target::imports(raw, &python::SHARED_IMPORT)?,
+        add_headers: reader.headers(&http::ADD_HEADER)?,
+        catch_exceptions: reader.flag(&app::CATCH_EXCEPTIONS),
+        logto: reader.log_target(&logging::LOGTO)?,
+        logto2: reader.log_target(&logging::LOGTO2)?,
+        sockets: reader.sockets()?,
+        process: reader.process()?,
+        magic_table: Vec::new(),
+        written: Vec::new(),
+        prints: Vec::new(),
+        warnings: Vec::new(),
+        remarks: notices.remarks,
+        origins: origins(raw),
+    };
+    let mut warnings = reader.warnings;
+    warnings.extend(notices.warnings);
+    Ok(Config { warnings, ..config })
+}
+
+fn origins(raw: &Raw) -> Vec<(&'static str, String)> {
+    raw.written()
+        .filter_map(|(row, settings)| Some((row.name, settings.last()?.place())))
+        .collect()
+}
+
+/// Reads values by their rows and collects what to warn of.
+pub(super) struct Reader<'a> {
+    pub(super) raw: &'a Raw,
+    warnings: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
+        if let Some(warning) = read.warning {
+            self.warnings.push(format!(
+                "{} '{}' {warning} ({})",
+                setting.spelled, setting.text, setting.origin
+            ));
+        }
+        read.value
+    }
+
+    pub(super) fn flag(&mut self, row: &OptionRow) -> bool {
+        match self.raw.last(row) {
+            Some(setting) => self.keep(setting, value::flag(&setting.text)),
+            None => false,
+        }
+    }
+
+    /// A number or a number of bytes, within the row's bounds; 0 if the row has no default.
+    fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
+        let Some(setting) = self.raw.last(row) else {
+            return Ok(0);
+        };
+        let (read, min, max) = match row.kind {
+            Kind::Bytes { min, max } => (value::bytes(&setting.text), min, max),
+            Kind::Number { min, max } => (value::number(&setting.text), min, max),
+            _ => (value::number(&setting.text), 0, u64::MAX),
+        };
+        let read = read.map_err(|why| setting.error(why))?;
+        let number = self.keep(setting, read);
+        if number < min {
+            return Err(setting.error(format_args!("wants at least {min}, got {number}")));
+        }
+        if number > max {
+            return Err(setting.error(format_args!("wants at most {max}, got {number}")));
+        }
+        Ok(number)
+    }
+
+    fn count(&mut self, row: &OptionRow) -> Result<usize, ConfigError> {
+        self.small(row)
+    }
+
+    pub(super) fn small<T: TryFrom<u64>>(&mut self, row: &OptionRow) -> Result<T, ConfigError> {
+        let number = self.number(row)?;
+        T::try_from(number).map_err(|_| match self.raw.last(row) {
+            Some(setting) => setting.error(format_args!("is too large on this system: {number}")),
+            None => ConfigError::new(format!("--{} is too large on this system", row.name)),
+        })
+    }
+
+    fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
+        let Some(setting) = self.raw.last(row) else {
+            return Ok(NEVER);
+        };
+        let read = value::seconds(&setting.text).map_err(|why| setting.error(why))?;
+        Ok(self.keep(setting, read))
+    }
+
+    /// Seconds, where 0 switches the deadline off.
+    fn deadline(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
+        let duration = self.seconds(row)?;
+        Ok(if duration.is_zero() { NEVER } else { duration })
+    }
+
+    /// uWSGI's `http-keepalive = true` switches keep-alive on without saying for how long.
+    fn keep_alive(&mut self) -> Result<Duration, ConfigError> {
+        let row = &http::HTTP_KEEPALIVE;
+        let word = self.raw.last(row).map(|setting| setting.text.as_str());
+        match (word, row.default) {
+            (Some("true" | "on" | "yes"), Some(default)) => value::seconds(default)
+                .map(|read| read.value)
+                .map_err(ConfigError::new),
+            (Some("false" | "off" | "no"), _) => Ok(Duration::ZERO),
+            _ => self.seconds(row),
+        }
+    }
+
+    fn mode(&mut self, row: &OptionRow) -> Result<Option<u32>, ConfigError> {
+        let Some(setting) = self.raw.last(row) else {
+            return Ok(None);
+        };
+        // In a file the bare form is `chmod-socket = true`.
+        let text = match setting.text.as_str() {
+            "true" => "666",
+            text => text,
+        };
+        value::mode(text)
+            .map(Some)
+            .map_err(|why| setting.error(why))
+    }
+
+    pub(super) fn text(&self, row: &OptionRow) -> Option<String> {
+        self.raw.last(row).map(|setting| setting.text.clone())
+    }
+
+    fn texts(&self, row: &OptionRow) -> Vec<String> {
+        let settings = self.raw.all(row).iter();
+        settings.map(|setting| setting.text.clone()).collect()
+    }
+
+    fn pairs(&self, row: &OptionRow) -> Result<Vec<(String, String)>, ConfigError> {
+        let settings = self.raw.all(row).iter();
+        settings
+            .map(|setting| value::pair(&setting.text).map_err(|why| setting.error(why)))
+            .collect()
+    }
+
+    /// `NAME: VALUE`, as uWSGI takes it; without the colon it could not be a field.
+    fn headers(&self, row: &OptionRow) -> Result<Vec<(String, String)>, ConfigError> {
+        let header = |setting: &Setting| {
+            let parts = setting.text.split_once(':');
+            let (name, value) = parts.map_or(("", ""), |(name, value)| (name.trim(), value.trim()));
+            let is_token =
+                |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            if name.is_empty() || !name.bytes().all(is_token) {
+                return Err(
+                    setting.error(format_args!("wants NAME: VALUE, got '{}'", setting.text))
+                );
+            }
+            if value.contains(|c: char| c.is_control() && c != '\t') {
+                return Err(setting.error("has a control character in its value"));
+            }
+            Ok((name.to_owned(), value.to_owned()))
+        };
+        self.raw.all(row).iter().map(header).collect()
+    }
+
+    pub(super) fn path(&self, row: &OptionRow) -> Result<Option<PathBuf>, ConfigError> {
+        self.raw.last(row).map(path_of).transpose()
+    }
+
+    fn python_path(&self) -> Result<Vec<PathBuf>, ConfigError> {
+        let mut paths = Vec::new();
+        for setting in self.raw.all(&python::PYTHONPATH) {
+            let path = path_of(setting)?;
+            let before = paths.len();
+            if setting.text.contains(['*', '?', '[']) {
+                // A pattern that is none, or that matches nothing, is a path as it stands.
+                let found = glob::glob(&setting.text).into_iter().flatten();
+                paths.extend(found.filter_map(Result::ok));
+            }
+            if paths.len() == before {
+                paths.push(path);
+            }
+        }
+        Ok(paths)
+    }
+
+    /// The place in the row's words of the one that was chosen.
+    fn chosen(&self, row: &OptionRow) -> Result<usize, ConfigError> {
+        let Kind::Choice(words) = row.kind else {
+            return Ok(0);
+        };
+        let Some(setting) = self.raw.last(row) else {
+            return Ok(0);
+        };
+        let found = words.iter().position(|word| *word == setting.text);
+        found.ok_or_else(|| {
+            let words = words.join(", ");
+            setting.error(format_args!("wants one of {words}, got '{}'", setting.text))
+        })
+    }
+
+    fn isolation(&mut self) -> Result<IsolationChoice, ConfigError> {
+        const CHOICES: [IsolationChoice; 4] = [
+            IsolationChoice::Auto,
+            IsolationChoice::OwnGil,
+            IsolationChoice::SharedGil,
+            IsolationChoice::Main,
+        ];
+        let chosen = self.chosen(&workers::ISOLATION)?;
+        let choice = CHOICES
+            .get(chosen)
+            .copied()
+            .unwrap_or(IsolationChoice::Auto);
+        if !self.flag(&workers::SINGLE_INTERPRETER) {
+            return Ok(choice);
+        }
+        match (choice, self.raw.last(&workers::SINGLE_INTERPRETER)) {
+            (IsolationChoice::OwnGil | IsolationChoice::SharedGil, Some(single)) => {
+                let isolation = self.raw.last(&workers::ISOLATION);
+                Err(single
+                    .error(format_args!(
+                        "contradicts {} {}",
+                        isolation.map_or("--isolation", |setting| setting.spelled.as_str()),
+                        isolation.map_or("", |setting| setting.text.as_str()),
+                    ))
+                    .hint("leave one; --single-interpreter is --isolation main"))
+            }
+            _ => Ok(IsolationChoice::Main),
+        }
+    }
+
+    fn poll(&self) -> Result<PollChoice, ConfigError> {
+        const CHOICES: [PollChoice; 3] =
+            [PollChoice::Auto, PollChoice::Shared, PollChoice::Acceptor];
+        let chosen = self.chosen(&workers::POLL)?;
+        Ok(CHOICES.get(chosen).copied().unwrap_or(PollChoice::Auto))
+    }
+
+    fn listeners(&self) -> Result<Vec<ListenAddress>, ConfigError> {
+        self.chosen(&sockets::PROTOCOL)?;
+        let protocol = self.raw.last(&sockets::PROTOCOL);
+        let protocol = protocol.map_or("uwsgi", |setting| setting.text.as_str());
+        let mut settings: Vec<&Setting> = Vec::new();
+        settings.extend(self.raw.all(&sockets::HTTP));
+        settings.extend(self.raw.all(&sockets::HTTP_SOCKET));
+        let sockets = self.raw.all(&sockets::SOCKET);
+        if let Some(socket) = sockets.first()
+            && protocol != "http"
+        {
+            return Err(socket
+                .error(format_args!(
+                    "wants the {protocol} protocol, which is not yet in this version"
+                ))
+                .hint(format!(
+                    "serve HTTP there: --http-socket {} (nginx: proxy_pass instead of {protocol}_pass)",
+                    socket.text
+                )));
+        }
+        settings.extend(sockets);
+        settings.sort_by_key(|setting| (setting.origin.rank, setting.origin.place));
+
+        let mut listen: Vec<ListenAddress> = Vec::new();
+        for setting in settings {
+            if let Some((_, rest)) = setting.text.split_once("$(") {
+                let name = rest.split(')').next().unwrap_or(rest);
+                return Err(setting
+                    .error(format_args!(
+                        "wants an address, and {name} is not set in the environment"
+                    ))
+                    .hint(format!(
+                        "set it, or say what it is otherwise: $({name}:8000)"
+                    )));
+            }
+            let address = address::parse(&setting.text).map_err(|why| {
+                setting.error(format_args!(
+                    "wants an address, got '{}': {why}",
+                    setting.text
+                ))
+            })?;
+            let any_port = matches!(&address, Address::Tcp(tcp) if tcp.port() == 0);
+            let twice = listen.iter().find(|other| other.address == address);
+            if let Some(other) = twice.filter(|_| !any_port) {
+                return Err(setting.error(format_args!(
+                    "wants {address}, which {} has already",
+                    other.origin
+                )));
+            }
+            listen.push(ListenAddress {
+                protocol: Protocol::Http,
+                address,
+                origin: setting.place(),
+            });
+        }
+        if listen.is_empty() {
+            let address = address::parse(sockets::DEFAULT_ADDRESS).map_err(ConfigError::new)?;
+            listen.push(ListenAddress {
+                protocol: Protocol::Http,
+                address,
+                origin: "default".to_owned(),
+            });
+        }
+        Ok(listen)
+    }
+}
+
+fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {
+    if setting.text.is_empty() || setting.text.contains('\0') {
+        return Err(setting.error(format_args!("wants a path, got '{}'", setting.text)));
+    }
+    Ok(PathBuf::from(&setting.text))
+}

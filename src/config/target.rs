@@ -1,0 +1,342 @@
+//! Which application is meant: bare names, `--wsgi-file`, `--module` and `--callable` become one
+//! [`AppChoice`]. Pure; whether the file or module exists is found out when it is loaded.
+
+use std::path::PathBuf;
+
+use super::error::ConfigError;
+use super::layer::{Raw, Setting};
+use super::option::OptionRow;
+use super::options::app;
+use super::settings::{AppChoice, AppTarget, Mount};
+
+/// The application that the strongest source names. Two in one source are an error.
+pub(super) fn choose(raw: &Raw) -> Result<Option<AppChoice>, ConfigError> {
+    let mut named: Vec<(&Setting, AppChoice)> = Vec::new();
+    for setting in raw.all(&app::APP) {
+        named.push((setting, bare(setting)?));
+    }
+    for setting in raw.all(&app::WSGI_FILE) {
+        named.push((setting, file(setting)?));
+    }
+    for setting in raw.all(&app::MODULE) {
+        named.push((setting, module(setting)?));
+    }
+    named.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
+    let Some((setting, mut choice)) = named.pop() else {
+        return match raw.last(&app::CALLABLE) {
+            Some(callable) => Err(callable
+                .error("says how the callable is called, but nothing says where it is")
+                .hint("name a file or module too: singlemalt app.py --callable app")),
+            None => Ok(None),
+        };
+    };
+    if let Some((other, _)) = named.last()
+        && other.origin.rank == setting.origin.rank
+    {
+        return Err(ConfigError::new(format!(
+            "two applications are named: {} and {}",
+            described(other),
+            described(setting)
+        ))
+        .hint("leave one; several applications in one server are not yet in this version"));
+    }
+    if let Some(callable) = raw.last(&app::CALLABLE) {
+        let text = callable_name(callable, &callable.text)?;
+        match &choice.callable {
+            Some(own) if *own != text && callable.origin.rank == setting.origin.rank => {
+                return Err(ConfigError::new(format!(
+                    "two callables are named: '{own}' by {} and '{text}' by {}",
+                    described(setting),
+                    callable.place()
+                ))
+                .hint("leave one"));
+            }
+            Some(_) if callable.origin.rank < setting.origin.rank => {}
+            _ => choice.callable = Some(text),
+        }
+    }
+    Ok(Some(choice))
+}
+
+/// The applications below URL prefixes: `/prefix=app.py`, `/prefix=pkg.module:app`,
+/// `example.org/prefix=...`, and `example.org|/prefix=...` as old files write it.
+pub(super) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
+    let mut mounts: Vec<Mount> = Vec::new();
+    for setting in raw.all(&app::MOUNT) {
+        let Some((place, target)) = setting
+            .text
+            .split_once('=')
+            .filter(|(_, target)| !target.is_empty())
+        else {
+            return Err(setting
+                .error(format_args!(
+                    "wants PREFIX=APPLICATION, got '{}'",
+                    setting.text
+                ))
+                .hint("write /prefix=app.py or /prefix=pkg.module:app"));
+        };
+        let (host, prefix) = match place.find(['/', '|']) {
+            Some(0) if place.starts_with('/') => (None, place),
+            Some(at) => (
+                place.get(..at),
+                place.get(at..).unwrap_or_default().trim_start_matches('|'),
+            ),
+            None => (Some(place), ""),
+        };
+        let prefix = prefix.trim_end_matches('/');
+        let host = host
+            .filter(|host| !host.is_empty())
+            .map(str::to_ascii_lowercase);
+        if !prefix.is_empty() && !prefix.starts_with('/') {
+            return Err(setting.error(format_args!(
+                "wants a prefix that begins with '/', got '{place}'"
+            )));
+        }
+        if let Some(other) = mounts.iter().find(|m| m.prefix == prefix && m.host == host) {
+            return Err(setting.error(format_args!(
+                "wants '{place}', which {} has already",
+                other.origin
+            )));
+        }
+        let (name, callable) = split(target);
+        let is_python_file = name.ends_with(".py") || name.ends_with(".wsgi");
+        let app = if is_module(name) && !is_python_file {
+            choice(setting, AppTarget::Module(name.to_owned()), callable)?
+        } else {
+            let (path, callable) = match split(target) {
+                (path, Some(callable)) if path.ends_with(".py") || path.ends_with(".wsgi") => {
+                    (path, Some(callable))
+                }
+                _ => (target, None),
+            };
+            choice(setting, AppTarget::File(PathBuf::from(path)), callable)?
+        };
+        let origin = setting.place();
+        mounts.push(Mount {
+            host,
+            prefix: prefix.to_owned(),
+            app,
+            origin,
+        });
+    }
+    Ok(mounts)
+}
+
+/// Modules and files to import: as in uWSGI both are taken.
+pub(super) fn imports(raw: &Raw, row: &OptionRow) -> Result<Vec<AppTarget>, ConfigError> {
+    let import = |setting: &Setting| {
+        let text = setting.text.as_str();
+        if is_module(text) && !text.ends_with(".py") {
+            Ok(AppTarget::Module(text.to_owned()))
+        } else if is_file(text) {
+            Ok(AppTarget::File(PathBuf::from(text)))
+        } else {
+            Err(setting.error(format_args!(
+                "wants a module or a Python file, got '{text}'"
+            )))
+        }
+    };
+    raw.all(row).iter().map(import).collect()
+}
+
+/// A bare name is its own spelling: `app.py (command line)`, but `--module x (command line)`.
+fn described(setting: &Setting) -> String {
+    if setting.spelled == setting.text {
+        setting.place()
+    } else {
+        format!("{} {} ({})", setting.spelled, setting.text, setting.origin)
+    }
+}
+
+fn bare(setting: &Setting) -> Result<AppChoice, ConfigError> {
+    let (target, callable) = split(&setting.text);
+    if is_file(target) {
+        return choice(setting, AppTarget::File(PathBuf::from(target)), callable);
+    }
+    if is_module(target) {
+        return choice(setting, AppTarget::Module(target.to_owned()), callable);
+    }
+    Err(ConfigError::new(format!(
+        "'{}' is neither a Python file (app.py) nor a module (pkg.module:app) ({})",
+        setting.text, setting.origin
+    ))
+    .hint(
+        "a file that does not end in .py is given with --wsgi-file, or with its directory: ./app",
+    ))
+}
+
+fn file(setting: &Setting) -> Result<AppChoice, ConfigError> {
+    // Only behind an ending that leaves no doubt: a path may hold a colon.
+    let (path, callable) = match split(&setting.text) {
+        (path, Some(callable)) if path.ends_with(".py") || path.ends_with(".wsgi") => {
+            (path, Some(callable))
+        }
+        _ => (setting.text.as_str(), None),
+    };
+    if path.is_empty() || path.contains('\0') {
+        return Err(setting.error(format_args!("wants a path, got '{path}'")));
+    }
+    choice(setting, AppTarget::File(PathBuf::from(path)), callable)
+}
+
+fn module(setting: &Setting) -> Result<AppChoice, ConfigError> {
+    let (name, callable) = split(&setting.text);
+    if !is_module(name) {
+        let error = setting.error(format_args!(
+            "wants a module such as pkg.module, got '{name}'"
+        ));
+        return Err(if is_file(name) {
+            error.hint(format!("a file is given with --wsgi-file {name}"))
+        } else {
+            error
+        });
+    }
+    choice(setting, AppTarget::Module(name.to_owned()), callable)
+}
+
+fn choice(
+    setting: &Setting,
+    target: AppTarget,
+    callable: Option<&str>,
+) -> Result<AppChoice, ConfigError> {
+    let callable = match callable {
+        Some(text) => Some(callable_name(setting, text)?),
+        None => None,
+    };
+    Ok(AppChoice { target, callable })
+}
+
+/// At the first colon that is not a Windows drive's.
+fn split(text: &str) -> (&str, Option<&str>) {
+    let drive = matches!(
+        text.as_bytes(),
+        [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic()
+    );
+    let from = if drive { 2 } else { 0 };
+    match text[from..].find(':') {
+        Some(at) => (&text[..from + at], Some(&text[from + at + 1..])),
+        None => (text, None),
+    }
+}
+
+fn is_file(text: &str) -> bool {
+    !text.contains('\0') && (text.ends_with(".py") || text.contains(['/', '\\']))
+}
+
+fn is_module(text: &str) -> bool {
+    text.split('.').all(is_identifier)
+}
+
+fn is_identifier(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// A name (`app`, `site.app`) or a call of one (`create_app()`, `create_app('x')`). What stands in
+/// the parentheses is Python's business.
+fn callable_name(setting: &Setting, text: &str) -> Result<String, ConfigError> {
+    let name = match text.split_once('(') {
+        Some((name, rest)) if rest.ends_with(')') => name,
+        Some(_) => "",
+        None => text,
+    };
+    if is_module(name) && !text.contains('\0') {
+        return Ok(text.to_owned());
+    }
+    Err(ConfigError::new(format!(
+        "'{text}' is not the name of a callable, nor a call of one ({})",
+        described(setting)
+    ))
+    .hint("write app, or create_app() for a function that returns the application"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::command_line;
+    use crate::config::layer::Stack;
+
+    #[track_caller]
+    fn check(line: &[&str], expected: &str) {
+        let arguments: Vec<String> = line.iter().map(|text| (*text).to_owned()).collect();
+        let layer = command_line::read(&arguments).unwrap();
+        let raw = Stack::new().on_top(layer).settle().unwrap();
+        let shown = match choose(&raw) {
+            Ok(None) => "none".to_owned(),
+            Ok(Some(choice)) => match choice.target {
+                AppTarget::File(_) => format!("file {choice}"),
+                AppTarget::Module(_) => format!("module {choice}"),
+            },
+            Err(error) => format!("error: {}", error.message()),
+        };
+        assert_eq!(shown, expected, "{line:?}");
+    }
+
+    #[test]
+    fn every_way_to_name_an_application() {
+        check(&[], "none");
+        check(&["app.py"], "file app.py");
+        check(&["app.py:app"], "file app.py:app");
+        check(&["app.py:create_app()"], "file app.py:create_app()");
+        check(
+            &["app.py:create_app('a:b')"],
+            "file app.py:create_app('a:b')",
+        );
+        check(&["./app"], "file ./app");
+        check(&["./site.wsgi:app"], "file ./site.wsgi:app");
+        check(&[r"C:\site\app.py:app"], r"file C:\site\app.py:app");
+        check(&["pkg.module:app"], "module pkg.module:app");
+        check(&["pkg.module"], "module pkg.module");
+        check(&["proj.wsgi"], "module proj.wsgi");
+        check(&["--module", "myapp"], "module myapp");
+        check(&["--wsgi", "myapp:make()"], "module myapp:make()");
+        check(&["-w", "myapp", "--callable", "app"], "module myapp:app");
+        check(
+            &["--wsgi-file", "app.py", "--callable", "app"],
+            "file app.py:app",
+        );
+        check(&["--file", "app.py:app"], "file app.py:app");
+        check(&["--file", "a:b"], "file a:b");
+        check(&["--module", "m:app", "--callable", "app"], "module m:app");
+    }
+
+    #[test]
+    fn what_cannot_be_meant() {
+        check(
+            &["my-app"],
+            "error: 'my-app' is neither a Python file (app.py) nor a module (pkg.module:app) (command line)",
+        );
+        check(
+            &["a.py", "b.py"],
+            "error: two applications are named: a.py (command line) and b.py (command line)",
+        );
+        check(
+            &["--wsgi-file", "a.py", "--module", "b"],
+            "error: two applications are named: --wsgi-file a.py (command line) and --module b (command line)",
+        );
+        check(
+            &["a.py:x", "--callable", "y"],
+            "error: two callables are named: 'x' by a.py:x (command line) and 'y' by --callable (command line)",
+        );
+        check(
+            &["--callable", "y"],
+            "error: --callable says how the callable is called, but nothing says where it is (command line)",
+        );
+        check(
+            &["--module", "site/app.py"],
+            "error: --module wants a module such as pkg.module, got 'site/app.py' (command line)",
+        );
+        check(
+            &["app.py:"],
+            "error: '' is not the name of a callable, nor a call of one (app.py: (command line))",
+        );
+        check(
+            &["app.py:create_app("],
+            "error: 'create_app(' is not the name of a callable, nor a call of one (app.py:create_app( (command line))",
+        );
+        check(
+            &["--file", ""],
+            "error: --file wants a path, got '' (command line)",
+        );
+    }
+}
