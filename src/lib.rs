@@ -6,7 +6,9 @@
 //! - [`http`]: HTTP/1.1 as a pure machine: bytes in, events out
 //! - [`wsgi`]: PEP 3333 as data and rules: environ, body, response
 //! - [`config`]: the option table, its sources, the resolved configuration
+//! - [`telemetry`]: messages and the request log
 
 pub mod config;
 pub mod http;
+pub mod telemetry;
 pub mod wsgi;
