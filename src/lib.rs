@@ -7,8 +7,10 @@
 //! - [`wsgi`]: PEP 3333 as data and rules: environ, body, response
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - [`telemetry`]: messages and the request log
+//! - [`python`]: CPython; the only room with `unsafe`
 
 pub mod config;
 pub mod http;
+pub mod python;
 pub mod telemetry;
 pub mod wsgi;

@@ -1,0 +1,137 @@
+"""Runs once in every interpreter, before the app: streams, sys.path, threads, and the two WSGI objects that need no C.
+
+This file, extensions.py, load.py and quiesce.py are executed into one private namespace that is no module: the app cannot
+import it, and nothing here is imported that every interpreter does not need (memory: each further one pays for it).
+Rust puts `emit` and `interrupt` into the namespace first.
+"""
+
+import os
+import sys
+import threading
+
+WSGI_VERSION = (1, 0)
+NODE = (os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "localhost")).encode()
+
+
+def prepare(python_path, guard, twins):
+    """`guard`: extensions may refuse this interpreter. `twins`: load the .py beside one that does."""
+    for stream in (sys.stdout, sys.stderr):
+        # None where the descriptor is closed. Several interpreters write to one descriptor: lines must stay whole.
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)
+    add_to_path(python_path)
+    if guard:
+        watch_extensions()
+    if twins:
+        prefer_twins()
+
+
+def add_to_path(python_path):
+    """The working directory first, as uWSGI has it, then the option's folders in their order."""
+    try:
+        wanted = [os.getcwd(), *python_path]
+    except OSError:  # the directory was removed under us
+        wanted = list(python_path)
+    at = 0
+    for folder in wanted:
+        if folder not in sys.path:
+            sys.path.insert(at, folder)
+            at += 1
+
+
+def adopt_thread(name):
+    """A worker is a thread that `threading` did not start: it would count as a daemon, and so would, by inheritance, every
+    thread that the app starts; at the end those would be killed instead of joined."""
+    thread = threading.current_thread()
+    thread._daemonic = False
+    thread._name = name
+
+
+class ErrorStream:
+    """wsgi.errors (PEP 3333): text, line by line, to the server's log."""
+
+    __slots__ = ("_part",)
+    encoding = "utf-8"
+    errors = "backslashreplace"
+    closed = False
+
+    def __init__(self):
+        self._part = ""
+
+    def write(self, text):
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if "\n" in text:
+            *lines, rest = (self._part + text).split("\n")
+            self._part = rest
+            for line in lines:
+                emit(line)
+        elif len(self._part) < 65536:
+            self._part += text
+        else:
+            emit(self._part + text)
+            self._part = ""
+        return len(text)
+
+    def writelines(self, lines):
+        for line in lines:
+            self.write(line)
+
+    def flush(self):
+        if self._part:
+            part, self._part = self._part, ""
+            emit(part)
+
+    def isatty(self):
+        return False
+
+    def writable(self):
+        return True
+
+    def readable(self):
+        return False
+
+    def seekable(self):
+        return False
+
+
+class FileWrapper:
+    """wsgi.file_wrapper (PEP 3333, "Optional Platform-Specific File Handling"): the server sends a real file by itself
+    and iterates over anything else."""
+
+    def __init__(self, filelike, blksize=8192):
+        self.filelike = filelike
+        self.blksize = blksize
+        if hasattr(filelike, "close"):
+            self.close = filelike.close
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        block = self.filelike.read(self.blksize)
+        if block:
+            return block
+        raise StopIteration
+
+    def __getattr__(self, name):
+        # Middleware looks at what it wraps (read, seek, fileno, name).
+        return getattr(self.__dict__["filelike"], name) if "filelike" in self.__dict__ else object.__getattribute__(self, name)
+
+
+def sendable(filelike):
+    """(descriptor, position) if reading `filelike` is exactly reading a real file from there; else None.
+
+    Having fileno() proves nothing: gzip.GzipFile has one, of the compressed file. So what counts is whose read() this is."""
+    import _io
+    if type(filelike).__name__ == "_TemporaryFileWrapper" and type(filelike).__module__ == "tempfile":
+        filelike = filelike.file
+    # Wrappers such as Django's File hand out the read of the file they hold.
+    reader = getattr(getattr(filelike, "read", None), "__self__", None)
+    raw = reader.raw if type(reader) in (_io.BufferedReader, _io.BufferedRandom) else reader
+    if type(raw) is not _io.FileIO or raw.closed:
+        return None
+    try:
+        return reader.fileno(), reader.tell()
+    except (OSError, ValueError):  # a pipe, say
+        return None

@@ -1,0 +1,266 @@
+//! The Python source that prepares an interpreter, and the calls into it.
+//!
+//! Sources are embedded, executed once per interpreter into a private dict that hangs in the interpreter's own dict
+//! (`PyInterpreterState_GetDict`): so it is found again by every thread of that interpreter, by no other one, and it goes
+//! when the interpreter goes. Runs on workers, attached.
+
+use std::ffi::{CStr, CString};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use pyo3_ffi as ffi;
+
+use super::interpreter::{Interpreter, Isolation};
+use super::object::{Object, Raised, Token};
+use super::thread_state::{Attached, detached};
+use super::trampoline::{self, Method};
+
+/// Name and text of each source; the name is what a traceback shows, and how our frames are told from the app's.
+const SOURCES: [(&CStr, &str); 4] = [
+    (c"<singlemalt bootstrap>", include_str!("bootstrap.py")),
+    (c"<singlemalt extensions>", include_str!("extensions.py")),
+    (c"<singlemalt load>", include_str!("load.py")),
+    (c"<singlemalt quiesce>", include_str!("quiesce.py")),
+];
+
+/// The sources compiled, as bytes that every interpreter makes its own code objects of: compiling them in each would cost each
+/// 0.7 MB of memory and 7 ms.
+static CODE: OnceLock<Vec<Box<[u8]>>> = OnceLock::new();
+
+static EMIT: Method = Method::one(c"emit", emit);
+static INTERRUPT: Method = Method::one(c"interrupt", interrupt);
+
+/// A line that the app wrote to `wsgi.errors`.
+unsafe extern "C" fn emit(
+    _self: *mut ffi::PyObject,
+    line: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by CPython with a live argument.
+    unsafe {
+        trampoline::object(|token| {
+            let line = Object::from_borrowed(token, line)?.to_text();
+            // Whoever reads the log may be slow; the other threads need not wait for him.
+            detached(token, || tracing::info!(target: "app.stderr", "{line}"));
+            Ok(Object::none(token))
+        })
+    }
+}
+
+/// Raises SystemExit in the thread of this interpreter that has the ident.
+unsafe extern "C" fn interrupt(
+    _self: *mut ffi::PyObject,
+    ident: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by CPython with a live argument. SetAsyncExc looks at the current interpreter's threads only, and
+    // SystemExit is the same static type in all of them.
+    unsafe {
+        trampoline::object(|token| {
+            let ident = Object::from_borrowed(token, ident)?.to_u64()?;
+            let found =
+                ffi::PyThreadState_SetAsyncExc(ident as std::ffi::c_long, ffi::PyExc_SystemExit);
+            Object::boolean(token, found > 0)
+        })
+    }
+}
+
+/// The dict of the attached interpreter, in which everything of ours hangs.
+fn interpreter_dict(token: Token<'_>) -> Result<Object<'_>, Raised> {
+    // SAFETY: attached (token); the dict is borrowed from the interpreter and a reference is taken at once.
+    unsafe {
+        let dict = ffi::PyInterpreterState_GetDict(ffi::PyInterpreterState_Get());
+        Object::from_borrowed(token, dict).map_err(|Raised| {
+            trampoline::raise(
+                token,
+                trampoline::Exception::Runtime,
+                "the interpreter has no dict",
+            )
+        })
+    }
+}
+
+/// The namespace of the bootstrap in the attached interpreter.
+pub(super) fn namespace(token: Token<'_>) -> Result<Object<'_>, Raised> {
+    interpreter_dict(token)?
+        .item(c"singlemalt")?
+        .ok_or_else(|| {
+            trampoline::raise(
+                token,
+                trampoline::Exception::Runtime,
+                "this interpreter was not made by singlemalt",
+            )
+        })
+}
+
+/// One of its functions or classes.
+pub(super) fn find<'py>(namespace: &Object<'py>, name: &CStr) -> Result<Object<'py>, Raised> {
+    namespace.item(name)?.ok_or_else(|| {
+        let text = format!("the bootstrap has no {}", name.to_string_lossy());
+        trampoline::raise(namespace.token(), trampoline::Exception::Runtime, &text)
+    })
+}
+
+/// Prepares a new interpreter, or the main one once more, on the thread that made it.
+pub(super) fn prepare(token: Token<'_>, interpreter: &Interpreter) -> Result<(), Raised> {
+    let dict = interpreter_dict(token)?;
+    let namespace = match dict.item(c"singlemalt")? {
+        Some(namespace) => namespace,
+        None => {
+            let namespace = execute(token)?;
+            dict.set_item(c"singlemalt", &namespace)?;
+            namespace
+        }
+    };
+    let python_path: Vec<_> = interpreter
+        .spec
+        .python_path
+        .iter()
+        .map(|path| path.to_string_lossy())
+        .collect();
+    let python_path = Object::list_of_text(token, &python_path)?;
+    let isolation = interpreter.spec.isolation;
+    let guard = Object::boolean(token, isolation != Isolation::Main)?;
+    let twins = Object::boolean(token, isolation == Isolation::OwnGil)?;
+    find(&namespace, c"prepare")?.call([&python_path, &guard, &twins])?;
+    adopt_thread(token, interpreter, 0)
+}
+
+/// Compiles the sources, once, in the main interpreter.
+pub(super) fn compile(token: Token<'_>) -> Result<(), Raised> {
+    let mut compiled = Vec::new();
+    for (name, source) in SOURCES {
+        let source = CString::new(source).map_err(|_| {
+            let text = "an embedded source contains a NUL";
+            trampoline::raise(token, trampoline::Exception::Value, text)
+        })?;
+        // SAFETY: attached (token); both strings are NUL-terminated and no flags are given. 2: without docstrings.
+        let code = unsafe {
+            let start = ffi::Py_file_input;
+            let flags = std::ptr::null_mut();
+            let code =
+                ffi::Py_CompileStringExFlags(source.as_ptr(), name.as_ptr(), start, flags, 2);
+            Object::from_new(token, code)?
+        };
+        // SAFETY: `code` is alive; attached (token). A bytes object holds as many bytes as its size says.
+        unsafe {
+            let bytes = ffi::PyMarshal_WriteObjectToString(code.as_ptr(), ffi::Py_MARSHAL_VERSION);
+            let bytes = Object::from_new(token, bytes)?;
+            let length = ffi::PyBytes_Size(bytes.as_ptr()) as usize;
+            let data = ffi::PyBytes_AsString(bytes.as_ptr()).cast::<u8>();
+            compiled.push(std::slice::from_raw_parts(data, length).into());
+        }
+    }
+    CODE.get_or_init(|| compiled);
+    Ok(())
+}
+
+/// Executes the compiled sources into a new namespace.
+fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
+    let namespace = Object::dict(token)?;
+    namespace.set_item(c"__name__", &Object::text(token, "singlemalt_bootstrap")?)?;
+    // SAFETY: attached (token); the builtins are borrowed from the interpreter and a reference is taken at once.
+    let builtins = unsafe { Object::from_borrowed(token, ffi::PyEval_GetBuiltins())? };
+    namespace.set_item(c"__builtins__", &builtins)?;
+    // SAFETY: both functions have no self.
+    let (emit, interrupt) = unsafe {
+        (
+            trampoline::function(token, &EMIT, std::ptr::null_mut())?,
+            trampoline::function(token, &INTERRUPT, std::ptr::null_mut())?,
+        )
+    };
+    namespace.set_item(c"emit", &emit)?;
+    namespace.set_item(c"interrupt", &interrupt)?;
+    for (name, kind) in super::caches::types(token)? {
+        namespace.set_item(name, &kind)?;
+    }
+    for code in CODE.get().into_iter().flatten() {
+        // SAFETY: attached (token); `code` is what `compile` got from this very CPython, and is copied.
+        let code = unsafe {
+            let length = code.len() as ffi::Py_ssize_t;
+            Object::from_new(
+                token,
+                ffi::PyMarshal_ReadObjectFromString(code.as_ptr().cast(), length),
+            )?
+        };
+        // SAFETY: `code` is a code object and the namespace a dict, both alive; attached (token).
+        unsafe {
+            Object::from_new(
+                token,
+                ffi::PyEval_EvalCode(code.as_ptr(), namespace.as_ptr(), namespace.as_ptr()),
+            )?;
+        }
+    }
+    Ok(namespace)
+}
+
+/// Makes the calling thread known to Python's `threading` as one that is no daemon.
+pub(super) fn adopt_thread(
+    token: Token<'_>,
+    interpreter: &Interpreter,
+    core: usize,
+) -> Result<(), Raised> {
+    let name = Object::text(
+        token,
+        &format!("uWSGIWorker{}Core{core}", interpreter.spec.worker_id),
+    )?;
+    find(&namespace(token)?, c"adopt_thread")?
+        .call([&name])
+        .map(drop)
+}
+
+/// Keeps the app where the siblings of this thread find it.
+pub(super) fn keep_app(interpreter: &Interpreter, app: &Object<'_>) -> Result<(), Raised> {
+    interpreter_dict(app.token())?.set_item(&app_key(interpreter), app)
+}
+
+/// The app of this interpreter, if it has been loaded.
+pub(super) fn app<'py>(
+    token: Token<'py>,
+    interpreter: &Interpreter,
+) -> Result<Option<Object<'py>>, Raised> {
+    interpreter_dict(token)?.item(&app_key(interpreter))
+}
+
+/// Lets go of the app. What still uses it has references of its own.
+pub(super) fn forget_app(attached: &Attached<'_>) {
+    let token = attached.token;
+    let forgotten = interpreter_dict(token).map(|dict| {
+        // SAFETY: the dict is alive; attached (token).
+        unsafe { ffi::PyDict_DelItemString(dict.as_ptr(), app_key(attached.interpreter).as_ptr()) }
+    });
+    // There is none if nothing was loaded: a KeyError.
+    if forgotten != Ok(0) {
+        drop(super::object::take_exception(token));
+    }
+}
+
+fn app_key(interpreter: &Interpreter) -> CString {
+    // Digits only: there is no NUL in it.
+    CString::new(format!("singlemalt.app.{}", interpreter.serial)).unwrap_or_default()
+}
+
+/// Asks the interpreter's own threads to finish, runs its exit hooks, flushes its streams. Daemon threads, which get
+/// SystemExit, are waited for no longer than `daemon_grace`. Returns how many threads that Python knows of are left.
+pub(super) fn quiesce(
+    attached: &mut Attached<'_>,
+    until: Instant,
+    daemon_grace: Duration,
+) -> usize {
+    let token = attached.token;
+    let number = |time: Duration| {
+        // SAFETY: attached (token).
+        unsafe { Object::from_new(token, ffi::PyFloat_FromDouble(time.as_secs_f64())) }
+    };
+    let left = number(until.saturating_duration_since(Instant::now()))
+        .and_then(|seconds| {
+            find(&namespace(token)?, c"quiesce")?.call([&seconds, &number(daemon_grace)?])
+        })
+        .and_then(|left| left.to_u64());
+    match left {
+        Ok(left) => usize::try_from(left).unwrap_or(usize::MAX),
+        Err(Raised) => {
+            let error = super::failure::start_error(token);
+            tracing::error!(target: "python", "asking an interpreter's threads to finish failed: {error}");
+            usize::MAX
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What one thread of an interpreter keeps between requests: the app, the environs' parts, and the objects of the last request
+//! that nobody else kept. Owned by its `InterpreterThread`, used and dropped attached (docs/interpreters.md, rule 4).
+
+use pyo3_ffi as ffi;
+
+use super::bootstrap;
+use super::environ::Environs;
+use super::input;
+use super::interpreter::Interpreter;
+use super::object::{Kept, Object, Raised, Token};
+use super::start_response::{self, Functions};
+use crate::wsgi::RequestBody;
+use crate::wsgi::environ::Known;
+
+/// `uwsgi.version`: the uWSGI whose behaviour is kept. Applications compare it, so it must look like one of uWSGI's.
+const UWSGI_VERSION: &[u8] = b"2.0.31";
+
+/// See the file's header.
+pub(super) struct Caches {
+    /// `None` until the first request of this thread, or of the creator until the app is loaded.
+    app: Option<Kept>,
+    pub(super) environs: Environs,
+    input_type: Kept,
+    carrier_type: Kept,
+    pub(super) file_wrapper: Kept,
+    pub(super) sendable: Kept,
+    /// Text `close`, to look it up by.
+    pub(super) close: Kept,
+    functions: Option<Functions>,
+    input: Option<Kept>,
+    /// Whether objects of a request may serve the next one when their count is one: not without a GIL, where the count is split
+    /// between threads.
+    reuses: bool,
+    /// Whether the explanation of a late refused import was logged already.
+    pub(super) explained: bool,
+}
+
+impl Caches {
+    pub(super) fn new(
+        token: Token<'_>,
+        interpreter: &Interpreter,
+        core: usize,
+    ) -> Result<Self, Raised> {
+        let namespace = bootstrap::namespace(token)?;
+        let find = |name| bootstrap::find(&namespace, name);
+        let spec = &interpreter.spec;
+        let mut constants = vec![
+            (Known::Version, find(c"WSGI_VERSION")?),
+            (Known::InputTerminated, Object::boolean(token, true)?),
+            (Known::Errors, find(c"ErrorStream")?.call([])?),
+            (
+                Known::Multithread,
+                Object::boolean(token, spec.multithread)?,
+            ),
+            (
+                Known::Multiprocess,
+                Object::boolean(token, spec.multiprocess)?,
+            ),
+            (Known::RunOnce, Object::boolean(token, false)?),
+            (Known::UwsgiVersion, Object::bytes(token, UWSGI_VERSION)?),
+            (Known::UwsgiNode, find(c"NODE")?),
+            (Known::UwsgiCore, Object::int(token, core as u64)?),
+        ];
+        if spec.file_wrapper {
+            constants.push((Known::FileWrapper, find(c"FileWrapper")?));
+        }
+        Ok(Self {
+            app: None,
+            environs: Environs::new(token, interpreter, &constants)?,
+            input_type: find(c"Input")?.keep(),
+            carrier_type: find(c"Exchange")?.keep(),
+            file_wrapper: find(c"FileWrapper")?.keep(),
+            sendable: find(c"sendable")?.keep(),
+            close: Object::text(token, "close")?.keep(),
+            functions: None,
+            input: None,
+            reuses: !interpreter.free_threaded,
+            explained: false,
+        })
+    }
+
+    pub(super) fn set_app(&mut self, app: Object<'_>) {
+        self.app = Some(app.keep());
+    }
+
+    /// The app, found once by each thread.
+    pub(super) fn app<'py>(
+        &mut self,
+        token: Token<'py>,
+        interpreter: &Interpreter,
+    ) -> Result<Option<Object<'py>>, Raised> {
+        if self.app.is_none() {
+            self.app = bootstrap::app(token, interpreter)?.map(Object::keep);
+        }
+        Ok(self.app.as_ref().map(|app| app.get(token)))
+    }
+
+    /// `start_response` and `write` for one request: the last request's, if the app let go of them.
+    pub(super) fn take_functions(&mut self, token: Token<'_>) -> Result<Functions, Raised> {
+        match self.functions.take() {
+            Some(functions) if self.reuses && functions.are_free() => Ok(functions),
+            _ => Functions::new(&self.carrier_type.get(token)),
+        }
+    }
+
+    /// They have served.
+    pub(super) fn give_functions(&mut self, functions: Functions) {
+        self.functions = Some(functions);
+    }
+
+    /// `wsgi.input` around `body`: the last request's, if the app let go of it.
+    pub(super) fn take_input(
+        &mut self,
+        token: Token<'_>,
+        body: RequestBody,
+    ) -> Result<Kept, Raised> {
+        match self.input.take() {
+            // SAFETY: the object is alive because it is kept, and this thread is attached (token).
+            Some(kept) if self.reuses && unsafe { ffi::Py_REFCNT(kept.as_ptr()) } == 1 => {
+                input::renew(&kept, body);
+                Ok(kept)
+            }
+            // SAFETY: `input_type` is what the bootstrap of this interpreter made.
+            _ => unsafe { input::new(token, self.input_type.as_ptr(), body) }.map(Object::keep),
+        }
+    }
+
+    /// Its request has ended.
+    pub(super) fn give_input(&mut self, kept: Kept) {
+        input::end(&kept);
+        self.input = Some(kept);
+    }
+}
+
+/// The native types of the attached interpreter, by the names that the bootstrap's namespace has them under.
+pub(super) fn types(
+    token: Token<'_>,
+) -> Result<[(&'static std::ffi::CStr, Object<'_>); 2], Raised> {
+    Ok([
+        (c"Input", input::input_type(token)?),
+        (c"Exchange", start_response::carrier_type(token)?),
+    ])
+}

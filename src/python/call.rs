@@ -1,0 +1,446 @@
+//! One request through the app: environ, call, iteration, `close()`, and what happens when any of them fails.
+//!
+//! Runs on workers, attached; it detaches only while it waits for a slow client.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3_ffi as ffi;
+
+use super::failure;
+use super::file;
+use super::interpreter::{Interpreter, Isolation};
+use super::object::{self, Object, Raised, Token};
+use super::start_response::{self, Exchange, bytes_of, settle, type_name};
+use super::thread_state::{Attached, detached};
+use super::trampoline::{Exception, caught, raise};
+use crate::http::RequestHead;
+use crate::wsgi::environ::{Mount, Peer};
+use crate::wsgi::{RequestBody, Response, Sink};
+
+/// A list or tuple of pieces that together are at most this large is sent as one, with its length. Bytes.
+const JOINED_BYTES_MAX: usize = 16 * 1024;
+
+/// One request, complete, and where its response goes.
+pub struct Call<'a> {
+    /// Which of the listeners of [`InterpreterSpec`](super::InterpreterSpec) took the connection.
+    pub listener: usize,
+    /// The head.
+    pub head: &'a RequestHead,
+    /// The client.
+    pub peer: &'a Peer,
+    /// Where the app is mounted: [`Mount::ROOT`], usually.
+    pub mount: &'a Mount,
+    /// The complete body. It becomes `wsgi.input` and is gone with it.
+    pub body: RequestBody,
+    /// Reset for this request by the caller.
+    pub response: &'a mut Response,
+    /// Where the bytes go.
+    pub sink: &'a mut dyn Sink,
+}
+
+/// The part of a call that the environ is made from.
+pub(super) struct Request<'a> {
+    pub(super) listener: usize,
+    pub(super) head: &'a RequestHead,
+    pub(super) peer: &'a Peer,
+    pub(super) mount: &'a Mount,
+}
+
+/// What came of a request. The response's own [`summary`](Response::summary) says what was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Served {
+    /// The app answered.
+    Answered,
+    /// The app raised, or answered something that is no WSGI response: the client has a 500, or a broken-off body.
+    Failed,
+    /// The client went away before the end.
+    ClientGone,
+    /// No app is loaded in this interpreter: a 500.
+    NoApp,
+}
+
+impl Attached<'_> {
+    /// Calls the app and sends its response. What goes wrong is logged with its traceback (target `app`) and answered with
+    /// 500, or by breaking off a response that has begun. `close()` of the app's iterable is always called.
+    pub fn serve(&mut self, call: Call<'_>) -> Served {
+        let Call {
+            listener,
+            head,
+            peer,
+            mount,
+            body,
+            response,
+            sink,
+        } = call;
+        let request = Request {
+            listener,
+            head,
+            peer,
+            mount,
+        };
+        let served = catch_unwind(AssertUnwindSafe(|| {
+            self.answer(request, body, &mut *response, &mut *sink)
+        }));
+        served.unwrap_or_else(|_panic| {
+            // The panic hook has said where. Whatever Python was about to hear about is void.
+            drop(object::take_exception(self.token));
+            response.fail(500, sink);
+            Served::Failed
+        })
+    }
+
+    fn answer(
+        &mut self,
+        request: Request<'_>,
+        body: RequestBody,
+        response: &mut Response,
+        sink: &mut dyn Sink,
+    ) -> Served {
+        let token = self.token;
+        let app = match self.caches.app(token, self.interpreter) {
+            Ok(Some(app)) => app,
+            Ok(None) => {
+                response.fail(500, sink);
+                return Served::NoApp;
+            }
+            Err(Raised) => return self.failed(&request, response, sink),
+        };
+        let content_length = body.len();
+        let prepared = self.caches.take_input(token, body).and_then(|input| {
+            let functions = self.caches.take_functions(token)?;
+            let environ = self
+                .caches
+                .environs
+                .make(token, &request, (&input, content_length))?;
+            Ok((input, functions, environ))
+        });
+        let Ok((input, functions, environ)) = prepared else {
+            return self.failed(&request, response, sink);
+        };
+
+        let mut exchange = Exchange {
+            response,
+            sink,
+            interpreter: self.interpreter,
+            write: functions.write(),
+            client_gone: false,
+        };
+        let exchange_pointer = &raw mut exchange;
+        // SAFETY: `exchange` stays in this frame, and until `serving` is dropped it is used through this pointer only.
+        let serving = unsafe { functions.serve(exchange_pointer) };
+        let job = Job {
+            token,
+            attached: self,
+            exchange: exchange_pointer,
+        };
+        let outcome = job.run(&app, &environ, functions.start_response());
+        let error = outcome
+            .err()
+            .and_then(|Raised| object::take_exception(token));
+        drop(serving);
+
+        let client_gone = exchange.client_gone;
+        let served = match error {
+            None if !client_gone => Served::Answered,
+            None => Served::ClientGone,
+            Some(error) if client_gone => {
+                // Not the app's fault, most likely; but it may have raised something of its own on the way out.
+                tracing::debug!(target: "app", "the client left: {}", error.to_text());
+                Served::ClientGone
+            }
+            Some(error) => {
+                let traceback = self.log(&request, &error);
+                // Frames of the traceback hold the environ, and what the app had in hand.
+                drop(error);
+                if self.interpreter.spec.catch_exceptions && !exchange.response.is_head_sent() {
+                    show(&traceback, exchange.response, &mut *exchange.sink);
+                }
+                exchange.response.fail(500, &mut *exchange.sink);
+                Served::Failed
+            }
+        };
+        drop(environ);
+        self.caches.give_functions(functions);
+        self.caches.give_input(input);
+        served
+    }
+
+    /// An error of ours before the app was called.
+    fn failed(
+        &mut self,
+        request: &Request<'_>,
+        response: &mut Response,
+        sink: &mut dyn Sink,
+    ) -> Served {
+        if let Some(error) = object::take_exception(self.token) {
+            let _not_the_apps = self.log(request, &error);
+        }
+        response.fail(500, sink);
+        Served::Failed
+    }
+
+    /// Logs what the app raised, with its traceback; and once, if that is why, which extension module refused.
+    /// Returns the traceback.
+    fn log(&mut self, request: &Request<'_>, error: &Object<'_>) -> String {
+        let isolated = self.interpreter.spec.isolation != Isolation::Main;
+        let (traceback, refusal) = failure::describe(error, isolated);
+        let (method, target) = (
+            request.head.method().escape_ascii(),
+            request.head.target().escape_ascii(),
+        );
+        detached(
+            self.token,
+            || tracing::error!(target: "app", "{method} {target}\n{traceback}"),
+        );
+        if let Some(failure::Refusal { module, importer }) = refusal
+            && !std::mem::replace(&mut self.caches.explained, true)
+        {
+            tracing::error!(
+                target: "app",
+                "the extension module {module}, imported by {importer} after the start, refuses subinterpreters: this app \
+                 needs --isolation main"
+            );
+        }
+        traceback
+    }
+}
+
+/// Answers with the traceback, for whoever develops the app (`--catch-exceptions`). A response that was complete when the
+/// app raised stays as it is, and a refused piece of this one leaves the usual page.
+fn show(traceback: &str, response: &mut Response, sink: &mut dyn Sink) {
+    let begun = response
+        .begin(b"500 Internal Server Error")
+        .and_then(|()| response.header(b"Content-Type", b"text/plain; charset=utf-8"));
+    if begun.is_ok() {
+        // Whether it arrives is nobody's question.
+        let _unread = response.finish_with(traceback.as_bytes(), sink);
+    }
+}
+
+/// The part of a request in which Python code runs.
+struct Job<'a, 'py, 'e> {
+    token: Token<'py>,
+    attached: &'a Attached<'py>,
+    /// Used for a moment at a time, never while Python code runs: `start_response` and `write` use it then.
+    exchange: *mut Exchange<'e>,
+}
+
+impl<'py> Job<'_, 'py, '_> {
+    fn run(
+        &self,
+        app: &Object<'py>,
+        environ: &Object<'py>,
+        start_response: *mut ffi::PyObject,
+    ) -> Result<(), Raised> {
+        let arguments = [environ.as_ptr(), start_response];
+        // SAFETY: app and arguments are alive for the call, and two in number; attached (token).
+        let result = unsafe {
+            Object::from_new(
+                self.token,
+                ffi::PyObject_Vectorcall(
+                    app.as_ptr(),
+                    arguments.as_ptr(),
+                    arguments.len(),
+                    std::ptr::null_mut(),
+                ),
+            )?
+        };
+        // SAFETY: the result is alive; attached (token).
+        let plain = unsafe {
+            ffi::PyList_CheckExact(result.as_ptr()) != 0
+                || ffi::PyTuple_CheckExact(result.as_ptr()) != 0
+        };
+        if plain {
+            // Neither has a close().
+            return self.send_sequence(&result);
+        }
+        // A panic of ours must not cost the app its close().
+        let sent = caught(self.token, || self.send_iterable(&result));
+        self.close(&result, sent)
+    }
+
+    /// A list or tuple: complete already, so if it is small it leaves in one piece that knows its length.
+    fn send_sequence(&self, pieces: &Object<'py>) -> Result<(), Raised> {
+        if let [Some(only), None] = [self.piece(pieces, 0)?, self.piece(pieces, 1)?] {
+            return self.finish_with(&only);
+        }
+        let mut joined = Vec::new();
+        let mut at = 0;
+        let mut whole = true;
+        while let Some(piece) = self.piece(pieces, at)? {
+            // SAFETY: `piece` is alive.
+            let bytes = unsafe { bytes_of(self.token, self.interpreter(), piece.as_ptr())? };
+            if joined.len() + bytes.len() > JOINED_BYTES_MAX {
+                whole = false;
+                break;
+            }
+            joined.extend_from_slice(bytes);
+            at += 1;
+        }
+        if whole {
+            return self
+                .complete(|exchange| exchange.response.finish_with(&joined, &mut *exchange.sink));
+        }
+        self.send_pieces(pieces)
+    }
+
+    /// Item `at` of a list or tuple.
+    fn piece(&self, pieces: &Object<'py>, at: usize) -> Result<Option<Object<'py>>, Raised> {
+        let index = at as ffi::Py_ssize_t;
+        // SAFETY: `pieces` is an exact list or tuple and alive; bounds are looked at first, and the list's item comes as a
+        // reference of our own (another thread of a free-threaded build may change the list in between: then it raises).
+        unsafe {
+            if ffi::PyTuple_CheckExact(pieces.as_ptr()) != 0 {
+                if index >= ffi::PyTuple_Size(pieces.as_ptr()) {
+                    return Ok(None);
+                }
+                return Object::from_borrowed(
+                    self.token,
+                    ffi::PyTuple_GetItem(pieces.as_ptr(), index),
+                )
+                .map(Some);
+            }
+            if index >= ffi::PyList_Size(pieces.as_ptr()) {
+                return Ok(None);
+            }
+            Object::from_new(
+                self.token,
+                ffi::compat::PyList_GetItemRef(pieces.as_ptr(), index),
+            )
+            .map(Some)
+        }
+    }
+
+    /// Anything else that the app returned.
+    fn send_iterable(&self, result: &Object<'py>) -> Result<(), Raised> {
+        // SAFETY: all are alive; attached (token). Only types are compared.
+        let (is_file, is_text) = unsafe {
+            let is_file =
+                ffi::Py_TYPE(result.as_ptr()).cast() == self.attached.caches.file_wrapper.as_ptr();
+            let is_text = ffi::PyBytes_Check(result.as_ptr()) != 0
+                || ffi::PyUnicode_Check(result.as_ptr()) != 0;
+            (is_file, is_text)
+        };
+        if is_text && !self.interpreter().spec.strict {
+            // An iterable of single characters, to the letter; no app means that (uWSGI sends it whole, too).
+            return self.finish_with(result);
+        }
+        if is_file
+            && let Some(found) =
+                file::behind(result, &self.attached.caches.sendable.get(self.token))?
+        {
+            return self.complete(|exchange| {
+                let file::Sendable {
+                    file,
+                    offset,
+                    length,
+                } = found;
+                let room =
+                    exchange
+                        .response
+                        .send_file(file, offset, length, &mut *exchange.sink)?;
+                let end = exchange.response.finish(&mut *exchange.sink)?;
+                Ok(if room == crate::wsgi::Room::Full {
+                    room
+                } else {
+                    end
+                })
+            });
+        }
+        self.send_pieces(result)
+    }
+
+    fn send_pieces(&self, iterable: &Object<'py>) -> Result<(), Raised> {
+        // SAFETY: `iterable` is alive; attached (token).
+        let iterator = unsafe { ffi::PyObject_GetIter(iterable.as_ptr()) };
+        // SAFETY: a new reference or null.
+        let Ok(iterator) = (unsafe { Object::from_new(self.token, iterator) }) else {
+            return Err(self.not_iterable(iterable));
+        };
+        loop {
+            // SAFETY: the iterator is alive; attached (token). Null without an exception is the end.
+            let piece =
+                unsafe { Object::from_new(self.token, ffi::PyIter_Next(iterator.as_ptr())) };
+            let Ok(piece) = piece else { break };
+            // SAFETY: the exchange is this request's, and `piece` is alive.
+            unsafe { start_response::send_piece(self.token, self.exchange, piece.as_ptr())? };
+        }
+        // SAFETY: attached (token).
+        if !unsafe { ffi::PyErr_Occurred() }.is_null() {
+            return Err(Raised);
+        }
+        self.complete(|exchange| exchange.response.finish(&mut *exchange.sink))
+    }
+
+    /// In place of Python's own words, which speak of an iterator that the app's author never asked for.
+    fn not_iterable(&self, result: &Object<'py>) -> Raised {
+        // SAFETY: attached (token); `result` is alive.
+        unsafe {
+            if ffi::PyErr_ExceptionMatches(ffi::PyExc_TypeError) == 0 {
+                return Raised;
+            }
+            ffi::PyErr_Clear();
+            let what = type_name(self.token, result.as_ptr());
+            let text = format!("the app returned {what}, not an iterable of bytes (PEP 3333)");
+            raise(self.token, Exception::Type, &text)
+        }
+    }
+
+    fn finish_with(&self, only: &Object<'py>) -> Result<(), Raised> {
+        // SAFETY: `only` is alive until the end of this call.
+        let bytes = unsafe { bytes_of(self.token, self.interpreter(), only.as_ptr())? };
+        self.complete(|exchange| exchange.response.finish_with(bytes, &mut *exchange.sink))
+    }
+
+    /// The last act of a response. It need not wait for room: nothing follows.
+    fn complete(
+        &self,
+        send: impl FnOnce(&mut Exchange<'_>) -> Result<crate::wsgi::Room, crate::wsgi::WriteError>,
+    ) -> Result<(), Raised> {
+        // SAFETY: the exchange is this request's, and no Python code runs while it is borrowed.
+        let exchange = unsafe { &mut *self.exchange };
+        let sent = send(exchange).map(|_| crate::wsgi::Room::Ready);
+        settle(self.token, exchange, sent)
+    }
+
+    /// Calls `close()` of what the app returned, if it has one, whatever came before; an error before comes first.
+    fn close(&self, result: &Object<'py>, sent: Result<(), Raised>) -> Result<(), Raised> {
+        let before = sent
+            .err()
+            .and_then(|Raised| object::take_exception(self.token));
+        let closed = self.call_close(result);
+        match before {
+            None => closed,
+            Some(error) => {
+                if closed.is_err()
+                    && let Some(second) = object::take_exception(self.token)
+                {
+                    let (traceback, _) = failure::describe(&second, false);
+                    tracing::error!(target: "app", "close() failed as well\n{traceback}");
+                }
+                // SAFETY: attached (token); the exception is given away.
+                unsafe { ffi::PyErr_SetRaisedException(error.into_ptr()) };
+                Err(Raised)
+            }
+        }
+    }
+
+    fn call_close(&self, result: &Object<'py>) -> Result<(), Raised> {
+        // SAFETY: both are alive; attached (token).
+        unsafe {
+            let close = ffi::PyObject_GetAttr(result.as_ptr(), self.attached.caches.close.as_ptr());
+            let Ok(close) = Object::from_new(self.token, close) else {
+                if ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) != 0 {
+                    ffi::PyErr_Clear();
+                    return Ok(());
+                }
+                return Err(Raised);
+            };
+            close.call([]).map(drop)
+        }
+    }
+
+    fn interpreter(&self) -> &Interpreter {
+        self.attached.interpreter
+    }
+}

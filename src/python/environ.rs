@@ -1,0 +1,273 @@
+//! The environ of a request as a Python dict, made fast: a copy of a base dict per listener, keys that exist already, and
+//! values that exist already where the last request had the same.
+//!
+//! What varies and what it is called is the wsgi room's knowledge ([`environ::for_each_under`]); here are only objects. Owned
+//! by one thread of one interpreter, attached.
+
+use std::ffi::CString;
+
+use pyo3_ffi as ffi;
+
+use super::call::Request;
+use super::interpreter::Interpreter;
+use super::object::{Kept, Object, Raised, Token};
+use crate::wsgi::environ::{self, Key, Known};
+
+/// Places in the cache of header names. A request rarely has more than 20; a power of two.
+const NAME_PLACES: usize = 128;
+/// Values up to this size are kept to be compared with the next request's. Bytes.
+const VALUE_BYTES_MAX: usize = 256;
+
+/// Header keys that apps look up: interned, so that a lookup finds them by address. Only these, because 3.12 never frees an
+/// interned str, and header names are the client's choice.
+const INTERNED: [&[u8]; 30] = [
+    b"HTTP_ACCEPT",
+    b"HTTP_ACCEPT_ENCODING",
+    b"HTTP_ACCEPT_LANGUAGE",
+    b"HTTP_AUTHORIZATION",
+    b"HTTP_CACHE_CONTROL",
+    b"HTTP_CONNECTION",
+    b"HTTP_COOKIE",
+    b"HTTP_DNT",
+    b"HTTP_EXPECT",
+    b"HTTP_FORWARDED",
+    b"HTTP_HOST",
+    b"HTTP_IF_MODIFIED_SINCE",
+    b"HTTP_IF_NONE_MATCH",
+    b"HTTP_IF_RANGE",
+    b"HTTP_ORIGIN",
+    b"HTTP_PRAGMA",
+    b"HTTP_RANGE",
+    b"HTTP_REFERER",
+    b"HTTP_SEC_FETCH_DEST",
+    b"HTTP_SEC_FETCH_MODE",
+    b"HTTP_SEC_FETCH_SITE",
+    b"HTTP_UPGRADE_INSECURE_REQUESTS",
+    b"HTTP_USER_AGENT",
+    b"HTTP_X_CSRFTOKEN",
+    b"HTTP_X_FORWARDED_FOR",
+    b"HTTP_X_FORWARDED_HOST",
+    b"HTTP_X_FORWARDED_PROTO",
+    b"HTTP_X_REAL_IP",
+    b"HTTP_X_REQUESTED_WITH",
+    b"HTTP_X_REQUEST_ID",
+];
+
+/// Makes environs for one thread.
+pub(super) struct Environs {
+    /// One per listener, with all that does not vary.
+    bases: Box<[Kept]>,
+    known: Box<[Entry; Known::COUNT]>,
+    fields: Box<[Option<NamedEntry>]>,
+    scratch: Vec<u8>,
+    name_scratch: Vec<u8>,
+}
+
+/// A key and the value it had last.
+struct Entry {
+    key: Kept,
+    /// Whether values may be kept: not those that say who somebody is.
+    keeps: bool,
+    last: Option<(Box<[u8]>, Kept)>,
+}
+
+/// A header name as it was received when it was first seen, and its entry.
+struct NamedEntry {
+    name: Box<[u8]>,
+    entry: Entry,
+}
+
+impl Entry {
+    fn new(key: Object<'_>, keeps: bool) -> Self {
+        Self {
+            key: key.keep(),
+            keeps,
+            last: None,
+        }
+    }
+
+    /// `environ[key] = value`.
+    #[inline]
+    fn put(&mut self, environ: &Object<'_>, value: &[u8]) -> Result<(), Raised> {
+        if let Some((bytes, object)) = &self.last
+            && **bytes == *value
+        {
+            return set(environ, &self.key, object.as_ptr());
+        }
+        let object = Object::latin1(environ.token(), value)?;
+        set(environ, &self.key, object.as_ptr())?;
+        if self.keeps && value.len() <= VALUE_BYTES_MAX {
+            match &mut self.last {
+                // Of the same length, as a changing address or number often is: no new memory.
+                Some((bytes, kept)) if bytes.len() == value.len() => {
+                    bytes.copy_from_slice(value);
+                    *kept = object.keep();
+                }
+                last => *last = Some((value.into(), object.keep())),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn set(environ: &Object<'_>, key: &Kept, value: *mut ffi::PyObject) -> Result<(), Raised> {
+    // SAFETY: all three are alive, `environ` is a dict; it takes references of its own. Attached (its token).
+    match unsafe { ffi::PyDict_SetItem(environ.as_ptr(), key.as_ptr(), value) } {
+        0 => Ok(()),
+        _ => Err(Raised),
+    }
+}
+
+/// A str that other code finds by its address.
+fn interned<'py>(token: Token<'py>, text: &str) -> Result<Object<'py>, Raised> {
+    let text = CString::new(text).unwrap_or_default();
+    // SAFETY: attached (token); the text is NUL-terminated and copied.
+    unsafe { Object::from_new(token, ffi::PyUnicode_InternFromString(text.as_ptr())) }
+}
+
+impl Environs {
+    /// Everything that the requests of one thread have in common. `constants` has what the interpreter knows.
+    pub(super) fn new(
+        token: Token<'_>,
+        interpreter: &Interpreter,
+        constants: &[(Known, Object<'_>)],
+    ) -> Result<Self, Raised> {
+        let mut known = Vec::with_capacity(Known::COUNT);
+        for key in Known::ALL {
+            // Those of a request that are worth keeping: the same from one request to the next, or from one of few.
+            let keeps = matches!(
+                key,
+                Known::RequestMethod
+                    | Known::PathInfo
+                    | Known::RequestUri
+                    | Known::ServerProtocol
+                    | Known::RemoteAddr
+                    | Known::ContentType
+                    | Known::ScriptName
+            );
+            known.push(Entry::new(interned(token, key.name())?, keeps));
+        }
+        let known: Box<[Entry; Known::COUNT]> = match known.into_boxed_slice().try_into() {
+            Ok(known) => known,
+            Err(_) => unreachable!("one entry was pushed for each"),
+        };
+        let placeholder = Object::none(token);
+        let mut bases = Vec::with_capacity(interpreter.spec.listeners.len());
+        for facts in &interpreter.spec.listeners {
+            let base = Object::dict(token)?;
+            // Keys that every request puts stand in the base already, so that a copy has room for them.
+            for key in [
+                Known::RequestMethod,
+                Known::PathInfo,
+                Known::QueryString,
+                Known::RequestUri,
+                Known::ServerProtocol,
+                Known::RemoteAddr,
+                Known::RemotePort,
+                Known::Input,
+            ] {
+                set(&base, &known[key.index()].key, placeholder.as_ptr())?;
+            }
+            environ::for_each_of_listener(facts, |key, value| {
+                let value = Object::latin1(token, value)?;
+                set(&base, &known[key.index()].key, value.as_ptr())
+            })?;
+            for (key, value) in constants {
+                set(&base, &known[key.index()].key, value.as_ptr())?;
+            }
+            bases.push(base.keep());
+        }
+        Ok(Self {
+            bases: bases.into(),
+            known,
+            fields: (0..NAME_PLACES).map(|_| None).collect(),
+            scratch: Vec::new(),
+            name_scratch: Vec::new(),
+        })
+    }
+
+    /// The environ of one request.
+    pub(super) fn make<'py>(
+        &mut self,
+        token: Token<'py>,
+        request: &Request<'_>,
+        input: (&Kept, u64),
+    ) -> Result<Object<'py>, Raised> {
+        let Request {
+            listener,
+            head,
+            peer,
+            mount,
+        } = *request;
+        let (input, content_length) = input;
+        let Some(base) = self.bases.get(listener).or(self.bases.first()) else {
+            let text = "this interpreter was made for no listener";
+            return Err(super::trampoline::raise(
+                token,
+                super::trampoline::Exception::Runtime,
+                text,
+            ));
+        };
+        // SAFETY: the base is a dict and alive; attached (token).
+        let environ = unsafe { Object::from_new(token, ffi::PyDict_Copy(base.as_ptr()))? };
+        set(
+            &environ,
+            &self.known[Known::Input.index()].key,
+            input.as_ptr(),
+        )?;
+        let Self {
+            known,
+            fields,
+            scratch,
+            name_scratch,
+            ..
+        } = self;
+        environ::for_each_under(
+            mount,
+            head,
+            peer,
+            Some(content_length),
+            scratch,
+            |key, value| match key {
+                Key::Known(key) => known[key.index()].put(&environ, value),
+                Key::Field { name, hash } => {
+                    put_field(fields, name_scratch, &environ, (name, hash), value)
+                }
+            },
+        )?;
+        Ok(environ)
+    }
+}
+
+/// `environ["HTTP_..."] = value`, with the key from the cache. Two names that share a place push each other out: a client that
+/// sends names of its own costs itself time, and the others a name that has to be made again.
+#[inline]
+fn put_field(
+    fields: &mut [Option<NamedEntry>],
+    scratch: &mut Vec<u8>,
+    environ: &Object<'_>,
+    (name, hash): (&[u8], u32),
+    value: &[u8],
+) -> Result<(), Raised> {
+    let place = &mut fields[hash as usize % NAME_PLACES];
+    if let Some(named) = place
+        && (*named.name == *name || named.name.eq_ignore_ascii_case(name))
+    {
+        return named.entry.put(environ, value);
+    }
+    scratch.clear();
+    environ::environ_key(name, scratch);
+    let key = match std::str::from_utf8(scratch) {
+        Ok(text) if INTERNED.contains(&scratch.as_slice()) => interned(environ.token(), text)?,
+        _ => Object::latin1(environ.token(), scratch)?,
+    };
+    let secret = matches!(
+        scratch.as_slice(),
+        b"HTTP_COOKIE" | b"HTTP_AUTHORIZATION" | b"HTTP_PROXY_AUTHORIZATION"
+    );
+    let named = place.insert(NamedEntry {
+        name: name.into(),
+        entry: Entry::new(key, !secret),
+    });
+    named.entry.put(environ, value)
+}

@@ -1,0 +1,52 @@
+//! Python exceptions as text: the way out of this room is a Rust value, never an exception object.
+//! Runs on workers, attached.
+
+use super::bootstrap;
+use super::object::{self, Object, Raised, Token};
+use super::runtime::RuntimeError;
+
+/// The exception that is set, as the reason why an interpreter could not be prepared.
+pub(super) fn start_error(token: Token<'_>) -> RuntimeError {
+    let message = match object::take_exception(token) {
+        Some(error) => describe(&error, false).0,
+        None => String::from("an error without an exception"),
+    };
+    RuntimeError::Start {
+        doing: "preparing an interpreter",
+        message,
+    }
+}
+
+/// An extension module that refused, as the explanation of a failed request.
+pub(super) struct Refusal {
+    /// The extension module.
+    pub(super) module: String,
+    /// Who imported it.
+    pub(super) importer: String,
+}
+
+/// Traceback without our frames, and which refused extension is behind it, if one is.
+pub(super) fn describe(error: &Object<'_>, isolated: bool) -> (String, Option<Refusal>) {
+    let token = error.token();
+    let told = (|| {
+        let isolated = Object::boolean(token, isolated)?;
+        let answer = bootstrap::find(&bootstrap::namespace(token)?, c"failed_request")?
+            .call([error, &isolated])?;
+        let why = answer.element(1)?;
+        let refusal = if why.is_none() {
+            None
+        } else {
+            let mut why = why.to_texts()?.into_iter();
+            Some(Refusal {
+                module: why.next().unwrap_or_default(),
+                importer: why.next().unwrap_or_default(),
+            })
+        };
+        Ok::<_, Raised>((answer.element(0)?.to_text(), refusal))
+    })();
+    told.unwrap_or_else(|Raised| {
+        // Not even a traceback could be made (out of memory, or a __str__ that raises): the bare exception has to do.
+        drop(object::take_exception(token));
+        (error.to_text(), None)
+    })
+}

@@ -1,0 +1,61 @@
+//! Sending a real file that the app wrapped in `wsgi.file_wrapper`, without reading it through Python.
+//! Runs on workers, attached.
+
+use std::fs::File;
+
+use super::object::{Object, Raised};
+
+/// A piece of a real file, open apart from the app's own file object.
+pub(super) struct Sendable {
+    pub(super) file: File,
+    /// Where the app's file object stands.
+    pub(super) offset: u64,
+    /// From there to the end.
+    pub(super) length: u64,
+}
+
+/// What is behind a file wrapper, if it is a regular file that the app would read as it is; `sendable` is the function of the
+/// bootstrap that knows.
+#[cfg(unix)]
+pub(super) fn behind(
+    wrapper: &Object<'_>,
+    sendable: &Object<'_>,
+) -> Result<Option<Sendable>, Raised> {
+    use std::os::fd::BorrowedFd;
+
+    let found = sendable.call([&wrapper.attribute(c"filelike")?])?;
+    if found.is_none() {
+        return Ok(None);
+    }
+    let (descriptor, offset) = (found.element(0)?.to_u64()?, found.element(1)?.to_u64()?);
+    let Ok(descriptor) = i32::try_from(descriptor) else {
+        return Ok(None);
+    };
+    if descriptor < 0 {
+        return Ok(None);
+    }
+    // SAFETY: the descriptor belongs to an open FileIO that the wrapper keeps alive; it is duplicated at once.
+    let Ok(file) = (unsafe { BorrowedFd::borrow_raw(descriptor) })
+        .try_clone_to_owned()
+        .map(File::from)
+    else {
+        return Ok(None);
+    };
+    match file.metadata() {
+        Ok(about) if about.is_file() => Ok(Some(Sendable {
+            file,
+            offset,
+            length: about.len().saturating_sub(offset),
+        })),
+        Ok(_) | Err(_) => Ok(None),
+    }
+}
+
+/// Elsewhere Python reads the file: a C runtime's descriptor is nothing that the system knows.
+#[cfg(not(unix))]
+pub(super) fn behind(
+    _wrapper: &Object<'_>,
+    _sendable: &Object<'_>,
+) -> Result<Option<Sendable>, Raised> {
+    Ok(None)
+}

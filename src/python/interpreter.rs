@@ -1,0 +1,389 @@
+//! One interpreter: what it is asked to be, how it is made, and how it is ended.
+//!
+//! Rules 2 and 5 of docs/interpreters.md live here: an interpreter is made and ended by one OS thread, one at a time in
+//! the process, and it is ended only when that thread's state is the last one in it; otherwise it is parked for ever.
+//! Runs on workers. Nothing in this file keeps a Python object.
+
+use std::path::PathBuf;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use pyo3_ffi as ffi;
+
+use super::arenas;
+use super::runtime::{self, Runtime, RuntimeError};
+use super::target::TargetKind;
+use crate::wsgi::environ::ServerFacts;
+
+/// How an interpreter is kept apart from the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// The main interpreter itself: no subinterpreter, any number of threads. Every extension module works.
+    Main,
+    /// A subinterpreter with a GIL and an allocator of its own. CPython 3.13 and later.
+    OwnGil,
+    /// A subinterpreter under the main interpreter's GIL: keeps pure-Python apps apart, nothing runs in parallel.
+    SharedGil,
+}
+
+impl Isolation {
+    /// The word of the option (`own-gil`), and of every message.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::OwnGil => "own-gil",
+            Self::SharedGil => "shared-gil",
+        }
+    }
+}
+
+/// What a worker asks for when it creates its interpreter.
+#[derive(Debug, Clone)]
+pub struct InterpreterSpec {
+    /// How it is kept apart.
+    pub isolation: Isolation,
+    /// Counts from 1, as uWSGI's workers do; it names the Python threads (`uWSGIWorker1Core0`).
+    pub worker_id: usize,
+    /// Goes in front of `sys.path`, behind the working directory.
+    pub python_path: Vec<PathBuf>,
+    /// The listeners, in the order by which [`Call::listener`](super::Call::listener) counts.
+    pub listeners: Vec<ServerFacts>,
+    /// `wsgi.multithread`: more than one thread runs the app in this interpreter.
+    pub multithread: bool,
+    /// `wsgi.multiprocess`: more than one interpreter runs the app; they share no module state.
+    pub multiprocess: bool,
+    /// Refuse `str` where PEP 3333 wants `bytes` (`--wsgi-strict`).
+    pub strict: bool,
+    /// Whether the environ has `wsgi.file_wrapper`.
+    pub file_wrapper: bool,
+    /// Imported, in order, before the app is loaded (`--shared-import`, `--import`). One that fails is told and
+    /// passed over.
+    pub imports: Vec<TargetKind>,
+    /// Clients see tracebacks (`--catch-exceptions`).
+    pub catch_exceptions: bool,
+}
+
+/// An interpreter, for those who may join it with a thread of their own. It holds no Python object, only the address of
+/// the interpreter and whether it may still be entered.
+#[derive(Debug, Clone)]
+pub struct InterpreterHandle(pub(super) Arc<Interpreter>);
+
+impl InterpreterHandle {
+    /// CPython's number of this interpreter; the main one is 0.
+    #[must_use]
+    pub fn id(&self) -> i64 {
+        self.0.id
+    }
+
+    /// How it is kept apart.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        self.0.spec.isolation
+    }
+}
+
+/// What all threads of one interpreter know about it.
+#[derive(Debug)]
+pub(super) struct Interpreter {
+    /// Counts the calls of `create` in this process; the key of what belongs to this one in the interpreter's dict (the main
+    /// interpreter can be created into more than once).
+    pub(super) serial: u64,
+    pub(super) id: i64,
+    /// The address of its PyInterpreterState. Valid while `members` is open.
+    pub(super) address: usize,
+    pub(super) spec: InterpreterSpec,
+    pub(super) free_threaded: bool,
+    /// Whether it was said already that the app answers with `str`.
+    warned_of_str: AtomicBool,
+    members: Mutex<Members>,
+    left: Condvar,
+}
+
+#[derive(Debug)]
+struct Members {
+    /// Whether threads may still join.
+    open: bool,
+    /// Threads that joined and have not left; the creator is not counted.
+    siblings: usize,
+}
+
+/// What became of an interpreter, or of a thread's part in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The creator left and the interpreter is gone (the main interpreter: is left alone, and lives on).
+    Ended,
+    /// A further thread left; the interpreter lives on.
+    Left,
+    /// The interpreter could not be ended safely and stays for ever, detached.
+    Parked {
+        /// How many threads are still in it.
+        threads_left: usize,
+    },
+}
+
+/// Makes and ends interpreters one at a time. Nobody waits for it with a GIL in hand.
+static LIFECYCLE: Mutex<()> = Mutex::new(());
+static SERIAL: AtomicU64 = AtomicU64::new(0);
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+static PARKED: AtomicUsize = AtomicUsize::new(0);
+/// Threads that created into the main interpreter and have not ended: it is quiesced by the last of them.
+static MAIN_CREATORS: AtomicUsize = AtomicUsize::new(0);
+/// However short the grace: so long a finished thread may take from its last line of Python to the end of its state.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// How many interpreters of this process were parked since it started.
+#[must_use]
+pub fn parked_count() -> usize {
+    PARKED.load(Ordering::Relaxed)
+}
+
+/// How many subinterpreters live at present, parked ones included.
+#[must_use]
+pub fn alive_count() -> usize {
+    ALIVE.load(Ordering::Relaxed)
+}
+
+/// Bytes in the memory arenas of own-GIL interpreters (CPython 3.12 and 3.13 only, else 0).
+#[must_use]
+pub fn arena_bytes() -> usize {
+    arenas::held_bytes(None)
+}
+
+/// The same of one interpreter.
+#[must_use]
+pub fn arena_bytes_of(handle: &InterpreterHandle) -> usize {
+    arenas::held_bytes(Some(handle.0.address))
+}
+
+fn lifecycle() -> MutexGuard<'static, ()> {
+    LIFECYCLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// SUBINTERPRETERS 4.2.5. `allow_fork` is 0 in every mode: a forked child of a process with subinterpreters aborts.
+/// Daemon threads are allowed, or sentry-sdk and newrelic could not start; `quiesce` sees to their end.
+fn configuration(isolation: Isolation) -> ffi::PyInterpreterConfig {
+    let own = isolation == Isolation::OwnGil;
+    ffi::PyInterpreterConfig {
+        use_main_obmalloc: (!own).into(),
+        allow_fork: 0,
+        allow_exec: 0,
+        allow_threads: 1,
+        allow_daemon_threads: 1,
+        check_multi_interp_extensions: own.into(),
+        gil: if own {
+            ffi::PyInterpreterConfig_OWN_GIL
+        } else {
+            ffi::PyInterpreterConfig_SHARED_GIL
+        },
+    }
+}
+
+/// Makes the interpreter that `spec` asks for, or a new thread state of the main one. On success this thread is attached.
+pub(super) fn create(
+    runtime: &Runtime,
+    spec: InterpreterSpec,
+) -> Result<(NonNull<ffi::PyThreadState>, Arc<Interpreter>), RuntimeError> {
+    if runtime.is_free_threaded() && spec.isolation != Isolation::Main {
+        let why = "this Python was built without a GIL: it runs threads in parallel by itself; use --isolation main";
+        return Err(RuntimeError::Isolation { why });
+    }
+    if spec.isolation == Isolation::OwnGil && !runtime.supports_own_gil() {
+        let why = "own-gil interpreters do not work on Python 3.12: extension modules that refuse them crash it, and its \
+                   datetime cannot be imported. Use --isolation main, or Python 3.13";
+        return Err(RuntimeError::Isolation { why });
+    }
+    let state = match spec.isolation {
+        Isolation::Main => new_state_of_main()?,
+        Isolation::OwnGil | Isolation::SharedGil => new_subinterpreter(spec.isolation)?,
+    };
+    if spec.isolation == Isolation::Main {
+        MAIN_CREATORS.fetch_add(1, Ordering::AcqRel);
+    }
+    // SAFETY: attached, by one of the two arms above.
+    let (address, id) = unsafe {
+        let interpreter = ffi::PyInterpreterState_Get();
+        (
+            interpreter as usize,
+            ffi::PyInterpreterState_GetID(interpreter),
+        )
+    };
+    let interpreter = Interpreter {
+        serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+        id,
+        address,
+        spec,
+        free_threaded: runtime.is_free_threaded(),
+        warned_of_str: AtomicBool::new(false),
+        members: Mutex::new(Members {
+            open: true,
+            siblings: 0,
+        }),
+        left: Condvar::new(),
+    };
+    Ok((state, Arc::new(interpreter)))
+}
+
+/// A state of the main interpreter for this thread, attached.
+fn new_state_of_main() -> Result<NonNull<ffi::PyThreadState>, RuntimeError> {
+    // SAFETY: the main interpreter lives for ever; this thread has no thread state yet (one thread, one state), and a new
+    // one may be made without being attached.
+    let state = unsafe { ffi::PyThreadState_New(ffi::PyInterpreterState_Main()) };
+    let state = NonNull::new(state).ok_or_else(|| start_error("a new thread state failed"))?;
+    // SAFETY: the state was made on this thread just now and is attached nowhere.
+    unsafe { ffi::PyEval_RestoreThread(state.as_ptr()) };
+    Ok(state)
+}
+
+fn start_error(message: &str) -> RuntimeError {
+    RuntimeError::Start {
+        doing: "making an interpreter",
+        message: message.to_owned(),
+    }
+}
+
+fn new_subinterpreter(isolation: Isolation) -> Result<NonNull<ffi::PyThreadState>, RuntimeError> {
+    let _one_at_a_time = lifecycle();
+    let configuration = configuration(isolation);
+    let mut state = std::ptr::null_mut();
+    // SAFETY: Python is running (a `Runtime` exists), this thread has no thread state, and both pointers are valid.
+    let mut create =
+        || unsafe { ffi::Py_NewInterpreterFromConfig(&raw mut state, &raw const configuration) };
+    let status = if isolation == Isolation::OwnGil {
+        arenas::noting(create)
+    } else {
+        create()
+    };
+    runtime::check_status("making an interpreter", status)?;
+    let state = NonNull::new(state).ok_or_else(|| start_error("no thread state came back"))?;
+    ALIVE.fetch_add(1, Ordering::Relaxed);
+    Ok(state)
+}
+
+impl Interpreter {
+    /// Says, once, that the app answers with `str` where PEP 3333 wants `bytes`.
+    pub(super) fn warn_of_str(&self) {
+        if !self.warned_of_str.load(Ordering::Relaxed)
+            && !self.warned_of_str.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                target: "app",
+                "the app answers with str; it is sent as UTF-8. PEP 3333 wants bytes, and --wsgi-strict refuses anything else"
+            );
+        }
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A thread state for this thread, detached.
+    pub(super) fn enter(&self) -> Result<NonNull<ffi::PyThreadState>, RuntimeError> {
+        let mut members = self.members();
+        if !members.open {
+            return Err(RuntimeError::Gone);
+        }
+        // SAFETY: the interpreter is alive while `open` is true, which the lock holds still; a new state may be made detached.
+        let state = unsafe { ffi::PyThreadState_New(self.address as *mut ffi::PyInterpreterState) };
+        let state = NonNull::new(state).ok_or_else(|| start_error("a new thread state failed"))?;
+        members.siblings += 1;
+        Ok(state)
+    }
+
+    /// A sibling's thread state is gone.
+    pub(super) fn leave(&self) {
+        self.members().siblings -= 1;
+        self.left.notify_all();
+    }
+
+    /// Counts a creator out of the main interpreter; whether it was the last one.
+    pub(super) fn is_last_of_main(&self) -> bool {
+        MAIN_CREATORS.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Lets no more threads in, and waits for those that joined to leave. Call it detached.
+    pub(super) fn close(&self, until: Instant) {
+        let mut members = self.members();
+        members.open = false;
+        while members.siblings > 0 {
+            let Some(rest) = until
+                .checked_duration_since(Instant::now())
+                .filter(|rest| !rest.is_zero())
+            else {
+                return;
+            };
+            members = self
+                .left
+                .wait_timeout(members, rest)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Thread states in this interpreter besides `own`. This thread must be attached to it.
+    pub(super) fn other_states(&self, own: NonNull<ffi::PyThreadState>) -> usize {
+        let mut others = 0;
+        // SAFETY: attached (the caller's promise), so Python's own threads, which come and go with the GIL in hand, stand
+        // still; ours are kept out by `close`. The interpreter is alive, and the states are only compared.
+        unsafe {
+            let mut state =
+                ffi::PyInterpreterState_ThreadHead(self.address as *mut ffi::PyInterpreterState);
+            while !state.is_null() {
+                others += usize::from(state != own.as_ptr());
+                state = ffi::PyThreadState_Next(state);
+            }
+        }
+        others
+    }
+}
+
+/// Ends a subinterpreter, or parks it if a thread is left in it at `until`. On return this thread is detached and must
+/// never attach `state` again.
+///
+/// # Safety
+/// The calling thread made the interpreter, is detached, has quiesced it, and Rust holds no object of it.
+pub(super) unsafe fn end(
+    interpreter: &Interpreter,
+    state: NonNull<ffi::PyThreadState>,
+    until: Instant,
+) -> Ended {
+    let until = until.max(Instant::now() + LINGER);
+    let mut others;
+    loop {
+        let one_at_a_time = lifecycle();
+        // SAFETY: `state` is this thread's and detached (the caller's promise).
+        unsafe { ffi::PyEval_RestoreThread(state.as_ptr()) };
+        others = interpreter.other_states(state);
+        if others == 0 {
+            // SAFETY: attached, on the thread that made the interpreter, and `state` is the last one in it: nothing can add
+            // one, since no Python code runs between the count and the end but on this thread.
+            unsafe { ffi::Py_EndInterpreter(state.as_ptr()) };
+            if interpreter.spec.isolation == Isolation::OwnGil {
+                // SAFETY: it has ended, nothing of it is in Rust's hands, and `one_at_a_time` is held.
+                unsafe { arenas::give_back(interpreter.address) };
+            }
+            drop(one_at_a_time);
+            ALIVE.fetch_sub(1, Ordering::Relaxed);
+            return Ended::Ended;
+        }
+        // SAFETY: attached just now.
+        unsafe { ffi::PyEval_SaveThread() };
+        drop(one_at_a_time);
+        if Instant::now() >= until {
+            break;
+        }
+        // A thread that `join` reported finished may still be on its way out of C; there is nothing to wait on but time.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    park();
+    Ended::Parked {
+        threads_left: others,
+    }
+}
+
+/// Counts an interpreter that stays for ever.
+pub(super) fn park() {
+    PARKED.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,251 @@
+"""Finds and loads the app, and says in a person's words why it could not.
+
+`load` returns ("loaded", {...}, app) or (kind of failure, {...}); values are text, lists of text, or None.
+"""
+
+import os
+import sys
+
+
+class Failure(Exception):
+    def __init__(self, kind, **facts):
+        self.kind, self.facts = kind, facts
+
+
+def load(kind, target, expression, isolated, imports):
+    """`imports`: kinds and targets in turn, of what is wanted before the app."""
+    before = len(REFUSED)
+    where = "--eval" if kind == "code" else target
+    try:
+        import_all(zip(imports[::2], imports[1::2]), isolated)
+        found = LOADERS[kind](target)
+        app, name, note = find_callable(found, expression, where)
+    except Failure as failure:
+        return failure.kind, failure.facts
+    except BaseException as error:
+        if isinstance(error, SystemExit) and error.__context__ is None and error.__cause__ is None:
+            problem = f"it called sys.exit({error.code!r}) while it was loaded"
+            return "raised", {"exception": problem, "traceback": trimmed(error), "hint": None}
+        return explained(error, isolated)
+    return "loaded", {
+        "name": where if kind != "module" else found.__name__,
+        "callable": name,
+        "note": note,
+        "refused": [describe for entry in REFUSED[before:] for describe in entry[:3]],
+        "twins": [entry[0] for entry in REFUSED[before:] if entry[3]],
+    }, app
+
+
+def load_file(path):
+    """uWSGI's name for such a module: `uwsgi_file_`, then the path with dots and slashes replaced, without `_py`."""
+    from importlib.machinery import SourceFileLoader, SourcelessFileLoader
+    from importlib.util import module_from_spec, spec_from_loader
+    if not os.path.isfile(path):
+        is_folder = os.path.isdir(path)
+        raise Failure("not_found", wanted=path, is_file="yes", missing=None, near=near_files(path), folder=os.getcwd(),
+                      problem="it is a folder" if is_folder else None)
+    name = "uwsgi_file_" + "".join("_" if letter in "./\\:" else letter for letter in path)
+    name = name.removesuffix("_py")
+    folder = os.path.dirname(os.path.abspath(path))
+    if folder not in sys.path:
+        # The app's siblings are importable wherever the server was started; behind the working directory.
+        sys.path.insert(1 if sys.path[:1] == [os.getcwd()] else 0, folder)
+    loader = (SourcelessFileLoader if path.endswith(".pyc") else SourceFileLoader)(name, os.path.abspath(path))
+    module = module_from_spec(spec_from_loader(name, loader))
+    sys.modules[name] = module
+    try:
+        loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def load_code(code):
+    """uWSGI's name for such a module."""
+    from types import ModuleType
+    module = ModuleType("uwsgi_eval_config")
+    sys.modules[module.__name__] = module
+    exec(compile(code, "<eval>", "exec"), vars(module))
+    return module
+
+
+def import_all(targets, isolated):
+    """What cannot be imported is told, as in uWSGI, and the rest goes on; unless it is a matter of the interpreter."""
+    for kind, target in targets:
+        try:
+            LOADERS[kind](target)
+        except Failure as failure:
+            emit(f"[ERROR] cannot import {target}: {failure.facts.get('problem') or 'there is no such ' + kind}")
+        except BaseException as error:
+            if isolated and refusal(error) is not None:
+                raise
+            for line in f"[ERROR] importing {target} failed:\n{trimmed(error)}".splitlines():
+                emit(line)
+
+
+def near_files(path):
+    """What the user may have meant."""
+    import difflib
+    folder, wanted = (path, "") if os.path.isdir(path) else os.path.split(path)
+    try:
+        names = [name for name in os.listdir(folder or ".") if name.endswith(".py")]
+    except OSError:
+        return []
+    close = difflib.get_close_matches(wanted, names, 3) or sorted(names)[:5]
+    return [os.path.join(folder, name) for name in close]
+
+
+def load_module(name):
+    from importlib import import_module
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        # Only if the module itself (or its package) is what is missing; a missing import inside of it is another story.
+        if error.name and (name + ".").startswith(error.name + "."):
+                    raise Failure("not_found", wanted=name, is_file=None, missing=error.name, near=[], folder=os.getcwd(),
+                          problem="it is a file: give it as --wsgi-file" if os.path.isfile(name) else None) from None
+        raise
+
+
+LOADERS = {"file": load_file, "module": load_module, "code": load_code}
+
+
+def find_callable(module, expression, where):
+    """(app, what it is called, a remark or None). `expression`: dotted name, or a factory call with literal arguments."""
+    if expression is None:
+        if hasattr(module, "application"):
+            return checked(module, module.application, "application", where)
+        if hasattr(module, "app"):
+            app, name, _ = checked(module, module.app, "app", where)
+            return app, name, f"{where} has no `application`; its `app` is served"
+        raise no_callable(module, "application", where, None)
+    name, bracket, _ = expression.partition("(")
+    name = name.strip()
+    if not bracket:
+        return checked(module, attribute(module, name, where), name, where)
+    arguments, keywords = literal_call(expression)
+    factory = attribute(module, name, where)
+    if not callable(factory):
+        raise no_callable(module, name, where, f"`{name}` is of type {type(factory).__name__}, not a function")
+    made = factory(*arguments, **keywords)
+    if not callable(made):
+        raise no_callable(module, expression, where, f"`{expression}` returned {made!r:.60}, not a WSGI app")
+    return made, expression, None
+
+
+def literal_call(expression):
+    import ast
+    wrong = Failure("expression", expression=expression)
+    try:
+        call = ast.parse(expression.strip(), mode="eval").body
+        if not isinstance(call, ast.Call):
+            raise wrong
+        if any(keyword.arg is None for keyword in call.keywords):
+            raise wrong
+        return ([ast.literal_eval(argument) for argument in call.args],
+                {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords})
+    except (SyntaxError, ValueError):
+        raise wrong from None
+
+
+def attribute(module, name, where):
+    found = module
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise no_callable(module, name, where, None) from None
+    return found
+
+
+def checked(module, app, name, where):
+    if callable(app):
+        return app, name, None
+    raise no_callable(module, name, where, f"`{name}` is of type {type(app).__name__}, which cannot be called")
+
+
+def no_callable(module, wanted, where, problem):
+    return Failure("no_callable", where=where, wanted=wanted, found=[name for name in callables(module) if name != wanted], problem=problem,
+                   default="yes" if wanted == "application" else None)
+
+
+def callables(module):
+    """What is defined in this module and could be the app, the likeliest first: what takes (environ, start_response), then
+    factories, written as `name()`."""
+    apps, classes, factories = [], [], []
+    for name, thing in vars(module).items():
+        if name.startswith("_") or not callable(thing):
+            continue
+        kind = type(thing).__name__
+        if kind == "function":
+            if thing.__module__ != module.__name__:
+                continue
+            least = thing.__code__.co_argcount - len(thing.__defaults__ or ())
+            if least <= 2 <= thing.__code__.co_argcount or thing.__code__.co_flags & 4:
+                apps.append(name)
+            elif least <= 0:
+                factories.append(name + "()")
+        elif isinstance(thing, type):
+            # A class can be an app: an instance for each request, which is iterated over.
+            if thing.__module__ == module.__name__ and hasattr(thing, "__iter__"):
+                classes.append(name)
+        elif kind != "builtin_function_or_method":
+            apps.append(name)
+    return apps + classes + factories
+
+
+def explained(error, isolated):
+    if isolated:
+        refused = refusal(error)
+        if refused is not None:
+            module, by, reason = refused
+            return "refused", {"module": module, "importer": by or None, "reason": reason,
+                               "distribution": distribution(module), "traceback": trimmed(error)}
+    import traceback
+    lines = list(traceback.TracebackException.from_exception(error).format_exception_only())
+    return "raised", {"exception": lines[-1].rstrip(), "traceback": trimmed(error), "hint": hint(error)}
+
+
+def hint(error):
+    for link in chain(error):
+        if isinstance(link, SyntaxError) and "Missing parentheses in call to" in (link.msg or ""):
+            return (f"this is Python 2 code (print without parentheses); singlemalt runs Python {sys.version_info[0]}."
+                    f"{sys.version_info[1]}: write print(...)")
+        if isinstance(link, SyntaxError):
+            return None
+        if isinstance(link, ModuleNotFoundError) and link.name:
+            return (f"`{link.name.partition('.')[0]}` is not installed in {sys.prefix}; if the app has a virtualenv, "
+                    "name it with --virtualenv")
+    return None
+
+
+def trimmed(error, standard_library=False):
+    """The traceback as Python prints it, without the frames of importlib and of this server, and without those of the standard
+    library unless they are wanted."""
+    import traceback
+    library = os.path.dirname(os.__file__) + os.sep
+
+    def is_wanted(frame):
+        name = frame.filename
+        if name.startswith(("<frozen importlib", "<singlemalt")) or is_importlib(name):
+            return False
+        return standard_library or not name.startswith(library) or "-packages" + os.sep in name
+
+    printed = traceback.TracebackException.from_exception(error)
+    todo = [printed]
+    while todo:
+        one = todo.pop()
+        if one is None:
+            continue
+        kept = [frame for frame in one.stack if is_wanted(frame)]
+        one.stack = traceback.StackSummary.from_list(kept) if kept else None
+        todo += [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ())]
+    return "".join(printed.format()).rstrip()
+
+
+def failed_request(error, isolated):
+    """(traceback, explanation or None) of an exception that the app let out of a request."""
+    text = trimmed(error, standard_library=True)
+    why = refusal(error) if isolated and REFUSED else None
+    return text, None if why is None else [why[0], why[1], why[2]]

@@ -1,0 +1,40 @@
+//! CPython, through its C API: the only room with `unsafe`.
+//!
+//! Reading order: [`Runtime`] (the one CPython of the process), [`InterpreterThread`] (an OS thread's place in an
+//! interpreter), [`AppTarget`] and [`Loaded`] (the app). The argument for why all this is sound is docs/interpreters.md;
+//! SAFETY comments cite its rules. This room knows no sockets: a response leaves through the `Sink` it is given.
+
+#![allow(
+    unsafe_code,
+    reason = "this room talks to C; every block says why it may"
+)]
+
+mod arenas;
+mod bootstrap;
+mod caches;
+mod call;
+mod environ;
+mod environment;
+mod failure;
+mod file;
+mod input;
+mod interpreter;
+mod load;
+mod object;
+mod runtime;
+mod start_response;
+mod target;
+mod thread_state;
+mod trampoline;
+mod virtualenv;
+
+pub use call::{Call, Served};
+pub use environment::{EnvironmentError, set_environment};
+pub use interpreter::{
+    Ended, InterpreterHandle, InterpreterSpec, Isolation, alive_count, arena_bytes, arena_bytes_of,
+    parked_count,
+};
+pub use load::{LoadFailure, Loaded, RefusedExtension};
+pub use runtime::{Runtime, RuntimeError, RuntimeOptions, exit_now};
+pub use target::{AppTarget, TargetKind};
+pub use thread_state::{Attached, InterpreterThread, STACK_BYTES_MIN};

@@ -1,0 +1,484 @@
+//! The one CPython of this process: configured, started on the main thread, and then let go of.
+//!
+//! After [`Runtime::start`] the main thread is detached and stays so: importing an extension module in any
+//! subinterpreter takes the main interpreter's GIL (3.13 and later), so a main thread that waited for a worker while it
+//! held that GIL would wait for ever. Python is never finalised; the process leaves through [`exit_now`].
+//!
+//! The safe `pyo3` is used here and nowhere else: on the main thread, in the main interpreter, before a worker exists.
+
+use std::ffi::CStr;
+#[cfg(not(windows))]
+use std::ffi::CString;
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::types::PyAnyMethods;
+use pyo3_ffi as ffi;
+
+use super::arenas;
+use super::bootstrap;
+use super::object::{self, Raised, Token};
+use super::virtualenv::{self, Home};
+
+/// What Python is started with.
+#[derive(Debug, Clone, Default)]
+pub struct RuntimeOptions {
+    /// A virtualenv, or a whole installation, as uWSGI's `home` takes both. `None`: the Python that we are linked with.
+    pub home: Option<PathBuf>,
+    /// Goes in front of `sys.path` of the main interpreter (interpreters have their own in `InterpreterSpec`).
+    pub python_path: Vec<PathBuf>,
+    /// `sys.argv`, the program's name first (uWSGI's `pyargv`). Empty: `["singlemalt"]`.
+    pub argv: Vec<String>,
+    /// 0, 1 (`-O`) or 2 (`-OO`); `PYTHONOPTIMIZE` can raise it.
+    pub optimize: u8,
+}
+
+/// Python is running; facts about it, all plain data.
+#[derive(Debug)]
+pub struct Runtime {
+    version: String,
+    major_minor: (u8, u8),
+    prefix: String,
+    executable: String,
+    free_threaded: bool,
+}
+
+/// Python, or an interpreter of it, could not be started. The text says what to do about it.
+#[derive(Debug)]
+pub enum RuntimeError {
+    /// There is one Python in a process, and it is started once.
+    AlreadyStarted,
+    /// The virtualenv was made for another version of Python.
+    VirtualenvVersion {
+        /// The virtualenv.
+        path: PathBuf,
+        /// The version in its `pyvenv.cfg`.
+        made_for: String,
+        /// The version that we are linked with.
+        running: String,
+    },
+    /// The path is neither a virtualenv nor an installation.
+    NoVirtualenv {
+        /// The path that was given.
+        path: PathBuf,
+        /// Whether there is anything at that path.
+        exists: bool,
+    },
+    /// There is a `pyvenv.cfg`, but no `python` beside it.
+    BrokenVirtualenv {
+        /// The virtualenv.
+        path: PathBuf,
+    },
+    /// `tracemalloc` is on, which deadlocks or crashes subinterpreters.
+    Tracemalloc,
+    /// The option cannot be handed to C.
+    Nul {
+        /// Which option.
+        option: &'static str,
+    },
+    /// CPython said no.
+    Start {
+        /// What CPython was doing.
+        doing: &'static str,
+        /// What it said.
+        message: String,
+    },
+    /// The isolation that was asked for does not work with this Python.
+    Isolation {
+        /// Why.
+        why: &'static str,
+    },
+    /// The interpreter of this handle has ended, or is about to.
+    Gone,
+}
+
+impl fmt::Display for RuntimeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlreadyStarted => f.write_str("Python is already running in this process; it cannot be started twice"),
+            Self::VirtualenvVersion { path, made_for, running } => write!(
+                f,
+                "the virtualenv {} was made for Python {made_for}, but this singlemalt runs Python {running}: make it anew \
+                 with `python{} -m venv {}`, or build singlemalt for the other one (PYO3_PYTHON={}/bin/python)",
+                path.display(),
+                short(running),
+                path.display(),
+                path.display(),
+            ),
+            Self::NoVirtualenv { path, exists: false } => {
+                write!(f, "there is no virtualenv at {}: the path does not exist", path.display())
+            }
+            Self::NoVirtualenv { path, exists: true } => write!(
+                f,
+                "{} is not a virtualenv (it has no pyvenv.cfg): give its top folder, the one that holds bin/ and lib/, or \
+                 make one with `python3 -m venv {}`",
+                path.display(),
+                path.display(),
+            ),
+            Self::BrokenVirtualenv { path } => write!(
+                f,
+                "the virtualenv {} has a pyvenv.cfg but no python (bin/python is missing, or points nowhere): make it anew \
+                 with `python3 -m venv --clear {}`",
+                path.display(),
+                path.display(),
+            ),
+            Self::Tracemalloc => f.write_str(
+                "tracemalloc is on (PYTHONTRACEMALLOC), which makes subinterpreters deadlock or crash: unset it, or call \
+                 tracemalloc.start() in the app under --isolation main",
+            ),
+            Self::Nul { option } => write!(f, "{option} contains a NUL byte"),
+            Self::Start { doing, message } => write!(f, "Python could not start ({doing}): {message}"),
+            Self::Isolation { why } => f.write_str(why),
+            Self::Gone => f.write_str("the interpreter has ended"),
+        }
+    }
+}
+
+impl std::error::Error for RuntimeError {}
+
+/// `3.13.0` -> `3.13`.
+fn short(version: &str) -> &str {
+    version
+        .match_indices('.')
+        .nth(1)
+        .map_or(version, |(at, _)| &version[..at])
+}
+
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+impl Runtime {
+    /// Starts Python. Call it once, on the main thread, before any worker exists and after everything that forks
+    /// (a fork after a subinterpreter exists kills the child). On return the calling thread is detached.
+    ///
+    /// # Errors
+    /// See [`RuntimeError`]. After an error of CPython itself the process has no Python; it should report and exit.
+    pub fn start(options: &RuntimeOptions) -> Result<&'static Self, RuntimeError> {
+        let (version, major_minor) = linked_version();
+        let home = options
+            .home
+            .as_deref()
+            .map(|path| virtualenv::read(path, major_minor, &version))
+            .transpose()?;
+        if STARTED.swap(true, Ordering::SeqCst) {
+            return Err(RuntimeError::AlreadyStarted);
+        }
+        initialise(options, home, major_minor)?;
+        // SAFETY: attached as the main thread since `initialise`, until PyEval_SaveThread below.
+        let token = unsafe { Token::assume() };
+        let compiled = bootstrap::compile(token).map_err(|Raised| RuntimeError::Start {
+            doing: "compiling its bootstrap",
+            message: object::take_exception(token)
+                .map_or_else(String::new, |error| error.to_text()),
+        });
+        let facts = compiled.and_then(|()| main_interpreter(options));
+        if major_minor <= (3, 13) {
+            arenas::install();
+        }
+        // SAFETY: this thread is attached with the main thread state since `initialise`; nothing of Python is held by
+        // Rust any more. The state is left for ever: the main thread never attaches again.
+        unsafe { ffi::PyEval_SaveThread() };
+        let (prefix, executable) = facts?;
+        // The free-threaded builds say so in their version text: "experimental free-threading build" or without the first word.
+        let free_threaded = full_version().contains("free-threading build");
+        Ok(RUNTIME.get_or_init(|| Self {
+            version,
+            major_minor,
+            prefix,
+            executable,
+            free_threaded,
+        }))
+    }
+
+    /// The version, like `3.13.0`.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Major and minor version, like `(3, 13)`.
+    #[must_use]
+    pub fn major_minor(&self) -> (u8, u8) {
+        self.major_minor
+    }
+
+    /// Whether [`Isolation::OwnGil`](super::Isolation::OwnGil) can work: 3.12 runs the start code of extension modules in
+    /// interpreters that refuse them, and aborts; a free-threaded build has no GIL to own.
+    #[must_use]
+    pub fn supports_own_gil(&self) -> bool {
+        self.major_minor >= (3, 13) && !self.free_threaded
+    }
+
+    /// Whether this Python was built without a GIL (PEP 703).
+    #[must_use]
+    pub fn is_free_threaded(&self) -> bool {
+        self.free_threaded
+    }
+
+    /// `sys.prefix`: the virtualenv, if there is one.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// `sys.executable`: what a `subprocess` of the app would start.
+    #[must_use]
+    pub fn executable(&self) -> &str {
+        &self.executable
+    }
+}
+
+/// Leaves the process at once: no Py_FinalizeEx (it is not safe with interpreters alive), no C exit handlers (they would
+/// run under threads that still work). Call it after the workers have ended; it flushes Rust's standard streams.
+pub fn exit_now(code: i32) -> ! {
+    // Nobody is left to tell if the streams are gone.
+    drop(std::io::stdout().flush());
+    drop(std::io::stderr().flush());
+    // SAFETY: `_exit` takes any code and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// The version text of the CPython that we are linked with; it is valid before Python is started.
+fn full_version() -> &'static str {
+    // SAFETY: Py_GetVersion returns a static, NUL-terminated ASCII string and may be called at any time.
+    unsafe { CStr::from_ptr(ffi::Py_GetVersion()) }
+        .to_str()
+        .unwrap_or("0.0.0")
+}
+
+fn linked_version() -> (String, (u8, u8)) {
+    let version = full_version().split([' ', '+']).next().unwrap_or_default();
+    let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
+    (
+        version.to_owned(),
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)),
+    )
+}
+
+fn check(doing: &'static str, status: ffi::PyStatus) -> Result<(), RuntimeError> {
+    // SAFETY: the status came from CPython and is only read.
+    if unsafe { ffi::PyStatus_Exception(status) } == 0 {
+        return Ok(());
+    }
+    let message = if status.err_msg.is_null() {
+        format!("it asked to exit with code {}", status.exitcode)
+    } else {
+        // SAFETY: a status' message is a static, NUL-terminated string.
+        unsafe { CStr::from_ptr(status.err_msg) }
+            .to_string_lossy()
+            .into_owned()
+    };
+    Err(RuntimeError::Start { doing, message })
+}
+
+pub(super) fn check_status(doing: &'static str, status: ffi::PyStatus) -> Result<(), RuntimeError> {
+    check(doing, status)
+}
+
+/// A PyConfig that is cleared whatever happens.
+struct Config(Box<ffi::PyConfig>);
+
+impl Config {
+    fn new() -> Self {
+        let mut config = Box::new(std::mem::MaybeUninit::<ffi::PyConfig>::zeroed());
+        // SAFETY: the memory is large enough for a PyConfig and the call initialises all of it.
+        unsafe {
+            ffi::PyConfig_InitPythonConfig(config.as_mut_ptr());
+            Self(config.assume_init())
+        }
+    }
+
+    /// Sets one text of the config, picked by `field`.
+    fn set(
+        &mut self,
+        option: &'static str,
+        field: fn(&mut ffi::PyConfig) -> *mut *mut libc::wchar_t,
+        path: &Path,
+    ) -> Result<(), RuntimeError> {
+        let field = field(&mut self.0);
+        #[cfg(windows)]
+        let status = {
+            use std::os::windows::ffi::OsStrExt;
+            let wide: Vec<u16> = path.as_os_str().encode_wide().chain([0]).collect();
+            // SAFETY: config and field belong together; `wide` is NUL-terminated and copied.
+            unsafe { ffi::PyConfig_SetString(&raw mut *self.0, field, wide.as_ptr().cast()) }
+        };
+        #[cfg(not(windows))]
+        let status = {
+            use std::os::unix::ffi::OsStrExt;
+            let bytes = CString::new(path.as_os_str().as_bytes())
+                .map_err(|_| RuntimeError::Nul { option })?;
+            // SAFETY: config and field belong together; `bytes` is NUL-terminated, decoded and copied.
+            unsafe { ffi::PyConfig_SetBytesString(&raw mut *self.0, field, bytes.as_ptr()) }
+        };
+        check(option, status)
+    }
+}
+
+impl Drop for Config {
+    fn drop(&mut self) {
+        // SAFETY: the config was initialised in `new` and is not used afterwards.
+        unsafe { ffi::PyConfig_Clear(&raw mut *self.0) }
+    }
+}
+
+fn initialise(
+    options: &RuntimeOptions,
+    home: Option<Home>,
+    major_minor: (u8, u8),
+) -> Result<(), RuntimeError> {
+    let mut before = std::mem::MaybeUninit::<ffi::PyPreConfig>::zeroed();
+    // SAFETY: the call initialises all of the preconfig. In the C and POSIX locales it lets Python switch to UTF-8
+    // (PEP 538, PEP 540), so a container without a locale still reads UTF-8 paths and prints UTF-8 logs.
+    let status = unsafe {
+        ffi::PyPreConfig_InitPythonConfig(before.as_mut_ptr());
+        let mut before = before.assume_init();
+        before.parse_argv = 0;
+        ffi::Py_PreInitialize(&raw const before)
+    };
+    check("before the start", status)?;
+
+    let mut config = Config::new();
+    config.0.parse_argv = 0;
+    // Signals are the supervisor's (signal-hook), never Python's.
+    config.0.install_signal_handlers = 0;
+    // Fatal signals print every thread's Python stack; only the main interpreter can switch it on.
+    config.0.faulthandler = 1;
+    config.0.optimization_level = options.optimize.min(2).into();
+    match &home {
+        Some(Home::Virtualenv { program }) => {
+            config.set("--virtualenv", |c| &raw mut c.program_name, program)?
+        }
+        Some(Home::Installation { prefix }) => config.set("--home", |c| &raw mut c.home, prefix)?,
+        None => {
+            // Otherwise Python would take the first `python3` in PATH for itself, whatever its version.
+            if let Some(program) = linked_program(major_minor) {
+                config.set("the program's name", |c| &raw mut c.program_name, &program)?;
+            }
+        }
+    }
+    set_argv(&mut config, &options.argv)?;
+    // SAFETY: the config is initialised and not shared.
+    check("reading its configuration", unsafe {
+        ffi::PyConfig_Read(&raw mut *config.0)
+    })?;
+    if config.0.tracemalloc > 0 {
+        return Err(RuntimeError::Tracemalloc);
+    }
+    // SAFETY: this is the only call in the process (`STARTED`), on the main thread, with a complete config.
+    check("starting", unsafe {
+        ffi::Py_InitializeFromConfig(&raw const *config.0)
+    })
+}
+
+fn set_argv(config: &mut Config, argv: &[String]) -> Result<(), RuntimeError> {
+    let given: &[String] = if argv.is_empty() {
+        &[String::from("singlemalt")]
+    } else {
+        argv
+    };
+    if given.iter().any(|text| text.contains('\0')) {
+        return Err(RuntimeError::Nul {
+            option: "an argument of the app",
+        });
+    }
+    let count = given.len() as ffi::Py_ssize_t;
+    #[cfg(windows)]
+    let status = {
+        let wide = |text: &String| text.encode_utf16().chain([0]).collect();
+        let texts: Vec<Vec<u16>> = given.iter().map(wide).collect();
+        let mut pointers: Vec<*const libc::wchar_t> =
+            texts.iter().map(|text| text.as_ptr().cast()).collect();
+        // SAFETY: `pointers` holds `count` NUL-terminated strings; CPython copies them.
+        unsafe { ffi::PyConfig_SetArgv(&raw mut *config.0, count, pointers.as_mut_ptr()) }
+    };
+    #[cfg(not(windows))]
+    let status = {
+        let texts = given
+            .iter()
+            .map(|text| CString::new(text.as_str()).unwrap_or_default());
+        let texts: Vec<CString> = texts.collect();
+        let mut pointers: Vec<*const std::ffi::c_char> =
+            texts.iter().map(|text| text.as_ptr()).collect();
+        // SAFETY: `pointers` holds `count` NUL-terminated strings; CPython decodes and copies them.
+        unsafe { ffi::PyConfig_SetBytesArgv(&raw mut *config.0, count, pointers.as_mut_ptr()) }
+    };
+    check("setting sys.argv", status)
+}
+
+/// The `python3.X` of the installation that our libpython belongs to, found from where the library was loaded: an
+/// installation that was moved after it was built (as uv's are) cannot find its standard library otherwise.
+#[cfg(unix)]
+fn linked_program(major_minor: (u8, u8)) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+
+    if std::env::var_os("PYTHONHOME").is_some() {
+        return None;
+    }
+    let mut about = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: the address is that of a function in libpython; dladdr fills `about` and says so by not returning 0, and
+    // its file name is a NUL-terminated string that lives as long as the library.
+    let library = unsafe {
+        if libc::dladdr(
+            ffi::Py_GetVersion as *const libc::c_void,
+            about.as_mut_ptr(),
+        ) == 0
+        {
+            return None;
+        }
+        let name = about.assume_init().dli_fname;
+        if name.is_null() {
+            return None;
+        }
+        PathBuf::from(std::ffi::OsStr::from_bytes(CStr::from_ptr(name).to_bytes()))
+    };
+    let (major, minor) = major_minor;
+    let library = library.canonicalize().ok()?;
+    let beside = library.ancestors().skip(1).find_map(|prefix| {
+        let program = prefix.join(format!("bin/python{major}.{minor}"));
+        let is_home = prefix
+            .join(format!("lib/python{major}.{minor}/os.py"))
+            .is_file();
+        (is_home && program.is_file()).then_some(program)
+    });
+    // A statically linked libpython is part of our own file, and says nothing about its home.
+    beside.or_else(|| {
+        option_env!("SINGLEMALT_BUILD_PYTHON")
+            .map(PathBuf::from)
+            .filter(|program| program.is_file())
+    })
+}
+
+/// On Windows Python finds itself by the folder of its DLL.
+#[cfg(not(unix))]
+fn linked_program(_major_minor: (u8, u8)) -> Option<PathBuf> {
+    None
+}
+
+/// The work in the main interpreter: facts, `sys.path`, and `datetime`, whose static types belong to whoever imports it
+/// first (CPython 3.13: parallel first imports crash, and so does the interpreter that ends first).
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one thread that has the main interpreter's own state, before there is any other"
+)]
+fn main_interpreter(options: &RuntimeOptions) -> Result<(String, String), RuntimeError> {
+    pyo3::Python::attach(|py| -> pyo3::PyResult<(String, String)> {
+        py.import("datetime")?;
+        let sys = py.import("sys")?;
+        let path = sys.getattr("path")?;
+        for folder in options.python_path.iter().rev() {
+            path.call_method1("insert", (0, folder.to_string_lossy().into_owned()))?;
+        }
+        Ok((
+            sys.getattr("prefix")?.extract()?,
+            sys.getattr("executable")?.extract()?,
+        ))
+    })
+    .map_err(|error| RuntimeError::Start {
+        doing: "in the main interpreter",
+        message: error.to_string(),
+    })
+}

@@ -1,0 +1,37 @@
+//! Which app to load: a file, a module or code, and what in it to call. Plain data, any thread.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where the app is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetKind {
+    /// A Python file (`--wsgi-file`). Its module is named as uWSGI names it: `uwsgi_file_` and the path.
+    File(PathBuf),
+    /// A dotted module name (`--module`).
+    Module(String),
+    /// Python code (`--eval`). Its module is named as uWSGI names it: `uwsgi_eval_config`.
+    Code(String),
+}
+
+/// Which app to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppTarget {
+    /// Where it is.
+    pub kind: TargetKind,
+    /// `app`, `site.app`, `create_app()`, `create_app("production", debug=False)`. `None`: `application`, else `app`.
+    pub callable: Option<String>,
+}
+
+impl fmt::Display for AppTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            TargetKind::File(path) => write!(f, "{}", path.display())?,
+            TargetKind::Module(name) => f.write_str(name)?,
+            TargetKind::Code(_) => f.write_str("--eval")?,
+        }
+        self.callable
+            .as_ref()
+            .map_or(Ok(()), |callable| write!(f, ":{callable}"))
+    }
+}

@@ -1,0 +1,275 @@
+//! One worker thread's place in one interpreter, for life.
+//!
+//! [`InterpreterThread`] is made on the thread that keeps it and never leaves it (`!Send`), so attaching can only ever
+//! happen where the thread state was bound (docs/interpreters.md, rules 1 and 3): `PyGILState`, which sqlite3, ctypes and
+//! pybind11 use, then reaches the right interpreter. Runs on workers only.
+
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pyo3_ffi as ffi;
+
+use super::bootstrap;
+use super::caches::Caches;
+use super::failure;
+use super::interpreter::{self, Ended, Interpreter, InterpreterHandle, InterpreterSpec, Isolation};
+use super::load::{self, LoadFailure, Loaded};
+use super::object::{Raised, Token};
+use super::runtime::{Runtime, RuntimeError};
+use super::target::AppTarget;
+
+/// What daemon threads of the app are given to end when the process leaves: enough for a loop that runs Python, not for a
+/// sleep, which nothing can interrupt.
+const DAEMON_GRACE_AT_EXIT: Duration = Duration::from_millis(200);
+
+/// The least stack, in bytes, that a thread should have that runs Python: what CPython counts on for the main thread. Less
+/// turns a deep recursion of the app into a crash instead of a RecursionError.
+pub const STACK_BYTES_MIN: usize = 8 * 1024 * 1024;
+
+/// The calling OS thread, as one thread of one interpreter.
+///
+/// It cannot leave its thread:
+///
+/// ```compile_fail
+/// fn must_be_send<T: Send>() {}
+/// must_be_send::<singlemalt::python::InterpreterThread>();
+/// ```
+pub struct InterpreterThread {
+    state: NonNull<ffi::PyThreadState>,
+    interpreter: Arc<Interpreter>,
+    creator: bool,
+    /// Dropped attached, by hand; leaked where that is not possible.
+    caches: ManuallyDrop<Box<Caches>>,
+    over: bool,
+    not_send: PhantomData<*mut ()>,
+}
+
+/// Proof that this thread is attached to its interpreter: what one job is done with.
+pub struct Attached<'a> {
+    pub(super) token: Token<'a>,
+    pub(super) interpreter: &'a Interpreter,
+    pub(super) caches: &'a mut Caches,
+}
+
+/// Detaches when it goes out of scope, also when the work panics.
+struct DetachOnDrop;
+
+impl Drop for DetachOnDrop {
+    fn drop(&mut self) {
+        // SAFETY: made right after this thread attached; whatever ran in between left it attached.
+        unsafe { ffi::PyEval_SaveThread() };
+    }
+}
+
+impl InterpreterThread {
+    /// Makes the interpreter that `spec` asks for (or a new thread state of the main one) and prepares it for an app. It
+    /// belongs to the calling thread from now on, which must have no part in another one. On return it is detached.
+    ///
+    /// # Errors
+    /// This Python cannot do that isolation, or CPython failed.
+    pub fn create(runtime: &Runtime, spec: InterpreterSpec) -> Result<Self, RuntimeError> {
+        let (state, interpreter) = interpreter::create(runtime, spec)?;
+        // SAFETY: attached by `create`; the token does not leave this function.
+        let token = unsafe { Token::assume() };
+        let prepared = bootstrap::prepare(token, &interpreter)
+            .and_then(|()| Caches::new(token, &interpreter, 0))
+            .map_err(|Raised| failure::start_error(token));
+        // SAFETY: attached; all objects of the block above are gone or in the caches.
+        unsafe { ffi::PyEval_SaveThread() };
+        match prepared {
+            Ok(caches) => Ok(Self {
+                state,
+                interpreter,
+                creator: true,
+                caches: ManuallyDrop::new(Box::new(caches)),
+                over: false,
+                not_send: PhantomData,
+            }),
+            Err(error) => {
+                if interpreter.spec.isolation == Isolation::Main {
+                    interpreter.is_last_of_main();
+                    // SAFETY: this thread's own state, detached, used no more.
+                    unsafe { delete(state) };
+                } else {
+                    // SAFETY: this thread made it a moment ago, is detached, and holds no object of it.
+                    unsafe { interpreter::end(&interpreter, state, Instant::now()) };
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the calling thread a further thread of the interpreter; `core` counts from 1 (the creator is 0).
+    ///
+    /// # Errors
+    /// [`RuntimeError::Gone`] if its creator is ending it, or CPython failed.
+    pub fn join(handle: &InterpreterHandle, core: usize) -> Result<Self, RuntimeError> {
+        let interpreter = Arc::clone(&handle.0);
+        let state = interpreter.enter()?;
+        // SAFETY: the state was made on this thread just now and is attached nowhere.
+        unsafe { ffi::PyEval_RestoreThread(state.as_ptr()) };
+        // SAFETY: attached by the line above; the token does not leave this function.
+        let token = unsafe { Token::assume() };
+        let prepared = bootstrap::adopt_thread(token, &interpreter, core)
+            .and_then(|()| Caches::new(token, &interpreter, core))
+            .map_err(|Raised| failure::start_error(token));
+        // SAFETY: attached; all objects of the block above are gone or in the caches.
+        unsafe { ffi::PyEval_SaveThread() };
+        match prepared {
+            Ok(caches) => Ok(Self {
+                state,
+                interpreter,
+                creator: false,
+                caches: ManuallyDrop::new(Box::new(caches)),
+                over: false,
+                not_send: PhantomData,
+            }),
+            Err(error) => {
+                // SAFETY: this thread's own state, detached, used no more.
+                unsafe { delete(state) };
+                interpreter.leave();
+                Err(error)
+            }
+        }
+    }
+
+    /// For those who will [`join`](Self::join).
+    #[must_use]
+    pub fn handle(&self) -> InterpreterHandle {
+        InterpreterHandle(Arc::clone(&self.interpreter))
+    }
+
+    /// Loads the app into this interpreter. The creator calls it; siblings that join afterwards find the app, and those that
+    /// joined before find it at their first request.
+    ///
+    /// # Errors
+    /// See [`LoadFailure`]; its text is what a person reads. The interpreter can be ended, or tried again.
+    pub fn load(&mut self, target: &AppTarget) -> Result<Loaded, LoadFailure> {
+        self.attached(|attached| load::load(attached, target))
+    }
+
+    /// Attaches, does `work`, detaches. Waits for the GIL first; hold no lock that a thread with the GIL might want.
+    pub fn attached<R>(&mut self, work: impl FnOnce(&mut Attached<'_>) -> R) -> R {
+        // SAFETY: the state belongs to this thread (`!Send`), which is detached: `&mut self` rules out a second `attached`
+        // on the stack, and nothing else attaches this thread.
+        unsafe { ffi::PyEval_RestoreThread(self.state.as_ptr()) };
+        let _detach = DetachOnDrop;
+        debug_assert_eq!(
+            current_interpreter_id(),
+            self.interpreter.id,
+            "attached to a stranger's interpreter"
+        );
+        // SAFETY: attached until `_detach` is dropped, which is after `work`; the lifetime is that of this call.
+        let token = unsafe { Token::assume() };
+        work(&mut Attached {
+            token,
+            interpreter: &self.interpreter,
+            caches: &mut self.caches,
+        })
+    }
+
+    /// Ends this thread's part, and the interpreter if this thread made it: its own threads are asked to finish within
+    /// `grace` (atexit hooks run, daemon threads get SystemExit); what does not finish parks the interpreter. Joined threads
+    /// must have ended theirs within that time too.
+    pub fn end(mut self, grace: Duration) -> Ended {
+        self.finish(grace, grace)
+    }
+
+    /// The same for a process that is about to leave: threads that are no daemons have `grace`, but daemon threads, which
+    /// would not outlive the process either way, hold it up no longer than a fifth of a second.
+    pub fn end_at_exit(mut self, grace: Duration) -> Ended {
+        self.finish(grace, grace.min(DAEMON_GRACE_AT_EXIT))
+    }
+
+    fn finish(&mut self, grace: Duration, daemon_grace: Duration) -> Ended {
+        self.over = true;
+        if !self.creator {
+            self.drop_caches();
+            // SAFETY: this thread's own state, detached, used no more (`over`).
+            unsafe { delete(self.state) };
+            self.interpreter.leave();
+            return Ended::Left;
+        }
+        let until = Instant::now() + grace;
+        self.interpreter.close(until);
+        let is_main = self.interpreter.spec.isolation == Isolation::Main;
+        let has_it_alone = !is_main || self.interpreter.is_last_of_main();
+        self.attached(|attached| {
+            if has_it_alone {
+                bootstrap::quiesce(attached, until, daemon_grace);
+            }
+            bootstrap::forget_app(attached);
+        });
+        self.drop_caches();
+        if is_main {
+            // SAFETY: this thread's own state, detached, used no more (`over`).
+            unsafe { delete(self.state) };
+            return Ended::Ended;
+        }
+        // SAFETY: this thread made it (`creator`), is detached, has quiesced it, and the caches are gone.
+        unsafe {
+            let until = until.min(Instant::now() + daemon_grace);
+            interpreter::end(&self.interpreter, self.state, until)
+        }
+    }
+
+    fn drop_caches(&mut self) {
+        // SAFETY: the state belongs to this thread, which is detached here.
+        unsafe { ffi::PyEval_RestoreThread(self.state.as_ptr()) };
+        let _detach = DetachOnDrop;
+        // SAFETY: called once, by `finish` behind `over`; this thread is attached, as the objects in it need.
+        unsafe { ManuallyDrop::drop(&mut self.caches) };
+    }
+}
+
+impl Drop for InterpreterThread {
+    /// A thread that is dropped instead of ended (its worker panicked) leaves properly if it joined; an interpreter that
+    /// nobody quiesced is parked.
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        if self.creator && self.interpreter.spec.isolation != Isolation::Main {
+            self.interpreter.close(Instant::now());
+            interpreter::park();
+        } else {
+            self.finish(Duration::ZERO, Duration::ZERO);
+        }
+    }
+}
+
+/// Clears and deletes the calling thread's own state.
+///
+/// # Safety
+/// `state` was made on this thread, is detached, and is never used again.
+unsafe fn delete(state: NonNull<ffi::PyThreadState>) {
+    // SAFETY: as the caller promises; between restore and delete the thread is attached, which Clear and DeleteCurrent need.
+    unsafe {
+        ffi::PyEval_RestoreThread(state.as_ptr());
+        ffi::PyThreadState_Clear(state.as_ptr());
+        ffi::PyThreadState_DeleteCurrent();
+    }
+}
+
+/// The id of the interpreter that this thread is attached to.
+pub(super) fn current_interpreter_id() -> i64 {
+    // SAFETY: callers are attached.
+    unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) }
+}
+
+/// Does `work` detached: the GIL is free for others meanwhile. `work` must not touch Python.
+pub(super) fn detached<R>(_token: Token<'_>, work: impl FnOnce() -> R) -> R {
+    struct Reattach(*mut ffi::PyThreadState);
+    impl Drop for Reattach {
+        fn drop(&mut self) {
+            // SAFETY: the state that this very thread saved below.
+            unsafe { ffi::PyEval_RestoreThread(self.0) };
+        }
+    }
+    // SAFETY: attached (token).
+    let _reattach = Reattach(unsafe { ffi::PyEval_SaveThread() });
+    work()
+}

@@ -1,0 +1,145 @@
+//! A virtualenv on disk: is it one, for which Python was it made, where is its interpreter.
+//!
+//! Pure reading of files: no CPython, no environment variables. Runs on the main thread before Python starts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::runtime::RuntimeError;
+
+/// Where Python is told that it was started from, so that `sys.prefix` and site-packages are the user's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Home {
+    /// A virtualenv: its `python`, which need not be run, only be there.
+    Virtualenv { program: PathBuf },
+    /// A whole installation (uWSGI's `home` takes both).
+    Installation { prefix: PathBuf },
+}
+
+/// Reads what `path` is.
+///
+/// # Errors
+/// A path that is neither a virtualenv nor an installation of Python `running` (major, minor), or one that was made
+/// for another version; both texts name the way out.
+pub(super) fn read(
+    path: &Path,
+    running: (u8, u8),
+    running_text: &str,
+) -> Result<Home, RuntimeError> {
+    let (major, minor) = running;
+    let Ok(settings) = fs::read_to_string(path.join("pyvenv.cfg")) else {
+        return if path
+            .join(format!("lib/python{major}.{minor}/os.py"))
+            .is_file()
+            || path.join("Lib/os.py").is_file()
+        {
+            Ok(Home::Installation {
+                prefix: path.to_path_buf(),
+            })
+        } else {
+            Err(RuntimeError::NoVirtualenv {
+                path: path.to_path_buf(),
+                exists: path.exists(),
+            })
+        };
+    };
+    if let Some(made_for) = version(&settings)
+        && pair(&made_for) != Some(running)
+    {
+        return Err(RuntimeError::VirtualenvVersion {
+            path: path.to_path_buf(),
+            made_for,
+            running: running_text.to_owned(),
+        });
+    }
+    let programs = ["bin/python", "bin/python3", "Scripts/python.exe"];
+    match programs
+        .iter()
+        .map(|name| path.join(name))
+        .find(|program| program.exists())
+    {
+        Some(program) => Ok(Home::Virtualenv { program }),
+        None => Err(RuntimeError::BrokenVirtualenv {
+            path: path.to_path_buf(),
+        }),
+    }
+}
+
+/// The version that `pyvenv.cfg` names: `version` is venv's key, `version_info` that of virtualenv and uv.
+fn version(settings: &str) -> Option<String> {
+    settings.lines().find_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        matches!(key.trim(), "version" | "version_info").then(|| value.trim().to_owned())
+    })
+}
+
+/// `3.13.0.final.0` -> `(3, 13)`.
+fn pair(version: &str) -> Option<(u8, u8)> {
+    let mut numbers = version.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(settings: Option<&str>, program: bool) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        if let Some(settings) = settings {
+            fs::write(folder.path().join("pyvenv.cfg"), settings).expect("pyvenv.cfg");
+        }
+        if program {
+            fs::create_dir(folder.path().join("bin")).expect("bin");
+            fs::write(folder.path().join("bin/python"), "").expect("python");
+        }
+        folder
+    }
+
+    #[test]
+    fn venv_and_virtualenv_spellings_are_read() {
+        for settings in [
+            "home = /usr/bin\nversion = 3.13.0\n",
+            "home=/usr/bin\nversion_info=3.13.0.final.0\r\n",
+        ] {
+            let folder = folder(Some(settings), true);
+            let home = read(folder.path(), (3, 13), "3.13.0").expect("a virtualenv");
+            assert_eq!(
+                home,
+                Home::Virtualenv {
+                    program: folder.path().join("bin/python")
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn another_minor_version_is_refused_with_both_names() {
+        let folder = folder(Some("version = 3.11.7\n"), true);
+        let error = read(folder.path(), (3, 13), "3.13.0")
+            .expect_err("wrong version")
+            .to_string();
+        assert!(
+            error.contains("3.11.7") && error.contains("3.13.0"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_virtualenv_is_refused() {
+        let empty = folder(None, false);
+        assert!(matches!(
+            read(empty.path(), (3, 13), "3.13.0"),
+            Err(RuntimeError::NoVirtualenv { exists: true, .. })
+        ));
+        let gone = empty.path().join("gone");
+        assert!(matches!(
+            read(&gone, (3, 13), "3.13.0"),
+            Err(RuntimeError::NoVirtualenv { exists: false, .. })
+        ));
+        let hollow = folder(Some("version = 3.13.1\n"), false);
+        assert!(matches!(
+            read(hollow.path(), (3, 13), "3.13.0"),
+            Err(RuntimeError::BrokenVirtualenv { .. })
+        ));
+    }
+}
