@@ -8,9 +8,11 @@
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - [`telemetry`]: messages and the request log
 //! - [`python`]: CPython; the only room with `unsafe`
+//! - [`net`]: sockets, the poll, deadlines; knows no Python
 
 pub mod config;
 pub mod http;
+pub mod net;
 pub mod python;
 pub mod telemetry;
 pub mod wsgi;

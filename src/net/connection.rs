@@ -1,0 +1,285 @@
+//! One connection: its socket, where its request stands, and what it owes the client.
+//!
+//! A connection is owned by exactly one thread at a time (see `slots`). Nothing here blocks except
+//! `ResponseSink::wait_for_room`, which a worker calls detached from Python.
+
+use std::fs::File;
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::http::{RequestHead, RequestReader};
+use crate::wsgi::environ::Peer;
+use crate::wsgi::{ClientGone, RequestBody, RequestFacts, Room, Sink, Summary};
+
+use super::output::{Flushed, Output};
+use super::slots::SlotId;
+use super::stream::Stream;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Between requests, or a head has begun to arrive.
+    Head,
+    /// The head is in, the body is arriving.
+    Body,
+    /// A worker has the request.
+    Working,
+    /// The response is complete but the kernel has not taken all of it.
+    Flushing,
+    /// Everything was sent and the sending side is closed; what the client still sends is thrown away, so
+    /// that it can read the answer (RFC 9112, 9.6).
+    Lingering,
+}
+
+/// How the last response went: kept until its last byte has left, then logged.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// What was sent.
+    pub summary: Summary,
+    /// From the request's last byte to a worker taking it.
+    pub queued: Duration,
+    /// From a worker taking it to the application's end.
+    pub app: Duration,
+    /// When the application was done with it.
+    pub at: Instant,
+    /// Which interpreter answered, from 1; 0 for an answer made without the application.
+    pub worker: usize,
+    /// Which of its threads.
+    pub core: usize,
+}
+
+/// A client's connection.
+pub struct Connection {
+    /// Where it came in.
+    pub(super) listener: usize,
+    pub(super) slot: Option<SlotId>,
+    /// Whether the poll also reports when it can be written.
+    pub(super) wants_writable: bool,
+    pub(super) phase: Phase,
+    /// The poll said that the client sends no more: one more read finds the end.
+    pub(super) peer_finished: bool,
+    /// Milliseconds since the server's start; 0 for none. What it means depends on the phase.
+    pub(super) deadline_ms: u64,
+    /// When the request's first byte (in `Head`) or its head's end (in `Body`) came.
+    pub(super) since_ms: u64,
+    /// Body bytes received, as the client sent them: for its rate.
+    pub(super) body_bytes_seen: u64,
+    pub(super) io: Io,
+    /// Bytes that were read and not consumed yet.
+    pub(super) unread: Vec<u8>,
+    pub(super) reader: RequestReader,
+    pub(super) head: RequestHead,
+    pub(super) body: RequestBody,
+    pub(super) peer: Peer,
+    pub(super) received_at: Instant,
+    pub(super) answered: Option<Answered>,
+    pub(super) close_after: bool,
+}
+
+/// The sending half: what the response machine writes into.
+pub(super) struct Io {
+    pub(super) stream: Stream,
+    pub(super) output: Output,
+    /// The connection broke while something was sent.
+    pub(super) broken: bool,
+}
+
+impl Io {
+    /// Sends both pieces behind what is queued; the kernel takes what it can now.
+    pub(super) fn send(&mut self, first: &[u8], second: &[u8]) -> Result<(), ClientGone> {
+        if self.broken {
+            return Err(ClientGone);
+        }
+        if !self.output.is_empty() {
+            self.output.push(first);
+            self.output.push(second);
+            return self.flush().map(|_| ());
+        }
+        let written = if second.is_empty() {
+            self.stream.write(first)
+        } else {
+            self.stream.write_both(first, second)
+        };
+        let sent = match written {
+            Ok(sent) => sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => return Err(self.fail()),
+        };
+        if sent < first.len() {
+            self.output.push(first.get(sent..).unwrap_or_default());
+            self.output.push(second);
+        } else {
+            self.output
+                .push(second.get(sent - first.len()..).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) -> Result<Flushed, ClientGone> {
+        match self.output.flush(&mut self.stream) {
+            Ok(flushed) => Ok(flushed),
+            Err(_) => Err(self.fail()),
+        }
+    }
+
+    fn fail(&mut self) -> ClientGone {
+        self.broken = true;
+        self.output.clear();
+        ClientGone
+    }
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream, peer: Peer, listener: usize, now: Instant) -> Box<Self> {
+        Box::new(Self {
+            listener,
+            slot: None,
+            wants_writable: false,
+            phase: Phase::Head,
+            peer_finished: false,
+            deadline_ms: 0,
+            since_ms: 0,
+            body_bytes_seen: 0,
+            io: Io {
+                stream,
+                output: Output::default(),
+                broken: false,
+            },
+            unread: Vec::new(),
+            reader: RequestReader::default(),
+            head: RequestHead::default(),
+            body: RequestBody::default(),
+            peer,
+            received_at: now,
+            answered: None,
+            close_after: false,
+        })
+    }
+}
+
+/// A complete request and the connection to answer it on. This is what goes through the queue.
+pub struct Exchange(pub(super) Box<Connection>);
+
+/// What a worker needs of an exchange, borrowed apart.
+pub struct Parts<'a> {
+    /// Index of the listener it came in on.
+    pub listener: usize,
+    /// The request's head.
+    pub head: &'a RequestHead,
+    /// Who asks.
+    pub peer: &'a Peer,
+    /// The body, taken out.
+    pub body: RequestBody,
+    /// What decides how the response is framed.
+    pub facts: RequestFacts,
+    /// Where the response goes.
+    pub sink: ResponseSink<'a>,
+}
+
+impl Exchange {
+    /// When the last byte of the request had arrived.
+    pub fn received_at(&self) -> Instant {
+        self.0.received_at
+    }
+
+    /// The request's head, for logs.
+    pub fn head(&self) -> &RequestHead {
+        &self.0.head
+    }
+
+    /// Whether the client closed its side since the request arrived. Costs a system call.
+    pub fn is_client_gone(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        let socket = match &self.0.io.stream {
+            Stream::Tcp(stream) => socket2::SockRef::from(stream),
+            #[cfg(unix)]
+            Stream::Unix(stream) => socket2::SockRef::from(stream),
+        };
+        match socket.peek(&mut byte) {
+            Ok(count) => count == 0,
+            Err(error) => !matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+            ),
+        }
+    }
+
+    /// Borrows everything a worker needs.
+    pub fn parts<'a>(&'a mut self, net: &'a super::Net) -> Parts<'a> {
+        let settings = &net.settings;
+        let connection = &mut *self.0;
+        let head = &connection.head;
+        Parts {
+            listener: connection.listener,
+            facts: RequestFacts {
+                version: head.version(),
+                is_head: head.method() == b"HEAD",
+                keep_alive: head.keep_alive() && !settings.keep_alive_timeout.is_zero(),
+            },
+            head,
+            peer: &connection.peer,
+            body: std::mem::take(&mut connection.body),
+            sink: ResponseSink {
+                io: &mut connection.io,
+                net,
+            },
+        }
+    }
+}
+
+/// The door through which a response leaves: writes what the kernel takes, keeps the rest in order.
+pub struct ResponseSink<'a> {
+    io: &'a mut Io,
+    net: &'a super::Net,
+}
+
+impl ResponseSink<'_> {
+    fn room(&self) -> Room {
+        if self.io.output.memory_bytes() > self.net.settings.output_bytes_max {
+            Room::Full
+        } else {
+            Room::Ready
+        }
+    }
+}
+
+impl Sink for ResponseSink<'_> {
+    fn send(&mut self, first: &[u8], second: &[u8]) -> Result<Room, ClientGone> {
+        self.io.send(first, second)?;
+        Ok(self.room())
+    }
+
+    fn send_file(
+        &mut self,
+        head: &[u8],
+        file: File,
+        offset: u64,
+        length: u64,
+    ) -> Result<Room, ClientGone> {
+        self.io.send(head, &[])?;
+        self.io.output.push_file(file, offset, length);
+        self.io.flush()?;
+        Ok(self.room())
+    }
+
+    /// Waits on the socket itself: half of the bound must leave within the write timeout.
+    fn wait_for_room(&mut self) -> Result<(), ClientGone> {
+        let settings = &self.net.settings;
+        let deadline = Instant::now() + settings.write_timeout;
+        while self.io.output.memory_bytes() > settings.output_bytes_max / 2 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.io.stream.set_blocking_writes(Some(left)).is_err() {
+                return Err(self.io.fail());
+            }
+            self.io.flush()?;
+        }
+        match self.io.stream.set_blocking_writes(None) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.io.fail()),
+        }
+    }
+
+    fn is_last(&self) -> bool {
+        self.net.is_draining()
+    }
+}

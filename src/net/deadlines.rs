@@ -1,0 +1,75 @@
+//! What happens to clients that take too long.
+//!
+//! A connection's deadline stands in its slot as a number; nothing is armed or cancelled per request.
+//! The acceptor thread sweeps the slots: at most every [`SWEEP_MIN`], at least every [`SWEEP_MAX`]
+//! while there are connections. Five thousand idle connections cost some microseconds a second.
+
+use std::time::{Duration, Instant};
+
+use super::Net;
+use super::connection::{Connection, Phase};
+
+/// The finest grain of a deadline.
+pub const SWEEP_MIN: Duration = Duration::from_millis(50);
+/// A connection that was accepted after a sweep is looked at no later than this.
+pub const SWEEP_MAX: Duration = Duration::from_secs(1);
+
+/// A body may start slowly before its rate counts.
+const RATE_GRACE_MS: u64 = 10_000;
+
+impl Net {
+    /// When the connection must have moved on, in milliseconds since the start.
+    pub(super) fn deadline(&self, connection: &Connection, now_ms: u64) -> u64 {
+        let after = |from: u64, timeout: Duration| {
+            from.saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
+        };
+        let settings = &self.settings;
+        match connection.phase {
+            // A head's time runs from its first byte: dribbling does not extend it.
+            Phase::Head if connection.since_ms != 0 => {
+                after(connection.since_ms, settings.header_timeout)
+            }
+            Phase::Head => after(now_ms, settings.keep_alive_timeout),
+            Phase::Body => after(now_ms, settings.body_timeout),
+            Phase::Flushing => after(now_ms, settings.write_timeout),
+            // Lingering began when the answer was complete: what still arrives does not extend it.
+            Phase::Lingering => after(connection.since_ms, super::LINGER_TIMEOUT),
+            Phase::Working => 0,
+        }
+    }
+
+    /// Whether a body arrives too slowly to be honest.
+    pub(super) fn is_body_too_slow(&self, connection: &Connection, now_ms: u64) -> bool {
+        let elapsed_ms = now_ms.saturating_sub(connection.since_ms);
+        elapsed_ms > RATE_GRACE_MS
+            && connection.body_bytes_seen.saturating_mul(1000)
+                < self.settings.body_rate_min.saturating_mul(elapsed_ms)
+    }
+
+    /// Collects every connection whose time is up (while draining: also every idle one), and says when to
+    /// look again. `None`: there is nothing to look at.
+    pub(super) fn expired(
+        &self,
+        now: Instant,
+        expired: impl FnMut(Box<Connection>),
+    ) -> Option<Duration> {
+        let now_ms = self.milliseconds(now);
+        let draining = self.is_draining();
+        self.resume_accepting();
+        let earliest = self.slots.sweep(
+            |deadline_ms| draining || (deadline_ms != 0 && deadline_ms <= now_ms),
+            expired,
+        );
+        if self.open_connections() == 0 {
+            return None;
+        }
+        let next = earliest.map_or(SWEEP_MAX, |earliest| {
+            Duration::from_millis(earliest.saturating_sub(now_ms))
+        });
+        Some(if draining {
+            SWEEP_MIN
+        } else {
+            next.clamp(SWEEP_MIN, SWEEP_MAX)
+        })
+    }
+}

@@ -1,0 +1,337 @@
+//! Listening sockets: bound before Python starts, so that a taken port is known at once; or taken over
+//! from whoever started us.
+//!
+//! Runs on the main thread at start; `accept` on whichever thread takes a turn.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::{Path, PathBuf};
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::stream::Stream;
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// An IP address and port; port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// A path in the file system.
+    #[cfg(unix)]
+    Unix(PathBuf),
+    /// A name in Linux's abstract namespace of unix sockets: no file, gone with the process.
+    #[cfg(target_os = "linux")]
+    Abstract(Vec<u8>),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => write!(out, "{address}"),
+            #[cfg(unix)]
+            Address::Unix(path) => write!(out, "{}", path.display()),
+            #[cfg(target_os = "linux")]
+            Address::Abstract(name) => write!(out, "@{}", name.escape_ascii()),
+        }
+    }
+}
+
+/// How a listening socket is made. What concerns connections is inherited by the accepted ones.
+#[derive(Clone, Debug)]
+pub struct SocketOptions {
+    /// Connections that the kernel may hold before they are accepted.
+    pub backlog: u32,
+    /// Other processes may bind to the same port (SO_REUSEPORT; not on Windows).
+    pub reuse_port: bool,
+    /// Bind to an address that the machine does not have yet (IP_FREEBIND; Linux).
+    pub freebind: bool,
+    /// The kernel probes idle connections (SO_KEEPALIVE).
+    pub keep_alive: bool,
+    /// SO_SNDBUF of connections, in bytes; `None` leaves it to the kernel.
+    pub send_buffer_bytes: Option<usize>,
+    /// SO_RCVBUF of connections, in bytes; `None` leaves it to the kernel.
+    pub receive_buffer_bytes: Option<usize>,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self {
+            backlog: 1024,
+            reuse_port: false,
+            freebind: false,
+            keep_alive: false,
+            send_buffer_bytes: None,
+            receive_buffer_bytes: None,
+        }
+    }
+}
+
+impl SocketOptions {
+    fn backlog(&self) -> i32 {
+        i32::try_from(self.backlog).unwrap_or(i32::MAX)
+    }
+
+    /// What is set before `listen`, so that accepted connections have it from the start.
+    fn apply(&self, socket: &Socket) -> io::Result<()> {
+        if self.keep_alive {
+            socket.set_keepalive(true)?;
+        }
+        if let Some(bytes) = self.send_buffer_bytes {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = self.receive_buffer_bytes {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why an address could not be listened on. `Display` says what to do.
+#[derive(Debug)]
+pub struct BindError {
+    /// The address that was asked for.
+    pub address: Address,
+    /// The system's own words.
+    pub error: io::Error,
+    /// Who holds the address, where that can be told.
+    pub holder: Option<String>,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = &self.address;
+        match self.error.kind() {
+            io::ErrorKind::AddrInUse => {
+                let holder = self.holder.as_deref().unwrap_or("another process");
+                write!(
+                    out,
+                    "{address} is in use by {holder}. Stop it, or choose another address (port 0 takes a free one)"
+                )
+            }
+            io::ErrorKind::PermissionDenied => write!(
+                out,
+                "no permission to listen on {address}. Ports below 1024 need root or CAP_NET_BIND_SERVICE; a unix socket needs a folder you may write"
+            ),
+            io::ErrorKind::AddrNotAvailable => write!(
+                out,
+                "{address} is not an address of this machine. Use 127.0.0.1 for this machine only, 0.0.0.0 for every interface"
+            ),
+            _ => write!(out, "cannot listen on {address}: {}", self.error),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(mio::net::TcpListener),
+    #[cfg(unix)]
+    Unix(mio::net::UnixListener),
+}
+
+/// A socket that accepts connections.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Kind,
+    address: Address,
+}
+
+impl Listener {
+    /// Binds and listens.
+    ///
+    /// # Errors
+    /// The address cannot be had, or an option is not for this system.
+    pub fn bind(address: &Address, options: &SocketOptions) -> Result<Self, BindError> {
+        let bound = match address {
+            Address::Tcp(address) => bind_tcp(*address, options),
+            #[cfg(unix)]
+            Address::Unix(path) => bind_unix(path, options),
+            #[cfg(target_os = "linux")]
+            Address::Abstract(name) => bind_abstract(name, options),
+        };
+        bound.map_err(|error| BindError {
+            holder: (error.kind() == io::ErrorKind::AddrInUse)
+                .then(|| super::holder::of(address))
+                .flatten(),
+            address: address.clone(),
+            error,
+        })
+    }
+
+    /// Takes over a socket that somebody else has bound (systemd, a predecessor). `listen` is called once
+    /// more, which sets its backlog and does not disturb what waits in it.
+    ///
+    /// # Errors
+    /// It is no stream socket, or not bound to an address that can be served.
+    #[cfg(unix)]
+    pub fn adopt(descriptor: std::os::fd::OwnedFd, options: &SocketOptions) -> io::Result<Self> {
+        let socket = Socket::from(descriptor);
+        let local = socket.local_addr()?;
+        if socket.r#type()? != Type::STREAM {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is not a stream socket",
+            ));
+        }
+        options.apply(&socket)?;
+        socket.set_nonblocking(true)?;
+        if let Some(address) = local.as_socket() {
+            socket.set_tcp_nodelay(true)?;
+            socket.listen(options.backlog())?;
+            return Ok(Self {
+                socket: Kind::Tcp(mio::net::TcpListener::from_std(socket.into())),
+                address: Address::Tcp(address),
+            });
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(name) = local.as_abstract_namespace() {
+            return listen_unix(socket, Address::Abstract(name.to_owned()), options);
+        }
+        match local.as_pathname() {
+            Some(path) => {
+                let address = Address::Unix(path.to_owned());
+                listen_unix(socket, address, options)
+            }
+            None => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is bound to nothing",
+            )),
+        }
+    }
+
+    /// The address it really listens on: the port the system chose, for port 0.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The next waiting connection and where it comes from (`None` for a unix socket).
+    pub fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match &self.socket {
+            Kind::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((Stream::Tcp(stream), Some(peer)))
+            }
+            #[cfg(unix)]
+            Kind::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Stream::Unix(stream), None))
+            }
+        }
+    }
+}
+
+impl Source for Listener {
+    fn register(&mut self, registry: &Registry, token: Token, on: Interest) -> io::Result<()> {
+        match &mut self.socket {
+            Kind::Tcp(listener) => listener.register(registry, token, on),
+            #[cfg(unix)]
+            Kind::Unix(listener) => listener.register(registry, token, on),
+        }
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, on: Interest) -> io::Result<()> {
+        match &mut self.socket {
+            Kind::Tcp(listener) => listener.reregister(registry, token, on),
+            #[cfg(unix)]
+            Kind::Unix(listener) => listener.reregister(registry, token, on),
+        }
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match &mut self.socket {
+            Kind::Tcp(listener) => listener.deregister(registry),
+            #[cfg(unix)]
+            Kind::Unix(listener) => listener.deregister(registry),
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Listener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        // `[::]` means IPv6 only, as everywhere else: 0.0.0.0 can stand beside it.
+        socket.set_only_v6(true)?;
+    }
+    // On Windows this option would let a second server share the port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    if options.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    #[cfg(target_os = "linux")]
+    if options.freebind {
+        match address {
+            SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+            SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
+        }
+    }
+    options.apply(&socket)?;
+    // Accepted sockets inherit it on Linux: one system call less per connection.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(options.backlog())?;
+    let listener = mio::net::TcpListener::from_std(socket.into());
+    let address = Address::Tcp(listener.local_addr()?);
+    Ok(Listener {
+        socket: Kind::Tcp(listener),
+        address,
+    })
+}
+
+#[cfg(unix)]
+fn bind_unix(path: &Path, options: &SocketOptions) -> io::Result<Listener> {
+    use std::os::unix::fs::FileTypeExt as _;
+    use std::os::unix::net::UnixStream;
+
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    options.apply(&socket)?;
+    let address = socket2::SockAddr::unix(path)?;
+    if let Err(error) = socket.bind(&address) {
+        // A socket file that nobody answers on was left behind by a server that was killed.
+        let is_socket =
+            std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+        let is_stale = is_socket
+            && UnixStream::connect(path)
+                .is_err_and(|refused| refused.kind() == io::ErrorKind::ConnectionRefused);
+        if error.kind() != io::ErrorKind::AddrInUse || !is_stale {
+            return Err(error);
+        }
+        std::fs::remove_file(path)?;
+        socket.bind(&address)?;
+    }
+    listen_unix(socket, Address::Unix(path.to_owned()), options)
+}
+
+#[cfg(target_os = "linux")]
+fn bind_abstract(name: &[u8], options: &SocketOptions) -> io::Result<Listener> {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+
+    // std binds and listens in one call; `listen` once more sets the backlog.
+    let address = SocketAddr::from_abstract_name(name)?;
+    let socket = Socket::from(UnixListener::bind_addr(&address)?);
+    socket.set_nonblocking(true)?;
+    options.apply(&socket)?;
+    listen_unix(socket, Address::Abstract(name.to_owned()), options)
+}
+
+#[cfg(unix)]
+fn listen_unix(socket: Socket, address: Address, options: &SocketOptions) -> io::Result<Listener> {
+    socket.listen(options.backlog())?;
+    Ok(Listener {
+        socket: Kind::Unix(mio::net::UnixListener::from_std(socket.into())),
+        address,
+    })
+}

@@ -1,0 +1,277 @@
+//! Sockets, the poll, and everything that happens to a connection while no application code runs.
+//!
+//! This is the only room that owns sockets, and it does not know that Python exists: it hands complete
+//! requests to a [`Dispatch`] and gets them back through [`Turn::complete`]. Reading order:
+//!
+//! - [`listener`], [`stream`]: sockets as they come from the system
+//! - [`slots`]: where a connection waits, and who may take it
+//! - [`connection`], [`output`]: one connection and what it owes its client
+//! - [`poll`]: waiting for readiness; where several threads can, they wait in the same poll
+//! - [`turn`]: one pass over what is ready: accept, read, parse, hand over, flush
+//! - [`deadlines`]: what happens to clients that take too long
+//!
+//! Polling is a role, not a thread: whoever has nothing else to do takes a [`turn::Turn`].
+
+pub mod connection;
+mod date;
+pub mod deadlines;
+mod holder;
+pub mod listener;
+pub mod output;
+pub mod poll;
+#[cfg(target_os = "linux")]
+mod sendfile_linux;
+mod sendfile_portable;
+pub mod slots;
+pub mod stream;
+pub mod turn;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use crossbeam::queue::SegQueue;
+use mio::Interest;
+
+use crate::http::{Limits, RequestHead};
+use crate::wsgi::AddedFields;
+use crate::wsgi::environ::Peer;
+
+pub use connection::{Answered, Exchange, Parts, ResponseSink};
+pub use listener::{Address, BindError, Listener, SocketOptions};
+use poll::SharedPoll;
+use slots::Slots;
+pub use turn::Turn;
+
+/// Every bound and deadline of a connection. Durations are time-outs; one of centuries turns it off.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Bounds of the protocol.
+    pub limits: Limits,
+    /// A body past this many bytes goes to a temporary file.
+    pub body_memory_bytes_max: usize,
+    /// A response that the client does not read may hold this many bytes in memory before the
+    /// application has to wait.
+    pub output_bytes_max: usize,
+    /// From a request's first byte (or the connection's start) to the end of its head.
+    pub header_timeout: Duration,
+    /// The longest pause while a body arrives.
+    pub body_timeout: Duration,
+    /// A body that arrives more slowly than this (bytes per second, after ten seconds) is refused.
+    pub body_rate_min: u64,
+    /// How long a connection may wait for its next request; zero closes it after each response.
+    pub keep_alive_timeout: Duration,
+    /// How long a client may take to make room for more of a response.
+    pub write_timeout: Duration,
+    /// Connections at once; further ones wait in the kernel.
+    pub connections_max: usize,
+    /// What every response says.
+    pub added_fields: Arc<AddedFields>,
+}
+
+/// How long a closing connection waits for the client to take notice (RFC 9112, 9.6).
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Seconds that a client is told to wait when the queue is full.
+const RETRY_AFTER_S: u32 = 1;
+
+/// Why a request could not be queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// The queue is full.
+    Full,
+    /// Nobody serves any more.
+    Stopped,
+}
+
+/// Who takes complete requests. Called by whoever takes a turn.
+pub trait Dispatch: Sync {
+    /// Queues the request, or gives it back.
+    fn submit(&self, exchange: Exchange) -> Result<(), (Exchange, Rejected)>;
+}
+
+/// One answered request, when its last byte has left or its connection has died.
+pub struct Record<'a> {
+    /// The client.
+    pub peer: &'a Peer,
+    /// The request's head. May be incomplete for a request that was refused.
+    pub head: &'a RequestHead,
+    /// Body bytes received.
+    pub body_bytes: u64,
+    /// What was sent, by whom, and how long it took.
+    pub answered: &'a Answered,
+    /// From the application's end to the last byte.
+    pub write: Duration,
+    /// The connection died before everything was sent.
+    pub broken: bool,
+}
+
+/// Who is told about answered requests. Called on the thread that finished the response; must not block.
+pub trait RequestLog: Sync + Send {
+    /// Takes note.
+    fn record(&self, record: &Record<'_>);
+}
+
+/// Numbers since the start, for stats and tests.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections accepted.
+    pub accepted: AtomicU64,
+    /// Requests handed to the application.
+    pub requests: AtomicU64,
+    /// Requests refused by the protocol's rules or limits.
+    pub refused: AtomicU64,
+    /// Requests answered 503 because the queue was full.
+    pub shed: AtomicU64,
+    /// Connections closed because a deadline passed.
+    pub expired: AtomicU64,
+    /// Queued requests that were dropped because their client had gone.
+    pub abandoned: AtomicU64,
+}
+
+/// Adds one.
+pub fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Everything the threads that take turns share.
+pub struct Net {
+    /// Bounds and deadlines.
+    pub settings: Settings,
+    /// Numbers since the start.
+    pub counters: Counters,
+    log: Box<dyn RequestLog>,
+    poll: SharedPoll,
+    slots: Slots,
+    listeners: RwLock<Vec<Listener>>,
+    /// Connections that could go on but had used up their share of a turn.
+    unfinished: SegQueue<slots::SlotId>,
+    open: AtomicUsize,
+    /// Accepting stopped at the connection limit or for want of descriptors.
+    accept_paused: AtomicBool,
+    draining: AtomicBool,
+    all_closed: (Mutex<()>, Condvar),
+    started: Instant,
+}
+
+impl Net {
+    /// Makes the poll and registers the listeners. Nothing is accepted before the first turn.
+    pub fn new(
+        settings: Settings,
+        mut listeners: Vec<Listener>,
+        log: Box<dyn RequestLog>,
+    ) -> std::io::Result<Self> {
+        let poll = SharedPoll::new()?;
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            poll.registry()
+                .register(listener, poll::listener_token(index), Interest::READABLE)?;
+        }
+        Ok(Self {
+            settings,
+            counters: Counters::default(),
+            log,
+            poll,
+            slots: Slots::default(),
+            listeners: RwLock::new(listeners),
+            unfinished: SegQueue::new(),
+            open: AtomicUsize::new(0),
+            accept_paused: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            all_closed: (Mutex::new(()), Condvar::new()),
+            started: Instant::now(),
+        })
+    }
+
+    /// The poll, for those who wait in it.
+    pub fn poll(&self) -> &SharedPoll {
+        &self.poll
+    }
+
+    /// Open connections.
+    pub fn open_connections(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server is stopping: connections are not kept after their next response.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Stops accepting and closes the listeners. Idle connections are closed by the next sweep.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        let mut listeners = self
+            .listeners
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        for listener in listeners.iter_mut() {
+            if let Err(error) = self.poll.registry().deregister(listener) {
+                tracing::debug!(%error, "deregistering {}", listener.address());
+            }
+        }
+        listeners.clear();
+    }
+
+    /// Waits until every connection is closed, or until `deadline`. Whether they are.
+    pub fn wait_until_closed(&self, deadline: Instant) -> bool {
+        let (lock, closed) = &self.all_closed;
+        let mut guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if self.open.load(Ordering::SeqCst) == 0 {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            (guard, _) = closed
+                .wait_timeout(guard, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn milliseconds(&self, at: Instant) -> u64 {
+        // 0 means "no deadline", so time starts at 1.
+        u64::try_from(at.saturating_duration_since(self.started).as_millis())
+            .unwrap_or(u64::MAX - 1)
+            + 1
+    }
+
+    fn connection_opened(&self) {
+        count(&self.counters.accepted);
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn connection_closed(&self) {
+        let was = self.open.fetch_sub(1, Ordering::SeqCst);
+        if was == 1 && self.is_draining() {
+            let (lock, closed) = &self.all_closed;
+            drop(lock.lock().unwrap_or_else(PoisonError::into_inner));
+            closed.notify_all();
+        }
+        if self.accept_paused.load(Ordering::Relaxed) {
+            self.resume_accepting();
+        }
+    }
+
+    /// Makes the poll report the listeners again, if they were left with connections waiting.
+    fn resume_accepting(&self) {
+        if !self.accept_paused.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let mut listeners = self
+            .listeners
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            let rearmed = self.poll.registry().reregister(
+                listener,
+                poll::listener_token(index),
+                Interest::READABLE,
+            );
+            if let Err(error) = rearmed {
+                tracing::error!(%error, "cannot accept on {} any more", listener.address());
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a connection still owes its client: bytes and files in order, written without ever blocking.
+//!
+//! The kernel takes what it can at once; the rest waits here and leaves when the poll says the socket
+//! is writable. Runs on whichever thread owns the connection. A file is read by the kernel where it can
+//! (sendfile), so its bytes never enter this process.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+
+#[cfg(target_os = "linux")]
+use super::sendfile_linux::send_file_piece;
+#[cfg(not(target_os = "linux"))]
+use super::sendfile_portable::send_file_piece;
+use super::stream::Stream;
+
+/// At most this much of a file per step, so that one fast reader of a large file does not hold up
+/// the other connections of the turn.
+const FILE_PIECE_BYTES_MAX: u64 = 1 << 20;
+
+enum Piece {
+    Bytes { bytes: Vec<u8>, sent: usize },
+    File { file: File, offset: u64, left: u64 },
+}
+
+/// How far a flush got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Everything has left.
+    All,
+    /// The socket is full: wait until it is writable.
+    Blocked,
+    /// The step's budget is used up though the socket takes more: come again soon.
+    More,
+}
+
+/// The queue of pieces. Empty and without memory for a connection that owes nothing.
+#[derive(Default)]
+pub struct Output {
+    pieces: VecDeque<Piece>,
+    /// Bytes in memory (files not counted): what the write bound is compared with.
+    memory_bytes: usize,
+}
+
+impl Output {
+    /// Whether everything has left.
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Bytes that wait in memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// Queues bytes behind what is there.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.memory_bytes += bytes.len();
+        if let Some(Piece::Bytes { bytes: last, .. }) = self.pieces.back_mut() {
+            last.extend_from_slice(bytes);
+        } else {
+            self.pieces.push_back(Piece::Bytes {
+                bytes: bytes.to_vec(),
+                sent: 0,
+            });
+        }
+    }
+
+    /// Queues `length` bytes of `file` from `offset`.
+    pub fn push_file(&mut self, file: File, offset: u64, length: u64) {
+        if length > 0 {
+            self.pieces.push_back(Piece::File {
+                file,
+                offset,
+                left: length,
+            });
+        }
+    }
+
+    /// Forgets everything, because the connection is dead.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Writes until the socket is full, the queue is empty or the step's budget is used up. A file that
+    /// turns out shorter than promised is an `UnexpectedEof` error: the connection must be closed.
+    pub fn flush(&mut self, stream: &mut Stream) -> io::Result<Flushed> {
+        while let Some(piece) = self.pieces.front_mut() {
+            match piece {
+                Piece::Bytes { bytes, sent } => {
+                    let rest = bytes.get(*sent..).unwrap_or_default();
+                    match stream.write(rest) {
+                        Ok(0) if !rest.is_empty() => return Err(io::ErrorKind::WriteZero.into()),
+                        Ok(count) => {
+                            *sent += count;
+                            self.memory_bytes -= count;
+                            if *sent < bytes.len() {
+                                continue;
+                            }
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            return Ok(Flushed::Blocked);
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                Piece::File { file, offset, left } => {
+                    let want = (*left).min(FILE_PIECE_BYTES_MAX);
+                    match send_file_piece(stream, file, *offset, want) {
+                        Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                        Ok(count) => {
+                            *offset += count;
+                            *left -= count;
+                            if *left > 0 {
+                                return Ok(Flushed::More);
+                            }
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            return Ok(Flushed::Blocked);
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            self.pieces.pop_front();
+        }
+        self.pieces = VecDeque::new();
+        Ok(Flushed::All)
+    }
+}

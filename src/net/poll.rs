@@ -1,0 +1,164 @@
+//! Waiting for readiness.
+//!
+//! On Linux every idle worker waits in the same epoll: the kernel wakes one of them per event, the one
+//! that came last first, so the warm one works and the others sleep. mio registers, deregisters and
+//! wakes; only the wait itself goes past it, because `mio::Poll::poll` wants the poll for itself.
+//! Where the system's poll cannot be waited on by several threads, one thread at a time does
+//! (`wait_alone`), and workers wait for the queue instead.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use mio::{Events, Poll, Registry, Token, Waker};
+
+const EVENTS_PER_TURN: usize = 64;
+
+/// The waker's token, and the first of the listeners' (counting down). Slots stay below (`slots::SlotId`).
+const WAKER: usize = usize::MAX;
+
+/// The token of listener `index`.
+pub(super) fn listener_token(index: usize) -> Token {
+    Token(WAKER - 1 - index)
+}
+
+/// What is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// A listener has connections waiting.
+    Listener(usize),
+    /// A connection can be read or written.
+    Connection {
+        /// The slot's token.
+        token: usize,
+        /// The client sends no more.
+        peer_finished: bool,
+    },
+}
+
+fn decode(token: usize, peer_finished: bool) -> Option<Ready> {
+    if token == WAKER {
+        return None;
+    }
+    // Serials have 30 bits, so tokens with the top bit are the poll's own.
+    if token >> (usize::BITS - 1) == 1 {
+        return Some(Ready::Listener(WAKER - 1 - token));
+    }
+    Some(Ready::Connection {
+        token,
+        peer_finished,
+    })
+}
+
+/// The one poll of the process.
+pub struct SharedPoll {
+    registry: Registry,
+    waker: Waker,
+    /// Locked while somebody waits alone.
+    poll: Mutex<(Poll, Events)>,
+}
+
+impl SharedPoll {
+    pub(super) fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let waker = Waker::new(&registry, Token(WAKER))?;
+        Ok(Self {
+            registry,
+            waker,
+            poll: Mutex::new((poll, Events::with_capacity(EVENTS_PER_TURN))),
+        })
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Wakes one of the waiting threads.
+    pub fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "cannot wake a worker");
+        }
+    }
+
+    /// Whether several threads may wait at once on this system.
+    pub const fn can_be_shared() -> bool {
+        cfg!(target_os = "linux")
+    }
+
+    /// Waits beside other threads; `None` waits until something happens. Nothing ready is a valid answer.
+    #[cfg(target_os = "linux")]
+    pub fn wait_shared(
+        &self,
+        buffer: &mut WaitBuffer,
+        timeout: Option<Duration>,
+        ready: &mut Vec<Ready>,
+    ) -> io::Result<()> {
+        use rustix::event::epoll;
+
+        let timeout = timeout.map(|timeout| rustix::event::Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        buffer.events.clear();
+        match epoll::wait(
+            &self.registry,
+            rustix::buffer::spare_capacity(&mut buffer.events),
+            timeout.as_ref(),
+        ) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in &buffer.events {
+            let finished =
+                epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+            let data = event.data;
+            let token = usize::try_from(data.u64()).unwrap_or(WAKER);
+            let flags = event.flags;
+            ready.extend(decode(token, flags.intersects(finished)));
+        }
+        Ok(())
+    }
+
+    /// Where a poll cannot be shared, waiting beside others is waiting alone.
+    #[cfg(not(target_os = "linux"))]
+    pub fn wait_shared(
+        &self,
+        _buffer: &mut WaitBuffer,
+        timeout: Option<Duration>,
+        ready: &mut Vec<Ready>,
+    ) -> io::Result<()> {
+        self.wait_alone(timeout, ready)
+    }
+
+    /// Waits as the only thread; others that call wait for this one first.
+    pub fn wait_alone(&self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        let mut guard = self.poll.lock().unwrap_or_else(PoisonError::into_inner);
+        let (poll, events) = &mut *guard;
+        match poll.poll(events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        for event in events.iter() {
+            let finished = event.is_read_closed() || event.is_write_closed() || event.is_error();
+            ready.extend(decode(event.token().0, finished));
+        }
+        Ok(())
+    }
+}
+
+/// A thread's own memory for the kernel's answer.
+pub struct WaitBuffer {
+    #[cfg(target_os = "linux")]
+    events: Vec<rustix::event::epoll::Event>,
+}
+
+impl Default for WaitBuffer {
+    fn default() -> Self {
+        Self {
+            #[cfg(target_os = "linux")]
+            events: Vec::with_capacity(EVENTS_PER_TURN),
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Where a connection waits while nobody works on it.
+//!
+//! A slot is an atomic word (whose turn it is), a deadline and a place for the connection. Whoever moves
+//! the word from IDLE to BUSY owns the connection until it is given back, so handing a connection from
+//! the poll to a worker and back costs two atomic operations and no system call. Any thread may call
+//! anything here. No I/O happens in this file.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::connection::Connection;
+
+const CHUNK: usize = 1024;
+const CHUNKS: usize = 1024;
+
+/// The most connections one process can hold, whatever its limits say.
+pub const SLOTS_MAX: usize = CHUNK * CHUNKS;
+
+const STATE_BITS: u32 = 2;
+const STATE_MASK: u32 = 0b11;
+const FREE: u32 = 0;
+const IDLE: u32 = 1;
+const BUSY: u32 = 2;
+/// Busy, and readiness was reported meanwhile: whoever gives the connection back must look again.
+const BUSY_PENDING: u32 = 3;
+
+/// A slot and the incarnation of it that is meant. An event that was collected for an earlier
+/// connection in the same slot finds another serial and is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotId {
+    index: u32,
+    serial: u32,
+}
+
+impl SlotId {
+    /// The number the poll carries for this slot. Serials have 30 bits, so the top bits stay free
+    /// for the poll's own tokens.
+    pub fn token(self) -> usize {
+        ((self.serial as usize) << 32) | self.index as usize
+    }
+
+    /// The slot a token of the poll stands for.
+    pub fn from_token(token: usize) -> Self {
+        Self {
+            index: (token & 0xffff_ffff) as u32,
+            serial: (token >> 32) as u32,
+        }
+    }
+}
+
+struct Slot {
+    /// Serial in the upper 30 bits, state in the lower two.
+    word: AtomicU32,
+    /// Milliseconds since the server's start, 0 for none. Meaningful while IDLE.
+    deadline_ms: AtomicU64,
+    connection: Mutex<Option<Box<Connection>>>,
+}
+
+impl Slot {
+    const fn new() -> Self {
+        Self {
+            word: AtomicU32::new(FREE),
+            deadline_ms: AtomicU64::new(0),
+            connection: Mutex::new(None),
+        }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Option<Box<Connection>>> {
+        // The guarded code only moves a pointer, so a poisoned lock holds a whole value.
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Default)]
+struct FreeList {
+    free: Vec<u32>,
+    next: u32,
+}
+
+/// Every slot of the process. Chunks are made when first needed and never freed, so an index that
+/// comes out of the poll late is always safe to look at.
+pub struct Slots {
+    chunks: Box<[OnceLock<Box<[Slot]>>]>,
+    free: Mutex<FreeList>,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self {
+            chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect(),
+            free: Mutex::new(FreeList::default()),
+        }
+    }
+}
+
+impl Slots {
+    fn slot(&self, index: u32) -> Option<&Slot> {
+        let index = index as usize;
+        let chunk = self.chunks.get(index / CHUNK)?.get()?;
+        chunk.get(index % CHUNK)
+    }
+
+    /// A slot for a connection that its owner works on right now (BUSY). `None`: all are taken.
+    pub fn open(&self) -> Option<SlotId> {
+        let index = {
+            let mut list = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+            match list.free.pop() {
+                Some(index) => index,
+                None if (list.next as usize) < SLOTS_MAX => {
+                    list.next += 1;
+                    list.next - 1
+                }
+                None => return None,
+            }
+        };
+        self.chunks
+            .get(index as usize / CHUNK)?
+            .get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect());
+        let slot = self.slot(index)?;
+        let serial = slot.word.load(Ordering::Relaxed) >> STATE_BITS;
+        slot.word
+            .store((serial << STATE_BITS) | BUSY, Ordering::Release);
+        Some(SlotId { index, serial })
+    }
+
+    /// Readiness was reported for `id`: the connection, if it was idle; nobody's business otherwise.
+    /// A connection that somebody works on is marked, and its owner looks again before giving it back.
+    pub fn claim_for_event(&self, id: SlotId) -> Option<Box<Connection>> {
+        let slot = self.slot(id.index)?;
+        let mut word = slot.word.load(Ordering::Acquire);
+        loop {
+            if word >> STATE_BITS != id.serial {
+                return None;
+            }
+            let next = match word & STATE_MASK {
+                IDLE => BUSY,
+                BUSY => BUSY_PENDING,
+                _ => return None,
+            };
+            match slot.word.compare_exchange_weak(
+                word,
+                (word & !STATE_MASK) | next,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) if next == BUSY => return slot.place().take(),
+                Ok(_) => return None,
+                Err(seen) => word = seen,
+            }
+        }
+    }
+
+    /// The owner is done for now: the connection waits for its next event, until `deadline_ms`.
+    /// Gives it back at once when an event came meanwhile: the owner must read or write again.
+    #[must_use]
+    pub fn give_back(
+        &self,
+        id: SlotId,
+        connection: Box<Connection>,
+        deadline_ms: u64,
+    ) -> Option<Box<Connection>> {
+        let slot = self.slot(id.index)?;
+        slot.deadline_ms.store(deadline_ms, Ordering::Relaxed);
+        *slot.place() = Some(connection);
+        let busy = (id.serial << STATE_BITS) | BUSY;
+        let idle = (id.serial << STATE_BITS) | IDLE;
+        match slot
+            .word
+            .compare_exchange(busy, idle, Ordering::AcqRel, Ordering::Acquire)
+        {
+            Ok(_) => None,
+            Err(_) => {
+                slot.word.store(busy, Ordering::Release);
+                slot.place().take()
+            }
+        }
+    }
+
+    /// The owner gives the slot up. Must come before the descriptor is closed, so that an event for
+    /// the descriptor's next user never meets this connection.
+    pub fn close(&self, id: SlotId) {
+        let Some(slot) = self.slot(id.index) else {
+            return;
+        };
+        let serial = (id.serial + 1) & (u32::MAX >> STATE_BITS);
+        slot.word
+            .store((serial << STATE_BITS) | FREE, Ordering::Release);
+        self.free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .free
+            .push(id.index);
+    }
+
+    /// Claims every idle connection that `due` picks by its deadline (milliseconds, 0 for none) and
+    /// hands it to `expired`. Returns the earliest deadline that is left.
+    pub fn sweep(
+        &self,
+        mut due: impl FnMut(u64) -> bool,
+        mut expired: impl FnMut(Box<Connection>),
+    ) -> Option<u64> {
+        let mut earliest = None;
+        let used = self
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next;
+        for index in 0..used {
+            let Some(slot) = self.slot(index) else {
+                continue;
+            };
+            let word = slot.word.load(Ordering::Acquire);
+            if word & STATE_MASK != IDLE {
+                continue;
+            }
+            let deadline_ms = slot.deadline_ms.load(Ordering::Relaxed);
+            if !due(deadline_ms) {
+                if deadline_ms != 0 {
+                    earliest =
+                        Some(earliest.map_or(deadline_ms, |seen: u64| seen.min(deadline_ms)));
+                }
+                continue;
+            }
+            let claimed = slot.word.compare_exchange(
+                word,
+                (word & !STATE_MASK) | BUSY,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+            if claimed.is_ok()
+                && let Some(connection) = slot.place().take()
+            {
+                expired(connection);
+            }
+        }
+        earliest
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::net::stream::Stream;
+    use crate::wsgi::environ::Peer;
+    use std::sync::atomic::AtomicBool;
+    use std::time::Instant;
+
+    fn connection() -> Box<Connection> {
+        let (stream, _other_end) = mio::net::UnixStream::pair().expect("a socket pair");
+        Connection::new(Stream::Unix(stream), Peer::new(None), 0, Instant::now())
+    }
+
+    #[test]
+    fn an_event_claims_an_idle_connection_once() {
+        let slots = Slots::default();
+        let id = slots.open().expect("a slot");
+        assert!(slots.give_back(id, connection(), 0).is_none());
+        let claimed = slots.claim_for_event(id).expect("idle");
+        assert!(slots.claim_for_event(id).is_none(), "its owner has it");
+        assert!(
+            slots.give_back(id, claimed, 0).is_some(),
+            "the second event must not be lost"
+        );
+    }
+
+    #[test]
+    fn an_event_for_an_earlier_connection_is_dropped() {
+        let slots = Slots::default();
+        let old = slots.open().expect("a slot");
+        slots.close(old);
+        let new = slots.open().expect("a slot");
+        assert_eq!(old.index, new.index);
+        assert!(slots.give_back(new, connection(), 0).is_none());
+        assert!(slots.claim_for_event(old).is_none());
+        assert!(slots.claim_for_event(new).is_some());
+    }
+
+    #[test]
+    fn tokens_come_back() {
+        let id = SlotId {
+            index: 70_000,
+            serial: u32::MAX >> STATE_BITS,
+        };
+        assert_eq!(SlotId::from_token(id.token()), id);
+        assert_eq!(id.token() >> (usize::BITS - 1), 0, "the poll's own bit");
+    }
+
+    #[test]
+    fn a_sweep_takes_what_is_due_and_tells_the_next_deadline() {
+        let slots = Slots::default();
+        for deadline_ms in [50, 500, 0, 900] {
+            let id = slots.open().expect("a slot");
+            assert!(slots.give_back(id, connection(), deadline_ms).is_none());
+        }
+        let mut expired = 0;
+        let next = slots.sweep(|at| at != 0 && at <= 100, |_| expired += 1);
+        assert_eq!((expired, next), (1, Some(500)));
+    }
+
+    /// Whatever several threads do at once, a connection has one owner, and no event is lost: after the
+    /// last one somebody has looked at it again.
+    #[test]
+    fn owners_never_meet() {
+        const EVENTS: u64 = 50_000;
+        let slots = Slots::default();
+        let id = slots.open().expect("a slot");
+        assert!(slots.give_back(id, connection(), 0).is_none());
+        let is_owned = AtomicBool::new(false);
+        let (sent, seen) = (AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    for _ in 0..EVENTS {
+                        sent.fetch_add(1, Ordering::SeqCst);
+                        let mut claimed = slots.claim_for_event(id);
+                        while let Some(connection) = claimed {
+                            assert!(!is_owned.swap(true, Ordering::SeqCst), "two owners");
+                            seen.fetch_max(sent.load(Ordering::SeqCst), Ordering::SeqCst);
+                            is_owned.store(false, Ordering::SeqCst);
+                            claimed = slots.give_back(id, connection, 0);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(seen.into_inner(), 4 * EVENTS, "an event was lost");
+        assert!(slots.claim_for_event(id).is_some(), "and it is idle again");
+    }
+}

@@ -1,0 +1,381 @@
+//! One pass over what is ready: accept, read, parse, hand over, flush.
+//!
+//! Every thread that may take the poll's role has a `Turn` of its own: its read buffer and its spare
+//! request memory. Several threads may be inside a turn at once, each with connections of its own. No
+//! application code runs here, and nothing blocks but the wait itself.
+
+mod receive;
+mod respond;
+
+use std::io;
+use std::mem;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use mio::Interest;
+
+use crate::http::{Refusal, RequestHead};
+use crate::wsgi::HttpDate;
+use crate::wsgi::environ::Peer;
+
+use super::connection::{Answered, Connection, Phase};
+use super::date::DateCache;
+use super::poll::{Ready, SharedPoll, WaitBuffer};
+use super::slots::SlotId;
+use super::{Dispatch, Exchange, Net, count};
+
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// What one connection may read before the others have their turn.
+const READ_BYTES_PER_TURN: usize = 1 << 20;
+/// Accepted connections per listener before the others have their turn.
+const ACCEPTS_PER_TURN: usize = 128;
+/// What to do with a connection next.
+enum Next {
+    /// Nothing until the poll says so.
+    Park,
+    /// It could go on, but others are waiting.
+    Yield,
+    /// A request is complete.
+    Submit,
+    /// Go on at once.
+    Again,
+    /// It is over.
+    Close,
+}
+
+/// How to wait at the beginning of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Beside other threads (Linux).
+    Shared(Option<Duration>),
+    /// As the only one.
+    Alone(Option<Duration>),
+}
+
+/// A thread's own part of the polling role.
+pub struct Turn {
+    wait_buffer: WaitBuffer,
+    ready: Vec<Ready>,
+    read_buffer: Box<[u8]>,
+    spare_heads: Vec<RequestHead>,
+    date: DateCache,
+    queued: usize,
+    /// The slot of the connection that was parked last.
+    parked: Option<SlotId>,
+    now: Instant,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self {
+            wait_buffer: WaitBuffer::default(),
+            ready: Vec::new(),
+            read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
+            spare_heads: Vec::new(),
+            date: DateCache::default(),
+            queued: 0,
+            parked: None,
+            now: Instant::now(),
+        }
+    }
+}
+
+impl Turn {
+    /// Waits for readiness and acts on it. Returns how many requests were queued.
+    pub fn take(&mut self, net: &Net, dispatch: &dyn Dispatch, wait: Wait) -> io::Result<usize> {
+        self.queued = 0;
+        let mut ready = mem::take(&mut self.ready);
+        ready.clear();
+        let no_wait = Some(Duration::ZERO);
+        // Connections that had to yield do not announce themselves again.
+        let has_unfinished = !net.unfinished.is_empty();
+        let poll: &SharedPoll = net.poll();
+        let waited = match wait {
+            Wait::Shared(timeout) => {
+                let timeout = if has_unfinished { no_wait } else { timeout };
+                poll.wait_shared(&mut self.wait_buffer, timeout, &mut ready)
+            }
+            Wait::Alone(timeout) => {
+                let timeout = if has_unfinished { no_wait } else { timeout };
+                poll.wait_alone(timeout, &mut ready)
+            }
+        };
+        self.now = Instant::now();
+        for event in ready.drain(..) {
+            match event {
+                Ready::Listener(index) => self.accept(net, dispatch, index),
+                Ready::Connection {
+                    token,
+                    peer_finished,
+                } => {
+                    if let Some(mut connection) =
+                        net.slots.claim_for_event(SlotId::from_token(token))
+                    {
+                        connection.peer_finished |= peer_finished;
+                        self.drive(net, dispatch, connection);
+                    }
+                }
+            }
+        }
+        self.ready = ready;
+        // Counted now, after the wait: another thread's wake may have been about one of these.
+        for _ in 0..net.unfinished.len() {
+            let Some(slot) = net.unfinished.pop() else {
+                break;
+            };
+            if let Some(connection) = net.slots.claim_for_event(slot) {
+                self.drive(net, dispatch, connection);
+            }
+        }
+        waited.map(|()| self.queued)
+    }
+
+    /// Closes, or answers and closes, every connection whose time is up. Returns when to look again, and
+    /// how many requests were queued meanwhile.
+    pub fn expire(&mut self, net: &Net, dispatch: &dyn Dispatch) -> (Option<Duration>, usize) {
+        self.queued = 0;
+        self.now = Instant::now();
+        let now_ms = net.milliseconds(self.now);
+        let mut expired = Vec::new();
+        let next = net.expired(self.now, |connection| expired.push(connection));
+        for mut connection in expired {
+            let is_due = connection.deadline_ms != 0 && connection.deadline_ms <= now_ms;
+            if is_due {
+                count(&net.counters.expired);
+            }
+            let is_idle = connection.phase == Phase::Head
+                && connection.reader.is_idle()
+                && connection.unread.is_empty();
+            match connection.phase {
+                // The client may have sent its next request in this very moment: look once more.
+                Phase::Head if is_idle => {
+                    if !self.has_input(&mut connection) {
+                        self.close(net, connection);
+                        continue;
+                    }
+                }
+                // The server is stopping; what has begun may go on until its own deadline.
+                _ if !is_due => {
+                    let Some(slot) = connection.slot else {
+                        continue;
+                    };
+                    let deadline_ms = connection.deadline_ms;
+                    match net.slots.give_back(slot, connection, deadline_ms) {
+                        Some(back) => connection = back,
+                        None => continue,
+                    }
+                }
+                Phase::Head | Phase::Body => {
+                    let refusal = Refusal {
+                        status: 408,
+                        why: "the request did not arrive in time",
+                    };
+                    self.refuse(net, &mut connection, &refusal);
+                }
+                Phase::Working | Phase::Flushing | Phase::Lingering => {
+                    connection.io.broken = true;
+                    self.close(net, connection);
+                    continue;
+                }
+            }
+            self.drive(net, dispatch, connection);
+        }
+        (next, self.queued)
+    }
+
+    /// The application is done with a request: send what is left, log it, go on with the connection.
+    /// Returns how many further requests were queued (pipelining).
+    pub fn complete(
+        &mut self,
+        net: &Net,
+        dispatch: &dyn Dispatch,
+        exchange: Exchange,
+        answered: Answered,
+    ) -> usize {
+        self.queued = 0;
+        self.now = answered.at;
+        let mut connection = exchange.0;
+        connection.close_after = !answered.summary.keep_alive || answered.summary.aborted;
+        connection.answered = Some(answered);
+        connection.phase = Phase::Flushing;
+        self.drive(net, dispatch, connection);
+        self.queued
+    }
+
+    /// Lets go of a request that nobody waits for any more.
+    pub fn abandon(&mut self, net: &Net, exchange: Exchange) {
+        count(&net.counters.abandoned);
+        self.close(net, exchange.0);
+    }
+
+    /// The text of the Date field for a response that begins now.
+    pub fn date(&mut self) -> &HttpDate {
+        self.date.now()
+    }
+
+    /// Accepts what is waiting, and reads at once: most clients have sent their request by now, and a
+    /// connection that is not kept never enters the poll.
+    fn accept(&mut self, net: &Net, dispatch: &dyn Dispatch, index: usize) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            if net.open_connections() >= net.settings.connections_max {
+                net.accept_paused.store(true, Ordering::Release);
+                return;
+            }
+            let accepted = {
+                let listeners = net.listeners.read().unwrap_or_else(PoisonError::into_inner);
+                let Some(listener) = listeners.get(index) else {
+                    return;
+                };
+                listener.accept()
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    if !cfg!(target_os = "linux")
+                        && let Err(error) = stream.set_nodelay()
+                    {
+                        tracing::debug!(%error, "setting TCP_NODELAY");
+                    }
+                    net.connection_opened();
+                    let peer = Peer::new(address);
+                    let mut connection = Connection::new(stream, peer, index, self.now);
+                    connection.since_ms = net.milliseconds(self.now);
+                    self.drive(net, dispatch, connection);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(error) => {
+                    // Out of descriptors or memory: the next sweep tries again.
+                    tracing::warn!(%error, "cannot accept connections for now");
+                    net.accept_paused.store(true, Ordering::Release);
+                    return;
+                }
+            }
+        }
+        // More are waiting; the listener reports them again once it is re-armed.
+        net.accept_paused.store(true, Ordering::Release);
+        net.resume_accepting();
+    }
+
+    fn drive(&mut self, net: &Net, dispatch: &dyn Dispatch, mut connection: Box<Connection>) {
+        loop {
+            let next = match connection.phase {
+                Phase::Head | Phase::Body => self.read_request(net, &mut connection),
+                Phase::Flushing => self.flush(net, &mut connection),
+                Phase::Lingering => self.linger(&mut connection),
+                Phase::Working => Next::Park,
+            };
+            match next {
+                Next::Again => {}
+                Next::Park => match self.park(net, connection) {
+                    Some(back) => connection = back,
+                    None => return,
+                },
+                Next::Yield => return self.yield_turn(net, connection),
+                Next::Submit => {
+                    connection.phase = Phase::Working;
+                    connection.received_at = self.now;
+                    match dispatch.submit(Exchange(connection)) {
+                        Ok(()) => {
+                            count(&net.counters.requests);
+                            self.queued += 1;
+                            return;
+                        }
+                        Err((exchange, rejected)) => {
+                            connection = exchange.0;
+                            self.shed(net, &mut connection, rejected);
+                        }
+                    }
+                }
+                Next::Close => {
+                    self.close(net, connection);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Lets the connection wait for its next event. Gives it back when that has already come.
+    fn park(&mut self, net: &Net, mut connection: Box<Connection>) -> Option<Box<Connection>> {
+        let wants_writable = connection.phase == Phase::Flushing;
+        let is_registered = connection.slot.is_some();
+        if !is_registered || connection.wants_writable != wants_writable {
+            let interest = if wants_writable {
+                Interest::READABLE | Interest::WRITABLE
+            } else {
+                Interest::READABLE
+            };
+            let slot = connection.slot.or_else(|| net.slots.open());
+            let registered = match slot {
+                Some(slot) => {
+                    connection.slot = Some(slot);
+                    let token = mio::Token(slot.token());
+                    let registry = net.poll().registry();
+                    if is_registered {
+                        registry.reregister(&mut connection.io.stream, token, interest)
+                    } else {
+                        registry.register(&mut connection.io.stream, token, interest)
+                    }
+                }
+                None => Err(io::ErrorKind::StorageFull.into()),
+            };
+            if let Err(error) = registered {
+                tracing::warn!(%error, "cannot wait for a connection; closing it");
+                self.close(net, connection);
+                return None;
+            }
+            connection.wants_writable = wants_writable;
+        }
+        let slot = connection.slot?;
+        self.parked = Some(slot);
+        connection.deadline_ms = net.deadline(&connection, net.milliseconds(self.now));
+        let deadline_ms = connection.deadline_ms;
+        net.slots.give_back(slot, connection, deadline_ms)
+    }
+
+    /// Lets the others go first: the connection waits in the shared list of those that can go on at once.
+    fn yield_turn(&mut self, net: &Net, mut connection: Box<Connection>) {
+        loop {
+            let slot = connection.slot;
+            match self.park(net, connection) {
+                // An event came meanwhile; it keeps, like the rest of this connection's work.
+                Some(back) => connection = back,
+                None => {
+                    if let Some(slot) = slot.or(self.parked) {
+                        net.unfinished.push(slot);
+                        // This thread may be about to run the application, or to leave the poll to others.
+                        net.poll().wake();
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, net: &Net, mut connection: Box<Connection>) {
+        if connection.answered.is_some() {
+            connection.io.broken = true;
+            self.log(net, &mut connection);
+        }
+        if let Some(slot) = connection.slot.take() {
+            // Closing the descriptor takes it out of the poll; the slot must be free before that.
+            net.slots.close(slot);
+        }
+        drop(connection);
+        net.connection_closed();
+    }
+}
+
+/// `accept` also reports what became of one waiting connection; the next one may be fine (accept(2)).
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::TimedOut
+    )
+}

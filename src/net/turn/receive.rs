@@ -1,0 +1,191 @@
+//! The receiving half of a turn: bytes from the socket through the request machine, until a request is complete.
+
+use std::io;
+use std::mem;
+
+use crate::http::response::CONTINUE;
+use crate::http::{Framing, Refusal, Step};
+
+use super::super::connection::{Connection, Phase};
+use super::super::{Net, count};
+use super::{Next, READ_BUFFER_BYTES, READ_BYTES_PER_TURN, Turn};
+
+impl Turn {
+    pub(super) fn read_request(&mut self, net: &Net, connection: &mut Connection) -> Next {
+        // What a pipelining client sent ahead comes first.
+        if !connection.unread.is_empty() {
+            let unread = mem::take(&mut connection.unread);
+            let next = self.feed(net, connection, unread);
+            if !matches!(next, Next::Park) {
+                return next;
+            }
+        }
+        let mut read_bytes = 0;
+        loop {
+            let mut buffer = mem::take(&mut self.read_buffer);
+            let result = connection.io.stream.read(&mut buffer);
+            let next = match &result {
+                Ok(0) => self.end_of_input(net, connection),
+                Ok(count) => {
+                    let data = buffer.get(..*count).unwrap_or_default();
+                    if connection.unread.is_empty() {
+                        self.feed_borrowed(net, connection, data)
+                    } else {
+                        let mut unread = mem::take(&mut connection.unread);
+                        unread.extend_from_slice(data);
+                        self.feed(net, connection, unread)
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Next::Park,
+                Err(_) => {
+                    connection.io.broken = true;
+                    Next::Close
+                }
+            };
+            self.read_buffer = buffer;
+            if !matches!(next, Next::Park) {
+                return next;
+            }
+            let Ok(count) = result else {
+                return Next::Park;
+            };
+            read_bytes += count;
+            // A short read has emptied the socket, unless the client's end is waiting behind it.
+            if count < READ_BUFFER_BYTES && !connection.peer_finished {
+                return Next::Park;
+            }
+            if read_bytes >= READ_BYTES_PER_TURN {
+                return Next::Yield;
+            }
+        }
+    }
+
+    /// Feeds bytes that are the connection's own already.
+    pub(super) fn feed(
+        &mut self,
+        net: &Net,
+        connection: &mut Connection,
+        mut data: Vec<u8>,
+    ) -> Next {
+        let (consumed, next) = self.parse(net, connection, &data);
+        data.drain(..consumed.min(data.len()));
+        connection.unread = data;
+        next
+    }
+
+    /// Feeds bytes from the thread's buffer; only what is not consumed is copied.
+    pub(super) fn feed_borrowed(
+        &mut self,
+        net: &Net,
+        connection: &mut Connection,
+        data: &[u8],
+    ) -> Next {
+        let (consumed, next) = self.parse(net, connection, data);
+        let rest = data.get(consumed..).unwrap_or_default();
+        if !rest.is_empty() {
+            connection.unread = rest.to_vec();
+        }
+        next
+    }
+
+    /// Runs the request machine over `data`. Returns how much of it was consumed.
+    pub(super) fn parse(
+        &mut self,
+        net: &Net,
+        connection: &mut Connection,
+        data: &[u8],
+    ) -> (usize, Next) {
+        let limits = &net.settings.limits;
+        if connection.phase == Phase::Head && connection.reader.is_idle() {
+            if connection.since_ms == 0 {
+                connection.since_ms = net.milliseconds(self.now);
+            }
+            if let Some(spare) = self.spare_heads.pop() {
+                connection.head = spare;
+            }
+        }
+        let mut consumed = 0;
+        loop {
+            let input = data.get(consumed..).unwrap_or_default();
+            let (count, step) = match connection.reader.read(input, limits, &mut connection.head) {
+                Ok(step) => step,
+                Err(refusal) => {
+                    self.refuse(net, connection, &refusal);
+                    return (data.len(), Next::Again);
+                }
+            };
+            consumed += count;
+            match step {
+                Step::NeedMore => return (consumed, self.need_more(net, connection)),
+                Step::Head => {
+                    if connection.head.framing() != Framing::Empty {
+                        connection.phase = Phase::Body;
+                        connection.since_ms = net.milliseconds(self.now);
+                        connection.body_bytes_seen = 0;
+                        // A client that has begun to send the body does not wait for permission.
+                        if connection.head.expects_continue()
+                            && consumed == data.len()
+                            && connection.io.send(CONTINUE, &[]).is_err()
+                        {
+                            return (consumed, Next::Close);
+                        }
+                    }
+                }
+                Step::Data(piece) => {
+                    connection.body_bytes_seen += piece.len() as u64;
+                    let memory_max = net.settings.body_memory_bytes_max;
+                    if let Err(error) = connection.body.push(piece, memory_max) {
+                        tracing::error!(
+                            %error,
+                            "cannot store a request body in a temporary file under {}. Free space there, or set TMPDIR",
+                            std::env::temp_dir().display()
+                        );
+                        let refusal = Refusal {
+                            status: 507,
+                            why: "the request body could not be stored",
+                        };
+                        self.refuse(net, connection, &refusal);
+                        return (data.len(), Next::Again);
+                    }
+                }
+                Step::End => return (consumed, Next::Submit),
+            }
+        }
+    }
+
+    pub(super) fn need_more(&mut self, net: &Net, connection: &mut Connection) -> Next {
+        if connection.phase == Phase::Body
+            && net.is_body_too_slow(connection, net.milliseconds(self.now))
+        {
+            let refusal = Refusal {
+                status: 408,
+                why: "the request body arrived too slowly",
+            };
+            self.refuse(net, connection, &refusal);
+            return Next::Again;
+        }
+        Next::Park
+    }
+
+    pub(super) fn end_of_input(&mut self, net: &Net, connection: &mut Connection) -> Next {
+        let is_between = connection.phase == Phase::Head
+            && connection.reader.is_idle()
+            && connection.unread.is_empty();
+        if !is_between {
+            // Half a request and then the end: nobody is there to be told, but it is worth counting.
+            count(&net.counters.refused);
+        }
+        Next::Close
+    }
+
+    pub(super) fn has_input(&mut self, connection: &mut Connection) -> bool {
+        match connection.io.stream.read(&mut self.read_buffer) {
+            Ok(count) if count > 0 => {
+                let data = self.read_buffer.get(..count).unwrap_or_default();
+                connection.unread.extend_from_slice(data);
+                true
+            }
+            _ => false,
+        }
+    }
+}
