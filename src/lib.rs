@@ -9,7 +9,9 @@
 //! - [`telemetry`]: messages and the request log
 //! - [`python`]: CPython; the only room with `unsafe`
 //! - [`net`]: sockets, the poll, deadlines; knows no Python
+//! - [`app`]: generations of workers: where requests meet the application
 
+pub mod app;
 pub mod config;
 pub mod http;
 pub mod net;

@@ -1,0 +1,218 @@
+//! The acceptor: the thread that keeps going while every worker is stuck. It runs no Python.
+//!
+//! Where workers share the poll it sleeps while they take turns, and looks in once a tick: if no worker has
+//! polled since the last tick it takes the role itself: accepts, reads, queues, sheds. It also sweeps the
+//! deadlines and looks after the runners. Where the poll cannot be shared it holds the role always.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use crate::net::turn::Wait;
+use crate::net::{Net, Turn};
+
+use super::current::Current;
+use super::generation::Generation;
+
+/// How often to look while something runs.
+const TICK: Duration = Duration::from_millis(5);
+/// The same, where threads share a GIL and one that blocks has to be noticed.
+const TICK_SHARED: Duration = Duration::from_millis(1);
+/// Looks without any activity after which the acceptor sleeps until the next deadline.
+const QUIET_LOOKS_MAX: u32 = 100;
+const QUIET_TICK_MAX: Duration = Duration::from_millis(20);
+
+/// What workers need to reach the acceptor.
+#[derive(Default)]
+pub struct Bell {
+    is_asleep: AtomicBool,
+    thread: std::sync::OnceLock<Thread>,
+}
+
+impl Bell {
+    /// Something happened: the acceptor must look again. Costs one load while it is awake.
+    pub fn ring(&self) {
+        if self.is_asleep.load(Ordering::SeqCst) && self.is_asleep.swap(false, Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+}
+
+/// The running thread.
+pub struct Acceptor {
+    thread: JoinHandle<()>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    net: Arc<Net>,
+    current: Arc<Current>,
+    bell: Arc<Bell>,
+    is_stopping: AtomicBool,
+    shares_poll: bool,
+}
+
+impl Acceptor {
+    /// Starts the thread. `shares_poll`: workers take turns too.
+    pub fn start(
+        net: Arc<Net>,
+        current: Arc<Current>,
+        bell: Arc<Bell>,
+        shares_poll: bool,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            net,
+            current,
+            bell,
+            is_stopping: AtomicBool::new(false),
+            shares_poll,
+        });
+        let acceptor = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("sm-acceptor".to_owned())
+            .spawn(move || acceptor.run())?;
+        Ok(Self { thread, shared })
+    }
+
+    /// Makes it look now: something outside its sight has changed.
+    pub fn nudge(&self) {
+        self.shared.bell.is_asleep.store(false, Ordering::SeqCst);
+        self.shared.bell.wake();
+        if !self.shared.shares_poll {
+            self.shared.net.poll().wake();
+        }
+    }
+
+    /// Ends the thread. Connections that are still open stay as they are.
+    pub fn stop(self) {
+        self.shared.is_stopping.store(true, Ordering::SeqCst);
+        self.nudge();
+        if self.thread.join().is_err() {
+            tracing::error!("the acceptor thread panicked");
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        let thread = self.bell.thread.set(std::thread::current());
+        debug_assert!(thread.is_ok(), "a bell has one acceptor");
+        let mut turn = Turn::default();
+        let mut next_sweep = Some(Instant::now());
+        let mut last_turns = 0;
+        let mut quiet_looks: u32 = 0;
+        while !self.is_stopping.load(Ordering::SeqCst) {
+            let now = Instant::now();
+            if next_sweep.is_none_or(|sweep| sweep <= now) || self.net.is_draining() {
+                let (next, queued) = turn.expire(&self.net, &*self.current);
+                next_sweep = next.map(|next| now + next);
+                self.wake_worker(queued);
+            }
+            let Some(generation) = self.current.load() else {
+                // Nobody serves yet, or any more: only deadlines are left to see to. A worker of a retired generation may
+                // still sleep in the poll, because the wake that was meant for it ended a wait of this thread.
+                self.net.poll().wake();
+                std::thread::park_timeout(TICK);
+                continue;
+            };
+            let is_running = generation.tick();
+            let turns = generation.queue().turns();
+            let is_polled = turns != last_turns || generation.queue().has_idle_worker();
+            last_turns = turns;
+            if is_running {
+                quiet_looks = 0;
+            }
+            let tick = if generation.shares_gil() {
+                TICK_SHARED
+            } else {
+                TICK
+            };
+            let until_sweep = next_sweep.map(|sweep| sweep.saturating_duration_since(now));
+            let is_quiet = quiet_looks > QUIET_LOOKS_MAX;
+            if !self.shares_poll {
+                let timeout = if is_quiet {
+                    until_sweep
+                } else {
+                    Some(shortest(tick, until_sweep))
+                };
+                quiet_looks += 1;
+                drop(generation);
+                self.take(&mut turn, Wait::Alone(timeout), &mut quiet_looks);
+            } else if !is_polled {
+                drop(generation);
+                self.take(
+                    &mut turn,
+                    Wait::Shared(Some(shortest(tick, until_sweep))),
+                    &mut quiet_looks,
+                );
+            } else if is_quiet {
+                drop(generation);
+                self.sleep(last_turns, until_sweep, &mut quiet_looks);
+            } else {
+                quiet_looks += 1;
+                drop(generation);
+                let pause = (tick * quiet_looks.min(20)).min(QUIET_TICK_MAX).max(tick);
+                std::thread::park_timeout(shortest(pause, until_sweep));
+            }
+        }
+    }
+
+    fn take(&self, turn: &mut Turn, wait: Wait, quiet_looks: &mut u32) {
+        match turn.take(&self.net, &*self.current, wait) {
+            Ok(queued) => {
+                if queued > 0 {
+                    *quiet_looks = 0;
+                }
+                // What ended the wait may have been a wake for a worker: pass it on.
+                let has_jobs = self
+                    .current
+                    .load()
+                    .is_some_and(|generation: Arc<Generation>| generation.queue().has_jobs());
+                self.wake_worker(queued.max(usize::from(has_jobs)));
+            }
+            Err(error) => {
+                tracing::error!(%error, "waiting for readiness failed");
+                std::thread::park_timeout(TICK);
+            }
+        }
+    }
+
+    /// Sleeps until the next deadline, or until a worker rings because something happens.
+    fn sleep(&self, seen_turns: u64, until_sweep: Option<Duration>, quiet_looks: &mut u32) {
+        self.bell.is_asleep.store(true, Ordering::SeqCst);
+        // A worker that took a turn before the flag was up has not rung.
+        let is_quiet = self
+            .current
+            .load()
+            .is_some_and(|generation: Arc<Generation>| generation.queue().turns() == seen_turns);
+        if is_quiet && !self.is_stopping.load(Ordering::SeqCst) {
+            match until_sweep {
+                Some(timeout) => std::thread::park_timeout(timeout),
+                None => std::thread::park(),
+            }
+        }
+        if !self.bell.is_asleep.swap(false, Ordering::SeqCst) {
+            *quiet_looks = 0;
+        }
+    }
+
+    fn wake_worker(&self, queued: usize) {
+        if queued > 0
+            && self.shares_poll
+            && let Some(generation) = self.current.load()
+        {
+            generation.queue().wake_if_idle(&self.net);
+        }
+    }
+}
+
+fn shortest(pause: Duration, until_sweep: Option<Duration>) -> Duration {
+    until_sweep.map_or(pause, |until| until.min(pause))
+}

@@ -1,0 +1,26 @@
+//! The application as it is loaded and served: generations of workers, and the queue that feeds them.
+//!
+//! This room joins `net` (which has requests) and `python` (which has the application); nobody below knows
+//! both. Reading order:
+//!
+//! - [`queue`]: the bounded queue between those who poll and those who run, and the wake-up protocol
+//! - [`runners`]: which of the threads that share a GIL may take work
+//! - [`worker`]: a thread, its interpreter, its application, for life
+//! - `birth`: the life of a worker thread
+//! - `placement`: its name and its cores
+//! - [`generation`]: one loaded version of the application: born whole or not at all
+//! - [`current`]: the generation that serves, behind an `ArcSwap`
+//! - [`acceptor`]: the thread that keeps going while every worker is stuck
+
+pub mod acceptor;
+mod birth;
+pub mod current;
+pub mod generation;
+mod placement;
+pub mod queue;
+pub mod runners;
+pub mod worker;
+
+pub use acceptor::Acceptor;
+pub use current::Current;
+pub use generation::{Generation, Isolated, Plan, Report, StartError};

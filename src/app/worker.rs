@@ -1,0 +1,279 @@
+//! A worker: an OS thread that runs application code for one interpreter, for life.
+//!
+//! Its loop has two parts: run what is queued, attached to Python; and, when nothing is, take the poll's
+//! role, detached. A request is claimed only by a thread that holds its interpreter's GIL, so nothing
+//! waits behind a thread that waits (`runners` keeps the competition for a GIL small).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::http::RequestHead;
+use crate::net::turn::Wait;
+use crate::net::{Answered, Exchange, Net, Turn};
+use crate::python::{Attached, Call, InterpreterThread};
+use crate::wsgi::Response;
+
+use super::acceptor::Bell;
+use super::current::Current;
+use super::generation::Shared;
+use super::queue::{Job, Next};
+use super::runners::Runner;
+
+/// Jobs in a row before the poll is looked at.
+const BURST: usize = 32;
+/// How long a surplus runner waits in the poll before it steps back.
+const SURPLUS_WAIT: Duration = Duration::from_millis(10);
+/// How often a worker that waits for the queue alone looks whether its generation has ended.
+const QUEUE_WAIT: Duration = Duration::from_secs(60);
+/// A request that waited longer than this is looked at again: is its client still there?
+const STALE_AFTER: Duration = Duration::from_secs(1);
+
+/// Which worker this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// The interpreter, from 1 (uWSGI's worker id).
+    pub worker: usize,
+    /// The thread of that interpreter, from 0 (uWSGI's core).
+    pub core: usize,
+}
+
+/// What the threads of all generations share.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Sockets and the poll.
+    pub net: Arc<Net>,
+    /// The generation that serves.
+    pub current: Arc<Current>,
+    /// Wakes the acceptor.
+    pub bell: Arc<Bell>,
+    /// Workers take turns in the poll (Linux), or only the acceptor does.
+    pub shares_poll: bool,
+}
+
+/// Why a worker's loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The generation was retired and its queue is dry.
+    Retired,
+    /// A job panicked: this thread is replaced.
+    Panicked,
+}
+
+/// Everything a worker has beside its interpreter.
+pub struct Worker {
+    seat: Seat,
+    shared: Arc<Shared>,
+    surroundings: Surroundings,
+    runner: Arc<Runner>,
+    turn: Turn,
+    response: Response,
+    quick_jobs: u32,
+    has_panicked: bool,
+}
+
+impl Worker {
+    pub(super) fn new(
+        seat: Seat,
+        shared: Arc<Shared>,
+        surroundings: Surroundings,
+        runner: Arc<Runner>,
+    ) -> Self {
+        let response = Response::adding(Arc::clone(&surroundings.net.settings.added_fields));
+        Self {
+            seat,
+            shared,
+            surroundings,
+            runner,
+            turn: Turn::default(),
+            response,
+            quick_jobs: 0,
+            has_panicked: false,
+        }
+    }
+
+    /// Serves until the generation is retired. The thread is detached from Python on return.
+    pub fn serve(&mut self, python: &mut InterpreterThread) -> Exit {
+        loop {
+            self.runner.wait_until_active();
+            if self.shared.queue().has_jobs() {
+                self.run_burst(python);
+            }
+            if self.has_panicked {
+                return Exit::Panicked;
+            }
+            if self.runner.should_rest(self.quick_jobs) {
+                self.hand_over();
+                self.runner.rest();
+                continue;
+            }
+            let has_jobs = self.shared.queue().has_jobs();
+            if !has_jobs && self.shared.is_retired() {
+                // The others may sleep in the poll.
+                self.surroundings.net.poll().wake();
+                return Exit::Retired;
+            }
+            let timeout = if has_jobs {
+                Some(Duration::ZERO)
+            } else if self.runner.is_surplus() {
+                Some(SURPLUS_WAIT)
+            } else {
+                None
+            };
+            if self.surroundings.shares_poll {
+                self.poll(timeout);
+            } else if !has_jobs {
+                self.wait_for_queue(python, timeout.unwrap_or(QUEUE_WAIT));
+            }
+        }
+    }
+
+    /// Runs what is queued, attached to Python all the while.
+    fn run_burst(&mut self, python: &mut InterpreterThread) {
+        python.attached(|py| {
+            for count in 0..BURST {
+                let Next::Job(job) = self.shared.queue().next() else {
+                    break;
+                };
+                // More than one job and somebody asleep: pass the news on.
+                if count == 0 && self.surroundings.shares_poll && self.shared.queue().has_jobs() {
+                    self.shared.queue().wake_if_idle(&self.surroundings.net);
+                }
+                self.run(py, job);
+                if self.has_panicked || self.runner.should_rest(self.quick_jobs) {
+                    break;
+                }
+            }
+        });
+    }
+
+    fn run(&mut self, py: &mut Attached<'_>, job: Job) {
+        match job {
+            Job::Request(exchange) => self.answer(py, exchange),
+        }
+    }
+
+    fn answer(&mut self, py: &mut Attached<'_>, mut exchange: Exchange) {
+        let net = &*self.surroundings.net;
+        let taken_at = Instant::now();
+        let queued = taken_at.saturating_duration_since(exchange.received_at());
+        if queued > STALE_AFTER && exchange.is_client_gone() {
+            tracing::debug!("dropped a queued request: its client has gone");
+            self.turn.abandon(net, exchange);
+            return;
+        }
+        self.runner.begin();
+        let parts = exchange.parts(net);
+        let (facts, mut sink) = (parts.facts, parts.sink);
+        self.response.reset(facts, self.turn.date());
+        let response = &mut self.response;
+        let served = catch_unwind(AssertUnwindSafe(|| {
+            panic_if_asked(parts.head);
+            py.serve(Call {
+                listener: parts.listener,
+                head: parts.head,
+                peer: parts.peer,
+                mount: &self.shared.plan.mount,
+                body: parts.body,
+                response,
+                sink: &mut sink,
+            })
+        }));
+        if served.is_err() {
+            // The panic hook has logged what and where. The response machine is plain data and stays usable.
+            tracing::error!(
+                worker = self.seat.worker,
+                core = self.seat.core,
+                "a worker panicked in a request; the request is answered with 500 and the worker is replaced"
+            );
+            self.response.fail(500, &mut sink);
+            self.has_panicked = true;
+        }
+        let at = Instant::now();
+        let answered = Answered {
+            summary: self.response.summary(),
+            queued,
+            app: at.saturating_duration_since(taken_at),
+            at,
+            worker: self.seat.worker,
+            core: self.seat.core,
+        };
+        self.runner.end(&mut self.quick_jobs);
+        self.turn
+            .complete(net, &*self.surroundings.current, exchange, answered);
+    }
+
+    /// Takes a turn. `None`: waits until something happens.
+    fn poll(&mut self, timeout: Option<Duration>) {
+        let queue = self.shared.queue();
+        let net = &*self.surroundings.net;
+        let may_wait = timeout != Some(Duration::ZERO);
+        if may_wait {
+            if !queue.enter_poll() {
+                return;
+            }
+            // Retiring sets the flag first and wakes afterwards.
+            if self.shared.is_retired() {
+                queue.leave_poll();
+                return;
+            }
+        }
+        let wait = Wait::Shared(timeout);
+        let taken = self.turn.take(net, &*self.surroundings.current, wait);
+        if may_wait {
+            queue.leave_poll();
+        }
+        queue.note_turn();
+        self.surroundings.bell.ring();
+        match taken {
+            Ok(queued) => {
+                // One job is this worker's own; for the rest wake another.
+                if queued > 1 {
+                    queue.wake_if_idle(net);
+                }
+                if queued == 0 && timeout == Some(SURPLUS_WAIT) && self.runner.is_surplus() {
+                    self.hand_over();
+                    self.runner.rest();
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "waiting for readiness failed");
+                std::thread::sleep(SURPLUS_WAIT);
+            }
+        }
+    }
+
+    fn wait_for_queue(&mut self, python: &mut InterpreterThread, timeout: Duration) {
+        match self.shared.queue().wait(timeout) {
+            Next::Job(job) => python.attached(|py| self.run(py, job)),
+            Next::Empty if self.runner.is_surplus() => self.runner.rest(),
+            Next::Empty | Next::Ended => {}
+        }
+    }
+
+    /// This thread steps back: whoever sleeps must see to what is queued.
+    fn hand_over(&self) {
+        if self.surroundings.shares_poll && self.shared.queue().has_jobs() {
+            self.shared.queue().wake_if_idle(&self.surroundings.net);
+        }
+    }
+}
+
+/// In debug builds a request for the target in `SINGLEMALT_PANIC_AT` panics the worker: the tests of what happens then
+/// have no other way to get one.
+fn panic_if_asked(head: &RequestHead) {
+    #[cfg(debug_assertions)]
+    if std::env::var_os("SINGLEMALT_PANIC_AT")
+        .is_some_and(|target| target.as_encoded_bytes() == head.target())
+    {
+        panic!("asked to by SINGLEMALT_PANIC_AT");
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = head;
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.runner.leave();
+    }
+}
