@@ -10,11 +10,13 @@
 //! - [`python`]: CPython; the only room with `unsafe`
 //! - [`net`]: sockets, the poll, deadlines; knows no Python
 //! - [`app`]: generations of workers: where requests meet the application
+//! - [`server`]: the composition root: assembles, reports, supervises, stops
 
 pub mod app;
 pub mod config;
 pub mod http;
 pub mod net;
 pub mod python;
+pub mod server;
 pub mod telemetry;
 pub mod wsgi;

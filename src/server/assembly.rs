@@ -1,0 +1,428 @@
+//! Builds the server in order: environment, sockets, Python, the first generation; then supervises it.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::unbounded;
+
+use crate::app::acceptor::Bell;
+use crate::app::worker::Surroundings;
+use crate::app::{Acceptor, Current, Generation, Isolated, Plan, Report, StartError};
+use crate::config::{Config, IsolationChoice, Phase, PollChoice};
+use crate::http::Limits;
+use crate::net::poll::SharedPoll;
+use crate::net::{self, Address, Net, RequestLog};
+use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
+use crate::telemetry::{self, LogWriter};
+use crate::wsgi::AddedFields;
+use crate::wsgi::environ::ServerFacts;
+
+use super::application::{self, Chosen, imports};
+use super::daemon::{self, Role, Starter};
+use super::failure::Failure;
+use super::hooks::{self, Next};
+use super::log_target::Log;
+use super::request_log::{Lines, Silence};
+use super::supervisor::{self, Charge};
+use super::vacuum::Vacuum;
+use super::{limits, pidfile, privileges, report, signals, sockets, title};
+
+/// uWSGI's exit code for "no application, and one is needed".
+const NO_APP: u8 = 22;
+
+/// What a response that nobody reads may hold in memory before its application has to wait.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+/// How long the last lines of the log may take.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Serves until the server is told to stop. Returns the exit code; call from the main thread, before any
+/// other thread exists.
+///
+/// # Errors
+/// What kept the server from starting.
+pub fn run(config: &Config) -> Result<i32, Failure> {
+    let started = Instant::now();
+    set_umask(config);
+    let mut environment = config.environment_set.clone();
+    environment.extend(hooks::environment(config));
+    crate::python::set_environment(&config.environment_unset, &environment)
+        .map_err(Failure::new)?;
+    if let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)? {
+        return Ok(code);
+    }
+    // What cannot be opened is told to the terminal, while there is one.
+    let process = &config.process;
+    let daemon_log = match (&process.daemonize, &process.daemonize2) {
+        (Some(target), _) => Some(Log::open(config, "daemonize", target)?),
+        (None, Some(target)) => Some(Log::open(config, "daemonize2", target)?),
+        (None, None) => None,
+    };
+    let log = match &config.logto {
+        Some(target) => Some(Log::open(config, "logto", target)?),
+        None => None,
+    };
+    let mut starter = None;
+    if daemon_log.is_some() {
+        let waits = process.daemonize.is_none();
+        let option = if waits { "daemonize2" } else { "daemonize" };
+        match daemon::detach(waits) {
+            Ok(Role::Starter(code)) => return Ok(code),
+            Ok(Role::Daemon(waiting)) => starter = waiting,
+            Err(error) => {
+                return Err(Failure::about(
+                    config,
+                    option,
+                    format_args!("cannot become a daemon: {error}"),
+                ));
+            }
+        }
+    }
+    let writer = LogWriter::start().map_err(Failure::new)?;
+    let level = std::env::var("SINGLEMALT_LOG").ok();
+    telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
+    let mut outputs = Outputs {
+        log: log.or(daemon_log),
+        starter,
+    };
+    if outputs.starter.is_none() {
+        outputs.redirect(&writer)?;
+    }
+    let served = serve(config, &writer, started, &mut outputs);
+    writer.flush(FLUSH_TIMEOUT);
+    if let (Err(failure), Some(starter)) = (&served, outputs.starter.take()) {
+        starter.fail(failure.code);
+    }
+    served
+}
+
+/// Where the server's words go, and who waits for the first of them.
+struct Outputs {
+    log: Option<Log>,
+    starter: Option<Starter>,
+}
+
+impl Outputs {
+    fn redirect(&self, writer: &LogWriter) -> Result<(), Failure> {
+        match &self.log {
+            Some(log) => log
+                .redirect(writer)
+                .map_err(|error| Failure::new(format_args!("cannot log there: {error}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The server serves: whoever started it may go, and with it the terminal.
+    fn detach(&mut self, writer: &LogWriter) -> Result<(), Failure> {
+        if let Some(starter) = self.starter.take() {
+            writer.flush(FLUSH_TIMEOUT);
+            self.redirect(writer)?;
+            starter.release();
+        }
+        Ok(())
+    }
+}
+
+fn serve(
+    config: &Config,
+    writer: &LogWriter,
+    started: Instant,
+    outputs: &mut Outputs,
+) -> Result<i32, Failure> {
+    let say = |text: &str| say(writer, text);
+    // Runs the hooks of these phases; an `exit:` among them ends the start.
+    macro_rules! phases {
+        ($($phase:ident),+) => {
+            if let Next::Leave(code) = hooks::run(config, &[$(Phase::$phase),+], &say)? {
+                return Ok(code);
+            }
+        };
+    }
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    for remark in &config.remarks {
+        tracing::info!("{remark}");
+    }
+    hooks::warn(config);
+    let chosen = application::choose(config)?;
+    let added_fields = added_fields(config)?;
+    // Signals that come while the application loads wait for the supervisor.
+    let (sender, receiver) = unbounded();
+    signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
+    title::set(config);
+    if let Some(folder) = &config.chdir {
+        change_directory(config, "chdir", folder)?;
+    }
+    limits::apply(config);
+    privileges::drop_at_once(config)?;
+    phases!(PreJail, PostJail, InJail);
+    // From here on the end of this function is the end of what the server leaves behind.
+    let mut vacuum = Vacuum::new(config.vacuum);
+    let listeners = sockets::bind(config, &mut vacuum)?;
+    let listening: Vec<Address> = listeners.iter().map(|one| one.address().clone()).collect();
+    let mut pidfiles = pidfile::Files::before_privileges(config, &mut vacuum)?;
+    phases!(AsRoot);
+    privileges::drop(config)?;
+    if let Some(target) = &config.logto2 {
+        let log = Log::open(config, "logto2", target)?;
+        outputs.log = Some(log);
+        if outputs.starter.is_none() {
+            outputs.redirect(writer)?;
+        }
+    }
+    pidfiles.after_privileges(config, &mut vacuum)?;
+    phases!(AsUser);
+    let runtime = start_python(config)?;
+    say(&report::greeting(runtime));
+    let net = Arc::new(
+        Net::new(
+            settings(config, added_fields),
+            listeners,
+            request_log(config, writer),
+        )
+        .map_err(Failure::new)?,
+    );
+    let surroundings = Surroundings {
+        net: Arc::clone(&net),
+        current: Arc::new(Current::default()),
+        bell: Arc::new(Bell::default()),
+        shares_poll: match config.poll {
+            PollChoice::Acceptor => false,
+            PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
+        },
+    };
+    phases!(PreApp);
+    let plan = plan(config, &listening, chosen);
+    let (generation, report) = start_generation(config, plan, runtime, &surroundings)?;
+    if let Some(folder) = &config.process.chdir2 {
+        change_directory(config, "chdir2", folder)?;
+    }
+    phases!(PostApp, MasterStart);
+    for _ in 0..config.processes {
+        phases!(PostFork);
+    }
+    for _ in 0..config.processes {
+        phases!(Accepting, AcceptingOnce);
+    }
+    phases!(Accepting1, Accepting1Once);
+    let current = Arc::clone(&surroundings.current);
+    let acceptor = Acceptor::start(
+        Arc::clone(&net),
+        Arc::clone(&current),
+        Arc::clone(&surroundings.bell),
+        surroundings.shares_poll,
+    )
+    .map_err(Failure::new)?;
+    current.swap(Some(Arc::clone(&generation)));
+    generation.serve();
+    drop(generation);
+    pidfiles.when_ready(config, &mut vacuum)?;
+    say(&report::serving(&report, &listening, started.elapsed()));
+    outputs.detach(writer)?;
+    let code = supervisor::supervise(Charge {
+        events: (&sender, &receiver),
+        net: &net,
+        current: &current,
+        acceptor: &acceptor,
+        mercy: config.reload_mercy,
+        exits_on_reload: config.process.exit_on_reload,
+        reopen_log: &mut || {
+            if let Some(log) = &mut outputs.log {
+                log.reopen(writer);
+            }
+        },
+    });
+    hooks::run_at_exit(config, &say);
+    Ok(code)
+}
+
+fn change_directory(
+    config: &Config,
+    option: &'static str,
+    folder: &std::path::Path,
+) -> Result<(), Failure> {
+    std::env::set_current_dir(folder).map_err(|error| {
+        let why = format_args!("cannot change to {}: {error}", folder.display()).to_string();
+        Failure::about(config, option, why)
+    })
+}
+
+#[cfg(unix)]
+fn set_umask(config: &Config) {
+    if let Some(mask) = config.process.umask {
+        // The type of a mode is as wide as the system has it.
+        rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask as _));
+    }
+}
+
+#[cfg(not(unix))]
+fn set_umask(_config: &Config) {}
+
+/// Before there is a log.
+fn say_early(line: &str) {
+    // With nobody to read it there is nobody to tell.
+    let _unread = writeln!(std::io::stderr(), "{line}");
+}
+
+fn say(writer: &LogWriter, text: &str) {
+    writer.append(|lines| {
+        lines.extend_from_slice(text.as_bytes());
+        lines.push(b'\n');
+    });
+}
+
+fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
+    let mut argv = vec!["singlemalt".to_owned()];
+    if let Some(arguments) = &config.pyargv {
+        argv.extend(arguments.split_whitespace().map(str::to_owned));
+    }
+    Runtime::start(&RuntimeOptions {
+        home: config.virtualenv.clone(),
+        python_path: config.python_path.clone(),
+        argv,
+        optimize: config.optimize,
+    })
+    .map_err(|error: RuntimeError| match config.origin("virtualenv") {
+        Some(origin) if config.virtualenv.is_some() => {
+            Failure::new(format_args!("{origin}: {error}"))
+        }
+        _ => Failure::new(error),
+    })
+}
+
+fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
+    let limits = &config.limits;
+    let deadlines = &config.deadlines;
+    net::Settings {
+        limits: Limits {
+            head_bytes_max: limits.head_bytes_max,
+            fields_max: limits.fields_max,
+            target_bytes_max: limits.target_bytes_max,
+            body_bytes_max: limits.body_bytes_max,
+            chunk_line_bytes_max: limits.chunk_line_bytes_max,
+            trailer_bytes_max: limits.trailer_bytes_max,
+        },
+        body_memory_bytes_max: config.body_memory_bytes_max,
+        output_bytes_max: OUTPUT_BYTES_MAX,
+        header_timeout: deadlines.header,
+        body_timeout: deadlines.body_idle,
+        body_rate_min: deadlines.body_rate_bytes_per_second_min,
+        keep_alive_timeout: deadlines.keep_alive,
+        write_timeout: deadlines.write,
+        connections_max: config.connections_max,
+        added_fields: Arc::new(added_fields),
+    }
+}
+
+/// `--add-header`
+fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
+    let mut added = AddedFields::default();
+    for (name, value) in &config.add_headers {
+        added
+            .add(name, value)
+            .map_err(|why| Failure::about(config, "add-header", why))?;
+    }
+    Ok(added)
+}
+
+fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
+    if config.log_requests {
+        Box::new(Lines::new(writer.clone()))
+    } else {
+        Box::new(Silence)
+    }
+}
+
+fn plan(config: &Config, listening: &[Address], chosen: Chosen) -> Plan {
+    if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
+        tracing::warn!(
+            "--cpu-affinity is without effect: only Linux lets threads choose their cores"
+        );
+    }
+    let hostname = hostname();
+    let facts = |address: &Address| {
+        let local: Option<SocketAddr> = match address {
+            Address::Tcp(address) => Some(*address),
+            #[cfg(unix)]
+            Address::Unix(_) => None,
+            #[cfg(target_os = "linux")]
+            Address::Abstract(_) => None,
+        };
+        ServerFacts::new(local, &hostname, "http")
+    };
+    Plan {
+        target: chosen.target,
+        interpreters: config.processes,
+        threads: config.threads,
+        isolated: match config.isolation {
+            IsolationChoice::Auto => Isolated::Auto,
+            IsolationChoice::OwnGil => Isolated::By(Isolation::OwnGil),
+            IsolationChoice::SharedGil => Isolated::By(Isolation::SharedGil),
+            IsolationChoice::Main => Isolated::By(Isolation::Main),
+        },
+        spec: InterpreterSpec {
+            isolation: Isolation::Main,
+            worker_id: 0,
+            python_path: config.python_path.clone(),
+            listeners: listening.iter().map(facts).collect(),
+            multithread: false,
+            multiprocess: false,
+            strict: config.wsgi_strict,
+            file_wrapper: config.file_wrapper,
+            imports: imports(config),
+            catch_exceptions: config.catch_exceptions,
+        },
+        mount: chosen.mount,
+        cores_per_worker: config.process.cpu_affinity,
+        uwsgi_names: config.process.procname.automatic,
+        queue_max: config.queue_max,
+        end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
+    }
+}
+
+/// The first generation. An application that does not load is an error with `--need-app`; otherwise the
+/// server comes up without it, says so, and answers 500.
+fn start_generation(
+    config: &Config,
+    mut plan: Plan,
+    runtime: &'static Runtime,
+    surroundings: &Surroundings,
+) -> Result<(Arc<Generation>, Report), Failure> {
+    match Generation::start(1, &plan, runtime, surroundings) {
+        Ok(started) => Ok(started),
+        Err(StartError::Load(failure)) if config.need_app => Err(Failure {
+            text: failure.to_string(),
+            code: NO_APP,
+        }),
+        Err(StartError::Load(failure)) => {
+            tracing::error!("{failure}");
+            plan.target = None;
+            plan.interpreters = 1;
+            plan.threads = 1;
+            let (generation, mut report) =
+                Generation::start(1, &plan, runtime, surroundings).map_err(Failure::new)?;
+            report.loaded = Err(
+                "it could not be loaded, see above (--need-app leaves with an error instead)"
+                    .to_owned(),
+            );
+            Ok((generation, report))
+        }
+        Err(error) => Err(Failure::new(error)),
+    }
+}
+
+#[cfg(unix)]
+fn hostname() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+#[cfg(not(unix))]
+fn hostname() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
+}

@@ -1,0 +1,192 @@
+//! `hook-*` and `exec-*`: what the person who starts the server wants done at phases of its life.
+//!
+//! docs/hooks.md says where uWSGI's phases are in one process. All actions run on the main thread, one after the
+//! other, and the server waits for them. As in uWSGI a failing one ends the server, except at its end.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::failure::Failure;
+use super::file_owner;
+use crate::config::{Config, HOOK_WAIT_MAX, Hook, HookAction, Phase, SignalMeaning};
+
+/// How often a file that is waited for is looked for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What comes after a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The server goes on.
+    Go,
+    /// An `exit:` action: leave with this code.
+    Leave(i32),
+}
+
+/// Does what is to be done at these phases, in this order. `say` writes a line to the log.
+///
+/// # Errors
+/// The first action that fails; the rest is not done.
+pub fn run(config: &Config, phases: &[Phase], say: &dyn Fn(&str)) -> Result<Next, Failure> {
+    for phase in phases {
+        for hook in of(config, *phase) {
+            match act(&hook.action, say) {
+                Ok(Next::Go) => {}
+                Ok(leave @ Next::Leave(code)) => {
+                    say(&format!("{}: leaving with code {code}", hook.origin));
+                    return Ok(leave);
+                }
+                Err(why) => {
+                    return Err(Failure::new(format_args!("{}: {why}", hook.origin)));
+                }
+            }
+        }
+    }
+    Ok(Next::Go)
+}
+
+/// The phase of the end: whatever fails is said, and the rest is done.
+pub fn run_at_exit(config: &Config, say: &dyn Fn(&str)) {
+    for hook in of(config, Phase::AsUserAtExit) {
+        match act(&hook.action, say) {
+            Ok(Next::Go) => {}
+            Ok(Next::Leave(_)) => return,
+            Err(why) => tracing::error!("{}: {why}", hook.origin),
+        }
+    }
+}
+
+/// Variables of `putenv:` actions. They are set with those of `--env`, before any thread exists, whatever
+/// their phase: later the environment cannot be written safely, and Python has read it.
+pub fn environment(config: &Config) -> impl Iterator<Item = (String, String)> {
+    config
+        .process
+        .hooks
+        .iter()
+        .filter_map(|hook| match &hook.action {
+            HookAction::SetEnvironment(name, value) => Some((name.clone(), value.clone())),
+            _ => None,
+        })
+}
+
+/// What `unix_signal:` actions want signals to mean. It holds from the start, whatever their phase.
+pub fn signals(config: &Config) -> Vec<SignalMeaning> {
+    let meanings = config
+        .process
+        .hooks
+        .iter()
+        .filter_map(|hook| match &hook.action {
+            HookAction::Signal(meaning) => Some(*meaning),
+            _ => None,
+        });
+    meanings.collect()
+}
+
+/// Says what is asked for and not done.
+pub fn warn(config: &Config) {
+    if let Some(hook) = of(config, Phase::Touch).next() {
+        tracing::warn!(
+            "not yet in this version, and so without effect: {}",
+            hook.origin
+        );
+    }
+}
+
+fn of(config: &Config, phase: Phase) -> impl Iterator<Item = &Hook> {
+    let hooks = config.process.hooks.iter();
+    hooks.filter(move |hook| hook.phase == phase)
+}
+
+fn act(action: &HookAction, say: &dyn Fn(&str)) -> Result<Next, String> {
+    let about = |verb: &str, path: &Path, result: io::Result<()>| {
+        result.map_err(|error| format!("cannot {verb} {}: {error}", path.display()))
+    };
+    match action {
+        HookAction::Exec(command) => execute(command)?,
+        HookAction::SafeExec(command) => {
+            if let Err(why) = execute(command) {
+                say(&why);
+            }
+        }
+        HookAction::ChangeDirectory(path) => {
+            about("change to", path, std::env::set_current_dir(path))?;
+        }
+        HookAction::MakeDirectory(path) => about("make", path, fs::create_dir(path))?,
+        HookAction::ChangeMode(path, mode) => {
+            about("set the mode of", path, file_owner::set_mode(path, *mode))?;
+        }
+        HookAction::Sticky(path) => {
+            about("set the sticky bit of", path, file_owner::set_sticky(path))?;
+        }
+        HookAction::ChangeOwner(path, user, group) => file_owner::set_owner(path, user, group)?,
+        HookAction::Create(path) => about("create", path, fs::write(path, ""))?,
+        HookAction::Write(path, text) => about("write to", path, fs::write(path, text))?,
+        HookAction::Append(path, text) => {
+            let mut options = OpenOptions::new();
+            let opened = options.create(true).append(true).open(path);
+            let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
+            about("write to", path, written)?;
+        }
+        HookAction::WriteFifo(path, text) => {
+            about("write to", path, file_owner::write_fifo(path, text))?;
+        }
+        HookAction::Unlink(path) => about("remove", path, fs::remove_file(path))?,
+        HookAction::WaitForPath(path) => wait_for(path, say, Path::exists)?,
+        HookAction::WaitForFile(path) => wait_for(path, say, Path::is_file)?,
+        HookAction::WaitForDirectory(path) => wait_for(path, say, Path::is_dir)?,
+        HookAction::Log(text) => say(text),
+        HookAction::Alarm(name, _) => {
+            say(&format!(
+                "alarms are not yet in this version: '{name}' is not raised"
+            ));
+        }
+        HookAction::Exit(code) => return Ok(Next::Leave(*code)),
+        // Done at the start: see `environment` and `signals`.
+        HookAction::SetEnvironment(..) | HookAction::Signal(_) => {}
+    }
+    Ok(Next::Go)
+}
+
+/// Runs a command in a shell and waits for it.
+fn execute(command: &str) -> Result<(), String> {
+    #[cfg(unix)]
+    let mut shell = {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", command]);
+        shell
+    };
+    #[cfg(windows)]
+    let mut shell = {
+        use std::os::windows::process::CommandExt as _;
+        let mut shell = Command::new("cmd");
+        // Its own rules of quoting apply to what stands behind /C.
+        shell.arg("/C").raw_arg(command);
+        shell
+    };
+    match shell.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("the command \"{command}\" failed: {status}")),
+        Err(error) => Err(format!("cannot run the command \"{command}\": {error}")),
+    }
+}
+
+fn wait_for(path: &Path, say: &dyn Fn(&str), is_there: fn(&Path) -> bool) -> Result<(), String> {
+    let until = Instant::now() + HOOK_WAIT_MAX;
+    let mut is_said = false;
+    while !is_there(path) {
+        if Instant::now() >= until {
+            return Err(format!(
+                "{} did not appear within {} s",
+                path.display(),
+                HOOK_WAIT_MAX.as_secs()
+            ));
+        }
+        if !std::mem::replace(&mut is_said, true) {
+            say(&format!("waiting for {}", path.display()));
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+    Ok(())
+}

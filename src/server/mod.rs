@@ -1,0 +1,64 @@
+//! The composition root: the only room that knows everybody.
+//!
+//! In the order of a server's life:
+//!
+//! - [`run`]: assembles the server in order, and takes it down in reverse
+//! - [`ask_by_pidfile`]: tells a running server something instead
+//! - `failure`: why there is no server
+//! - `daemon`: detaches it from its terminal
+//! - `log_target`, `redirect`: where its log goes
+//! - `limits`, `title`: what the process may use, and what it is called
+//! - `sockets`, `inherited`: where it listens
+//! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
+//! - `application`: what it serves
+//! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
+//! - `hooks`: what else is to be done at phases of its life
+//! - `report`: what a person reads at start
+//! - `request_log`: turns answered requests into log lines
+//! - `supervisor`, `signals`: what it is told, and how it stops
+//!
+//! Everything here runs on the main thread, which is detached from Python all the while.
+
+#[cfg(unix)]
+#[path = "accounts_unix.rs"]
+mod accounts;
+mod application;
+mod assembly;
+#[cfg_attr(unix, path = "daemon_unix.rs")]
+#[cfg_attr(windows, path = "daemon_windows.rs")]
+mod daemon;
+mod failure;
+#[cfg_attr(unix, path = "file_owner_unix.rs")]
+#[cfg_attr(windows, path = "file_owner_windows.rs")]
+mod file_owner;
+mod hooks;
+#[cfg(unix)]
+#[path = "inherited_unix.rs"]
+mod inherited;
+#[cfg_attr(unix, path = "limits_unix.rs")]
+#[cfg_attr(windows, path = "limits_windows.rs")]
+mod limits;
+mod log_target;
+mod pidfile;
+#[cfg_attr(unix, path = "pidfile_unix.rs")]
+#[cfg_attr(windows, path = "pidfile_windows.rs")]
+mod pidfile_command;
+#[cfg_attr(unix, path = "privileges_unix.rs")]
+#[cfg_attr(windows, path = "privileges_windows.rs")]
+mod privileges;
+#[cfg_attr(unix, path = "redirect_unix.rs")]
+#[cfg_attr(windows, path = "redirect_windows.rs")]
+mod redirect;
+mod report;
+mod request_log;
+#[cfg_attr(unix, path = "signals_unix.rs")]
+#[cfg_attr(windows, path = "signals_windows.rs")]
+mod signals;
+mod sockets;
+mod supervisor;
+mod title;
+mod vacuum;
+
+pub use assembly::run;
+pub use failure::Failure;
+pub use pidfile_command::ask as ask_by_pidfile;

@@ -1,0 +1,40 @@
+//! Unix: standard output and standard error become the log, so that whatever is printed lands there.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use rustix::stdio::{dup2_stderr, dup2_stdout};
+
+use crate::telemetry::{Destination, LogWriter};
+
+/// A new log can be read by its owner and group, as in uWSGI.
+pub fn private(options: &mut OpenOptions) {
+    options.mode(0o640);
+}
+
+/// Everything goes to `file`.
+///
+/// # Errors
+/// See dup2(2).
+pub fn to_file(file: &File, writer: &LogWriter) -> io::Result<()> {
+    standard_streams(file)?;
+    writer.send_to(Destination::Stderr);
+    Ok(())
+}
+
+/// What the application prints goes to `socket`.
+///
+/// # Errors
+/// See dup2(2).
+pub fn standard_streams_to_socket(socket: &UdpSocket) -> io::Result<()> {
+    standard_streams(socket)
+}
+
+fn standard_streams(to: &impl AsFd) -> io::Result<()> {
+    dup2_stdout(to)?;
+    dup2_stderr(to)?;
+    Ok(())
+}

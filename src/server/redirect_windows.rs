@@ -1,0 +1,25 @@
+//! Windows: our own lines go to the log; what the application prints stays on the console.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::net::UdpSocket;
+
+use crate::telemetry::{Destination, LogWriter};
+
+/// Who may read a new log is the folder's business.
+pub fn private(_options: &mut OpenOptions) {}
+
+/// Our lines go to `file`.
+///
+/// # Errors
+/// There is no handle left.
+pub fn to_file(file: &File, writer: &LogWriter) -> io::Result<()> {
+    writer.send_to(Destination::File(file.try_clone()?));
+    Ok(())
+}
+
+/// # Errors
+/// None.
+pub fn standard_streams_to_socket(_socket: &UdpSocket) -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Turns answered requests into lines of the request log.
+
+use std::time::SystemTime;
+
+use crate::net::{Record, RequestLog};
+use crate::telemetry::{LogWriter, RequestLine, append};
+
+/// Writes a line for each request.
+pub struct Lines {
+    writer: LogWriter,
+    pid: u32,
+}
+
+impl Lines {
+    /// Lines go to `writer`.
+    pub fn new(writer: LogWriter) -> Self {
+        Self {
+            writer,
+            pid: std::process::id(),
+        }
+    }
+}
+
+impl RequestLog for Lines {
+    fn record(&self, record: &Record<'_>) {
+        let answered = record.answered;
+        let summary = &answered.summary;
+        let line = RequestLine {
+            worker: answered.worker,
+            core: answered.core,
+            peer: record.peer.address(),
+            request_fields: record.head.fields().len(),
+            request_head_bytes: record.head.received_bytes(),
+            method: record.head.method(),
+            target: record.head.target(),
+            version: record.head.version().as_str(),
+            status: summary.status,
+            body_bytes: summary.body_bytes,
+            header_count: summary.header_count,
+            header_bytes: summary.header_bytes,
+            queued: answered.queued,
+            app: answered.app,
+            sent: record.write,
+            is_broken: record.broken,
+        };
+        let now = SystemTime::now();
+        self.writer
+            .append(|lines| append(&line, self.pid, now, lines));
+    }
+}
+
+/// Keeps silent (`--disable-logging`).
+pub struct Silence;
+
+impl RequestLog for Silence {
+    fn record(&self, _record: &Record<'_>) {}
+}

@@ -1,0 +1,159 @@
+//! Binds what was asked for, and gives unix sockets their mode and owner.
+//!
+//! Main thread, at start: before privileges are dropped and before Python is started.
+
+use std::fmt;
+
+use super::failure::Failure;
+#[cfg(unix)]
+use super::inherited;
+use super::vacuum::Vacuum;
+use crate::config::{self, Config, ListenAddress};
+use crate::net::{Address, Listener, SocketOptions};
+
+/// Binds every address, in order. Sockets are noted for `--vacuum`.
+///
+/// # Errors
+/// The first address that cannot be had, or whose socket cannot be given away as asked.
+pub fn bind(config: &Config, vacuum: &mut Vacuum) -> Result<Vec<Listener>, Failure> {
+    let options = options(config);
+    config
+        .listen
+        .iter()
+        .map(|listen| {
+            let listener = bind_one(listen, &options)?;
+            give_away(config, listener.address(), vacuum)?;
+            Ok(listener)
+        })
+        .collect()
+}
+
+fn bind_one(listen: &ListenAddress, options: &SocketOptions) -> Result<Listener, Failure> {
+    let failed = |why: &dyn fmt::Display| Failure::new(format_args!("{}: {why}", listen.origin));
+    let address = match &listen.address {
+        config::Address::Tcp(address) => Address::Tcp(*address),
+        #[cfg(unix)]
+        config::Address::Unix(path) => Address::Unix(path.clone()),
+        #[cfg(target_os = "linux")]
+        config::Address::Abstract(name) => Address::Abstract(name.as_bytes().to_owned()),
+        #[cfg(not(target_os = "linux"))]
+        config::Address::Abstract(name) => {
+            return Err(failed(&format_args!(
+                "cannot listen on @{name}: only Linux has abstract sockets; use a path or a port"
+            )));
+        }
+        #[cfg(unix)]
+        config::Address::Descriptor(number) => {
+            return inherited::take(*number)
+                .and_then(|descriptor| Listener::adopt(descriptor, options))
+                .map_err(|error| {
+                    failed(&format_args!(
+                        "cannot listen on descriptor {number}: {error}. It must be a bound stream socket that was handed over"
+                    ))
+                });
+        }
+        #[cfg(not(unix))]
+        config::Address::Unix(_) | config::Address::Descriptor(_) => {
+            return Err(failed(&format_args!(
+                "cannot listen on {}: this system has no such sockets; use an address such as 127.0.0.1:8000",
+                listen.address
+            )));
+        }
+    };
+    Listener::bind(&address, options).map_err(|error| failed(&error))
+}
+
+fn options(config: &Config) -> SocketOptions {
+    let sockets = &config.sockets;
+    if sockets.reuse_port && cfg!(not(unix)) {
+        tracing::warn!("--reuse-port is without effect: this system does not share ports");
+    }
+    if sockets.freebind && cfg!(not(target_os = "linux")) {
+        tracing::warn!("--freebind is without effect: only Linux has it");
+    }
+    let size = |bytes: Option<u64>| bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    SocketOptions {
+        backlog: backlog(config),
+        reuse_port: sockets.reuse_port,
+        freebind: sockets.freebind,
+        keep_alive: sockets.keep_alive,
+        send_buffer_bytes: size(sockets.send_buffer_bytes),
+        receive_buffer_bytes: size(sockets.receive_buffer_bytes),
+    }
+}
+
+/// uWSGI does not start if the kernel's limit is lower than what was asked for; the kernel itself only lowers
+/// it. So it is lowered here, and said, unless nobody asked.
+fn backlog(config: &Config) -> u32 {
+    let Some(limit) = system_limit() else {
+        return config.backlog;
+    };
+    if config.backlog <= limit {
+        return config.backlog;
+    }
+    if let Some(origin) = config.origin("listen") {
+        tracing::warn!(
+            "{origin}: {} connections may not wait, only {limit}: the system's limit is lower. Raise \
+             net.core.somaxconn with sysctl",
+            config.backlog
+        );
+    }
+    limit
+}
+
+#[cfg(target_os = "linux")]
+fn system_limit() -> Option<u32> {
+    let text = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn system_limit() -> Option<u32> {
+    None
+}
+
+/// Mode and owner of a unix socket, before anybody else can be let in by another user's process.
+#[cfg(unix)]
+fn give_away(config: &Config, address: &Address, vacuum: &mut Vacuum) -> Result<(), Failure> {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    use super::accounts;
+
+    let Address::Unix(path) = address else {
+        return Ok(());
+    };
+    vacuum.note_socket(path);
+    let failed = |option: &str, why: String| Failure::about(config, option, why);
+    if let Some(mode) = config.socket_mode {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path, permissions).map_err(|error| {
+            let why = format!(
+                "cannot set the mode of {} to {mode:o}: {error}",
+                path.display()
+            );
+            failed("chmod-socket", why)
+        })?;
+    }
+    if let Some((user, group)) = &config.sockets.owner {
+        let uid = accounts::user(user).map_err(|why| failed("chown-socket", why))?;
+        let gid = group.as_ref().map(accounts::group).transpose();
+        let gid = gid.map_err(|why| failed("chown-socket", why))?;
+        chown(path, Some(uid.as_raw()), gid.map(|gid| gid.as_raw())).map_err(|error| {
+            let why = format!("cannot give {} to {user}: {error}", path.display());
+            failed("chown-socket", why)
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn give_away(config: &Config, _address: &Address, _vacuum: &mut Vacuum) -> Result<(), Failure> {
+    for option in ["chmod-socket", "chown-socket"] {
+        if let Some(origin) = config.origin(option) {
+            tracing::warn!(
+                "{origin}: without effect, sockets of this system have neither mode nor owner"
+            );
+        }
+    }
+    Ok(())
+}

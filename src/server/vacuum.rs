@@ -1,0 +1,94 @@
+//! What the server has put into the file system, and `--vacuum`, which removes it at the end.
+//!
+//! A file that somebody else has put in its place since then (a successor's socket, another server's process
+//! id) is left alone. The end is the end of [`Vacuum`]'s life, whatever the reason. Main thread.
+
+use std::fs;
+#[cfg(unix)]
+use std::io;
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
+
+/// Removes what was noted, when it is dropped.
+pub struct Vacuum {
+    is_wanted: bool,
+    files: Vec<Litter>,
+}
+
+struct Litter {
+    path: PathBuf,
+    mark: Mark,
+}
+
+/// How a file of ours is told from another of the same name.
+enum Mark {
+    /// A socket: device and inode.
+    #[cfg(unix)]
+    Inode(u64, u64),
+    /// A file that holds our process id.
+    Pid,
+}
+
+impl Vacuum {
+    /// Nothing yet. Unless `is_wanted`, nothing ever.
+    pub fn new(is_wanted: bool) -> Self {
+        Self {
+            is_wanted,
+            files: Vec::new(),
+        }
+    }
+
+    /// Notes a unix socket that was bound just now.
+    #[cfg(unix)]
+    pub fn note_socket(&mut self, path: &Path) {
+        match std::path::absolute(path).and_then(|path| Ok((inode(&path)?, path))) {
+            Ok(((device, inode), path)) => self.files.push(Litter {
+                path,
+                mark: Mark::Inode(device, inode),
+            }),
+            Err(error) => tracing::debug!(%error, "cannot look at {}", path.display()),
+        }
+    }
+
+    /// Notes a file that holds our process id. `path` is absolute.
+    pub fn note_pidfile(&mut self, path: PathBuf) {
+        self.files.push(Litter {
+            path,
+            mark: Mark::Pid,
+        });
+    }
+}
+
+impl Drop for Vacuum {
+    fn drop(&mut self) {
+        if !self.is_wanted {
+            return;
+        }
+        for Litter { path, mark } in self.files.drain(..) {
+            let is_ours = match mark {
+                #[cfg(unix)]
+                Mark::Inode(device, number) => {
+                    inode(&path).is_ok_and(|found| found == (device, number))
+                }
+                Mark::Pid => fs::read_to_string(&path)
+                    .is_ok_and(|text| text.trim() == std::process::id().to_string()),
+            };
+            if !is_ours {
+                tracing::info!(
+                    "{} is not ours any more, so it stays (--vacuum)",
+                    path.display()
+                );
+            } else if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!("cannot remove {} (--vacuum): {error}", path.display());
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
