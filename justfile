@@ -1,0 +1,102 @@
+# Every command a person types. `just` lists them; the README says how to get just itself.
+# All of them use the CPython that tools/find-python finds; PYO3_PYTHON or an active virtualenv decides if set.
+
+set positional-arguments
+
+# The lines of a recipe are for sh, also on Windows (the one that comes with git).
+set windows-shell := ["sh", "-cu"]
+
+target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
+
+# Snapshots must match; none is written by a test run (`just snap` does that).
+export INSTA_UPDATE := "no"
+
+[private]
+default:
+    @{{ quote(just_executable()) }} --list --unsorted
+
+# Serve an app: `just run app.py`, `just run examples/flask_app.py --processes 2 --threads 4`
+[group('use')]
+[no-cd]
+[no-exit-message]
+run *arguments:
+    @{{ quote(justfile_directory()) }}/tools/run "$@"
+
+# Everything a change must pass: format, lint, Rust tests, Python tests
+[group('test')]
+test: fmt-check lint test-rust test-python
+
+# Unit and integration tests and snapshots; arguments go to `cargo test`
+[group('test')]
+[no-exit-message]
+test-rust *arguments:
+    tools/with-python cargo test {{ if arguments == "" { "" } else { "\"$@\"" } }}
+
+# The real binary over sockets; arguments go to pytest: `just test-python -k keep_alive`
+[group('test')]
+[no-exit-message]
+test-python *arguments:
+    tools/with-python cargo build
+    SINGLEMALT_BIN={{ quote(target) }}/debug/singlemalt tools/test-python "$@"
+
+# The Rust and Python tests on every CPython that is here (NEWER_PYTHONS: see tools/matrix)
+[group('test')]
+[no-exit-message]
+matrix:
+    tools/matrix
+
+# Build for Windows and type-check for macOS (NEWER_PYTHONS: see tools/portability)
+[group('test')]
+[no-exit-message]
+portability:
+    tools/portability
+
+# Fuzz the request machine (needs cargo-fuzz: cargo install cargo-fuzz)
+[group('test')]
+[no-exit-message]
+fuzz seconds="60":
+    cargo run --quiet --manifest-path fuzz/Cargo.toml --bin seeds
+    RUSTC_BOOTSTRAP=1 cargo fuzz run request -- -max_total_time={{ seconds }} -dict=fuzz/http.dict
+
+# Measure a release build beside bjoern; arguments go to benches/bench.py: `just bench --rounds 9`
+[group('change')]
+[no-exit-message]
+bench *arguments:
+    tools/bench "$@"
+
+# Rewrite the snapshots that changed, then read them
+[group('change')]
+[no-exit-message]
+snap:
+    INSTA_UPDATE=always tools/with-python cargo test --no-fail-fast
+    git status --short snapshots
+    git diff snapshots
+
+# Write what is made from the option table: docs/options.md, the manual page, completions
+[group('change')]
+[no-exit-message]
+gen:
+    GENERATE=1 tools/with-python cargo test --test config_reports -- what_is_generated
+    git status --short docs completions
+
+# Format the Rust code
+[group('change')]
+fmt:
+    cargo fmt
+
+[private]
+[no-exit-message]
+fmt-check:
+    cargo fmt --check
+
+# Clippy and rustc: every warning is an error
+[group('change')]
+[no-exit-message]
+lint:
+    tools/with-python cargo clippy --all-targets -- -D warnings
+
+# The API documentation, private items included
+[group('change')]
+[no-exit-message]
+docs *arguments:
+    RUSTDOCFLAGS="-D warnings" tools/with-python cargo doc --no-deps --document-private-items "$@"

@@ -1,0 +1,1 @@
+"""The project of the Django tests: admin, sessions, forms, uploads, files, streams."""

@@ -1,0 +1,119 @@
+"""Fixtures: the real binary in a fresh folder, always stopped, always checked at the end."""
+
+import os
+import shlex
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from gate import Gate
+from server import APPS, Server, binary, virtualenv_arguments
+
+PYTHON = sys.version_info[:2]
+
+
+def pytest_configure(config):
+    # One clear line instead of as many errors as there are tests.
+    try:
+        path = binary()
+    except FileNotFoundError as error:
+        raise pytest.UsageError(str(error)) from None
+    config._singlemalt = path
+
+
+def pytest_report_header(config):
+    return f"singlemalt: {config._singlemalt}"
+
+
+class Servers:
+    """Starts servers and answers for their end."""
+
+    def __init__(self, make_directory):
+        self._make_directory = make_directory
+        self._running = []
+
+    def __call__(
+        self,
+        *arguments,
+        source=None,
+        app=None,
+        files=None,
+        listen=("127.0.0.1:0",),
+        environment=None,
+        virtualenv=True,
+        gate=None,
+        wait=True,
+        directory=None,
+    ):
+        """Starts the binary and waits until it is ready (unless told not to).
+
+        `source` is written as app.py and served; `app` names a file of apps/; with neither, the arguments
+        say what to serve. `files` are written beside it. `gate` puts apps/knock.py in reach.
+        """
+        directory = Path(directory) if directory else self._make_directory()
+        files = dict(files or {})
+        command = []
+        if source is not None:
+            files["app.py"] = source
+            command.append("app.py")
+        elif app is not None:
+            command.append(APPS / app)
+        for name, content in files.items():
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(content))
+        for address in listen:
+            command += ["--http-socket", address]
+        if virtualenv:
+            command += virtualenv_arguments()
+        environment = dict(environment or {})
+        if gate is not None:
+            environment["GATE_PORT"] = str(gate.port)
+            command += ["--pythonpath", APPS]
+        # For another run of the whole suite, as `SINGLEMALT_TEST_ARGUMENTS="--poll acceptor"`.
+        command += shlex.split(os.environ.get("SINGLEMALT_TEST_ARGUMENTS", ""))
+        server = Server([*command, *arguments], directory, environment)
+        self._running.append(server)
+        if wait:
+            server.wait_until_ready()
+        return server
+
+    def finish(self):
+        failures = []
+        for server in self._running:
+            try:
+                server.check_end()
+            except AssertionError as failure:
+                failures.append(str(failure))
+        assert not failures, "\n\n".join(failures)
+
+
+@pytest.fixture
+def serve(tmp_path_factory):
+    """Starts servers for one test."""
+    servers = Servers(lambda: tmp_path_factory.mktemp("server"))
+    yield servers
+    servers.finish()
+
+
+@pytest.fixture(scope="module")
+def serve_module(tmp_path_factory):
+    """Starts servers that a whole file of tests shares."""
+    servers = Servers(lambda: tmp_path_factory.mktemp("server"))
+    yield servers
+    servers.finish()
+
+
+@pytest.fixture
+def gate():
+    gate = Gate()
+    yield gate
+    gate.close()
+
+
+@pytest.fixture(scope="session")
+def isolations():
+    """The isolation modes that this Python supports (3.12 has no usable own-GIL interpreters)."""
+    return ["main", "shared-gil", "own-gil"] if PYTHON >= (3, 13) else ["main", "shared-gil"]
