@@ -105,7 +105,7 @@ complete -c singlemalt -l reload -r -d 'Reload the server whose process id is in
 complete -c singlemalt -l pause -r -d 'Pause or resume the server whose process id is in a file.'
 complete -c singlemalt -l suspend -r -d 'Pause or resume the server whose process id is in a file.'
 complete -c singlemalt -l resume -r -d 'Pause or resume the server whose process id is in a file.'
-complete -c singlemalt -l procname -r -f -d 'The title of the process.'
+complete -c singlemalt -l procname -r -f -d 'The title of the process, for ps, top and pkill (Linux).'
 complete -c singlemalt -l procname-master -r -f -d 'The title of the process, if --procname does not name one.'
 complete -c singlemalt -l procname-prefix -r -f -d 'What stands in front of the title of the process.'
 complete -c singlemalt -l procname-prefix-spaced -r -f -d 'What stands in front of the title of the process, with a space behind it.'

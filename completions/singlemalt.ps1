@@ -108,7 +108,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--pause', 'Pause or resume the server whose process id is in a file.')
         ,@('--suspend', 'Pause or resume the server whose process id is in a file.')
         ,@('--resume', 'Pause or resume the server whose process id is in a file.')
-        ,@('--procname', 'The title of the process.')
+        ,@('--procname', 'The title of the process, for ps, top and pkill (Linux).')
         ,@('--procname-master', 'The title of the process, if --procname does not name one.')
         ,@('--procname-prefix', 'What stands in front of the title of the process.')
         ,@('--procname-prefix-spaced', 'What stands in front of the title of the process, with a space behind it.')
