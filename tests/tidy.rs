@@ -18,7 +18,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
     ("net", &["http", "cgi", "uwsgi", "wsgi"]),
-    ("app", &["http", "wsgi", "python", "net"]),
+    ("background", &[]),
+    ("app", &["http", "wsgi", "python", "net", "background"]),
     (
         "server",
         &[
@@ -28,6 +29,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "telemetry",
             "python",
             "net",
+            "background",
             "app",
         ],
     ),
