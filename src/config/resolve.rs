@@ -315,7 +315,14 @@ impl Reader<'_> {
     }
 
     fn listeners(&self) -> Result<Vec<ListenAddress>, ConfigError> {
-        const PROTOCOLS: [Protocol; 2] = [Protocol::Uwsgi, Protocol::Http];
+        const PROTOCOLS: [Protocol; 6] = [
+            Protocol::Uwsgi,
+            Protocol::Http,
+            Protocol::FastCgi { nph: false },
+            Protocol::Scgi { nph: false },
+            Protocol::FastCgi { nph: true },
+            Protocol::Scgi { nph: true },
+        ];
         let chosen = self.chosen(&sockets::PROTOCOL)?;
         let default = PROTOCOLS.get(chosen).copied().unwrap_or(Protocol::Uwsgi);
         let kinds = [
@@ -323,6 +330,13 @@ impl Reader<'_> {
             (&sockets::HTTP_SOCKET, Protocol::Http),
             (&sockets::SOCKET, default),
             (&sockets::UWSGI_SOCKET, Protocol::Uwsgi),
+            (&sockets::FASTCGI_SOCKET, Protocol::FastCgi { nph: false }),
+            (
+                &sockets::FASTCGI_NPH_SOCKET,
+                Protocol::FastCgi { nph: true },
+            ),
+            (&sockets::SCGI_SOCKET, Protocol::Scgi { nph: false }),
+            (&sockets::SCGI_NPH_SOCKET, Protocol::Scgi { nph: true }),
         ];
         let mut settings: Vec<(&Setting, Protocol)> = Vec::new();
         for (row, protocol) in kinds {

@@ -178,6 +178,16 @@ pub enum Protocol {
     Http,
     /// The uwsgi protocol.
     Uwsgi,
+    /// FastCGI.
+    FastCgi {
+        /// Answers begin with HTTP's status line ("non-parsed headers").
+        nph: bool,
+    },
+    /// SCGI.
+    Scgi {
+        /// As of FastCGI.
+        nph: bool,
+    },
 }
 
 /// How interpreters are made (docs/isolation.md).
