@@ -5,6 +5,7 @@
 //!
 //! - [`http`]: HTTP/1.1 as a pure machine: bytes in, events out
 //! - [`wsgi`]: PEP 3333 as data and rules: environ, body, response
+//! - [`files`]: static files: paths, conditions, ranges; opened, but not sent
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - [`telemetry`]: messages and the request log
 //! - [`python`]: CPython; the only room with `unsafe`
@@ -14,6 +15,7 @@
 
 pub mod app;
 pub mod config;
+pub mod files;
 pub mod http;
 pub mod net;
 pub mod python;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
+use super::static_settings::StaticConfig;
 
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +88,8 @@ pub struct Config {
     pub sockets: SocketConfig,
     /// The process: user, files, title, limits, hooks.
     pub process: ProcessConfig,
+    /// Static files, and files that applications name.
+    pub static_files: StaticConfig,
     /// What stands for uWSGI's magic variables (`uwsgi.magic_table`): the letter and its text.
     pub magic_table: Vec<(char, String)>,
     /// Every option and placeholder that was written, in order, aliases as written (`uwsgi.opt`).

@@ -206,16 +206,11 @@ impl Exchange {
 
     /// Borrows everything a worker needs.
     pub fn parts<'a>(&'a mut self, net: &'a super::Net) -> Parts<'a> {
-        let settings = &net.settings;
         let connection = &mut *self.0;
         let head = &connection.head;
         Parts {
             listener: connection.listener,
-            facts: RequestFacts {
-                version: head.version(),
-                is_head: head.method() == b"HEAD",
-                keep_alive: head.keep_alive() && !settings.keep_alive_timeout.is_zero(),
-            },
+            facts: facts(head, &net.settings),
             head,
             peer: &connection.peer,
             body: std::mem::take(&mut connection.body),
@@ -227,10 +222,19 @@ impl Exchange {
     }
 }
 
+/// What decides how the response to a request is framed.
+pub(super) fn facts(head: &RequestHead, settings: &super::Settings) -> RequestFacts {
+    RequestFacts {
+        version: head.version(),
+        is_head: head.method() == b"HEAD",
+        keep_alive: head.keep_alive() && !settings.keep_alive_timeout.is_zero(),
+    }
+}
+
 /// The door through which a response leaves: writes what the kernel takes, keeps the rest in order.
 pub struct ResponseSink<'a> {
-    io: &'a mut Io,
-    net: &'a super::Net,
+    pub(super) io: &'a mut Io,
+    pub(super) net: &'a super::Net,
 }
 
 impl ResponseSink<'_> {

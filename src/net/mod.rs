@@ -34,8 +34,8 @@ use crossbeam::queue::SegQueue;
 use mio::Interest;
 
 use crate::http::{Limits, RequestHead};
-use crate::wsgi::AddedFields;
 use crate::wsgi::environ::Peer;
+use crate::wsgi::{AddedFields, Delivery, Response, Sink};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
 pub use listener::{Address, BindError, Listener, SocketOptions};
@@ -90,6 +90,16 @@ pub trait Dispatch: Sync {
     fn submit(&self, exchange: Exchange) -> Result<(), (Exchange, Rejected)>;
 }
 
+/// Who answers some requests before they are queued: static files. Called by whoever takes a turn, so it may open a file
+/// but not wait for anything slower; and asked by workers about what their application may name.
+pub trait FileService: Send + Sync {
+    /// Answers the request completely, or says `false` and nothing else: then it goes to the application.
+    fn answer(&self, head: &RequestHead, response: &mut Response, sink: &mut dyn Sink) -> bool;
+
+    /// Who finds the files that the application may name in its response to this request, if it may at all.
+    fn offer(&self, head: &RequestHead) -> Option<Box<dyn Delivery>>;
+}
+
 /// One answered request, when its last byte has left or its connection has died.
 pub struct Record<'a> {
     /// The client.
@@ -119,6 +129,8 @@ pub struct Counters {
     pub accepted: AtomicU64,
     /// Requests handed to the application.
     pub requests: AtomicU64,
+    /// Requests answered with files before they were queued.
+    pub files: AtomicU64,
     /// Requests refused by the protocol's rules or limits.
     pub refused: AtomicU64,
     /// Requests answered 503 because the queue was full.
@@ -141,6 +153,7 @@ pub struct Net {
     /// Numbers since the start.
     pub counters: Counters,
     log: Box<dyn RequestLog>,
+    files: Option<Box<dyn FileService>>,
     poll: SharedPoll,
     slots: Slots,
     listeners: RwLock<Vec<Listener>>,
@@ -160,6 +173,7 @@ impl Net {
         settings: Settings,
         mut listeners: Vec<Listener>,
         log: Box<dyn RequestLog>,
+        files: Option<Box<dyn FileService>>,
     ) -> std::io::Result<Self> {
         let poll = SharedPoll::new()?;
         for (index, listener) in listeners.iter_mut().enumerate() {
@@ -170,6 +184,7 @@ impl Net {
             settings,
             counters: Counters::default(),
             log,
+            files,
             poll,
             slots: Slots::default(),
             listeners: RwLock::new(listeners),
@@ -185,6 +200,11 @@ impl Net {
     /// The poll, for those who wait in it.
     pub fn poll(&self) -> &SharedPoll {
         &self.poll
+    }
+
+    /// Who answers with files, if anything was configured about them.
+    pub fn files(&self) -> Option<&dyn FileService> {
+        self.files.as_deref()
     }
 
     /// Open connections.

@@ -4,6 +4,7 @@
 //! request memory. Several threads may be inside a turn at once, each with connections of its own. No
 //! application code runs here, and nothing blocks but the wait itself.
 
+mod files;
 mod receive;
 mod respond;
 
@@ -16,8 +17,8 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 
 use crate::http::{Refusal, RequestHead};
-use crate::wsgi::HttpDate;
 use crate::wsgi::environ::Peer;
+use crate::wsgi::{HttpDate, Response};
 
 use super::connection::{Answered, Connection, Phase};
 use super::date::DateCache;
@@ -30,6 +31,10 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 const READ_BYTES_PER_TURN: usize = 1 << 20;
 /// Accepted connections per listener before the others have their turn.
 const ACCEPTS_PER_TURN: usize = 128;
+/// Files that are answered with on one connection before the others have their turn: a client may have asked for many
+/// ahead.
+const FILES_PER_TURN: usize = 32;
+
 /// What to do with a connection next.
 enum Next {
     /// Nothing until the poll says so.
@@ -60,6 +65,8 @@ pub struct Turn {
     read_buffer: Box<[u8]>,
     spare_heads: Vec<RequestHead>,
     date: DateCache,
+    /// For answers with files; made when it is first needed.
+    response: Option<Box<Response>>,
     queued: usize,
     /// The slot of the connection that was parked last.
     parked: Option<SlotId>,
@@ -74,6 +81,7 @@ impl Default for Turn {
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             spare_heads: Vec::new(),
             date: DateCache::default(),
+            response: None,
             queued: 0,
             parked: None,
             now: Instant::now(),
@@ -258,6 +266,7 @@ impl Turn {
     }
 
     fn drive(&mut self, net: &Net, dispatch: &dyn Dispatch, mut connection: Box<Connection>) {
+        let mut files = 0;
         loop {
             let next = match connection.phase {
                 Phase::Head | Phase::Body => self.read_request(net, &mut connection),
@@ -266,12 +275,18 @@ impl Turn {
                 Phase::Working => Next::Park,
             };
             match next {
+                Next::Again if files >= FILES_PER_TURN => {
+                    return self.yield_turn(net, connection);
+                }
                 Next::Again => {}
                 Next::Park => match self.park(net, connection) {
                     Some(back) => connection = back,
                     None => return,
                 },
                 Next::Yield => return self.yield_turn(net, connection),
+                Next::Submit if self.answer_with_file(net, &mut connection) => {
+                    files += 1;
+                }
                 Next::Submit => {
                     connection.phase = Phase::Working;
                     connection.received_at = self.now;

@@ -27,7 +27,7 @@ use super::log_target::Log;
 use super::request_log::{Lines, Silence};
 use super::supervisor::{self, Charge};
 use super::vacuum::Vacuum;
-use super::{limits, pidfile, privileges, report, signals, sockets, title};
+use super::{limits, pidfile, privileges, report, signals, sockets, static_files, title};
 
 /// uWSGI's exit code for "no application, and one is needed".
 const NO_APP: u8 = 22;
@@ -182,6 +182,7 @@ fn serve(
             settings(config, added_fields),
             listeners,
             request_log(config, writer),
+            static_files::service(config)?,
         )
         .map_err(Failure::new)?,
     );
