@@ -540,7 +540,11 @@ def test_a_body_that_nobody_wants(site):
         assert is_app(connection.ask(post("/static/text.txt", b"hello")))
 
 
-def test_pipelined_with_the_application(site):
+@pytest.mark.parametrize("opening_threads", [0, 2])
+def test_pipelined_with_the_application(serve, site, opening_threads):
+    server = site
+    if opening_threads:
+        server = serve("--static-map", f"/static={site.www}", "--offload-threads", opening_threads, source=APP)
     wanted = []
     requests = []
     for number in range(300):
@@ -553,7 +557,7 @@ def test_pipelined_with_the_application(site):
         else:
             requests.append(get("/static/text.txt", "Range: bytes=1-3"))
             wanted.append((206, b"123"))
-    with site.connect() as connection, ThreadPoolExecutor(1) as sender:
+    with server.connect() as connection, ThreadPoolExecutor(1) as sender:
         sent = sender.submit(connection.send, b"".join(requests))
         for status, body in wanted:
             response = connection.receive()
@@ -640,7 +644,8 @@ def test_a_file_that_is_replaced_while_it_is_sent(serve, tmp_path):
         assert connection.ask(get("/big")).body == b"2" * (16 << 20)
 
 
-def test_files_are_served_while_every_worker_is_stuck(serve, gate, tmp_path):
+@pytest.mark.parametrize("opening_threads", [0, 1])
+def test_files_are_served_while_every_worker_is_stuck(serve, gate, tmp_path, opening_threads):
     (tmp_path / "a").write_text("file")
     (tmp_path / "big").write_bytes(BIG)
     source = """
@@ -650,7 +655,7 @@ def test_files_are_served_while_every_worker_is_stuck(serve, gate, tmp_path):
         start_response("200 OK", [])
         return [b"at last"]
     """
-    server = serve("--threads", 2, "--check-static", tmp_path, source=source, gate=gate, directory=tmp_path)
+    server = serve("--threads", 2, "--check-static", tmp_path, "--offload-threads", opening_threads, source=source, gate=gate, directory=tmp_path)
     with ThreadPoolExecutor(4) as pool:
         stuck = [pool.submit(server.ask, "/app") for _ in range(2)]
         visitors = gate.visitors(2)

@@ -33,6 +33,7 @@ impl Reader<'_> {
             twin_patterns: twin_patterns
                 .map(|setting| pattern(setting, &setting.text))
                 .collect::<Result<_, _>>()?,
+            opening_threads: self.small(&rows::OFFLOAD_THREADS)?,
             sender: self.static_sender()?,
             sendfile_roots: self.sendfile_roots()?,
             accel_maps: self.static_maps(&rows::X_ACCEL_REDIRECT, false)?,

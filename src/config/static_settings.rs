@@ -29,6 +29,8 @@ pub struct StaticConfig {
     pub twin_endings: Vec<String>,
     /// Regular expressions for names of files that may (`static-gzip`); checked.
     pub twin_patterns: Vec<String>,
+    /// Threads that open files (`offload-threads`); 0: whoever reads the request.
+    pub opening_threads: usize,
     /// Who sends the bytes of static files (`file-serve-mode`).
     pub sender: StaticSender,
     /// Directories whose files applications may name (`x-sendfile`).

@@ -125,6 +125,19 @@ struct Found<'a> {
 }
 
 impl Files {
+    /// Whether the request may mean a file: what can be told without a look at the disk.
+    pub fn concerns(&self, asked: &(impl Asked + ?Sized)) -> bool {
+        let is_asked_for = matches!(asked.method(), b"GET" | b"HEAD");
+        is_asked_for && {
+            let path = asked.path();
+            self.paths(&path).any(|path| {
+                self.places
+                    .iter()
+                    .any(|place| behind(&place.prefix, path).is_some())
+            })
+        }
+    }
+
     /// Answers the request, or leaves it to the application: `false`, and nothing was said.
     pub fn answer(
         &self,
@@ -171,12 +184,7 @@ impl Files {
             return Err(Miss::Absent);
         }
         let mut worst = Miss::Absent;
-        let mounted = self
-            .script_names
-            .iter()
-            .filter_map(|script_name| behind(script_name, path))
-            .min_by_key(|rest| rest.len());
-        for path in std::iter::once(path).chain(mounted) {
+        for path in self.paths(path) {
             for place in &self.places {
                 match self.find_in(place, path) {
                     Ok(found) => return Ok(found),
@@ -186,6 +194,16 @@ impl Files {
             }
         }
         Err(worst)
+    }
+
+    /// The path, and what stands behind the mount that it is under.
+    fn paths<'a>(&self, path: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let mounted = self
+            .script_names
+            .iter()
+            .filter_map(|script_name| behind(script_name, path))
+            .min_by_key(|rest| rest.len());
+        std::iter::once(path).chain(mounted)
     }
 
     fn find_in<'a>(&'a self, place: &'a Place, path: &'a [u8]) -> Result<Found<'a>, Miss> {

@@ -27,9 +27,10 @@ pub mod stream;
 pub mod turn;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use crossbeam::channel::Sender;
 use crossbeam::queue::SegQueue;
 use mio::Interest;
 
@@ -93,6 +94,9 @@ pub trait Dispatch: Sync {
 /// Who answers some requests before they are queued: static files. Called by whoever takes a turn, so it may open a file
 /// but not wait for anything slower; and asked by workers about what their application may name.
 pub trait FileService: Send + Sync {
+    /// Whether the request may mean a file, as far as that can be told without a look at the disk.
+    fn concerns(&self, head: &RequestHead) -> bool;
+
     /// Answers the request completely, or says `false` and nothing else: then it goes to the application.
     fn answer(&self, head: &RequestHead, response: &mut Response, sink: &mut dyn Sink) -> bool;
 
@@ -154,6 +158,8 @@ pub struct Net {
     pub counters: Counters,
     log: Box<dyn RequestLog>,
     files: Option<Box<dyn FileService>>,
+    /// Where requests that may mean files go, if there are threads for them.
+    openers: OnceLock<Sender<Exchange>>,
     poll: SharedPoll,
     slots: Slots,
     listeners: RwLock<Vec<Listener>>,
@@ -185,6 +191,7 @@ impl Net {
             counters: Counters::default(),
             log,
             files,
+            openers: OnceLock::new(),
             poll,
             slots: Slots::default(),
             listeners: RwLock::new(listeners),
@@ -205,6 +212,16 @@ impl Net {
     /// Who answers with files, if anything was configured about them.
     pub fn files(&self) -> Option<&dyn FileService> {
         self.files.as_deref()
+    }
+
+    /// From now on requests that may mean files go there while there is room. Once.
+    pub fn open_files_by(&self, openers: Sender<Exchange>) {
+        let had_none = self.openers.set(openers);
+        debug_assert!(had_none.is_ok(), "there is one queue for files");
+    }
+
+    fn openers(&self) -> Option<&Sender<Exchange>> {
+        self.openers.get()
     }
 
     /// Open connections.

@@ -20,6 +20,7 @@ use crate::http::{Refusal, RequestHead};
 use crate::wsgi::environ::Peer;
 use crate::wsgi::{HttpDate, Response};
 
+use self::files::Taken;
 use super::connection::{Answered, Connection, Phase};
 use super::date::DateCache;
 use super::poll::{Ready, SharedPoll, WaitBuffer};
@@ -67,6 +68,8 @@ pub struct Turn {
     date: DateCache,
     /// For answers with files; made when it is first needed.
     response: Option<Box<Response>>,
+    /// This thread was started to open files.
+    opens_files: bool,
     queued: usize,
     /// The slot of the connection that was parked last.
     parked: Option<SlotId>,
@@ -82,6 +85,7 @@ impl Default for Turn {
             spare_heads: Vec::new(),
             date: DateCache::default(),
             response: None,
+            opens_files: false,
             queued: 0,
             parked: None,
             now: Instant::now(),
@@ -284,28 +288,46 @@ impl Turn {
                     None => return,
                 },
                 Next::Yield => return self.yield_turn(net, connection),
-                Next::Submit if self.answer_with_file(net, &mut connection) => {
-                    files += 1;
-                }
                 Next::Submit => {
-                    connection.phase = Phase::Working;
+                    files += 1;
                     connection.received_at = self.now;
-                    match dispatch.submit(Exchange(connection)) {
-                        Ok(()) => {
-                            count(&net.counters.requests);
-                            self.queued += 1;
-                            return;
-                        }
-                        Err((exchange, rejected)) => {
-                            connection = exchange.0;
-                            self.shed(net, &mut connection, rejected);
-                        }
+                    match self.submit(net, dispatch, connection) {
+                        Some(back) => connection = back,
+                        None => return,
                     }
                 }
                 Next::Close => {
                     self.close(net, connection);
                     return;
                 }
+            }
+        }
+    }
+
+    /// A request is complete: a file answers it, or it is queued. Gives the connection back when there is something to be
+    /// sent.
+    fn submit(
+        &mut self,
+        net: &Net,
+        dispatch: &dyn Dispatch,
+        connection: Box<Connection>,
+    ) -> Option<Box<Connection>> {
+        let mut connection = match self.take_file(net, connection) {
+            Taken::Answered(connection) => return Some(connection),
+            Taken::HandedOver => return None,
+            Taken::No(connection) => connection,
+        };
+        connection.phase = Phase::Working;
+        match dispatch.submit(Exchange(connection)) {
+            Ok(()) => {
+                count(&net.counters.requests);
+                self.queued += 1;
+                None
+            }
+            Err((exchange, rejected)) => {
+                connection = exchange.0;
+                self.shed(net, &mut connection, rejected);
+                Some(connection)
             }
         }
     }

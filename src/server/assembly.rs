@@ -9,7 +9,7 @@ use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
-use crate::app::{Acceptor, Current, Generation, Isolated, Plan, Report, StartError};
+use crate::app::{Acceptor, Current, Generation, Isolated, Plan, Report, StartError, openers};
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
@@ -210,6 +210,10 @@ fn serve(
     }
     phases!(Accepting1, Accepting1Once);
     let current = Arc::clone(&surroundings.current);
+    let opening_threads = config.static_files.opening_threads;
+    if config.static_files.is_serving() {
+        openers::start(opening_threads, &net, &current).map_err(Failure::new)?;
+    }
     let acceptor = Acceptor::start(
         Arc::clone(&net),
         Arc::clone(&current),

@@ -92,6 +92,10 @@ struct Service {
 }
 
 impl FileService for Service {
+    fn concerns(&self, head: &RequestHead) -> bool {
+        self.files.concerns(head)
+    }
+
     fn answer(&self, head: &RequestHead, response: &mut Response, sink: &mut dyn Sink) -> bool {
         self.files.answer(head, response, sink)
     }

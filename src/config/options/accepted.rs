@@ -63,7 +63,6 @@ const WORKERS: &[OptionRow] = accepted! { Workers:
     "enable-threads" Flag .short('T') => "Let the application have threads.", "always so";
     "lazy-apps" Flag => "Load the application in each worker.", "always so: each interpreter loads it";
     "lazy" Flag => "Load the application in each worker.", "always so: each interpreter loads it";
-    "offload-threads" | "offload-thread" Number => "Threads that send files.", "files are never sent by a worker";
     "async" Number => "Requests that one worker handles at once.", "use --threads for that";
     "no-threads-wait" Flag => "Do not wait for threads at a stop.", "--reload-mercy bounds the wait";
     "auto-snapshot" Number .bare("1") => "Keep the old workers at a reload.", "the old generation serves until the new one does";

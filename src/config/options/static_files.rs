@@ -4,9 +4,6 @@ use crate::config::option::{Group, Kind, OptionRow, row};
 
 const GROUP: Group = Group::Static;
 
-const WHOLE_NAMES: &str =
-    "a prefix ends at a slash of the path: /static does not match /staticfile";
-
 options! {
     STATIC_MAP = row(GROUP, "static-map", Kind::Text,
         "Serve the files of a directory, or one file, for a URL prefix, which ends at a slash of the \
@@ -70,6 +67,11 @@ options! {
     STATIC_GZIP_EXT = row(GROUP, "static-gzip-ext", Kind::Text,
         "Serve the compressed twins of files with this ending, e.g. .css.")
         .also(&["static-gzip-suffix"]).many().value("ENDING");
+    OFFLOAD_THREADS = row(GROUP, "offload-threads", Kind::Number { min: 0, max: 1024 },
+        "Threads that open static files, for disks that may be slow to answer; 0 lets whoever reads the \
+         request open them.")
+        .also(&["offload-thread"]).default("0")
+        .mapped("one pool for all; sending never takes a worker's time, with or without it");
     FILE_SERVE_MODE = row(GROUP, "file-serve-mode", Kind::Text,
         "Let the proxy in front send static files: x-accel-redirect (nginx) or x-sendfile (apache, \
          lighttpd). Without it they are sent by the server itself.")
