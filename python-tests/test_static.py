@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from client import Closed, Connection
+from front_end import ask_uwsgi
 from options import deadlines
 from requests_raw import chunked, get, post
 
@@ -572,6 +573,29 @@ def test_many_at_once_on_one_connection_let_others_go_first(site):
         assert modest.ask(get("/static/text.txt")).body == TEXT
         for _ in range(5000):
             assert greedy.receive().body == TEXT
+
+
+def test_by_the_uwsgi_protocol(serve, site):
+    """The front end has decoded the path; its fields are variables; head and framing are as uWSGI's."""
+    server = serve(
+        "--uwsgi-socket", "127.0.0.1:0", "--static-map", f"/static={site.www}", "--static-gzip-all", source=APP, listen=(),
+    )
+
+    def ask(path, **variables):
+        return ask_uwsgi(server.address, path, **variables)
+
+    whole = ask("/static/text.txt")
+    assert whole.first_line == "HTTP/1.1 200 OK" and whole.body == TEXT
+    assert whole.header("Content-Type") == "text/plain" and whole.header("Content-Length") == "10"
+    assert ask("/x", PATH_INFO="/static/a b.txt").body == b"a space"
+    assert ask("/static/big.bin").body == BIG
+    assert ask("/static/text.txt", HTTP_IF_NONE_MATCH=whole.header("ETag")).first_line == "HTTP/1.1 304 Not Modified"
+    part = ask("/static/text.txt", HTTP_RANGE="bytes=2-3", HTTP_ACCEPT_ENCODING="gzip")
+    assert (part.status, part.body, part.header("Content-Range")) == (206, b"23", "bytes 2-3/10")
+    assert ask("/static/text.txt", REQUEST_METHOD="HEAD").body == b""
+    for path in ["/static/../secret", "/static/out", "/static/text.txt\0", "/static/none"]:
+        assert ask("/x", PATH_INFO=path).status == 418, path
+    assert ask("/static/text.txt", REQUEST_METHOD="POST").status == 418
 
 
 def test_curl(site):

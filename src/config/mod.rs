@@ -1,8 +1,8 @@
 //! Configuration: from what was written to what is meant.
 //!
 //! Reading order: `option` (a row of the table), `options` (the table), `command_line` and
-//! `environment` (sources), `loader` and `finish` with `formats`, `magic`, `logic`, `expand` and `contents` (files
-//! and their language), `layer` (sources stacked by figment, each value with its origin), `value`,
+//! `environment` (sources), `loader` and `finish` with `formats`, `magic`, `logic`, `expand`, `contents` and `fetch`
+//! (files and their language), `layer` (sources stacked by figment, each value with its origin), `value`,
 //! `address`, `target` and `hook` (texts become values), `resolve` with `resolve_process` and
 //! `resolve_static` (the only makers of a [`Config`]), `notices` (options without effect are named); and the texts that are
 //! made from the table: `help`, `show`, `explain`, `reference`, `completions`, `suggestion`.
@@ -19,6 +19,7 @@ mod environment;
 mod error;
 mod expand;
 mod explain;
+mod fetch;
 mod finish;
 mod formats;
 mod help;
@@ -35,8 +36,10 @@ mod option;
 mod options;
 mod process_settings;
 mod reference;
+mod reload_settings;
 mod resolve;
 mod resolve_process;
+mod resolve_reload;
 mod resolve_static;
 mod settings;
 mod show;
@@ -58,6 +61,7 @@ pub use process_settings::{
     HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
+pub use reload_settings::ReloadConfig;
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, Mount,
     PollChoice, Protocol,

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::http::RequestHead;
-use crate::wsgi::environ;
+use crate::wsgi::{Head, environ};
 
 /// A request, as far as files are concerned.
 pub trait Asked {
@@ -20,23 +19,48 @@ pub trait Asked {
     fn field(&self, name: &'static str) -> Option<Cow<'_, [u8]>>;
 }
 
-impl Asked for RequestHead {
+impl Asked for Head {
     fn method(&self) -> &[u8] {
-        RequestHead::method(self)
+        Head::method(self)
     }
 
     fn path(&self) -> Cow<'_, [u8]> {
-        environ::decoded(RequestHead::path(self))
+        match self {
+            Head::Http(head) => environ::decoded(head.path()),
+            Head::Variables(variables) => match (variables.path(), variables.uri()) {
+                // A front end has decoded it.
+                (Some(path), _) => Cow::Borrowed(path),
+                (None, Some(target)) => {
+                    let path = target.split(|byte| *byte == b'?').next();
+                    environ::decoded(path.unwrap_or_default())
+                }
+                (None, None) => Cow::Borrowed(b""),
+            },
+        }
     }
 
     fn target(&self) -> &[u8] {
-        RequestHead::target(self)
+        Head::target(self)
     }
 
     fn field(&self, name: &'static str) -> Option<Cow<'_, [u8]>> {
-        let mut values = self.values(name.as_bytes());
-        let first = values.next()?;
-        let mut joined = Cow::Borrowed(first);
+        let head = match self {
+            Head::Http(head) => head,
+            Head::Variables(variables) => {
+                let upper = |byte: u8| match byte {
+                    b'-' => b'_',
+                    other => other.to_ascii_uppercase(),
+                };
+                let name: Vec<u8> = b"HTTP_"
+                    .iter()
+                    .copied()
+                    .chain(name.bytes().map(upper))
+                    .collect();
+                return variables.value(&name).map(Cow::Borrowed);
+            }
+        };
+        let mut values = head.values(name.as_bytes());
+        let mut joined = Cow::Borrowed(values.next()?);
         for value in values {
             let joined = joined.to_mut();
             joined.extend_from_slice(b", ");

@@ -5,13 +5,16 @@
 //!
 //! - [`listener`], [`stream`]: sockets as they come from the system
 //! - [`slots`]: where a connection waits, and who may take it
+//! - `reader`: which protocol a connection speaks, and the machine that reads it
 //! - [`connection`], [`output`]: one connection and what it owes its client
-//! - [`poll`]: waiting for readiness; where several threads can, they wait in the same poll
+//! - [`poll`]: waiting for readiness; where several threads can, they wait in the same poll (and `beacon_linux` wakes them all)
 //! - [`turn`]: one pass over what is ready: accept, read, parse, hand over, flush
 //! - [`deadlines`]: what happens to clients that take too long
 //!
 //! Polling is a role, not a thread: whoever has nothing else to do takes a [`turn::Turn`].
 
+#[cfg(target_os = "linux")]
+mod beacon_linux;
 pub mod connection;
 mod date;
 pub mod deadlines;
@@ -19,10 +22,12 @@ mod holder;
 pub mod listener;
 pub mod output;
 pub mod poll;
+mod reader;
 #[cfg(target_os = "linux")]
 mod sendfile_linux;
 mod sendfile_portable;
 pub mod slots;
+mod spare_heads;
 pub mod stream;
 pub mod turn;
 
@@ -34,13 +39,14 @@ use crossbeam::channel::Sender;
 use crossbeam::queue::SegQueue;
 use mio::Interest;
 
-use crate::http::{Limits, RequestHead};
+use crate::http::Limits;
 use crate::wsgi::environ::Peer;
-use crate::wsgi::{AddedFields, Delivery, Response, Sink};
+use crate::wsgi::{AddedFields, Delivery, Head, Response, Sink};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
 pub use listener::{Address, BindError, Listener, SocketOptions};
 use poll::SharedPoll;
+pub use reader::Protocol;
 use slots::Slots;
 pub use turn::Turn;
 
@@ -95,13 +101,13 @@ pub trait Dispatch: Sync {
 /// but not wait for anything slower; and asked by workers about what their application may name.
 pub trait FileService: Send + Sync {
     /// Whether the request may mean a file, as far as that can be told without a look at the disk.
-    fn concerns(&self, head: &RequestHead) -> bool;
+    fn concerns(&self, head: &Head) -> bool;
 
     /// Answers the request completely, or says `false` and nothing else: then it goes to the application.
-    fn answer(&self, head: &RequestHead, response: &mut Response, sink: &mut dyn Sink) -> bool;
+    fn answer(&self, head: &Head, response: &mut Response, sink: &mut dyn Sink) -> bool;
 
     /// Who finds the files that the application may name in its response to this request, if it may at all.
-    fn offer(&self, head: &RequestHead) -> Option<Box<dyn Delivery>>;
+    fn offer(&self, head: &Head) -> Option<Box<dyn Delivery>>;
 }
 
 /// One answered request, when its last byte has left or its connection has died.
@@ -109,7 +115,7 @@ pub struct Record<'a> {
     /// The client.
     pub peer: &'a Peer,
     /// The request's head. May be incomplete for a request that was refused.
-    pub head: &'a RequestHead,
+    pub head: &'a Head,
     /// Body bytes received.
     pub body_bytes: u64,
     /// What was sent, by whom, and how long it took.
@@ -163,6 +169,8 @@ pub struct Net {
     poll: SharedPoll,
     slots: Slots,
     listeners: RwLock<Vec<Listener>>,
+    /// What each of them speaks.
+    protocols: Box<[Protocol]>,
     /// Connections that could go on but had used up their share of a turn.
     unfinished: SegQueue<slots::SlotId>,
     open: AtomicUsize,
@@ -174,10 +182,12 @@ pub struct Net {
 }
 
 impl Net {
-    /// Makes the poll and registers the listeners. Nothing is accepted before the first turn.
+    /// Makes the poll and registers the listeners, of which each speaks the protocol of its place in `protocols`. Nothing
+    /// is accepted before the first turn.
     pub fn new(
         settings: Settings,
         mut listeners: Vec<Listener>,
+        protocols: Vec<Protocol>,
         log: Box<dyn RequestLog>,
         files: Option<Box<dyn FileService>>,
     ) -> std::io::Result<Self> {
@@ -195,6 +205,7 @@ impl Net {
             poll,
             slots: Slots::default(),
             listeners: RwLock::new(listeners),
+            protocols: protocols.into_boxed_slice(),
             unfinished: SegQueue::new(),
             open: AtomicUsize::new(0),
             accept_paused: AtomicBool::new(false),
@@ -222,6 +233,10 @@ impl Net {
 
     fn openers(&self) -> Option<&Sender<Exchange>> {
         self.openers.get()
+    }
+
+    fn protocol_of(&self, listener: usize) -> Protocol {
+        self.protocols.get(listener).copied().unwrap_or_default()
     }
 
     /// Open connections.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use mio::Interest;
 
-use crate::http::{Refusal, RequestHead};
+use crate::http::Refusal;
 use crate::wsgi::environ::Peer;
 use crate::wsgi::{HttpDate, Response};
 
@@ -25,6 +25,7 @@ use super::connection::{Answered, Connection, Phase};
 use super::date::DateCache;
 use super::poll::{Ready, SharedPoll, WaitBuffer};
 use super::slots::SlotId;
+use super::spare_heads::SpareHeads;
 use super::{Dispatch, Exchange, Net, count};
 
 const READ_BUFFER_BYTES: usize = 64 * 1024;
@@ -64,7 +65,7 @@ pub struct Turn {
     wait_buffer: WaitBuffer,
     ready: Vec<Ready>,
     read_buffer: Box<[u8]>,
-    spare_heads: Vec<RequestHead>,
+    spare_heads: SpareHeads,
     date: DateCache,
     /// For answers with files; made when it is first needed.
     response: Option<Box<Response>>,
@@ -82,7 +83,7 @@ impl Default for Turn {
             wait_buffer: WaitBuffer::default(),
             ready: Vec::new(),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
-            spare_heads: Vec::new(),
+            spare_heads: SpareHeads::default(),
             date: DateCache::default(),
             response: None,
             opens_files: false,
@@ -250,7 +251,8 @@ impl Turn {
                     }
                     net.connection_opened();
                     let peer = Peer::new(address);
-                    let mut connection = Connection::new(stream, peer, index, self.now);
+                    let mut connection =
+                        Connection::new(stream, peer, (index, net.protocol_of(index)), self.now);
                     connection.since_ms = net.milliseconds(self.now);
                     self.drive(net, dispatch, connection);
                 }

@@ -13,9 +13,8 @@ use crate::files::media_type::MediaTypes;
 use crate::files::named::{Named, X_ACCEL_REDIRECT, X_SENDFILE};
 use crate::files::root::Root;
 use crate::files::{Files, Place, ServeMode, Twins};
-use crate::http::RequestHead;
 use crate::net::FileService;
-use crate::wsgi::{Delivery, Response, Sink};
+use crate::wsgi::{Delivery, Head, Response, Sink};
 
 use super::failure::Failure;
 
@@ -92,15 +91,15 @@ struct Service {
 }
 
 impl FileService for Service {
-    fn concerns(&self, head: &RequestHead) -> bool {
+    fn concerns(&self, head: &Head) -> bool {
         self.files.concerns(head)
     }
 
-    fn answer(&self, head: &RequestHead, response: &mut Response, sink: &mut dyn Sink) -> bool {
+    fn answer(&self, head: &Head, response: &mut Response, sink: &mut dyn Sink) -> bool {
         self.files.answer(head, response, sink)
     }
 
-    fn offer(&self, head: &RequestHead) -> Option<Box<dyn Delivery>> {
+    fn offer(&self, head: &Head) -> Option<Box<dyn Delivery>> {
         self.named.as_ref().map(|named| named.offer(head))
     }
 }

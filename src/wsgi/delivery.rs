@@ -89,6 +89,7 @@ impl Response {
         }
         let mut head = Vec::with_capacity(self.buffer.capacity());
         wire::status_line(
+            self.request.form,
             format!("{status} {}", wire::reason(status)).as_bytes(),
             &mut head,
         );

@@ -67,8 +67,10 @@ impl Turn {
         let response = self
             .response
             .get_or_insert_with(|| Box::new(Response::adding(net.settings.added_fields.clone())));
-        response.reset(facts(&connection.head, &net.settings), self.date.now());
-        let Connection { io, head, .. } = &mut *connection;
+        let Connection {
+            io, head, reader, ..
+        } = &mut *connection;
+        response.reset(facts(head, reader, &net.settings), self.date.now());
         let mut sink = ResponseSink { io, net };
         if !files.answer(head, response, &mut sink) {
             return Taken::No(connection);
