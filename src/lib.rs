@@ -7,6 +7,7 @@
 //! - [`cgi`]: a request that a front end passes on as variables
 //! - [`uwsgi`], [`fastcgi`], [`scgi`]: their protocols as pure machines
 //! - [`wsgi`]: PEP 3333 as data and rules: environ, body, response
+//! - [`files`]: static files: paths, conditions, ranges; opened, but not sent
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - [`telemetry`]: messages and the request log
 //! - [`python`]: CPython; the only room with `unsafe`
@@ -20,6 +21,7 @@ pub mod background;
 pub mod cgi;
 pub mod config;
 pub mod fastcgi;
+pub mod files;
 pub mod http;
 pub mod net;
 pub mod python;

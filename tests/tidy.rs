@@ -16,6 +16,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("fastcgi", &["http", "cgi"]),
     ("scgi", &["http", "cgi"]),
     ("wsgi", &["http", "cgi"]),
+    ("files", &["http", "wsgi"]),
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
@@ -27,6 +28,7 @@ const DOORS: &[(&str, &[&str])] = &[
         &[
             "http",
             "wsgi",
+            "files",
             "config",
             "telemetry",
             "python",

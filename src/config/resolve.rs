@@ -89,6 +89,7 @@ pub(super) fn resolve(
         sockets: reader.sockets()?,
         reload: reader.reload()?,
         process: reader.process()?,
+        static_files: reader.static_files()?,
         magic_table: Vec::new(),
         written: Vec::new(),
         prints: Vec::new(),
@@ -114,7 +115,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
+    pub(super) fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
         if let Some(warning) = read.warning {
             self.warnings.push(format!(
                 "{} '{}' {warning} ({})",
@@ -209,7 +210,7 @@ impl Reader<'_> {
         self.raw.last(row).map(|setting| setting.text.clone())
     }
 
-    fn texts(&self, row: &OptionRow) -> Vec<String> {
+    pub(super) fn texts(&self, row: &OptionRow) -> Vec<String> {
         let settings = self.raw.all(row).iter();
         settings.map(|setting| setting.text.clone()).collect()
     }
@@ -389,7 +390,7 @@ impl Reader<'_> {
     }
 }
 
-fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {
+pub(super) fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {
     if setting.text.is_empty() || setting.text.contains('\0') {
         return Err(setting.error(format_args!("wants a path, got '{}'", setting.text)));
     }

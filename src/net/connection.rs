@@ -213,21 +213,11 @@ impl Exchange {
 
     /// Borrows everything a worker needs.
     pub fn parts<'a>(&'a mut self, net: &'a super::Net) -> Parts<'a> {
-        let settings = &net.settings;
         let connection = &mut *self.0;
         let head = &connection.head;
         Parts {
             listener: connection.listener,
-            facts: RequestFacts {
-                form: connection.reader.form(),
-                version: match head {
-                    Head::Http(head) => head.version(),
-                    Head::Variables(_) => Version::Http11,
-                },
-                is_head: head.is_head(),
-                keep_alive: connection.reader.keep_alive(head)
-                    && !settings.keep_alive_timeout.is_zero(),
-            },
+            facts: facts(head, &connection.reader, &net.settings),
             head,
             peer: &connection.peer,
             body: std::mem::take(&mut connection.body),
@@ -240,12 +230,25 @@ impl Exchange {
     }
 }
 
+/// What decides how the response to a request is framed.
+pub(super) fn facts(head: &Head, reader: &Reader, settings: &super::Settings) -> RequestFacts {
+    RequestFacts {
+        form: reader.form(),
+        version: match head {
+            Head::Http(head) => head.version(),
+            Head::Variables(_) => Version::Http11,
+        },
+        is_head: head.is_head(),
+        keep_alive: reader.keep_alive(head) && !settings.keep_alive_timeout.is_zero(),
+    }
+}
+
 /// The door through which a response leaves: writes what the kernel takes, keeps the rest in order.
 pub struct ResponseSink<'a> {
-    io: &'a mut Io,
+    pub(super) io: &'a mut Io,
     /// The request whose response goes out in records (FastCGI).
-    records: Option<u16>,
-    net: &'a super::Net,
+    pub(super) records: Option<u16>,
+    pub(super) net: &'a super::Net,
 }
 
 impl ResponseSink<'_> {

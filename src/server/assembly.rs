@@ -9,7 +9,9 @@ use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
-use crate::app::{Acceptor, Current, Generation, Isolated, Patience, Plan, Report, StartError};
+use crate::app::{
+    Acceptor, Current, Generation, Isolated, Patience, Plan, Report, StartError, openers,
+};
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
@@ -29,7 +31,7 @@ use super::request_log::{Lines, Silence};
 use super::sockets::Listening;
 use super::supervisor::{self, Charge};
 use super::vacuum::Vacuum;
-use super::{limits, pidfile, privileges, report, signals, sockets, title};
+use super::{limits, pidfile, privileges, report, signals, sockets, static_files, title};
 
 /// uWSGI's exit code for "no application, and one is needed".
 const NO_APP: u8 = 22;
@@ -187,6 +189,7 @@ fn serve(
             listeners,
             listening.iter().map(|one| one.protocol).collect(),
             request_log(config, writer),
+            static_files::service(config)?,
         )
         .map_err(Failure::new)?,
     );
@@ -215,6 +218,10 @@ fn serve(
     }
     phases!(Accepting1, Accepting1Once);
     let current = Arc::clone(&surroundings.current);
+    let opening_threads = config.static_files.opening_threads;
+    if config.static_files.is_serving() {
+        openers::start(opening_threads, &net, &current).map_err(Failure::new)?;
+    }
     let acceptor = Acceptor::start(
         Arc::clone(&net),
         Arc::clone(&current),
