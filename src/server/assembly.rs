@@ -9,7 +9,9 @@ use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
-use crate::app::{Acceptor, Current, Generation, Isolated, Patience, Plan, Report, StartError};
+use crate::app::{
+    Acceptor, Current, Generation, Isolated, Patience, Plan, Recycling, Report, StartError,
+};
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
@@ -26,7 +28,7 @@ use super::hooks::{self, Next};
 use super::log_target::Log;
 use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Silence};
-use super::supervisor::{self, Charge};
+use super::supervisor::{self, Charge, Event};
 use super::vacuum::Vacuum;
 use super::{limits, pidfile, privileges, report, signals, sockets, title};
 
@@ -195,10 +197,16 @@ fn serve(
             PollChoice::Acceptor => false,
             PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
         },
+        on_due: Arc::new({
+            let sender = sender.clone();
+            move |due| {
+                // The supervisor left first: the server stops.
+                let _gone = sender.send(Event::Due(due));
+            }
+        }),
     };
     phases!(PreApp);
     let plan = plan(config, &listening, chosen);
-    let folder = std::env::current_dir().unwrap_or_default();
     let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
@@ -228,7 +236,6 @@ fn serve(
     let recipe = Recipe {
         config: config.clone(),
         plan,
-        folder,
         runtime,
         surroundings,
         say: Box::new({
@@ -394,7 +401,21 @@ fn plan(config: &Config, listening: &[Address], chosen: Chosen) -> Plan {
         cores_per_worker: config.process.cpu_affinity,
         uwsgi_names: config.process.procname.automatic,
         queue_max: config.queue_max,
+        recycling: recycling(config),
+        folder: std::env::current_dir().unwrap_or_default(),
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
+    }
+}
+
+fn recycling(config: &Config) -> Recycling {
+    let reload = &config.reload;
+    Recycling {
+        requests_max: reload.requests_max,
+        requests_delta: reload.requests_delta,
+        lifetime_min: reload.lifetime_min,
+        lifetime_max: reload.lifetime_max,
+        lifetime_delta: reload.lifetime_delta,
+        exceptions: None,
     }
 }
 
