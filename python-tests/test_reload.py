@@ -1,5 +1,6 @@
 """Reload: the next version takes over without anybody noticing, or nothing happens at all."""
 
+import operator
 import os
 import re
 import signal
@@ -96,7 +97,9 @@ def test_old_generations_leave_no_threads_and_no_descriptors(serve):
     before = threads(server), server.open_descriptors()
     for count in range(4, 10):
         reload_and_settle(count)
-    server.wait_until(lambda: (threads(server), server.open_descriptors()) == before, what="as many threads and descriptors as before")
+    # Fewer is possible: the thread that told of the third one's end may still have been counted.
+    now = lambda: (threads(server), server.open_descriptors())
+    server.wait_until(lambda: all(map(operator.le, now(), before)), what=f"no more threads and descriptors than {before}")
 
 
 # One after the other

@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 /// in review. `lib.rs` and `main.rs` stand outside.
 const DOORS: &[(&str, &[&str])] = &[
     ("http", &[]),
-    ("wsgi", &["http"]),
+    ("cgi", &["http"]),
+    ("uwsgi", &["http", "cgi"]),
+    ("wsgi", &["http", "cgi"]),
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
-    ("net", &["http", "wsgi"]),
+    ("net", &["http", "cgi", "uwsgi", "wsgi"]),
     ("background", &[]),
     ("app", &["http", "wsgi", "python", "net", "background"]),
     (

@@ -8,11 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::http::RequestHead;
 use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
 use crate::python::{Attached, Call, InterpreterThread};
-use crate::wsgi::Response;
+use crate::wsgi::{Head, Response};
 
 use super::acceptor::Bell;
 use super::crew::Crew;
@@ -306,7 +305,7 @@ impl Worker {
 
 /// In debug builds a request for the target in `SINGLEMALT_PANIC_AT` panics the worker: the tests of what happens then
 /// have no other way to get one.
-fn panic_if_asked(head: &RequestHead) {
+fn panic_if_asked(head: &Head) {
     #[cfg(debug_assertions)]
     if std::env::var_os("SINGLEMALT_PANIC_AT")
         .is_some_and(|target| target.as_encoded_bytes() == head.target())

@@ -28,6 +28,7 @@ use super::hooks::{self, Next};
 use super::log_target::Log;
 use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Silence};
+use super::sockets::Listening;
 use super::supervisor::{self, Charge, Event};
 use super::vacuum::Vacuum;
 use super::{limits, pidfile, privileges, report, signals, sockets, title};
@@ -166,7 +167,8 @@ fn serve(
     // From here on the end of this function is the end of what the server leaves behind.
     let mut vacuum = Vacuum::new(config.vacuum);
     let listeners = sockets::bind(config, &mut vacuum)?;
-    let listening: Vec<Address> = listeners.iter().map(|one| one.address().clone()).collect();
+    let listening = sockets::listening(config, &listeners);
+    sockets::warn_of_strangers(&listening);
     let mut pidfiles = pidfile::Files::before_privileges(config, &mut vacuum)?;
     phases!(AsRoot);
     privileges::drop(config)?;
@@ -185,6 +187,7 @@ fn serve(
         Net::new(
             settings(config, added_fields),
             listeners,
+            listening.iter().map(|one| one.protocol).collect(),
             request_log(config, writer),
         )
         .map_err(Failure::new)?,
@@ -358,22 +361,27 @@ fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
     }
 }
 
-fn plan(config: &Config, listening: &[Address], chosen: Chosen) -> Plan {
+fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> Plan {
     if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
         tracing::warn!(
             "--cpu-affinity is without effect: only Linux lets threads choose their cores"
         );
     }
     let hostname = hostname();
-    let facts = |address: &Address| {
-        let local: Option<SocketAddr> = match address {
+    let facts = |listening: &Listening| {
+        let local: Option<SocketAddr> = match &listening.address {
             Address::Tcp(address) => Some(*address),
             #[cfg(unix)]
             Address::Unix(_) => None,
             #[cfg(target_os = "linux")]
             Address::Abstract(_) => None,
         };
-        ServerFacts::new(local, &hostname, "http")
+        let facts = ServerFacts::new(local, &hostname, "http");
+        if listening.protocol.takes_variables() {
+            facts.taking_variables()
+        } else {
+            facts
+        }
     };
     Plan {
         target: chosen.target,
