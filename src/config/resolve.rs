@@ -133,7 +133,7 @@ impl Reader<'_> {
     }
 
     /// A number or a number of bytes, within the row's bounds; 0 if the row has no default.
-    fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
+    pub(super) fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
         let Some(setting) = self.raw.last(row) else {
             return Ok(0);
         };
@@ -165,7 +165,7 @@ impl Reader<'_> {
         })
     }
 
-    fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
+    pub(super) fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
         let Some(setting) = self.raw.last(row) else {
             return Ok(NEVER);
         };
@@ -264,7 +264,7 @@ impl Reader<'_> {
     }
 
     /// The place in the row's words of the one that was chosen.
-    fn chosen(&self, row: &OptionRow) -> Result<usize, ConfigError> {
+    pub(super) fn chosen(&self, row: &OptionRow) -> Result<usize, ConfigError> {
         let Kind::Choice(words) = row.kind else {
             return Ok(0);
         };

@@ -10,7 +10,7 @@ use crossbeam::channel::unbounded;
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
 use crate::app::{
-    Acceptor, Current, Generation, Isolated, Patience, Plan, Report, StartError, openers,
+    Acceptor, Current, Generation, Isolated, Patience, Plan, Recycling, Report, StartError, openers,
 };
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
@@ -29,7 +29,7 @@ use super::log_target::Log;
 use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Silence};
 use super::sockets::Listening;
-use super::supervisor::{self, Charge};
+use super::supervisor::{self, Charge, Event};
 use super::vacuum::Vacuum;
 use super::{limits, pidfile, privileges, report, signals, sockets, static_files, title};
 
@@ -201,10 +201,16 @@ fn serve(
             PollChoice::Acceptor => false,
             PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
         },
+        on_due: Arc::new({
+            let sender = sender.clone();
+            move |due| {
+                // The supervisor left first: the server stops.
+                let _gone = sender.send(Event::Due(due));
+            }
+        }),
     };
     phases!(PreApp);
     let plan = plan(config, &listening, chosen);
-    let folder = std::env::current_dir().unwrap_or_default();
     let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
@@ -238,7 +244,6 @@ fn serve(
     let recipe = Recipe {
         config: config.clone(),
         plan,
-        folder,
         runtime,
         surroundings,
         say: Box::new({
@@ -409,7 +414,21 @@ fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> Plan {
         cores_per_worker: config.process.cpu_affinity,
         uwsgi_names: config.process.procname.automatic,
         queue_max: config.queue_max,
+        recycling: recycling(config),
+        folder: std::env::current_dir().unwrap_or_default(),
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
+    }
+}
+
+fn recycling(config: &Config) -> Recycling {
+    let reload = &config.reload;
+    Recycling {
+        requests_max: reload.requests_max,
+        requests_delta: reload.requests_delta,
+        lifetime_min: reload.lifetime_min,
+        lifetime_max: reload.lifetime_max,
+        lifetime_delta: reload.lifetime_delta,
+        exceptions: None,
     }
 }
 

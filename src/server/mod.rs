@@ -17,7 +17,7 @@
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
-//! - `reload`, `agenda`: how it renews what it serves
+//! - `reload`, `agenda`, `memory`: how and when it renews what it serves
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
@@ -42,6 +42,9 @@ mod inherited;
 #[cfg_attr(windows, path = "limits_windows.rs")]
 mod limits;
 mod log_target;
+#[cfg_attr(target_os = "linux", path = "memory_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "memory_other.rs")]
+mod memory;
 mod pidfile;
 #[cfg_attr(unix, path = "pidfile_unix.rs")]
 #[cfg_attr(windows, path = "pidfile_windows.rs")]
