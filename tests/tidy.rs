@@ -11,12 +11,15 @@ use std::path::{Path, PathBuf};
 /// in review. `lib.rs` and `main.rs` stand outside.
 const DOORS: &[(&str, &[&str])] = &[
     ("http", &[]),
-    ("wsgi", &["http"]),
+    ("cgi", &["http"]),
+    ("uwsgi", &["http", "cgi"]),
+    ("wsgi", &["http", "cgi"]),
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
-    ("net", &["http", "wsgi"]),
-    ("app", &["http", "wsgi", "python", "net"]),
+    ("net", &["http", "cgi", "uwsgi", "wsgi"]),
+    ("background", &[]),
+    ("app", &["http", "wsgi", "python", "net", "background"]),
     (
         "server",
         &[
@@ -26,6 +29,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "telemetry",
             "python",
             "net",
+            "background",
             "app",
         ],
     ),

@@ -87,6 +87,7 @@ pub(super) fn resolve(
         logto: reader.log_target(&logging::LOGTO)?,
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
+        reload: reader.reload()?,
         process: reader.process()?,
         magic_table: Vec::new(),
         written: Vec::new(),
@@ -172,7 +173,7 @@ impl Reader<'_> {
     }
 
     /// Seconds, where 0 switches the deadline off.
-    fn deadline(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
+    pub(super) fn deadline(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
         let duration = self.seconds(row)?;
         Ok(if duration.is_zero() { NEVER } else { duration })
     }
@@ -314,30 +315,24 @@ impl Reader<'_> {
     }
 
     fn listeners(&self) -> Result<Vec<ListenAddress>, ConfigError> {
-        self.chosen(&sockets::PROTOCOL)?;
-        let protocol = self.raw.last(&sockets::PROTOCOL);
-        let protocol = protocol.map_or("uwsgi", |setting| setting.text.as_str());
-        let mut settings: Vec<&Setting> = Vec::new();
-        settings.extend(self.raw.all(&sockets::HTTP));
-        settings.extend(self.raw.all(&sockets::HTTP_SOCKET));
-        let sockets = self.raw.all(&sockets::SOCKET);
-        if let Some(socket) = sockets.first()
-            && protocol != "http"
-        {
-            return Err(socket
-                .error(format_args!(
-                    "wants the {protocol} protocol, which is not yet in this version"
-                ))
-                .hint(format!(
-                    "serve HTTP there: --http-socket {} (nginx: proxy_pass instead of {protocol}_pass)",
-                    socket.text
-                )));
+        const PROTOCOLS: [Protocol; 2] = [Protocol::Uwsgi, Protocol::Http];
+        let chosen = self.chosen(&sockets::PROTOCOL)?;
+        let default = PROTOCOLS.get(chosen).copied().unwrap_or(Protocol::Uwsgi);
+        let kinds = [
+            (&sockets::HTTP, Protocol::Http),
+            (&sockets::HTTP_SOCKET, Protocol::Http),
+            (&sockets::SOCKET, default),
+            (&sockets::UWSGI_SOCKET, Protocol::Uwsgi),
+        ];
+        let mut settings: Vec<(&Setting, Protocol)> = Vec::new();
+        for (row, protocol) in kinds {
+            let all = self.raw.all(row).iter();
+            settings.extend(all.map(|setting| (setting, protocol)));
         }
-        settings.extend(sockets);
-        settings.sort_by_key(|setting| (setting.origin.rank, setting.origin.place));
+        settings.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
 
         let mut listen: Vec<ListenAddress> = Vec::new();
-        for setting in settings {
+        for (setting, protocol) in settings {
             if let Some((_, rest)) = setting.text.split_once("$(") {
                 let name = rest.split(')').next().unwrap_or(rest);
                 return Err(setting
@@ -363,7 +358,7 @@ impl Reader<'_> {
                 )));
             }
             listen.push(ListenAddress {
-                protocol: Protocol::Http,
+                protocol,
                 address,
                 origin: setting.place(),
             });

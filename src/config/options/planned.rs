@@ -20,8 +20,6 @@ macro_rules! planned {
 }
 
 const LISTENING: &[OptionRow] = planned! { Listening:
-    "uwsgi-socket" Address .many().essential_later("serve HTTP there: --http-socket (nginx: proxy_pass instead of uwsgi_pass)")
-        => "Listen for the uwsgi protocol here.";
     "fastcgi-socket" Address .many().essential_later("serve HTTP there: --http-socket")
         => "Listen for FastCGI here.";
     "scgi-socket" Address .many().essential_later("serve HTTP there: --http-socket")

@@ -12,15 +12,13 @@ use super::super::output::Flushed;
 use super::super::{Net, RETRY_AFTER_S, Record, Rejected, count};
 use super::{Next, READ_BYTES_PER_TURN, Turn};
 
-/// Heads kept for reuse.
-const SPARE_HEADS_MAX: usize = 16;
-/// A head with more memory than this is not kept: one client with a huge head must not cost it for ever.
-const SPARE_HEAD_BYTES_MAX: usize = 8 * 1024;
-
 impl Turn {
     /// Answers a request that the protocol's rules or a deadline refuse. The connection closes afterwards.
     pub(super) fn refuse(&mut self, net: &Net, connection: &mut Connection, refusal: &Refusal) {
         count(&net.counters.refused);
+        if let Some(remark) = connection.reader.remark() {
+            tracing::warn!("refused {remark} on a uwsgi socket: {}", refusal.why);
+        }
         tracing::debug!(
             status = refusal.status,
             why = refusal.why,
@@ -47,7 +45,8 @@ impl Turn {
         retry_after_s: Option<u32>,
     ) {
         let facts = RequestFacts {
-            is_head: connection.head.method() == b"HEAD",
+            form: connection.reader.form(),
+            is_head: connection.head.is_head(),
             ..UNREAD
         };
         let added = &net.settings.added_fields;
@@ -141,11 +140,7 @@ impl Turn {
     pub(super) fn recycle(&mut self, connection: &mut Connection) {
         connection.body_bytes_seen = 0;
         connection.body = Default::default();
-        let mut head = mem::take(&mut connection.head);
-        if self.spare_heads.len() < SPARE_HEADS_MAX && head.memory_bytes() <= SPARE_HEAD_BYTES_MAX {
-            head.clear();
-            self.spare_heads.push(head);
-        }
+        self.spare_heads.give(mem::take(&mut connection.head));
     }
 }
 
