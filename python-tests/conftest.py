@@ -46,6 +46,7 @@ class Servers:
         gate=None,
         wait=True,
         directory=None,
+        inside=(),
     ):
         """Starts the binary and waits until it is ready (unless told not to).
 
@@ -74,7 +75,7 @@ class Servers:
             command += ["--pythonpath", APPS]
         # For another run of the whole suite, as `SINGLEMALT_TEST_ARGUMENTS="--poll acceptor"`.
         command += shlex.split(os.environ.get("SINGLEMALT_TEST_ARGUMENTS", ""))
-        server = Server([*command, *arguments], directory, environment)
+        server = Server([*command, *arguments], directory, environment, inside)
         self._running.append(server)
         if wait:
             server.wait_until_ready()
