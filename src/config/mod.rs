@@ -69,7 +69,8 @@ pub use settings::{
 pub use static_settings::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
 pub use value::NEVER;
 
-use layer::Layer;
+use layer::{Layer, Raw};
+use loaded::Loaded;
 use loader::{Loader, Stop};
 use option::OptionRow;
 use options::configuration;
@@ -150,21 +151,30 @@ fn from_surroundings(
         return Ok(Command::ShowConfig(show::show(&raw, &loaded)));
     }
     warnings.extend(loaded.warnings.iter().cloned());
-    let resolved = resolve::resolve(&raw, warnings, &loaded.unknown)?;
-    let config = Box::new(Config {
-        magic_table: loaded.magic_table.clone(),
-        written: loaded.written(),
-        prints: loaded.prints.clone(),
-        ..resolved
-    });
-    if config.app.is_none() && config.mounts.is_empty() && config.eval.is_none() {
-        return Err(ConfigError::new("no application was named")
-            .hint("give a file or a module: singlemalt app.py, or singlemalt pkg.module:app"));
-    }
+    let config = Box::new(resolve_loaded(&raw, warnings, &loaded)?);
     if asked.flag(&configuration::CHECK_CONFIG) {
         return Ok(Command::CheckConfig(config));
     }
     Ok(Command::Run(config))
+}
+
+/// What the server would run with.
+fn resolve_loaded(
+    raw: &Raw,
+    warnings: Vec<String>,
+    loaded: &Loaded,
+) -> Result<Config, ConfigError> {
+    let resolved = resolve::resolve(raw, warnings, &loaded.unknown)?;
+    if resolved.app.is_none() && resolved.mounts.is_empty() && resolved.eval.is_none() {
+        return Err(ConfigError::new("no application was named")
+            .hint("give a file or a module: singlemalt app.py, or singlemalt pkg.module:app"));
+    }
+    Ok(Config {
+        magic_table: loaded.magic_table.clone(),
+        written: loaded.written(),
+        prints: loaded.prints.clone(),
+        ..resolved
+    })
 }
 
 /// What the environment and the command line say before any file is read.
