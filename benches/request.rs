@@ -17,7 +17,7 @@ use singlemalt::python::{
     AppTarget, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeOptions,
     STACK_BYTES_MIN, Served, TargetKind,
 };
-use singlemalt::wsgi::environ::{Mount, Peer, ServerFacts};
+use singlemalt::wsgi::environ::{Link, Mount, Peer, ServerFacts};
 use singlemalt::wsgi::{ClientGone, RequestBody, RequestFacts, Response, Room, Sink};
 
 const ROUNDS: usize = 15;
@@ -163,6 +163,7 @@ fn best_of(thread: &mut InterpreterThread, raw: &[u8]) -> f64 {
                     listener: 0,
                     head: &head,
                     peer: &peer,
+                    link: Link::default(),
                     mount: Mount::ROOT,
                     body: RequestBody::default(),
                     response: &mut response,

@@ -23,7 +23,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 LOG_SECONDS = 20.0
 
-LISTENING = re.compile(r"listening on (http(?:\+unix)?:\S+)")
+LISTENING = re.compile(r"listening on (https?(?:\+unix)?:\S+)")
 READY = re.compile(r"^(?:\S+\s+)?ready\b")
 # What must stand in no log, whatever a test does to the server.
 NEVER = re.compile(r"panicked|Fatal Python error|Segmentation fault|RUST_BACKTRACE|not the last thread")
@@ -214,7 +214,7 @@ class Server:
 def address_of(url):
     """`http://127.0.0.1:80` gives ("127.0.0.1", 80), `http+unix:/a/b` gives "/a/b"."""
     scheme, _, rest = url.partition(":")
-    if scheme == "http+unix":
+    if scheme.endswith("+unix"):
         return rest.removeprefix("//")
     host, _, port = rest.removeprefix("//").rstrip("/").rpartition(":")
     return host.strip("[]"), int(port)

@@ -8,6 +8,7 @@
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - [`telemetry`]: messages and the request log
 //! - [`python`]: CPython; the only room with `unsafe`
+//! - [`tls`]: certificates and their choice; no sockets
 //! - [`net`]: sockets, the poll, deadlines; knows no Python
 //! - [`app`]: generations of workers: where requests meet the application
 //! - [`server`]: the composition root: assembles, reports, supervises, stops
@@ -19,4 +20,5 @@ pub mod net;
 pub mod python;
 pub mod server;
 pub mod telemetry;
+pub mod tls;
 pub mod wsgi;

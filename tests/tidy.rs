@@ -15,7 +15,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
-    ("net", &["http", "wsgi"]),
+    ("tls", &["wsgi"]),
+    ("net", &["http", "wsgi", "tls"]),
     ("app", &["http", "wsgi", "python", "net"]),
     (
         "server",
@@ -25,6 +26,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "config",
             "telemetry",
             "python",
+            "tls",
             "net",
             "app",
         ],

@@ -13,6 +13,7 @@ use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
 use crate::python::{Attached, Call, InterpreterThread};
 use crate::wsgi::Response;
+use crate::wsgi::environ::Link;
 
 use super::acceptor::Bell;
 use super::current::Current;
@@ -173,6 +174,10 @@ impl Worker {
                 listener: parts.listener,
                 head: parts.head,
                 peer: parts.peer,
+                link: Link {
+                    identity: parts.identity.as_deref(),
+                    is_https: None,
+                },
                 mount: &self.shared.plan.mount,
                 body: parts.body,
                 response,

@@ -14,10 +14,10 @@ use super::layer::{Raw, Setting};
 use super::loaded::Unknown;
 use super::option::{Kind, OptionRow};
 use super::options::{
-    app, configuration, http, limits, logging, process, python, sockets, workers,
+    app, configuration, http, limits, logging, process, python, sockets, tls, workers,
 };
 use super::settings::{
-    Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol,
+    Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol, Redirect,
 };
 use super::value::{self, NEVER, Read};
 use super::{notices, target};
@@ -87,6 +87,7 @@ pub(super) fn resolve(
         logto: reader.log_target(&logging::LOGTO)?,
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
+        tls: reader.tls()?,
         process: reader.process()?,
         magic_table: Vec::new(),
         written: Vec::new(),
@@ -113,6 +114,12 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Notes a warning; `what` ends the sentence that begins with the option.
+    pub(super) fn warn(&mut self, setting: &Setting, what: &str) {
+        self.warnings
+            .push(format!("{} {what} ({})", setting.spelled, setting.origin));
+    }
+
     fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
         if let Some(warning) = read.warning {
             self.warnings.push(format!(
@@ -313,7 +320,7 @@ impl Reader<'_> {
         Ok(CHOICES.get(chosen).copied().unwrap_or(PollChoice::Auto))
     }
 
-    fn listeners(&self) -> Result<Vec<ListenAddress>, ConfigError> {
+    fn listeners(&mut self) -> Result<Vec<ListenAddress>, ConfigError> {
         self.chosen(&sockets::PROTOCOL)?;
         let protocol = self.raw.last(&sockets::PROTOCOL);
         let protocol = protocol.map_or("uwsgi", |setting| setting.text.as_str());
@@ -334,6 +341,14 @@ impl Reader<'_> {
                 )));
         }
         settings.extend(sockets);
+        for row in [
+            &tls::HTTPS,
+            &tls::HTTPS_SOCKET,
+            &tls::HTTPS2,
+            &tls::HTTP_TO_HTTPS,
+        ] {
+            settings.extend(self.raw.all(row));
+        }
         settings.sort_by_key(|setting| (setting.origin.rank, setting.origin.place));
 
         let mut listen: Vec<ListenAddress> = Vec::new();
@@ -348,11 +363,23 @@ impl Reader<'_> {
                         "set it, or say what it is otherwise: $({name}:8000)"
                     )));
             }
-            let address = address::parse(&setting.text).map_err(|why| {
-                setting.error(format_args!(
-                    "wants an address, got '{}': {why}",
-                    setting.text
-                ))
+            let (text, tls, redirect) = match setting.name.as_str() {
+                "https" | "https-socket" => {
+                    let (text, tls) = self.https(setting)?;
+                    (text, Some(tls), None)
+                }
+                "https2" => {
+                    let (text, tls) = self.https2(setting)?;
+                    (text, Some(tls), None)
+                }
+                "http-to-https" => {
+                    let (text, redirect) = redirect(setting)?;
+                    (text, None, Some(redirect))
+                }
+                _ => (setting.text.as_str(), None, None),
+            };
+            let address = address::parse(text).map_err(|why| {
+                setting.error(format_args!("wants an address, got '{text}': {why}"))
             })?;
             let any_port = matches!(&address, Address::Tcp(tcp) if tcp.port() == 0);
             let twice = listen.iter().find(|other| other.address == address);
@@ -365,6 +392,8 @@ impl Reader<'_> {
             listen.push(ListenAddress {
                 protocol: Protocol::Http,
                 address,
+                tls,
+                redirect,
                 origin: setting.place(),
             });
         }
@@ -373,11 +402,25 @@ impl Reader<'_> {
             listen.push(ListenAddress {
                 protocol: Protocol::Http,
                 address,
+                tls: None,
+                redirect: None,
                 origin: "default".to_owned(),
             });
         }
         Ok(listen)
     }
+}
+
+/// `ADDRESS[,PORT]`
+fn redirect(setting: &Setting) -> Result<(&str, Redirect), ConfigError> {
+    let Some((address, port)) = setting.text.split_once(',') else {
+        return Ok((&setting.text, Redirect { port: None }));
+    };
+    let port = port
+        .trim()
+        .parse()
+        .map_err(|_| setting.error(format_args!("wants ADDRESS[,PORT], got '{}'", setting.text)))?;
+    Ok((address, Redirect { port: Some(port) }))
 }
 
 fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {

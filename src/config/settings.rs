@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
+use super::tls::{TlsAddress, TlsConfig};
 
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +86,8 @@ pub struct Config {
     pub logto2: Option<LogTarget>,
     /// How sockets are made.
     pub sockets: SocketConfig,
+    /// TLS, as far as it is not of one address.
+    pub tls: TlsConfig,
     /// The process: user, files, title, limits, hooks.
     pub process: ProcessConfig,
     /// What stands for uWSGI's magic variables (`uwsgi.magic_table`): the letter and its text.
@@ -164,8 +167,19 @@ pub struct ListenAddress {
     pub protocol: Protocol,
     /// Where it is bound.
     pub address: Address,
+    /// The TLS around it.
+    pub tls: Option<TlsAddress>,
+    /// Send every client to https instead (`http-to-https`).
+    pub redirect: Option<Redirect>,
     /// Where it was named, for messages: `--http (command line)`.
     pub origin: String,
+}
+
+/// Where `http-to-https` sends clients: the same host and target, with https.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The port to name; `None` is the scheme's own.
+    pub port: Option<u16>,
 }
 
 /// What is spoken on a listener.

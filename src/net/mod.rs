@@ -3,7 +3,7 @@
 //! This is the only room that owns sockets, and it does not know that Python exists: it hands complete
 //! requests to a [`Dispatch`] and gets them back through [`Turn::complete`]. Reading order:
 //!
-//! - [`listener`], [`stream`]: sockets as they come from the system
+//! - [`listener`], [`stream`], [`tls_stream`]: sockets as they come from the system, and TLS on them
 //! - [`slots`]: where a connection waits, and who may take it
 //! - [`connection`], [`output`]: one connection and what it owes its client
 //! - [`poll`]: waiting for readiness; where several threads can, they wait in the same poll
@@ -24,6 +24,7 @@ mod sendfile_linux;
 mod sendfile_portable;
 pub mod slots;
 pub mod stream;
+pub mod tls_stream;
 pub mod turn;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -38,7 +39,7 @@ use crate::wsgi::AddedFields;
 use crate::wsgi::environ::Peer;
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
-pub use listener::{Address, BindError, Listener, SocketOptions};
+pub use listener::{Address, BindError, Listener, Redirect, SocketOptions};
 use poll::SharedPoll;
 use slots::Slots;
 pub use turn::Turn;
@@ -65,6 +66,8 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// Connections at once; further ones wait in the kernel.
     pub connections_max: usize,
+    /// Handshakes that fail are worth a warning.
+    pub tells_handshakes: bool,
     /// What every response says.
     pub added_fields: Arc<AddedFields>,
 }
@@ -123,6 +126,8 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// Requests answered 503 because the queue was full.
     pub shed: AtomicU64,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: AtomicU64,
     /// Connections closed because a deadline passed.
     pub expired: AtomicU64,
     /// Queued requests that were dropped because their client had gone.
@@ -144,6 +149,8 @@ pub struct Net {
     poll: SharedPoll,
     slots: Slots,
     listeners: RwLock<Vec<Listener>>,
+    /// What stays known of each listener when it is closed.
+    redirects: Box<[Option<Redirect>]>,
     /// Connections that could go on but had used up their share of a turn.
     unfinished: SegQueue<slots::SlotId>,
     open: AtomicUsize,
@@ -172,6 +179,7 @@ impl Net {
             log,
             poll,
             slots: Slots::default(),
+            redirects: listeners.iter().map(Listener::redirect).collect(),
             listeners: RwLock::new(listeners),
             unfinished: SegQueue::new(),
             open: AtomicUsize::new(0),
@@ -185,6 +193,10 @@ impl Net {
     /// The poll, for those who wait in it.
     pub fn poll(&self) -> &SharedPoll {
         &self.poll
+    }
+
+    fn redirect(&self, listener: usize) -> Option<Redirect> {
+        self.redirects.get(listener).copied().flatten()
     }
 
     /// Open connections.

@@ -20,11 +20,13 @@ use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
 
 use super::application::{self, Chosen, imports};
+use super::certificates::Certificates;
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
 use super::log_target::Log;
 use super::request_log::{Lines, Silence};
+use super::sockets::Place;
 use super::supervisor::{self, Charge};
 use super::vacuum::Vacuum;
 use super::{limits, pidfile, privileges, report, signals, sockets, title};
@@ -153,6 +155,7 @@ fn serve(
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
     title::set(config);
+    let certificates = Certificates::open(config)?;
     if let Some(folder) = &config.chdir {
         change_directory(config, "chdir", folder)?;
     }
@@ -161,8 +164,8 @@ fn serve(
     phases!(PreJail, PostJail, InJail);
     // From here on the end of this function is the end of what the server leaves behind.
     let mut vacuum = Vacuum::new(config.vacuum);
-    let listeners = sockets::bind(config, &mut vacuum)?;
-    let listening: Vec<Address> = listeners.iter().map(|one| one.address().clone()).collect();
+    let listeners = sockets::bind(config, &certificates, &mut vacuum)?;
+    let listening: Vec<Place> = listeners.iter().map(Place::of).collect();
     let mut pidfiles = pidfile::Files::before_privileges(config, &mut vacuum)?;
     phases!(AsRoot);
     privileges::drop(config)?;
@@ -233,6 +236,7 @@ fn serve(
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
             }
+            certificates.reload();
         },
     });
     hooks::run_at_exit(config, &say);
@@ -313,6 +317,7 @@ fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
         keep_alive_timeout: deadlines.keep_alive,
         write_timeout: deadlines.write,
         connections_max: config.connections_max,
+        tells_handshakes: config.tls.is_verbose,
         added_fields: Arc::new(added_fields),
     }
 }
@@ -336,22 +341,22 @@ fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
     }
 }
 
-fn plan(config: &Config, listening: &[Address], chosen: Chosen) -> Plan {
+fn plan(config: &Config, listening: &[Place], chosen: Chosen) -> Plan {
     if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
         tracing::warn!(
             "--cpu-affinity is without effect: only Linux lets threads choose their cores"
         );
     }
     let hostname = hostname();
-    let facts = |address: &Address| {
-        let local: Option<SocketAddr> = match address {
+    let facts = |place: &Place| {
+        let local: Option<SocketAddr> = match &place.address {
             Address::Tcp(address) => Some(*address),
             #[cfg(unix)]
             Address::Unix(_) => None,
             #[cfg(target_os = "linux")]
             Address::Abstract(_) => None,
         };
-        ServerFacts::new(local, &hostname, "http")
+        ServerFacts::new(local, &hostname, place.scheme)
     };
     Plan {
         target: chosen.target,

@@ -9,6 +9,7 @@
 //! - `log_target`, `redirect`: where its log goes
 //! - `limits`, `title`: what the process may use, and what it is called
 //! - `sockets`, `inherited`: where it listens
+//! - `certificates`: the TLS of its sockets
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
 //! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
@@ -24,6 +25,7 @@
 mod accounts;
 mod application;
 mod assembly;
+mod certificates;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 mod daemon;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::sockets::Place;
 use crate::app::Report;
 use crate::net::Address;
 use crate::python::{Isolation, Runtime};
@@ -21,7 +22,7 @@ pub fn greeting(runtime: &Runtime) -> String {
 }
 
 /// What was loaded, how it runs, and where it listens: a line each.
-pub fn serving(report: &Report, listening: &[Address], elapsed: Duration) -> String {
+pub fn serving(report: &Report, listening: &[Place], elapsed: Duration) -> String {
     let mut text = String::new();
     // A String takes everything, so these writes cannot fail.
     let _infallible = write_serving(&mut text, report, listening, elapsed);
@@ -31,7 +32,7 @@ pub fn serving(report: &Report, listening: &[Address], elapsed: Duration) -> Str
 fn write_serving(
     text: &mut String,
     report: &Report,
-    listening: &[Address],
+    listening: &[Place],
     elapsed: Duration,
 ) -> std::fmt::Result {
     match &report.loaded {
@@ -87,8 +88,8 @@ fn write_serving(
         counted(report.threads / interpreters.max(1), "thread"),
         each.join(", ")
     )?;
-    for address in listening {
-        writeln!(text, "listening on {}", url(address))?;
+    for place in listening {
+        writeln!(text, "listening on {}", url(place))?;
     }
     write!(
         text,
@@ -105,13 +106,14 @@ fn write_indented(text: &mut String, lines: &str) -> std::fmt::Result {
     Ok(())
 }
 
-fn url(address: &Address) -> String {
-    match address {
-        Address::Tcp(address) => format!("http://{address}"),
+fn url(place: &Place) -> String {
+    let scheme = place.scheme;
+    match &place.address {
+        Address::Tcp(address) => format!("{scheme}://{address}"),
         #[cfg(unix)]
-        Address::Unix(path) => format!("http+unix:{}", path.display()),
+        Address::Unix(path) => format!("{scheme}+unix:{}", path.display()),
         #[cfg(target_os = "linux")]
-        Address::Abstract(name) => format!("http+unix:@{}", name.escape_ascii()),
+        Address::Abstract(name) => format!("{scheme}+unix:@{}", name.escape_ascii()),
     }
 }
 

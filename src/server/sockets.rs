@@ -4,26 +4,55 @@
 
 use std::fmt;
 
+use super::certificates::Certificates;
 use super::failure::Failure;
 #[cfg(unix)]
 use super::inherited;
 use super::vacuum::Vacuum;
 use crate::config::{self, Config, ListenAddress};
-use crate::net::{Address, Listener, SocketOptions};
+use crate::net::{self, Address, Listener, SocketOptions};
+
+/// Where the server listens, for the report and the environ.
+pub struct Place {
+    /// The address it really has.
+    pub address: Address,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+}
+
+impl Place {
+    /// Where this listener is.
+    pub fn of(listener: &Listener) -> Self {
+        Self {
+            address: listener.address().clone(),
+            scheme: if listener.has_tls() { "https" } else { "http" },
+        }
+    }
+}
 
 /// Binds every address, in order. Sockets are noted for `--vacuum`.
 ///
 /// # Errors
 /// The first address that cannot be had, or whose socket cannot be given away as asked.
-pub fn bind(config: &Config, vacuum: &mut Vacuum) -> Result<Vec<Listener>, Failure> {
+pub fn bind(
+    config: &Config,
+    certificates: &Certificates,
+    vacuum: &mut Vacuum,
+) -> Result<Vec<Listener>, Failure> {
     let options = options(config);
     config
         .listen
         .iter()
-        .map(|listen| {
+        .enumerate()
+        .map(|(index, listen)| {
             let listener = bind_one(listen, &options)?;
             give_away(config, listener.address(), vacuum)?;
-            Ok(listener)
+            let redirect = listen.redirect.map(|redirect| net::Redirect {
+                port: redirect.port,
+            });
+            Ok(listener
+                .with_tls(certificates.port(index))
+                .with_redirect(redirect))
         })
         .collect()
 }

@@ -49,6 +49,7 @@ pub(crate) mod planned;
 pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod sockets;
+pub(crate) mod tls;
 pub(crate) mod unsupported;
 pub(crate) mod workers;
 
@@ -59,6 +60,7 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         app::ROWS,
         python::ROWS,
         sockets::ROWS,
+        tls::ROWS,
         http::ROWS,
         limits::ROWS,
         workers::ROWS,
