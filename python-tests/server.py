@@ -23,7 +23,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 LOG_SECONDS = 20.0
 
-LISTENING = re.compile(r"listening on (https?(?:\+unix)?:\S+)")
+LISTENING = re.compile(r"listening on ([a-z]+(?:\+unix)?:\S+)")
 READY = re.compile(r"^(?:\S+\s+)?ready\b")
 # What must stand in no log, whatever a test does to the server.
 NEVER = re.compile(r"panicked|Fatal Python error|Segmentation fault|RUST_BACKTRACE|not the last thread")

@@ -11,13 +11,16 @@ use std::path::{Path, PathBuf};
 /// in review. `lib.rs` and `main.rs` stand outside.
 const DOORS: &[(&str, &[&str])] = &[
     ("http", &[]),
-    ("wsgi", &["http"]),
+    ("cgi", &["http"]),
+    ("uwsgi", &["http", "cgi"]),
+    ("wsgi", &["http", "cgi"]),
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
     ("tls", &["wsgi"]),
-    ("net", &["http", "wsgi", "tls"]),
-    ("app", &["http", "wsgi", "python", "net"]),
+    ("net", &["http", "cgi", "uwsgi", "wsgi", "tls"]),
+    ("background", &[]),
+    ("app", &["http", "wsgi", "python", "net", "background"]),
     (
         "server",
         &[
@@ -28,6 +31,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "python",
             "tls",
             "net",
+            "background",
             "app",
         ],
     ),

@@ -321,38 +321,28 @@ impl Reader<'_> {
     }
 
     fn listeners(&mut self) -> Result<Vec<ListenAddress>, ConfigError> {
-        self.chosen(&sockets::PROTOCOL)?;
-        let protocol = self.raw.last(&sockets::PROTOCOL);
-        let protocol = protocol.map_or("uwsgi", |setting| setting.text.as_str());
-        let mut settings: Vec<&Setting> = Vec::new();
-        settings.extend(self.raw.all(&sockets::HTTP));
-        settings.extend(self.raw.all(&sockets::HTTP_SOCKET));
-        let sockets = self.raw.all(&sockets::SOCKET);
-        if let Some(socket) = sockets.first()
-            && protocol != "http"
-        {
-            return Err(socket
-                .error(format_args!(
-                    "wants the {protocol} protocol, which is not yet in this version"
-                ))
-                .hint(format!(
-                    "serve HTTP there: --http-socket {} (nginx: proxy_pass instead of {protocol}_pass)",
-                    socket.text
-                )));
+        const PROTOCOLS: [Protocol; 2] = [Protocol::Uwsgi, Protocol::Http];
+        let chosen = self.chosen(&sockets::PROTOCOL)?;
+        let default = PROTOCOLS.get(chosen).copied().unwrap_or(Protocol::Uwsgi);
+        let kinds = [
+            (&sockets::HTTP, Protocol::Http),
+            (&sockets::HTTP_SOCKET, Protocol::Http),
+            (&sockets::SOCKET, default),
+            (&sockets::UWSGI_SOCKET, Protocol::Uwsgi),
+            (&tls::HTTPS, Protocol::Http),
+            (&tls::HTTPS_SOCKET, Protocol::Http),
+            (&tls::HTTPS2, Protocol::Http),
+            (&tls::HTTP_TO_HTTPS, Protocol::Http),
+        ];
+        let mut settings: Vec<(&Setting, Protocol)> = Vec::new();
+        for (row, protocol) in kinds {
+            let all = self.raw.all(row).iter();
+            settings.extend(all.map(|setting| (setting, protocol)));
         }
-        settings.extend(sockets);
-        for row in [
-            &tls::HTTPS,
-            &tls::HTTPS_SOCKET,
-            &tls::HTTPS2,
-            &tls::HTTP_TO_HTTPS,
-        ] {
-            settings.extend(self.raw.all(row));
-        }
-        settings.sort_by_key(|setting| (setting.origin.rank, setting.origin.place));
+        settings.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
 
         let mut listen: Vec<ListenAddress> = Vec::new();
-        for setting in settings {
+        for (setting, protocol) in settings {
             if let Some((_, rest)) = setting.text.split_once("$(") {
                 let name = rest.split(')').next().unwrap_or(rest);
                 return Err(setting
@@ -390,7 +380,7 @@ impl Reader<'_> {
                 )));
             }
             listen.push(ListenAddress {
-                protocol: Protocol::Http,
+                protocol,
                 address,
                 tls,
                 redirect,

@@ -185,8 +185,10 @@ pub struct Redirect {
 /// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/1.1 and HTTP/1.0.
+    /// HTTP/1.1 and 1.0.
     Http,
+    /// The uwsgi protocol.
+    Uwsgi,
 }
 
 /// How interpreters are made (docs/isolation.md).

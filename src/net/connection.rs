@@ -8,11 +8,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::http::{RequestHead, RequestReader};
+use crate::http::Version;
 use crate::wsgi::environ::{Identity, Peer};
-use crate::wsgi::{ClientGone, RequestBody, RequestFacts, Room, Sink, Summary};
+use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink, Summary};
 
 use super::output::{Flushed, Output};
+use super::reader::{Protocol, Reader};
 use super::slots::SlotId;
 use super::stream::Stream;
 
@@ -68,8 +69,8 @@ pub struct Connection {
     pub(super) io: Io,
     /// Bytes that were read and not consumed yet.
     pub(super) unread: Vec<u8>,
-    pub(super) reader: RequestReader,
-    pub(super) head: RequestHead,
+    pub(super) reader: Reader,
+    pub(super) head: Head,
     pub(super) body: RequestBody,
     pub(super) peer: Peer,
     pub(super) received_at: Instant,
@@ -138,7 +139,12 @@ impl Io {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, peer: Peer, listener: usize, now: Instant) -> Box<Self> {
+    pub(super) fn new(
+        stream: Stream,
+        peer: Peer,
+        (listener, protocol): (usize, Protocol),
+        now: Instant,
+    ) -> Box<Self> {
         Box::new(Self {
             listener,
             slot: None,
@@ -154,8 +160,8 @@ impl Connection {
                 broken: false,
             },
             unread: Vec::new(),
-            reader: RequestReader::default(),
-            head: RequestHead::default(),
+            reader: Reader::new(protocol),
+            head: Head::default(),
             body: RequestBody::default(),
             peer,
             received_at: now,
@@ -174,7 +180,7 @@ pub struct Parts<'a> {
     /// Index of the listener it came in on.
     pub listener: usize,
     /// The request's head.
-    pub head: &'a RequestHead,
+    pub head: &'a Head,
     /// Who asks.
     pub peer: &'a Peer,
     /// Who asks, by a certificate.
@@ -194,7 +200,7 @@ impl Exchange {
     }
 
     /// The request's head, for logs.
-    pub fn head(&self) -> &RequestHead {
+    pub fn head(&self) -> &Head {
         &self.0.head
     }
 
@@ -211,9 +217,14 @@ impl Exchange {
         Parts {
             listener: connection.listener,
             facts: RequestFacts {
-                version: head.version(),
-                is_head: head.method() == b"HEAD",
-                keep_alive: head.keep_alive() && !settings.keep_alive_timeout.is_zero(),
+                form: connection.reader.form(),
+                version: match head {
+                    Head::Http(head) => head.version(),
+                    Head::Variables(_) => Version::Http11,
+                },
+                is_head: head.is_head(),
+                keep_alive: connection.reader.keep_alive(head)
+                    && !settings.keep_alive_timeout.is_zero(),
             },
             head,
             peer: &connection.peer,

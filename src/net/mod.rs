@@ -5,13 +5,16 @@
 //!
 //! - [`listener`], [`stream`], [`tls_stream`]: sockets as they come from the system, and TLS on them
 //! - [`slots`]: where a connection waits, and who may take it
+//! - `reader`: which protocol a connection speaks, and the machine that reads it
 //! - [`connection`], [`output`]: one connection and what it owes its client
-//! - [`poll`]: waiting for readiness; where several threads can, they wait in the same poll
+//! - [`poll`]: waiting for readiness; where several threads can, they wait in the same poll (and `beacon_linux` wakes them all)
 //! - [`turn`]: one pass over what is ready: accept, read, parse, hand over, flush
 //! - [`deadlines`]: what happens to clients that take too long
 //!
 //! Polling is a role, not a thread: whoever has nothing else to do takes a [`turn::Turn`].
 
+#[cfg(target_os = "linux")]
+mod beacon_linux;
 pub mod connection;
 mod date;
 pub mod deadlines;
@@ -19,10 +22,12 @@ mod holder;
 pub mod listener;
 pub mod output;
 pub mod poll;
+mod reader;
 #[cfg(target_os = "linux")]
 mod sendfile_linux;
 mod sendfile_portable;
 pub mod slots;
+mod spare_heads;
 pub mod stream;
 pub mod tls_stream;
 pub mod turn;
@@ -34,13 +39,14 @@ use std::time::{Duration, Instant};
 use crossbeam::queue::SegQueue;
 use mio::Interest;
 
-use crate::http::{Limits, RequestHead};
-use crate::wsgi::AddedFields;
+use crate::http::Limits;
 use crate::wsgi::environ::Peer;
+use crate::wsgi::{AddedFields, Head};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
 pub use listener::{Address, BindError, Listener, Redirect, SocketOptions};
 use poll::SharedPoll;
+pub use reader::Protocol;
 use slots::Slots;
 pub use turn::Turn;
 
@@ -98,7 +104,7 @@ pub struct Record<'a> {
     /// The client.
     pub peer: &'a Peer,
     /// The request's head. May be incomplete for a request that was refused.
-    pub head: &'a RequestHead,
+    pub head: &'a Head,
     /// Body bytes received.
     pub body_bytes: u64,
     /// What was sent, by whom, and how long it took.
@@ -151,6 +157,8 @@ pub struct Net {
     listeners: RwLock<Vec<Listener>>,
     /// What stays known of each listener when it is closed.
     redirects: Box<[Option<Redirect>]>,
+    /// What each of them speaks.
+    protocols: Box<[Protocol]>,
     /// Connections that could go on but had used up their share of a turn.
     unfinished: SegQueue<slots::SlotId>,
     open: AtomicUsize,
@@ -162,10 +170,12 @@ pub struct Net {
 }
 
 impl Net {
-    /// Makes the poll and registers the listeners. Nothing is accepted before the first turn.
+    /// Makes the poll and registers the listeners, of which each speaks the protocol of its place in `protocols`. Nothing
+    /// is accepted before the first turn.
     pub fn new(
         settings: Settings,
         mut listeners: Vec<Listener>,
+        protocols: Vec<Protocol>,
         log: Box<dyn RequestLog>,
     ) -> std::io::Result<Self> {
         let poll = SharedPoll::new()?;
@@ -181,6 +191,7 @@ impl Net {
             slots: Slots::default(),
             redirects: listeners.iter().map(Listener::redirect).collect(),
             listeners: RwLock::new(listeners),
+            protocols: protocols.into_boxed_slice(),
             unfinished: SegQueue::new(),
             open: AtomicUsize::new(0),
             accept_paused: AtomicBool::new(false),
@@ -197,6 +208,10 @@ impl Net {
 
     fn redirect(&self, listener: usize) -> Option<Redirect> {
         self.redirects.get(listener).copied().flatten()
+    }
+
+    fn protocol_of(&self, listener: usize) -> Protocol {
+        self.protocols.get(listener).copied().unwrap_or_default()
     }
 
     /// Open connections.

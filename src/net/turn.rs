@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use mio::Interest;
 
-use crate::http::{Refusal, RequestHead};
+use crate::http::Refusal;
 use crate::wsgi::HttpDate;
 use crate::wsgi::environ::Peer;
 
@@ -23,6 +23,7 @@ use super::connection::{Answered, Connection, Phase};
 use super::date::DateCache;
 use super::poll::{Ready, SharedPoll, WaitBuffer};
 use super::slots::SlotId;
+use super::spare_heads::SpareHeads;
 use super::{Dispatch, Exchange, Net, count};
 
 const READ_BUFFER_BYTES: usize = 64 * 1024;
@@ -58,7 +59,7 @@ pub struct Turn {
     wait_buffer: WaitBuffer,
     ready: Vec<Ready>,
     read_buffer: Box<[u8]>,
-    spare_heads: Vec<RequestHead>,
+    spare_heads: SpareHeads,
     date: DateCache,
     queued: usize,
     /// The slot of the connection that was parked last.
@@ -72,7 +73,7 @@ impl Default for Turn {
             wait_buffer: WaitBuffer::default(),
             ready: Vec::new(),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
-            spare_heads: Vec::new(),
+            spare_heads: SpareHeads::default(),
             date: DateCache::default(),
             queued: 0,
             parked: None,
@@ -238,7 +239,8 @@ impl Turn {
                     }
                     net.connection_opened();
                     let peer = Peer::new(address);
-                    let mut connection = Connection::new(stream, peer, index, self.now);
+                    let mut connection =
+                        Connection::new(stream, peer, (index, net.protocol_of(index)), self.now);
                     connection.since_ms = net.milliseconds(self.now);
                     self.drive(net, dispatch, connection);
                 }

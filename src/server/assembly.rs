@@ -9,7 +9,7 @@ use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
-use crate::app::{Acceptor, Current, Generation, Isolated, Plan, Report, StartError};
+use crate::app::{Acceptor, Current, Generation, Isolated, Patience, Plan, Report, StartError};
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
@@ -25,8 +25,9 @@ use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
 use super::log_target::Log;
+use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Silence};
-use super::sockets::Place;
+use super::sockets::Listening;
 use super::supervisor::{self, Charge};
 use super::vacuum::Vacuum;
 use super::{limits, pidfile, privileges, report, signals, sockets, title};
@@ -50,7 +51,8 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     set_umask(config);
     let mut environment = config.environment_set.clone();
     environment.extend(hooks::environment(config));
-    crate::python::set_environment(&config.environment_unset, &environment)
+    let title_spills = title::wants_the_environments_room(config);
+    crate::python::set_environment(&config.environment_unset, &environment, title_spills)
         .map_err(Failure::new)?;
     if let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)? {
         return Ok(code);
@@ -89,6 +91,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         log: log.or(daemon_log),
         starter,
     };
+    title::set(config, title_spills);
     if outputs.starter.is_none() {
         outputs.redirect(&writer)?;
     }
@@ -154,7 +157,6 @@ fn serve(
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
-    title::set(config);
     let certificates = Certificates::open(config)?;
     if let Some(folder) = &config.chdir {
         change_directory(config, "chdir", folder)?;
@@ -165,7 +167,8 @@ fn serve(
     // From here on the end of this function is the end of what the server leaves behind.
     let mut vacuum = Vacuum::new(config.vacuum);
     let listeners = sockets::bind(config, &certificates, &mut vacuum)?;
-    let listening: Vec<Place> = listeners.iter().map(Place::of).collect();
+    let listening = sockets::listening(config, &listeners);
+    sockets::warn_of_strangers(&listening);
     let mut pidfiles = pidfile::Files::before_privileges(config, &mut vacuum)?;
     phases!(AsRoot);
     privileges::drop(config)?;
@@ -184,6 +187,7 @@ fn serve(
         Net::new(
             settings(config, added_fields),
             listeners,
+            listening.iter().map(|one| one.protocol).collect(),
             request_log(config, writer),
         )
         .map_err(Failure::new)?,
@@ -199,7 +203,8 @@ fn serve(
     };
     phases!(PreApp);
     let plan = plan(config, &listening, chosen);
-    let (generation, report) = start_generation(config, plan, runtime, &surroundings)?;
+    let folder = std::env::current_dir().unwrap_or_default();
+    let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
     }
@@ -225,6 +230,17 @@ fn serve(
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
     outputs.detach(writer)?;
+    let recipe = Recipe {
+        config: config.clone(),
+        plan,
+        folder,
+        runtime,
+        surroundings,
+        say: Box::new({
+            let writer = writer.clone();
+            move |text| self::say(&writer, text)
+        }),
+    };
     let code = supervisor::supervise(Charge {
         events: (&sender, &receiver),
         net: &net,
@@ -232,12 +248,13 @@ fn serve(
         acceptor: &acceptor,
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
-        reopen_log: &mut || {
+        reloader: Reloader::new(recipe, sender.clone()),
+        on_reload: vec![Box::new(|| {
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
             }
             certificates.reload();
-        },
+        })],
     });
     hooks::run_at_exit(config, &say);
     Ok(code)
@@ -341,22 +358,27 @@ fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
     }
 }
 
-fn plan(config: &Config, listening: &[Place], chosen: Chosen) -> Plan {
+fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> Plan {
     if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
         tracing::warn!(
             "--cpu-affinity is without effect: only Linux lets threads choose their cores"
         );
     }
     let hostname = hostname();
-    let facts = |place: &Place| {
-        let local: Option<SocketAddr> = match &place.address {
+    let facts = |listening: &Listening| {
+        let local: Option<SocketAddr> = match &listening.address {
             Address::Tcp(address) => Some(*address),
             #[cfg(unix)]
             Address::Unix(_) => None,
             #[cfg(target_os = "linux")]
             Address::Abstract(_) => None,
         };
-        ServerFacts::new(local, &hostname, place.scheme)
+        let facts = ServerFacts::new(local, &hostname, listening.scheme());
+        if listening.protocol.takes_variables() {
+            facts.taking_variables()
+        } else {
+            facts
+        }
     };
     Plan {
         target: chosen.target,
@@ -396,7 +418,8 @@ fn start_generation(
     runtime: &'static Runtime,
     surroundings: &Surroundings,
 ) -> Result<(Arc<Generation>, Report), Failure> {
-    match Generation::start(1, &plan, runtime, surroundings) {
+    let patience = Patience::endless();
+    match Generation::start(1, &plan, runtime, surroundings, &patience) {
         Ok(started) => Ok(started),
         Err(StartError::Load(failure)) if config.need_app => Err(Failure {
             text: failure.to_string(),
@@ -408,7 +431,8 @@ fn start_generation(
             plan.interpreters = 1;
             plan.threads = 1;
             let (generation, mut report) =
-                Generation::start(1, &plan, runtime, surroundings).map_err(Failure::new)?;
+                Generation::start(1, &plan, runtime, surroundings, &patience)
+                    .map_err(Failure::new)?;
             report.loaded = Err(
                 "it could not be loaded, see above (--need-app leaves with an error instead)"
                     .to_owned(),

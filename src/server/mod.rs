@@ -7,7 +7,7 @@
 //! - `failure`: why there is no server
 //! - `daemon`: detaches it from its terminal
 //! - `log_target`, `redirect`: where its log goes
-//! - `limits`, `title`: what the process may use, and what it is called
+//! - `limits`, `title`, `process_name`: what the process may use, and what it is called
 //! - `sockets`, `inherited`: where it listens
 //! - `certificates`: the TLS of its sockets
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
@@ -17,12 +17,14 @@
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
+//! - `reload`, `agenda`: how it renews what it serves
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
 #[cfg(unix)]
 #[path = "accounts_unix.rs"]
 mod accounts;
+mod agenda;
 mod application;
 mod assembly;
 mod certificates;
@@ -48,9 +50,13 @@ mod pidfile_command;
 #[cfg_attr(unix, path = "privileges_unix.rs")]
 #[cfg_attr(windows, path = "privileges_windows.rs")]
 mod privileges;
+#[cfg_attr(target_os = "linux", path = "process_name_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "process_name_other.rs")]
+mod process_name;
 #[cfg_attr(unix, path = "redirect_unix.rs")]
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 mod redirect;
+mod reload;
 mod report;
 mod request_log;
 #[cfg_attr(unix, path = "signals_unix.rs")]

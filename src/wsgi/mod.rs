@@ -1,6 +1,7 @@
 //! PEP 3333 as data and rules: what an application is given and what it may answer. No Python, no sockets, no clock.
 //!
 //! In reading order:
+//! - [`Head`]: the head of a request, however it came;
 //! - [`environ`]: every key of the environ and where its value comes from;
 //! - [`RequestBody`]: the complete body, read as `io.BytesIO` is;
 //! - [`Response`]: one response from `start_response` to its last byte, checked, framed and handed to a [`Sink`];
@@ -15,6 +16,7 @@ mod body;
 mod canned;
 pub mod environ;
 mod error;
+mod head;
 mod response;
 mod rules;
 mod sink;
@@ -23,5 +25,6 @@ pub use added_fields::AddedFields;
 pub use body::{RequestBody, SeekError, Whence};
 pub use canned::canned;
 pub use error::{Blame, ResponseError, WriteError};
+pub use head::Head;
 pub use response::{HttpDate, RequestFacts, Response, Summary, UNREAD};
 pub use sink::{ClientGone, Room, Sink};

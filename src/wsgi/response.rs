@@ -14,6 +14,8 @@
 //! - The last word on the body's length is the application's `Content-Length`. More than that is dropped; less aborts
 //!   the connection, so that the client can tell. Without one, a single piece sets it, and several go in chunks
 //!   (HTTP/1.1) or until the connection closes (HTTP/1.0).
+//! - Behind a front end that speaks uwsgi, FastCGI or SCGI ([`Form`]) framing, `Date` and `Server` are the front end's: nothing of
+//!   them is said but `Content-Length` where it is known.
 //! - HEAD, 1xx, 204 and 304 have no body, whatever is written. 1xx and 204 have no `Content-Length` either.
 //! - Headers of the connection are the server's: `Connection: close` is honoured, the others are dropped.
 //!
@@ -29,7 +31,7 @@ use super::error::{ResponseError, WriteError};
 use super::rules::{self, HeaderKind};
 use super::sink::{ClientGone, Room, Sink};
 use crate::http::Version;
-use crate::http::response::{self as wire, BodyFraming, CHUNK_END, DATE_BYTES, LAST_CHUNK};
+use crate::http::response::{self as wire, BodyFraming, CHUNK_END, DATE_BYTES, Form, LAST_CHUNK};
 
 pub use crate::http::response::Exchange as RequestFacts;
 
@@ -135,6 +137,7 @@ impl Default for Response {
 
 /// The facts of a request that was refused before they were known: the answer closes the connection.
 pub const UNREAD: RequestFacts = RequestFacts {
+    form: Form::Http,
     version: Version::Http11,
     is_head: false,
     keep_alive: false,
@@ -179,12 +182,13 @@ impl Response {
             ..Said::default()
         };
         self.buffer.clear();
+        let form = self.request.form;
         match status {
             // RFC 9112, 4: the space behind the code is there also when the reason is not.
             [first, second, third] => {
-                wire::status_line(&[*first, *second, *third, b' '], &mut self.buffer)
+                wire::status_line(form, &[*first, *second, *third, b' '], &mut self.buffer)
             }
-            _ => wire::status_line(status, &mut self.buffer),
+            _ => wire::status_line(form, status, &mut self.buffer),
         }
         self.phase = Phase::Begun;
         Ok(())
@@ -339,7 +343,7 @@ impl Response {
                     ..Said::default()
                 };
                 self.buffer.clear();
-                canned::begin_page(status, &mut self.buffer);
+                canned::begin_page(self.request.form, status, &mut self.buffer);
                 self.phase = Phase::Begun;
                 match self.finish_with(canned::page(status).as_bytes(), sink) {
                     // Whether it arrives is no longer anybody's question.
@@ -416,11 +420,13 @@ impl Response {
         let head = &mut self.buffer;
         let mut own = added.map_or(0, |added| added.write(head));
         let (has_server, has_date) = added.map_or((false, false), AddedFields::replaces);
-        if !self.said.server && !has_server {
+        // Behind a front end both are its own business, as under uWSGI.
+        let is_http = exchange.form == Form::Http;
+        if is_http && !self.said.server && !has_server {
             wire::field(b"Server", SERVER, head);
             own += 1;
         }
-        if !self.said.date && !has_date {
+        if is_http && !self.said.date && !has_date {
             wire::date(&self.date, head);
             own += 1;
         }
@@ -428,9 +434,11 @@ impl Response {
             wire::content_length(length, head);
             own += 1;
         }
-        own += usize::from(plan.body == BodyFraming::Chunked);
-        own += usize::from(!plan.keep_alive || exchange.version == Version::Http10);
-        wire::end_head(plan, exchange.version, head);
+        if is_http {
+            own += usize::from(plan.body == BodyFraming::Chunked);
+            own += usize::from(!plan.keep_alive || exchange.version == Version::Http10);
+        }
+        wire::end_head(plan, exchange.form, exchange.version, head);
         self.said.header_count += own;
         self.header_bytes = head.len();
         self.keep_alive = plan.keep_alive;
@@ -444,7 +452,9 @@ impl Response {
         data: &[u8],
         sink: &mut dyn Sink,
     ) -> Result<Room, WriteError> {
-        let sent = self.send_piece(framing, data, true, sink);
+        // A response that is cut short has no end: its reader must be able to tell.
+        let is_short = matches!(framing, BodyFraming::Length(owed) if owed > data.len() as u64);
+        let sent = self.send_piece(framing, data, !is_short, sink);
         let room = self.note(sent)?;
         self.phase = match self.phase {
             Phase::Body(BodyFraming::Length(owed)) if owed > 0 => {
@@ -494,7 +504,13 @@ impl Response {
         if chunked && last {
             self.buffer.extend_from_slice(LAST_CHUNK);
         }
-        let room = room.and(self.flush_buffer(sink)?);
+        let room = room.and(if last {
+            let ended = sink.end(&self.buffer);
+            self.buffer.clear();
+            ended?
+        } else {
+            self.flush_buffer(sink)?
+        });
         self.body_bytes += data.len() as u64;
         Ok(room)
     }
@@ -538,7 +554,7 @@ impl Response {
                 self.phase = Phase::Body(BodyFraming::Length(owed - taken));
                 taken
             }
-            BodyFraming::Chunked | BodyFraming::UntilClose => count,
+            BodyFraming::Chunked | BodyFraming::Unframed => count,
         };
         let dropped = count - taken;
         // A body in answer to HEAD is what most applications give, and right.

@@ -20,8 +20,6 @@ macro_rules! planned {
 }
 
 const LISTENING: &[OptionRow] = planned! { Listening:
-    "uwsgi-socket" Address .many().essential_later("serve HTTP there: --http-socket (nginx: proxy_pass instead of uwsgi_pass)")
-        => "Listen for the uwsgi protocol here.";
     "fastcgi-socket" Address .many().essential_later("serve HTTP there: --http-socket")
         => "Listen for FastCGI here.";
     "scgi-socket" Address .many().essential_later("serve HTTP there: --http-socket")
@@ -86,6 +84,7 @@ const PYTHON: &[OptionRow] = planned! { Python:
     "py-tracebacker" Address => "Print the stacks of all threads to whoever connects here.";
     "reload-os-env" Flag => "Renew os.environ for each request.";
     "profiler" Text .value("NAME") => "Profile the application.";
+    "py-sys-executable" | "py-executable" Path => "What Python finds in sys.executable.";
     "py-programname" | "py-program-name" Path => "The program name that Python is told.";
     "python-worker-override" Path .value("FILE") => "Run a script as the worker.";
     "wsgi-env-behaviour" | "wsgi-env-behavior" Text .value("NAME") => "How the environ dict is made for each request.";
@@ -177,8 +176,10 @@ const LOGGING: &[OptionRow] = planned! { Logging:
     "log-format-strftime" | "logformat-strftime" Flag => "Put the time into request lines by strftime.";
     "logger" Text .many().value("[NAME] KIND:ARGS") => "Log to a file, syslog, a socket or standard output.";
     "req-logger" | "logger-req" Text .many().value("[NAME] KIND:ARGS") => "Log request lines to a file, syslog, a socket or standard output.";
-    "log-syslog" Text .bare("") => "Log to syslog.";
-    "log-socket" Text => "Log to a datagram socket.";
+    "log-syslog" Text .bare("") .many() => "Log to syslog.";
+    "rsyslog-packet-size" Bytes => "Bytes of a message to a syslog server.";
+    "rsyslog-split-messages" Flag => "Send long lines to a syslog server in parts, instead of cutting them.";
+    "log-socket" Text .many() => "Log to a datagram socket.";
     "log-encoder" Text .many() => "Put log lines into a format (json, nl, prefix).";
     "log-req-encoder" Text .many() => "Put request lines into a format (json, nl, prefix).";
     "log-drain" Text .many().value("REGEX") => "Leave out log lines that match.";
@@ -220,7 +221,17 @@ const MONITORING: &[OptionRow] = planned! { Monitoring:
     "stats-push" Text .many() => "Send statistics somewhere from time to time.";
     "stats-pusher-default-freq" | "stats-pushers-default-freq" Seconds => "Seconds between two statistics.";
     "carbon" Text .many() => "Send metrics to a Graphite server.";
-    "carbon-timeout" | "carbon-freq" | "carbon-id" | "carbon-max-retry" | "carbon-retry-delay" | "carbon-root" | "carbon-hostname-dots" | "carbon-hostname-as" | "carbon-idle-avg" | "carbon-use-metrics" | "carbon-no-workers" | "carbon-name-resolve" | "carbon-resolve-names" Text .bare("true") .many() => "How metrics are sent to a Graphite server.";
+    "carbon-timeout" Seconds => "Seconds to connect to a Graphite server.";
+    "carbon-freq" Seconds => "Seconds between two deliveries to a Graphite server.";
+    "carbon-id" Text => "What names this server in metrics.";
+    "carbon-max-retry" Number => "Attempts at a delivery to a Graphite server.";
+    "carbon-retry-delay" Seconds => "Seconds between two attempts at a delivery.";
+    "carbon-root" Text => "What stands in front of the names of metrics.";
+    "carbon-hostname-dots" | "carbon-hostname-as" Text => "What stands for the dots of the host's name in names of metrics.";
+    "carbon-idle-avg" Text => "The average response time that is sent while there are no requests: last, zero or none.";
+    "carbon-use-metrics" Flag => "Send the metrics of the metrics subsystem.";
+    "carbon-no-workers" Flag => "Do not send metrics of single workers.";
+    "carbon-name-resolve" | "carbon-resolve-names" Flag => "Look up the name of a Graphite server.";
     "enable-metrics" Flag => "Collect metrics.";
     "metric" Text .many() => "Declare a metric.";
     "metric-threshold" Text .many() => "Act when a metric passes a value.";
@@ -321,6 +332,7 @@ const SHARED: &[OptionRow] = planned! { Shared:
     "queue-store" Path => "Keep the queue in a file.";
     "queue-store-sync" Seconds => "Seconds between two writes of the queue.";
     "sharedarea" Text .short('A').many() => "Memory that all interpreters share.";
+    "py-sharedarea" Text .many() .value("SIZE") => "Memory that all interpreters share, as a bytearray.";
     "locks" Number => "Locks that all interpreters share.";
     "rpc-max" Number => "Functions that can be called by name.";
 };

@@ -4,9 +4,9 @@ use std::io;
 use std::mem;
 use std::time::Duration;
 
+use crate::http::Refusal;
 use crate::http::response as wire;
-use crate::http::{FieldKind, Refusal};
-use crate::wsgi::{RequestFacts, Summary, UNREAD, canned};
+use crate::wsgi::{Head, RequestFacts, Summary, UNREAD, canned};
 
 use super::super::connection::{Answered, Connection, Phase};
 use super::super::output::Flushed;
@@ -14,15 +14,13 @@ use super::super::tls_stream::TlsStream;
 use super::super::{Net, RETRY_AFTER_S, Record, Rejected, count};
 use super::{Next, READ_BYTES_PER_TURN, Turn};
 
-/// Heads kept for reuse.
-const SPARE_HEADS_MAX: usize = 16;
-/// A head with more memory than this is not kept: one client with a huge head must not cost it for ever.
-const SPARE_HEAD_BYTES_MAX: usize = 8 * 1024;
-
 impl Turn {
     /// Answers a request that the protocol's rules or a deadline refuse. The connection closes afterwards.
     pub(super) fn refuse(&mut self, net: &Net, connection: &mut Connection, refusal: &Refusal) {
         count(&net.counters.refused);
+        if let Some(remark) = connection.reader.remark() {
+            tracing::warn!("refused {remark} on a uwsgi socket: {}", refusal.why);
+        }
         tracing::debug!(
             status = refusal.status,
             why = refusal.why,
@@ -40,12 +38,12 @@ impl Turn {
         let peer = String::from_utf8_lossy(connection.peer.address());
         tracing::debug!(%peer, "refused a request: HTTP without TLS on an address with TLS");
         let mut answer = Vec::with_capacity(256);
-        wire::status_line(b"400 Bad Request", &mut answer);
+        wire::status_line(UNREAD.form, b"400 Bad Request", &mut answer);
         wire::field(b"Content-Type", b"text/plain; charset=utf-8", &mut answer);
         wire::date(self.date.now(), &mut answer);
         wire::content_length(PAGE.len() as u64, &mut answer);
         let plan = wire::choose(UNREAD, 400, Some(PAGE.len() as u64));
-        wire::end_head(plan, UNREAD.version, &mut answer);
+        wire::end_head(plan, UNREAD.form, UNREAD.version, &mut answer);
         answer.extend_from_slice(PAGE);
         self.send_answer(connection, 400, &answer);
     }
@@ -61,15 +59,14 @@ impl Turn {
 
     /// Sends the client to the same host and target with https.
     pub(super) fn redirect(&mut self, net: &Net, connection: &mut Connection) {
-        let head = &connection.head;
-        let host = head.value_of(FieldKind::Host).unwrap_or_default();
-        if host.is_empty() {
+        let host = connection.head.host().unwrap_or_default();
+        let (Head::Http(head), false) = (&connection.head, host.is_empty()) else {
             let refusal = Refusal {
                 status: 400,
                 why: "no host to redirect to",
             };
             return self.refuse(net, connection, &refusal);
-        }
+        };
         let mut location = b"https://".to_vec();
         location.extend_from_slice(without_port(host));
         if let Some(port) = net.redirect(connection.listener).and_then(|to| to.port) {
@@ -110,7 +107,8 @@ impl Turn {
         retry_after_s: Option<u32>,
     ) -> Vec<u8> {
         let facts = RequestFacts {
-            is_head: connection.head.method() == b"HEAD",
+            form: connection.reader.form(),
+            is_head: connection.head.is_head(),
             ..UNREAD
         };
         let added = &net.settings.added_fields;
@@ -212,11 +210,7 @@ impl Turn {
     pub(super) fn recycle(&mut self, connection: &mut Connection) {
         connection.body_bytes_seen = 0;
         connection.body = Default::default();
-        let mut head = mem::take(&mut connection.head);
-        if self.spare_heads.len() < SPARE_HEADS_MAX && head.memory_bytes() <= SPARE_HEAD_BYTES_MAX {
-            head.clear();
-            self.spare_heads.push(head);
-        }
+        self.spare_heads.give(mem::take(&mut connection.head));
     }
 }
 
