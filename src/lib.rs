@@ -11,6 +11,7 @@
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - [`telemetry`]: messages and the request log
 //! - [`python`]: CPython; the only room with `unsafe`
+//! - [`tls`]: certificates and their choice; no sockets
 //! - [`net`]: sockets, the poll, deadlines; knows no Python
 //! - [`background`]: work that belongs to no request: what watches files; knows no Python
 //! - [`app`]: generations of workers: where requests meet the application
@@ -28,5 +29,6 @@ pub mod python;
 pub mod scgi;
 pub mod server;
 pub mod telemetry;
+pub mod tls;
 pub mod uwsgi;
 pub mod wsgi;

@@ -20,7 +20,11 @@ const DOORS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
-    ("net", &["http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi"]),
+    ("tls", &["wsgi"]),
+    (
+        "net",
+        &["http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi", "tls"],
+    ),
     ("background", &[]),
     ("app", &["http", "wsgi", "python", "net", "background"]),
     (
@@ -32,6 +36,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "config",
             "telemetry",
             "python",
+            "tls",
             "net",
             "background",
             "app",

@@ -49,6 +49,7 @@ mod surroundings;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod traps;
 mod value;
 
@@ -64,9 +65,10 @@ pub use process_settings::{
 pub use reload_settings::{MemoryLimits, ReloadConfig};
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, Mount,
-    PollChoice, Protocol,
+    PollChoice, Protocol, Redirect,
 };
 pub use static_settings::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
+pub use tls::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};
 pub use value::NEVER;
 
 use layer::{Layer, Raw};

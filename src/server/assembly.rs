@@ -22,6 +22,7 @@ use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
 
 use super::application::{self, Chosen, imports};
+use super::certificates::Certificates;
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
@@ -158,6 +159,7 @@ fn serve(
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
+    let certificates = Certificates::open(config)?;
     if let Some(folder) = &config.chdir {
         change_directory(config, "chdir", folder)?;
     }
@@ -166,7 +168,7 @@ fn serve(
     phases!(PreJail, PostJail, InJail);
     // From here on the end of this function is the end of what the server leaves behind.
     let mut vacuum = Vacuum::new(config.vacuum);
-    let listeners = sockets::bind(config, &mut vacuum)?;
+    let listeners = sockets::bind(config, &certificates, &mut vacuum)?;
     let listening = sockets::listening(config, &listeners);
     sockets::warn_of_strangers(&listening);
     let mut pidfiles = pidfile::Files::before_privileges(config, &mut vacuum)?;
@@ -263,6 +265,7 @@ fn serve(
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
             }
+            certificates.reload();
         })],
     });
     hooks::run_at_exit(config, &say);
@@ -343,6 +346,7 @@ fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
         keep_alive_timeout: deadlines.keep_alive,
         write_timeout: deadlines.write,
         connections_max: config.connections_max,
+        tells_handshakes: config.tls.is_verbose,
         added_fields: Arc::new(added_fields),
     }
 }
@@ -381,7 +385,7 @@ fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> Plan {
             #[cfg(target_os = "linux")]
             Address::Abstract(_) => None,
         };
-        let facts = ServerFacts::new(local, &hostname, "http");
+        let facts = ServerFacts::new(local, &hostname, listening.scheme());
         if listening.protocol.takes_variables() {
             facts.taking_variables()
         } else {
