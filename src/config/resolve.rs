@@ -84,6 +84,7 @@ pub(super) fn resolve(
         shared_imports: target::imports(raw, &python::SHARED_IMPORT)?,
         add_headers: reader.headers(&http::ADD_HEADER)?,
         catch_exceptions: reader.flag(&app::CATCH_EXCEPTIONS),
+        touch_logreopen: reader.paths(&logging::TOUCH_LOGREOPEN)?,
         logto: reader.log_target(&logging::LOGTO)?,
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
@@ -209,7 +210,7 @@ impl Reader<'_> {
         self.raw.last(row).map(|setting| setting.text.clone())
     }
 
-    fn texts(&self, row: &OptionRow) -> Vec<String> {
+    pub(super) fn texts(&self, row: &OptionRow) -> Vec<String> {
         let settings = self.raw.all(row).iter();
         settings.map(|setting| setting.text.clone()).collect()
     }
@@ -243,6 +244,10 @@ impl Reader<'_> {
 
     pub(super) fn path(&self, row: &OptionRow) -> Result<Option<PathBuf>, ConfigError> {
         self.raw.last(row).map(path_of).transpose()
+    }
+
+    pub(super) fn paths(&self, row: &OptionRow) -> Result<Vec<PathBuf>, ConfigError> {
+        self.raw.all(row).iter().map(path_of).collect()
     }
 
     fn python_path(&self) -> Result<Vec<PathBuf>, ConfigError> {
