@@ -13,11 +13,14 @@ const DOORS: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("cgi", &["http"]),
     ("uwsgi", &["http", "cgi"]),
+    ("fastcgi", &["http", "cgi"]),
+    ("scgi", &["http", "cgi"]),
     ("wsgi", &["http", "cgi"]),
+    ("files", &["http", "wsgi"]),
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
-    ("net", &["http", "cgi", "uwsgi", "wsgi"]),
+    ("net", &["http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi"]),
     ("background", &[]),
     ("app", &["http", "wsgi", "python", "net", "background"]),
     (
@@ -25,6 +28,7 @@ const DOORS: &[(&str, &[&str])] = &[
         &[
             "http",
             "wsgi",
+            "files",
             "config",
             "telemetry",
             "python",

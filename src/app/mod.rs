@@ -14,12 +14,14 @@
 //! - [`generation`]: one loaded version of the application: born whole or not at all
 //! - [`current`]: the generation that serves, behind an `ArcSwap`
 //! - [`acceptor`]: the thread that keeps going while every worker is stuck
+//! - [`openers`]: threads that open files for those who poll
 
 pub mod acceptor;
 mod birth;
 pub mod crew;
 pub mod current;
 pub mod generation;
+pub mod openers;
 mod placement;
 pub mod queue;
 pub mod recycling;

@@ -202,6 +202,9 @@ impl Worker {
         let parts = exchange.parts(net);
         let (facts, mut sink) = (parts.facts, parts.sink);
         self.response.reset(facts, self.turn.date());
+        if let Some(delivery) = net.files().and_then(|files| files.offer(parts.head)) {
+            self.response.offer(delivery);
+        }
         let response = &mut self.response;
         let served = catch_unwind(AssertUnwindSafe(|| {
             panic_if_asked(parts.head);

@@ -3,8 +3,8 @@
 //! Reading order: `option` (a row of the table), `options` (the table), `command_line` and
 //! `environment` (sources), `loader` and `finish` with `formats`, `magic`, `logic`, `expand`, `contents` and `fetch`
 //! (files and their language), `layer` (sources stacked by figment, each value with its origin), `value`,
-//! `address`, `target` and `hook` (texts become values), `resolve` and `resolve_process` (the only
-//! makers of a [`Config`]), `notices` (options without effect are named); and the texts that are
+//! `address`, `target` and `hook` (texts become values), `resolve` with `resolve_process` and
+//! `resolve_static` (the only makers of a [`Config`]), `notices` (options without effect are named); and the texts that are
 //! made from the table: `help`, `show`, `explain`, `reference`, `completions`, `suggestion`.
 //!
 //! Reads configuration files and what they name, and asks the machine for what magic variables
@@ -40,8 +40,10 @@ mod reload_settings;
 mod resolve;
 mod resolve_process;
 mod resolve_reload;
+mod resolve_static;
 mod settings;
 mod show;
+mod static_settings;
 mod suggestion;
 mod surroundings;
 mod target;
@@ -64,6 +66,7 @@ pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, Mount,
     PollChoice, Protocol,
 };
+pub use static_settings::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
 pub use value::NEVER;
 
 use layer::Layer;

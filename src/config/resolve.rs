@@ -90,6 +90,7 @@ pub(super) fn resolve(
         sockets: reader.sockets()?,
         reload: reader.reload()?,
         process: reader.process()?,
+        static_files: reader.static_files()?,
         magic_table: Vec::new(),
         written: Vec::new(),
         prints: Vec::new(),
@@ -115,7 +116,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
+    pub(super) fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
         if let Some(warning) = read.warning {
             self.warnings.push(format!(
                 "{} '{}' {warning} ({})",
@@ -320,7 +321,14 @@ impl Reader<'_> {
     }
 
     fn listeners(&self) -> Result<Vec<ListenAddress>, ConfigError> {
-        const PROTOCOLS: [Protocol; 2] = [Protocol::Uwsgi, Protocol::Http];
+        const PROTOCOLS: [Protocol; 6] = [
+            Protocol::Uwsgi,
+            Protocol::Http,
+            Protocol::FastCgi { nph: false },
+            Protocol::Scgi { nph: false },
+            Protocol::FastCgi { nph: true },
+            Protocol::Scgi { nph: true },
+        ];
         let chosen = self.chosen(&sockets::PROTOCOL)?;
         let default = PROTOCOLS.get(chosen).copied().unwrap_or(Protocol::Uwsgi);
         let kinds = [
@@ -328,6 +336,13 @@ impl Reader<'_> {
             (&sockets::HTTP_SOCKET, Protocol::Http),
             (&sockets::SOCKET, default),
             (&sockets::UWSGI_SOCKET, Protocol::Uwsgi),
+            (&sockets::FASTCGI_SOCKET, Protocol::FastCgi { nph: false }),
+            (
+                &sockets::FASTCGI_NPH_SOCKET,
+                Protocol::FastCgi { nph: true },
+            ),
+            (&sockets::SCGI_SOCKET, Protocol::Scgi { nph: false }),
+            (&sockets::SCGI_NPH_SOCKET, Protocol::Scgi { nph: true }),
         ];
         let mut settings: Vec<(&Setting, Protocol)> = Vec::new();
         for (row, protocol) in kinds {
@@ -380,7 +395,7 @@ impl Reader<'_> {
     }
 }
 
-fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {
+pub(super) fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {
     if setting.text.is_empty() || setting.text.contains('\0') {
         return Err(setting.error(format_args!("wants a path, got '{}'", setting.text)));
     }

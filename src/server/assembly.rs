@@ -11,13 +11,13 @@ use crate::app::acceptor::Bell;
 use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
     Acceptor, Current, Exceptions, Generation, Isolated, Patience, Plan, Recycling, Report,
-    StartError,
+    StartError, openers,
 };
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
 use crate::net::{self, Address, Net, RequestLog};
-use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions, Source};
+use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
 use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
@@ -33,7 +33,7 @@ use super::sockets::Listening;
 use super::supervisor::{self, Charge, Event};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
-use super::{limits, pidfile, privileges, report, signals, sockets, title};
+use super::{limits, pidfile, privileges, report, signals, sockets, static_files, title};
 
 /// uWSGI's exit code for "no application, and one is needed".
 const NO_APP: u8 = 22;
@@ -191,6 +191,7 @@ fn serve(
             listeners,
             listening.iter().map(|one| one.protocol).collect(),
             request_log(config, writer),
+            static_files::service(config)?,
         )
         .map_err(Failure::new)?,
     );
@@ -235,6 +236,10 @@ fn serve(
     }
     phases!(Accepting1, Accepting1Once);
     let current = Arc::clone(&surroundings.current);
+    let opening_threads = config.static_files.opening_threads;
+    if config.static_files.is_serving() {
+        openers::start(opening_threads, &net, &current).map_err(Failure::new)?;
+    }
     let acceptor = Acceptor::start(
         Arc::clone(&net),
         Arc::clone(&current),

@@ -11,6 +11,7 @@
 //! - `sockets`, `inherited`: where it listens
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
+//! - `static_files`: what it serves without the application
 //! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
 //! - `hooks`: what else is to be done at phases of its life
 //! - `report`: what a person reads at start
@@ -64,6 +65,7 @@ mod request_log;
 #[cfg_attr(windows, path = "signals_windows.rs")]
 mod signals;
 mod sockets;
+mod static_files;
 mod supervisor;
 mod title;
 mod triggers;
