@@ -400,11 +400,12 @@ def test_max_requests_replaces_interpreters_and_loses_nothing(serve, threads):
     server = serve("--processes", "2", "--threads", threads, "--max-requests", "50", "--min-worker-lifetime", "0", source=COUNTING)
     numbers = []
     with server.connect() as connection:
-        for _ in range(600):
+        # One client is served by the interpreter that is warm; the other one has its turn while that is replaced.
+        while server.log().count("has a fresh interpreter") < 3 and len(numbers) < 100_000:
             numbers.append(int(connection.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").text))
-    server.wait_for_log(r"worker \d: \d+ requests \(--max-requests\); it gets a fresh interpreter", count=2)
-    server.wait_for_log(r"worker \d has a fresh interpreter", count=2)
-    assert numbers.count(1) >= 3, "a fresh interpreter counts from 1"
+    server.wait_for_log(r"worker \d: \d+ requests \(--max-requests\); it gets a fresh interpreter", count=3)
+    server.wait_for_log(r"worker \d has a fresh interpreter", count=3)
+    assert numbers.count(1) >= 2, "a fresh interpreter counts from 1"
 
 
 def test_interpreters_younger_than_their_least_lifetime_are_not_replaced(serve):
