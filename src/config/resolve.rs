@@ -84,6 +84,7 @@ pub(super) fn resolve(
         shared_imports: target::imports(raw, &python::SHARED_IMPORT)?,
         add_headers: reader.headers(&http::ADD_HEADER)?,
         catch_exceptions: reader.flag(&app::CATCH_EXCEPTIONS),
+        touch_logreopen: reader.paths(&logging::TOUCH_LOGREOPEN)?,
         logto: reader.log_target(&logging::LOGTO)?,
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
@@ -251,6 +252,10 @@ impl Reader<'_> {
 
     pub(super) fn path(&self, row: &OptionRow) -> Result<Option<PathBuf>, ConfigError> {
         self.raw.last(row).map(path_of).transpose()
+    }
+
+    pub(super) fn paths(&self, row: &OptionRow) -> Result<Vec<PathBuf>, ConfigError> {
+        self.raw.all(row).iter().map(path_of).collect()
     }
 
     fn python_path(&self) -> Result<Vec<PathBuf>, ConfigError> {

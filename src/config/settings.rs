@@ -82,6 +82,8 @@ pub struct Config {
     pub add_headers: Vec<(String, String)>,
     /// Show tracebacks to clients (`catch-exceptions`).
     pub catch_exceptions: bool,
+    /// Open the log anew when one of these is touched (`touch-logreopen`).
+    pub touch_logreopen: Vec<PathBuf>,
     /// Log there instead of to standard error (`logto`).
     pub logto: Option<LogTarget>,
     /// As `logto`, but opened after privileges were dropped (`logto2`).

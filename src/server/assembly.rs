@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
-use crate::app::worker::Surroundings;
+use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
-    Acceptor, Current, Generation, Isolated, Patience, Plan, Recycling, Report, StartError, openers,
+    Acceptor, Current, Exceptions, Generation, Isolated, Patience, Plan, Recycling, Report,
+    StartError, openers,
 };
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
@@ -31,6 +32,7 @@ use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Silence};
 use super::sockets::Listening;
 use super::supervisor::{self, Charge, Event};
+use super::triggers::Triggers;
 use super::vacuum::Vacuum;
 use super::{limits, pidfile, privileges, report, signals, sockets, static_files, title};
 
@@ -195,6 +197,8 @@ fn serve(
         )
         .map_err(Failure::new)?,
     );
+    // Watches until this function ends.
+    let triggers = Triggers::start(config, &sender).map_err(Failure::new)?;
     let surroundings = Surroundings {
         net: Arc::clone(&net),
         current: Arc::new(Current::default()),
@@ -203,6 +207,14 @@ fn serve(
             PollChoice::Acceptor => false,
             PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
         },
+        on_sources: triggers
+            .as_ref()
+            .filter(|_| config.reload.watches_modules)
+            .map(|triggers| {
+                let triggers = Arc::clone(triggers);
+                let add: OnSources = Arc::new(move |sources| triggers.add_sources(sources));
+                add
+            }),
         on_due: Arc::new({
             let sender = sender.clone();
             move |due| {
@@ -261,12 +273,12 @@ fn serve(
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone()),
-        on_reload: vec![Box::new(|| {
+        reopen_log: &mut || {
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
             }
-            certificates.reload();
-        })],
+        },
+        on_reload: vec![Box::new(|| certificates.reload())],
     });
     hooks::run_at_exit(config, &say);
     Ok(code)
@@ -432,7 +444,11 @@ fn recycling(config: &Config) -> Recycling {
         lifetime_min: reload.lifetime_min,
         lifetime_max: reload.lifetime_max,
         lifetime_delta: reload.lifetime_delta,
-        exceptions: None,
+        exceptions: reload.exceptions.clone().map(|rules| Exceptions {
+            types: rules.types,
+            values: rules.values,
+            reprs: rules.reprs,
+        }),
     }
 }
 
