@@ -147,6 +147,7 @@ complete -c singlemalt -l exec-pre-app -r -f -d 'Run a command at a phase of the
 complete -c singlemalt -l exec-post-app -r -f -d 'Run a command at a phase of the process. May be repeated.'
 complete -c singlemalt -l exec -r -f -d 'Run a command at a phase of the process. May be repeated.'
 complete -c singlemalt -l exec-as-user-atexit -r -f -d 'Run a command at a phase of the process. May be repeated.'
+complete -c singlemalt -l reload-timeout -r -f -d 'Seconds that the application may take to load at a reload; then the old version serves on. 0 is any time.'
 complete -c singlemalt -l disable-logging -s L -d 'Do not write a line for each request; errors are still logged.'
 complete -c singlemalt -l logto -r -f -d 'Log to a file, or to a UDP address (udp:127.0.0.1:514), instead of standard error.'
 complete -c singlemalt -l logto2 -r -f -d 'As --logto, but opened after privileges were dropped.'

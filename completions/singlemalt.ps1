@@ -150,6 +150,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--exec-post-app', 'Run a command at a phase of the process. May be repeated.')
         ,@('--exec', 'Run a command at a phase of the process. May be repeated.')
         ,@('--exec-as-user-atexit', 'Run a command at a phase of the process. May be repeated.')
+        ,@('--reload-timeout', 'Seconds that the application may take to load at a reload; then the old version serves on. 0 is any time.')
         ,@('--disable-logging', 'Do not write a line for each request; errors are still logged.')
         ,@('--logto', 'Log to a file, or to a UDP address (udp:127.0.0.1:514), instead of standard error.')
         ,@('--logto2', 'As --logto, but opened after privileges were dropped.')

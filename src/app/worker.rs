@@ -14,9 +14,10 @@ use crate::python::{Attached, Call, InterpreterThread};
 use crate::wsgi::{Head, Response};
 
 use super::acceptor::Bell;
+use super::crew::Crew;
 use super::current::Current;
-use super::generation::Shared;
 use super::queue::{Job, Next};
+use super::roster::Shared;
 use super::runners::Runner;
 
 /// Jobs in a row before the poll is looked at.
@@ -53,8 +54,8 @@ pub struct Surroundings {
 /// Why a worker's loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The generation was retired and its queue is dry.
-    Retired,
+    /// The crew was dismissed, and if that was because the generation has been retired, the queue is dry.
+    Dismissed,
     /// A job panicked: this thread is replaced.
     Panicked,
 }
@@ -63,6 +64,7 @@ pub enum Exit {
 pub struct Worker {
     seat: Seat,
     shared: Arc<Shared>,
+    crew: Arc<Crew>,
     surroundings: Surroundings,
     runner: Arc<Runner>,
     turn: Turn,
@@ -73,15 +75,21 @@ pub struct Worker {
 
 impl Worker {
     pub(super) fn new(
-        seat: Seat,
+        core: usize,
         shared: Arc<Shared>,
-        surroundings: Surroundings,
+        crew: Arc<Crew>,
         runner: Arc<Runner>,
     ) -> Self {
+        let surroundings = shared.surroundings.clone();
+        let seat = Seat {
+            worker: crew.worker,
+            core,
+        };
         let response = Response::adding(Arc::clone(&surroundings.net.settings.added_fields));
         Self {
             seat,
             shared,
+            crew,
             surroundings,
             runner,
             turn: Turn::default(),
@@ -91,15 +99,24 @@ impl Worker {
         }
     }
 
-    /// Serves until the generation is retired. The thread is detached from Python on return.
+    /// Serves until the crew is dismissed. The thread is detached from Python on return.
     pub fn serve(&mut self, python: &mut InterpreterThread) -> Exit {
         loop {
             self.runner.wait_until_active();
+            if self.may_leave() {
+                // What is queued is for the others.
+                self.hand_over();
+                return Exit::Dismissed;
+            }
             if self.shared.queue().has_jobs() {
                 self.run_burst(python);
             }
             if self.has_panicked {
                 return Exit::Panicked;
+            }
+            if self.crew.is_dismissed() {
+                // No turn and nothing new: run the queue dry, or leave.
+                continue;
             }
             if self.runner.should_rest(self.quick_jobs) {
                 self.hand_over();
@@ -107,11 +124,6 @@ impl Worker {
                 continue;
             }
             let has_jobs = self.shared.queue().has_jobs();
-            if !has_jobs && self.shared.is_retired() {
-                // The others may sleep in the poll.
-                self.surroundings.net.poll().wake();
-                return Exit::Retired;
-            }
             let timeout = if has_jobs {
                 Some(Duration::ZERO)
             } else if self.runner.is_surplus() {
@@ -127,6 +139,12 @@ impl Worker {
         }
     }
 
+    /// Whether nothing is left to do here. A retired generation's queue is looked at last: what was queued before the
+    /// retirement is seen then, and nothing comes after it.
+    fn may_leave(&self) -> bool {
+        self.crew.is_dismissed() && (!self.shared.is_retired() || !self.shared.queue().has_jobs())
+    }
+
     /// Runs what is queued, attached to Python all the while.
     fn run_burst(&mut self, python: &mut InterpreterThread) {
         python.attached(|py| {
@@ -139,7 +157,10 @@ impl Worker {
                     self.shared.queue().wake_if_idle(&self.surroundings.net);
                 }
                 self.run(py, job);
-                if self.has_panicked || self.runner.should_rest(self.quick_jobs) {
+                if self.has_panicked
+                    || self.runner.should_rest(self.quick_jobs)
+                    || self.crew.is_dismissed()
+                {
                     break;
                 }
             }
@@ -198,8 +219,12 @@ impl Worker {
             core: self.seat.core,
         };
         self.runner.end(&mut self.quick_jobs);
-        self.turn
-            .complete(net, &*self.surroundings.current, exchange, answered);
+        self.crew.count_answer();
+        let current = &*self.surroundings.current;
+        let queued = self.turn.complete(net, current, exchange, answered);
+        if queued > 0 && self.surroundings.shares_poll {
+            current.wake_successor(self.shared.id, net);
+        }
     }
 
     /// Takes a turn. `None`: waits until something happens.
@@ -211,15 +236,16 @@ impl Worker {
             if !queue.enter_poll() {
                 return;
             }
-            // Retiring sets the flag first and wakes afterwards.
-            if self.shared.is_retired() {
+            if !self.crew.enter_poll(net.poll()) {
                 queue.leave_poll();
                 return;
             }
         }
         let wait = Wait::Shared(timeout);
-        let taken = self.turn.take(net, &*self.surroundings.current, wait);
+        let current = &*self.surroundings.current;
+        let taken = self.turn.take(net, current, wait);
         if may_wait {
+            self.crew.leave_poll(net.poll());
             queue.leave_poll();
         }
         queue.note_turn();
@@ -229,6 +255,10 @@ impl Worker {
                 // One job is this worker's own; for the rest wake another.
                 if queued > 1 {
                     queue.wake_if_idle(net);
+                }
+                // Not if a swap came in between: then none is.
+                if queued > 0 {
+                    current.wake_successor(self.shared.id, net);
                 }
                 if queued == 0 && timeout == Some(SURPLUS_WAIT) && self.runner.is_surplus() {
                     self.hand_over();
@@ -243,7 +273,7 @@ impl Worker {
     }
 
     fn wait_for_queue(&mut self, python: &mut InterpreterThread, timeout: Duration) {
-        match self.shared.queue().wait(timeout) {
+        match self.shared.queue().wait(self.crew.dismissal(), timeout) {
             Next::Job(job) => python.attached(|py| self.run(py, job)),
             Next::Empty if self.runner.is_surplus() => self.runner.rest(),
             Next::Empty | Next::Ended => {}

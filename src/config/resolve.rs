@@ -87,6 +87,7 @@ pub(super) fn resolve(
         logto: reader.log_target(&logging::LOGTO)?,
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
+        reload: reader.reload()?,
         process: reader.process()?,
         magic_table: Vec::new(),
         written: Vec::new(),
@@ -172,7 +173,7 @@ impl Reader<'_> {
     }
 
     /// Seconds, where 0 switches the deadline off.
-    fn deadline(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
+    pub(super) fn deadline(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
         let duration = self.seconds(row)?;
         Ok(if duration.is_zero() { NEVER } else { duration })
     }

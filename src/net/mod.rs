@@ -7,12 +7,14 @@
 //! - [`slots`]: where a connection waits, and who may take it
 //! - `reader`: which protocol a connection speaks, and the machine that reads it
 //! - [`connection`], [`output`]: one connection and what it owes its client
-//! - [`poll`]: waiting for readiness; where several threads can, they wait in the same poll
+//! - [`poll`]: waiting for readiness; where several threads can, they wait in the same poll (and `beacon_linux` wakes them all)
 //! - [`turn`]: one pass over what is ready: accept, read, parse, hand over, flush
 //! - [`deadlines`]: what happens to clients that take too long
 //!
 //! Polling is a role, not a thread: whoever has nothing else to do takes a [`turn::Turn`].
 
+#[cfg(target_os = "linux")]
+mod beacon_linux;
 pub mod connection;
 mod date;
 pub mod deadlines;

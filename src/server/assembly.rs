@@ -9,7 +9,7 @@ use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
-use crate::app::{Acceptor, Current, Generation, Isolated, Plan, Report, StartError};
+use crate::app::{Acceptor, Current, Generation, Isolated, Patience, Plan, Report, StartError};
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
@@ -24,6 +24,7 @@ use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
 use super::log_target::Log;
+use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Silence};
 use super::sockets::Listening;
 use super::supervisor::{self, Charge};
@@ -200,7 +201,8 @@ fn serve(
     };
     phases!(PreApp);
     let plan = plan(config, &listening, chosen);
-    let (generation, report) = start_generation(config, plan, runtime, &surroundings)?;
+    let folder = std::env::current_dir().unwrap_or_default();
+    let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
     }
@@ -226,6 +228,17 @@ fn serve(
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
     outputs.detach(writer)?;
+    let recipe = Recipe {
+        config: config.clone(),
+        plan,
+        folder,
+        runtime,
+        surroundings,
+        say: Box::new({
+            let writer = writer.clone();
+            move |text| self::say(&writer, text)
+        }),
+    };
     let code = supervisor::supervise(Charge {
         events: (&sender, &receiver),
         net: &net,
@@ -233,11 +246,12 @@ fn serve(
         acceptor: &acceptor,
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
-        reopen_log: &mut || {
+        reloader: Reloader::new(recipe, sender.clone()),
+        on_reload: vec![Box::new(|| {
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
             }
-        },
+        })],
     });
     hooks::run_at_exit(config, &say);
     Ok(code)
@@ -400,7 +414,8 @@ fn start_generation(
     runtime: &'static Runtime,
     surroundings: &Surroundings,
 ) -> Result<(Arc<Generation>, Report), Failure> {
-    match Generation::start(1, &plan, runtime, surroundings) {
+    let patience = Patience::endless();
+    match Generation::start(1, &plan, runtime, surroundings, &patience) {
         Ok(started) => Ok(started),
         Err(StartError::Load(failure)) if config.need_app => Err(Failure {
             text: failure.to_string(),
@@ -412,7 +427,8 @@ fn start_generation(
             plan.interpreters = 1;
             plan.threads = 1;
             let (generation, mut report) =
-                Generation::start(1, &plan, runtime, surroundings).map_err(Failure::new)?;
+                Generation::start(1, &plan, runtime, surroundings, &patience)
+                    .map_err(Failure::new)?;
             report.loaded = Err(
                 "it could not be loaded, see above (--need-app leaves with an error instead)"
                     .to_owned(),

@@ -16,12 +16,14 @@
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
+//! - `reload`, `agenda`: how it renews what it serves
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
 #[cfg(unix)]
 #[path = "accounts_unix.rs"]
 mod accounts;
+mod agenda;
 mod application;
 mod assembly;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
@@ -52,6 +54,7 @@ mod process_name;
 #[cfg_attr(unix, path = "redirect_unix.rs")]
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 mod redirect;
+mod reload;
 mod report;
 mod request_log;
 #[cfg_attr(unix, path = "signals_unix.rs")]

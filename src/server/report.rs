@@ -30,6 +30,33 @@ pub fn serving(report: &Report, listening: &[Listening], elapsed: Duration) -> S
     text
 }
 
+/// A generation has taken over.
+pub fn reloaded(id: u64, report: &Report, elapsed: Duration) -> String {
+    let interpreters = counted(report.interpreters.len(), "interpreter");
+    let seconds = elapsed.as_secs_f64();
+    let mut text = format!("generation {id} serves ({interpreters} in {seconds:.2} s");
+    if report.isolation == Isolation::Main {
+        text.push_str(", isolation main");
+    }
+    text.push(')');
+    text
+}
+
+/// The one before it has ended.
+pub fn retired(id: u64, finished: u64, parked: usize) -> String {
+    let finished = usize::try_from(finished).unwrap_or(usize::MAX);
+    let requests = counted(finished, "request");
+    let mut text = format!("generation {id} ended ({requests} finished)");
+    if parked > 0 {
+        let interpreters = counted(parked, "interpreter");
+        let all = crate::python::parked_count();
+        text = format!(
+            "generation {id} ended ({requests} finished, {interpreters} parked, {all} in all)"
+        );
+    }
+    text
+}
+
 fn write_serving(
     text: &mut String,
     report: &Report,
