@@ -51,12 +51,13 @@ matrix:
 portability:
     tools/portability
 
-# Fuzz the request machine (needs cargo-fuzz: cargo install cargo-fuzz)
+# Fuzz the request machines, HTTP's and those of front ends (needs cargo-fuzz: cargo install cargo-fuzz)
 [group('test')]
 [no-exit-message]
 fuzz seconds="60":
     cargo run --quiet --manifest-path fuzz/Cargo.toml --bin seeds
     RUSTC_BOOTSTRAP=1 cargo fuzz run request -- -max_total_time={{ seconds }} -dict=fuzz/http.dict
+    RUSTC_BOOTSTRAP=1 cargo fuzz run front_ends -- -max_total_time={{ seconds }}
 
 # Measure a release build beside bjoern; arguments go to benches/bench.py: `just bench --rounds 9`
 [group('change')]
