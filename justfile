@@ -58,11 +58,23 @@ fuzz seconds="60":
     cargo run --quiet --manifest-path fuzz/Cargo.toml --bin seeds
     RUSTC_BOOTSTRAP=1 cargo fuzz run request -- -max_total_time={{ seconds }} -dict=fuzz/http.dict
 
-# Measure a release build beside bjoern; arguments go to benches/bench.py: `just bench --rounds 9`
-[group('change')]
+# Measure a release build beside ten peers: `just bench --quick`, `just bench hello-c32 --peers bjoern`, `just bench --list`
+[group('measure')]
 [no-exit-message]
 bench *arguments:
     tools/bench "$@"
+
+# Where the time goes: a flame graph of a release build under a scenario: `just profile hello-c32` (needs perf)
+[group('measure')]
+[no-exit-message]
+profile *arguments:
+    tools/profile "$@"
+
+# Instructions per request under valgrind, held to benches/instructions.json: `just instructions --update` after a change
+[group('measure')]
+[no-exit-message]
+instructions *arguments:
+    tools/instructions "$@"
 
 # Rewrite the snapshots that changed, then read them
 [group('change')]

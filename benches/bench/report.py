@@ -55,10 +55,10 @@ def cells(table):
 
 def about(table):
     words = ["server and client on a core each" if table["pinned"] else "not pinned"]
-    if table["rounds"]:
-        words.append(f"{table['rounds']} rounds")
+    if table["slices"]:
+        words.append(f"{table['slices']} slices of each")
     if table["noisy"]:
-        words.append(f"{table['noisy']} of them disturbed by other work on the machine")
+        words.append(f"{table['noisy']} disturbed by other work on the machine")
     if table["disturbed"]:
         words.append("TOO DISTURBED TO BE TRUSTED")
     return ", ".join(words)

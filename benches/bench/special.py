@@ -25,7 +25,7 @@ def measured(bench, scenario):
 
 def table(scenario, columns, rows, **more):
     base = {"scenario": scenario.name, "title": scenario.title, "note": scenario.note, "pinned": scenario.pinned}
-    return {**base, "columns": columns, "rows": rows, "rounds": 0, "noisy": 0, "disturbed": False, **more}
+    return {**base, "columns": columns, "rows": rows, "slices": 0, "noisy": 0, "disturbed": False, **more}
 
 
 def row_of(label, peer, figures=None, failed=None, remarks=()):
@@ -59,6 +59,12 @@ def medians(bench, server, load, core, clients=()):
     return statistics.median(one.rate for one in slices), statistics.median(one.p99 for one in slices), noisy
 
 
+def shaken(bench, noisy, rows):
+    """How many slices there were, before and beside the clients, and how many others disturbed."""
+    slices = 2 * bench.rounds
+    return {"slices": slices, "noisy": noisy, "disturbed": noisy * 2 > slices * len(rows)}
+
+
 def idle(bench, scenario):
     """Connections that had one answer and wait for the next."""
     server_core, client_core = bench.cores(scenario)
@@ -79,22 +85,27 @@ def idle(bench, scenario):
                 time.sleep(IDLE_SECONDS)
                 cpu = server.cpu_seconds() - cpu
                 grown = server.pss_megabytes() - memory_before
-                beside, p99, disturbed_too = medians(bench, server, load, client_core, (crowd.pid,))
+                try:
+                    beside, p99, disturbed_too = medians(bench, server, load, client_core, (crowd.pid,))
+                except Failed as failure:
+                    server.must_live()
+                    raise Failed(f"answers nobody else while {held} connections are idle ({failure})") from None
             noisy += disturbed + disturbed_too
             if crowd.ready < IDLE_CONNECTIONS:
                 remarks.append(f"only {crowd.ready} of {IDLE_CONNECTIONS} connections had an answer")
             figures = {
                 "held": held,
-                "bytes": grown * 1024 * 1024 / max(held, 1),
+                "bytes": grown * 1024 * 1024 / held if held > 500 else None,
                 "idle_cpu": cpu / IDLE_SECONDS * 100,
                 "alone": alone,
                 "rate": beside,
                 "p99": p99,
             }
+            figures = {key: value for key, value in figures.items() if value is not None}
             return row_of(label, peer, figures, remarks=remarks)
 
     rows = each(bench, scenario, measure)
-    return table(scenario, ["held", "bytes", "idle_cpu", "alone", "rate", "p99"], rows, rounds=bench.rounds, noisy=noisy)
+    return table(scenario, ["held", "bytes", "idle_cpu", "alone", "rate", "p99"], rows, **shaken(bench, noisy, rows))
 
 
 def dribble(bench, scenario):
@@ -120,7 +131,7 @@ def dribble(bench, scenario):
             return row_of(label, peer, figures, remarks=remarks)
 
     rows = each(bench, scenario, measure)
-    return table(scenario, ["held", "alone", "rate", "p99_alone", "p99"], rows, rounds=bench.rounds, noisy=noisy)
+    return table(scenario, ["held", "alone", "rate", "p99_alone", "p99"], rows, **shaken(bench, noisy, rows))
 
 
 def first_answer(server, seconds=30):
@@ -167,7 +178,7 @@ def start(bench, scenario):
         four[f"further_{key}"] = (four[key] - one[key]) / 3
     columns = ["hello", "further_hello", "django", "further_django"]
     listed = [row_of(label, peer, found[label], failed.get(label)) for label, peer, _ in rows]
-    return table(scenario, columns, listed, pinned=False, rounds=bench.rounds)
+    return table(scenario, columns, listed, pinned=False, slices=bench.rounds)
 
 
 def memory(bench, scenario):
