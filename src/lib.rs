@@ -5,7 +5,7 @@
 //!
 //! - [`http`]: HTTP/1.1 as a pure machine: bytes in, events out
 //! - [`cgi`]: a request that a front end passes on as variables
-//! - [`uwsgi`]: the uwsgi protocol as a pure machine
+//! - [`uwsgi`], [`fastcgi`], [`scgi`]: their protocols as pure machines
 //! - [`wsgi`]: PEP 3333 as data and rules: environ, body, response
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - [`telemetry`]: messages and the request log
@@ -19,9 +19,11 @@ pub mod app;
 pub mod background;
 pub mod cgi;
 pub mod config;
+pub mod fastcgi;
 pub mod http;
 pub mod net;
 pub mod python;
+pub mod scgi;
 pub mod server;
 pub mod telemetry;
 pub mod uwsgi;

@@ -36,8 +36,10 @@ mod option;
 mod options;
 mod process_settings;
 mod reference;
+mod reload_settings;
 mod resolve;
 mod resolve_process;
+mod resolve_reload;
 mod settings;
 mod show;
 mod suggestion;
@@ -57,6 +59,7 @@ pub use process_settings::{
     HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
+pub use reload_settings::ReloadConfig;
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, Mount,
     PollChoice, Protocol,

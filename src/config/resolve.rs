@@ -87,6 +87,7 @@ pub(super) fn resolve(
         logto: reader.log_target(&logging::LOGTO)?,
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
+        reload: reader.reload()?,
         process: reader.process()?,
         magic_table: Vec::new(),
         written: Vec::new(),
@@ -172,7 +173,7 @@ impl Reader<'_> {
     }
 
     /// Seconds, where 0 switches the deadline off.
-    fn deadline(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
+    pub(super) fn deadline(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
         let duration = self.seconds(row)?;
         Ok(if duration.is_zero() { NEVER } else { duration })
     }
@@ -314,7 +315,14 @@ impl Reader<'_> {
     }
 
     fn listeners(&self) -> Result<Vec<ListenAddress>, ConfigError> {
-        const PROTOCOLS: [Protocol; 2] = [Protocol::Uwsgi, Protocol::Http];
+        const PROTOCOLS: [Protocol; 6] = [
+            Protocol::Uwsgi,
+            Protocol::Http,
+            Protocol::FastCgi { nph: false },
+            Protocol::Scgi { nph: false },
+            Protocol::FastCgi { nph: true },
+            Protocol::Scgi { nph: true },
+        ];
         let chosen = self.chosen(&sockets::PROTOCOL)?;
         let default = PROTOCOLS.get(chosen).copied().unwrap_or(Protocol::Uwsgi);
         let kinds = [
@@ -322,6 +330,13 @@ impl Reader<'_> {
             (&sockets::HTTP_SOCKET, Protocol::Http),
             (&sockets::SOCKET, default),
             (&sockets::UWSGI_SOCKET, Protocol::Uwsgi),
+            (&sockets::FASTCGI_SOCKET, Protocol::FastCgi { nph: false }),
+            (
+                &sockets::FASTCGI_NPH_SOCKET,
+                Protocol::FastCgi { nph: true },
+            ),
+            (&sockets::SCGI_SOCKET, Protocol::Scgi { nph: false }),
+            (&sockets::SCGI_NPH_SOCKET, Protocol::Scgi { nph: true }),
         ];
         let mut settings: Vec<(&Setting, Protocol)> = Vec::new();
         for (row, protocol) in kinds {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
+use super::reload_settings::ReloadConfig;
 
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +86,8 @@ pub struct Config {
     pub logto2: Option<LogTarget>,
     /// How sockets are made.
     pub sockets: SocketConfig,
+    /// When and how the application, or an interpreter, is renewed.
+    pub reload: ReloadConfig,
     /// The process: user, files, title, limits, hooks.
     pub process: ProcessConfig,
     /// What stands for uWSGI's magic variables (`uwsgi.magic_table`): the letter and its text.
@@ -175,6 +178,16 @@ pub enum Protocol {
     Http,
     /// The uwsgi protocol.
     Uwsgi,
+    /// FastCGI.
+    FastCgi {
+        /// Answers begin with HTTP's status line ("non-parsed headers").
+        nph: bool,
+    },
+    /// SCGI.
+    Scgi {
+        /// As of FastCGI.
+        nph: bool,
+    },
 }
 
 /// How interpreters are made (docs/isolation.md).

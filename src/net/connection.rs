@@ -13,6 +13,7 @@ use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink, Summa
 
 use super::output::{Flushed, Output};
 use super::reader::{Protocol, Reader};
+use super::records::Records;
 use super::slots::SlotId;
 use super::stream::Stream;
 
@@ -231,6 +232,7 @@ impl Exchange {
             peer: &connection.peer,
             body: std::mem::take(&mut connection.body),
             sink: ResponseSink {
+                records: connection.reader.request_id(),
                 io: &mut connection.io,
                 net,
             },
@@ -241,6 +243,8 @@ impl Exchange {
 /// The door through which a response leaves: writes what the kernel takes, keeps the rest in order.
 pub struct ResponseSink<'a> {
     io: &'a mut Io,
+    /// The request whose response goes out in records (FastCGI).
+    records: Option<u16>,
     net: &'a super::Net,
 }
 
@@ -256,7 +260,19 @@ impl ResponseSink<'_> {
 
 impl Sink for ResponseSink<'_> {
     fn send(&mut self, first: &[u8], second: &[u8]) -> Result<Room, ClientGone> {
-        self.io.send(first, second)?;
+        match self.records {
+            None => self.io.send(first, second)?,
+            Some(id) => Records::new(self.io, id).send(first, second)?,
+        }
+        Ok(self.room())
+    }
+
+    fn end(&mut self, rest: &[u8]) -> Result<Room, ClientGone> {
+        match self.records {
+            None if rest.is_empty() => {}
+            None => self.io.send(rest, &[])?,
+            Some(id) => Records::new(self.io, id).end(rest)?,
+        }
         Ok(self.room())
     }
 
@@ -267,8 +283,16 @@ impl Sink for ResponseSink<'_> {
         offset: u64,
         length: u64,
     ) -> Result<Room, ClientGone> {
-        self.io.send(head, &[])?;
-        self.io.output.push_file(file, offset, length);
+        match self.records {
+            None => {
+                self.io.send(head, &[])?;
+                self.io.output.push_file(file, offset, length);
+            }
+            Some(id) => {
+                Records::new(self.io, id).send(head, &[])?;
+                self.io.output.push_file_records(file, offset, length, id);
+            }
+        }
         self.io.flush()?;
         Ok(self.room())
     }

@@ -23,6 +23,7 @@ pub mod listener;
 pub mod output;
 pub mod poll;
 mod reader;
+mod records;
 #[cfg(target_os = "linux")]
 mod sendfile_linux;
 mod sendfile_portable;

@@ -133,16 +133,11 @@ impl Reloader {
         self.interest = Some(interest);
         let (recipe, events, id) = (Arc::clone(&self.recipe), self.events.clone(), self.id);
         let started = Instant::now();
+        let until = Some(started + recipe.config.reload.timeout);
         let born = std::thread::Builder::new()
             .name("sm-reload".to_owned())
             .spawn(move || {
-                let result = recipe.bear(
-                    id,
-                    Patience {
-                        until: None,
-                        given_up,
-                    },
-                );
+                let result = recipe.bear(id, Patience { until, given_up });
                 // The supervisor left first: a second signal came.
                 let _gone = events.send(Event::Built(Box::new(Built { started, result })));
             });

@@ -132,7 +132,7 @@ pub(super) static ROWS: &[&[OptionRow]] = unsupported! {
         values "build-plugin" "connect-and-read" "extract" "binary-append-data" "ping" "ping-timeout";
     "A raw or ZeroMQ socket.", "HTTP is served; a message queue wants a client in the application", Some("serve HTTP: --http-socket") =>
         values "raw-socket" "zeromq" "zmq" "zeromq-socket" "zmq-socket" "udp" "multicast"
-            "fastcgi-nph-socket" "scgi-nph-socket" "puwsgi-socket" "suwsgi-socket" "ssl-socket" "mongrel2";
+            "puwsgi-socket" "suwsgi-socket" "ssl-socket" "mongrel2";
     "Print all options and leave.", "--help all prints them", Some("use --help all") =>
         flags "dump-options";
     "Old protocols of TLS.", "they are not secure, and the TLS library does not have them", None =>
