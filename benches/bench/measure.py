@@ -32,7 +32,8 @@ class Bench:
     only: tuple
     server_core: str | None
     client_core: str | None
-    say: object
+    # Not thorough: no system calls counted, no disturbed round measured again.
+    thorough: bool
 
     def wanted(self, scenario):
         """(label, peer, shape) of each row."""
@@ -66,13 +67,14 @@ def measured(bench, scenario):
         for row in alive(rows):
             guarded(row, ready, scenario, row)
         rounds = 0
-        while rounds < bench.rounds + min(EXTRA_ROUNDS, bench.rounds - 1) and alive(rows):
+        extra = min(EXTRA_ROUNDS, bench.rounds - 1) if bench.thorough else 0
+        while rounds < bench.rounds + extra and alive(rows):
             if rounds >= bench.rounds and len(clean(rows, rounds)) >= bench.rounds:
                 break
             for row in alive(rows):
                 guarded(row, slice_of, bench, scenario, row, client_core)
             rounds += 1
-        if scenario.strace:
+        if scenario.strace and bench.thorough:
             for row in alive(rows):
                 guarded(row, count_calls, bench, scenario, row, client_core)
     return table(scenario, rows, rounds)

@@ -153,6 +153,7 @@ SCENARIOS = [
         "Hello through nginx by uwsgi_pass",
         shape=Shape(speaks="uwsgi"),
         peers=("singlemalt", "uwsgi"),
+        strace=True,
         note="nginx and the server share one core, wrk has the other; nginx's own CPU is in a column of its own.",
     ),
     Scenario(

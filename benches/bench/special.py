@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import socket
 import statistics
+import sysconfig
 import time
 
 from . import peers
@@ -11,6 +12,7 @@ from .checks import check
 from .crowd import Crowd
 from .load import Load, one_slice
 from .peers import OURS, Shape
+from .processes import PROC
 from .scenarios import HELLO, PARALLEL, Scenario
 from .server import Failed, ask
 
@@ -203,7 +205,22 @@ def memory(bench, scenario):
                 figures[f"further_{key}"] = (figures[f"{key}_4"] - figures[f"{key}_1"]) / 3
         listed.append(row_of(label, peer, figures, "; ".join(reasons) if not figures else None, remarks + reasons * bool(figures)))
     columns = ["hello_1", "hello_4", "further_hello", "django_1", "django_4", "further_django"]
-    return table(scenario, columns, listed, pinned=False)
+    sharers = users_of_libpython()
+    note = f"{sharers} other programs used the same libpython meanwhile: too low by megabytes." if sharers else scenario.note
+    return table(scenario, columns, listed, pinned=False, note=note)
+
+
+def users_of_libpython():
+    """How many programs that are not ours share libpython with the servers, and so take a part of its pages from their figures."""
+    library = sysconfig.get_config_var("INSTSONAME") or "libpython"
+    found = 0
+    for maps in PROC.glob("[0-9]*/maps"):
+        try:
+            # This program has a copy of its own, which lies elsewhere.
+            found += any(line.endswith(library) and "singlemalt-bench" not in line for line in maps.read_text().splitlines())
+        except OSError:
+            continue
+    return found
 
 
 def loaded_pss(bench, peer, app, path, shape):
