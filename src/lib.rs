@@ -10,6 +10,7 @@
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - [`telemetry`]: messages and the request log
 //! - [`python`]: CPython; the only room with `unsafe`
+//! - [`proxies`]: what a proxy in front tells about its client, and whether to believe it
 //! - [`tls`]: certificates and their choice; no sockets
 //! - [`net`]: sockets, the poll, deadlines; knows no Python
 //! - [`background`]: work that belongs to no request: what watches files; knows no Python
@@ -22,6 +23,7 @@ pub mod cgi;
 pub mod config;
 pub mod http;
 pub mod net;
+pub mod proxies;
 pub mod python;
 pub mod server;
 pub mod telemetry;

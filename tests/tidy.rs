@@ -17,8 +17,9 @@ const DOORS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
+    ("proxies", &["http"]),
     ("tls", &["wsgi"]),
-    ("net", &["http", "cgi", "uwsgi", "wsgi", "tls"]),
+    ("net", &["http", "cgi", "uwsgi", "wsgi", "proxies", "tls"]),
     ("background", &[]),
     ("app", &["http", "wsgi", "python", "net", "background"]),
     (
@@ -29,6 +30,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "config",
             "telemetry",
             "python",
+            "proxies",
             "tls",
             "net",
             "background",

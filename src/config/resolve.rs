@@ -87,6 +87,7 @@ pub(super) fn resolve(
         logto: reader.log_target(&logging::LOGTO)?,
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
+        proxies: reader.proxies()?,
         tls: reader.tls()?,
         process: reader.process()?,
         magic_table: Vec::new(),
@@ -383,6 +384,7 @@ impl Reader<'_> {
                 protocol,
                 address,
                 tls,
+                expects_proxy: false,
                 redirect,
                 origin: setting.place(),
             });
@@ -393,10 +395,12 @@ impl Reader<'_> {
                 protocol: Protocol::Http,
                 address,
                 tls: None,
+                expects_proxy: false,
                 redirect: None,
                 origin: "default".to_owned(),
             });
         }
+        self.expect_proxies(&mut listen)?;
         Ok(listen)
     }
 }

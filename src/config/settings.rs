@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
+use super::proxies::ProxyConfig;
 use super::tls::{TlsAddress, TlsConfig};
 
 /// Everything that was configured.
@@ -86,6 +87,8 @@ pub struct Config {
     pub logto2: Option<LogTarget>,
     /// How sockets are made.
     pub sockets: SocketConfig,
+    /// Proxies in front.
+    pub proxies: ProxyConfig,
     /// TLS, as far as it is not of one address.
     pub tls: TlsConfig,
     /// The process: user, files, title, limits, hooks.
@@ -169,6 +172,8 @@ pub struct ListenAddress {
     pub address: Address,
     /// The TLS around it.
     pub tls: Option<TlsAddress>,
+    /// Every connection begins with the PROXY protocol.
+    pub expects_proxy: bool,
     /// Send every client to https instead (`http-to-https`).
     pub redirect: Option<Redirect>,
     /// Where it was named, for messages: `--http (command line)`.

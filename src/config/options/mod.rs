@@ -49,6 +49,7 @@ pub(crate) mod limits;
 pub(crate) mod logging;
 pub(crate) mod planned;
 pub(crate) mod process;
+pub(crate) mod proxies;
 pub(crate) mod python;
 pub(crate) mod sockets;
 pub(crate) mod tls;
@@ -64,6 +65,7 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         sockets::ROWS,
         tls::ROWS,
         http::ROWS,
+        proxies::ROWS,
         limits::ROWS,
         workers::ROWS,
         process::ROWS,
