@@ -13,13 +13,19 @@ const DOORS: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("cgi", &["http"]),
     ("uwsgi", &["http", "cgi"]),
+    ("fastcgi", &["http", "cgi"]),
+    ("scgi", &["http", "cgi"]),
     ("wsgi", &["http", "cgi"]),
+    ("files", &["http", "wsgi"]),
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
     ("proxies", &["http"]),
     ("tls", &["wsgi"]),
-    ("net", &["http", "cgi", "uwsgi", "wsgi", "proxies", "tls"]),
+    (
+        "net",
+        &["http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi", "proxies", "tls"],
+    ),
     ("background", &[]),
     ("app", &["http", "wsgi", "python", "net", "background"]),
     (
@@ -27,6 +33,7 @@ const DOORS: &[(&str, &[&str])] = &[
         &[
             "http",
             "wsgi",
+            "files",
             "config",
             "telemetry",
             "python",

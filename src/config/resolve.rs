@@ -89,7 +89,9 @@ pub(super) fn resolve(
         sockets: reader.sockets()?,
         proxies: reader.proxies()?,
         tls: reader.tls()?,
+        reload: reader.reload()?,
         process: reader.process()?,
+        static_files: reader.static_files()?,
         magic_table: Vec::new(),
         written: Vec::new(),
         prints: Vec::new(),
@@ -121,7 +123,7 @@ impl Reader<'_> {
             .push(format!("{} {what} ({})", setting.spelled, setting.origin));
     }
 
-    fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
+    pub(super) fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
         if let Some(warning) = read.warning {
             self.warnings.push(format!(
                 "{} '{}' {warning} ({})",
@@ -139,7 +141,7 @@ impl Reader<'_> {
     }
 
     /// A number or a number of bytes, within the row's bounds; 0 if the row has no default.
-    fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
+    pub(super) fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
         let Some(setting) = self.raw.last(row) else {
             return Ok(0);
         };
@@ -171,7 +173,7 @@ impl Reader<'_> {
         })
     }
 
-    fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
+    pub(super) fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
         let Some(setting) = self.raw.last(row) else {
             return Ok(NEVER);
         };
@@ -180,7 +182,7 @@ impl Reader<'_> {
     }
 
     /// Seconds, where 0 switches the deadline off.
-    fn deadline(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
+    pub(super) fn deadline(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
         let duration = self.seconds(row)?;
         Ok(if duration.is_zero() { NEVER } else { duration })
     }
@@ -216,7 +218,7 @@ impl Reader<'_> {
         self.raw.last(row).map(|setting| setting.text.clone())
     }
 
-    fn texts(&self, row: &OptionRow) -> Vec<String> {
+    pub(super) fn texts(&self, row: &OptionRow) -> Vec<String> {
         let settings = self.raw.all(row).iter();
         settings.map(|setting| setting.text.clone()).collect()
     }
@@ -270,7 +272,7 @@ impl Reader<'_> {
     }
 
     /// The place in the row's words of the one that was chosen.
-    fn chosen(&self, row: &OptionRow) -> Result<usize, ConfigError> {
+    pub(super) fn chosen(&self, row: &OptionRow) -> Result<usize, ConfigError> {
         let Kind::Choice(words) = row.kind else {
             return Ok(0);
         };
@@ -322,7 +324,14 @@ impl Reader<'_> {
     }
 
     fn listeners(&mut self) -> Result<Vec<ListenAddress>, ConfigError> {
-        const PROTOCOLS: [Protocol; 2] = [Protocol::Uwsgi, Protocol::Http];
+        const PROTOCOLS: [Protocol; 6] = [
+            Protocol::Uwsgi,
+            Protocol::Http,
+            Protocol::FastCgi { nph: false },
+            Protocol::Scgi { nph: false },
+            Protocol::FastCgi { nph: true },
+            Protocol::Scgi { nph: true },
+        ];
         let chosen = self.chosen(&sockets::PROTOCOL)?;
         let default = PROTOCOLS.get(chosen).copied().unwrap_or(Protocol::Uwsgi);
         let kinds = [
@@ -330,6 +339,13 @@ impl Reader<'_> {
             (&sockets::HTTP_SOCKET, Protocol::Http),
             (&sockets::SOCKET, default),
             (&sockets::UWSGI_SOCKET, Protocol::Uwsgi),
+            (&sockets::FASTCGI_SOCKET, Protocol::FastCgi { nph: false }),
+            (
+                &sockets::FASTCGI_NPH_SOCKET,
+                Protocol::FastCgi { nph: true },
+            ),
+            (&sockets::SCGI_SOCKET, Protocol::Scgi { nph: false }),
+            (&sockets::SCGI_NPH_SOCKET, Protocol::Scgi { nph: true }),
             (&tls::HTTPS, Protocol::Http),
             (&tls::HTTPS_SOCKET, Protocol::Http),
             (&tls::HTTPS2, Protocol::Http),
@@ -417,7 +433,7 @@ fn redirect(setting: &Setting) -> Result<(&str, Redirect), ConfigError> {
     Ok((address, Redirect { port: Some(port) }))
 }
 
-fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {
+pub(super) fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {
     if setting.text.is_empty() || setting.text.contains('\0') {
         return Err(setting.error(format_args!("wants a path, got '{}'", setting.text)));
     }

@@ -11,6 +11,8 @@ use super::address::Address;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
 use super::proxies::ProxyConfig;
 use super::tls::{TlsAddress, TlsConfig};
+use super::reload_settings::ReloadConfig;
+use super::static_settings::StaticConfig;
 
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,8 +93,12 @@ pub struct Config {
     pub proxies: ProxyConfig,
     /// TLS, as far as it is not of one address.
     pub tls: TlsConfig,
+    /// When and how the application, or an interpreter, is renewed.
+    pub reload: ReloadConfig,
     /// The process: user, files, title, limits, hooks.
     pub process: ProcessConfig,
+    /// Static files, and files that applications name.
+    pub static_files: StaticConfig,
     /// What stands for uWSGI's magic variables (`uwsgi.magic_table`): the letter and its text.
     pub magic_table: Vec<(char, String)>,
     /// Every option and placeholder that was written, in order, aliases as written (`uwsgi.opt`).
@@ -194,6 +200,16 @@ pub enum Protocol {
     Http,
     /// The uwsgi protocol.
     Uwsgi,
+    /// FastCGI.
+    FastCgi {
+        /// Answers begin with HTTP's status line ("non-parsed headers").
+        nph: bool,
+    },
+    /// SCGI.
+    Scgi {
+        /// As of FastCGI.
+        nph: bool,
+    },
 }
 
 /// How interpreters are made (docs/isolation.md).

@@ -15,6 +15,7 @@ use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink, Summa
 use super::client::{Forwarded, asking};
 use super::output::{Flushed, Output};
 use super::reader::{Protocol, Reader};
+use super::records::Records;
 use super::slots::SlotId;
 use super::stream::Stream;
 
@@ -222,27 +223,18 @@ impl Exchange {
 
     /// Borrows everything a worker needs.
     pub fn parts<'a>(&'a mut self, net: &'a super::Net) -> Parts<'a> {
-        let settings = &net.settings;
         let connection = &mut *self.0;
         let head = &connection.head;
         Parts {
             listener: connection.listener,
-            facts: RequestFacts {
-                form: connection.reader.form(),
-                version: match head {
-                    Head::Http(head) => head.version(),
-                    Head::Variables(_) => Version::Http11,
-                },
-                is_head: head.is_head(),
-                keep_alive: connection.reader.keep_alive(head)
-                    && !settings.keep_alive_timeout.is_zero(),
-            },
+            facts: facts(head, &connection.reader, &net.settings),
             head,
             peer: asking(&connection.peer, connection.forwarded.as_deref()),
             is_https: connection.forwarded.as_ref().and_then(|told| told.is_https),
             identity: connection.io.stream.identity().cloned(),
             body: std::mem::take(&mut connection.body),
             sink: ResponseSink {
+                records: connection.reader.request_id(),
                 io: &mut connection.io,
                 net,
             },
@@ -250,10 +242,25 @@ impl Exchange {
     }
 }
 
+/// What decides how the response to a request is framed.
+pub(super) fn facts(head: &Head, reader: &Reader, settings: &super::Settings) -> RequestFacts {
+    RequestFacts {
+        form: reader.form(),
+        version: match head {
+            Head::Http(head) => head.version(),
+            Head::Variables(_) => Version::Http11,
+        },
+        is_head: head.is_head(),
+        keep_alive: reader.keep_alive(head) && !settings.keep_alive_timeout.is_zero(),
+    }
+}
+
 /// The door through which a response leaves: writes what the kernel takes, keeps the rest in order.
 pub struct ResponseSink<'a> {
-    io: &'a mut Io,
-    net: &'a super::Net,
+    pub(super) io: &'a mut Io,
+    /// The request whose response goes out in records (FastCGI).
+    pub(super) records: Option<u16>,
+    pub(super) net: &'a super::Net,
 }
 
 impl ResponseSink<'_> {
@@ -268,7 +275,19 @@ impl ResponseSink<'_> {
 
 impl Sink for ResponseSink<'_> {
     fn send(&mut self, first: &[u8], second: &[u8]) -> Result<Room, ClientGone> {
-        self.io.send(first, second)?;
+        match self.records {
+            None => self.io.send(first, second)?,
+            Some(id) => Records::new(self.io, id).send(first, second)?,
+        }
+        Ok(self.room())
+    }
+
+    fn end(&mut self, rest: &[u8]) -> Result<Room, ClientGone> {
+        match self.records {
+            None if rest.is_empty() => {}
+            None => self.io.send(rest, &[])?,
+            Some(id) => Records::new(self.io, id).end(rest)?,
+        }
         Ok(self.room())
     }
 
@@ -279,8 +298,16 @@ impl Sink for ResponseSink<'_> {
         offset: u64,
         length: u64,
     ) -> Result<Room, ClientGone> {
-        self.io.send(head, &[])?;
-        self.io.output.push_file(file, offset, length);
+        match self.records {
+            None => {
+                self.io.send(head, &[])?;
+                self.io.output.push_file(file, offset, length);
+            }
+            Some(id) => {
+                Records::new(self.io, id).send(head, &[])?;
+                self.io.output.push_file_records(file, offset, length, id);
+            }
+        }
         self.io.flush()?;
         Ok(self.room())
     }

@@ -25,6 +25,7 @@ pub mod listener;
 pub mod output;
 pub mod poll;
 mod reader;
+mod records;
 #[cfg(target_os = "linux")]
 mod sendfile_linux;
 mod sendfile_portable;
@@ -35,16 +36,17 @@ pub mod tls_stream;
 pub mod turn;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use crossbeam::channel::Sender;
 use crossbeam::queue::SegQueue;
 use mio::Interest;
 
 use crate::http::Limits;
 use crate::proxies::{Believed, Trusted};
 use crate::wsgi::environ::Peer;
-use crate::wsgi::{AddedFields, Head};
+use crate::wsgi::{AddedFields, Delivery, Head, Response, Sink};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
 pub use listener::{Address, BindError, Listener, Redirect, SocketOptions};
@@ -115,6 +117,19 @@ pub trait Dispatch: Sync {
     fn submit(&self, exchange: Exchange) -> Result<(), (Exchange, Rejected)>;
 }
 
+/// Who answers some requests before they are queued: static files. Called by whoever takes a turn, so it may open a file
+/// but not wait for anything slower; and asked by workers about what their application may name.
+pub trait FileService: Send + Sync {
+    /// Whether the request may mean a file, as far as that can be told without a look at the disk.
+    fn concerns(&self, head: &Head) -> bool;
+
+    /// Answers the request completely, or says `false` and nothing else: then it goes to the application.
+    fn answer(&self, head: &Head, response: &mut Response, sink: &mut dyn Sink) -> bool;
+
+    /// Who finds the files that the application may name in its response to this request, if it may at all.
+    fn offer(&self, head: &Head) -> Option<Box<dyn Delivery>>;
+}
+
 /// One answered request, when its last byte has left or its connection has died.
 pub struct Record<'a> {
     /// The client.
@@ -144,6 +159,8 @@ pub struct Counters {
     pub accepted: AtomicU64,
     /// Requests handed to the application.
     pub requests: AtomicU64,
+    /// Requests answered with files before they were queued.
+    pub files: AtomicU64,
     /// Requests refused by the protocol's rules or limits.
     pub refused: AtomicU64,
     /// Requests answered 503 because the queue was full.
@@ -168,6 +185,9 @@ pub struct Net {
     /// Numbers since the start.
     pub counters: Counters,
     log: Box<dyn RequestLog>,
+    files: Option<Box<dyn FileService>>,
+    /// Where requests that may mean files go, if there are threads for them.
+    openers: OnceLock<Sender<Exchange>>,
     poll: SharedPoll,
     slots: Slots,
     listeners: RwLock<Vec<Listener>>,
@@ -195,6 +215,7 @@ impl Net {
         mut listeners: Vec<Listener>,
         protocols: Vec<Protocol>,
         log: Box<dyn RequestLog>,
+        files: Option<Box<dyn FileService>>,
     ) -> std::io::Result<Self> {
         let poll = SharedPoll::new()?;
         for (index, listener) in listeners.iter_mut().enumerate() {
@@ -205,6 +226,8 @@ impl Net {
             settings,
             counters: Counters::default(),
             log,
+            files,
+            openers: OnceLock::new(),
             poll,
             slots: Slots::default(),
             stranger_told: AtomicBool::new(false),
@@ -227,6 +250,21 @@ impl Net {
 
     fn redirect(&self, listener: usize) -> Option<Redirect> {
         self.redirects.get(listener).copied().flatten()
+    }
+
+    /// Who answers with files, if anything was configured about them.
+    pub fn files(&self) -> Option<&dyn FileService> {
+        self.files.as_deref()
+    }
+
+    /// From now on requests that may mean files go there while there is room. Once.
+    pub fn open_files_by(&self, openers: Sender<Exchange>) {
+        let had_none = self.openers.set(openers);
+        debug_assert!(had_none.is_ok(), "there is one queue for files");
+    }
+
+    fn openers(&self) -> Option<&Sender<Exchange>> {
+        self.openers.get()
     }
 
     fn protocol_of(&self, listener: usize) -> Protocol {

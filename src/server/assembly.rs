@@ -9,7 +9,9 @@ use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
-use crate::app::{Acceptor, Current, Generation, Isolated, Patience, Plan, Report, StartError};
+use crate::app::{
+    Acceptor, Current, Generation, Isolated, Patience, Plan, Recycling, Report, StartError, openers,
+};
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
@@ -30,9 +32,9 @@ use super::log_target::Log;
 use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Silence};
 use super::sockets::Listening;
-use super::supervisor::{self, Charge};
+use super::supervisor::{self, Charge, Event};
 use super::vacuum::Vacuum;
-use super::{limits, pidfile, privileges, report, signals, sockets, title};
+use super::{limits, pidfile, privileges, report, signals, sockets, static_files, title};
 
 /// uWSGI's exit code for "no application, and one is needed".
 const NO_APP: u8 = 22;
@@ -191,6 +193,7 @@ fn serve(
             listeners,
             listening.iter().map(|one| one.protocol).collect(),
             request_log(config, writer),
+            static_files::service(config)?,
         )
         .map_err(Failure::new)?,
     );
@@ -202,10 +205,16 @@ fn serve(
             PollChoice::Acceptor => false,
             PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
         },
+        on_due: Arc::new({
+            let sender = sender.clone();
+            move |due| {
+                // The supervisor left first: the server stops.
+                let _gone = sender.send(Event::Due(due));
+            }
+        }),
     };
     phases!(PreApp);
     let plan = plan(config, &listening, chosen);
-    let folder = std::env::current_dir().unwrap_or_default();
     let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
@@ -219,6 +228,10 @@ fn serve(
     }
     phases!(Accepting1, Accepting1Once);
     let current = Arc::clone(&surroundings.current);
+    let opening_threads = config.static_files.opening_threads;
+    if config.static_files.is_serving() {
+        openers::start(opening_threads, &net, &current).map_err(Failure::new)?;
+    }
     let acceptor = Acceptor::start(
         Arc::clone(&net),
         Arc::clone(&current),
@@ -235,7 +248,6 @@ fn serve(
     let recipe = Recipe {
         config: config.clone(),
         plan,
-        folder,
         runtime,
         surroundings,
         say: Box::new({
@@ -448,7 +460,21 @@ fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> Plan {
         cores_per_worker: config.process.cpu_affinity,
         uwsgi_names: config.process.procname.automatic,
         queue_max: config.queue_max,
+        recycling: recycling(config),
+        folder: std::env::current_dir().unwrap_or_default(),
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
+    }
+}
+
+fn recycling(config: &Config) -> Recycling {
+    let reload = &config.reload;
+    Recycling {
+        requests_max: reload.requests_max,
+        requests_delta: reload.requests_delta,
+        lifetime_min: reload.lifetime_min,
+        lifetime_max: reload.lifetime_max,
+        lifetime_delta: reload.lifetime_delta,
+        exceptions: None,
     }
 }
 

@@ -75,6 +75,8 @@ pub fn listening(config: &Config, listeners: &[Listener]) -> Vec<Listening> {
             protocol: match asked.protocol {
                 config::Protocol::Http => Protocol::Http,
                 config::Protocol::Uwsgi => Protocol::Uwsgi,
+                config::Protocol::FastCgi { nph } => Protocol::FastCgi { nph },
+                config::Protocol::Scgi { nph } => Protocol::Scgi { nph },
             },
         })
         .collect()

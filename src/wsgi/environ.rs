@@ -23,6 +23,7 @@
 //!
 //! A request from a front end ([`for_each_variable`]) is what the front end says, to the letter: see there.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -520,6 +521,19 @@ fn path_info<'a>(path: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     scratch.clear();
     percent_decode(path, first, scratch);
     scratch
+}
+
+/// A path with every `%XX` replaced by its byte, as `PATH_INFO` has it; empty for `*`.
+pub fn decoded(path: &[u8]) -> Cow<'_, [u8]> {
+    if path == b"*" {
+        return Cow::Borrowed(b"");
+    }
+    let Some(first) = memchr(b'%', path) else {
+        return Cow::Borrowed(path);
+    };
+    let mut decoded = Vec::with_capacity(path.len());
+    percent_decode(path, first, &mut decoded);
+    Cow::Owned(decoded)
 }
 
 /// Appends `text` with every `%XX` replaced by its byte. `percent` is the place of the first `%`.

@@ -153,14 +153,24 @@ impl Turn {
                 Step::End => return (consumed, Next::Submit),
                 Step::Say => {
                     let mut said = Vec::new();
-                    let reply = connection.reader.reply(&mut said);
+                    let reply = connection
+                        .reader
+                        .reply(net.settings.connections_max, &mut said);
                     if connection.io.send(&said, &[]).is_err() {
                         return (consumed, Next::Close);
                     }
-                    if reply == Reply::Close {
-                        connection.close_after = true;
-                        connection.phase = Phase::Flushing;
-                        return (consumed, Next::Again);
+                    match reply {
+                        Reply::GoOn => {}
+                        Reply::Forget => {
+                            self.recycle(connection);
+                            connection.phase = Phase::Head;
+                            connection.since_ms = net.milliseconds(self.now);
+                        }
+                        Reply::Close => {
+                            connection.close_after = true;
+                            connection.phase = Phase::Flushing;
+                            return (consumed, Next::Again);
+                        }
                     }
                 }
             }

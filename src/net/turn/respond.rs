@@ -10,6 +10,7 @@ use crate::wsgi::{Head, RequestFacts, Summary, UNREAD, canned};
 
 use super::super::connection::{Answered, Connection, Phase};
 use super::super::output::Flushed;
+use super::super::records::Records;
 use super::super::tls_stream::TlsStream;
 use super::super::{Net, RETRY_AFTER_S, Record, Rejected, count};
 use super::{Next, READ_BYTES_PER_TURN, Turn};
@@ -129,7 +130,11 @@ impl Turn {
         connection.close_after = true;
         connection.phase = Phase::Flushing;
         // A client that is gone already is noticed by the flush.
-        if connection.io.send(answer, &[]).is_err() {
+        let sent = match connection.reader.request_id() {
+            Some(id) => Records::new(&mut connection.io, id).end(answer),
+            None => connection.io.send(answer, &[]),
+        };
+        if sent.is_err() {
             tracing::debug!("the client of a refused request had gone");
         }
     }
