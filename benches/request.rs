@@ -22,15 +22,10 @@ use singlemalt::python::{
     AppTarget, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeOptions,
     STACK_BYTES_MIN, Served, TargetKind,
 };
-<<<<<<< HEAD
-use singlemalt::wsgi::environ::{Link, Mount, Peer, ServerFacts};
-use singlemalt::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Response, Room, Sink};
-=======
-use singlemalt::wsgi::environ::{self, Mount, Peer, ServerFacts};
+use singlemalt::wsgi::environ::{self, Link, Mount, Peer, ServerFacts};
 use singlemalt::wsgi::{
     ClientGone, Head, HttpDate, RequestBody, RequestFacts, Response, Room, Sink,
 };
->>>>>>> wt-bench
 
 const ROUNDS: usize = 15;
 const REQUESTS: usize = 50_000;
@@ -349,14 +344,9 @@ impl Path {
                 self.response.reset(facts_of(http), DATE);
                 let served = attached.serve(Call {
                     listener: 0,
-<<<<<<< HEAD
-                    head: &head,
-                    peer: &peer,
-                    link: Link::default(),
-=======
                     head: &self.head,
                     peer: &self.peer,
->>>>>>> wt-bench
+                    link: Link::default(),
                     mount: Mount::ROOT,
                     body,
                     response: &mut self.response,

@@ -215,7 +215,7 @@ impl Worker {
                 peer: parts.peer,
                 link: Link {
                     identity: parts.identity.as_deref(),
-                    is_https: None,
+                    is_https: parts.is_https,
                 },
                 mount: &self.shared.plan.mount,
                 body: parts.body,

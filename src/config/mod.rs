@@ -35,6 +35,7 @@ mod notices;
 mod option;
 mod options;
 mod process_settings;
+mod proxies;
 mod reference;
 mod reload_settings;
 mod resolve;
@@ -62,6 +63,7 @@ pub use process_settings::{
     HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
+pub use proxies::{ProxyConfig, ProxyHeaders};
 pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig};
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, Mount,

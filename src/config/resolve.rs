@@ -88,8 +88,9 @@ pub(super) fn resolve(
         logto: reader.log_target(&logging::LOGTO)?,
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
-        reload: reader.reload()?,
+        proxies: reader.proxies()?,
         tls: reader.tls()?,
+        reload: reader.reload()?,
         process: reader.process()?,
         static_files: reader.static_files()?,
         magic_table: Vec::new(),
@@ -404,6 +405,7 @@ impl Reader<'_> {
                 protocol,
                 address,
                 tls,
+                expects_proxy: false,
                 redirect,
                 origin: setting.place(),
             });
@@ -414,10 +416,12 @@ impl Reader<'_> {
                 protocol: Protocol::Http,
                 address,
                 tls: None,
+                expects_proxy: false,
                 redirect: None,
                 origin: "default".to_owned(),
             });
         }
+        self.expect_proxies(&mut listen)?;
         Ok(listen)
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
+use super::proxies::ProxyConfig;
 use super::reload_settings::ReloadConfig;
 use super::static_settings::StaticConfig;
 use super::tls::{TlsAddress, TlsConfig};
@@ -90,10 +91,12 @@ pub struct Config {
     pub logto2: Option<LogTarget>,
     /// How sockets are made.
     pub sockets: SocketConfig,
-    /// When and how the application, or an interpreter, is renewed.
-    pub reload: ReloadConfig,
+    /// Proxies in front.
+    pub proxies: ProxyConfig,
     /// TLS, as far as it is not of one address.
     pub tls: TlsConfig,
+    /// When and how the application, or an interpreter, is renewed.
+    pub reload: ReloadConfig,
     /// The process: user, files, title, limits, hooks.
     pub process: ProcessConfig,
     /// Static files, and files that applications name.
@@ -177,6 +180,8 @@ pub struct ListenAddress {
     pub address: Address,
     /// The TLS around it.
     pub tls: Option<TlsAddress>,
+    /// Every connection begins with the PROXY protocol.
+    pub expects_proxy: bool,
     /// Send every client to https instead (`http-to-https`).
     pub redirect: Option<Redirect>,
     /// Where it was named, for messages: `--http (command line)`.

@@ -17,6 +17,8 @@ use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
 use crate::net::{self, Address, Net, RequestLog};
+use crate::proxies::trusted::Network;
+use crate::proxies::{Believed, Trusted};
 use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
 use crate::wsgi::AddedFields;
@@ -359,7 +361,47 @@ fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
         write_timeout: deadlines.write,
         connections_max: config.connections_max,
         tells_handshakes: config.tls.is_verbose,
+        proxies: proxies(config),
+        greeters: greeters(config),
         added_fields: Arc::new(added_fields),
+    }
+}
+
+/// Whose fields count.
+fn proxies(config: &Config) -> Option<net::Proxies> {
+    let headers = config.proxies.headers;
+    (!config.proxies.is_empty()).then(|| net::Proxies {
+        trusted: trusted(config),
+        believed: Believed {
+            x_for: headers.x_for,
+            x_proto: headers.x_proto,
+            x_host: headers.x_host,
+            forwarded: headers.forwarded,
+        },
+    })
+}
+
+/// Who may speak the PROXY protocol: the trusted ones, and without a list this machine.
+fn greeters(config: &Config) -> Trusted {
+    if !config.proxies.is_empty() {
+        return trusted(config);
+    }
+    if config.listen.iter().any(|listen| listen.expects_proxy) {
+        tracing::info!(
+            "the PROXY protocol is taken from this machine only; name proxies on others with --trusted-proxies"
+        );
+    }
+    Trusted::this_machine()
+}
+
+fn trusted(config: &Config) -> Trusted {
+    let networks = config.proxies.networks.iter();
+    Trusted {
+        networks: networks
+            .map(|&(address, bits)| Network::new(address, bits))
+            .collect(),
+        unix: config.proxies.unix,
+        everybody: config.proxies.everybody,
     }
 }
 

@@ -49,6 +49,7 @@ pub(crate) mod limits;
 pub(crate) mod logging;
 pub(crate) mod planned;
 pub(crate) mod process;
+pub(crate) mod proxies;
 pub(crate) mod python;
 pub(crate) mod reload;
 pub(crate) mod sockets;
@@ -66,6 +67,7 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         sockets::ROWS,
         tls::ROWS,
         http::ROWS,
+        proxies::ROWS,
         limits::ROWS,
         workers::ROWS,
         process::ROWS,

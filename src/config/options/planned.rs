@@ -32,8 +32,6 @@ const HTTP: &[OptionRow] = planned! { Http:
     "pull-header" Text .many().value("HEADER VAR") => "Keep a response header in a request variable and do not send it.";
     "http-raw-body" Flag => "Hand connections over to the application as they are.";
     "http-websockets" Flag => "Let the application take over websocket connections.";
-    "http-enable-proxy-protocol" | "enable-proxy-protocol" Flag .essential_later("without it, every client would have the proxy's address; take the address from a header instead")
-        => "Expect a PROXY protocol line in front of each connection.";
     "http-var" Text .many() => "Add a variable to the environ of every request.";
     "http-auto-gzip" Flag => "Compress responses that ask for it by a uWSGI-Encoding header.";
     "http-buffer-size" Bytes => "Bytes of the connection buffer.";
@@ -179,7 +177,6 @@ const LOGGING: &[OptionRow] = planned! { Logging:
     "log-sendfile" Flag => "Log requests that were answered with a file.";
     "log-ioerror" Flag => "Log requests whose client went away.";
     "log-micros" Flag => "Write response times in microseconds.";
-    "log-x-forwarded-for" Flag => "Write the address of X-Forwarded-For into request lines.";
     "memory-report" Text .short('m').bare("true").value("LEVEL") => "Write memory use into request lines.";
     "ignore-sigpipe" Flag => "Do not report clients that went away.";
     "ignore-write-errors" Flag => "Do not report failed writes.";
