@@ -280,7 +280,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--exit', 'Leave with this code while options are read.')
         ,@('--allow-config-exec', 'Let @(exec://COMMAND) in configuration files run commands. On the command line or in the environment only.')
         ,@('--check-config', 'Check the configuration and leave: code 0 if it can be used, 1 if not.')
-        ,@('--show-config', 'Print the configuration in effect, with the origin of each value, and leave.')
+        ,@('--show-config', 'Print the configuration in effect, with the origin of each value, and leave; in a file: print it at start.')
         ,@('--explain', 'Explain a uWSGI configuration line by line: what each option means here, and what is left to do. Also a gunicorn.conf.py, or a gunicorn command line in quotes.')
         ,@('--get', 'Print the value of an option or placeholder, and leave.')
         ,@('--completions', 'Print the completion script of a shell.')

@@ -155,7 +155,12 @@ fn from_surroundings(
         return Ok(Command::ShowConfig(show::show(&raw, &loaded)));
     }
     warnings.extend(loaded.warnings.iter().cloned());
-    let config = Box::new(resolve_loaded(&raw, warnings, &loaded)?);
+    let mut config = Box::new(resolve_loaded(&raw, warnings, &loaded)?);
+    let shows = raw.last(&configuration::SHOW_CONFIG);
+    if shows.is_some_and(|setting| value::flag(&setting.text).value) {
+        let shown = show::show(&raw, &loaded);
+        config.prints.extend(shown.lines().map(str::to_owned));
+    }
     if asked.flag(&configuration::CHECK_CONFIG) {
         return Ok(Command::CheckConfig(config));
     }
