@@ -167,13 +167,8 @@ impl Reader<'_> {
     }
 
     /// A number or a number of bytes, within the row's bounds; 0 if the row has no default.
-<<<<<<< HEAD
     pub(super) fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
-        let Some(setting) = self.raw.last(row) else {
-=======
-    fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
         let Some(setting) = self.numeric(row) else {
->>>>>>> wt-config
             return Ok(0);
         };
         let (read, min, max) = match row.kind {
@@ -204,13 +199,8 @@ impl Reader<'_> {
         })
     }
 
-<<<<<<< HEAD
     pub(super) fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
-        let Some(setting) = self.raw.last(row) else {
-=======
-    fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
         let Some(setting) = self.numeric(row) else {
->>>>>>> wt-config
             return Ok(NEVER);
         };
         let read =
@@ -401,17 +391,6 @@ impl Reader<'_> {
 
         let mut listen: Vec<ListenAddress> = Vec::new();
         for (setting, protocol) in settings {
-<<<<<<< HEAD
-            if let Some((_, rest)) = setting.text.split_once("$(") {
-                let name = rest.split(')').next().unwrap_or(rest);
-                return Err(setting
-                    .error(format_args!(
-                        "wants an address, and {name} is not set in the environment"
-                    ))
-                    .hint(format!(
-                        "set it, or say what it is otherwise: $({name}:8000)"
-                    )));
-            }
             let (text, tls, redirect) = match setting.name.as_str() {
                 "https" | "https-socket" => {
                     let (text, tls) = self.https(setting)?;
@@ -428,12 +407,8 @@ impl Reader<'_> {
                 _ => (setting.text.as_str(), None, None),
             };
             let address = address::parse(text).map_err(|why| {
-                setting.error(format_args!("wants an address, got '{text}': {why}"))
-=======
-            let address = address::parse(&setting.text).map_err(|why| {
-                let why = format!("wants an address, got '{}': {why}", setting.text);
+                let why = format!("wants an address, got '{text}': {why}");
                 setting.error_of_value(&why, "8000")
->>>>>>> wt-config
             })?;
             let any_port = matches!(&address, Address::Tcp(tcp) if tcp.port() == 0);
             let twice = listen.iter().find(|other| other.address == address);
