@@ -9,7 +9,8 @@
 //! - [`telemetry`]: messages and the request log
 //! - [`python`]: CPython; the only room with `unsafe`
 //! - [`net`]: sockets, the poll, deadlines; knows no Python
-//! - [`background`]: work that belongs to no request: what watches files; knows no Python
+//! - [`shared`]: what interpreters share: locks
+//! - [`background`]: work that belongs to no request: timers, cron, file monitors; knows no Python
 //! - [`app`]: generations of workers: where requests meet the application
 //! - [`server`]: the composition root: assembles, reports, supervises, stops
 
@@ -20,5 +21,6 @@ pub mod http;
 pub mod net;
 pub mod python;
 pub mod server;
+pub mod shared;
 pub mod telemetry;
 pub mod wsgi;

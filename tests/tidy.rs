@@ -16,8 +16,12 @@ const DOORS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
     ("net", &["http", "wsgi"]),
+    ("shared", &[]),
     ("background", &[]),
-    ("app", &["http", "wsgi", "python", "net", "background"]),
+    (
+        "app",
+        &["http", "wsgi", "python", "net", "shared", "background"],
+    ),
     (
         "server",
         &[
@@ -27,6 +31,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "telemetry",
             "python",
             "net",
+            "shared",
             "background",
             "app",
         ],
