@@ -111,6 +111,7 @@ impl Drop for Midwife {
 /// The life of a thread that makes an interpreter.
 fn create(shared: &Arc<Shared>, seat: Seat, births: Sender<Birth>) {
     let mut midwife = Midwife::new(seat, births);
+    shared.registrations.begin_anew(seat.worker);
     let mut python = match InterpreterThread::create(shared.runtime, shared.spec(seat.worker)) {
         Ok(python) => python,
         Err(error) => return midwife.report(Err(StartError::Runtime(error))),
@@ -125,6 +126,7 @@ fn create(shared: &Arc<Shared>, seat: Seat, births: Sender<Birth>) {
         },
         None => None,
     };
+    shared.tallies.note_spawn(seat.worker);
     let handle = python.handle();
     midwife.report(Ok((handle.clone(), loaded)));
     if shared.wait_at_gate() == Gate::Open {
@@ -183,7 +185,7 @@ fn work(
     python: &mut InterpreterThread,
     handle: &InterpreterHandle,
 ) {
-    let runner = shared.domain_of(seat).join();
+    let runner = shared.domain_of(seat).join(seat.worker);
     let mut worker = Worker::new(
         seat,
         Arc::clone(shared),

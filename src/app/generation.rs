@@ -8,21 +8,26 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
+use crate::background::registrations::Registrations;
 use crate::net::{Exchange, Rejected};
 use crate::python::{
-    AppTarget, InterpreterSpec, Isolation, LoadFailure, Loaded, Runtime, RuntimeError,
+    AppTarget, HostRef, InterpreterSpec, Isolation, LoadFailure, Loaded, Runtime, RuntimeError,
 };
 
 use crate::wsgi::environ::Mount;
 
 use super::birth::{Birth, spawn_creator, spawn_sibling};
+use super::host::GenerationHost;
+use super::postbox::Postbox;
+use super::process::Process;
 use super::queue::{self, Job, Queue};
 use super::runners::Domain;
+use super::tally::Tallies;
 use super::worker::{Seat, Surroundings};
 
 /// What a person can do about an extension that only the main interpreter can load.
@@ -60,6 +65,18 @@ pub struct Plan {
     pub queue_max: usize,
     /// What an interpreter's own threads are given to finish, before it is parked for ever.
     pub end_grace: Duration,
+    /// What the generations of the process have around them.
+    pub process: Arc<Process>,
+}
+
+impl Plan {
+    /// How many interpreters there will be, and threads of each.
+    fn shape(&self, isolation: Isolation) -> (usize, usize) {
+        match isolation {
+            Isolation::Main => (1, self.interpreters * self.threads),
+            Isolation::OwnGil | Isolation::SharedGil => (self.interpreters, self.threads),
+        }
+    }
 }
 
 /// How the birth went, for the start-up report.
@@ -124,7 +141,13 @@ pub struct Shared {
     pub(super) runtime: &'static Runtime,
     pub(super) surroundings: Surroundings,
     pub(super) isolation: Isolation,
-    domains: Mutex<HashMap<usize, Arc<Domain>>>,
+    pub(super) domains: Mutex<HashMap<usize, Arc<Domain>>>,
+    pub(super) registrations: Registrations,
+    pub(super) postbox: Postbox,
+    /// Signals of which it was said already that nobody gets them.
+    pub(super) undeliverable: [AtomicBool; 256],
+    pub(super) tallies: Tallies,
+    host: HostRef,
     gate: (Mutex<Gate>, Condvar),
     retired: AtomicBool,
     /// Threads that use an interpreter beside its creator, by worker number.
@@ -164,22 +187,17 @@ impl Shared {
             worker_id: worker,
             multithread: threads > 1,
             multiprocess: self.interpreters() > 1,
+            host: self.host.clone(),
             ..self.plan.spec.clone()
         }
     }
 
     fn interpreters(&self) -> usize {
-        match self.isolation {
-            Isolation::Main => 1,
-            Isolation::OwnGil | Isolation::SharedGil => self.plan.interpreters,
-        }
+        self.plan.shape(self.isolation).0
     }
 
     pub(super) fn threads_per_interpreter(&self) -> usize {
-        match self.isolation {
-            Isolation::Main => self.plan.interpreters * self.plan.threads,
-            Isolation::OwnGil | Isolation::SharedGil => self.plan.threads,
-        }
+        self.plan.shape(self.isolation).1
     }
 
     fn open_gate(&self, gate: Gate) {
@@ -264,14 +282,24 @@ impl Generation {
         surroundings: &Surroundings,
         isolation: Isolation,
     ) -> Result<(Arc<Self>, Report), StartError> {
-        let (sender, queue) = Queue::new(plan.queue_max);
-        let shared = Arc::new(Shared {
+        let (interpreters, threads) = plan.shape(isolation);
+        let (sender, queue) = Queue::new(plan.queue_max, interpreters);
+        let shared = Arc::new_cyclic(|shared| Shared {
             queue,
             plan: plan.clone(),
             runtime,
             surroundings: surroundings.clone(),
             isolation,
             domains: Mutex::default(),
+            registrations: Registrations::new(id),
+            postbox: Postbox::default(),
+            undeliverable: [const { AtomicBool::new(false) }; 256],
+            tallies: Tallies::new(interpreters, threads),
+            host: HostRef(Arc::new(GenerationHost::new(
+                id,
+                Weak::clone(shared),
+                &plan.process,
+            ))),
             gate: (Mutex::new(Gate::Shut), Condvar::new()),
             retired: AtomicBool::new(false),
             siblings: Default::default(),
@@ -341,8 +369,18 @@ impl Generation {
         self.id
     }
 
-    /// Lets the workers begin. Call it when the generation is in charge.
+    /// Lets the workers begin, and its timers count. Call it when the generation is in charge.
     pub fn serve(&self) {
+        let shared = Arc::downgrade(&self.shared);
+        let deliver = move |number| {
+            if let Some(shared) = Weak::upgrade(&shared) {
+                shared.raise(number);
+            }
+        };
+        let clockwork = &self.shared.plan.process.clockwork;
+        self.shared
+            .registrations
+            .take_charge(clockwork, Arc::new(deliver));
         self.shared.open_gate(Gate::Open);
     }
 
@@ -353,10 +391,16 @@ impl Generation {
 
     /// Looks after the runners; whether anybody runs a job. The acceptor calls it once a tick.
     pub fn tick(&self) -> bool {
+        self.shared.rouse_addressees();
         let domains = lock(&self.shared.domains);
         domains
             .values()
             .fold(false, |is_running, domain| domain.tick() | is_running)
+    }
+
+    /// Whether a signal waits for a thread that sleeps in the poll.
+    pub fn has_signal_for_sleeper(&self) -> bool {
+        self.shared.has_letter_for_sleeper()
     }
 
     /// Whether several threads share a GIL.
@@ -383,6 +427,10 @@ impl Generation {
 impl Drop for Generation {
     fn drop(&mut self) {
         self.shared.retired.store(true, Ordering::SeqCst);
+        if self.shared.surroundings.net.is_draining() {
+            // The server stops: nobody waits for what a timer wanted.
+            self.shared.postbox.clear();
+        }
         for domain in lock(&self.shared.domains).values() {
             domain.release_all();
         }

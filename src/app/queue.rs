@@ -23,6 +23,8 @@ pub struct Queue {
     idle: AtomicUsize,
     /// Turns taken by workers: the acceptor sees whether anybody polls.
     turns: AtomicU64,
+    /// One for each interpreter, where workers wait for the queue: something came that only it can do.
+    bells: Vec<(Sender<()>, Receiver<()>)>,
 }
 
 /// What a look into the queue found.
@@ -36,13 +38,15 @@ pub enum Next {
 }
 
 impl Queue {
-    /// A queue for `jobs_max` waiting jobs, and its only sender.
-    pub fn new(jobs_max: usize) -> (Sender<Job>, Self) {
+    /// A queue for `jobs_max` waiting jobs of so many interpreters, and its only sender.
+    pub fn new(jobs_max: usize, interpreters: usize) -> (Sender<Job>, Self) {
         let (sender, jobs) = bounded(jobs_max.max(1));
+        let bells = (0..interpreters).map(|_| bounded(1));
         let queue = Self {
             jobs,
             idle: AtomicUsize::new(0),
             turns: AtomicU64::new(0),
+            bells: bells.collect(),
         };
         (sender, queue)
     }
@@ -56,14 +60,34 @@ impl Queue {
         }
     }
 
-    /// The next job, waiting for it up to `timeout` (where workers do not poll).
-    pub fn wait(&self, timeout: std::time::Duration) -> Next {
-        use crossbeam::channel::RecvTimeoutError;
-        match self.jobs.recv_timeout(timeout) {
-            Ok(job) => Next::Job(job),
-            Err(RecvTimeoutError::Timeout) => Next::Empty,
-            Err(RecvTimeoutError::Disconnected) => Next::Ended,
+    /// The next job, waiting for it up to `timeout` (where workers do not poll), or until the interpreter's bell rings.
+    pub fn wait(&self, worker: usize, timeout: std::time::Duration) -> Next {
+        let never = crossbeam::channel::never();
+        let bell = self.bells.get(worker.wrapping_sub(1));
+        let rung = bell.map_or(&never, |(_, rung)| rung);
+        crossbeam::channel::select! {
+            recv(self.jobs) -> job => job.map_or(Next::Ended, Next::Job),
+            recv(rung) -> _ => Next::Empty,
+            default(timeout) => Next::Empty,
         }
+    }
+
+    /// Rings the bell of an interpreter (from 1).
+    pub fn ring(&self, worker: usize) {
+        if let Some((bell, _)) = self.bells.get(worker.wrapping_sub(1)) {
+            // Full: it has been rung, and nobody has come yet.
+            bell.try_send(()).ok();
+        }
+    }
+
+    /// How many jobs wait.
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
     }
 
     /// Whether a job waits.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::http::RequestHead;
 use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
-use crate::python::{Attached, Call, InterpreterThread};
+use crate::python::{Attached, Call, InterpreterThread, Served};
 use crate::wsgi::Response;
 
 use super::acceptor::Bell;
@@ -26,6 +26,8 @@ const BURST: usize = 32;
 const SURPLUS_WAIT: Duration = Duration::from_millis(10);
 /// How often a worker that waits for the queue alone looks whether its generation has ended.
 const QUEUE_WAIT: Duration = Duration::from_secs(60);
+/// What the right thread is given to take a wake that was passed on to it.
+const PASS_ON_PAUSE: Duration = Duration::from_micros(200);
 /// A request that waited longer than this is looked at again: is its client still there?
 const STALE_AFTER: Duration = Duration::from_secs(1);
 
@@ -96,7 +98,7 @@ impl Worker {
     pub fn serve(&mut self, python: &mut InterpreterThread) -> Exit {
         loop {
             self.runner.wait_until_active();
-            if self.shared.queue().has_jobs() {
+            if self.has_work() {
                 self.run_burst(python);
             }
             if self.has_panicked {
@@ -107,7 +109,7 @@ impl Worker {
                 self.runner.rest();
                 continue;
             }
-            let has_jobs = self.shared.queue().has_jobs();
+            let has_jobs = self.has_work();
             if !has_jobs && self.shared.is_retired() {
                 // The others may sleep in the poll.
                 self.surroundings.net.poll().wake();
@@ -121,9 +123,30 @@ impl Worker {
                 None
             };
             if self.surroundings.shares_poll {
+                if !has_jobs {
+                    self.pass_on();
+                }
                 self.poll(timeout);
             } else if !has_jobs {
                 self.wait_for_queue(python, timeout.unwrap_or(QUEUE_WAIT));
+            }
+        }
+    }
+
+    /// Whether a job waits, or a signal that this interpreter may take.
+    fn has_work(&self) -> bool {
+        self.shared.queue().has_jobs() || self.shared.postbox.has_for(self.seat.worker)
+    }
+
+    /// A signal may wait for a thread of another interpreter that sleeps in the poll, and the wake that was meant for it have
+    /// ended the wait of this one.
+    fn pass_on(&self) {
+        while self.shared.has_letter_for_sleeper() {
+            self.surroundings.net.poll().wake();
+            // Out of the other one's way, or the kernel would wake this thread again.
+            std::thread::sleep(PASS_ON_PAUSE);
+            if self.has_work() {
+                return;
             }
         }
     }
@@ -132,6 +155,19 @@ impl Worker {
     fn run_burst(&mut self, python: &mut InterpreterThread) {
         python.attached(|py| {
             for count in 0..BURST {
+                // One for one: neither signals nor requests can keep the others waiting.
+                if let Some(number) = self.shared.postbox.take(self.seat.worker) {
+                    if self.surroundings.shares_poll && self.shared.has_letter_for_sleeper() {
+                        self.surroundings.net.poll().wake();
+                    }
+                    self.run_signal(py, number);
+                    if self.has_panicked || self.runner.should_rest(self.quick_jobs) {
+                        break;
+                    }
+                    if !self.shared.queue().has_jobs() {
+                        continue;
+                    }
+                }
                 let Next::Job(job) = self.shared.queue().next() else {
                     break;
                 };
@@ -145,6 +181,24 @@ impl Worker {
                 }
             }
         });
+    }
+
+    /// Runs the handler of a signal.
+    fn run_signal(&mut self, py: &mut Attached<'_>, number: u8) {
+        let tally = self.shared.tallies.of(self.seat);
+        self.runner.begin();
+        tally.begin_signal(number);
+        let run = catch_unwind(AssertUnwindSafe(|| py.run_signal(number)));
+        tally.end_signal();
+        if run.is_err() {
+            tracing::error!(
+                worker = self.seat.worker,
+                core = self.seat.core,
+                "a worker panicked in the handler of signal {number}; the worker is replaced"
+            );
+            self.has_panicked = true;
+        }
+        self.runner.end(&mut self.quick_jobs);
     }
 
     fn run(&mut self, py: &mut Attached<'_>, job: Job) {
@@ -163,6 +217,8 @@ impl Worker {
             return;
         }
         self.runner.begin();
+        let tally = self.shared.tallies.of(self.seat);
+        tally.begin_request();
         let parts = exchange.parts(net);
         let (facts, mut sink) = (parts.facts, parts.sink);
         self.response.reset(facts, self.turn.date());
@@ -190,8 +246,16 @@ impl Worker {
             self.has_panicked = true;
         }
         let at = Instant::now();
+        let summary = self.response.summary();
+        let is_failed = !matches!(served, Ok(Served::Answered | Served::ClientGone));
+        let sent_bytes = summary.body_bytes + summary.header_bytes as u64;
+        tally.end_request(
+            at.saturating_duration_since(taken_at),
+            sent_bytes,
+            is_failed,
+        );
         let answered = Answered {
-            summary: self.response.summary(),
+            summary,
             queued,
             app: at.saturating_duration_since(taken_at),
             at,
@@ -208,13 +272,17 @@ impl Worker {
         let queue = self.shared.queue();
         let net = &*self.surroundings.net;
         let may_wait = timeout != Some(Duration::ZERO);
+        let tally = self.shared.tallies.of(self.seat);
         if may_wait {
+            tally.set_in_poll(true);
             if !queue.enter_poll() {
+                tally.set_in_poll(false);
                 return;
             }
-            // Retiring sets the flag first and wakes afterwards.
-            if self.shared.is_retired() {
+            // Retiring sets the flag first and wakes afterwards; a letter is put first as well.
+            if self.shared.is_retired() || self.shared.postbox.has_for(self.seat.worker) {
                 queue.leave_poll();
+                tally.set_in_poll(false);
                 return;
             }
         }
@@ -222,6 +290,7 @@ impl Worker {
         let taken = self.turn.take(net, &*self.surroundings.current, wait);
         if may_wait {
             queue.leave_poll();
+            tally.set_in_poll(false);
         }
         queue.note_turn();
         self.surroundings.bell.ring();
@@ -244,9 +313,9 @@ impl Worker {
     }
 
     fn wait_for_queue(&mut self, python: &mut InterpreterThread, timeout: Duration) {
-        match self.shared.queue().wait(timeout) {
+        match self.shared.queue().wait(self.seat.worker, timeout) {
             Next::Job(job) => python.attached(|py| self.run(py, job)),
-            Next::Empty if self.runner.is_surplus() => self.runner.rest(),
+            Next::Empty if self.runner.is_surplus() && !self.has_work() => self.runner.rest(),
             Next::Empty | Next::Ended => {}
         }
     }

@@ -24,96 +24,16 @@ pub struct CronCommand {
 }
 
 impl CronCommand {
-    /// `MINUTE HOUR DAY MONTH WEEKDAY COMMAND`
-    ///
-    /// # Errors
-    /// In words for the person who wrote it.
-    pub fn parse(text: &str, is_unique: bool, time_max: Option<Duration>) -> Result<Self, String> {
-        let mut rest = text.trim_start();
-        let mut fields = [0_i32; 5];
-        for field in &mut fields {
-            let (word, after) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
-            *field = word.parse().map_err(|_| {
-                format!(
-                    "wants five numbers (minute hour day month weekday) and a command, got '{text}'; -1 is any, and * is not \
-                     known"
-                )
-            })?;
-            rest = after.trim_start();
-        }
-        let [minute, hour, day, month, weekday] = fields;
-        let when =
-            When::new(minute, hour, day, month, weekday).map_err(|never| never.to_string())?;
-        Self::new(when, rest, is_unique, time_max)
-    }
-
-    /// `minute=5,hour=-1,day=..,month=..,week=..,unique=1,harakiri=SECONDS COMMAND`; what is left out is any.
-    ///
-    /// # Errors
-    /// In words for the person who wrote it.
-    pub fn parse_keys(text: &str, time_max: Option<Duration>) -> Result<Self, String> {
-        let text = text.trim_start();
-        let (keys, command) = match text.split_once(' ') {
-            Some((keys, command)) if keys.contains('=') => (keys, command),
-            _ if text.split(' ').next().unwrap_or_default().contains('=') => (text, ""),
-            _ => ("", text),
-        };
-        let (mut fields, mut is_unique, mut time_max) = ([-1_i32; 5], false, time_max);
-        for pair in keys.split(',').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair
-                .split_once('=')
-                .ok_or_else(|| format!("wants KEY=NUMBER, got '{pair}'"))?;
-            let number: i32 = value
-                .parse()
-                .map_err(|_| format!("wants a number for '{key}', got '{value}'"))?;
-            let field = match key {
-                "minute" => 0,
-                "hour" => 1,
-                "day" => 2,
-                "month" => 3,
-                "week" => 4,
-                "unique" => {
-                    is_unique = number != 0;
-                    continue;
-                }
-                "harakiri" => {
-                    time_max = u64::try_from(number)
-                        .ok()
-                        .filter(|seconds| *seconds > 0)
-                        .map(Duration::from_secs);
-                    continue;
-                }
-                _ => {
-                    return Err(format!(
-                        "has no '{key}': there are minute, hour, day, month, week, unique and harakiri"
-                    ));
-                }
-            };
-            fields[field] = number;
-        }
-        let [minute, hour, day, month, weekday] = fields;
-        let when =
-            When::new(minute, hour, day, month, weekday).map_err(|never| never.to_string())?;
-        Self::new(when, command, is_unique, time_max)
-    }
-
-    fn new(
-        when: When,
-        command: &str,
-        is_unique: bool,
-        time_max: Option<Duration>,
-    ) -> Result<Self, String> {
-        if command.trim().is_empty() {
-            return Err("names no command to run".to_owned());
-        }
-        Ok(Self {
+    /// A command for the shell. `is_unique`: not begun again while it runs. It is killed after `time_max`.
+    pub fn new(when: When, command: String, is_unique: bool, time_max: Option<Duration>) -> Self {
+        Self {
             when,
-            command: command.trim().to_owned(),
+            command,
             is_unique,
             time_max,
             last: None,
             running: Arc::default(),
-        })
+        }
     }
 
     /// Runs it if it is due in this minute.
@@ -197,70 +117,64 @@ fn shell(command: &str) -> Command {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> (When, String) {
-        let command = CronCommand::parse(text, false, None).expect("an entry");
-        (command.when, command.command)
-    }
+    /// A test that waits this long has failed.
+    const PATIENCE: Duration = Duration::from_secs(30);
 
-    fn when(fields: [i32; 5]) -> When {
-        let [minute, hour, day, month, weekday] = fields;
-        When::new(minute, hour, day, month, weekday).expect("a pattern")
-    }
-
-    #[test]
-    fn five_numbers_and_a_command() {
-        assert_eq!(
-            parsed("59 2 -1 -1 -1 /usr/bin/backup --all 'x y'"),
-            (
-                when([59, 2, -1, -1, -1]),
-                "/usr/bin/backup --all 'x y'".to_owned()
-            )
-        );
-        assert_eq!(
-            parsed("  -5\t-1  -1 -1 7   echo  "),
-            (when([-5, -1, -1, -1, 7]), "echo".to_owned())
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_meant_is_told() {
-        for text in [
-            "",
-            "1 2 3",
-            "1 2 3 4 5",
-            "* * * * * echo",
-            "60 0 1 1 1 echo",
-        ] {
-            assert!(CronCommand::parse(text, false, None).is_err(), "{text}");
-        }
-        for text in [
-            "minute=1",
-            "minute=x echo",
-            "year=1 echo",
-            "minute=60 echo",
-            "",
-        ] {
-            assert!(CronCommand::parse_keys(text, None).is_err(), "{text}");
+    fn minute(serial: i64) -> LocalMinute {
+        LocalMinute {
+            minute: 0,
+            hour: 0,
+            day: 1,
+            month: 1,
+            weekday: 4,
+            serial,
         }
     }
 
+    fn always(command: &str, is_unique: bool, time_max: Option<Duration>) -> CronCommand {
+        let when = When::new(-1, -1, -1, -1, -1).expect("any time");
+        CronCommand::new(when, command.to_owned(), is_unique, time_max)
+    }
+
+    fn wait_until(what: &str, holds: impl Fn() -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < until, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[cfg(unix)]
     #[test]
-    fn keys_and_a_command() {
-        let entry = CronCommand::parse_keys(
-            "minute=39,hour=23,month=-1,week=-1,day=-1,unique=1,harakiri=2 echo a=b",
-            None,
-        )
-        .expect("an entry");
-        assert_eq!(entry.when, when([39, 23, -1, -1, -1]));
-        assert_eq!(entry.command, "echo a=b");
-        assert!(entry.is_unique);
-        assert_eq!(entry.time_max, Some(Duration::from_secs(2)));
-        let plain =
-            CronCommand::parse_keys("echo hello", Some(Duration::from_secs(9))).expect("an entry");
-        assert_eq!(plain.when, when([-1; 5]));
-        assert_eq!(plain.time_max, Some(Duration::from_secs(9)));
-        let endless = CronCommand::parse_keys("harakiri=0 echo", Some(Duration::from_secs(9)))
-            .expect("an entry");
-        assert_eq!(endless.time_max, None);
+    fn a_command_runs_once_a_minute_and_a_unique_one_not_beside_itself() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (go, ran) = (folder.path().join("go"), folder.path().join("ran"));
+        let text = format!(
+            "echo x >> {}; while [ ! -e {} ]; do sleep 0.01; done",
+            ran.display(),
+            go.display()
+        );
+        let runs = || std::fs::read_to_string(&ran).map_or(0, |text| text.lines().count());
+        let mut command = always(&text, true, None);
+        command.look(&minute(1));
+        command.look(&minute(1));
+        wait_until("it runs", || runs() == 1);
+        command.look(&minute(2));
+        std::fs::write(&go, "").expect("a file");
+        wait_until("it ends", || command.running.load(Ordering::Acquire) == 0);
+        assert_eq!(runs(), 1);
+        command.look(&minute(3));
+        wait_until("it runs again", || runs() == 2);
+        wait_until("it ends", || command.running.load(Ordering::Acquire) == 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_command_that_takes_too_long_is_killed() {
+        let mut command = always("sleep 1000", false, Some(Duration::from_millis(1)));
+        command.look(&minute(1));
+        wait_until("it is killed", || {
+            command.running.load(Ordering::Acquire) == 0
+        });
     }
 }

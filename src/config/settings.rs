@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
+use super::background::BackgroundConfig;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
 
 /// Everything that was configured.
@@ -87,6 +88,8 @@ pub struct Config {
     pub sockets: SocketConfig,
     /// The process: user, files, title, limits, hooks.
     pub process: ProcessConfig,
+    /// Work beside requests, and what interpreters share.
+    pub background: BackgroundConfig,
     /// What stands for uWSGI's magic variables (`uwsgi.magic_table`): the letter and its text.
     pub magic_table: Vec<(char, String)>,
     /// Every option and placeholder that was written, in order, aliases as written (`uwsgi.opt`).

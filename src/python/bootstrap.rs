@@ -5,7 +5,7 @@
 //! when the interpreter goes. Runs on workers, attached.
 
 use std::ffi::{CStr, CString};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pyo3_ffi as ffi;
@@ -100,7 +100,7 @@ pub(super) fn find<'py>(namespace: &Object<'py>, name: &CStr) -> Result<Object<'
 }
 
 /// Prepares a new interpreter, or the main one once more, on the thread that made it.
-pub(super) fn prepare(token: Token<'_>, interpreter: &Interpreter) -> Result<(), Raised> {
+pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Result<(), Raised> {
     let dict = interpreter_dict(token)?;
     let namespace = match dict.item(c"singlemalt")? {
         Some(namespace) => namespace,
@@ -121,6 +121,7 @@ pub(super) fn prepare(token: Token<'_>, interpreter: &Interpreter) -> Result<(),
     let guard = Object::boolean(token, isolation != Isolation::Main)?;
     let twins = Object::boolean(token, isolation == Isolation::OwnGil)?;
     find(&namespace, c"prepare")?.call([&python_path, &guard, &twins])?;
+    super::uwsgi_module::install(token, interpreter)?;
     adopt_thread(token, interpreter, 0)
 }
 
@@ -205,6 +206,16 @@ pub(super) fn adopt_thread(
     find(&namespace(token)?, c"adopt_thread")?
         .call([&name])
         .map(drop)
+}
+
+/// Keeps something of ours in the attached interpreter.
+pub(super) fn keep(name: &CStr, object: &Object<'_>) -> Result<(), Raised> {
+    interpreter_dict(object.token())?.set_item(name, object)
+}
+
+/// What [`keep`] has kept under this name in the attached interpreter.
+pub(super) fn kept<'py>(token: Token<'py>, name: &CStr) -> Result<Option<Object<'py>>, Raised> {
+    interpreter_dict(token)?.item(name)
 }
 
 /// Keeps the app where the siblings of this thread find it.

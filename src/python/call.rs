@@ -13,6 +13,7 @@ use super::object::{self, Object, Raised, Token};
 use super::start_response::{self, Exchange, bytes_of, settle, type_name};
 use super::thread_state::{Attached, detached};
 use super::trampoline::{Exception, caught, raise};
+use super::uwsgi_module;
 use crate::http::RequestHead;
 use crate::wsgi::environ::{Mount, Peer};
 use crate::wsgi::{RequestBody, Response, Sink};
@@ -89,6 +90,15 @@ impl Attached<'_> {
         })
     }
 
+    /// Runs the handler of a signal; what it raises is logged. `false`: it failed, or there is none.
+    pub fn run_signal(&mut self, number: u8) -> bool {
+        let is_done = uwsgi_module::run_handler(self, number);
+        if self.interpreter.wants_after_job() {
+            uwsgi_module::after_job(self.token, self.interpreter, false);
+        }
+        is_done
+    }
+
     fn answer(
         &mut self,
         request: Request<'_>,
@@ -162,6 +172,9 @@ impl Attached<'_> {
         drop(environ);
         self.caches.give_functions(functions);
         self.caches.give_input(input);
+        if self.interpreter.wants_after_job() {
+            uwsgi_module::after_job(token, self.interpreter, true);
+        }
         served
     }
 

@@ -8,13 +8,17 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
+use crate::app::process::Process;
 use crate::app::worker::Surroundings;
 use crate::app::{Acceptor, Current, Generation, Isolated, Plan, Report, StartError};
+use crate::background::clockwork::Clockwork;
+use crate::background::cron::When;
+use crate::background::cron_command::CronCommand;
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
 use crate::net::{self, Address, Net, RequestLog};
-use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
+use crate::python::{HostRef, InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
 use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
@@ -27,7 +31,7 @@ use super::log_target::Log;
 use super::request_log::{Lines, Silence};
 use super::supervisor::{self, Charge};
 use super::vacuum::Vacuum;
-use super::{limits, pidfile, privileges, report, signals, sockets, title};
+use super::{limits, pidfile, privileges, process, report, signals, sockets, title};
 
 /// uWSGI's exit code for "no application, and one is needed".
 const NO_APP: u8 = 22;
@@ -195,7 +199,9 @@ fn serve(
         },
     };
     phases!(PreApp);
-    let plan = plan(config, &listening, chosen);
+    let clockwork = Arc::new(Clockwork::default());
+    let process = process::surroundings(config, &hostname(), &sender, &clockwork);
+    let plan = plan(config, &listening, chosen, &process);
     let (generation, report) = start_generation(config, plan, runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
@@ -218,6 +224,7 @@ fn serve(
     .map_err(Failure::new)?;
     current.swap(Some(Arc::clone(&generation)));
     generation.serve();
+    clockwork.run_commands(cron_commands(config)?);
     drop(generation);
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
@@ -227,6 +234,7 @@ fn serve(
         net: &net,
         current: &current,
         acceptor: &acceptor,
+        clockwork: &clockwork,
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
         reopen_log: &mut || {
@@ -237,6 +245,19 @@ fn serve(
     });
     hooks::run_at_exit(config, &say);
     Ok(code)
+}
+
+fn cron_commands(config: &Config) -> Result<Vec<CronCommand>, Failure> {
+    let entries = config.background.cron.iter();
+    entries
+        .map(|entry| {
+            let [minute, hour, day, month, weekday] = entry.when;
+            let when = When::new(minute, hour, day, month, weekday)
+                .map_err(|never| Failure::new(format_args!("{}: {never}", entry.origin)))?;
+            let (command, time_max) = (entry.command.clone(), entry.time_max);
+            Ok(CronCommand::new(when, command, entry.is_unique, time_max))
+        })
+        .collect()
 }
 
 fn change_directory(
@@ -336,7 +357,7 @@ fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
     }
 }
 
-fn plan(config: &Config, listening: &[Address], chosen: Chosen) -> Plan {
+fn plan(config: &Config, listening: &[Address], chosen: Chosen, process: &Arc<Process>) -> Plan {
     if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
         tracing::warn!(
             "--cpu-affinity is without effect: only Linux lets threads choose their cores"
@@ -374,12 +395,14 @@ fn plan(config: &Config, listening: &[Address], chosen: Chosen) -> Plan {
             file_wrapper: config.file_wrapper,
             imports: imports(config),
             catch_exceptions: config.catch_exceptions,
+            host: HostRef::default(),
         },
         mount: chosen.mount,
         cores_per_worker: config.process.cpu_affinity,
         uwsgi_names: config.process.procname.automatic,
         queue_max: config.queue_max,
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
+        process: Arc::clone(process),
     }
 }
 

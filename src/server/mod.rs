@@ -11,6 +11,7 @@
 //! - `sockets`, `inherited`: where it listens
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
+//! - `process`, `memory`: what the application is told about the process, and what becomes of its wishes
 //! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
 //! - `hooks`: what else is to be done at phases of its life
 //! - `report`: what a person reads at start
@@ -39,6 +40,9 @@ mod inherited;
 #[cfg_attr(windows, path = "limits_windows.rs")]
 mod limits;
 mod log_target;
+#[cfg_attr(target_os = "linux", path = "memory_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "memory_portable.rs")]
+mod memory;
 mod pidfile;
 #[cfg_attr(unix, path = "pidfile_unix.rs")]
 #[cfg_attr(windows, path = "pidfile_windows.rs")]
@@ -46,6 +50,7 @@ mod pidfile_command;
 #[cfg_attr(unix, path = "privileges_unix.rs")]
 #[cfg_attr(windows, path = "privileges_windows.rs")]
 mod privileges;
+mod process;
 #[cfg_attr(unix, path = "redirect_unix.rs")]
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 mod redirect;

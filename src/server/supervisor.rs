@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender};
 
 use crate::app::{Acceptor, Current};
+use crate::background::clockwork::Clockwork;
 use crate::net::Net;
 
 /// What the supervisor is told.
@@ -29,7 +30,6 @@ pub enum Event {
         by: &'static str,
     },
     /// Reload; the log is opened anew.
-    #[cfg_attr(windows, expect(dead_code, reason = "only a signal asks for it"))]
     Reload {
         /// What asked for it, for the log.
         by: &'static str,
@@ -65,6 +65,8 @@ pub struct Charge<'a> {
     pub current: &'a Arc<Current>,
     /// Takes connections while every worker is stuck.
     pub acceptor: &'a Acceptor,
+    /// Raises signals by the clock.
+    pub clockwork: &'a Clockwork,
     /// What requests in progress are given when the server stops.
     pub mercy: Duration,
     /// A reload is a stop (`--exit-on-reload`).
@@ -80,6 +82,7 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
         net,
         current,
         acceptor,
+        clockwork,
         mut mercy,
         exits_on_reload,
         reopen_log,
@@ -104,6 +107,7 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
             }
             Ok(Event::Stop { by, .. }) => {
                 is_stopping = true;
+                clockwork.stop();
                 tracing::info!(
                     "{by}: stopping; requests in progress have {} s to finish",
                     mercy.as_secs()

@@ -25,11 +25,30 @@ fn wanted(config: &Config) -> Option<String> {
 }
 
 /// Gives the process its title.
-#[cfg(target_os = "linux")]
 pub fn set(config: &Config) {
-    let Some(title) = wanted(config) else {
-        return;
-    };
+    if let Some(title) = wanted(config) {
+        name_this_thread(&title);
+    }
+}
+
+/// Gives the process another title, from any thread (`uwsgi.setprocname`).
+#[cfg(target_os = "linux")]
+pub fn set_to(title: &str) {
+    // The main thread is not the one that is asked; but its name is a file.
+    let path = format!("/proc/self/task/{}/comm", std::process::id());
+    if let Err(error) = std::fs::write(path, title) {
+        tracing::warn!("cannot call the process \"{title}\": {error}");
+    }
+}
+
+/// Where a process keeps its name.
+#[cfg(not(target_os = "linux"))]
+pub fn set_to(title: &str) {
+    name_this_thread(title);
+}
+
+#[cfg(target_os = "linux")]
+fn name_this_thread(title: &str) {
     let kept = &title.as_bytes()[..title.len().min(NAME_BYTES_MAX)];
     if kept.len() < title.len() {
         tracing::info!(
@@ -47,10 +66,6 @@ pub fn set(config: &Config) {
 
 /// Says that the process keeps its own.
 #[cfg(not(target_os = "linux"))]
-pub fn set(config: &Config) {
-    if let Some(title) = wanted(config) {
-        tracing::warn!(
-            "this system does not let a process be called \"{title}\"; it keeps its name"
-        );
-    }
+fn name_this_thread(title: &str) {
+    tracing::warn!("this system does not let a process be called \"{title}\"; it keeps its name");
 }

@@ -1,6 +1,6 @@
 //! The option table: every option that singlemalt knows, declared once, a file for each subject.
 //!
-//! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `logging` and
+//! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `background`, `logging` and
 //! `configuration` hold what this version does: each row is a static that `resolve` names, so
 //! that a row without a reader is a compile-time warning. `planned` holds what later versions
 //! do, `accepted` and `unsupported` what uWSGI has and one process does not need or cannot do.
@@ -41,6 +41,7 @@ macro_rules! kind {
 
 pub(crate) mod accepted;
 pub(crate) mod app;
+pub(crate) mod background;
 pub(crate) mod configuration;
 pub(crate) mod http;
 pub(crate) mod limits;
@@ -63,6 +64,7 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         limits::ROWS,
         workers::ROWS,
         process::ROWS,
+        background::ROWS,
         logging::ROWS,
         configuration::ROWS,
     ]
