@@ -142,6 +142,22 @@ pub(super) fn install(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
     modules.set_item(c"uwsgi", &module)
 }
 
+/// The app has been loaded: `uwsgi.applications`, by what is in front of its paths.
+pub(super) fn note_application(app: &Object<'_>) -> Result<(), Raised> {
+    let token = app.token();
+    let Some(module) = module(token)? else {
+        return Ok(());
+    };
+    // The app may have put something of its own there.
+    match module.attribute_if_any(c"applications")? {
+        // SAFETY: the object is alive; only its type is looked at.
+        Some(all) if unsafe { ffi::PyDict_CheckExact(all.as_ptr()) } != 0 => {
+            all.set(&Object::text(token, "")?, app)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The module of the attached interpreter.
 fn module(token: Token<'_>) -> Result<Option<Object<'_>>, Raised> {
     super::bootstrap::kept(token, KEY)
