@@ -3,7 +3,7 @@
 //! of [`FileWatch`]. Neither runs Python: a signal is only queued.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
@@ -27,53 +27,75 @@ enum Order {
 /// The thread's other end. One for the process.
 #[derive(Default)]
 pub struct Clockwork {
-    orders: Mutex<Option<Sender<Order>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// To the thread, once there is one.
+    orders: Option<Sender<Order>>,
+    /// The generation in charge, for a thread that comes later.
+    in_charge: Option<(u64, Deliver)>,
+    is_stopped: bool,
 }
 
 impl Clockwork {
     /// The triggers of another generation instead of those of the last one.
     pub(super) fn replace(&self, generation: u64, triggers: Vec<Trigger>, deliver: Deliver) {
-        self.send(Order::Replace(generation, triggers, deliver));
+        let mut state = self.lock();
+        state.in_charge = Some((generation, Arc::clone(&deliver)));
+        if state.orders.is_some() || !triggers.is_empty() {
+            state.send(Order::Replace(generation, triggers, deliver));
+        }
     }
 
     /// A trigger more, if this generation is still in charge.
     pub(super) fn add(&self, generation: u64, trigger: Trigger) {
-        self.send(Order::Add(generation, trigger));
+        self.lock().send(Order::Add(generation, trigger));
     }
 
     /// Runs these commands from now on.
     pub fn run_commands(&self, commands: Vec<CronCommand>) {
         if !commands.is_empty() {
-            self.send(Order::Commands(commands));
+            self.lock().send(Order::Commands(commands));
         }
     }
 
     /// Nothing is raised or run any more.
     pub fn stop(&self) {
-        let orders = self.lock().take();
-        if let Some(orders) = orders {
+        let mut state = self.lock();
+        state.is_stopped = true;
+        if let Some(orders) = state.orders.take() {
             // A thread that is gone raises nothing.
             orders.send(Order::Stop).ok();
         }
     }
 
-    fn send(&self, order: Order) {
-        let mut orders = self.lock();
-        let is_needless = matches!(&order, Order::Replace(_, triggers, _) if triggers.is_empty());
-        if orders.is_none() && !is_needless {
-            *orders = start();
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change is complete before the lock is let go of.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn send(&mut self, order: Order) {
+        if self.is_stopped {
+            return;
         }
-        if let Some(orders) = &*orders
+        if self.orders.is_none() {
+            self.orders = start();
+            if let (Some(orders), Some((generation, deliver))) = (&self.orders, &self.in_charge) {
+                let nothing_yet = Order::Replace(*generation, Vec::new(), Arc::clone(deliver));
+                orders.send(nothing_yet).ok();
+            }
+        }
+        if let Some(orders) = &self.orders
             && orders.send(order).is_err()
         {
             tracing::error!(
                 "the thread of timers has ended; timers, cron entries and monitors do nothing"
             );
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Sender<Order>>> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

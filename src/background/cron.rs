@@ -128,7 +128,7 @@ impl When {
 fn is_met(wanted: i32, now: i32) -> bool {
     if wanted < 0 {
         // `unsigned_abs`: the smallest i32 has no positive twin.
-        now.unsigned_abs() % wanted.unsigned_abs() == 0
+        now.unsigned_abs().is_multiple_of(wanted.unsigned_abs())
     } else {
         wanted == now
     }

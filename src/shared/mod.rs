@@ -1,5 +1,5 @@
 //! What interpreters share: plain Rust memory of the process, older and younger than any generation. Knows no Python.
 //!
-//! - [`locks`]: `uwsgi.lock()`
+//! - [`locks`]: those of `uwsgi.lock()`
 
 pub mod locks;
