@@ -87,7 +87,7 @@ fn wait(mut child: Child, time_max: Option<Duration>) -> std::io::Result<String>
             return Ok(format!("ended ({status})"));
         }
         if Instant::now() >= until {
-            child.kill()?;
+            kill(&mut child)?;
             child.wait()?;
             return Ok(format!("was killed after {} s", time_max.as_secs()));
         }
@@ -95,11 +95,26 @@ fn wait(mut child: Child, time_max: Option<Duration>) -> std::io::Result<String>
     }
 }
 
+/// Kills the shell and what it has started.
+fn kill(child: &mut Child) -> std::io::Result<()> {
+    #[cfg(unix)]
+    if let Some(group) = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    {
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL)?;
+        return Ok(());
+    }
+    child.kill()
+}
+
 fn shell(command: &str) -> Command {
     #[cfg(not(windows))]
     let mut shell = {
+        use std::os::unix::process::CommandExt as _;
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", command]);
+        // A group of its own: Ctrl-C is for the server, and the whole of it can be killed.
+        shell.args(["-c", command]).process_group(0);
         shell
     };
     #[cfg(windows)]
@@ -171,10 +186,19 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_command_that_takes_too_long_is_killed() {
-        let mut command = always("sleep 1000", false, Some(Duration::from_millis(1)));
+        let folder = tempfile::tempdir().expect("a folder");
+        let pid = folder.path().join("pid");
+        let text = format!("sleep 1000 & echo $! > {}; wait", pid.display());
+        let mut command = always(&text, false, Some(Duration::from_millis(500)));
         command.look(&minute(1));
         wait_until("it is killed", || {
             command.running.load(Ordering::Acquire) == 0
+        });
+        let sleep = std::fs::read_to_string(&pid).expect("it had begun");
+        // What it had started is gone with it (a zombie at most, until init takes notice).
+        let stat = format!("/proc/{}/stat", sleep.trim());
+        wait_until("its child is killed", || {
+            std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "))
         });
     }
 }
