@@ -4,10 +4,14 @@
 //! table):
 //!
 //! - [`http`]: HTTP/1.1 as a pure machine: bytes in, events out
+//! - [`cgi`]: a request that a front end passes on as variables
+//! - [`uwsgi`], [`fastcgi`], [`scgi`]: their protocols as pure machines
 //! - [`wsgi`]: PEP 3333 as data and rules: environ, body, response
+//! - [`files`]: static files: paths, conditions, ranges; opened, but not sent
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - [`telemetry`]: messages and the request log
 //! - [`python`]: CPython; the only room with `unsafe`
+//! - [`tls`]: certificates and their choice; no sockets
 //! - [`net`]: sockets, the poll, deadlines; knows no Python
 //! - [`shared`]: what interpreters share: locks
 //! - [`background`]: work that belongs to no request: timers, cron, file monitors; knows no Python
@@ -16,11 +20,17 @@
 
 pub mod app;
 pub mod background;
+pub mod cgi;
 pub mod config;
+pub mod fastcgi;
+pub mod files;
 pub mod http;
 pub mod net;
 pub mod python;
+pub mod scgi;
 pub mod server;
 pub mod shared;
 pub mod telemetry;
+pub mod tls;
+pub mod uwsgi;
 pub mod wsgi;

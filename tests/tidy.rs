@@ -11,11 +11,20 @@ use std::path::{Path, PathBuf};
 /// in review. `lib.rs` and `main.rs` stand outside.
 const DOORS: &[(&str, &[&str])] = &[
     ("http", &[]),
-    ("wsgi", &["http"]),
+    ("cgi", &["http"]),
+    ("uwsgi", &["http", "cgi"]),
+    ("fastcgi", &["http", "cgi"]),
+    ("scgi", &["http", "cgi"]),
+    ("wsgi", &["http", "cgi"]),
+    ("files", &["http", "wsgi"]),
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
-    ("net", &["http", "wsgi"]),
+    ("tls", &["wsgi"]),
+    (
+        "net",
+        &["http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi", "tls"],
+    ),
     ("shared", &[]),
     ("background", &[]),
     (
@@ -27,9 +36,11 @@ const DOORS: &[(&str, &[&str])] = &[
         &[
             "http",
             "wsgi",
+            "files",
             "config",
             "telemetry",
             "python",
+            "tls",
             "net",
             "shared",
             "background",

@@ -15,8 +15,9 @@ use crate::background::registrations::{Route, Trigger};
 use crate::python::{Facts, Host, Isolation, LockRefused, SignalSource, WorkerFacts};
 use crate::shared::locks::{Holder, LockError};
 
-use super::generation::{Shared, lock};
+use super::generation::lock;
 use super::process::{Process, Wish};
+use super::roster::Shared;
 
 /// What the interpreters of one generation are told.
 pub(super) struct GenerationHost {
@@ -104,7 +105,7 @@ impl Host for GenerationHost {
     fn workers(&self) -> Vec<WorkerFacts> {
         self.shared
             .upgrade()
-            .map_or_else(Vec::new, |shared| shared.tallies.facts())
+            .map_or_else(Vec::new, |shared| shared.worker_facts())
     }
 
     fn queued_requests(&self) -> usize {
@@ -217,11 +218,39 @@ impl Shared {
 
     /// Whether a letter waits that a thread could take which sleeps in the poll.
     pub(super) fn has_letter_for_sleeper(&self) -> bool {
-        self.postbox.waiting() > 0
-            && self
-                .postbox
-                .addressees()
-                .into_iter()
-                .any(|to| to.iter().any(|worker| self.tallies.sleeps(*worker)))
+        if self.postbox.waiting() == 0 {
+            return false;
+        }
+        let crews = self.crews();
+        let sleepers: Vec<usize> = crews
+            .iter()
+            .filter(|crew| crew.sleeps() && !crew.is_dismissed())
+            .map(|crew| crew.worker)
+            .collect();
+        let mut addressees = self.postbox.addressees().into_iter();
+        addressees.any(|to| to.iter().any(|worker| sleepers.contains(worker)))
+    }
+
+    /// The generation is in charge: its timers count from now on.
+    pub(super) fn take_charge_of_signals(self: &Arc<Self>) {
+        let shared = Arc::downgrade(self);
+        let deliver = move |number| {
+            if let Some(shared) = shared.upgrade() {
+                shared.raise(number);
+            }
+        };
+        let clockwork = &self.plan.process.clockwork;
+        self.registrations.take_charge(clockwork, Arc::new(deliver));
+    }
+
+    fn worker_facts(&self) -> Vec<WorkerFacts> {
+        let crews = self.crews();
+        (1..=self.interpreters())
+            .map(|worker| {
+                let present = crews.iter().filter(|crew| crew.worker == worker);
+                let tallies = present.map(|crew| &crew.tallies);
+                self.ledger.facts(worker, tallies)
+            })
+            .collect()
     }
 }

@@ -6,28 +6,38 @@
 //! - [`queue`]: the bounded queue between those who poll and those who run, and the wake-up protocol
 //! - [`runners`]: which of the threads that share a GIL may take work
 //! - [`worker`]: a thread, its interpreter, its application, for life
+//! - [`crew`]: one interpreter's threads: dismissed together, never in a request
 //! - `birth`: the life of a worker thread
 //! - `placement`: its name and its cores
+//! - [`recycling`]: when an interpreter is due to be replaced
+//! - [`roster`]: who works in a generation, and how one of them is replaced
 //! - [`generation`]: one loaded version of the application: born whole or not at all
 //! - [`current`]: the generation that serves, behind an `ArcSwap`
 //! - `postbox`, `host`: signals on their way to a worker, and what the `uwsgi` module is told
 //! - `tally`: what each worker has done
 //! - [`process`]: what all generations have around them
 //! - [`acceptor`]: the thread that keeps going while every worker is stuck
+//! - [`openers`]: threads that open files for those who poll
 
 pub mod acceptor;
 mod birth;
+pub mod crew;
 pub mod current;
 pub mod generation;
 mod host;
+pub mod openers;
 mod placement;
 mod postbox;
 pub mod process;
 pub mod queue;
+pub mod recycling;
+pub mod roster;
 pub mod runners;
 mod tally;
 pub mod worker;
 
 pub use acceptor::Acceptor;
 pub use current::Current;
-pub use generation::{Generation, Isolated, Plan, Report, StartError};
+pub use generation::{Generation, Isolated, Patience, Plan, Report, StartError};
+pub use recycling::{Due, Exceptions, Recycling};
+pub use roster::Roster;

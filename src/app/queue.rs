@@ -4,9 +4,12 @@
 //! and is dropped with it; workers run the queue dry and end. The rest of this file is the protocol by
 //! which a worker may sleep in the poll without missing a job that somebody else queues.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam::select;
 
 use crate::net::{Exchange, Net, Rejected};
 
@@ -60,13 +63,15 @@ impl Queue {
         }
     }
 
-    /// The next job, waiting for it up to `timeout` (where workers do not poll), or until the interpreter's bell rings.
-    pub fn wait(&self, worker: usize, timeout: std::time::Duration) -> Next {
+    /// The next job, waiting for it up to `timeout`, until `dismissal` disconnects or until the interpreter's bell rings (where
+    /// workers do not poll).
+    pub fn wait(&self, worker: usize, dismissal: &Receiver<Infallible>, timeout: Duration) -> Next {
         let never = crossbeam::channel::never();
         let bell = self.bells.get(worker.wrapping_sub(1));
         let rung = bell.map_or(&never, |(_, rung)| rung);
-        crossbeam::channel::select! {
+        select! {
             recv(self.jobs) -> job => job.map_or(Next::Ended, Next::Job),
+            recv(dismissal) -> _ => self.next(),
             recv(rung) -> _ => Next::Empty,
             default(timeout) => Next::Empty,
         }

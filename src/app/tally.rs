@@ -1,14 +1,15 @@
-//! What each worker thread has done, and whether it sleeps. Written by that thread alone, read by anybody: plain stores, no
-//! lock, no shared cache line.
+//! What workers have done. Each thread writes its own numbers, with plain stores into a cache line of its own, and anybody reads
+//! them; what interpreters that have ended had done is kept for their successors.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam::utils::CachePadded;
 
+use super::generation::lock;
 use crate::python::WorkerFacts;
-
-use super::worker::Seat;
 
 const IDLE: u16 = 0;
 const BUSY: u16 = 1;
@@ -25,16 +26,12 @@ pub(super) struct Tally {
     running_micros: AtomicU64,
     average_micros: AtomicU64,
     state: AtomicU16,
-    /// The thread waits in the poll, or is about to.
-    in_poll: AtomicBool,
 }
 
 /// Adds to a counter that only the calling thread writes.
 fn add(counter: &AtomicU64, value: u64) {
-    counter.store(
-        counter.load(Ordering::Relaxed).wrapping_add(value),
-        Ordering::Relaxed,
-    );
+    let sum = counter.load(Ordering::Relaxed).wrapping_add(value);
+    counter.store(sum, Ordering::Relaxed);
 }
 
 impl Tally {
@@ -50,8 +47,8 @@ impl Tally {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         add(&self.running_micros, micros);
         let average = self.average_micros.load(Ordering::Relaxed);
-        self.average_micros
-            .store(average.midpoint(micros), Ordering::Relaxed);
+        let average = average.midpoint(micros);
+        self.average_micros.store(average, Ordering::Relaxed);
         add(&self.sent_bytes, sent_bytes);
         if is_failed {
             add(&self.exceptions, 1);
@@ -60,8 +57,8 @@ impl Tally {
 
     /// The handler of a signal begins.
     pub(super) fn begin_signal(&self, number: u8) {
-        self.state
-            .store(SIGNAL + u16::from(number), Ordering::Relaxed);
+        let state = SIGNAL + u16::from(number);
+        self.state.store(state, Ordering::Relaxed);
         add(&self.signals, 1);
     }
 
@@ -69,114 +66,103 @@ impl Tally {
     pub(super) fn end_signal(&self) {
         self.state.store(IDLE, Ordering::Relaxed);
     }
-
-    /// Said before the thread makes itself known as idle, and after it has come back: ordered by `Queue`'s fences.
-    pub(super) fn set_in_poll(&self, in_poll: bool) {
-        self.in_poll.store(in_poll, Ordering::SeqCst);
-    }
 }
 
-/// One interpreter's beginnings.
-#[derive(Default)]
-struct Spawns {
-    last: AtomicU64,
-    count: AtomicU64,
-}
-
-/// Those of a generation.
+/// Those of one interpreter's threads.
 pub(super) struct Tallies {
-    threads: usize,
-    seats: Vec<CachePadded<Tally>>,
-    spawns: Vec<Spawns>,
+    threads: Box<[CachePadded<Tally>]>,
 }
 
 impl Tallies {
-    pub(super) fn new(interpreters: usize, threads: usize) -> Self {
-        let seats = (0..interpreters * threads).map(|_| CachePadded::default());
+    pub(super) fn new(threads: usize) -> Self {
+        // One at least, so that there is always one to write to.
+        let threads = (0..threads.max(1)).map(|_| CachePadded::default());
         Self {
-            threads: threads.max(1),
-            seats: seats.collect(),
-            spawns: (0..interpreters).map(|_| Spawns::default()).collect(),
+            threads: threads.collect(),
         }
     }
 
-    /// The tally of a thread.
-    pub(super) fn of(&self, seat: Seat) -> &Tally {
-        static NOBODY: CachePadded<Tally> = CachePadded::new(Tally {
-            requests: AtomicU64::new(0),
-            exceptions: AtomicU64::new(0),
-            signals: AtomicU64::new(0),
-            sent_bytes: AtomicU64::new(0),
-            running_micros: AtomicU64::new(0),
-            average_micros: AtomicU64::new(0),
-            state: AtomicU16::new(IDLE),
-            in_poll: AtomicBool::new(false),
-        });
-        // Every seat has one; should one have none, its numbers go nowhere.
-        let index = (seat.worker.wrapping_sub(1))
-            .wrapping_mul(self.threads)
-            .wrapping_add(seat.core);
-        self.seats.get(index).unwrap_or(&NOBODY)
+    /// A thread's.
+    pub(super) fn of(&self, core: usize) -> &Tally {
+        &self.threads[core % self.threads.len()]
     }
 
-    fn of_worker(&self, worker: usize) -> &[CachePadded<Tally>] {
-        let mut workers = self.seats.chunks(self.threads);
-        workers.nth(worker.wrapping_sub(1)).unwrap_or_default()
+    /// Adds them to what is known of their worker.
+    fn add_to(&self, facts: &mut WorkerFacts) {
+        let sum = |counter: fn(&Tally) -> &AtomicU64| {
+            let values = self.threads.iter();
+            let values = values.map(|thread| counter(thread).load(Ordering::Relaxed));
+            values.fold(0, u64::wrapping_add)
+        };
+        let requests = sum(|thread| &thread.requests);
+        facts.requests += requests;
+        facts.exceptions += sum(|thread| &thread.exceptions);
+        facts.signals += sum(|thread| &thread.signals);
+        facts.sent_bytes += sum(|thread| &thread.sent_bytes);
+        facts.running_time += sum(|thread| &thread.running_micros);
     }
 
-    /// Whether a thread of this interpreter waits in the poll.
-    pub(super) fn sleeps(&self, worker: usize) -> bool {
-        let mut seats = self.of_worker(worker).iter();
-        seats.any(|seat| seat.in_poll.load(Ordering::SeqCst))
+    /// What the interpreter that works for this worker now says of itself.
+    fn describe(&self, facts: &mut WorkerFacts) {
+        let threads = self.threads.iter();
+        let used: Vec<_> = threads
+            .filter(|thread| thread.requests.load(Ordering::Relaxed) > 0)
+            .collect();
+        let averages = used
+            .iter()
+            .map(|thread| thread.average_micros.load(Ordering::Relaxed));
+        facts.average_time = averages.sum::<u64>() / (used.len().max(1) as u64);
+        let requests = used
+            .iter()
+            .map(|thread| thread.requests.load(Ordering::Relaxed));
+        facts.delta_requests = requests.sum();
+        let states = self.threads.iter();
+        let states = states.map(|thread| thread.state.load(Ordering::Relaxed));
+        facts.status = match states.max().unwrap_or(IDLE) {
+            IDLE => "idle".to_owned(),
+            number if number >= SIGNAL => format!("sig{}", number - SIGNAL),
+            _ => "busy".to_owned(),
+        };
     }
+}
 
-    /// An interpreter was made.
+/// What is known of each worker beyond its present interpreter.
+#[derive(Default)]
+pub(super) struct Ledger {
+    workers: Mutex<HashMap<usize, WorkerFacts>>,
+}
+
+impl Ledger {
+    /// An interpreter was made for a worker.
     pub(super) fn note_spawn(&self, worker: usize) {
-        if let Some(spawns) = self.spawns.get(worker.wrapping_sub(1)) {
-            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            let now = since.map_or(0, |since| since.as_secs());
-            spawns.last.store(now, Ordering::Relaxed);
-            spawns.count.fetch_add(1, Ordering::Relaxed);
-        }
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let mut workers = lock(&self.workers);
+        let facts = workers.entry(worker).or_default();
+        facts.last_spawn = since.map_or(0, |since| since.as_secs());
+        facts.respawns += 1;
     }
 
-    /// What `uwsgi.workers()` tells.
-    pub(super) fn facts(&self) -> Vec<WorkerFacts> {
-        let workers = self.spawns.iter().enumerate();
-        workers
-            .map(|(index, spawns)| {
-                let id = index + 1;
-                let seats = self.of_worker(id);
-                let sum = |counter: fn(&Tally) -> &AtomicU64| {
-                    let values = seats
-                        .iter()
-                        .map(|seat| counter(seat).load(Ordering::Relaxed));
-                    values.fold(0, u64::wrapping_add)
-                };
-                let states = seats.iter().map(|seat| seat.state.load(Ordering::Relaxed));
-                let status = match states.max().unwrap_or(IDLE) {
-                    IDLE => "idle".to_owned(),
-                    number if number >= SIGNAL => format!("sig{}", number - SIGNAL),
-                    _ => "busy".to_owned(),
-                };
-                let active = seats
-                    .iter()
-                    .filter(|seat| seat.requests.load(Ordering::Relaxed) > 0)
-                    .count();
-                WorkerFacts {
-                    id,
-                    requests: sum(|seat| &seat.requests),
-                    exceptions: sum(|seat| &seat.exceptions),
-                    signals: sum(|seat| &seat.signals),
-                    status,
-                    running_time: sum(|seat| &seat.running_micros),
-                    average_time: sum(|seat| &seat.average_micros) / (active.max(1) as u64),
-                    sent_bytes: sum(|seat| &seat.sent_bytes),
-                    last_spawn: spawns.last.load(Ordering::Relaxed),
-                    respawns: spawns.count.load(Ordering::Relaxed),
-                }
-            })
-            .collect()
+    /// An interpreter has ended.
+    pub(super) fn keep(&self, worker: usize, tallies: &Tallies) {
+        tallies.add_to(lock(&self.workers).entry(worker).or_default());
+    }
+
+    /// What `uwsgi.workers()` tells of a worker, whose interpreters at present have these numbers: those that leave first.
+    pub(super) fn facts<'t>(
+        &self,
+        worker: usize,
+        present: impl Iterator<Item = &'t Tallies>,
+    ) -> WorkerFacts {
+        let mut facts = lock(&self.workers)
+            .get(&worker)
+            .cloned()
+            .unwrap_or_default();
+        facts.id = worker;
+        for tallies in present {
+            tallies.add_to(&mut facts);
+            tallies.describe(&mut facts);
+        }
+        facts
     }
 }
 
@@ -184,38 +170,41 @@ impl Tallies {
 mod tests {
     use super::*;
 
+    fn serve(tally: &Tally, is_failed: bool) {
+        tally.begin_request();
+        tally.end_request(Duration::from_micros(100), 10, is_failed);
+    }
+
     #[test]
-    fn an_interpreter_is_the_sum_of_its_threads() {
-        let tallies = Tallies::new(2, 2);
-        for core in 0..2 {
-            let tally = tallies.of(Seat { worker: 2, core });
-            tally.begin_request();
-            tally.end_request(Duration::from_micros(100), 10, core == 1);
-        }
-        tallies.note_spawn(2);
-        let facts = tallies.facts();
-        assert_eq!(facts.len(), 2);
-        assert_eq!((facts[0].requests, facts[0].respawns), (0, 0));
-        assert_eq!(
-            (facts[1].id, facts[1].requests, facts[1].exceptions),
-            (2, 2, 1)
-        );
-        assert_eq!((facts[1].sent_bytes, facts[1].running_time), (20, 200));
-        assert_eq!(facts[1].average_time, 50);
-        assert_eq!(facts[1].respawns, 1);
-        assert_eq!(facts[1].status, "idle");
+    fn a_worker_is_the_sum_of_its_threads_and_of_those_before_them() {
+        let ledger = Ledger::default();
+        let first = Tallies::new(2);
+        ledger.note_spawn(2);
+        serve(first.of(0), false);
+        serve(first.of(1), true);
+        let facts = ledger.facts(2, [&first].into_iter());
+        assert_eq!((facts.id, facts.requests, facts.exceptions), (2, 2, 1));
+        assert_eq!((facts.sent_bytes, facts.running_time), (20, 200));
+        assert_eq!((facts.average_time, facts.respawns), (50, 1));
+        assert_eq!(facts.status, "idle");
+
+        ledger.keep(2, &first);
+        ledger.note_spawn(2);
+        let second = Tallies::new(2);
+        serve(second.of(0), false);
+        let facts = ledger.facts(2, [&second].into_iter());
+        assert_eq!((facts.requests, facts.delta_requests), (3, 1));
+        assert_eq!(facts.respawns, 2);
+        assert_eq!(ledger.facts(1, std::iter::empty()).requests, 0);
     }
 
     #[test]
     fn what_it_does_is_told() {
-        let tallies = Tallies::new(1, 2);
-        let first = tallies.of(Seat { worker: 1, core: 0 });
-        first.begin_request();
-        assert_eq!(tallies.facts()[0].status, "busy");
-        tallies.of(Seat { worker: 1, core: 1 }).begin_signal(17);
-        assert_eq!(tallies.facts()[0].status, "sig17");
-        assert!(!tallies.sleeps(1));
-        first.set_in_poll(true);
-        assert!(tallies.sleeps(1) && !tallies.sleeps(2));
+        let (ledger, tallies) = (Ledger::default(), Tallies::new(2));
+        let status = || ledger.facts(1, [&tallies].into_iter()).status;
+        tallies.of(0).begin_request();
+        assert_eq!(status(), "busy");
+        tallies.of(1).begin_signal(17);
+        assert_eq!(status(), "sig17");
     }
 }

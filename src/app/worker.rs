@@ -8,16 +8,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::http::RequestHead;
 use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
 use crate::python::{Attached, Call, InterpreterThread, Served};
-use crate::wsgi::Response;
+use crate::wsgi::environ::Link;
+use crate::wsgi::{Head, Response};
 
 use super::acceptor::Bell;
+use super::crew::Crew;
 use super::current::Current;
-use super::generation::Shared;
 use super::queue::{Job, Next};
+use super::recycling::Due;
+use super::roster::Shared;
 use super::runners::Runner;
 
 /// Jobs in a row before the poll is looked at.
@@ -51,13 +53,15 @@ pub struct Surroundings {
     pub bell: Arc<Bell>,
     /// Workers take turns in the poll (Linux), or only the acceptor does.
     pub shares_poll: bool,
+    /// Is told of interpreters that are due to be replaced. Called by workers, between requests.
+    pub on_due: Arc<dyn Fn(Due) + Send + Sync>,
 }
 
 /// Why a worker's loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The generation was retired and its queue is dry.
-    Retired,
+    /// The crew was dismissed, and if that was because the generation has been retired, the queue is dry.
+    Dismissed,
     /// A job panicked: this thread is replaced.
     Panicked,
 }
@@ -66,43 +70,63 @@ pub enum Exit {
 pub struct Worker {
     seat: Seat,
     shared: Arc<Shared>,
+    crew: Arc<Crew>,
     surroundings: Surroundings,
     runner: Arc<Runner>,
     turn: Turn,
     response: Response,
     quick_jobs: u32,
+    /// The interpreter is due after this many.
+    requests_max: u64,
     has_panicked: bool,
 }
 
 impl Worker {
     pub(super) fn new(
-        seat: Seat,
+        core: usize,
         shared: Arc<Shared>,
-        surroundings: Surroundings,
+        crew: Arc<Crew>,
         runner: Arc<Runner>,
     ) -> Self {
+        let surroundings = shared.surroundings.clone();
+        let seat = Seat {
+            worker: crew.worker,
+            core,
+        };
+        let requests_max = shared.plan.recycling.requests_of(crew.worker);
         let response = Response::adding(Arc::clone(&surroundings.net.settings.added_fields));
         Self {
             seat,
             shared,
+            crew,
             surroundings,
             runner,
             turn: Turn::default(),
             response,
             quick_jobs: 0,
+            requests_max,
             has_panicked: false,
         }
     }
 
-    /// Serves until the generation is retired. The thread is detached from Python on return.
+    /// Serves until the crew is dismissed. The thread is detached from Python on return.
     pub fn serve(&mut self, python: &mut InterpreterThread) -> Exit {
         loop {
             self.runner.wait_until_active();
+            if self.may_leave() {
+                // What is queued is for the others.
+                self.hand_over();
+                return Exit::Dismissed;
+            }
             if self.has_work() {
                 self.run_burst(python);
             }
             if self.has_panicked {
                 return Exit::Panicked;
+            }
+            if self.crew.is_dismissed() {
+                // No turn and nothing new: run the queue dry, or leave.
+                continue;
             }
             if self.runner.should_rest(self.quick_jobs) {
                 self.hand_over();
@@ -110,11 +134,6 @@ impl Worker {
                 continue;
             }
             let has_jobs = self.has_work();
-            if !has_jobs && self.shared.is_retired() {
-                // The others may sleep in the poll.
-                self.surroundings.net.poll().wake();
-                return Exit::Retired;
-            }
             let timeout = if has_jobs {
                 Some(Duration::ZERO)
             } else if self.runner.is_surplus() {
@@ -133,6 +152,12 @@ impl Worker {
         }
     }
 
+    /// Whether nothing is left to do here. A retired generation's queue is looked at last: what was queued before the
+    /// retirement is seen then, and nothing comes after it.
+    fn may_leave(&self) -> bool {
+        self.crew.is_dismissed() && (!self.shared.is_retired() || !self.has_work())
+    }
+
     /// Whether a job waits, or a signal that this interpreter may take.
     fn has_work(&self) -> bool {
         self.shared.queue().has_jobs() || self.shared.postbox.has_for(self.seat.worker)
@@ -145,7 +170,7 @@ impl Worker {
             self.surroundings.net.poll().wake();
             // Out of the other one's way, or the kernel would wake this thread again.
             std::thread::sleep(PASS_ON_PAUSE);
-            if self.has_work() {
+            if self.has_work() || self.crew.is_dismissed() {
                 return;
             }
         }
@@ -161,7 +186,7 @@ impl Worker {
                         self.surroundings.net.poll().wake();
                     }
                     self.run_signal(py, number);
-                    if self.has_panicked || self.runner.should_rest(self.quick_jobs) {
+                    if self.should_pause() {
                         break;
                     }
                     if !self.shared.queue().has_jobs() {
@@ -176,16 +201,20 @@ impl Worker {
                     self.shared.queue().wake_if_idle(&self.surroundings.net);
                 }
                 self.run(py, job);
-                if self.has_panicked || self.runner.should_rest(self.quick_jobs) {
+                if self.should_pause() {
                     break;
                 }
             }
         });
     }
 
+    fn should_pause(&self) -> bool {
+        self.has_panicked || self.runner.should_rest(self.quick_jobs) || self.crew.is_dismissed()
+    }
+
     /// Runs the handler of a signal.
     fn run_signal(&mut self, py: &mut Attached<'_>, number: u8) {
-        let tally = self.shared.tallies.of(self.seat);
+        let tally = self.crew.tallies.of(self.seat.core);
         self.runner.begin();
         tally.begin_signal(number);
         let run = catch_unwind(AssertUnwindSafe(|| py.run_signal(number)));
@@ -217,11 +246,14 @@ impl Worker {
             return;
         }
         self.runner.begin();
-        let tally = self.shared.tallies.of(self.seat);
+        let tally = self.crew.tallies.of(self.seat.core);
         tally.begin_request();
         let parts = exchange.parts(net);
         let (facts, mut sink) = (parts.facts, parts.sink);
         self.response.reset(facts, self.turn.date());
+        if let Some(delivery) = net.files().and_then(|files| files.offer(parts.head)) {
+            self.response.offer(delivery);
+        }
         let response = &mut self.response;
         let served = catch_unwind(AssertUnwindSafe(|| {
             panic_if_asked(parts.head);
@@ -229,6 +261,10 @@ impl Worker {
                 listener: parts.listener,
                 head: parts.head,
                 peer: parts.peer,
+                link: Link {
+                    identity: parts.identity.as_deref(),
+                    is_https: None,
+                },
                 mount: &self.shared.plan.mount,
                 body: parts.body,
                 response,
@@ -263,8 +299,20 @@ impl Worker {
             core: self.seat.core,
         };
         self.runner.end(&mut self.quick_jobs);
-        self.turn
-            .complete(net, &*self.surroundings.current, exchange, answered);
+        let answers = self.crew.count_answer();
+        if answers >= self.requests_max {
+            self.due(|| format!("{answers} requests (--max-requests)"));
+        }
+        let current = &*self.surroundings.current;
+        let queued = self.turn.complete(net, current, exchange, answered);
+        if queued > 0 && self.surroundings.shares_poll {
+            current.wake_successor(self.shared.id, net);
+        }
+    }
+
+    /// Asks for this interpreter's replacement, once.
+    fn due(&self, why: impl FnOnce() -> String) {
+        self.shared.ask_for_replacement(&self.crew, why);
     }
 
     /// Takes a turn. `None`: waits until something happens.
@@ -272,25 +320,27 @@ impl Worker {
         let queue = self.shared.queue();
         let net = &*self.surroundings.net;
         let may_wait = timeout != Some(Duration::ZERO);
-        let tally = self.shared.tallies.of(self.seat);
         if may_wait {
-            tally.set_in_poll(true);
             if !queue.enter_poll() {
-                tally.set_in_poll(false);
                 return;
             }
-            // Retiring sets the flag first and wakes afterwards; a letter is put first as well.
-            if self.shared.is_retired() || self.shared.postbox.has_for(self.seat.worker) {
+            if !self.crew.enter_poll(net.poll()) {
                 queue.leave_poll();
-                tally.set_in_poll(false);
+                return;
+            }
+            // A letter is put first, and then somebody is woken.
+            if self.shared.postbox.has_for(self.seat.worker) {
+                self.crew.leave_poll(net.poll());
+                queue.leave_poll();
                 return;
             }
         }
         let wait = Wait::Shared(timeout);
-        let taken = self.turn.take(net, &*self.surroundings.current, wait);
+        let current = &*self.surroundings.current;
+        let taken = self.turn.take(net, current, wait);
         if may_wait {
+            self.crew.leave_poll(net.poll());
             queue.leave_poll();
-            tally.set_in_poll(false);
         }
         queue.note_turn();
         self.surroundings.bell.ring();
@@ -299,6 +349,10 @@ impl Worker {
                 // One job is this worker's own; for the rest wake another.
                 if queued > 1 {
                     queue.wake_if_idle(net);
+                }
+                // Not if a swap came in between: then none is.
+                if queued > 0 {
+                    current.wake_successor(self.shared.id, net);
                 }
                 if queued == 0 && timeout == Some(SURPLUS_WAIT) && self.runner.is_surplus() {
                     self.hand_over();
@@ -313,7 +367,8 @@ impl Worker {
     }
 
     fn wait_for_queue(&mut self, python: &mut InterpreterThread, timeout: Duration) {
-        match self.shared.queue().wait(self.seat.worker, timeout) {
+        let queue = self.shared.queue();
+        match queue.wait(self.seat.worker, self.crew.dismissal(), timeout) {
             Next::Job(job) => python.attached(|py| self.run(py, job)),
             Next::Empty if self.runner.is_surplus() && !self.has_work() => self.runner.rest(),
             Next::Empty | Next::Ended => {}
@@ -330,7 +385,7 @@ impl Worker {
 
 /// In debug builds a request for the target in `SINGLEMALT_PANIC_AT` panics the worker: the tests of what happens then
 /// have no other way to get one.
-fn panic_if_asked(head: &RequestHead) {
+fn panic_if_asked(head: &Head) {
     #[cfg(debug_assertions)]
     if std::env::var_os("SINGLEMALT_PANIC_AT")
         .is_some_and(|target| target.as_encoded_bytes() == head.target())

@@ -14,9 +14,8 @@ use super::start_response::{self, Exchange, bytes_of, settle, type_name};
 use super::thread_state::{Attached, detached};
 use super::trampoline::{Exception, caught, raise};
 use super::uwsgi_module;
-use crate::http::RequestHead;
-use crate::wsgi::environ::{Mount, Peer};
-use crate::wsgi::{RequestBody, Response, Sink};
+use crate::wsgi::environ::{Link, Mount, Peer};
+use crate::wsgi::{Head, RequestBody, Response, Sink};
 
 /// A list or tuple of pieces that together are at most this large is sent as one, with its length. Bytes.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
@@ -26,9 +25,11 @@ pub struct Call<'a> {
     /// Which of the listeners of [`InterpreterSpec`](super::InterpreterSpec) took the connection.
     pub listener: usize,
     /// The head.
-    pub head: &'a RequestHead,
+    pub head: &'a Head,
     /// The client.
     pub peer: &'a Peer,
+    /// What else is known of the client.
+    pub link: Link<'a>,
     /// Where the app is mounted: [`Mount::ROOT`], usually.
     pub mount: &'a Mount,
     /// The complete body. It becomes `wsgi.input` and is gone with it.
@@ -42,8 +43,9 @@ pub struct Call<'a> {
 /// The part of a call that the environ is made from.
 pub(super) struct Request<'a> {
     pub(super) listener: usize,
-    pub(super) head: &'a RequestHead,
+    pub(super) head: &'a Head,
     pub(super) peer: &'a Peer,
+    pub(super) link: Link<'a>,
     pub(super) mount: &'a Mount,
 }
 
@@ -68,6 +70,7 @@ impl Attached<'_> {
             listener,
             head,
             peer,
+            link,
             mount,
             body,
             response,
@@ -77,6 +80,7 @@ impl Attached<'_> {
             listener,
             head,
             peer,
+            link,
             mount,
         };
         let served = catch_unwind(AssertUnwindSafe(|| {

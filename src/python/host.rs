@@ -63,6 +63,8 @@ pub struct WorkerFacts {
     pub id: usize,
     /// Requests that the app has had.
     pub requests: u64,
+    /// Of these, requests of its present interpreter.
+    pub delta_requests: u64,
     /// Requests in which the app raised.
     pub exceptions: u64,
     /// Signals that were handled.

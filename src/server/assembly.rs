@@ -10,7 +10,9 @@ use crossbeam::channel::unbounded;
 use crate::app::acceptor::Bell;
 use crate::app::process::Process;
 use crate::app::worker::Surroundings;
-use crate::app::{Acceptor, Current, Generation, Isolated, Plan, Report, StartError};
+use crate::app::{
+    Acceptor, Current, Generation, Isolated, Patience, Plan, Recycling, Report, StartError, openers,
+};
 use crate::background::clockwork::Clockwork;
 use crate::background::cron::When;
 use crate::background::cron_command::CronCommand;
@@ -24,14 +26,17 @@ use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
 
 use super::application::{self, Chosen, imports};
+use super::certificates::Certificates;
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
 use super::log_target::Log;
+use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Silence};
-use super::supervisor::{self, Charge};
+use super::sockets::Listening;
+use super::supervisor::{self, Charge, Event};
 use super::vacuum::Vacuum;
-use super::{limits, pidfile, privileges, process, report, signals, sockets, title};
+use super::{limits, pidfile, privileges, process, report, signals, sockets, static_files, title};
 
 /// uWSGI's exit code for "no application, and one is needed".
 const NO_APP: u8 = 22;
@@ -52,7 +57,8 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     set_umask(config);
     let mut environment = config.environment_set.clone();
     environment.extend(hooks::environment(config));
-    crate::python::set_environment(&config.environment_unset, &environment)
+    let title_spills = title::wants_the_environments_room(config);
+    crate::python::set_environment(&config.environment_unset, &environment, title_spills)
         .map_err(Failure::new)?;
     if let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)? {
         return Ok(code);
@@ -91,6 +97,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         log: log.or(daemon_log),
         starter,
     };
+    title::set(config, title_spills);
     if outputs.starter.is_none() {
         outputs.redirect(&writer)?;
     }
@@ -156,7 +163,7 @@ fn serve(
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
-    title::set(config);
+    let certificates = Certificates::open(config)?;
     if let Some(folder) = &config.chdir {
         change_directory(config, "chdir", folder)?;
     }
@@ -165,8 +172,9 @@ fn serve(
     phases!(PreJail, PostJail, InJail);
     // From here on the end of this function is the end of what the server leaves behind.
     let mut vacuum = Vacuum::new(config.vacuum);
-    let listeners = sockets::bind(config, &mut vacuum)?;
-    let listening: Vec<Address> = listeners.iter().map(|one| one.address().clone()).collect();
+    let listeners = sockets::bind(config, &certificates, &mut vacuum)?;
+    let listening = sockets::listening(config, &listeners);
+    sockets::warn_of_strangers(&listening);
     let mut pidfiles = pidfile::Files::before_privileges(config, &mut vacuum)?;
     phases!(AsRoot);
     privileges::drop(config)?;
@@ -185,7 +193,9 @@ fn serve(
         Net::new(
             settings(config, added_fields),
             listeners,
+            listening.iter().map(|one| one.protocol).collect(),
             request_log(config, writer),
+            static_files::service(config)?,
         )
         .map_err(Failure::new)?,
     );
@@ -197,12 +207,19 @@ fn serve(
             PollChoice::Acceptor => false,
             PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
         },
+        on_due: Arc::new({
+            let sender = sender.clone();
+            move |due| {
+                // The supervisor left first: the server stops.
+                let _gone = sender.send(Event::Due(due));
+            }
+        }),
     };
     phases!(PreApp);
     let clockwork = Arc::new(Clockwork::default());
     let process = process::surroundings(config, &hostname(), &sender, &clockwork);
     let plan = plan(config, &listening, chosen, &process);
-    let (generation, report) = start_generation(config, plan, runtime, &surroundings)?;
+    let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
     }
@@ -215,6 +232,10 @@ fn serve(
     }
     phases!(Accepting1, Accepting1Once);
     let current = Arc::clone(&surroundings.current);
+    let opening_threads = config.static_files.opening_threads;
+    if config.static_files.is_serving() {
+        openers::start(opening_threads, &net, &current).map_err(Failure::new)?;
+    }
     let acceptor = Acceptor::start(
         Arc::clone(&net),
         Arc::clone(&current),
@@ -229,6 +250,16 @@ fn serve(
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
     outputs.detach(writer)?;
+    let recipe = Recipe {
+        config: config.clone(),
+        plan,
+        runtime,
+        surroundings,
+        say: Box::new({
+            let writer = writer.clone();
+            move |text| self::say(&writer, text)
+        }),
+    };
     let code = supervisor::supervise(Charge {
         events: (&sender, &receiver),
         net: &net,
@@ -237,11 +268,13 @@ fn serve(
         clockwork: &clockwork,
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
-        reopen_log: &mut || {
+        reloader: Reloader::new(recipe, sender.clone()),
+        on_reload: vec![Box::new(|| {
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
             }
-        },
+            certificates.reload();
+        })],
     });
     hooks::run_at_exit(config, &say);
     Ok(code)
@@ -334,6 +367,7 @@ fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
         keep_alive_timeout: deadlines.keep_alive,
         write_timeout: deadlines.write,
         connections_max: config.connections_max,
+        tells_handshakes: config.tls.is_verbose,
         added_fields: Arc::new(added_fields),
     }
 }
@@ -357,22 +391,27 @@ fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
     }
 }
 
-fn plan(config: &Config, listening: &[Address], chosen: Chosen, process: &Arc<Process>) -> Plan {
+fn plan(config: &Config, listening: &[Listening], chosen: Chosen, process: &Arc<Process>) -> Plan {
     if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
         tracing::warn!(
             "--cpu-affinity is without effect: only Linux lets threads choose their cores"
         );
     }
     let hostname = hostname();
-    let facts = |address: &Address| {
-        let local: Option<SocketAddr> = match address {
+    let facts = |listening: &Listening| {
+        let local: Option<SocketAddr> = match &listening.address {
             Address::Tcp(address) => Some(*address),
             #[cfg(unix)]
             Address::Unix(_) => None,
             #[cfg(target_os = "linux")]
             Address::Abstract(_) => None,
         };
-        ServerFacts::new(local, &hostname, "http")
+        let facts = ServerFacts::new(local, &hostname, listening.scheme());
+        if listening.protocol.takes_variables() {
+            facts.taking_variables()
+        } else {
+            facts
+        }
     };
     Plan {
         target: chosen.target,
@@ -401,8 +440,22 @@ fn plan(config: &Config, listening: &[Address], chosen: Chosen, process: &Arc<Pr
         cores_per_worker: config.process.cpu_affinity,
         uwsgi_names: config.process.procname.automatic,
         queue_max: config.queue_max,
+        recycling: recycling(config),
+        folder: std::env::current_dir().unwrap_or_default(),
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
         process: Arc::clone(process),
+    }
+}
+
+fn recycling(config: &Config) -> Recycling {
+    let reload = &config.reload;
+    Recycling {
+        requests_max: reload.requests_max,
+        requests_delta: reload.requests_delta,
+        lifetime_min: reload.lifetime_min,
+        lifetime_max: reload.lifetime_max,
+        lifetime_delta: reload.lifetime_delta,
+        exceptions: None,
     }
 }
 
@@ -414,7 +467,8 @@ fn start_generation(
     runtime: &'static Runtime,
     surroundings: &Surroundings,
 ) -> Result<(Arc<Generation>, Report), Failure> {
-    match Generation::start(1, &plan, runtime, surroundings) {
+    let patience = Patience::endless();
+    match Generation::start(1, &plan, runtime, surroundings, &patience) {
         Ok(started) => Ok(started),
         Err(StartError::Load(failure)) if config.need_app => Err(Failure {
             text: failure.to_string(),
@@ -426,7 +480,8 @@ fn start_generation(
             plan.interpreters = 1;
             plan.threads = 1;
             let (generation, mut report) =
-                Generation::start(1, &plan, runtime, surroundings).map_err(Failure::new)?;
+                Generation::start(1, &plan, runtime, surroundings, &patience)
+                    .map_err(Failure::new)?;
             report.loaded = Err(
                 "it could not be loaded, see above (--need-app leaves with an error instead)"
                     .to_owned(),

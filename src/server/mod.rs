@@ -7,24 +7,29 @@
 //! - `failure`: why there is no server
 //! - `daemon`: detaches it from its terminal
 //! - `log_target`, `redirect`: where its log goes
-//! - `limits`, `title`: what the process may use, and what it is called
+//! - `limits`, `title`, `process_name`: what the process may use, and what it is called
 //! - `sockets`, `inherited`: where it listens
+//! - `certificates`: the TLS of its sockets
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
-//! - `process`, `memory`: what the application is told about the process, and what becomes of its wishes
+//! - `static_files`: what it serves without the application
+//! - `process`: what the application is told about the process, and what becomes of its wishes
 //! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
 //! - `hooks`: what else is to be done at phases of its life
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
+//! - `reload`, `agenda`, `memory`: how and when it renews what it serves
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
 #[cfg(unix)]
 #[path = "accounts_unix.rs"]
 mod accounts;
+mod agenda;
 mod application;
 mod assembly;
+mod certificates;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 mod daemon;
@@ -41,7 +46,7 @@ mod inherited;
 mod limits;
 mod log_target;
 #[cfg_attr(target_os = "linux", path = "memory_linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "memory_portable.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "memory_other.rs")]
 mod memory;
 mod pidfile;
 #[cfg_attr(unix, path = "pidfile_unix.rs")]
@@ -51,15 +56,20 @@ mod pidfile_command;
 #[cfg_attr(windows, path = "privileges_windows.rs")]
 mod privileges;
 mod process;
+#[cfg_attr(target_os = "linux", path = "process_name_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "process_name_other.rs")]
+mod process_name;
 #[cfg_attr(unix, path = "redirect_unix.rs")]
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 mod redirect;
+mod reload;
 mod report;
 mod request_log;
 #[cfg_attr(unix, path = "signals_unix.rs")]
 #[cfg_attr(windows, path = "signals_windows.rs")]
 mod signals;
 mod sockets;
+mod static_files;
 mod supervisor;
 mod title;
 mod vacuum;

@@ -25,9 +25,7 @@ pub fn surroundings(
     let is_stopping = AtomicBool::new(false);
     let wish = move |wish| {
         let event = match wish {
-            Wish::Reload => Event::Reload {
-                by: "uwsgi.reload()",
-            },
+            Wish::Reload => Event::reload("uwsgi.reload()"),
             // A second wish would be taken for impatience.
             Wish::Stop if is_stopping.swap(true, Ordering::SeqCst) => return,
             Wish::Stop => Event::stop("uwsgi.stop()", 0),

@@ -1,5 +1,6 @@
 //! One Python for all tests of this binary, an interpreter for each test, and a request through it without a socket.
 
+use singlemalt::http::response::Form;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -10,7 +11,7 @@ use singlemalt::python::{
     AppTarget, Call, Ended, InterpreterSpec, InterpreterThread, Isolation, LoadFailure, Loaded,
     Runtime, RuntimeOptions, STACK_BYTES_MIN, Served, TargetKind,
 };
-use singlemalt::wsgi::environ::{Mount, Peer, ServerFacts};
+use singlemalt::wsgi::environ::{Link, Mount, Peer, ServerFacts};
 use singlemalt::wsgi::{ClientGone, RequestBody, RequestFacts, Response, Room, Sink, Summary};
 
 /// The time that a test gives an interpreter to end. Generous: the machine may be busy.
@@ -109,6 +110,7 @@ pub fn spec(isolation: Isolation) -> InterpreterSpec {
             name: "example.org".into(),
             port: "8000".into(),
             scheme: "http",
+            takes_variables: false,
         }],
         multithread: false,
         multiprocess: false,
@@ -308,6 +310,7 @@ pub fn request_with(
     let head = head(lines);
     let mut response = Response::default();
     let facts = RequestFacts {
+        form: Form::Http,
         version: head.version(),
         is_head: head.method() == b"HEAD",
         keep_alive: head.keep_alive(),
@@ -317,8 +320,9 @@ pub fn request_with(
     let served = thread.attached(|attached| {
         attached.serve(Call {
             listener: 0,
-            head: &head,
+            head: &head.into(),
             peer: &peer,
+            link: Link::default(),
             mount: Mount::ROOT,
             body,
             response: &mut response,

@@ -37,6 +37,7 @@ fn environ_of(wire: &[u8], mount: &Mount, peer: &Peer) -> Vec<(String, Vec<u8>)>
         match key {
             Key::Known(known) => name.extend_from_slice(known.name().as_bytes()),
             Key::Field { name: field, .. } => environ::environ_key(field, &mut name),
+            Key::Variable { name: key, .. } => name.extend_from_slice(key),
         }
         all.push((
             String::from_utf8(name).expect("an ASCII key"),

@@ -1,7 +1,7 @@
 //! The option table: every option that singlemalt knows, declared once, a file for each subject.
 //!
-//! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `background`, `logging` and
-//! `configuration` hold what this version does: each row is a static that `resolve` names, so
+//! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `reload`, `background`,
+//! `logging`, `static_files` and `configuration` hold what this version does: each row is a static that `resolve` names, so
 //! that a row without a reader is a compile-time warning. `planned` holds what later versions
 //! do, `accepted` and `unsupported` what uWSGI has and one process does not need or cannot do.
 //! Command line, environment, files, help and documentation all derive from these rows.
@@ -40,6 +40,8 @@ macro_rules! kind {
 }
 
 pub(crate) mod accepted;
+#[cfg(test)]
+mod against_uwsgi;
 pub(crate) mod app;
 pub(crate) mod background;
 pub(crate) mod configuration;
@@ -49,7 +51,10 @@ pub(crate) mod logging;
 pub(crate) mod planned;
 pub(crate) mod process;
 pub(crate) mod python;
+pub(crate) mod reload;
 pub(crate) mod sockets;
+pub(crate) mod static_files;
+pub(crate) mod tls;
 pub(crate) mod unsupported;
 pub(crate) mod workers;
 
@@ -60,12 +65,15 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         app::ROWS,
         python::ROWS,
         sockets::ROWS,
+        tls::ROWS,
         http::ROWS,
         limits::ROWS,
         workers::ROWS,
         process::ROWS,
         background::ROWS,
+        reload::ROWS,
         logging::ROWS,
+        static_files::ROWS,
         configuration::ROWS,
     ]
     .into_iter()

@@ -20,12 +20,6 @@ macro_rules! planned {
 }
 
 const LISTENING: &[OptionRow] = planned! { Listening:
-    "uwsgi-socket" Address .many().essential_later("serve HTTP there: --http-socket (nginx: proxy_pass instead of uwsgi_pass)")
-        => "Listen for the uwsgi protocol here.";
-    "fastcgi-socket" Address .many().essential_later("serve HTTP there: --http-socket")
-        => "Listen for FastCGI here.";
-    "scgi-socket" Address .many().essential_later("serve HTTP there: --http-socket")
-        => "Listen for SCGI here.";
     "shared-socket" | "undeferred-shared-socket" Address .many().essential_later("name the address with --http or --http-socket")
         => "Open a socket before privileges are dropped, to be named by its number.";
     "abstract-socket" Flag .short('a').essential_later("use a path or a port")
@@ -40,8 +34,6 @@ const HTTP: &[OptionRow] = planned! { Http:
     "http-websockets" Flag => "Let the application take over websocket connections.";
     "http-enable-proxy-protocol" | "enable-proxy-protocol" Flag .essential_later("without it, every client would have the proxy's address; take the address from a header instead")
         => "Expect a PROXY protocol line in front of each connection.";
-    "http-to-https" Address .many().essential_later("leave TLS to the proxy in front")
-        => "Redirect every request on this address to https.";
     "http-var" Text .many() => "Add a variable to the environ of every request.";
     "http-auto-gzip" Flag => "Compress responses that ask for it by a uWSGI-Encoding header.";
     "http-buffer-size" Bytes => "Bytes of the connection buffer.";
@@ -88,6 +80,7 @@ const PYTHON: &[OptionRow] = planned! { Python:
     "py-tracebacker" Address => "Print the stacks of all threads to whoever connects here.";
     "reload-os-env" Flag => "Renew os.environ for each request.";
     "profiler" Text .value("NAME") => "Profile the application.";
+    "py-sys-executable" | "py-executable" Path => "What Python finds in sys.executable.";
     "py-programname" | "py-program-name" Path => "The program name that Python is told.";
     "python-worker-override" Path .value("FILE") => "Run a script as the worker.";
     "wsgi-env-behaviour" | "wsgi-env-behavior" Text .value("NAME") => "How the environ dict is made for each request.";
@@ -161,16 +154,6 @@ const RELOAD: &[OptionRow] = planned! { Reload:
     "fs-reload" Path .many() => "Reload when something below a directory changes.";
     "py-autoreload" | "py-auto-reload" | "python-auto-reload" | "python-autoreload" Seconds => "Reload when a module of the application changes (for development).";
     "py-auto-reload-ignore" | "py-autoreload-ignore" Text .many() => "Modules whose changes do not reload.";
-    "max-requests" Number .short('R').mapped("an interpreter is renewed, never all at once") => "Requests after which an interpreter is renewed.";
-    "max-requests-delta" Number => "How far the numbers of different interpreters differ.";
-    "min-worker-lifetime" Seconds => "Seconds that an interpreter lives at least.";
-    "max-worker-lifetime" Seconds .mapped("an interpreter is renewed, never all at once") => "Seconds after which an interpreter is renewed.";
-    "max-worker-lifetime-delta" Seconds => "How far the lifetimes of different interpreters differ.";
-    "reload-on-rss" Megabytes .mapped("the limit is one worker's, and is compared with its share of the process") => "Megabytes of resident memory after which an interpreter is renewed.";
-    "reload-on-as" Megabytes .mapped("the limit is one worker's, and is compared with its share of the process") => "Megabytes of address space after which an interpreter is renewed.";
-    "reload-on-uss" | "reload-on-pss" Megabytes .many() => "Megabytes of memory after which an interpreter is renewed.";
-    "evil-reload-on-rss" Megabytes .mapped("as --reload-on-rss") => "Megabytes of resident memory after which an interpreter is renewed.";
-    "evil-reload-on-as" Megabytes .mapped("as --reload-on-as") => "Megabytes of address space after which an interpreter is renewed.";
     "mule-reload-mercy" Seconds => "Seconds that a mule has to finish.";
 };
 
@@ -179,8 +162,10 @@ const LOGGING: &[OptionRow] = planned! { Logging:
     "log-format-strftime" | "logformat-strftime" Flag => "Put the time into request lines by strftime.";
     "logger" Text .many().value("[NAME] KIND:ARGS") => "Log to a file, syslog, a socket or standard output.";
     "req-logger" | "logger-req" Text .many().value("[NAME] KIND:ARGS") => "Log request lines to a file, syslog, a socket or standard output.";
-    "log-syslog" Text .bare("") => "Log to syslog.";
-    "log-socket" Text => "Log to a datagram socket.";
+    "log-syslog" Text .bare("") .many() => "Log to syslog.";
+    "rsyslog-packet-size" Bytes => "Bytes of a message to a syslog server.";
+    "rsyslog-split-messages" Flag => "Send long lines to a syslog server in parts, instead of cutting them.";
+    "log-socket" Text .many() => "Log to a datagram socket.";
     "log-encoder" Text .many() => "Put log lines into a format (json, nl, prefix).";
     "log-req-encoder" Text .many() => "Put request lines into a format (json, nl, prefix).";
     "log-drain" Text .many().value("REGEX") => "Leave out log lines that match.";
@@ -222,7 +207,17 @@ const MONITORING: &[OptionRow] = planned! { Monitoring:
     "stats-push" Text .many() => "Send statistics somewhere from time to time.";
     "stats-pusher-default-freq" | "stats-pushers-default-freq" Seconds => "Seconds between two statistics.";
     "carbon" Text .many() => "Send metrics to a Graphite server.";
-    "carbon-timeout" | "carbon-freq" | "carbon-id" | "carbon-max-retry" | "carbon-retry-delay" | "carbon-root" | "carbon-hostname-dots" | "carbon-hostname-as" | "carbon-idle-avg" | "carbon-use-metrics" | "carbon-no-workers" | "carbon-name-resolve" | "carbon-resolve-names" Text .bare("true") .many() => "How metrics are sent to a Graphite server.";
+    "carbon-timeout" Seconds => "Seconds to connect to a Graphite server.";
+    "carbon-freq" Seconds => "Seconds between two deliveries to a Graphite server.";
+    "carbon-id" Text => "What names this server in metrics.";
+    "carbon-max-retry" Number => "Attempts at a delivery to a Graphite server.";
+    "carbon-retry-delay" Seconds => "Seconds between two attempts at a delivery.";
+    "carbon-root" Text => "What stands in front of the names of metrics.";
+    "carbon-hostname-dots" | "carbon-hostname-as" Text => "What stands for the dots of the host's name in names of metrics.";
+    "carbon-idle-avg" Text => "The average response time that is sent while there are no requests: last, zero or none.";
+    "carbon-use-metrics" Flag => "Send the metrics of the metrics subsystem.";
+    "carbon-no-workers" Flag => "Do not send metrics of single workers.";
+    "carbon-name-resolve" | "carbon-resolve-names" Flag => "Look up the name of a Graphite server.";
     "enable-metrics" Flag => "Collect metrics.";
     "metric" Text .many() => "Declare a metric.";
     "metric-threshold" Text .many() => "Act when a metric passes a value.";
@@ -238,28 +233,6 @@ const MONITORING: &[OptionRow] = planned! { Monitoring:
     "alarm-backlog" | "backlog-alarm" | "lq-alarm" | "alarm-lq" | "alarm-listen-queue" | "listen-queue-alarm" Text .many() => "Raise an alarm when requests wait.";
     "alarm-msg-size" Bytes => "Bytes of an alarm's message.";
     "alarm-list" | "alarms-list" Flag .essential_later("leave it out to start the server") => "Print the alarms and leave.";
-};
-
-const STATIC: &[OptionRow] = planned! { Static:
-    "static-map" Text .many().value("PREFIX=PATH") => "Serve files for a URL prefix.";
-    "static-map2" Text .many().value("PREFIX=PATH") => "Serve files for a URL prefix that is part of their path.";
-    "static-check" | "check-static" Path .many() => "Serve a file of this directory when there is one.";
-    "check-static-docroot" Flag => "Serve files of the request's DOCUMENT_ROOT.";
-    "static-skip-ext" Text .many() => "Endings that are not served as files.";
-    "static-index" Text .many() => "The file that is served for a directory.";
-    "static-safe" Path .many() => "Directories that symbolic links may lead to.";
-    "static-cache-paths" Seconds => "Seconds that a file's place is remembered.";
-    "static-cache-paths-name" Text => "The cache that remembers the places of files.";
-    "mime-file" | "mimefile" Path .many() => "A file with media types.";
-    "static-expires" | "static-expires-mtime" Text .many() => "Let clients keep files whose path matches.";
-    "static-expires-type" | "static-expires-type-mtime" Text .many() => "Let clients keep files of a media type.";
-    "static-expires-uri" | "static-expires-uri-mtime" | "static-expires-path-info" | "static-expires-path-info-mtime" Text .many() => "Let clients keep files whose URL matches.";
-    "static-gzip" Text .many() => "Serve the compressed twin of files that match.";
-    "static-gzip-all" Flag => "Serve the compressed twin of every file that has one.";
-    "static-gzip-dir" | "static-gzip-prefix" Path .many() => "Serve the compressed twins of a directory's files.";
-    "static-gzip-ext" | "static-gzip-suffix" Text .many() => "Serve the compressed twins of files with an ending.";
-    "honour-range" Flag => "Answer requests for parts of a file.";
-    "file-serve-mode" | "fileserve-mode" Text => "Let the proxy in front send files (x-sendfile, x-accel-redirect).";
 };
 
 const ROUTING: &[OptionRow] = planned! { Routing:
@@ -320,22 +293,8 @@ const SHARED: &[OptionRow] = planned! { Shared:
     "queue-store" Path => "Keep the queue in a file.";
     "queue-store-sync" Seconds => "Seconds between two writes of the queue.";
     "sharedarea" Text .short('A').many() => "Memory that all interpreters share.";
+    "py-sharedarea" Text .many() .value("SIZE") => "Memory that all interpreters share, as a bytearray.";
     "rpc-max" Number => "Functions that can be called by name.";
-};
-
-const TLS: &[OptionRow] = planned! { Tls:
-    "https" Text .many().value("ADDRESS,CERT,KEY").essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here.";
-    "https2" Text .many().essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here, with options.";
-    "https-socket" Text .many().value("ADDRESS,CERT,KEY").essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here.";
-    "https-export-cert" Flag .essential_later("leave TLS to the proxy in front") => "Hand the client's certificate to the application.";
-    "https-session-context" Text => "The name of the TLS session context.";
-    "sni" | "sni-regexp" Text .many().essential_later("leave TLS to the proxy in front") => "A certificate for a host.";
-    "sni-dir" Path .essential_later("leave TLS to the proxy in front") => "Certificates for hosts, in a directory.";
-    "sni-dir-ciphers" Text => "The ciphers of --sni-dir.";
-    "ssl-verify-depth" Number .bare("1") => "The longest chain of a client's certificate.";
-    "ssl-verbose" Flag => "Log TLS errors.";
-    "ssl-sessions-timeout" | "ssl-session-timeout" Seconds => "Seconds that a TLS session can be taken up again.";
-    "ssl-option" Text .many() => "Options of the TLS library.";
 };
 
 const CONFIGURATION: &[OptionRow] = planned! { Configuration:
@@ -353,10 +312,8 @@ pub(super) static ROWS: &[&[OptionRow]] = &[
     RELOAD,
     LOGGING,
     MONITORING,
-    STATIC,
     ROUTING,
     BACKGROUND,
     SHARED,
-    TLS,
     CONFIGURATION,
 ];

@@ -112,7 +112,7 @@ fn described<'py>(
         (c"id", worker.id as u64),
         (c"pid", std::process::id().into()),
         (c"requests", worker.requests),
-        (c"delta_requests", worker.requests),
+        (c"delta_requests", worker.delta_requests),
         (c"signals", worker.signals),
         (c"exceptions", worker.exceptions),
         (c"rss", rss),
