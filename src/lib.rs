@@ -11,6 +11,7 @@
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - [`telemetry`]: messages and the request log
 //! - [`python`]: CPython; the only room with `unsafe`
+//! - [`proxies`]: what a proxy in front tells about its client, and whether to believe it
 //! - [`tls`]: certificates and their choice; no sockets
 //! - [`net`]: sockets, the poll, deadlines; knows no Python
 //! - [`shared`]: what interpreters share: locks
@@ -26,6 +27,7 @@ pub mod fastcgi;
 pub mod files;
 pub mod http;
 pub mod net;
+pub mod proxies;
 pub mod python;
 pub mod scgi;
 pub mod server;

@@ -20,10 +20,13 @@ const DOORS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
+    ("proxies", &["http"]),
     ("tls", &["wsgi"]),
     (
         "net",
-        &["http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi", "tls"],
+        &[
+            "http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi", "proxies", "tls",
+        ],
     ),
     ("shared", &[]),
     ("background", &[]),
@@ -40,6 +43,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "config",
             "telemetry",
             "python",
+            "proxies",
             "tls",
             "net",
             "shared",

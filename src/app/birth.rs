@@ -165,8 +165,16 @@ fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
         Ok(python) => python,
         Err(error) => return midwife.report(Err(StartError::Runtime(error))),
     };
-    let loaded = match &plan.target {
-        Some(target) => match python.load(target) {
+    let loading = plan.target.as_ref().map(|target| python.load(target));
+    if let Some(on_sources) = &shared.surroundings.on_sources {
+        let mut sources = python.attached(|py| py.new_sources(&mut 0));
+        if let Some(Err(failure)) = &loading {
+            sources.extend(failure.sources());
+        }
+        on_sources(&sources);
+    }
+    let loaded = match loading {
+        Some(result) => match result {
             Ok(loaded) => Some(loaded),
             Err(failure) => {
                 end(shared, crew, python);

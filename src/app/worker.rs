@@ -4,13 +4,14 @@
 //! role, detached. A request is claimed only by a thread that holds its interpreter's GIL, so nothing
 //! waits behind a thread that waits (`runners` keeps the competition for a GIL small).
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
-use crate::python::{Attached, Call, InterpreterThread, Served};
+use crate::python::{Attached, Call, InterpreterThread, Served, Source};
 use crate::wsgi::environ::Link;
 use crate::wsgi::{Head, Response};
 
@@ -42,6 +43,9 @@ pub struct Seat {
     pub core: usize,
 }
 
+/// Is told of files that the application is made of.
+pub type OnSources = Arc<dyn Fn(&[Source]) + Send + Sync>;
+
 /// What the threads of all generations share.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -55,6 +59,8 @@ pub struct Surroundings {
     pub shares_poll: bool,
     /// Is told of interpreters that are due to be replaced. Called by workers, between requests.
     pub on_due: Arc<dyn Fn(Due) + Send + Sync>,
+    /// Is told of the application's files, if somebody watches them. Called by workers.
+    pub on_sources: Option<OnSources>,
 }
 
 /// Why a worker's loop ended.
@@ -78,6 +84,8 @@ pub struct Worker {
     quick_jobs: u32,
     /// The interpreter is due after this many.
     requests_max: u64,
+    /// Modules that were loaded when the application's files were last told.
+    modules_known: Cell<usize>,
     has_panicked: bool,
 }
 
@@ -105,6 +113,7 @@ impl Worker {
             response,
             quick_jobs: 0,
             requests_max,
+            modules_known: Cell::new(0),
             has_panicked: false,
         }
     }
@@ -263,7 +272,7 @@ impl Worker {
                 peer: parts.peer,
                 link: Link {
                     identity: parts.identity.as_deref(),
-                    is_https: None,
+                    is_https: parts.is_https,
                 },
                 mount: &self.shared.plan.mount,
                 body: parts.body,
@@ -281,9 +290,11 @@ impl Worker {
             self.response.fail(500, &mut sink);
             self.has_panicked = true;
         }
+        let served = served.ok();
+        self.look_after(py, served);
         let at = Instant::now();
         let summary = self.response.summary();
-        let is_failed = !matches!(served, Ok(Served::Answered | Served::ClientGone));
+        let is_failed = matches!(served, None | Some(Served::Failed));
         let sent_bytes = summary.body_bytes + summary.header_bytes as u64;
         tally.end_request(
             at.saturating_duration_since(taken_at),
@@ -307,6 +318,26 @@ impl Worker {
         let queued = self.turn.complete(net, current, exchange, answered);
         if queued > 0 && self.surroundings.shares_poll {
             current.wake_successor(self.shared.id, net);
+        }
+    }
+
+    /// What a request may have changed, for those who have asked for it: whether this interpreter is to be replaced, and
+    /// what the application is made of.
+    fn look_after(&self, py: &mut Attached<'_>, served: Option<Served>) {
+        if served == Some(Served::Failed)
+            && let Some(rules) = &self.shared.plan.recycling.exceptions
+            && let Some((kind, value)) = py.take_raised()
+            && let Some(why) = rules.why(&kind, &value)
+        {
+            self.due(|| why);
+        }
+        if let Some(on_sources) = &self.surroundings.on_sources {
+            let mut known = self.modules_known.get();
+            let sources = py.new_sources(&mut known);
+            self.modules_known.set(known);
+            if !sources.is_empty() {
+                on_sources(&sources);
+            }
         }
     }
 

@@ -36,6 +36,7 @@ mod notices;
 mod option;
 mod options;
 mod process_settings;
+mod proxies;
 mod reference;
 mod reload_settings;
 mod resolve;
@@ -64,7 +65,8 @@ pub use process_settings::{
     HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
-pub use reload_settings::{MemoryLimits, ReloadConfig};
+pub use proxies::{ProxyConfig, ProxyHeaders};
+pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig};
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, Mount,
     PollChoice, Protocol, Redirect,
@@ -160,7 +162,12 @@ fn from_surroundings(
         return Ok(Command::ShowConfig(show::show(&raw, &loaded)));
     }
     warnings.extend(loaded.warnings.iter().cloned());
-    let config = Box::new(resolve_loaded(&raw, warnings, &loaded)?);
+    let mut config = Box::new(resolve_loaded(&raw, warnings, &loaded)?);
+    let shows = raw.last(&configuration::SHOW_CONFIG);
+    if shows.is_some_and(|setting| value::flag(&setting.text).value) {
+        let shown = show::show(&raw, &loaded);
+        config.prints.extend(shown.lines().map(str::to_owned));
+    }
     if asked.flag(&configuration::CHECK_CONFIG) {
         return Ok(Command::CheckConfig(config));
     }

@@ -12,6 +12,7 @@ use crate::http::Version;
 use crate::wsgi::environ::{Identity, Peer};
 use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink, Summary};
 
+use super::client::{Forwarded, asking};
 use super::output::{Flushed, Output};
 use super::reader::{Protocol, Reader};
 use super::records::Records;
@@ -21,6 +22,8 @@ use super::stream::Stream;
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// The PROXY protocol is expected, in front of everything else.
+    Greeting,
     /// Between requests, or a head has begun to arrive.
     Head,
     /// The head is in, the body is arriving.
@@ -79,6 +82,10 @@ pub struct Connection {
     pub(super) close_after: bool,
     /// The last read filled its buffer: there may be more, and no event will say so.
     pub(super) may_have_more: bool,
+    /// The peer is a proxy whose fields count.
+    pub(super) is_trusted: bool,
+    /// What a trusted proxy said of this request.
+    pub(super) forwarded: Option<Box<Forwarded>>,
 }
 
 /// The sending half: what the response machine writes into.
@@ -105,11 +112,7 @@ impl Io {
         } else {
             self.stream.write_both(first, second)
         };
-        let sent = match written {
-            Ok(sent) => sent,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(_) => return Err(self.fail()),
-        };
+        let sent = self.taken(written)?;
         if sent < first.len() {
             self.output.push(first.get(sent..).unwrap_or_default());
             self.output.push(second);
@@ -118,6 +121,36 @@ impl Io {
                 .push(second.get(sent - first.len()..).unwrap_or_default());
         }
         Ok(())
+    }
+
+    /// Sends a head, and then a part of a file; the kernel takes what it can now.
+    fn send_file(
+        &mut self,
+        head: &[u8],
+        file: File,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), ClientGone> {
+        if self.broken {
+            return Err(ClientGone);
+        }
+        let mut sent = 0;
+        if self.output.is_empty() && !head.is_empty() {
+            let written = self.stream.write_ahead(head);
+            sent = self.taken(written)?;
+        }
+        self.output.push(head.get(sent..).unwrap_or_default());
+        self.output.push_file(file, offset, length);
+        self.flush().map(|_| ())
+    }
+
+    /// How much the kernel took.
+    fn taken(&mut self, written: io::Result<usize>) -> Result<usize, ClientGone> {
+        match written {
+            Ok(count) => Ok(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(_) => Err(self.fail()),
+        }
     }
 
     pub(super) fn flush(&mut self) -> Result<Flushed, ClientGone> {
@@ -169,6 +202,8 @@ impl Connection {
             answered: None,
             close_after: false,
             may_have_more: false,
+            is_trusted: false,
+            forwarded: None,
         })
     }
 }
@@ -184,6 +219,8 @@ pub struct Parts<'a> {
     pub head: &'a Head,
     /// Who asks.
     pub peer: &'a Peer,
+    /// The scheme that the client uses, if a trusted proxy said it.
+    pub is_https: Option<bool>,
     /// Who asks, by a certificate.
     pub identity: Option<Arc<Identity>>,
     /// The body, taken out.
@@ -218,7 +255,8 @@ impl Exchange {
             listener: connection.listener,
             facts: facts(head, &connection.reader, &net.settings),
             head,
-            peer: &connection.peer,
+            peer: asking(&connection.peer, connection.forwarded.as_deref()),
+            is_https: connection.forwarded.as_ref().and_then(|told| told.is_https),
             identity: connection.io.stream.identity().cloned(),
             body: std::mem::take(&mut connection.body),
             sink: ResponseSink {
@@ -287,16 +325,13 @@ impl Sink for ResponseSink<'_> {
         length: u64,
     ) -> Result<Room, ClientGone> {
         match self.records {
-            None => {
-                self.io.send(head, &[])?;
-                self.io.output.push_file(file, offset, length);
-            }
+            None => self.io.send_file(head, file, offset, length)?,
             Some(id) => {
                 Records::new(self.io, id).send(head, &[])?;
                 self.io.output.push_file_records(file, offset, length, id);
+                self.io.flush()?;
             }
         }
-        self.io.flush()?;
         Ok(self.room())
     }
 

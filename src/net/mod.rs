@@ -6,6 +6,7 @@
 //! - [`listener`], [`stream`], [`tls_stream`]: sockets as they come from the system, and TLS on them
 //! - [`slots`]: where a connection waits, and who may take it
 //! - `reader`: which protocol a connection speaks, and the machine that reads it
+//! - `client`: who is at the other end, if a proxy is believed
 //! - [`connection`], [`output`]: one connection and what it owes its client
 //! - [`poll`]: waiting for readiness; where several threads can, they wait in the same poll (and `beacon_linux` wakes them all)
 //! - [`turn`]: one pass over what is ready: accept, read, parse, hand over, flush
@@ -15,6 +16,7 @@
 
 #[cfg(target_os = "linux")]
 mod beacon_linux;
+mod client;
 pub mod connection;
 mod date;
 pub mod deadlines;
@@ -42,6 +44,7 @@ use crossbeam::queue::SegQueue;
 use mio::Interest;
 
 use crate::http::Limits;
+use crate::proxies::{Believed, Trusted};
 use crate::wsgi::environ::Peer;
 use crate::wsgi::{AddedFields, Delivery, Head, Response, Sink};
 
@@ -76,8 +79,21 @@ pub struct Settings {
     pub connections_max: usize,
     /// Handshakes that fail are worth a warning.
     pub tells_handshakes: bool,
+    /// Whose word about clients counts; `None` if nobody's does.
+    pub proxies: Option<Proxies>,
+    /// Who may greet us with the PROXY protocol.
+    pub greeters: Trusted,
     /// What every response says.
     pub added_fields: Arc<AddedFields>,
+}
+
+/// Proxies in front, and what is taken from them.
+#[derive(Clone, Debug)]
+pub struct Proxies {
+    /// Who they are.
+    pub trusted: Trusted,
+    /// The fields that count.
+    pub believed: Believed,
 }
 
 /// How long a closing connection waits for the client to take notice (RFC 9112, 9.6).
@@ -177,6 +193,8 @@ pub struct Net {
     listeners: RwLock<Vec<Listener>>,
     /// What stays known of each listener when it is closed.
     redirects: Box<[Option<Redirect>]>,
+    /// A connection was refused because its peer is no trusted proxy, and this was said.
+    stranger_told: AtomicBool,
     /// What each of them speaks.
     protocols: Box<[Protocol]>,
     /// Connections that could go on but had used up their share of a turn.
@@ -212,6 +230,7 @@ impl Net {
             openers: OnceLock::new(),
             poll,
             slots: Slots::default(),
+            stranger_told: AtomicBool::new(false),
             redirects: listeners.iter().map(Listener::redirect).collect(),
             listeners: RwLock::new(listeners),
             protocols: protocols.into_boxed_slice(),
@@ -229,6 +248,10 @@ impl Net {
         &self.poll
     }
 
+    fn redirect(&self, listener: usize) -> Option<Redirect> {
+        self.redirects.get(listener).copied().flatten()
+    }
+
     /// Who answers with files, if anything was configured about them.
     pub fn files(&self) -> Option<&dyn FileService> {
         self.files.as_deref()
@@ -242,10 +265,6 @@ impl Net {
 
     fn openers(&self) -> Option<&Sender<Exchange>> {
         self.openers.get()
-    }
-
-    fn redirect(&self, listener: usize) -> Option<Redirect> {
-        self.redirects.get(listener).copied().flatten()
     }
 
     fn protocol_of(&self, listener: usize) -> Protocol {

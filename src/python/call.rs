@@ -10,6 +10,7 @@ use super::failure;
 use super::file;
 use super::interpreter::{Interpreter, Isolation};
 use super::object::{self, Object, Raised, Token};
+use super::sources;
 use super::start_response::{self, Exchange, bytes_of, settle, type_name};
 use super::thread_state::{Attached, detached};
 use super::trampoline::{Exception, caught, raise};
@@ -164,6 +165,7 @@ impl Attached<'_> {
             }
             Some(error) => {
                 let traceback = self.log(&request, &error);
+                self.caches.raised = Some(sources::facts(&error));
                 // Frames of the traceback hold the environ, and what the app had in hand.
                 drop(error);
                 if self.interpreter.spec.catch_exceptions && !exchange.response.is_head_sent() {

@@ -9,9 +9,10 @@ use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
 use crate::app::process::Process;
-use crate::app::worker::Surroundings;
+use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
-    Acceptor, Current, Generation, Isolated, Patience, Plan, Recycling, Report, StartError, openers,
+    Acceptor, Current, Exceptions, Generation, Isolated, Patience, Plan, Recycling, Report,
+    StartError, openers,
 };
 use crate::background::clockwork::Clockwork;
 use crate::background::cron::When;
@@ -20,6 +21,8 @@ use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
 use crate::net::{self, Address, Net, RequestLog};
+use crate::proxies::trusted::Network;
+use crate::proxies::{Believed, Trusted};
 use crate::python::{HostRef, InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
 use crate::wsgi::AddedFields;
@@ -35,6 +38,7 @@ use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Silence};
 use super::sockets::Listening;
 use super::supervisor::{self, Charge, Event};
+use super::triggers::Triggers;
 use super::vacuum::Vacuum;
 use super::{limits, pidfile, privileges, process, report, signals, sockets, static_files, title};
 
@@ -199,6 +203,8 @@ fn serve(
         )
         .map_err(Failure::new)?,
     );
+    // Watches until this function ends.
+    let triggers = Triggers::start(config, &sender).map_err(Failure::new)?;
     let surroundings = Surroundings {
         net: Arc::clone(&net),
         current: Arc::new(Current::default()),
@@ -207,6 +213,14 @@ fn serve(
             PollChoice::Acceptor => false,
             PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
         },
+        on_sources: triggers
+            .as_ref()
+            .filter(|_| config.reload.watches_modules)
+            .map(|triggers| {
+                let triggers = Arc::clone(triggers);
+                let add: OnSources = Arc::new(move |sources| triggers.add_sources(sources));
+                add
+            }),
         on_due: Arc::new({
             let sender = sender.clone();
             move |due| {
@@ -269,12 +283,12 @@ fn serve(
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone()),
-        on_reload: vec![Box::new(|| {
+        reopen_log: &mut || {
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
             }
-            certificates.reload();
-        })],
+        },
+        on_reload: vec![Box::new(|| certificates.reload())],
     });
     hooks::run_at_exit(config, &say);
     Ok(code)
@@ -368,7 +382,47 @@ fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
         write_timeout: deadlines.write,
         connections_max: config.connections_max,
         tells_handshakes: config.tls.is_verbose,
+        proxies: proxies(config),
+        greeters: greeters(config),
         added_fields: Arc::new(added_fields),
+    }
+}
+
+/// Whose fields count.
+fn proxies(config: &Config) -> Option<net::Proxies> {
+    let headers = config.proxies.headers;
+    (!config.proxies.is_empty()).then(|| net::Proxies {
+        trusted: trusted(config),
+        believed: Believed {
+            x_for: headers.x_for,
+            x_proto: headers.x_proto,
+            x_host: headers.x_host,
+            forwarded: headers.forwarded,
+        },
+    })
+}
+
+/// Who may speak the PROXY protocol: the trusted ones, and without a list this machine.
+fn greeters(config: &Config) -> Trusted {
+    if !config.proxies.is_empty() {
+        return trusted(config);
+    }
+    if config.listen.iter().any(|listen| listen.expects_proxy) {
+        tracing::info!(
+            "the PROXY protocol is taken from this machine only; name proxies on others with --trusted-proxies"
+        );
+    }
+    Trusted::this_machine()
+}
+
+fn trusted(config: &Config) -> Trusted {
+    let networks = config.proxies.networks.iter();
+    Trusted {
+        networks: networks
+            .map(|&(address, bits)| Network::new(address, bits))
+            .collect(),
+        unix: config.proxies.unix,
+        everybody: config.proxies.everybody,
     }
 }
 
@@ -455,7 +509,11 @@ fn recycling(config: &Config) -> Recycling {
         lifetime_min: reload.lifetime_min,
         lifetime_max: reload.lifetime_max,
         lifetime_delta: reload.lifetime_delta,
-        exceptions: None,
+        exceptions: reload.exceptions.clone().map(|rules| Exceptions {
+            types: rules.types,
+            values: rules.values,
+            reprs: rules.reprs,
+        }),
     }
 }
 

@@ -19,7 +19,7 @@
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
-//! - `reload`, `agenda`, `memory`: how and when it renews what it serves
+//! - `reload`, `agenda`, `triggers`, `memory`: how and when it renews what it serves
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
@@ -72,6 +72,7 @@ mod sockets;
 mod static_files;
 mod supervisor;
 mod title;
+mod triggers;
 mod vacuum;
 
 pub use assembly::run;

@@ -34,7 +34,8 @@ pub fn bind(
             });
             Ok(listener
                 .with_tls(certificates.port(index))
-                .with_redirect(redirect))
+                .with_redirect(redirect)
+                .with_proxy_protocol(listen.expects_proxy))
         })
         .collect()
 }

@@ -50,6 +50,7 @@ pub(crate) mod limits;
 pub(crate) mod logging;
 pub(crate) mod planned;
 pub(crate) mod process;
+pub(crate) mod proxies;
 pub(crate) mod python;
 pub(crate) mod reload;
 pub(crate) mod sockets;
@@ -67,6 +68,7 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         sockets::ROWS,
         tls::ROWS,
         http::ROWS,
+        proxies::ROWS,
         limits::ROWS,
         workers::ROWS,
         process::ROWS,

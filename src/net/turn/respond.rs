@@ -202,7 +202,7 @@ impl Turn {
         };
         let broken = connection.io.broken || answered.summary.aborted;
         net.log.record(&Record {
-            peer: &connection.peer,
+            peer: connection.client(),
             head: &connection.head,
             body_bytes: connection.body_bytes_seen,
             write: self.now.saturating_duration_since(answered.at),
@@ -214,6 +214,7 @@ impl Turn {
     /// Takes the request's memory back for the next one, so that an idle connection holds none.
     pub(super) fn recycle(&mut self, connection: &mut Connection) {
         connection.body_bytes_seen = 0;
+        connection.forwarded = None;
         connection.body = Default::default();
         self.spare_heads.give(mem::take(&mut connection.head));
     }
