@@ -147,7 +147,7 @@ complete -c singlemalt -l exec-pre-app -r -f -d 'Run a command at a phase of the
 complete -c singlemalt -l exec-post-app -r -f -d 'Run a command at a phase of the process. May be repeated.'
 complete -c singlemalt -l exec -r -f -d 'Run a command at a phase of the process. May be repeated.'
 complete -c singlemalt -l exec-as-user-atexit -r -f -d 'Run a command at a phase of the process. May be repeated.'
-complete -c singlemalt -l reload-mode -r -f -a 'swap rolling' -d 'How a reload goes: swap loads the new version in all interpreters beside the old ones and switches at once; rolling replaces one interpreter after the other, which takes less memory, and versions mix meanwhile.'
+complete -c singlemalt -l reload-mode -r -f -a 'swap rolling exec' -d 'How a reload goes: swap loads the new version in all interpreters beside the old ones and switches at once; rolling replaces one interpreter after the other, which takes less memory, and versions mix meanwhile; exec starts the whole process anew in its place, while clients wait (unix). Applications that live in the main interpreter are always reloaded so.'
 complete -c singlemalt -l touch-reload -r -d 'Reload when a file is touched. May be repeated.'
 complete -c singlemalt -l touch-chain-reload -r -d 'Replace one interpreter after the other when a file is touched. May be repeated.'
 complete -c singlemalt -l touch-workers-reload -r -d 'Replace one interpreter after the other when a file is touched. May be repeated.'

@@ -150,7 +150,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--exec-post-app', 'Run a command at a phase of the process. May be repeated.')
         ,@('--exec', 'Run a command at a phase of the process. May be repeated.')
         ,@('--exec-as-user-atexit', 'Run a command at a phase of the process. May be repeated.')
-        ,@('--reload-mode', 'How a reload goes: swap loads the new version in all interpreters beside the old ones and switches at once; rolling replaces one interpreter after the other, which takes less memory, and versions mix meanwhile.')
+        ,@('--reload-mode', 'How a reload goes: swap loads the new version in all interpreters beside the old ones and switches at once; rolling replaces one interpreter after the other, which takes less memory, and versions mix meanwhile; exec starts the whole process anew in its place, while clients wait (unix). Applications that live in the main interpreter are always reloaded so.')
         ,@('--touch-reload', 'Reload when a file is touched. May be repeated.')
         ,@('--touch-chain-reload', 'Replace one interpreter after the other when a file is touched. May be repeated.')
         ,@('--touch-workers-reload', 'Replace one interpreter after the other when a file is touched. May be repeated.')

@@ -61,7 +61,7 @@ pub use process_settings::{
     HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
-pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig};
+pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig, ReloadMode};
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, Mount,
     PollChoice, Protocol,

@@ -318,6 +318,6 @@ impl Sink for ResponseSink<'_> {
     }
 
     fn is_last(&self) -> bool {
-        self.net.is_draining()
+        self.net.is_ending_connections()
     }
 }

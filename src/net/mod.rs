@@ -19,6 +19,8 @@ pub mod connection;
 mod date;
 pub mod deadlines;
 mod holder;
+#[cfg(unix)]
+mod kept_unix;
 pub mod listener;
 pub mod output;
 pub mod poll;
@@ -45,6 +47,8 @@ use crate::wsgi::environ::Peer;
 use crate::wsgi::{AddedFields, Delivery, Head, Response, Sink};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
+#[cfg(unix)]
+pub use kept_unix::Kept;
 pub use listener::{Address, BindError, Listener, SocketOptions};
 use poll::SharedPoll;
 pub use reader::Protocol;
@@ -178,6 +182,10 @@ pub struct Net {
     /// Accepting stopped at the connection limit or for want of descriptors.
     accept_paused: AtomicBool,
     draining: AtomicBool,
+    /// Draining, but for this process's next image: idle connections are kept for it.
+    keeping: AtomicBool,
+    #[cfg(unix)]
+    kept: Mutex<Vec<Kept>>,
     all_closed: (Mutex<()>, Condvar),
     started: Instant,
 }
@@ -211,6 +219,9 @@ impl Net {
             open: AtomicUsize::new(0),
             accept_paused: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            keeping: AtomicBool::new(false),
+            #[cfg(unix)]
+            kept: Mutex::default(),
             all_closed: (Mutex::new(()), Condvar::new()),
             started: Instant::now(),
         })
@@ -248,6 +259,16 @@ impl Net {
     /// Whether the server is stopping: connections are not kept after their next response.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether idle connections are kept for this process's next image.
+    fn is_keeping(&self) -> bool {
+        self.keeping.load(Ordering::Relaxed)
+    }
+
+    /// Whether a response is the last one of its connection because the server stops.
+    fn is_ending_connections(&self) -> bool {
+        self.is_draining() && !self.is_keeping()
     }
 
     /// Stops accepting and closes the listeners. Idle connections are closed by the next sweep.
