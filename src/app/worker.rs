@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
 use crate::python::{Attached, Call, InterpreterThread, Served, Source};
+use crate::wsgi::environ::Link;
 use crate::wsgi::{Head, Response};
 
 use super::acceptor::Bell;
@@ -212,6 +213,10 @@ impl Worker {
                 listener: parts.listener,
                 head: parts.head,
                 peer: parts.peer,
+                link: Link {
+                    identity: parts.identity.as_deref(),
+                    is_https: parts.is_https,
+                },
                 mount: &self.shared.plan.mount,
                 body: parts.body,
                 response,

@@ -35,6 +35,7 @@ mod notices;
 mod option;
 mod options;
 mod process_settings;
+mod proxies;
 mod reference;
 mod reload_settings;
 mod resolve;
@@ -49,6 +50,7 @@ mod surroundings;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod traps;
 mod value;
 
@@ -61,15 +63,18 @@ pub use process_settings::{
     HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
+pub use proxies::{ProxyConfig, ProxyHeaders};
 pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig, ReloadMode};
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, Mount,
-    PollChoice, Protocol,
+    PollChoice, Protocol, Redirect,
 };
 pub use static_settings::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
+pub use tls::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};
 pub use value::NEVER;
 
-use layer::Layer;
+use layer::{Layer, Raw};
+use loaded::Loaded;
 use loader::{Loader, Stop};
 use option::OptionRow;
 use options::configuration;
@@ -150,21 +155,35 @@ fn from_surroundings(
         return Ok(Command::ShowConfig(show::show(&raw, &loaded)));
     }
     warnings.extend(loaded.warnings.iter().cloned());
-    let resolved = resolve::resolve(&raw, warnings, &loaded.unknown)?;
-    let config = Box::new(Config {
-        magic_table: loaded.magic_table.clone(),
-        written: loaded.written(),
-        prints: loaded.prints.clone(),
-        ..resolved
-    });
-    if config.app.is_none() && config.mounts.is_empty() && config.eval.is_none() {
-        return Err(ConfigError::new("no application was named")
-            .hint("give a file or a module: singlemalt app.py, or singlemalt pkg.module:app"));
+    let mut config = Box::new(resolve_loaded(&raw, warnings, &loaded)?);
+    let shows = raw.last(&configuration::SHOW_CONFIG);
+    if shows.is_some_and(|setting| value::flag(&setting.text).value) {
+        let shown = show::show(&raw, &loaded);
+        config.prints.extend(shown.lines().map(str::to_owned));
     }
     if asked.flag(&configuration::CHECK_CONFIG) {
         return Ok(Command::CheckConfig(config));
     }
     Ok(Command::Run(config))
+}
+
+/// What the server would run with.
+fn resolve_loaded(
+    raw: &Raw,
+    warnings: Vec<String>,
+    loaded: &Loaded,
+) -> Result<Config, ConfigError> {
+    let resolved = resolve::resolve(raw, warnings, &loaded.unknown)?;
+    if resolved.app.is_none() && resolved.mounts.is_empty() && resolved.eval.is_none() {
+        return Err(ConfigError::new("no application was named")
+            .hint("give a file or a module: singlemalt app.py, or singlemalt pkg.module:app"));
+    }
+    Ok(Config {
+        magic_table: loaded.magic_table.clone(),
+        written: loaded.written(),
+        prints: loaded.prints.clone(),
+        ..resolved
+    })
 }
 
 /// What the environment and the command line say before any file is read.

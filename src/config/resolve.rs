@@ -12,12 +12,12 @@ use super::address::{self, Address};
 use super::error::ConfigError;
 use super::layer::{Raw, Setting};
 use super::loaded::Unknown;
-use super::option::{Kind, OptionRow};
+use super::option::{Kind, OptionRow, Takes};
 use super::options::{
-    app, configuration, http, limits, logging, process, python, sockets, workers,
+    app, configuration, http, limits, logging, process, python, sockets, tls, workers,
 };
 use super::settings::{
-    Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol,
+    Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol, Redirect,
 };
 use super::value::{self, NEVER, Read};
 use super::{notices, target};
@@ -88,6 +88,8 @@ pub(super) fn resolve(
         logto: reader.log_target(&logging::LOGTO)?,
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
+        proxies: reader.proxies()?,
+        tls: reader.tls()?,
         reload: reader.reload()?,
         process: reader.process()?,
         static_files: reader.static_files()?,
@@ -116,6 +118,12 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Notes a warning; `what` ends the sentence that begins with the option.
+    pub(super) fn warn(&mut self, setting: &Setting, what: &str) {
+        self.warnings
+            .push(format!("{} {what} ({})", setting.spelled, setting.origin));
+    }
+
     pub(super) fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
         if let Some(warning) = read.warning {
             self.warnings.push(format!(
@@ -133,9 +141,34 @@ impl Reader<'_> {
         }
     }
 
+    /// The value of an option that is a number of something. `true` is what the option means without a value, or
+    /// nothing: then the default stands.
+    fn numeric(&mut self, row: &OptionRow) -> Option<Setting> {
+        let setting = self.raw.last(row)?;
+        if !value::is_no_number(&setting.text) {
+            return Some(setting.clone());
+        }
+        let text = match row.takes {
+            Takes::Optionally(bare) if value::flag(&setting.text).value => bare,
+            Takes::Optionally(_) | Takes::Nothing | Takes::Always => {
+                let (spelled, origin) = (&setting.spelled, &setting.origin);
+                self.warnings.push(format!(
+                    "{spelled} '{}' {} ({origin})",
+                    setting.text,
+                    value::NO_NUMBER
+                ));
+                row.default?
+            }
+        };
+        Some(Setting {
+            text: text.to_owned(),
+            ..setting.clone()
+        })
+    }
+
     /// A number or a number of bytes, within the row's bounds; 0 if the row has no default.
     pub(super) fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
-        let Some(setting) = self.raw.last(row) else {
+        let Some(setting) = self.numeric(row) else {
             return Ok(0);
         };
         let (read, min, max) = match row.kind {
@@ -143,8 +176,8 @@ impl Reader<'_> {
             Kind::Number { min, max } => (value::number(&setting.text), min, max),
             _ => (value::number(&setting.text), 0, u64::MAX),
         };
-        let read = read.map_err(|why| setting.error(why))?;
-        let number = self.keep(setting, read);
+        let read = read.map_err(|why| setting.error_of_value(&why, "4"))?;
+        let number = self.keep(&setting, read);
         if number < min {
             return Err(setting.error(format_args!("wants at least {min}, got {number}")));
         }
@@ -167,11 +200,12 @@ impl Reader<'_> {
     }
 
     pub(super) fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
-        let Some(setting) = self.raw.last(row) else {
+        let Some(setting) = self.numeric(row) else {
             return Ok(NEVER);
         };
-        let read = value::seconds(&setting.text).map_err(|why| setting.error(why))?;
-        Ok(self.keep(setting, read))
+        let read =
+            value::seconds(&setting.text).map_err(|why| setting.error_of_value(&why, "60"))?;
+        Ok(self.keep(&setting, read))
     }
 
     /// Seconds, where 0 switches the deadline off.
@@ -184,12 +218,12 @@ impl Reader<'_> {
     fn keep_alive(&mut self) -> Result<Duration, ConfigError> {
         let row = &http::HTTP_KEEPALIVE;
         let word = self.raw.last(row).map(|setting| setting.text.as_str());
-        match (word, row.default) {
-            (Some("true" | "on" | "yes"), Some(default)) => value::seconds(default)
-                .map(|read| read.value)
-                .map_err(ConfigError::new),
-            (Some("false" | "off" | "no"), _) => Ok(Duration::ZERO),
-            _ => self.seconds(row),
+        match word
+            .filter(|word| value::is_no_number(word))
+            .map(value::flag)
+        {
+            Some(read) if !read.value => Ok(Duration::ZERO),
+            Some(_) | None => self.seconds(row),
         }
     }
 
@@ -320,7 +354,7 @@ impl Reader<'_> {
         Ok(CHOICES.get(chosen).copied().unwrap_or(PollChoice::Auto))
     }
 
-    fn listeners(&self) -> Result<Vec<ListenAddress>, ConfigError> {
+    fn listeners(&mut self) -> Result<Vec<ListenAddress>, ConfigError> {
         const PROTOCOLS: [Protocol; 6] = [
             Protocol::Uwsgi,
             Protocol::Http,
@@ -343,6 +377,10 @@ impl Reader<'_> {
             ),
             (&sockets::SCGI_SOCKET, Protocol::Scgi { nph: false }),
             (&sockets::SCGI_NPH_SOCKET, Protocol::Scgi { nph: true }),
+            (&tls::HTTPS, Protocol::Http),
+            (&tls::HTTPS_SOCKET, Protocol::Http),
+            (&tls::HTTPS2, Protocol::Http),
+            (&tls::HTTP_TO_HTTPS, Protocol::Http),
         ];
         let mut settings: Vec<(&Setting, Protocol)> = Vec::new();
         for (row, protocol) in kinds {
@@ -353,21 +391,24 @@ impl Reader<'_> {
 
         let mut listen: Vec<ListenAddress> = Vec::new();
         for (setting, protocol) in settings {
-            if let Some((_, rest)) = setting.text.split_once("$(") {
-                let name = rest.split(')').next().unwrap_or(rest);
-                return Err(setting
-                    .error(format_args!(
-                        "wants an address, and {name} is not set in the environment"
-                    ))
-                    .hint(format!(
-                        "set it, or say what it is otherwise: $({name}:8000)"
-                    )));
-            }
-            let address = address::parse(&setting.text).map_err(|why| {
-                setting.error(format_args!(
-                    "wants an address, got '{}': {why}",
-                    setting.text
-                ))
+            let (text, tls, redirect) = match setting.name.as_str() {
+                "https" | "https-socket" => {
+                    let (text, tls) = self.https(setting)?;
+                    (text, Some(tls), None)
+                }
+                "https2" => {
+                    let (text, tls) = self.https2(setting)?;
+                    (text, Some(tls), None)
+                }
+                "http-to-https" => {
+                    let (text, redirect) = redirect(setting)?;
+                    (text, None, Some(redirect))
+                }
+                _ => (setting.text.as_str(), None, None),
+            };
+            let address = address::parse(text).map_err(|why| {
+                let why = format!("wants an address, got '{text}': {why}");
+                setting.error_of_value(&why, "8000")
             })?;
             let any_port = matches!(&address, Address::Tcp(tcp) if tcp.port() == 0);
             let twice = listen.iter().find(|other| other.address == address);
@@ -380,6 +421,9 @@ impl Reader<'_> {
             listen.push(ListenAddress {
                 protocol,
                 address,
+                tls,
+                expects_proxy: false,
+                redirect,
                 origin: setting.place(),
             });
         }
@@ -388,11 +432,27 @@ impl Reader<'_> {
             listen.push(ListenAddress {
                 protocol: Protocol::Http,
                 address,
+                tls: None,
+                expects_proxy: false,
+                redirect: None,
                 origin: "default".to_owned(),
             });
         }
+        self.expect_proxies(&mut listen)?;
         Ok(listen)
     }
+}
+
+/// `ADDRESS[,PORT]`
+fn redirect(setting: &Setting) -> Result<(&str, Redirect), ConfigError> {
+    let Some((address, port)) = setting.text.split_once(',') else {
+        return Ok((&setting.text, Redirect { port: None }));
+    };
+    let port = port
+        .trim()
+        .parse()
+        .map_err(|_| setting.error(format_args!("wants ADDRESS[,PORT], got '{}'", setting.text)))?;
+    Ok((address, Redirect { port: Some(port) }))
 }
 
 pub(super) fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {

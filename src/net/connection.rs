@@ -5,12 +5,14 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::http::Version;
-use crate::wsgi::environ::Peer;
+use crate::wsgi::environ::{Identity, Peer};
 use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink, Summary};
 
+use super::client::{Forwarded, asking};
 use super::output::{Flushed, Output};
 use super::reader::{Protocol, Reader};
 use super::records::Records;
@@ -20,6 +22,8 @@ use super::stream::Stream;
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// The PROXY protocol is expected, in front of everything else.
+    Greeting,
     /// Between requests, or a head has begun to arrive.
     Head,
     /// The head is in, the body is arriving.
@@ -76,6 +80,12 @@ pub struct Connection {
     pub(super) received_at: Instant,
     pub(super) answered: Option<Answered>,
     pub(super) close_after: bool,
+    /// The last read filled its buffer: there may be more, and no event will say so.
+    pub(super) may_have_more: bool,
+    /// The peer is a proxy whose fields count.
+    pub(super) is_trusted: bool,
+    /// What a trusted proxy said of this request.
+    pub(super) forwarded: Option<Box<Forwarded>>,
 }
 
 /// The sending half: what the response machine writes into.
@@ -102,11 +112,7 @@ impl Io {
         } else {
             self.stream.write_both(first, second)
         };
-        let sent = match written {
-            Ok(sent) => sent,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(_) => return Err(self.fail()),
-        };
+        let sent = self.taken(written)?;
         if sent < first.len() {
             self.output.push(first.get(sent..).unwrap_or_default());
             self.output.push(second);
@@ -117,11 +123,46 @@ impl Io {
         Ok(())
     }
 
+    /// Sends a head, and then a part of a file; the kernel takes what it can now.
+    fn send_file(
+        &mut self,
+        head: &[u8],
+        file: File,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), ClientGone> {
+        if self.broken {
+            return Err(ClientGone);
+        }
+        let mut sent = 0;
+        if self.output.is_empty() && !head.is_empty() {
+            let written = self.stream.write_ahead(head);
+            sent = self.taken(written)?;
+        }
+        self.output.push(head.get(sent..).unwrap_or_default());
+        self.output.push_file(file, offset, length);
+        self.flush().map(|_| ())
+    }
+
+    /// How much the kernel took.
+    fn taken(&mut self, written: io::Result<usize>) -> Result<usize, ClientGone> {
+        match written {
+            Ok(count) => Ok(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(_) => Err(self.fail()),
+        }
+    }
+
     pub(super) fn flush(&mut self) -> Result<Flushed, ClientGone> {
         match self.output.flush(&mut self.stream) {
             Ok(flushed) => Ok(flushed),
             Err(_) => Err(self.fail()),
         }
+    }
+
+    /// Whether something that was sent has not left yet.
+    pub(super) fn owes(&self) -> bool {
+        !self.output.is_empty() || self.stream.has_pending()
     }
 
     fn fail(&mut self) -> ClientGone {
@@ -160,6 +201,9 @@ impl Connection {
             received_at: now,
             answered: None,
             close_after: false,
+            may_have_more: false,
+            is_trusted: false,
+            forwarded: None,
         })
     }
 }
@@ -175,6 +219,10 @@ pub struct Parts<'a> {
     pub head: &'a Head,
     /// Who asks.
     pub peer: &'a Peer,
+    /// The scheme that the client uses, if a trusted proxy said it.
+    pub is_https: Option<bool>,
+    /// Who asks, by a certificate.
+    pub identity: Option<Arc<Identity>>,
     /// The body, taken out.
     pub body: RequestBody,
     /// What decides how the response is framed.
@@ -196,19 +244,7 @@ impl Exchange {
 
     /// Whether the client closed its side since the request arrived. Costs a system call.
     pub fn is_client_gone(&self) -> bool {
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        let socket = match &self.0.io.stream {
-            Stream::Tcp(stream) => socket2::SockRef::from(stream),
-            #[cfg(unix)]
-            Stream::Unix(stream) => socket2::SockRef::from(stream),
-        };
-        match socket.peek(&mut byte) {
-            Ok(count) => count == 0,
-            Err(error) => !matches!(
-                error.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-            ),
-        }
+        self.0.io.stream.is_peer_gone()
     }
 
     /// Borrows everything a worker needs.
@@ -219,7 +255,9 @@ impl Exchange {
             listener: connection.listener,
             facts: facts(head, &connection.reader, &net.settings),
             head,
-            peer: &connection.peer,
+            peer: asking(&connection.peer, connection.forwarded.as_deref()),
+            is_https: connection.forwarded.as_ref().and_then(|told| told.is_https),
+            identity: connection.io.stream.identity().cloned(),
             body: std::mem::take(&mut connection.body),
             sink: ResponseSink {
                 records: connection.reader.request_id(),
@@ -287,16 +325,13 @@ impl Sink for ResponseSink<'_> {
         length: u64,
     ) -> Result<Room, ClientGone> {
         match self.records {
-            None => {
-                self.io.send(head, &[])?;
-                self.io.output.push_file(file, offset, length);
-            }
+            None => self.io.send_file(head, file, offset, length)?,
             Some(id) => {
                 Records::new(self.io, id).send(head, &[])?;
                 self.io.output.push_file_records(file, offset, length, id);
+                self.io.flush()?;
             }
         }
-        self.io.flush()?;
         Ok(self.room())
     }
 
@@ -318,6 +353,6 @@ impl Sink for ResponseSink<'_> {
     }
 
     fn is_last(&self) -> bool {
-        self.net.is_ending_connections()
+        self.net.ends(&self.io.stream)
     }
 }

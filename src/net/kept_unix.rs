@@ -6,12 +6,12 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use std::sync::atomic::Ordering;
 
 use socket2::Socket;
 
-use super::connection::Connection;
+use super::connection::{Connection, Phase};
 use super::stream::Stream;
 use super::turn::Turn;
 use super::{Dispatch, Net};
@@ -28,6 +28,14 @@ pub struct Kept {
     pub listener: usize,
 }
 
+/// What has been kept so far.
+#[derive(Default)]
+pub(super) struct Keeper {
+    /// For each listener, whether its connections can be.
+    can_keep: Vec<bool>,
+    connections: Vec<Kept>,
+}
+
 impl Net {
     /// Stops accepting, as [`start_draining`](Self::start_draining) does, but nothing is closed: whoever connects waits, and idle
     /// connections are kept. Returns the listening sockets, in their order.
@@ -38,13 +46,22 @@ impl Net {
         let listeners = self
             .listeners
             .read()
-            .unwrap_or_else(PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner);
+        let sockets = listeners
             .iter()
             .map(|listener| listener.as_fd().try_clone_to_owned())
             .collect::<io::Result<Vec<_>>>()?;
+        // What a PROXY line has said would not be said again.
+        let can_keep = listeners.iter().map(|one| !one.expects_proxy()).collect();
+        drop(listeners);
+        self.lock_kept().can_keep = can_keep;
         self.keeping.store(true, Ordering::SeqCst);
         self.start_draining();
-        Ok(listeners)
+        Ok(sockets)
+    }
+
+    fn lock_kept(&self) -> MutexGuard<'_, Keeper> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Idle connections are closed after all.
@@ -55,8 +72,7 @@ impl Net {
 
     /// What was kept.
     pub fn take_kept(&self) -> Vec<Kept> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *kept)
+        std::mem::take(&mut self.lock_kept().connections)
     }
 
     /// Keeps the socket of a connection on which nothing is under way, if that is wanted and possible. The connection itself is
@@ -65,8 +81,9 @@ impl Net {
         if !self.is_keeping() || !connection.io.stream.outlives_the_image() {
             return false;
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT_MAX {
+        let mut keeper = self.lock_kept();
+        let can_keep = keeper.can_keep.get(connection.listener);
+        if can_keep != Some(&true) || keeper.connections.len() >= KEPT_MAX {
             return false;
         }
         let Ok(descriptor) = connection.io.stream.as_fd().try_clone_to_owned() else {
@@ -80,7 +97,7 @@ impl Net {
             tracing::debug!(%error, "deregistering a connection that is kept");
             return false;
         }
-        kept.push(Kept {
+        keeper.connections.push(Kept {
             descriptor,
             listener: connection.listener,
         });
@@ -101,7 +118,12 @@ impl Turn {
             Some(_) => Stream::Tcp(mio::net::TcpStream::from_std(socket.into())),
             None => Stream::Unix(mio::net::UnixStream::from_std(socket.into())),
         };
-        self.begin(net, dispatch, (stream, address), kept.listener);
+        self.begin(
+            net,
+            dispatch,
+            (stream, address),
+            (kept.listener, Phase::Head),
+        );
         Ok(())
     }
 }

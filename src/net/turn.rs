@@ -5,6 +5,7 @@
 //! application code runs here, and nothing blocks but the wait itself.
 
 mod files;
+mod greeting;
 mod receive;
 mod respond;
 
@@ -175,6 +176,11 @@ impl Turn {
                         continue;
                     }
                 }
+                Phase::Greeting => {
+                    connection.io.broken = true;
+                    self.close(net, connection);
+                    continue;
+                }
                 // The server is stopping; what has begun may go on until its own deadline.
                 _ if !is_due => {
                     let Some(slot) = connection.slot else {
@@ -247,16 +253,23 @@ impl Turn {
                 let Some(listener) = listeners.get(index) else {
                     return;
                 };
-                listener.accept()
+                (listener.accept(), listener.expects_proxy())
             };
+            let (accepted, expects_proxy) = accepted;
             match accepted {
+                Ok((_, address)) if expects_proxy && !self.may_greet(net, address) => {}
                 Ok((stream, address)) => {
                     if !cfg!(target_os = "linux")
                         && let Err(error) = stream.set_nodelay()
                     {
                         tracing::debug!(%error, "setting TCP_NODELAY");
                     }
-                    self.begin(net, dispatch, (stream, address), index);
+                    let phase = if expects_proxy {
+                        Phase::Greeting
+                    } else {
+                        Phase::Head
+                    };
+                    self.begin(net, dispatch, (stream, address), (index, phase));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_about_one_connection(&error) => {}
@@ -279,13 +292,17 @@ impl Turn {
         net: &Net,
         dispatch: &dyn Dispatch,
         (stream, address): (Stream, Option<SocketAddr>),
-        index: usize,
+        (index, phase): (usize, Phase),
     ) {
         net.connection_opened();
         let peer = Peer::new(address);
         let protocol = net.protocol_of(index);
         let mut connection = Connection::new(stream, peer, (index, protocol), self.now);
         connection.since_ms = net.milliseconds(self.now);
+        connection.phase = phase;
+        if let Some(proxies) = &net.settings.proxies {
+            connection.is_trusted = proxies.trusted.trusts(address.map(|at| at.ip()));
+        }
         self.drive(net, dispatch, connection);
     }
 
@@ -294,6 +311,7 @@ impl Turn {
         loop {
             let next = match connection.phase {
                 Phase::Head | Phase::Body => self.read_request(net, &mut connection),
+                Phase::Greeting => self.read_greeting(net, &mut connection),
                 Phase::Flushing => self.flush(net, &mut connection),
                 Phase::Lingering => self.linger(&mut connection),
                 Phase::Working => Next::Park,
@@ -308,6 +326,9 @@ impl Turn {
                     None => return,
                 },
                 Next::Yield => return self.yield_turn(net, connection),
+                Next::Submit if net.redirect(connection.listener).is_some() => {
+                    self.redirect(net, &mut connection);
+                }
                 Next::Submit => {
                     files += 1;
                     connection.received_at = self.now;
@@ -354,7 +375,8 @@ impl Turn {
 
     /// Lets the connection wait for its next event. Gives it back when that has already come.
     fn park(&mut self, net: &Net, mut connection: Box<Connection>) -> Option<Box<Connection>> {
-        let wants_writable = connection.phase == Phase::Flushing;
+        let wants_writable =
+            connection.phase == Phase::Flushing || connection.io.stream.has_pending();
         let is_registered = connection.slot.is_some();
         if !is_registered || connection.wants_writable != wants_writable {
             let interest = if wants_writable {
@@ -417,6 +439,9 @@ impl Turn {
         if let Some(slot) = connection.slot.take() {
             // Closing the descriptor takes it out of the poll; the slot must be free before that.
             net.slots.close(slot);
+        }
+        if !connection.io.broken {
+            connection.io.stream.say_goodbye();
         }
         drop(connection);
         net.connection_closed();

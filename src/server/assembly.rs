@@ -17,12 +17,15 @@ use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
 use crate::net::{self, Address, Net, RequestLog};
+use crate::proxies::trusted::Network;
+use crate::proxies::{Believed, Trusted};
 use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
 use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
 
 use super::application::{self, Chosen, imports};
+use super::certificates::Certificates;
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
@@ -187,6 +190,7 @@ fn serve(
     if !is_first {
         rebirth::take_signals();
     }
+    let certificates = Certificates::open(config)?;
     if let Some(folder) = &config.chdir {
         change_directory(config, "chdir", folder)?;
     }
@@ -200,8 +204,8 @@ fn serve(
     let mut vacuum = Vacuum::new(config.vacuum);
     let since = left.as_ref().map(Inheritance::since);
     let (listeners, waiting) = match left {
-        Some(left) => left.open(config, &mut vacuum)?,
-        None => (sockets::bind(config, &mut vacuum)?, Vec::new()),
+        Some(left) => left.open(config, &certificates, &mut vacuum)?,
+        None => (sockets::bind(config, &certificates, &mut vacuum)?, Vec::new()),
     };
     let listening = sockets::listening(config, &listeners);
     sockets::warn_of_strangers(&listening);
@@ -323,7 +327,7 @@ fn serve(
                 log.reopen(writer);
             }
         },
-        on_reload: Vec::new(),
+        on_reload: vec![Box::new(|| certificates.reload())],
     });
     match end {
         End::Stop(code) => {
@@ -414,7 +418,48 @@ pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Setti
         keep_alive_timeout: deadlines.keep_alive,
         write_timeout: deadlines.write,
         connections_max: config.connections_max,
+        tells_handshakes: config.tls.is_verbose,
+        proxies: proxies(config),
+        greeters: greeters(config),
         added_fields: Arc::new(added_fields),
+    }
+}
+
+/// Whose fields count.
+fn proxies(config: &Config) -> Option<net::Proxies> {
+    let headers = config.proxies.headers;
+    (!config.proxies.is_empty()).then(|| net::Proxies {
+        trusted: trusted(config),
+        believed: Believed {
+            x_for: headers.x_for,
+            x_proto: headers.x_proto,
+            x_host: headers.x_host,
+            forwarded: headers.forwarded,
+        },
+    })
+}
+
+/// Who may speak the PROXY protocol: the trusted ones, and without a list this machine.
+fn greeters(config: &Config) -> Trusted {
+    if !config.proxies.is_empty() {
+        return trusted(config);
+    }
+    if config.listen.iter().any(|listen| listen.expects_proxy) {
+        tracing::info!(
+            "the PROXY protocol is taken from this machine only; name proxies on others with --trusted-proxies"
+        );
+    }
+    Trusted::this_machine()
+}
+
+fn trusted(config: &Config) -> Trusted {
+    let networks = config.proxies.networks.iter();
+    Trusted {
+        networks: networks
+            .map(|&(address, bits)| Network::new(address, bits))
+            .collect(),
+        unix: config.proxies.unix,
+        everybody: config.proxies.everybody,
     }
 }
 
@@ -452,7 +497,7 @@ pub(super) fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> 
             #[cfg(target_os = "linux")]
             Address::Abstract(_) => None,
         };
-        let facts = ServerFacts::new(local, &hostname, "http");
+        let facts = ServerFacts::new(local, &hostname, listening.scheme());
         if listening.protocol.takes_variables() {
             facts.taking_variables()
         } else {

@@ -9,6 +9,7 @@
 //! - `log_target`, `redirect`: where its log goes
 //! - `limits`, `title`, `process_name`: what the process may use, and what it is called
 //! - `sockets`, `inherited`: where it listens
+//! - `certificates`: the TLS of its sockets
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
 //! - `static_files`: what it serves without the application
@@ -27,6 +28,7 @@ mod accounts;
 mod agenda;
 mod application;
 mod assembly;
+mod certificates;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 mod daemon;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crossbeam::channel::unbounded;
 
 use super::application;
+use super::certificates::Certificates;
 use super::assembly::{plan, request_log, settings, start_python};
 use super::failure::Failure;
 use crate::app::acceptor::Bell;
@@ -25,6 +26,8 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let writer = LogWriter::start().map_err(Failure::new)?;
     telemetry::install(writer.clone(), None).map_err(Failure::new)?;
     let chosen = application::choose(config)?;
+    // The next image has to read them as whoever this process is now.
+    drop(Certificates::open(config)?);
     if let Some(folder) = &config.chdir {
         std::env::set_current_dir(folder).map_err(Failure::new)?;
     }

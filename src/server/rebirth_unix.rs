@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{SigSet, Signal};
 
+use super::certificates::Certificates;
 use super::failure::Failure;
 use super::inherited;
 use super::sockets;
@@ -76,9 +77,11 @@ impl Inheritance {
     pub fn open(
         self,
         config: &Config,
+        certificates: &Certificates,
         vacuum: &mut Vacuum,
     ) -> Result<(Vec<Listener>, Vec<Kept>), Failure> {
-        let (listeners, places) = sockets::bind_again(config, vacuum, self.listeners)?;
+        let (listeners, places) =
+            sockets::bind_again(config, certificates, vacuum, self.listeners)?;
         let moved = self.connections.into_iter().filter_map(|mut kept| {
             // Whose listener is not wanted any more is closed.
             kept.listener = *places.get(kept.listener)?.as_ref()?;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::time::SystemTime;
 
+use super::certificates::Certificates;
 use super::failure::Failure;
 use super::vacuum::Vacuum;
 use crate::app::{Current, Patience};
@@ -65,6 +66,7 @@ impl Inheritance {
     pub fn open(
         self,
         _config: &Config,
+        _certificates: &Certificates,
         _vacuum: &mut Vacuum,
     ) -> Result<(Vec<Listener>, Vec<Infallible>), Failure> {
         match self {}

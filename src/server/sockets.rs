@@ -4,28 +4,45 @@
 
 use std::fmt;
 
+use super::certificates::Certificates;
 use super::failure::Failure;
 #[cfg(unix)]
 use super::inherited;
 use super::vacuum::Vacuum;
 use crate::config::{self, Config, ListenAddress};
-use crate::net::{Address, Listener, Protocol, SocketOptions};
+use crate::net::{self, Address, Listener, Protocol, SocketOptions};
 
 /// Binds every address, in order. Sockets are noted for `--vacuum`.
 ///
 /// # Errors
 /// The first address that cannot be had, or whose socket cannot be given away as asked.
-pub fn bind(config: &Config, vacuum: &mut Vacuum) -> Result<Vec<Listener>, Failure> {
+pub fn bind(
+    config: &Config,
+    certificates: &Certificates,
+    vacuum: &mut Vacuum,
+) -> Result<Vec<Listener>, Failure> {
     let options = options(config);
     config
         .listen
         .iter()
-        .map(|listen| {
+        .enumerate()
+        .map(|(index, listen)| {
             let listener = bind_one(listen, &options)?;
             give_away(config, listener.address(), vacuum)?;
-            Ok(listener)
+            Ok(furnished(listener, listen, certificates.port(index)))
         })
         .collect()
+}
+
+/// What a listener does beside accepting.
+fn furnished(listener: Listener, listen: &ListenAddress, tls: Option<Arc<Port>>) -> Listener {
+    let redirect = listen.redirect.map(|redirect| net::Redirect {
+        port: redirect.port,
+    });
+    listener
+        .with_tls(tls)
+        .with_redirect(redirect)
+        .with_proxy_protocol(listen.expects_proxy)
 }
 
 /// As [`bind`], for a process that started anew: sockets that it has left to itself stay open, whoever it is now. Also returns,
@@ -36,6 +53,7 @@ pub fn bind(config: &Config, vacuum: &mut Vacuum) -> Result<Vec<Listener>, Failu
 #[cfg(unix)]
 pub fn bind_again(
     config: &Config,
+    certificates: &Certificates,
     vacuum: &mut Vacuum,
     left: Vec<std::os::fd::OwnedFd>,
 ) -> Result<(Vec<Listener>, Vec<Option<usize>>), Failure> {
@@ -53,7 +71,7 @@ pub fn bind_again(
                 .is_some_and(|listener| is_meant(&listen.address, listener.address()))
         });
         let again = found.and_then(|at| Some((at, left.get_mut(at)?.take()?)));
-        match again {
+        let listener = match again {
             Some((at, listener)) => {
                 if let Some(found) = places.get_mut(at) {
                     *found = Some(place);
@@ -61,14 +79,15 @@ pub fn bind_again(
                 if let Address::Unix(path) = listener.address() {
                     vacuum.note_socket(path);
                 }
-                listeners.push(listener);
+                listener
             }
             None => {
                 let listener = bind_one(listen, &options)?;
                 give_away(config, listener.address(), vacuum)?;
-                listeners.push(listener);
+                listener
             }
-        }
+        };
+        listeners.push(furnished(listener, listen, certificates.port(place)));
     }
     Ok((listeners, places))
 }
@@ -93,6 +112,23 @@ pub struct Listening {
     pub address: Address,
     /// What is spoken there.
     pub protocol: Protocol,
+    /// With TLS around it.
+    pub has_tls: bool,
+}
+
+impl Listening {
+    /// What stands in front of the address in the report.
+    pub fn word(&self) -> &'static str {
+        match self.protocol {
+            Protocol::Http => self.scheme(),
+            other => other.word(),
+        }
+    }
+
+    /// The scheme of the URLs of this address.
+    pub fn scheme(&self) -> &'static str {
+        if self.has_tls { "https" } else { "http" }
+    }
 }
 
 /// What came of [`bind`], in its order.
@@ -101,6 +137,7 @@ pub fn listening(config: &Config, listeners: &[Listener]) -> Vec<Listening> {
     pairs
         .map(|(asked, listener)| Listening {
             address: listener.address().clone(),
+            has_tls: listener.has_tls(),
             protocol: match asked.protocol {
                 config::Protocol::Http => Protocol::Http,
                 config::Protocol::Uwsgi => Protocol::Uwsgi,
@@ -113,7 +150,10 @@ pub fn listening(config: &Config, listeners: &[Listener]) -> Vec<Listening> {
 
 /// Says which addresses let other machines pose as a front end: its protocol has no secret, and it may name any user.
 pub fn warn_of_strangers(listening: &[Listening]) {
-    for Listening { address, protocol } in listening {
+    for Listening {
+        address, protocol, ..
+    } in listening
+    {
         let Address::Tcp(tcp) = address else { continue };
         if protocol.takes_variables() && !tcp.ip().to_canonical().is_loopback() {
             tracing::warn!(

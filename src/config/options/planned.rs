@@ -32,10 +32,6 @@ const HTTP: &[OptionRow] = planned! { Http:
     "pull-header" Text .many().value("HEADER VAR") => "Keep a response header in a request variable and do not send it.";
     "http-raw-body" Flag => "Hand connections over to the application as they are.";
     "http-websockets" Flag => "Let the application take over websocket connections.";
-    "http-enable-proxy-protocol" | "enable-proxy-protocol" Flag .essential_later("without it, every client would have the proxy's address; take the address from a header instead")
-        => "Expect a PROXY protocol line in front of each connection.";
-    "http-to-https" Address .many().essential_later("leave TLS to the proxy in front")
-        => "Redirect every request on this address to https.";
     "http-var" Text .many() => "Add a variable to the environ of every request.";
     "http-auto-gzip" Flag => "Compress responses that ask for it by a uWSGI-Encoding header.";
     "http-buffer-size" Bytes => "Bytes of the connection buffer.";
@@ -181,7 +177,6 @@ const LOGGING: &[OptionRow] = planned! { Logging:
     "log-sendfile" Flag => "Log requests that were answered with a file.";
     "log-ioerror" Flag => "Log requests whose client went away.";
     "log-micros" Flag => "Write response times in microseconds.";
-    "log-x-forwarded-for" Flag => "Write the address of X-Forwarded-For into request lines.";
     "memory-report" Text .short('m').bare("true").value("LEVEL") => "Write memory use into request lines.";
     "ignore-sigpipe" Flag => "Do not report clients that went away.";
     "ignore-write-errors" Flag => "Do not report failed writes.";
@@ -292,21 +287,6 @@ const SHARED: &[OptionRow] = planned! { Shared:
     "rpc-max" Number => "Functions that can be called by name.";
 };
 
-const TLS: &[OptionRow] = planned! { Tls:
-    "https" Text .many().value("ADDRESS,CERT,KEY").essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here.";
-    "https2" Text .many().essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here, with options.";
-    "https-socket" Text .many().value("ADDRESS,CERT,KEY").essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here.";
-    "https-export-cert" Flag .essential_later("leave TLS to the proxy in front") => "Hand the client's certificate to the application.";
-    "https-session-context" Text => "The name of the TLS session context.";
-    "sni" | "sni-regexp" Text .many().essential_later("leave TLS to the proxy in front") => "A certificate for a host.";
-    "sni-dir" Path .essential_later("leave TLS to the proxy in front") => "Certificates for hosts, in a directory.";
-    "sni-dir-ciphers" Text => "The ciphers of --sni-dir.";
-    "ssl-verify-depth" Number .bare("1") => "The longest chain of a client's certificate.";
-    "ssl-verbose" Flag => "Log TLS errors.";
-    "ssl-sessions-timeout" | "ssl-session-timeout" Seconds => "Seconds that a TLS session can be taken up again.";
-    "ssl-option" Text .many() => "Options of the TLS library.";
-};
-
 const CONFIGURATION: &[OptionRow] = planned! { Configuration:
     "fallback-config" Path => "Read this file when the start fails with code 1.";
 };
@@ -325,6 +305,5 @@ pub(super) static ROWS: &[&[OptionRow]] = &[
     ROUTING,
     BACKGROUND,
     SHARED,
-    TLS,
     CONFIGURATION,
 ];
