@@ -105,7 +105,7 @@ def public(tmp_path_factory):
 def become(serve, public, *arguments, **keywords):
     nobody = pwd.getpwnam("nobody")
     group = grp.getgrgid(nobody.pw_gid).gr_name
-    return serve("--uid", "nobody", "--gid", group, *arguments, source=FACTS, directory=public, inside=way_in(), **keywords)
+    return serve("--uid", "nobody", "--gid", group, *arguments, source=FACTS, directory=public, wrapper=way_in(), **keywords)
 
 
 def facts(version, groups=()):

@@ -16,7 +16,7 @@ use crate::python::{
 };
 
 use super::crew::{Crew, Gate};
-use super::generation::StartError;
+use super::generation::{Patience, StartError};
 use super::placement;
 use super::roster::Shared;
 use super::worker::{Exit, Seat, Worker};
@@ -126,16 +126,54 @@ impl Drop for Midwife {
     }
 }
 
+/// Starts the threads of one interpreter, and waits until all of them are ready to serve.
+pub(super) fn of_crew(
+    shared: &Arc<Shared>,
+    crew: &Arc<Crew>,
+    patience: &Patience,
+) -> Result<(), StartError> {
+    let (births, born) = unbounded();
+    spawn_creator(shared, crew, &births).map_err(StartError::Thread)?;
+    let (handle, _) = patience.receive(&born)?.result?;
+    add_siblings(shared, crew, &handle, patience)
+}
+
+/// Starts the threads of an interpreter beside the one that made it, and waits for them.
+pub(super) fn add_siblings(
+    shared: &Arc<Shared>,
+    crew: &Arc<Crew>,
+    handle: &InterpreterHandle,
+    patience: &Patience,
+) -> Result<(), StartError> {
+    let (births, born) = unbounded();
+    for core in 1..shared.threads_per_interpreter() {
+        spawn_sibling(shared, crew, core, handle.clone(), &births).map_err(StartError::Thread)?;
+    }
+    for _ in 1..shared.threads_per_interpreter() {
+        patience.receive(&born)?.result?;
+    }
+    Ok(())
+}
+
 /// The life of a thread that makes an interpreter.
 fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
     let mut midwife = Midwife::new(crew, births);
-    let spec = shared.spec(crew.worker);
+    let plan = shared.plan.seen_from_here();
+    let spec = shared.spec(&plan, crew.worker);
     let mut python = match InterpreterThread::create(shared.runtime, spec) {
         Ok(python) => python,
         Err(error) => return midwife.report(Err(StartError::Runtime(error))),
     };
-    let loaded = match &shared.plan.target {
-        Some(target) => match python.load(target) {
+    let loading = plan.target.as_ref().map(|target| python.load(target));
+    if let Some(on_sources) = &shared.surroundings.on_sources {
+        let mut sources = python.attached(|py| py.new_sources(&mut 0));
+        if let Some(Err(failure)) = &loading {
+            sources.extend(failure.sources());
+        }
+        on_sources(&sources);
+    }
+    let loaded = match loading {
+        Some(result) => match result {
             Ok(loaded) => Some(loaded),
             Err(failure) => {
                 end(shared, crew, python);
@@ -153,7 +191,7 @@ fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
     end(shared, crew, python);
 }
 
-pub(super) fn spawn_sibling(
+fn spawn_sibling(
     shared: &Arc<Shared>,
     crew: &Arc<Crew>,
     core: usize,

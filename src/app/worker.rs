@@ -4,19 +4,22 @@
 //! role, detached. A request is claimed only by a thread that holds its interpreter's GIL, so nothing
 //! waits behind a thread that waits (`runners` keeps the competition for a GIL small).
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
-use crate::python::{Attached, Call, InterpreterThread};
+use crate::python::{Attached, Call, InterpreterThread, Served, Source};
+use crate::wsgi::environ::Link;
 use crate::wsgi::{Head, Response};
 
 use super::acceptor::Bell;
 use super::crew::Crew;
 use super::current::Current;
 use super::queue::{Job, Next};
+use super::recycling::Due;
 use super::roster::Shared;
 use super::runners::Runner;
 
@@ -38,6 +41,9 @@ pub struct Seat {
     pub core: usize,
 }
 
+/// Is told of files that the application is made of.
+pub type OnSources = Arc<dyn Fn(&[Source]) + Send + Sync>;
+
 /// What the threads of all generations share.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -49,6 +55,10 @@ pub struct Surroundings {
     pub bell: Arc<Bell>,
     /// Workers take turns in the poll (Linux), or only the acceptor does.
     pub shares_poll: bool,
+    /// Is told of interpreters that are due to be replaced. Called by workers, between requests.
+    pub on_due: Arc<dyn Fn(Due) + Send + Sync>,
+    /// Is told of the application's files, if somebody watches them. Called by workers.
+    pub on_sources: Option<OnSources>,
 }
 
 /// Why a worker's loop ended.
@@ -70,6 +80,10 @@ pub struct Worker {
     turn: Turn,
     response: Response,
     quick_jobs: u32,
+    /// The interpreter is due after this many.
+    requests_max: u64,
+    /// Modules that were loaded when the application's files were last told.
+    modules_known: Cell<usize>,
     has_panicked: bool,
 }
 
@@ -85,6 +99,7 @@ impl Worker {
             worker: crew.worker,
             core,
         };
+        let requests_max = shared.plan.recycling.requests_of(crew.worker);
         let response = Response::adding(Arc::clone(&surroundings.net.settings.added_fields));
         Self {
             seat,
@@ -95,6 +110,8 @@ impl Worker {
             turn: Turn::default(),
             response,
             quick_jobs: 0,
+            requests_max,
+            modules_known: Cell::new(0),
             has_panicked: false,
         }
     }
@@ -186,6 +203,9 @@ impl Worker {
         let parts = exchange.parts(net);
         let (facts, mut sink) = (parts.facts, parts.sink);
         self.response.reset(facts, self.turn.date());
+        if let Some(delivery) = net.files().and_then(|files| files.offer(parts.head)) {
+            self.response.offer(delivery);
+        }
         let response = &mut self.response;
         let served = catch_unwind(AssertUnwindSafe(|| {
             panic_if_asked(parts.head);
@@ -193,6 +213,10 @@ impl Worker {
                 listener: parts.listener,
                 head: parts.head,
                 peer: parts.peer,
+                link: Link {
+                    identity: parts.identity.as_deref(),
+                    is_https: parts.is_https,
+                },
                 mount: &self.shared.plan.mount,
                 body: parts.body,
                 response,
@@ -209,6 +233,7 @@ impl Worker {
             self.response.fail(500, &mut sink);
             self.has_panicked = true;
         }
+        self.look_after(py, served.ok());
         let at = Instant::now();
         let answered = Answered {
             summary: self.response.summary(),
@@ -219,12 +244,40 @@ impl Worker {
             core: self.seat.core,
         };
         self.runner.end(&mut self.quick_jobs);
-        self.crew.count_answer();
+        let answers = self.crew.count_answer();
+        if answers >= self.requests_max {
+            self.due(|| format!("{answers} requests (--max-requests)"));
+        }
         let current = &*self.surroundings.current;
         let queued = self.turn.complete(net, current, exchange, answered);
         if queued > 0 && self.surroundings.shares_poll {
             current.wake_successor(self.shared.id, net);
         }
+    }
+
+    /// What a request may have changed, for those who have asked for it: whether this interpreter is to be replaced, and
+    /// what the application is made of.
+    fn look_after(&self, py: &mut Attached<'_>, served: Option<Served>) {
+        if served == Some(Served::Failed)
+            && let Some(rules) = &self.shared.plan.recycling.exceptions
+            && let Some((kind, value)) = py.take_raised()
+            && let Some(why) = rules.why(&kind, &value)
+        {
+            self.due(|| why);
+        }
+        if let Some(on_sources) = &self.surroundings.on_sources {
+            let mut known = self.modules_known.get();
+            let sources = py.new_sources(&mut known);
+            self.modules_known.set(known);
+            if !sources.is_empty() {
+                on_sources(&sources);
+            }
+        }
+    }
+
+    /// Asks for this interpreter's replacement, once.
+    fn due(&self, why: impl FnOnce() -> String) {
+        self.shared.ask_for_replacement(&self.crew, why);
     }
 
     /// Takes a turn. `None`: waits until something happens.

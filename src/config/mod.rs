@@ -3,8 +3,8 @@
 //! Reading order: `option` (a row of the table), `options` (the table), `command_line` and
 //! `environment` (sources), `loader` and `finish` with `formats`, `magic`, `logic`, `expand`, `contents` and `fetch`
 //! (files and their language), `layer` (sources stacked by figment, each value with its origin), `value`,
-//! `address`, `target` and `hook` (texts become values), `resolve` and `resolve_process` (the only
-//! makers of a [`Config`]), `notices` (options without effect are named); and the texts that are
+//! `address`, `target` and `hook` (texts become values), `resolve` with `resolve_process` and
+//! `resolve_static` (the only makers of a [`Config`]), `notices` (options without effect are named); and the texts that are
 //! made from the table: `help`, `show`, `explain`, `reference`, `completions`, `suggestion`.
 //!
 //! Reads configuration files and what they name, and asks the machine for what magic variables
@@ -35,18 +35,22 @@ mod notices;
 mod option;
 mod options;
 mod process_settings;
+mod proxies;
 mod reference;
 mod reload_settings;
 mod resolve;
 mod resolve_process;
 mod resolve_reload;
+mod resolve_static;
 mod settings;
 mod show;
+mod static_settings;
 mod suggestion;
 mod surroundings;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod traps;
 mod value;
 
@@ -59,11 +63,14 @@ pub use process_settings::{
     HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
-pub use reload_settings::ReloadConfig;
+pub use proxies::{ProxyConfig, ProxyHeaders};
+pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig};
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, Mount,
-    PollChoice, Protocol,
+    PollChoice, Protocol, Redirect,
 };
+pub use static_settings::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
+pub use tls::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};
 pub use value::NEVER;
 
 use layer::{Layer, Raw};

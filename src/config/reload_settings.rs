@@ -1,10 +1,68 @@
 //! The part of the configuration that is about reloads. Plain values; `resolve_reload` is their maker.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// When and how the application, or an interpreter, is renewed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReloadConfig {
+    /// One interpreter after the other instead of all at once (`reload-mode`).
+    pub is_rolling: bool,
     /// What the application may take to load at a reload (`reload-timeout`).
     pub timeout: Duration,
+    /// Reload when one of these is touched (`touch-reload`).
+    pub touch: Vec<PathBuf>,
+    /// Replace one interpreter after the other when one of these is touched (`touch-chain-reload`).
+    pub touch_chain: Vec<PathBuf>,
+    /// Reload when something below one of these changes (`fs-reload`).
+    pub folders: Vec<PathBuf>,
+    /// Reload when a module of the application is saved (`py-autoreload`).
+    pub watches_modules: bool,
+    /// But not one of these, or in them (`py-auto-reload-ignore`).
+    pub python_ignored: Vec<String>,
+    /// Exceptions that have an interpreter replaced (`reload-on-exception` and its family).
+    pub exceptions: Option<ExceptionRules>,
+    /// Requests after which an interpreter is replaced (`max-requests`).
+    pub requests_max: Option<u64>,
+    /// How many more for each interpreter than for the one before it (`max-requests-delta`).
+    pub requests_delta: u64,
+    /// What an interpreter lives at least (`min-worker-lifetime`).
+    pub lifetime_min: Duration,
+    /// The age at which an interpreter is replaced (`max-worker-lifetime`).
+    pub lifetime_max: Option<Duration>,
+    /// How much more for each interpreter than for the one before it (`max-worker-lifetime-delta`).
+    pub lifetime_delta: Duration,
+    /// Memory for each interpreter.
+    pub memory: MemoryLimits,
+}
+
+/// Which exceptions of the application are meant. Empty lists mean any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExceptionRules {
+    /// `ZeroDivisionError` (`reload-on-exception-type`).
+    pub types: Vec<String>,
+    /// `division by zero` (`reload-on-exception-value`).
+    pub values: Vec<String>,
+    /// `ZeroDivisionError: division by zero` (`reload-on-exception-repr`).
+    pub reprs: Vec<String>,
+}
+
+/// Memory of the process for each interpreter above which one is replaced, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Resident (`reload-on-rss`, `evil-reload-on-rss`).
+    pub resident_bytes: Option<u64>,
+    /// Address space (`reload-on-as`, `evil-reload-on-as`).
+    pub address_bytes: Option<u64>,
+    /// Its own (`reload-on-uss`).
+    pub own_bytes: Option<u64>,
+    /// Its own and its share of what it shares (`reload-on-pss`).
+    pub proportional_bytes: Option<u64>,
+}
+
+impl MemoryLimits {
+    /// Whether there is any.
+    pub fn is_any(&self) -> bool {
+        *self != Self::default()
+    }
 }

@@ -14,10 +14,10 @@ use super::layer::{Raw, Setting};
 use super::loaded::Unknown;
 use super::option::{Kind, OptionRow, Takes};
 use super::options::{
-    app, configuration, http, limits, logging, process, python, sockets, workers,
+    app, configuration, http, limits, logging, process, python, sockets, tls, workers,
 };
 use super::settings::{
-    Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol,
+    Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol, Redirect,
 };
 use super::value::{self, NEVER, Read};
 use super::{notices, target};
@@ -84,11 +84,15 @@ pub(super) fn resolve(
         shared_imports: target::imports(raw, &python::SHARED_IMPORT)?,
         add_headers: reader.headers(&http::ADD_HEADER)?,
         catch_exceptions: reader.flag(&app::CATCH_EXCEPTIONS),
+        touch_logreopen: reader.paths(&logging::TOUCH_LOGREOPEN)?,
         logto: reader.log_target(&logging::LOGTO)?,
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
+        proxies: reader.proxies()?,
+        tls: reader.tls()?,
         reload: reader.reload()?,
         process: reader.process()?,
+        static_files: reader.static_files()?,
         magic_table: Vec::new(),
         written: Vec::new(),
         prints: Vec::new(),
@@ -114,7 +118,13 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
+    /// Notes a warning; `what` ends the sentence that begins with the option.
+    pub(super) fn warn(&mut self, setting: &Setting, what: &str) {
+        self.warnings
+            .push(format!("{} {what} ({})", setting.spelled, setting.origin));
+    }
+
+    pub(super) fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
         if let Some(warning) = read.warning {
             self.warnings.push(format!(
                 "{} '{}' {warning} ({})",
@@ -157,7 +167,7 @@ impl Reader<'_> {
     }
 
     /// A number or a number of bytes, within the row's bounds; 0 if the row has no default.
-    fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
+    pub(super) fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
         let Some(setting) = self.numeric(row) else {
             return Ok(0);
         };
@@ -189,7 +199,7 @@ impl Reader<'_> {
         })
     }
 
-    fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
+    pub(super) fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
         let Some(setting) = self.numeric(row) else {
             return Ok(NEVER);
         };
@@ -235,7 +245,7 @@ impl Reader<'_> {
         self.raw.last(row).map(|setting| setting.text.clone())
     }
 
-    fn texts(&self, row: &OptionRow) -> Vec<String> {
+    pub(super) fn texts(&self, row: &OptionRow) -> Vec<String> {
         let settings = self.raw.all(row).iter();
         settings.map(|setting| setting.text.clone()).collect()
     }
@@ -271,6 +281,10 @@ impl Reader<'_> {
         self.raw.last(row).map(path_of).transpose()
     }
 
+    pub(super) fn paths(&self, row: &OptionRow) -> Result<Vec<PathBuf>, ConfigError> {
+        self.raw.all(row).iter().map(path_of).collect()
+    }
+
     fn python_path(&self) -> Result<Vec<PathBuf>, ConfigError> {
         let mut paths = Vec::new();
         for setting in self.raw.all(&python::PYTHONPATH) {
@@ -289,7 +303,7 @@ impl Reader<'_> {
     }
 
     /// The place in the row's words of the one that was chosen.
-    fn chosen(&self, row: &OptionRow) -> Result<usize, ConfigError> {
+    pub(super) fn chosen(&self, row: &OptionRow) -> Result<usize, ConfigError> {
         let Kind::Choice(words) = row.kind else {
             return Ok(0);
         };
@@ -340,8 +354,15 @@ impl Reader<'_> {
         Ok(CHOICES.get(chosen).copied().unwrap_or(PollChoice::Auto))
     }
 
-    fn listeners(&self) -> Result<Vec<ListenAddress>, ConfigError> {
-        const PROTOCOLS: [Protocol; 2] = [Protocol::Uwsgi, Protocol::Http];
+    fn listeners(&mut self) -> Result<Vec<ListenAddress>, ConfigError> {
+        const PROTOCOLS: [Protocol; 6] = [
+            Protocol::Uwsgi,
+            Protocol::Http,
+            Protocol::FastCgi { nph: false },
+            Protocol::Scgi { nph: false },
+            Protocol::FastCgi { nph: true },
+            Protocol::Scgi { nph: true },
+        ];
         let chosen = self.chosen(&sockets::PROTOCOL)?;
         let default = PROTOCOLS.get(chosen).copied().unwrap_or(Protocol::Uwsgi);
         let kinds = [
@@ -349,6 +370,17 @@ impl Reader<'_> {
             (&sockets::HTTP_SOCKET, Protocol::Http),
             (&sockets::SOCKET, default),
             (&sockets::UWSGI_SOCKET, Protocol::Uwsgi),
+            (&sockets::FASTCGI_SOCKET, Protocol::FastCgi { nph: false }),
+            (
+                &sockets::FASTCGI_NPH_SOCKET,
+                Protocol::FastCgi { nph: true },
+            ),
+            (&sockets::SCGI_SOCKET, Protocol::Scgi { nph: false }),
+            (&sockets::SCGI_NPH_SOCKET, Protocol::Scgi { nph: true }),
+            (&tls::HTTPS, Protocol::Http),
+            (&tls::HTTPS_SOCKET, Protocol::Http),
+            (&tls::HTTPS2, Protocol::Http),
+            (&tls::HTTP_TO_HTTPS, Protocol::Http),
         ];
         let mut settings: Vec<(&Setting, Protocol)> = Vec::new();
         for (row, protocol) in kinds {
@@ -359,8 +391,23 @@ impl Reader<'_> {
 
         let mut listen: Vec<ListenAddress> = Vec::new();
         for (setting, protocol) in settings {
-            let address = address::parse(&setting.text).map_err(|why| {
-                let why = format!("wants an address, got '{}': {why}", setting.text);
+            let (text, tls, redirect) = match setting.name.as_str() {
+                "https" | "https-socket" => {
+                    let (text, tls) = self.https(setting)?;
+                    (text, Some(tls), None)
+                }
+                "https2" => {
+                    let (text, tls) = self.https2(setting)?;
+                    (text, Some(tls), None)
+                }
+                "http-to-https" => {
+                    let (text, redirect) = redirect(setting)?;
+                    (text, None, Some(redirect))
+                }
+                _ => (setting.text.as_str(), None, None),
+            };
+            let address = address::parse(text).map_err(|why| {
+                let why = format!("wants an address, got '{text}': {why}");
                 setting.error_of_value(&why, "8000")
             })?;
             let any_port = matches!(&address, Address::Tcp(tcp) if tcp.port() == 0);
@@ -374,6 +421,9 @@ impl Reader<'_> {
             listen.push(ListenAddress {
                 protocol,
                 address,
+                tls,
+                expects_proxy: false,
+                redirect,
                 origin: setting.place(),
             });
         }
@@ -382,14 +432,30 @@ impl Reader<'_> {
             listen.push(ListenAddress {
                 protocol: Protocol::Http,
                 address,
+                tls: None,
+                expects_proxy: false,
+                redirect: None,
                 origin: "default".to_owned(),
             });
         }
+        self.expect_proxies(&mut listen)?;
         Ok(listen)
     }
 }
 
-fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {
+/// `ADDRESS[,PORT]`
+fn redirect(setting: &Setting) -> Result<(&str, Redirect), ConfigError> {
+    let Some((address, port)) = setting.text.split_once(',') else {
+        return Ok((&setting.text, Redirect { port: None }));
+    };
+    let port = port
+        .trim()
+        .parse()
+        .map_err(|_| setting.error(format_args!("wants ADDRESS[,PORT], got '{}'", setting.text)))?;
+    Ok((address, Redirect { port: Some(port) }))
+}
+
+pub(super) fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {
     if setting.text.is_empty() || setting.text.contains('\0') {
         return Err(setting.error(format_args!("wants a path, got '{}'", setting.text)));
     }

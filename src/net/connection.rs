@@ -5,20 +5,25 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::http::Version;
-use crate::wsgi::environ::Peer;
+use crate::wsgi::environ::{Identity, Peer};
 use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink, Summary};
 
+use super::client::{Forwarded, asking};
 use super::output::{Flushed, Output};
 use super::reader::{Protocol, Reader};
+use super::records::Records;
 use super::slots::SlotId;
 use super::stream::Stream;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// The PROXY protocol is expected, in front of everything else.
+    Greeting,
     /// Between requests, or a head has begun to arrive.
     Head,
     /// The head is in, the body is arriving.
@@ -75,6 +80,12 @@ pub struct Connection {
     pub(super) received_at: Instant,
     pub(super) answered: Option<Answered>,
     pub(super) close_after: bool,
+    /// The last read filled its buffer: there may be more, and no event will say so.
+    pub(super) may_have_more: bool,
+    /// The peer is a proxy whose fields count.
+    pub(super) is_trusted: bool,
+    /// What a trusted proxy said of this request.
+    pub(super) forwarded: Option<Box<Forwarded>>,
 }
 
 /// The sending half: what the response machine writes into.
@@ -123,6 +134,11 @@ impl Io {
         }
     }
 
+    /// Whether something that was sent has not left yet.
+    pub(super) fn owes(&self) -> bool {
+        !self.output.is_empty() || self.stream.has_pending()
+    }
+
     fn fail(&mut self) -> ClientGone {
         self.broken = true;
         self.output.clear();
@@ -159,6 +175,9 @@ impl Connection {
             received_at: now,
             answered: None,
             close_after: false,
+            may_have_more: false,
+            is_trusted: false,
+            forwarded: None,
         })
     }
 }
@@ -174,6 +193,10 @@ pub struct Parts<'a> {
     pub head: &'a Head,
     /// Who asks.
     pub peer: &'a Peer,
+    /// The scheme that the client uses, if a trusted proxy said it.
+    pub is_https: Option<bool>,
+    /// Who asks, by a certificate.
+    pub identity: Option<Arc<Identity>>,
     /// The body, taken out.
     pub body: RequestBody,
     /// What decides how the response is framed.
@@ -195,42 +218,23 @@ impl Exchange {
 
     /// Whether the client closed its side since the request arrived. Costs a system call.
     pub fn is_client_gone(&self) -> bool {
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        let socket = match &self.0.io.stream {
-            Stream::Tcp(stream) => socket2::SockRef::from(stream),
-            #[cfg(unix)]
-            Stream::Unix(stream) => socket2::SockRef::from(stream),
-        };
-        match socket.peek(&mut byte) {
-            Ok(count) => count == 0,
-            Err(error) => !matches!(
-                error.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-            ),
-        }
+        self.0.io.stream.is_peer_gone()
     }
 
     /// Borrows everything a worker needs.
     pub fn parts<'a>(&'a mut self, net: &'a super::Net) -> Parts<'a> {
-        let settings = &net.settings;
         let connection = &mut *self.0;
         let head = &connection.head;
         Parts {
             listener: connection.listener,
-            facts: RequestFacts {
-                form: connection.reader.form(),
-                version: match head {
-                    Head::Http(head) => head.version(),
-                    Head::Variables(_) => Version::Http11,
-                },
-                is_head: head.is_head(),
-                keep_alive: connection.reader.keep_alive(head)
-                    && !settings.keep_alive_timeout.is_zero(),
-            },
+            facts: facts(head, &connection.reader, &net.settings),
             head,
-            peer: &connection.peer,
+            peer: asking(&connection.peer, connection.forwarded.as_deref()),
+            is_https: connection.forwarded.as_ref().and_then(|told| told.is_https),
+            identity: connection.io.stream.identity().cloned(),
             body: std::mem::take(&mut connection.body),
             sink: ResponseSink {
+                records: connection.reader.request_id(),
                 io: &mut connection.io,
                 net,
             },
@@ -238,10 +242,25 @@ impl Exchange {
     }
 }
 
+/// What decides how the response to a request is framed.
+pub(super) fn facts(head: &Head, reader: &Reader, settings: &super::Settings) -> RequestFacts {
+    RequestFacts {
+        form: reader.form(),
+        version: match head {
+            Head::Http(head) => head.version(),
+            Head::Variables(_) => Version::Http11,
+        },
+        is_head: head.is_head(),
+        keep_alive: reader.keep_alive(head) && !settings.keep_alive_timeout.is_zero(),
+    }
+}
+
 /// The door through which a response leaves: writes what the kernel takes, keeps the rest in order.
 pub struct ResponseSink<'a> {
-    io: &'a mut Io,
-    net: &'a super::Net,
+    pub(super) io: &'a mut Io,
+    /// The request whose response goes out in records (FastCGI).
+    pub(super) records: Option<u16>,
+    pub(super) net: &'a super::Net,
 }
 
 impl ResponseSink<'_> {
@@ -256,7 +275,19 @@ impl ResponseSink<'_> {
 
 impl Sink for ResponseSink<'_> {
     fn send(&mut self, first: &[u8], second: &[u8]) -> Result<Room, ClientGone> {
-        self.io.send(first, second)?;
+        match self.records {
+            None => self.io.send(first, second)?,
+            Some(id) => Records::new(self.io, id).send(first, second)?,
+        }
+        Ok(self.room())
+    }
+
+    fn end(&mut self, rest: &[u8]) -> Result<Room, ClientGone> {
+        match self.records {
+            None if rest.is_empty() => {}
+            None => self.io.send(rest, &[])?,
+            Some(id) => Records::new(self.io, id).end(rest)?,
+        }
         Ok(self.room())
     }
 
@@ -267,8 +298,16 @@ impl Sink for ResponseSink<'_> {
         offset: u64,
         length: u64,
     ) -> Result<Room, ClientGone> {
-        self.io.send(head, &[])?;
-        self.io.output.push_file(file, offset, length);
+        match self.records {
+            None => {
+                self.io.send(head, &[])?;
+                self.io.output.push_file(file, offset, length);
+            }
+            Some(id) => {
+                Records::new(self.io, id).send(head, &[])?;
+                self.io.output.push_file_records(file, offset, length, id);
+            }
+        }
         self.io.flush()?;
         Ok(self.room())
     }

@@ -20,10 +20,6 @@ macro_rules! planned {
 }
 
 const LISTENING: &[OptionRow] = planned! { Listening:
-    "fastcgi-socket" Address .many().essential_later("serve HTTP there: --http-socket")
-        => "Listen for FastCGI here.";
-    "scgi-socket" Address .many().essential_later("serve HTTP there: --http-socket")
-        => "Listen for SCGI here.";
     "shared-socket" | "undeferred-shared-socket" Address .many().essential_later("name the address with --http or --http-socket")
         => "Open a socket before privileges are dropped, to be named by its number.";
     "abstract-socket" Flag .short('a').essential_later("use a path or a port")
@@ -36,10 +32,6 @@ const HTTP: &[OptionRow] = planned! { Http:
     "pull-header" Text .many().value("HEADER VAR") => "Keep a response header in a request variable and do not send it.";
     "http-raw-body" Flag => "Hand connections over to the application as they are.";
     "http-websockets" Flag => "Let the application take over websocket connections.";
-    "http-enable-proxy-protocol" | "enable-proxy-protocol" Flag .essential_later("without it, every client would have the proxy's address; take the address from a header instead")
-        => "Expect a PROXY protocol line in front of each connection.";
-    "http-to-https" Address .many().essential_later("leave TLS to the proxy in front")
-        => "Redirect every request on this address to https.";
     "http-var" Text .many() => "Add a variable to the environ of every request.";
     "http-auto-gzip" Flag => "Compress responses that ask for it by a uWSGI-Encoding header.";
     "http-buffer-size" Bytes => "Bytes of the connection buffer.";
@@ -63,10 +55,6 @@ const APPLICATION: &[OptionRow] = planned! { Application:
     "ini-paste" Path .essential_later("name a file or module that calls paste.deploy.loadapp") => "Read options and the application from a PasteDeploy file.";
     "ini-paste-logged" Path .essential_later("name a file or module that calls paste.deploy.loadapp") => "Read options, logging and the application from a PasteDeploy file.";
     "exception-handler" Text .many() => "Hand exceptions of the application to a handler.";
-    "reload-on-exception" Flag => "Renew an interpreter when the application raises.";
-    "reload-on-exception-type" Text .many() => "Renew an interpreter when the application raises this type.";
-    "reload-on-exception-value" Text .many() => "Renew an interpreter when the application raises with this message.";
-    "reload-on-exception-repr" Text .many() => "Renew an interpreter when the application raises this type with this message.";
     "error-page-403" | "error-page-404" | "error-page-500" Path .many() => "The page of an answer that the server makes itself.";
     "upload-progress" Path => "Leave the progress of uploads in JSON files in a directory.";
     "disable-write-exception" Flag => "Do not raise in write() when the client is gone.";
@@ -152,24 +140,8 @@ const PROCESS: &[OptionRow] = planned! { Process:
 };
 
 const RELOAD: &[OptionRow] = planned! { Reload:
-    "touch-reload" Path .many() => "Reload when a file changes.";
-    "touch-workers-reload" Path .many() => "Reload the interpreters when a file changes.";
-    "touch-chain-reload" Path .many() => "Reload one interpreter after the other when a file changes.";
     "touch-mules-reload" Path .many() => "Reload the mules when a file changes.";
     "touch-spoolers-reload" Path .many() => "Reload the spoolers when a file changes.";
-    "fs-reload" Path .many() => "Reload when something below a directory changes.";
-    "py-autoreload" | "py-auto-reload" | "python-auto-reload" | "python-autoreload" Seconds => "Reload when a module of the application changes (for development).";
-    "py-auto-reload-ignore" | "py-autoreload-ignore" Text .many() => "Modules whose changes do not reload.";
-    "max-requests" Number .short('R').mapped("an interpreter is renewed, never all at once") => "Requests after which an interpreter is renewed.";
-    "max-requests-delta" Number => "How far the numbers of different interpreters differ.";
-    "min-worker-lifetime" Seconds => "Seconds that an interpreter lives at least.";
-    "max-worker-lifetime" Seconds .mapped("an interpreter is renewed, never all at once") => "Seconds after which an interpreter is renewed.";
-    "max-worker-lifetime-delta" Seconds => "How far the lifetimes of different interpreters differ.";
-    "reload-on-rss" Megabytes .mapped("the limit is one worker's, and is compared with its share of the process") => "Megabytes of resident memory after which an interpreter is renewed.";
-    "reload-on-as" Megabytes .mapped("the limit is one worker's, and is compared with its share of the process") => "Megabytes of address space after which an interpreter is renewed.";
-    "reload-on-uss" | "reload-on-pss" Megabytes .many() => "Megabytes of memory after which an interpreter is renewed.";
-    "evil-reload-on-rss" Megabytes .mapped("as --reload-on-rss") => "Megabytes of resident memory after which an interpreter is renewed.";
-    "evil-reload-on-as" Megabytes .mapped("as --reload-on-as") => "Megabytes of address space after which an interpreter is renewed.";
     "mule-reload-mercy" Seconds => "Seconds that a mule has to finish.";
 };
 
@@ -197,7 +169,6 @@ const LOGGING: &[OptionRow] = planned! { Logging:
     "logfile-chown" Flag => "Give log files to the user that the server becomes.";
     "logfile-chmod" Mode => "The file mode of log files.";
     "touch-logrotate" Path .many() => "Rotate the logs when a file changes.";
-    "touch-logreopen" Path .many() => "Open the logs anew when a file changes.";
     "log-zero" Flag => "Log responses without a body.";
     "log-slow" Number .value("MSECS") => "Log requests that took longer than this many milliseconds.";
     "log-4xx" Flag => "Log requests that were answered 4xx.";
@@ -206,7 +177,6 @@ const LOGGING: &[OptionRow] = planned! { Logging:
     "log-sendfile" Flag => "Log requests that were answered with a file.";
     "log-ioerror" Flag => "Log requests whose client went away.";
     "log-micros" Flag => "Write response times in microseconds.";
-    "log-x-forwarded-for" Flag => "Write the address of X-Forwarded-For into request lines.";
     "memory-report" Text .short('m').bare("true").value("LEVEL") => "Write memory use into request lines.";
     "ignore-sigpipe" Flag => "Do not report clients that went away.";
     "ignore-write-errors" Flag => "Do not report failed writes.";
@@ -249,28 +219,6 @@ const MONITORING: &[OptionRow] = planned! { Monitoring:
     "alarm-backlog" | "backlog-alarm" | "lq-alarm" | "alarm-lq" | "alarm-listen-queue" | "listen-queue-alarm" Text .many() => "Raise an alarm when requests wait.";
     "alarm-msg-size" Bytes => "Bytes of an alarm's message.";
     "alarm-list" | "alarms-list" Flag .essential_later("leave it out to start the server") => "Print the alarms and leave.";
-};
-
-const STATIC: &[OptionRow] = planned! { Static:
-    "static-map" Text .many().value("PREFIX=PATH") => "Serve files for a URL prefix.";
-    "static-map2" Text .many().value("PREFIX=PATH") => "Serve files for a URL prefix that is part of their path.";
-    "static-check" | "check-static" Path .many() => "Serve a file of this directory when there is one.";
-    "check-static-docroot" Flag => "Serve files of the request's DOCUMENT_ROOT.";
-    "static-skip-ext" Text .many() => "Endings that are not served as files.";
-    "static-index" Text .many() => "The file that is served for a directory.";
-    "static-safe" Path .many() => "Directories that symbolic links may lead to.";
-    "static-cache-paths" Seconds => "Seconds that a file's place is remembered.";
-    "static-cache-paths-name" Text => "The cache that remembers the places of files.";
-    "mime-file" | "mimefile" Path .many() => "A file with media types.";
-    "static-expires" | "static-expires-mtime" Text .many() => "Let clients keep files whose path matches.";
-    "static-expires-type" | "static-expires-type-mtime" Text .many() => "Let clients keep files of a media type.";
-    "static-expires-uri" | "static-expires-uri-mtime" | "static-expires-path-info" | "static-expires-path-info-mtime" Text .many() => "Let clients keep files whose URL matches.";
-    "static-gzip" Text .many() => "Serve the compressed twin of files that match.";
-    "static-gzip-all" Flag => "Serve the compressed twin of every file that has one.";
-    "static-gzip-dir" | "static-gzip-prefix" Path .many() => "Serve the compressed twins of a directory's files.";
-    "static-gzip-ext" | "static-gzip-suffix" Text .many() => "Serve the compressed twins of files with an ending.";
-    "honour-range" Flag => "Answer requests for parts of a file.";
-    "file-serve-mode" | "fileserve-mode" Text => "Let the proxy in front send files (x-sendfile, x-accel-redirect).";
 };
 
 const ROUTING: &[OptionRow] = planned! { Routing:
@@ -339,21 +287,6 @@ const SHARED: &[OptionRow] = planned! { Shared:
     "rpc-max" Number => "Functions that can be called by name.";
 };
 
-const TLS: &[OptionRow] = planned! { Tls:
-    "https" Text .many().value("ADDRESS,CERT,KEY").essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here.";
-    "https2" Text .many().essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here, with options.";
-    "https-socket" Text .many().value("ADDRESS,CERT,KEY").essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here.";
-    "https-export-cert" Flag .essential_later("leave TLS to the proxy in front") => "Hand the client's certificate to the application.";
-    "https-session-context" Text => "The name of the TLS session context.";
-    "sni" | "sni-regexp" Text .many().essential_later("leave TLS to the proxy in front") => "A certificate for a host.";
-    "sni-dir" Path .essential_later("leave TLS to the proxy in front") => "Certificates for hosts, in a directory.";
-    "sni-dir-ciphers" Text => "The ciphers of --sni-dir.";
-    "ssl-verify-depth" Number .bare("1") => "The longest chain of a client's certificate.";
-    "ssl-verbose" Flag => "Log TLS errors.";
-    "ssl-sessions-timeout" | "ssl-session-timeout" Seconds => "Seconds that a TLS session can be taken up again.";
-    "ssl-option" Text .many() => "Options of the TLS library.";
-};
-
 const CONFIGURATION: &[OptionRow] = planned! { Configuration:
     "fallback-config" Path => "Read this file when the start fails with code 1.";
 };
@@ -369,10 +302,8 @@ pub(super) static ROWS: &[&[OptionRow]] = &[
     RELOAD,
     LOGGING,
     MONITORING,
-    STATIC,
     ROUTING,
     BACKGROUND,
     SHARED,
-    TLS,
     CONFIGURATION,
 ];
