@@ -22,7 +22,7 @@ use singlemalt::python::{
     AppTarget, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeOptions,
     STACK_BYTES_MIN, Served, TargetKind,
 };
-use singlemalt::wsgi::environ::{self, Mount, Peer, ServerFacts};
+use singlemalt::wsgi::environ::{self, Link, Mount, Peer, ServerFacts};
 use singlemalt::wsgi::{
     ClientGone, Head, HttpDate, RequestBody, RequestFacts, Response, Room, Sink,
 };
@@ -346,6 +346,7 @@ impl Path {
                     listener: 0,
                     head: &self.head,
                     peer: &self.peer,
+                    link: Link::default(),
                     mount: Mount::ROOT,
                     body,
                     response: &mut self.response,

@@ -57,7 +57,8 @@ def environment(extra=None):
 class Server:
     """A started binary. `log()` is all it has written so far, stdout and stderr as one stream."""
 
-    def __init__(self, arguments, directory, extra_environment=None):
+    def __init__(self, arguments, directory, extra_environment=None, wrapper=()):
+        """`wrapper`: a command that runs the rest of its line in its own place."""
         self.directory = Path(directory)
         self.arguments = [str(argument) for argument in arguments]
         self.exit_code_expected = 0
@@ -66,7 +67,7 @@ class Server:
         self._ended = False
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [str(binary()), *self.arguments],
+            [*wrapper, str(binary()), *self.arguments],
             cwd=self.directory,
             env=environment(extra_environment),
             stdin=subprocess.DEVNULL,

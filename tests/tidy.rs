@@ -16,10 +16,15 @@ const DOORS: &[(&str, &[&str])] = &[
     ("fastcgi", &["http", "cgi"]),
     ("scgi", &["http", "cgi"]),
     ("wsgi", &["http", "cgi"]),
+    ("files", &["http", "wsgi"]),
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
-    ("net", &["http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi"]),
+    ("tls", &["wsgi"]),
+    (
+        "net",
+        &["http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi", "tls"],
+    ),
     ("background", &[]),
     ("app", &["http", "wsgi", "python", "net", "background"]),
     (
@@ -27,9 +32,11 @@ const DOORS: &[(&str, &[&str])] = &[
         &[
             "http",
             "wsgi",
+            "files",
             "config",
             "telemetry",
             "python",
+            "tls",
             "net",
             "background",
             "app",

@@ -14,10 +14,10 @@ use super::layer::{Raw, Setting};
 use super::loaded::Unknown;
 use super::option::{Kind, OptionRow};
 use super::options::{
-    app, configuration, http, limits, logging, process, python, sockets, workers,
+    app, configuration, http, limits, logging, process, python, sockets, tls, workers,
 };
 use super::settings::{
-    Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol,
+    Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol, Redirect,
 };
 use super::value::{self, NEVER, Read};
 use super::{notices, target};
@@ -88,7 +88,9 @@ pub(super) fn resolve(
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
         reload: reader.reload()?,
+        tls: reader.tls()?,
         process: reader.process()?,
+        static_files: reader.static_files()?,
         magic_table: Vec::new(),
         written: Vec::new(),
         prints: Vec::new(),
@@ -114,7 +116,13 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
+    /// Notes a warning; `what` ends the sentence that begins with the option.
+    pub(super) fn warn(&mut self, setting: &Setting, what: &str) {
+        self.warnings
+            .push(format!("{} {what} ({})", setting.spelled, setting.origin));
+    }
+
+    pub(super) fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
         if let Some(warning) = read.warning {
             self.warnings.push(format!(
                 "{} '{}' {warning} ({})",
@@ -132,7 +140,7 @@ impl Reader<'_> {
     }
 
     /// A number or a number of bytes, within the row's bounds; 0 if the row has no default.
-    fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
+    pub(super) fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
         let Some(setting) = self.raw.last(row) else {
             return Ok(0);
         };
@@ -164,7 +172,7 @@ impl Reader<'_> {
         })
     }
 
-    fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
+    pub(super) fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
         let Some(setting) = self.raw.last(row) else {
             return Ok(NEVER);
         };
@@ -209,7 +217,7 @@ impl Reader<'_> {
         self.raw.last(row).map(|setting| setting.text.clone())
     }
 
-    fn texts(&self, row: &OptionRow) -> Vec<String> {
+    pub(super) fn texts(&self, row: &OptionRow) -> Vec<String> {
         let settings = self.raw.all(row).iter();
         settings.map(|setting| setting.text.clone()).collect()
     }
@@ -263,7 +271,7 @@ impl Reader<'_> {
     }
 
     /// The place in the row's words of the one that was chosen.
-    fn chosen(&self, row: &OptionRow) -> Result<usize, ConfigError> {
+    pub(super) fn chosen(&self, row: &OptionRow) -> Result<usize, ConfigError> {
         let Kind::Choice(words) = row.kind else {
             return Ok(0);
         };
@@ -314,7 +322,7 @@ impl Reader<'_> {
         Ok(CHOICES.get(chosen).copied().unwrap_or(PollChoice::Auto))
     }
 
-    fn listeners(&self) -> Result<Vec<ListenAddress>, ConfigError> {
+    fn listeners(&mut self) -> Result<Vec<ListenAddress>, ConfigError> {
         const PROTOCOLS: [Protocol; 6] = [
             Protocol::Uwsgi,
             Protocol::Http,
@@ -337,6 +345,10 @@ impl Reader<'_> {
             ),
             (&sockets::SCGI_SOCKET, Protocol::Scgi { nph: false }),
             (&sockets::SCGI_NPH_SOCKET, Protocol::Scgi { nph: true }),
+            (&tls::HTTPS, Protocol::Http),
+            (&tls::HTTPS_SOCKET, Protocol::Http),
+            (&tls::HTTPS2, Protocol::Http),
+            (&tls::HTTP_TO_HTTPS, Protocol::Http),
         ];
         let mut settings: Vec<(&Setting, Protocol)> = Vec::new();
         for (row, protocol) in kinds {
@@ -357,11 +369,23 @@ impl Reader<'_> {
                         "set it, or say what it is otherwise: $({name}:8000)"
                     )));
             }
-            let address = address::parse(&setting.text).map_err(|why| {
-                setting.error(format_args!(
-                    "wants an address, got '{}': {why}",
-                    setting.text
-                ))
+            let (text, tls, redirect) = match setting.name.as_str() {
+                "https" | "https-socket" => {
+                    let (text, tls) = self.https(setting)?;
+                    (text, Some(tls), None)
+                }
+                "https2" => {
+                    let (text, tls) = self.https2(setting)?;
+                    (text, Some(tls), None)
+                }
+                "http-to-https" => {
+                    let (text, redirect) = redirect(setting)?;
+                    (text, None, Some(redirect))
+                }
+                _ => (setting.text.as_str(), None, None),
+            };
+            let address = address::parse(text).map_err(|why| {
+                setting.error(format_args!("wants an address, got '{text}': {why}"))
             })?;
             let any_port = matches!(&address, Address::Tcp(tcp) if tcp.port() == 0);
             let twice = listen.iter().find(|other| other.address == address);
@@ -374,6 +398,8 @@ impl Reader<'_> {
             listen.push(ListenAddress {
                 protocol,
                 address,
+                tls,
+                redirect,
                 origin: setting.place(),
             });
         }
@@ -382,6 +408,8 @@ impl Reader<'_> {
             listen.push(ListenAddress {
                 protocol: Protocol::Http,
                 address,
+                tls: None,
+                redirect: None,
                 origin: "default".to_owned(),
             });
         }
@@ -389,7 +417,19 @@ impl Reader<'_> {
     }
 }
 
-fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {
+/// `ADDRESS[,PORT]`
+fn redirect(setting: &Setting) -> Result<(&str, Redirect), ConfigError> {
+    let Some((address, port)) = setting.text.split_once(',') else {
+        return Ok((&setting.text, Redirect { port: None }));
+    };
+    let port = port
+        .trim()
+        .parse()
+        .map_err(|_| setting.error(format_args!("wants ADDRESS[,PORT], got '{}'", setting.text)))?;
+    Ok((address, Redirect { port: Some(port) }))
+}
+
+pub(super) fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {
     if setting.text.is_empty() || setting.text.contains('\0') {
         return Err(setting.error(format_args!("wants a path, got '{}'", setting.text)));
     }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use super::address::Address;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
 use super::reload_settings::ReloadConfig;
+use super::static_settings::StaticConfig;
+use super::tls::{TlsAddress, TlsConfig};
 
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,8 +90,12 @@ pub struct Config {
     pub sockets: SocketConfig,
     /// When and how the application, or an interpreter, is renewed.
     pub reload: ReloadConfig,
+    /// TLS, as far as it is not of one address.
+    pub tls: TlsConfig,
     /// The process: user, files, title, limits, hooks.
     pub process: ProcessConfig,
+    /// Static files, and files that applications name.
+    pub static_files: StaticConfig,
     /// What stands for uWSGI's magic variables (`uwsgi.magic_table`): the letter and its text.
     pub magic_table: Vec<(char, String)>,
     /// Every option and placeholder that was written, in order, aliases as written (`uwsgi.opt`).
@@ -167,8 +173,19 @@ pub struct ListenAddress {
     pub protocol: Protocol,
     /// Where it is bound.
     pub address: Address,
+    /// The TLS around it.
+    pub tls: Option<TlsAddress>,
+    /// Send every client to https instead (`http-to-https`).
+    pub redirect: Option<Redirect>,
     /// Where it was named, for messages: `--http (command line)`.
     pub origin: String,
+}
+
+/// Where `http-to-https` sends clients: the same host and target, with https.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The port to name; `None` is the scheme's own.
+    pub port: Option<u16>,
 }
 
 /// What is spoken on a listener.

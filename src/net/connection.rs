@@ -5,10 +5,11 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::http::Version;
-use crate::wsgi::environ::Peer;
+use crate::wsgi::environ::{Identity, Peer};
 use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink, Summary};
 
 use super::output::{Flushed, Output};
@@ -76,6 +77,8 @@ pub struct Connection {
     pub(super) received_at: Instant,
     pub(super) answered: Option<Answered>,
     pub(super) close_after: bool,
+    /// The last read filled its buffer: there may be more, and no event will say so.
+    pub(super) may_have_more: bool,
 }
 
 /// The sending half: what the response machine writes into.
@@ -124,6 +127,11 @@ impl Io {
         }
     }
 
+    /// Whether something that was sent has not left yet.
+    pub(super) fn owes(&self) -> bool {
+        !self.output.is_empty() || self.stream.has_pending()
+    }
+
     fn fail(&mut self) -> ClientGone {
         self.broken = true;
         self.output.clear();
@@ -160,6 +168,7 @@ impl Connection {
             received_at: now,
             answered: None,
             close_after: false,
+            may_have_more: false,
         })
     }
 }
@@ -175,6 +184,8 @@ pub struct Parts<'a> {
     pub head: &'a Head,
     /// Who asks.
     pub peer: &'a Peer,
+    /// Who asks, by a certificate.
+    pub identity: Option<Arc<Identity>>,
     /// The body, taken out.
     pub body: RequestBody,
     /// What decides how the response is framed.
@@ -196,40 +207,19 @@ impl Exchange {
 
     /// Whether the client closed its side since the request arrived. Costs a system call.
     pub fn is_client_gone(&self) -> bool {
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        let socket = match &self.0.io.stream {
-            Stream::Tcp(stream) => socket2::SockRef::from(stream),
-            #[cfg(unix)]
-            Stream::Unix(stream) => socket2::SockRef::from(stream),
-        };
-        match socket.peek(&mut byte) {
-            Ok(count) => count == 0,
-            Err(error) => !matches!(
-                error.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-            ),
-        }
+        self.0.io.stream.is_peer_gone()
     }
 
     /// Borrows everything a worker needs.
     pub fn parts<'a>(&'a mut self, net: &'a super::Net) -> Parts<'a> {
-        let settings = &net.settings;
         let connection = &mut *self.0;
         let head = &connection.head;
         Parts {
             listener: connection.listener,
-            facts: RequestFacts {
-                form: connection.reader.form(),
-                version: match head {
-                    Head::Http(head) => head.version(),
-                    Head::Variables(_) => Version::Http11,
-                },
-                is_head: head.is_head(),
-                keep_alive: connection.reader.keep_alive(head)
-                    && !settings.keep_alive_timeout.is_zero(),
-            },
+            facts: facts(head, &connection.reader, &net.settings),
             head,
             peer: &connection.peer,
+            identity: connection.io.stream.identity().cloned(),
             body: std::mem::take(&mut connection.body),
             sink: ResponseSink {
                 records: connection.reader.request_id(),
@@ -240,12 +230,25 @@ impl Exchange {
     }
 }
 
+/// What decides how the response to a request is framed.
+pub(super) fn facts(head: &Head, reader: &Reader, settings: &super::Settings) -> RequestFacts {
+    RequestFacts {
+        form: reader.form(),
+        version: match head {
+            Head::Http(head) => head.version(),
+            Head::Variables(_) => Version::Http11,
+        },
+        is_head: head.is_head(),
+        keep_alive: reader.keep_alive(head) && !settings.keep_alive_timeout.is_zero(),
+    }
+}
+
 /// The door through which a response leaves: writes what the kernel takes, keeps the rest in order.
 pub struct ResponseSink<'a> {
-    io: &'a mut Io,
+    pub(super) io: &'a mut Io,
     /// The request whose response goes out in records (FastCGI).
-    records: Option<u16>,
-    net: &'a super::Net,
+    pub(super) records: Option<u16>,
+    pub(super) net: &'a super::Net,
 }
 
 impl ResponseSink<'_> {

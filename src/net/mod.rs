@@ -3,7 +3,7 @@
 //! This is the only room that owns sockets, and it does not know that Python exists: it hands complete
 //! requests to a [`Dispatch`] and gets them back through [`Turn::complete`]. Reading order:
 //!
-//! - [`listener`], [`stream`]: sockets as they come from the system
+//! - [`listener`], [`stream`], [`tls_stream`]: sockets as they come from the system, and TLS on them
 //! - [`slots`]: where a connection waits, and who may take it
 //! - `reader`: which protocol a connection speaks, and the machine that reads it
 //! - [`connection`], [`output`]: one connection and what it owes its client
@@ -30,21 +30,23 @@ mod sendfile_portable;
 pub mod slots;
 mod spare_heads;
 pub mod stream;
+pub mod tls_stream;
 pub mod turn;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use crossbeam::channel::Sender;
 use crossbeam::queue::SegQueue;
 use mio::Interest;
 
 use crate::http::Limits;
 use crate::wsgi::environ::Peer;
-use crate::wsgi::{AddedFields, Head};
+use crate::wsgi::{AddedFields, Delivery, Head, Response, Sink};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
-pub use listener::{Address, BindError, Listener, SocketOptions};
+pub use listener::{Address, BindError, Listener, Redirect, SocketOptions};
 use poll::SharedPoll;
 pub use reader::Protocol;
 use slots::Slots;
@@ -72,6 +74,8 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// Connections at once; further ones wait in the kernel.
     pub connections_max: usize,
+    /// Handshakes that fail are worth a warning.
+    pub tells_handshakes: bool,
     /// What every response says.
     pub added_fields: Arc<AddedFields>,
 }
@@ -95,6 +99,19 @@ pub enum Rejected {
 pub trait Dispatch: Sync {
     /// Queues the request, or gives it back.
     fn submit(&self, exchange: Exchange) -> Result<(), (Exchange, Rejected)>;
+}
+
+/// Who answers some requests before they are queued: static files. Called by whoever takes a turn, so it may open a file
+/// but not wait for anything slower; and asked by workers about what their application may name.
+pub trait FileService: Send + Sync {
+    /// Whether the request may mean a file, as far as that can be told without a look at the disk.
+    fn concerns(&self, head: &Head) -> bool;
+
+    /// Answers the request completely, or says `false` and nothing else: then it goes to the application.
+    fn answer(&self, head: &Head, response: &mut Response, sink: &mut dyn Sink) -> bool;
+
+    /// Who finds the files that the application may name in its response to this request, if it may at all.
+    fn offer(&self, head: &Head) -> Option<Box<dyn Delivery>>;
 }
 
 /// One answered request, when its last byte has left or its connection has died.
@@ -126,10 +143,14 @@ pub struct Counters {
     pub accepted: AtomicU64,
     /// Requests handed to the application.
     pub requests: AtomicU64,
+    /// Requests answered with files before they were queued.
+    pub files: AtomicU64,
     /// Requests refused by the protocol's rules or limits.
     pub refused: AtomicU64,
     /// Requests answered 503 because the queue was full.
     pub shed: AtomicU64,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: AtomicU64,
     /// Connections closed because a deadline passed.
     pub expired: AtomicU64,
     /// Queued requests that were dropped because their client had gone.
@@ -148,9 +169,14 @@ pub struct Net {
     /// Numbers since the start.
     pub counters: Counters,
     log: Box<dyn RequestLog>,
+    files: Option<Box<dyn FileService>>,
+    /// Where requests that may mean files go, if there are threads for them.
+    openers: OnceLock<Sender<Exchange>>,
     poll: SharedPoll,
     slots: Slots,
     listeners: RwLock<Vec<Listener>>,
+    /// What stays known of each listener when it is closed.
+    redirects: Box<[Option<Redirect>]>,
     /// What each of them speaks.
     protocols: Box<[Protocol]>,
     /// Connections that could go on but had used up their share of a turn.
@@ -171,6 +197,7 @@ impl Net {
         mut listeners: Vec<Listener>,
         protocols: Vec<Protocol>,
         log: Box<dyn RequestLog>,
+        files: Option<Box<dyn FileService>>,
     ) -> std::io::Result<Self> {
         let poll = SharedPoll::new()?;
         for (index, listener) in listeners.iter_mut().enumerate() {
@@ -181,8 +208,11 @@ impl Net {
             settings,
             counters: Counters::default(),
             log,
+            files,
+            openers: OnceLock::new(),
             poll,
             slots: Slots::default(),
+            redirects: listeners.iter().map(Listener::redirect).collect(),
             listeners: RwLock::new(listeners),
             protocols: protocols.into_boxed_slice(),
             unfinished: SegQueue::new(),
@@ -197,6 +227,25 @@ impl Net {
     /// The poll, for those who wait in it.
     pub fn poll(&self) -> &SharedPoll {
         &self.poll
+    }
+
+    /// Who answers with files, if anything was configured about them.
+    pub fn files(&self) -> Option<&dyn FileService> {
+        self.files.as_deref()
+    }
+
+    /// From now on requests that may mean files go there while there is room. Once.
+    pub fn open_files_by(&self, openers: Sender<Exchange>) {
+        let had_none = self.openers.set(openers);
+        debug_assert!(had_none.is_ok(), "there is one queue for files");
+    }
+
+    fn openers(&self) -> Option<&Sender<Exchange>> {
+        self.openers.get()
+    }
+
+    fn redirect(&self, listener: usize) -> Option<Redirect> {
+        self.redirects.get(listener).copied().flatten()
     }
 
     fn protocol_of(&self, listener: usize) -> Protocol {

@@ -5,6 +5,7 @@
 //! - [`environ`]: every key of the environ and where its value comes from;
 //! - [`RequestBody`]: the complete body, read as `io.BytesIO` is;
 //! - [`Response`]: one response from `start_response` to its last byte, checked, framed and handed to a [`Sink`];
+//! - [`Delivery`]: a file in place of its body, where the application names one;
 //! - [`ResponseError`], [`WriteError`]: what can be wrong with it, and whose fault it is;
 //! - [`AddedFields`]: what every response says besides;
 //! - [`canned()`]: small complete answers that no application was asked for.
@@ -14,6 +15,7 @@
 mod added_fields;
 mod body;
 mod canned;
+mod delivery;
 pub mod environ;
 mod error;
 mod head;
@@ -24,6 +26,7 @@ mod sink;
 pub use added_fields::AddedFields;
 pub use body::{RequestBody, SeekError, Whence};
 pub use canned::canned;
+pub use delivery::Delivery;
 pub use error::{Blame, ResponseError, WriteError};
 pub use head::Head;
 pub use response::{HttpDate, RequestFacts, Response, Summary, UNREAD};

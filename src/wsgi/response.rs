@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use super::added_fields::AddedFields;
 use super::canned;
+use super::delivery::{Delivery, Instead};
 use super::error::{ResponseError, WriteError};
 use super::rules::{self, HeaderKind};
 use super::sink::{ClientGone, Room, Sink};
@@ -51,12 +52,15 @@ const SERVER: &[u8] = b"singlemalt";
 /// One response; see the module. Owned by one worker at a time.
 #[derive(Debug)]
 pub struct Response {
-    request: RequestFacts,
+    pub(super) request: RequestFacts,
     date: HttpDate,
-    phase: Phase,
+    pub(super) phase: Phase,
     /// The head while it grows, then the frame of the piece that is being sent. Empty between two pieces.
-    buffer: Vec<u8>,
-    said: Said,
+    pub(super) buffer: Vec<u8>,
+    pub(super) said: Said,
+    /// Who finds files that the application names, where that was configured.
+    pub(super) delivery: Option<Box<dyn Delivery>>,
+    pub(super) instead: Instead,
     keep_alive: bool,
     header_bytes: usize,
     body_bytes: u64,
@@ -66,7 +70,7 @@ pub struct Response {
 
 /// Where the response is. Each fact about the body lives in the phase that has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// `start_response` has not been called, or only in vain.
     Waiting,
     /// Status and headers are known and nothing has left.
@@ -80,7 +84,7 @@ enum Phase {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Abort {
+pub(super) enum Abort {
     /// By us or the application.
     Failed,
     /// By the client, or by the deadline for its reading.
@@ -89,10 +93,10 @@ enum Abort {
 
 /// What the application has said in `start_response`, beyond the bytes in the buffer.
 #[derive(Clone, Copy, Debug, Default)]
-struct Said {
-    status: u16,
-    header_count: usize,
-    content_length: Option<u64>,
+pub(super) struct Said {
+    pub(super) status: u16,
+    pub(super) header_count: usize,
+    pub(super) content_length: Option<u64>,
     date: bool,
     server: bool,
     close: bool,
@@ -126,6 +130,8 @@ impl Default for Response {
             phase: Phase::Waiting,
             buffer: Vec::new(),
             said: Said::default(),
+            delivery: None,
+            instead: Instead::Nothing,
             keep_alive: false,
             header_bytes: 0,
             body_bytes: 0,
@@ -182,6 +188,7 @@ impl Response {
             ..Said::default()
         };
         self.buffer.clear();
+        self.instead = Instead::Nothing;
         let form = self.request.form;
         match status {
             // RFC 9112, 4: the space behind the code is there also when the reason is not.
@@ -218,6 +225,9 @@ impl Response {
         rules::check_name(name)?;
         rules::check_value(name, value)?;
         match rules::header_kind(name) {
+            HeaderKind::Plain if self.delivery.is_some() && self.notes_file(name, value) => {
+                return Ok(());
+            }
             HeaderKind::Plain => {}
             HeaderKind::Date => self.said.date = true,
             HeaderKind::Server => self.said.server = true,
@@ -278,6 +288,9 @@ impl Response {
         if data.is_empty() && !matches!(self.phase, Phase::Aborted(Abort::ClientGone)) {
             return Ok(Room::Ready);
         }
+        if self.instead != Instead::Nothing {
+            return self.send_instead(sink);
+        }
         let framing = self.body_framing(None, sink)?;
         let sent = self.send_piece(framing, data, false, sink);
         self.note(sent)
@@ -291,6 +304,9 @@ impl Response {
     pub fn finish_with(&mut self, only: &[u8], sink: &mut dyn Sink) -> Result<Room, WriteError> {
         if only.is_empty() {
             return self.finish(sink);
+        }
+        if self.instead != Instead::Nothing {
+            return self.send_instead(sink);
         }
         let framing = self.body_framing(Some(only.len() as u64), sink)?;
         self.end_with(framing, only, sink)
@@ -309,6 +325,9 @@ impl Response {
         length: u64,
         sink: &mut dyn Sink,
     ) -> Result<Room, WriteError> {
+        if self.instead != Instead::Nothing {
+            return self.send_instead(sink);
+        }
         let framing = self.body_framing(Some(length), sink)?;
         let sent = self.send_file_piece(framing, file, offset, length, sink);
         self.note(sent)
@@ -320,6 +339,9 @@ impl Response {
     /// # Errors
     /// There is no status, or the client is gone.
     pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<Room, WriteError> {
+        if self.instead != Instead::Nothing {
+            return self.send_instead(sink);
+        }
         let framing = match self.phase {
             // A HEAD without a piece says nothing about the length that GET would have.
             Phase::Begun if self.request.is_head => self.body_framing(None, sink)?,
@@ -343,6 +365,7 @@ impl Response {
                     ..Said::default()
                 };
                 self.buffer.clear();
+                self.instead = Instead::Nothing;
                 canned::begin_page(self.request.form, status, &mut self.buffer);
                 self.phase = Phase::Begun;
                 match self.finish_with(canned::page(status).as_bytes(), sink) {
@@ -353,6 +376,10 @@ impl Response {
             Phase::Body(_) => self.phase = Phase::Aborted(Abort::Failed),
             Phase::Complete | Phase::Aborted(_) => {}
         }
+    }
+
+    pub(super) fn is_client_gone(&self) -> bool {
+        self.phase == Phase::Aborted(Abort::ClientGone)
     }
 
     /// What became of it.

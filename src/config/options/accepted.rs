@@ -52,12 +52,17 @@ const HTTP: &[OptionRow] = accepted! { Http:
     "start_response-nodelay" Flag => "Send the head before there is a body.", "the head leaves with the first byte of the body, as PEP 3333 says";
 };
 
+const STATIC: &[OptionRow] = accepted! { Static:
+    "honour-range" Flag => "Answer requests for parts of a file.", "always so";
+    "static-cache-paths" Seconds => "Seconds that a file's place is remembered.", "finding a file is one system call: there is nothing to remember";
+    "static-cache-paths-name" Text => "The cache that remembers the places of files.", "places of files are not remembered";
+};
+
 const WORKERS: &[OptionRow] = accepted! { Workers:
     "master" Flag .short('M') => "Run a supervising process.", "always on: a thread supervises";
     "enable-threads" Flag .short('T') => "Let the application have threads.", "always so";
     "lazy-apps" Flag => "Load the application in each worker.", "always so: each interpreter loads it";
     "lazy" Flag => "Load the application in each worker.", "always so: each interpreter loads it";
-    "offload-threads" | "offload-thread" Number => "Threads that send files.", "files are never sent by a worker";
     "async" Number => "Requests that one worker handles at once.", "use --threads for that";
     "no-threads-wait" Flag => "Do not wait for threads at a stop.", "--reload-mercy bounds the wait";
     "auto-snapshot" Number .bare("1") => "Keep the old workers at a reload.", "the old generation serves until the new one does";
@@ -113,6 +118,13 @@ const PROCESS: &[OptionRow] = accepted! { Process:
     "multicast-ttl" | "multicast-loop" Number .many() => "How far multicasts go.", "there are none";
 };
 
+const TLS: &[OptionRow] = accepted! { Tls:
+    "https-session-context" Text => "The name of the TLS session context.", "sessions belong to the address that they were begun on";
+    "sni-dir-ciphers" Text => "The ciphers of --sni-dir.", "the ciphers are the library's, and all of them are safe";
+    "ssl-verify-depth" Number .bare("1") => "The longest chain of a client's certificate.", "chains are verified whole, and their length is bounded";
+    "ssl-sessions-timeout" | "ssl-session-timeout" Seconds => "Seconds that a TLS session can be taken up again.", "sessions are tickets, whose keys change every few hours";
+};
+
 const LOGGING: &[OptionRow] = accepted! { Logging:
     "log-master" Flag => "Let the supervisor write the logs.", "one process writes them";
     "log-master-bufsize" Bytes => "Bytes of the supervisor's log buffer.", "one process writes the logs";
@@ -123,4 +135,5 @@ const LOGGING: &[OptionRow] = accepted! { Logging:
     "alarm-segfault" | "segfault-alarm" Text .many() => "Raise an alarm at a crash.", "a crash ends the process; let its supervisor raise it";
 };
 
-pub(super) static ROWS: &[&[OptionRow]] = &[LISTENING, HTTP, WORKERS, PROCESS, LOGGING];
+pub(super) static ROWS: &[&[OptionRow]] =
+    &[LISTENING, HTTP, STATIC, WORKERS, PROCESS, TLS, LOGGING];

@@ -34,8 +34,6 @@ const HTTP: &[OptionRow] = planned! { Http:
     "http-websockets" Flag => "Let the application take over websocket connections.";
     "http-enable-proxy-protocol" | "enable-proxy-protocol" Flag .essential_later("without it, every client would have the proxy's address; take the address from a header instead")
         => "Expect a PROXY protocol line in front of each connection.";
-    "http-to-https" Address .many().essential_later("leave TLS to the proxy in front")
-        => "Redirect every request on this address to https.";
     "http-var" Text .many() => "Add a variable to the environ of every request.";
     "http-auto-gzip" Flag => "Compress responses that ask for it by a uWSGI-Encoding header.";
     "http-buffer-size" Bytes => "Bytes of the connection buffer.";
@@ -156,16 +154,6 @@ const RELOAD: &[OptionRow] = planned! { Reload:
     "fs-reload" Path .many() => "Reload when something below a directory changes.";
     "py-autoreload" | "py-auto-reload" | "python-auto-reload" | "python-autoreload" Seconds => "Reload when a module of the application changes (for development).";
     "py-auto-reload-ignore" | "py-autoreload-ignore" Text .many() => "Modules whose changes do not reload.";
-    "max-requests" Number .short('R').mapped("an interpreter is renewed, never all at once") => "Requests after which an interpreter is renewed.";
-    "max-requests-delta" Number => "How far the numbers of different interpreters differ.";
-    "min-worker-lifetime" Seconds => "Seconds that an interpreter lives at least.";
-    "max-worker-lifetime" Seconds .mapped("an interpreter is renewed, never all at once") => "Seconds after which an interpreter is renewed.";
-    "max-worker-lifetime-delta" Seconds => "How far the lifetimes of different interpreters differ.";
-    "reload-on-rss" Megabytes .mapped("the limit is one worker's, and is compared with its share of the process") => "Megabytes of resident memory after which an interpreter is renewed.";
-    "reload-on-as" Megabytes .mapped("the limit is one worker's, and is compared with its share of the process") => "Megabytes of address space after which an interpreter is renewed.";
-    "reload-on-uss" | "reload-on-pss" Megabytes .many() => "Megabytes of memory after which an interpreter is renewed.";
-    "evil-reload-on-rss" Megabytes .mapped("as --reload-on-rss") => "Megabytes of resident memory after which an interpreter is renewed.";
-    "evil-reload-on-as" Megabytes .mapped("as --reload-on-as") => "Megabytes of address space after which an interpreter is renewed.";
     "mule-reload-mercy" Seconds => "Seconds that a mule has to finish.";
 };
 
@@ -247,28 +235,6 @@ const MONITORING: &[OptionRow] = planned! { Monitoring:
     "alarm-list" | "alarms-list" Flag .essential_later("leave it out to start the server") => "Print the alarms and leave.";
 };
 
-const STATIC: &[OptionRow] = planned! { Static:
-    "static-map" Text .many().value("PREFIX=PATH") => "Serve files for a URL prefix.";
-    "static-map2" Text .many().value("PREFIX=PATH") => "Serve files for a URL prefix that is part of their path.";
-    "static-check" | "check-static" Path .many() => "Serve a file of this directory when there is one.";
-    "check-static-docroot" Flag => "Serve files of the request's DOCUMENT_ROOT.";
-    "static-skip-ext" Text .many() => "Endings that are not served as files.";
-    "static-index" Text .many() => "The file that is served for a directory.";
-    "static-safe" Path .many() => "Directories that symbolic links may lead to.";
-    "static-cache-paths" Seconds => "Seconds that a file's place is remembered.";
-    "static-cache-paths-name" Text => "The cache that remembers the places of files.";
-    "mime-file" | "mimefile" Path .many() => "A file with media types.";
-    "static-expires" | "static-expires-mtime" Text .many() => "Let clients keep files whose path matches.";
-    "static-expires-type" | "static-expires-type-mtime" Text .many() => "Let clients keep files of a media type.";
-    "static-expires-uri" | "static-expires-uri-mtime" | "static-expires-path-info" | "static-expires-path-info-mtime" Text .many() => "Let clients keep files whose URL matches.";
-    "static-gzip" Text .many() => "Serve the compressed twin of files that match.";
-    "static-gzip-all" Flag => "Serve the compressed twin of every file that has one.";
-    "static-gzip-dir" | "static-gzip-prefix" Path .many() => "Serve the compressed twins of a directory's files.";
-    "static-gzip-ext" | "static-gzip-suffix" Text .many() => "Serve the compressed twins of files with an ending.";
-    "honour-range" Flag => "Answer requests for parts of a file.";
-    "file-serve-mode" | "fileserve-mode" Text => "Let the proxy in front send files (x-sendfile, x-accel-redirect).";
-};
-
 const ROUTING: &[OptionRow] = planned! { Routing:
     "route" | "route-host" | "route-uri" | "route-qs" | "route-remote-addr" | "route-user-agent" | "route-remote-user" | "route-referer" | "route-label" | "route-if" | "route-if-not" | "route-run" Text .many().essential_later("rules may guard what is served: keep them in the proxy in front, or leave them out")
         => "A rule that looks at requests.";
@@ -335,21 +301,6 @@ const SHARED: &[OptionRow] = planned! { Shared:
     "rpc-max" Number => "Functions that can be called by name.";
 };
 
-const TLS: &[OptionRow] = planned! { Tls:
-    "https" Text .many().value("ADDRESS,CERT,KEY").essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here.";
-    "https2" Text .many().essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here, with options.";
-    "https-socket" Text .many().value("ADDRESS,CERT,KEY").essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here.";
-    "https-export-cert" Flag .essential_later("leave TLS to the proxy in front") => "Hand the client's certificate to the application.";
-    "https-session-context" Text => "The name of the TLS session context.";
-    "sni" | "sni-regexp" Text .many().essential_later("leave TLS to the proxy in front") => "A certificate for a host.";
-    "sni-dir" Path .essential_later("leave TLS to the proxy in front") => "Certificates for hosts, in a directory.";
-    "sni-dir-ciphers" Text => "The ciphers of --sni-dir.";
-    "ssl-verify-depth" Number .bare("1") => "The longest chain of a client's certificate.";
-    "ssl-verbose" Flag => "Log TLS errors.";
-    "ssl-sessions-timeout" | "ssl-session-timeout" Seconds => "Seconds that a TLS session can be taken up again.";
-    "ssl-option" Text .many() => "Options of the TLS library.";
-};
-
 const CONFIGURATION: &[OptionRow] = planned! { Configuration:
     "fallback-config" Path => "Read this file when the start fails with code 1.";
 };
@@ -365,10 +316,8 @@ pub(super) static ROWS: &[&[OptionRow]] = &[
     RELOAD,
     LOGGING,
     MONITORING,
-    STATIC,
     ROUTING,
     BACKGROUND,
     SHARED,
-    TLS,
     CONFIGURATION,
 ];
