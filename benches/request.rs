@@ -18,7 +18,7 @@ use singlemalt::python::{
     AppTarget, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeOptions,
     STACK_BYTES_MIN, Served, TargetKind,
 };
-use singlemalt::wsgi::environ::{Mount, Peer, ServerFacts};
+use singlemalt::wsgi::environ::{Link, Mount, Peer, ServerFacts};
 use singlemalt::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Response, Room, Sink};
 
 const ROUNDS: usize = 15;
@@ -169,6 +169,7 @@ fn best_of(thread: &mut InterpreterThread, raw: &[u8]) -> f64 {
                     listener: 0,
                     head: &head,
                     peer: &peer,
+                    link: Link::default(),
                     mount: Mount::ROOT,
                     body: RequestBody::default(),
                     response: &mut response,

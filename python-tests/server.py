@@ -58,6 +58,7 @@ class Server:
     """A started binary. `log()` is all it has written so far, stdout and stderr as one stream."""
 
     def __init__(self, arguments, directory, extra_environment=None, wrapper=()):
+        """`wrapper`: a command that runs the rest of its line in its own place."""
         self.directory = Path(directory)
         self.arguments = [str(argument) for argument in arguments]
         self.exit_code_expected = 0

@@ -344,3 +344,102 @@ def test_the_command_line_reloads_by_pidfile(serve):
     assert done.returncode == 0, done.stderr
     server.wait_for_log("generation 2 serves")
     assert server.ask("/").text == "new"
+
+
+# One interpreter after the other
+
+COUNTING = """\
+    import threading
+    ANSWERS = iter(range(1, 10**9))
+    LOCK = threading.Lock()
+
+    def application(environ, start_response):
+        with LOCK:
+            number = next(ANSWERS)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"%d" % number]
+"""
+
+
+@pytest.mark.parametrize("arguments", [("--processes", "3", "--threads", "2"), ("--isolation", "shared-gil", "--processes", "2")], ids=["own-gil", "shared-gil"])
+def test_a_rolling_reload_loses_nothing(serve, tmp_path, arguments):
+    site = Site(tmp_path)
+    site.version(1)
+    server = serve("app.py", "--reload-mode", "rolling", *arguments, directory=tmp_path)
+    with Load(server.address, seed=arguments, monotonous=False) as load:
+        last = reload_often(server, site, reloads=10, seed=arguments, rolling=True)
+    assert not load.failures, load.failures[:5]
+    assert load.newest == last
+    assert server.ask("/").text == f"{last};"
+    assert "generation 2" not in server.log()
+
+
+def test_a_rolling_reload_stops_where_it_fails(serve, gate):
+    source = """\
+        from knock import knock
+        word = knock("import {version}")
+        if word == "-":
+            raise RuntimeError("no more of this")
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [b"{version}"]
+    """
+    server = serve("--reload-mode", "rolling", "--processes", "2", gate=gate, source=source.format(version=1), wait=False)
+    for _ in range(2):
+        gate.visitor().release()
+    server.wait_until_ready()
+    reload(server, source.format(version=2))
+    gate.visitor().release()
+    gate.visitor().release(b"-")
+    server.wait_for_log("reload failed at worker 2: .*1 of 2 interpreters have the new version")
+    assert server.ask("/").text in "12"
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_max_requests_replaces_interpreters_and_loses_nothing(serve, threads):
+    server = serve("--processes", "2", "--threads", threads, "--max-requests", "50", "--min-worker-lifetime", "0", source=COUNTING)
+    numbers = []
+    with server.connect() as connection:
+        for _ in range(600):
+            numbers.append(int(connection.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").text))
+    server.wait_for_log(r"worker \d: \d+ requests \(--max-requests\); it gets a fresh interpreter", count=2)
+    server.wait_for_log(r"worker \d has a fresh interpreter", count=2)
+    assert numbers.count(1) >= 3, "a fresh interpreter counts from 1"
+
+
+def test_interpreters_younger_than_their_least_lifetime_are_not_replaced(serve):
+    server = serve("--max-requests", "5", source=COUNTING)
+    for number in range(1, 21):
+        assert server.ask("/").text == str(number)
+    assert "fresh interpreter" not in server.log()
+
+
+def test_a_replacement_that_does_not_load_leaves_the_old_one(serve):
+    server = serve("--max-requests", "5", "--min-worker-lifetime", "0", source=COUNTING)
+    rewrite(server, BROKEN["an exception"])
+    for number in range(1, 21):
+        assert server.ask("/").text == str(number)
+    server.wait_for_log("worker 1 gets no fresh interpreter and serves on: .*")
+    assert int(server.ask("/").text) == 21
+
+
+def test_max_worker_lifetime(serve):
+    server = serve("--processes", "2", "--max-worker-lifetime", "1", "--min-worker-lifetime", "0", source=COUNTING)
+    for worker in (1, 2):
+        server.wait_for_log(rf"worker {worker}: \d+ s old \(--max-worker-lifetime\)")
+    server.wait_for_log(r"worker \d has a fresh interpreter", count=2)
+    assert server.ask("/").status == 200
+
+
+def test_memory_makes_the_oldest_interpreter_due(serve):
+    server = serve("--processes", "2", "--reload-on-rss", "1", "--min-worker-lifetime", "0", source=COUNTING)
+    server.wait_for_log(r"worker 1: \d+ MB resident for 2 x 1 MB \(--reload-on-rss\); it gets a fresh interpreter")
+    server.wait_for_log("worker 1 has a fresh interpreter")
+    assert server.ask("/").status == 200
+
+
+def test_the_main_interpreter_is_not_replaced(serve):
+    server = serve("--isolation", "main", "--max-requests", "5", "--min-worker-lifetime", "0", source=COUNTING)
+    server.wait_for_log("interpreters are not replaced")
+    for number in range(1, 12):
+        assert server.ask("/").text == str(number)

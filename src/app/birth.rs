@@ -16,7 +16,7 @@ use crate::python::{
 };
 
 use super::crew::{Crew, Gate};
-use super::generation::StartError;
+use super::generation::{Patience, StartError};
 use super::placement;
 use super::roster::Shared;
 use super::worker::{Exit, Seat, Worker};
@@ -126,15 +126,45 @@ impl Drop for Midwife {
     }
 }
 
+/// Starts the threads of one interpreter, and waits until all of them are ready to serve.
+pub(super) fn of_crew(
+    shared: &Arc<Shared>,
+    crew: &Arc<Crew>,
+    patience: &Patience,
+) -> Result<(), StartError> {
+    let (births, born) = unbounded();
+    spawn_creator(shared, crew, &births).map_err(StartError::Thread)?;
+    let (handle, _) = patience.receive(&born)?.result?;
+    add_siblings(shared, crew, &handle, patience)
+}
+
+/// Starts the threads of an interpreter beside the one that made it, and waits for them.
+pub(super) fn add_siblings(
+    shared: &Arc<Shared>,
+    crew: &Arc<Crew>,
+    handle: &InterpreterHandle,
+    patience: &Patience,
+) -> Result<(), StartError> {
+    let (births, born) = unbounded();
+    for core in 1..shared.threads_per_interpreter() {
+        spawn_sibling(shared, crew, core, handle.clone(), &births).map_err(StartError::Thread)?;
+    }
+    for _ in 1..shared.threads_per_interpreter() {
+        patience.receive(&born)?.result?;
+    }
+    Ok(())
+}
+
 /// The life of a thread that makes an interpreter.
 fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
     let mut midwife = Midwife::new(crew, births);
-    let spec = shared.spec(crew.worker);
+    let plan = shared.plan.seen_from_here();
+    let spec = shared.spec(&plan, crew.worker);
     let mut python = match InterpreterThread::create(shared.runtime, spec) {
         Ok(python) => python,
         Err(error) => return midwife.report(Err(StartError::Runtime(error))),
     };
-    let loaded = match &shared.plan.target {
+    let loaded = match &plan.target {
         Some(target) => match python.load(target) {
             Ok(loaded) => Some(loaded),
             Err(failure) => {
@@ -153,7 +183,7 @@ fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
     end(shared, crew, python);
 }
 
-pub(super) fn spawn_sibling(
+fn spawn_sibling(
     shared: &Arc<Shared>,
     crew: &Arc<Crew>,
     core: usize,

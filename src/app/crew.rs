@@ -8,7 +8,7 @@
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
@@ -33,6 +33,10 @@ pub struct Crew {
     /// When the interpreter began to be made.
     pub since: Instant,
     answered: AtomicU64,
+    /// Its replacement has been asked for.
+    is_due: AtomicBool,
+    /// Milliseconds of its age before which nobody asks again: the last replacement could not be made.
+    put_off_until_ms: AtomicU64,
     gate: (Mutex<Gate>, Condvar),
     is_dismissed: Arc<AtomicBool>,
     /// Threads that wait in the poll, or are about to.
@@ -55,6 +59,8 @@ impl Crew {
             serial,
             since: Instant::now(),
             answered: AtomicU64::new(0),
+            is_due: AtomicBool::new(false),
+            put_off_until_ms: AtomicU64::new(0),
             gate: (Mutex::new(gate), Condvar::new()),
             is_dismissed: Arc::default(),
             sleeping: AtomicUsize::new(0),
@@ -74,6 +80,24 @@ impl Crew {
     /// One more; returns how many that makes.
     pub(super) fn count_answer(&self) -> u64 {
         self.answered.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Whether its replacement may be asked for now; `true` once.
+    pub(super) fn becomes_due(&self, lifetime_min: Duration) -> bool {
+        if self.is_due.load(Ordering::Relaxed) || self.is_dismissed() {
+            return false;
+        }
+        let age = self.since.elapsed();
+        let put_off = Duration::from_millis(self.put_off_until_ms.load(Ordering::Relaxed));
+        age >= lifetime_min.max(put_off) && !self.is_due.swap(true, Ordering::Relaxed)
+    }
+
+    /// The replacement could not be made: nobody asks for one again before this much time has passed.
+    pub(super) fn put_off(&self, time: Duration) {
+        let until = self.since.elapsed() + time;
+        let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+        self.put_off_until_ms.store(until, Ordering::Relaxed);
+        self.is_due.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn open_gate(&self) {

@@ -5,10 +5,11 @@
 //! workers run the queue dry, end their interpreters on the threads that made them, and return. What is left of it
 //! meanwhile is its roster.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,15 +19,15 @@ use crossbeam::select;
 
 use crate::net::{Exchange, Rejected};
 use crate::python::{
-    AppTarget, InterpreterHandle, InterpreterSpec, Isolation, LoadFailure, Loaded, Runtime,
-    RuntimeError, TargetKind,
+    AppTarget, InterpreterSpec, Isolation, LoadFailure, Loaded, Runtime, RuntimeError, TargetKind,
 };
 
 use crate::wsgi::environ::Mount;
 
-use super::birth::{Birth, spawn_creator, spawn_sibling};
-use super::crew::{Crew, Gate};
+use super::birth::{Birth, add_siblings, spawn_creator};
+use super::crew::Gate;
 use super::queue::{self, Job, Queue};
+use super::recycling::Recycling;
 use super::roster::{Roster, Shared};
 use super::worker::Surroundings;
 
@@ -63,13 +64,22 @@ pub struct Plan {
     pub spec: InterpreterSpec,
     /// Requests that may wait.
     pub queue_max: usize,
+    /// When an interpreter is replaced by a fresh one.
+    pub recycling: Recycling,
+    /// The working directory that relative paths are meant from.
+    pub folder: PathBuf,
     /// What an interpreter's own threads are given to finish, before it is parked for ever.
     pub end_grace: Duration,
 }
 
 impl Plan {
-    /// The same plan for a process that has left `folder`, which relative paths are meant from.
-    pub fn seen_from_elsewhere(&self, folder: &Path) -> Self {
+    /// The plan as it has to be read now: if the process has left the directory that relative paths are meant from
+    /// (`--chdir2`, or the application itself), they are made absolute.
+    pub(super) fn seen_from_here(&self) -> Cow<'_, Self> {
+        if std::env::current_dir().is_ok_and(|now| now == self.folder) {
+            return Cow::Borrowed(self);
+        }
+        let folder = &self.folder;
         let mut plan = self.clone();
         for target in plan.target.iter_mut().map(|target| &mut target.kind) {
             anchor(target, folder);
@@ -80,8 +90,8 @@ impl Plan {
         for path in &mut plan.spec.python_path {
             *path = folder.join(&*path);
         }
-        plan.spec.python_path.insert(0, folder.to_owned());
-        plan
+        plan.spec.python_path.insert(0, folder.clone());
+        Cow::Owned(plan)
     }
 }
 
@@ -123,6 +133,8 @@ pub enum StartError {
     GivenUp,
     /// It could live in the main interpreter only, and that has had an application.
     MainIsTaken,
+    /// The interpreter that was to be replaced has left already.
+    Gone,
 }
 
 impl fmt::Display for StartError {
@@ -141,6 +153,7 @@ impl fmt::Display for StartError {
                 out,
                 "the application was still loading when the time was up (--reload-timeout)"
             ),
+            StartError::Gone => write!(out, "the interpreter has left already"),
             StartError::GivenUp => write!(out, "the server stops"),
             StartError::MainIsTaken => write!(
                 out,
@@ -322,11 +335,6 @@ impl Generation {
         self.shared.isolation
     }
 
-    /// Whether it serves an application; without one it answers 500.
-    pub fn has_application(&self) -> bool {
-        self.shared.plan.target.is_some()
-    }
-
     /// Lets the workers begin. Call it when the generation is in charge.
     pub fn serve(&self) {
         for crew in self.shared.crews() {
@@ -364,23 +372,6 @@ impl Drop for Generation {
     fn drop(&mut self) {
         self.shared.retire();
     }
-}
-
-/// Starts the threads of an interpreter beside the one that made it, and waits for them.
-pub(super) fn add_siblings(
-    shared: &Arc<Shared>,
-    crew: &Arc<Crew>,
-    handle: &InterpreterHandle,
-    patience: &Patience,
-) -> Result<(), StartError> {
-    let (births, born) = unbounded();
-    for core in 1..shared.threads_per_interpreter() {
-        spawn_sibling(shared, crew, core, handle.clone(), &births).map_err(StartError::Thread)?;
-    }
-    for _ in 1..shared.threads_per_interpreter() {
-        patience.receive(&born)?.result?;
-    }
-    Ok(())
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

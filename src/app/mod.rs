@@ -9,7 +9,8 @@
 //! - [`crew`]: one interpreter's threads: dismissed together, never in a request
 //! - `birth`: the life of a worker thread
 //! - `placement`: its name and its cores
-//! - [`roster`]: who works in a generation
+//! - [`recycling`]: when an interpreter is due to be replaced
+//! - [`roster`]: who works in a generation, and how one of them is replaced
 //! - [`generation`]: one loaded version of the application: born whole or not at all
 //! - [`current`]: the generation that serves, behind an `ArcSwap`
 //! - [`acceptor`]: the thread that keeps going while every worker is stuck
@@ -23,6 +24,7 @@ pub mod generation;
 pub mod openers;
 mod placement;
 pub mod queue;
+pub mod recycling;
 pub mod roster;
 pub mod runners;
 pub mod worker;
@@ -30,4 +32,5 @@ pub mod worker;
 pub use acceptor::Acceptor;
 pub use current::Current;
 pub use generation::{Generation, Isolated, Patience, Plan, Report, StartError};
+pub use recycling::{Due, Exceptions, Recycling};
 pub use roster::Roster;

@@ -6,11 +6,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::birth;
 use super::crew::{Crew, Gate, wait_for_none};
-use super::generation::{Plan, lock};
+use super::generation::{Patience, Plan, StartError, lock};
 use super::queue::Queue;
+use super::recycling::Due;
 use super::runners::Domain;
 use super::worker::Surroundings;
 use crate::python::{InterpreterSpec, Isolation, Runtime};
@@ -82,7 +84,21 @@ impl Shared {
         self.release_runners();
     }
 
-    pub(super) fn dismiss(&self, crew: &Crew) {
+    /// The crew is due, unless that was said already or it is too young. Whether it is.
+    pub(super) fn ask_for_replacement(&self, crew: &Crew, why: impl FnOnce() -> String) -> bool {
+        let is_due = crew.becomes_due(self.plan.recycling.lifetime_min);
+        if is_due {
+            (self.surroundings.on_due)(Due {
+                generation: self.id,
+                crew: crew.serial,
+                worker: crew.worker,
+                why: why(),
+            });
+        }
+        is_due
+    }
+
+    fn dismiss(&self, crew: &Crew) {
         crew.dismiss(self.surroundings.net.poll());
         self.release_runners();
     }
@@ -140,14 +156,14 @@ impl Shared {
             .fold(false, |is_running, domain| domain.tick() | is_running)
     }
 
-    pub(super) fn spec(&self, worker: usize) -> InterpreterSpec {
+    pub(super) fn spec(&self, plan: &Plan, worker: usize) -> InterpreterSpec {
         let threads = self.threads_per_interpreter();
         InterpreterSpec {
             isolation: self.isolation,
             worker_id: worker,
             multithread: threads > 1,
             multiprocess: self.interpreters() > 1,
-            ..self.plan.spec.clone()
+            ..plan.spec.clone()
         }
     }
 
@@ -201,6 +217,91 @@ impl Roster {
     /// The generation's number.
     pub fn generation(&self) -> u64 {
         self.0.id
+    }
+
+    /// How its interpreters were made.
+    pub fn isolation(&self) -> Isolation {
+        self.0.isolation
+    }
+
+    /// Whether it serves an application; without one it answers 500.
+    pub fn has_application(&self) -> bool {
+        self.0.plan.target.is_some()
+    }
+
+    /// Its interpreters that serve, in the order of their numbers: crew and worker.
+    pub fn crews(&self) -> Vec<(u64, usize)> {
+        let mut crews: Vec<_> = self
+            .0
+            .crews()
+            .iter()
+            .filter(|crew| !crew.is_dismissed())
+            .map(|crew| (crew.serial, crew.worker))
+            .collect();
+        crews.sort_by_key(|(_, worker)| *worker);
+        crews
+    }
+
+    /// Asks for the replacement of every interpreter that has lived long enough.
+    pub fn ask_for_the_aged(&self) {
+        for crew in self.0.crews() {
+            let age = crew.since.elapsed();
+            let limit = self.0.plan.recycling.lifetime_of(crew.worker);
+            if limit.is_some_and(|limit| age >= limit) {
+                let why = || format!("{} s old (--max-worker-lifetime)", age.as_secs());
+                self.0.ask_for_replacement(&crew, why);
+            }
+        }
+    }
+
+    /// Asks for the replacement of the interpreter that has lived longest: memory is the process's, and nobody can tell
+    /// which one holds it. Whether it is old enough.
+    pub fn ask_for_the_oldest(&self, why: &str) -> bool {
+        let crews = self.0.crews();
+        let oldest = crews.iter().min_by_key(|crew| crew.since);
+        oldest.is_some_and(|crew| self.0.ask_for_replacement(crew, || why.to_owned()))
+    }
+
+    /// A fresh interpreter, with the application loaded as it is now, takes the place of this crew's, which leaves after
+    /// the requests it is in. Waits for that up to `grace`. Runs on `sm-reload`, detached from Python.
+    ///
+    /// # Errors
+    /// There is no fresh one: the old one serves on, and nobody asks again for a minute.
+    pub fn replace(
+        &self,
+        crew: u64,
+        patience: &Patience,
+        grace: Duration,
+    ) -> Result<Duration, StartError> {
+        /// What stood in the way may be gone by then.
+        const PAUSE: Duration = Duration::from_secs(60);
+        let shared = &self.0;
+        let crews = shared.crews();
+        let old = crews
+            .iter()
+            .find(|old| old.serial == crew && !old.is_dismissed())
+            .ok_or(StartError::Gone)?;
+        if shared.isolation == Isolation::Main {
+            return Err(StartError::MainIsTaken);
+        }
+        let fresh = shared.add_crew(old.worker, Gate::Shut);
+        match birth::of_crew(shared, &fresh, patience) {
+            Ok(()) => {
+                let elapsed = fresh.since.elapsed();
+                fresh.open_gate();
+                shared.dismiss(old);
+                old.wait_until_ended(Instant::now() + grace);
+                Ok(elapsed)
+            }
+            Err(error) => {
+                shared.dismiss(&fresh);
+                old.put_off(PAUSE);
+                if !matches!(error, StartError::TooLate | StartError::GivenUp) {
+                    fresh.wait_until_ended(Instant::now() + shared.plan.end_grace * 2);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Waits until every thread of the generation has ended, or until `deadline`. Returns how many have not.

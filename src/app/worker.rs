@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
 use crate::python::{Attached, Call, InterpreterThread};
+use crate::wsgi::environ::Link;
 use crate::wsgi::{Head, Response};
 
 use super::acceptor::Bell;
 use super::crew::Crew;
 use super::current::Current;
 use super::queue::{Job, Next};
+use super::recycling::Due;
 use super::roster::Shared;
 use super::runners::Runner;
 
@@ -49,6 +51,8 @@ pub struct Surroundings {
     pub bell: Arc<Bell>,
     /// Workers take turns in the poll (Linux), or only the acceptor does.
     pub shares_poll: bool,
+    /// Is told of interpreters that are due to be replaced. Called by workers, between requests.
+    pub on_due: Arc<dyn Fn(Due) + Send + Sync>,
 }
 
 /// Why a worker's loop ended.
@@ -70,6 +74,8 @@ pub struct Worker {
     turn: Turn,
     response: Response,
     quick_jobs: u32,
+    /// The interpreter is due after this many.
+    requests_max: u64,
     has_panicked: bool,
 }
 
@@ -85,6 +91,7 @@ impl Worker {
             worker: crew.worker,
             core,
         };
+        let requests_max = shared.plan.recycling.requests_of(crew.worker);
         let response = Response::adding(Arc::clone(&surroundings.net.settings.added_fields));
         Self {
             seat,
@@ -95,6 +102,7 @@ impl Worker {
             turn: Turn::default(),
             response,
             quick_jobs: 0,
+            requests_max,
             has_panicked: false,
         }
     }
@@ -196,6 +204,10 @@ impl Worker {
                 listener: parts.listener,
                 head: parts.head,
                 peer: parts.peer,
+                link: Link {
+                    identity: parts.identity.as_deref(),
+                    is_https: None,
+                },
                 mount: &self.shared.plan.mount,
                 body: parts.body,
                 response,
@@ -222,12 +234,20 @@ impl Worker {
             core: self.seat.core,
         };
         self.runner.end(&mut self.quick_jobs);
-        self.crew.count_answer();
+        let answers = self.crew.count_answer();
+        if answers >= self.requests_max {
+            self.due(|| format!("{answers} requests (--max-requests)"));
+        }
         let current = &*self.surroundings.current;
         let queued = self.turn.complete(net, current, exchange, answered);
         if queued > 0 && self.surroundings.shares_poll {
             current.wake_successor(self.shared.id, net);
         }
+    }
+
+    /// Asks for this interpreter's replacement, once.
+    fn due(&self, why: impl FnOnce() -> String) {
+        self.shared.ask_for_replacement(&self.crew, why);
     }
 
     /// Takes a turn. `None`: waits until something happens.

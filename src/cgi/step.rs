@@ -20,6 +20,8 @@ pub enum Step<'i> {
 pub enum Reply {
     /// The connection goes on.
     GoOn,
+    /// The request under way is taken back: forget it. The connection goes on.
+    Forget,
     /// It closes behind the reply.
     Close,
 }

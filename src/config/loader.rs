@@ -62,6 +62,10 @@ pub(super) struct Loader<'s> {
     pub(super) warnings: Vec<String>,
     pub(super) prints: Vec<String>,
     pub(super) passed_over: Vec<PassedOver>,
+    /// For reports, which are written elsewhere than where the server runs: a file that is not there, or a command
+    /// that is not allowed, is noted and left out.
+    pub(super) goes_on: bool,
+    pub(super) left_out: Vec<ConfigError>,
 }
 
 /// A name and value on their way in.
@@ -89,6 +93,8 @@ impl<'s> Loader<'s> {
             warnings: Vec::new(),
             prints: Vec::new(),
             passed_over: Vec::new(),
+            goes_on: false,
+            left_out: Vec::new(),
         }
     }
 
@@ -384,8 +390,18 @@ impl<'s> Loader<'s> {
                 .into());
         }
         let file = file.to_owned();
-        let bytes = contents::read(&file, self.may_execute)
-            .map_err(|failure| unreadable(&file, failure, named))?;
+        let bytes = match contents::read(&file, self.may_execute) {
+            Ok(bytes) => bytes,
+            Err(failure) => {
+                let error = unreadable(&file, failure, named);
+                // Without the first file there is nothing to report.
+                if self.goes_on && self.first.is_some() {
+                    self.left_out.push(error);
+                    return Ok(());
+                }
+                return Err(error.into());
+            }
+        };
         let source: Rc<str> = match file.as_str() {
             "-" => "standard input".into(),
             file => file.into(),

@@ -49,6 +49,7 @@ mod surroundings;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod traps;
 mod value;
 
@@ -61,15 +62,17 @@ pub use process_settings::{
     HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
-pub use reload_settings::ReloadConfig;
+pub use reload_settings::{MemoryLimits, ReloadConfig};
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, Mount,
-    PollChoice, Protocol,
+    PollChoice, Protocol, Redirect,
 };
 pub use static_settings::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
+pub use tls::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};
 pub use value::NEVER;
 
-use layer::Layer;
+use layer::{Layer, Raw};
+use loaded::Loaded;
 use loader::{Loader, Stop};
 use option::OptionRow;
 use options::configuration;
@@ -150,21 +153,30 @@ fn from_surroundings(
         return Ok(Command::ShowConfig(show::show(&raw, &loaded)));
     }
     warnings.extend(loaded.warnings.iter().cloned());
-    let resolved = resolve::resolve(&raw, warnings, &loaded.unknown)?;
-    let config = Box::new(Config {
-        magic_table: loaded.magic_table.clone(),
-        written: loaded.written(),
-        prints: loaded.prints.clone(),
-        ..resolved
-    });
-    if config.app.is_none() && config.mounts.is_empty() && config.eval.is_none() {
-        return Err(ConfigError::new("no application was named")
-            .hint("give a file or a module: singlemalt app.py, or singlemalt pkg.module:app"));
-    }
+    let config = Box::new(resolve_loaded(&raw, warnings, &loaded)?);
     if asked.flag(&configuration::CHECK_CONFIG) {
         return Ok(Command::CheckConfig(config));
     }
     Ok(Command::Run(config))
+}
+
+/// What the server would run with.
+fn resolve_loaded(
+    raw: &Raw,
+    warnings: Vec<String>,
+    loaded: &Loaded,
+) -> Result<Config, ConfigError> {
+    let resolved = resolve::resolve(raw, warnings, &loaded.unknown)?;
+    if resolved.app.is_none() && resolved.mounts.is_empty() && resolved.eval.is_none() {
+        return Err(ConfigError::new("no application was named")
+            .hint("give a file or a module: singlemalt app.py, or singlemalt pkg.module:app"));
+    }
+    Ok(Config {
+        magic_table: loaded.magic_table.clone(),
+        written: loaded.written(),
+        prints: loaded.prints.clone(),
+        ..resolved
+    })
 }
 
 /// What the environment and the command line say before any file is read.

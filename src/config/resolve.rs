@@ -14,10 +14,10 @@ use super::layer::{Raw, Setting};
 use super::loaded::Unknown;
 use super::option::{Kind, OptionRow};
 use super::options::{
-    app, configuration, http, limits, logging, process, python, sockets, workers,
+    app, configuration, http, limits, logging, process, python, sockets, tls, workers,
 };
 use super::settings::{
-    Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol,
+    Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol, Redirect,
 };
 use super::value::{self, NEVER, Read};
 use super::{notices, target};
@@ -88,6 +88,7 @@ pub(super) fn resolve(
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
         reload: reader.reload()?,
+        tls: reader.tls()?,
         process: reader.process()?,
         static_files: reader.static_files()?,
         magic_table: Vec::new(),
@@ -115,6 +116,12 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Notes a warning; `what` ends the sentence that begins with the option.
+    pub(super) fn warn(&mut self, setting: &Setting, what: &str) {
+        self.warnings
+            .push(format!("{} {what} ({})", setting.spelled, setting.origin));
+    }
+
     pub(super) fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
         if let Some(warning) = read.warning {
             self.warnings.push(format!(
@@ -133,7 +140,7 @@ impl Reader<'_> {
     }
 
     /// A number or a number of bytes, within the row's bounds; 0 if the row has no default.
-    fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
+    pub(super) fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
         let Some(setting) = self.raw.last(row) else {
             return Ok(0);
         };
@@ -165,7 +172,7 @@ impl Reader<'_> {
         })
     }
 
-    fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
+    pub(super) fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
         let Some(setting) = self.raw.last(row) else {
             return Ok(NEVER);
         };
@@ -264,7 +271,7 @@ impl Reader<'_> {
     }
 
     /// The place in the row's words of the one that was chosen.
-    fn chosen(&self, row: &OptionRow) -> Result<usize, ConfigError> {
+    pub(super) fn chosen(&self, row: &OptionRow) -> Result<usize, ConfigError> {
         let Kind::Choice(words) = row.kind else {
             return Ok(0);
         };
@@ -315,8 +322,15 @@ impl Reader<'_> {
         Ok(CHOICES.get(chosen).copied().unwrap_or(PollChoice::Auto))
     }
 
-    fn listeners(&self) -> Result<Vec<ListenAddress>, ConfigError> {
-        const PROTOCOLS: [Protocol; 2] = [Protocol::Uwsgi, Protocol::Http];
+    fn listeners(&mut self) -> Result<Vec<ListenAddress>, ConfigError> {
+        const PROTOCOLS: [Protocol; 6] = [
+            Protocol::Uwsgi,
+            Protocol::Http,
+            Protocol::FastCgi { nph: false },
+            Protocol::Scgi { nph: false },
+            Protocol::FastCgi { nph: true },
+            Protocol::Scgi { nph: true },
+        ];
         let chosen = self.chosen(&sockets::PROTOCOL)?;
         let default = PROTOCOLS.get(chosen).copied().unwrap_or(Protocol::Uwsgi);
         let kinds = [
@@ -324,6 +338,17 @@ impl Reader<'_> {
             (&sockets::HTTP_SOCKET, Protocol::Http),
             (&sockets::SOCKET, default),
             (&sockets::UWSGI_SOCKET, Protocol::Uwsgi),
+            (&sockets::FASTCGI_SOCKET, Protocol::FastCgi { nph: false }),
+            (
+                &sockets::FASTCGI_NPH_SOCKET,
+                Protocol::FastCgi { nph: true },
+            ),
+            (&sockets::SCGI_SOCKET, Protocol::Scgi { nph: false }),
+            (&sockets::SCGI_NPH_SOCKET, Protocol::Scgi { nph: true }),
+            (&tls::HTTPS, Protocol::Http),
+            (&tls::HTTPS_SOCKET, Protocol::Http),
+            (&tls::HTTPS2, Protocol::Http),
+            (&tls::HTTP_TO_HTTPS, Protocol::Http),
         ];
         let mut settings: Vec<(&Setting, Protocol)> = Vec::new();
         for (row, protocol) in kinds {
@@ -344,11 +369,23 @@ impl Reader<'_> {
                         "set it, or say what it is otherwise: $({name}:8000)"
                     )));
             }
-            let address = address::parse(&setting.text).map_err(|why| {
-                setting.error(format_args!(
-                    "wants an address, got '{}': {why}",
-                    setting.text
-                ))
+            let (text, tls, redirect) = match setting.name.as_str() {
+                "https" | "https-socket" => {
+                    let (text, tls) = self.https(setting)?;
+                    (text, Some(tls), None)
+                }
+                "https2" => {
+                    let (text, tls) = self.https2(setting)?;
+                    (text, Some(tls), None)
+                }
+                "http-to-https" => {
+                    let (text, redirect) = redirect(setting)?;
+                    (text, None, Some(redirect))
+                }
+                _ => (setting.text.as_str(), None, None),
+            };
+            let address = address::parse(text).map_err(|why| {
+                setting.error(format_args!("wants an address, got '{text}': {why}"))
             })?;
             let any_port = matches!(&address, Address::Tcp(tcp) if tcp.port() == 0);
             let twice = listen.iter().find(|other| other.address == address);
@@ -361,6 +398,8 @@ impl Reader<'_> {
             listen.push(ListenAddress {
                 protocol,
                 address,
+                tls,
+                redirect,
                 origin: setting.place(),
             });
         }
@@ -369,11 +408,25 @@ impl Reader<'_> {
             listen.push(ListenAddress {
                 protocol: Protocol::Http,
                 address,
+                tls: None,
+                redirect: None,
                 origin: "default".to_owned(),
             });
         }
         Ok(listen)
     }
+}
+
+/// `ADDRESS[,PORT]`
+fn redirect(setting: &Setting) -> Result<(&str, Redirect), ConfigError> {
+    let Some((address, port)) = setting.text.split_once(',') else {
+        return Ok((&setting.text, Redirect { port: None }));
+    };
+    let port = port
+        .trim()
+        .parse()
+        .map_err(|_| setting.error(format_args!("wants ADDRESS[,PORT], got '{}'", setting.text)))?;
+    Ok((address, Redirect { port: Some(port) }))
 }
 
 pub(super) fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {

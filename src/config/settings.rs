@@ -11,6 +11,7 @@ use super::address::Address;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
 use super::reload_settings::ReloadConfig;
 use super::static_settings::StaticConfig;
+use super::tls::{TlsAddress, TlsConfig};
 
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +90,8 @@ pub struct Config {
     pub sockets: SocketConfig,
     /// When and how the application, or an interpreter, is renewed.
     pub reload: ReloadConfig,
+    /// TLS, as far as it is not of one address.
+    pub tls: TlsConfig,
     /// The process: user, files, title, limits, hooks.
     pub process: ProcessConfig,
     /// Static files, and files that applications name.
@@ -170,8 +173,19 @@ pub struct ListenAddress {
     pub protocol: Protocol,
     /// Where it is bound.
     pub address: Address,
+    /// The TLS around it.
+    pub tls: Option<TlsAddress>,
+    /// Send every client to https instead (`http-to-https`).
+    pub redirect: Option<Redirect>,
     /// Where it was named, for messages: `--http (command line)`.
     pub origin: String,
+}
+
+/// Where `http-to-https` sends clients: the same host and target, with https.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The port to name; `None` is the scheme's own.
+    pub port: Option<u16>,
 }
 
 /// What is spoken on a listener.
@@ -181,6 +195,16 @@ pub enum Protocol {
     Http,
     /// The uwsgi protocol.
     Uwsgi,
+    /// FastCGI.
+    FastCgi {
+        /// Answers begin with HTTP's status line ("non-parsed headers").
+        nph: bool,
+    },
+    /// SCGI.
+    Scgi {
+        /// As of FastCGI.
+        nph: bool,
+    },
 }
 
 /// How interpreters are made (docs/isolation.md).

@@ -5,14 +5,16 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::http::Version;
-use crate::wsgi::environ::Peer;
+use crate::wsgi::environ::{Identity, Peer};
 use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink, Summary};
 
 use super::output::{Flushed, Output};
 use super::reader::{Protocol, Reader};
+use super::records::Records;
 use super::slots::SlotId;
 use super::stream::Stream;
 
@@ -75,6 +77,8 @@ pub struct Connection {
     pub(super) received_at: Instant,
     pub(super) answered: Option<Answered>,
     pub(super) close_after: bool,
+    /// The last read filled its buffer: there may be more, and no event will say so.
+    pub(super) may_have_more: bool,
 }
 
 /// The sending half: what the response machine writes into.
@@ -149,6 +153,11 @@ impl Io {
         }
     }
 
+    /// Whether something that was sent has not left yet.
+    pub(super) fn owes(&self) -> bool {
+        !self.output.is_empty() || self.stream.has_pending()
+    }
+
     fn fail(&mut self) -> ClientGone {
         self.broken = true;
         self.output.clear();
@@ -185,6 +194,7 @@ impl Connection {
             received_at: now,
             answered: None,
             close_after: false,
+            may_have_more: false,
         })
     }
 }
@@ -200,6 +210,8 @@ pub struct Parts<'a> {
     pub head: &'a Head,
     /// Who asks.
     pub peer: &'a Peer,
+    /// Who asks, by a certificate.
+    pub identity: Option<Arc<Identity>>,
     /// The body, taken out.
     pub body: RequestBody,
     /// What decides how the response is framed.
@@ -221,19 +233,7 @@ impl Exchange {
 
     /// Whether the client closed its side since the request arrived. Costs a system call.
     pub fn is_client_gone(&self) -> bool {
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        let socket = match &self.0.io.stream {
-            Stream::Tcp(stream) => socket2::SockRef::from(stream),
-            #[cfg(unix)]
-            Stream::Unix(stream) => socket2::SockRef::from(stream),
-        };
-        match socket.peek(&mut byte) {
-            Ok(count) => count == 0,
-            Err(error) => !matches!(
-                error.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-            ),
-        }
+        self.0.io.stream.is_peer_gone()
     }
 
     /// Borrows everything a worker needs.
@@ -245,8 +245,10 @@ impl Exchange {
             facts: facts(head, &connection.reader, &net.settings),
             head,
             peer: &connection.peer,
+            identity: connection.io.stream.identity().cloned(),
             body: std::mem::take(&mut connection.body),
             sink: ResponseSink {
+                records: connection.reader.request_id(),
                 io: &mut connection.io,
                 net,
             },
@@ -270,6 +272,8 @@ pub(super) fn facts(head: &Head, reader: &Reader, settings: &super::Settings) ->
 /// The door through which a response leaves: writes what the kernel takes, keeps the rest in order.
 pub struct ResponseSink<'a> {
     pub(super) io: &'a mut Io,
+    /// The request whose response goes out in records (FastCGI).
+    pub(super) records: Option<u16>,
     pub(super) net: &'a super::Net,
 }
 
@@ -285,7 +289,19 @@ impl ResponseSink<'_> {
 
 impl Sink for ResponseSink<'_> {
     fn send(&mut self, first: &[u8], second: &[u8]) -> Result<Room, ClientGone> {
-        self.io.send(first, second)?;
+        match self.records {
+            None => self.io.send(first, second)?,
+            Some(id) => Records::new(self.io, id).send(first, second)?,
+        }
+        Ok(self.room())
+    }
+
+    fn end(&mut self, rest: &[u8]) -> Result<Room, ClientGone> {
+        match self.records {
+            None if rest.is_empty() => {}
+            None => self.io.send(rest, &[])?,
+            Some(id) => Records::new(self.io, id).end(rest)?,
+        }
         Ok(self.room())
     }
 
@@ -296,7 +312,14 @@ impl Sink for ResponseSink<'_> {
         offset: u64,
         length: u64,
     ) -> Result<Room, ClientGone> {
-        self.io.send_file(head, file, offset, length)?;
+        match self.records {
+            None => self.io.send_file(head, file, offset, length)?,
+            Some(id) => {
+                Records::new(self.io, id).send(head, &[])?;
+                self.io.output.push_file_records(file, offset, length, id);
+                self.io.flush()?;
+            }
+        }
         Ok(self.room())
     }
 

@@ -3,7 +3,7 @@
 //! This is the only room that owns sockets, and it does not know that Python exists: it hands complete
 //! requests to a [`Dispatch`] and gets them back through [`Turn::complete`]. Reading order:
 //!
-//! - [`listener`], [`stream`]: sockets as they come from the system
+//! - [`listener`], [`stream`], [`tls_stream`]: sockets as they come from the system, and TLS on them
 //! - [`slots`]: where a connection waits, and who may take it
 //! - `reader`: which protocol a connection speaks, and the machine that reads it
 //! - [`connection`], [`output`]: one connection and what it owes its client
@@ -23,12 +23,14 @@ pub mod listener;
 pub mod output;
 pub mod poll;
 mod reader;
+mod records;
 #[cfg(target_os = "linux")]
 mod sendfile_linux;
 mod sendfile_portable;
 pub mod slots;
 mod spare_heads;
 pub mod stream;
+pub mod tls_stream;
 pub mod turn;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -44,7 +46,7 @@ use crate::wsgi::environ::Peer;
 use crate::wsgi::{AddedFields, Delivery, Head, Response, Sink};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
-pub use listener::{Address, BindError, Listener, SocketOptions};
+pub use listener::{Address, BindError, Listener, Redirect, SocketOptions};
 use poll::SharedPoll;
 pub use reader::Protocol;
 use slots::Slots;
@@ -72,6 +74,8 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// Connections at once; further ones wait in the kernel.
     pub connections_max: usize,
+    /// Handshakes that fail are worth a warning.
+    pub tells_handshakes: bool,
     /// What every response says.
     pub added_fields: Arc<AddedFields>,
 }
@@ -145,6 +149,8 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// Requests answered 503 because the queue was full.
     pub shed: AtomicU64,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: AtomicU64,
     /// Connections closed because a deadline passed.
     pub expired: AtomicU64,
     /// Queued requests that were dropped because their client had gone.
@@ -169,6 +175,8 @@ pub struct Net {
     poll: SharedPoll,
     slots: Slots,
     listeners: RwLock<Vec<Listener>>,
+    /// What stays known of each listener when it is closed.
+    redirects: Box<[Option<Redirect>]>,
     /// What each of them speaks.
     protocols: Box<[Protocol]>,
     /// Connections that could go on but had used up their share of a turn.
@@ -204,6 +212,7 @@ impl Net {
             openers: OnceLock::new(),
             poll,
             slots: Slots::default(),
+            redirects: listeners.iter().map(Listener::redirect).collect(),
             listeners: RwLock::new(listeners),
             protocols: protocols.into_boxed_slice(),
             unfinished: SegQueue::new(),
@@ -233,6 +242,10 @@ impl Net {
 
     fn openers(&self) -> Option<&Sender<Exchange>> {
         self.openers.get()
+    }
+
+    fn redirect(&self, listener: usize) -> Option<Redirect> {
+        self.redirects.get(listener).copied().flatten()
     }
 
     fn protocol_of(&self, listener: usize) -> Protocol {

@@ -4,8 +4,10 @@
 //! Run by whoever owns the connection.
 
 use crate::cgi::{Reply, Step, Variables};
+use crate::fastcgi::RecordReader;
 use crate::http::response::Form;
 use crate::http::{self, Limits, Refusal, RequestHead, RequestReader};
+use crate::scgi::HeaderReader;
 use crate::uwsgi::{Modifier, PacketReader};
 use crate::wsgi::Head;
 
@@ -17,6 +19,16 @@ pub enum Protocol {
     Http,
     /// The uwsgi protocol.
     Uwsgi,
+    /// FastCGI.
+    FastCgi {
+        /// Answers begin with HTTP's status line ("non-parsed headers").
+        nph: bool,
+    },
+    /// SCGI.
+    Scgi {
+        /// As of FastCGI.
+        nph: bool,
+    },
 }
 
 impl Protocol {
@@ -25,6 +37,8 @@ impl Protocol {
         match self {
             Self::Http => "http",
             Self::Uwsgi => "uwsgi",
+            Self::FastCgi { .. } => "fastcgi",
+            Self::Scgi { .. } => "scgi",
         }
     }
 
@@ -39,6 +53,8 @@ impl Protocol {
 pub(super) enum Reader {
     Http(RequestReader),
     Uwsgi(PacketReader),
+    FastCgi { records: RecordReader, nph: bool },
+    Scgi { headers: HeaderReader, nph: bool },
 }
 
 impl Reader {
@@ -46,6 +62,14 @@ impl Reader {
         match protocol {
             Protocol::Http => Self::Http(RequestReader::default()),
             Protocol::Uwsgi => Self::Uwsgi(PacketReader::default()),
+            Protocol::FastCgi { nph } => Self::FastCgi {
+                records: RecordReader::default(),
+                nph,
+            },
+            Protocol::Scgi { nph } => Self::Scgi {
+                headers: HeaderReader::default(),
+                nph,
+            },
         }
     }
 
@@ -53,6 +77,8 @@ impl Reader {
         match self {
             Self::Http(_) => Protocol::Http,
             Self::Uwsgi(_) => Protocol::Uwsgi,
+            Self::FastCgi { nph, .. } => Protocol::FastCgi { nph: *nph },
+            Self::Scgi { nph, .. } => Protocol::Scgi { nph: *nph },
         }
     }
 
@@ -78,6 +104,8 @@ impl Reader {
                 ))
             }
             Self::Uwsgi(reader) => reader.read(input, limits, variables(head)),
+            Self::FastCgi { records, .. } => records.read(input, limits, variables(head)),
+            Self::Scgi { headers, .. } => headers.read(input, limits, variables(head)),
         }
     }
 
@@ -87,13 +115,16 @@ impl Reader {
         match self {
             Self::Http(reader) => reader.is_idle(),
             Self::Uwsgi(reader) => reader.is_idle(),
+            Self::FastCgi { records, .. } => records.is_idle(),
+            Self::Scgi { headers, .. } => headers.is_idle(),
         }
     }
 
     /// What the protocol itself has to say after `Step::Say`.
-    pub(super) fn reply(&mut self, out: &mut Vec<u8>) -> Reply {
+    pub(super) fn reply(&mut self, connections_max: usize, out: &mut Vec<u8>) -> Reply {
         match self {
-            Self::Http(_) => Reply::GoOn,
+            Self::Http(_) | Self::Scgi { .. } => Reply::GoOn,
+            Self::FastCgi { records, .. } => records.reply(connections_max, out),
             Self::Uwsgi(reader) => {
                 let modifier = reader.modifier();
                 if modifier == Modifier::PING {
@@ -113,7 +144,16 @@ impl Reader {
                 Modifier::WSGI | Modifier::WSGI_WITH_SCRIPT => None,
                 other => Some(other),
             },
-            Self::Http(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The request that a response is about, where responses go out in records.
+    #[inline]
+    pub(super) fn request_id(&self) -> Option<u16> {
+        match self {
+            Self::FastCgi { records, .. } => records.request_id(),
+            _ => None,
         }
     }
 
@@ -123,6 +163,10 @@ impl Reader {
         match self {
             Self::Http(_) => Form::Http,
             Self::Uwsgi(_) => Form::StatusLine,
+            // Before the first request there is nobody to answer but a person who has the wrong port.
+            Self::FastCgi { records, .. } if records.request_id().is_none() => Form::StatusLine,
+            Self::FastCgi { nph: true, .. } | Self::Scgi { nph: true, .. } => Form::StatusLine,
+            Self::FastCgi { .. } | Self::Scgi { .. } => Form::StatusField,
         }
     }
 
@@ -131,6 +175,7 @@ impl Reader {
     pub(super) fn keep_alive(&self, head: &Head) -> bool {
         match (self, head) {
             (Self::Http(_), Head::Http(head)) => head.keep_alive(),
+            (Self::FastCgi { records, .. }, _) => records.keeps_connection(),
             _ => false,
         }
     }

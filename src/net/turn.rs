@@ -290,6 +290,9 @@ impl Turn {
                     None => return,
                 },
                 Next::Yield => return self.yield_turn(net, connection),
+                Next::Submit if net.redirect(connection.listener).is_some() => {
+                    self.redirect(net, &mut connection);
+                }
                 Next::Submit => {
                     files += 1;
                     connection.received_at = self.now;
@@ -336,7 +339,8 @@ impl Turn {
 
     /// Lets the connection wait for its next event. Gives it back when that has already come.
     fn park(&mut self, net: &Net, mut connection: Box<Connection>) -> Option<Box<Connection>> {
-        let wants_writable = connection.phase == Phase::Flushing;
+        let wants_writable =
+            connection.phase == Phase::Flushing || connection.io.stream.has_pending();
         let is_registered = connection.slot.is_some();
         if !is_registered || connection.wants_writable != wants_writable {
             let interest = if wants_writable {
@@ -399,6 +403,9 @@ impl Turn {
         if let Some(slot) = connection.slot.take() {
             // Closing the descriptor takes it out of the poll; the slot must be free before that.
             net.slots.close(slot);
+        }
+        if !connection.io.broken {
+            connection.io.stream.say_goodbye();
         }
         drop(connection);
         net.connection_closed();

@@ -13,7 +13,7 @@ use super::object::{self, Object, Raised, Token};
 use super::start_response::{self, Exchange, bytes_of, settle, type_name};
 use super::thread_state::{Attached, detached};
 use super::trampoline::{Exception, caught, raise};
-use crate::wsgi::environ::{Mount, Peer};
+use crate::wsgi::environ::{Link, Mount, Peer};
 use crate::wsgi::{Head, RequestBody, Response, Sink};
 
 /// A list or tuple of pieces that together are at most this large is sent as one, with its length. Bytes.
@@ -27,6 +27,8 @@ pub struct Call<'a> {
     pub head: &'a Head,
     /// The client.
     pub peer: &'a Peer,
+    /// What else is known of the client.
+    pub link: Link<'a>,
     /// Where the app is mounted: [`Mount::ROOT`], usually.
     pub mount: &'a Mount,
     /// The complete body. It becomes `wsgi.input` and is gone with it.
@@ -42,6 +44,7 @@ pub(super) struct Request<'a> {
     pub(super) listener: usize,
     pub(super) head: &'a Head,
     pub(super) peer: &'a Peer,
+    pub(super) link: Link<'a>,
     pub(super) mount: &'a Mount,
 }
 
@@ -66,6 +69,7 @@ impl Attached<'_> {
             listener,
             head,
             peer,
+            link,
             mount,
             body,
             response,
@@ -75,6 +79,7 @@ impl Attached<'_> {
             listener,
             head,
             peer,
+            link,
             mount,
         };
         let served = catch_unwind(AssertUnwindSafe(|| {

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::app::Due;
+
 /// Something that takes the place of what serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
@@ -13,18 +15,7 @@ pub enum Task {
         is_rolling: bool,
     },
     /// A fresh interpreter takes the place of one.
-    Renew(Renewal),
-}
-
-/// One interpreter that is to be replaced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Renewal {
-    /// The generation that it belongs to.
-    pub generation: u64,
-    /// Its crew in there.
-    pub crew: u64,
-    /// What asked for it, for the log.
-    pub why: String,
+    Renew(Due),
 }
 
 /// What became of a wish.
@@ -43,7 +34,7 @@ pub enum Asked {
 pub struct Agenda {
     is_busy: bool,
     reload: Option<(String, bool)>,
-    renewals: VecDeque<Renewal>,
+    renewals: VecDeque<Due>,
 }
 
 impl Agenda {
@@ -64,9 +55,9 @@ impl Agenda {
     }
 
     /// An interpreter is to be renewed.
-    pub fn ask_renewal(&mut self, renewal: Renewal) -> Asked {
+    pub fn ask_renewal(&mut self, renewal: Due) -> Asked {
         let is_known =
-            |known: &Renewal| (known.generation, known.crew) == (renewal.generation, renewal.crew);
+            |known: &Due| (known.generation, known.crew) == (renewal.generation, renewal.crew);
         if self.reload.is_some() || self.renewals.iter().any(is_known) {
             return Asked::Known;
         }
@@ -113,10 +104,11 @@ mod tests {
         })
     }
 
-    fn renewal(crew: u64) -> Renewal {
-        Renewal {
+    fn renewal(crew: u64) -> Due {
+        Due {
             generation: 1,
             crew,
+            worker: 1,
             why: "100 requests".to_owned(),
         }
     }

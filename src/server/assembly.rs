@@ -10,7 +10,7 @@ use crossbeam::channel::unbounded;
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
 use crate::app::{
-    Acceptor, Current, Generation, Isolated, Patience, Plan, Report, StartError, openers,
+    Acceptor, Current, Generation, Isolated, Patience, Plan, Recycling, Report, StartError, openers,
 };
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
@@ -22,6 +22,7 @@ use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
 
 use super::application::{self, Chosen, imports};
+use super::certificates::Certificates;
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
@@ -29,7 +30,7 @@ use super::log_target::Log;
 use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Silence};
 use super::sockets::Listening;
-use super::supervisor::{self, Charge};
+use super::supervisor::{self, Charge, Event};
 use super::vacuum::Vacuum;
 use super::{limits, pidfile, privileges, report, signals, sockets, static_files, title};
 
@@ -158,6 +159,7 @@ fn serve(
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
+    let certificates = Certificates::open(config)?;
     if let Some(folder) = &config.chdir {
         change_directory(config, "chdir", folder)?;
     }
@@ -166,7 +168,7 @@ fn serve(
     phases!(PreJail, PostJail, InJail);
     // From here on the end of this function is the end of what the server leaves behind.
     let mut vacuum = Vacuum::new(config.vacuum);
-    let listeners = sockets::bind(config, &mut vacuum)?;
+    let listeners = sockets::bind(config, &certificates, &mut vacuum)?;
     let listening = sockets::listening(config, &listeners);
     sockets::warn_of_strangers(&listening);
     let mut pidfiles = pidfile::Files::before_privileges(config, &mut vacuum)?;
@@ -201,10 +203,16 @@ fn serve(
             PollChoice::Acceptor => false,
             PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
         },
+        on_due: Arc::new({
+            let sender = sender.clone();
+            move |due| {
+                // The supervisor left first: the server stops.
+                let _gone = sender.send(Event::Due(due));
+            }
+        }),
     };
     phases!(PreApp);
     let plan = plan(config, &listening, chosen);
-    let folder = std::env::current_dir().unwrap_or_default();
     let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
@@ -238,7 +246,6 @@ fn serve(
     let recipe = Recipe {
         config: config.clone(),
         plan,
-        folder,
         runtime,
         surroundings,
         say: Box::new({
@@ -258,6 +265,7 @@ fn serve(
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
             }
+            certificates.reload();
         })],
     });
     hooks::run_at_exit(config, &say);
@@ -338,6 +346,7 @@ fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
         keep_alive_timeout: deadlines.keep_alive,
         write_timeout: deadlines.write,
         connections_max: config.connections_max,
+        tells_handshakes: config.tls.is_verbose,
         added_fields: Arc::new(added_fields),
     }
 }
@@ -376,7 +385,7 @@ fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> Plan {
             #[cfg(target_os = "linux")]
             Address::Abstract(_) => None,
         };
-        let facts = ServerFacts::new(local, &hostname, "http");
+        let facts = ServerFacts::new(local, &hostname, listening.scheme());
         if listening.protocol.takes_variables() {
             facts.taking_variables()
         } else {
@@ -409,7 +418,21 @@ fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> Plan {
         cores_per_worker: config.process.cpu_affinity,
         uwsgi_names: config.process.procname.automatic,
         queue_max: config.queue_max,
+        recycling: recycling(config),
+        folder: std::env::current_dir().unwrap_or_default(),
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
+    }
+}
+
+fn recycling(config: &Config) -> Recycling {
+    let reload = &config.reload;
+    Recycling {
+        requests_max: reload.requests_max,
+        requests_delta: reload.requests_delta,
+        lifetime_min: reload.lifetime_min,
+        lifetime_max: reload.lifetime_max,
+        lifetime_delta: reload.lifetime_delta,
+        exceptions: None,
     }
 }
 

@@ -9,6 +9,7 @@
 //! - `log_target`, `redirect`: where its log goes
 //! - `limits`, `title`, `process_name`: what the process may use, and what it is called
 //! - `sockets`, `inherited`: where it listens
+//! - `certificates`: the TLS of its sockets
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
 //! - `static_files`: what it serves without the application
@@ -17,7 +18,7 @@
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
-//! - `reload`, `agenda`: how it renews what it serves
+//! - `reload`, `agenda`, `memory`: how and when it renews what it serves
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
@@ -27,6 +28,7 @@ mod accounts;
 mod agenda;
 mod application;
 mod assembly;
+mod certificates;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 mod daemon;
@@ -42,6 +44,9 @@ mod inherited;
 #[cfg_attr(windows, path = "limits_windows.rs")]
 mod limits;
 mod log_target;
+#[cfg_attr(target_os = "linux", path = "memory_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "memory_other.rs")]
+mod memory;
 mod pidfile;
 #[cfg_attr(unix, path = "pidfile_unix.rs")]
 #[cfg_attr(windows, path = "pidfile_windows.rs")]

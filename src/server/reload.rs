@@ -1,11 +1,12 @@
 //! Reload: the next generation is born beside the one that serves, takes its place in one swap, and the old one leaves
 //! when it has answered what was queued in it. docs/reload.md tells the whole story.
 //!
+//! One interpreter is replaced in the same way when it is due, and a rolling reload is that for each of them in turn.
+//!
 //! The main thread decides here; births run on `sm-reload`, one at a time, and report back as an event, so a swap and a
 //! stop never meet. A thread called `sm-retire` sees each old generation to its end.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,12 +14,13 @@ use crossbeam::channel::{Sender, bounded};
 
 use super::agenda::{Agenda, Asked, Task};
 use super::hooks;
+use super::memory;
 use super::report;
 use super::supervisor::Event;
 use crate::app::worker::Surroundings;
-use crate::app::{Generation, Patience, Plan, Report, Roster, StartError};
+use crate::app::{Due, Generation, Patience, Plan, Report, Roster, StartError};
 use crate::config::{Config, Phase};
-use crate::python::Runtime;
+use crate::python::{Isolation, Runtime};
 
 /// What every generation is made by.
 pub struct Recipe {
@@ -26,8 +28,6 @@ pub struct Recipe {
     pub config: Config,
     /// The plan of the first one.
     pub plan: Plan,
-    /// The working directory that the first one was loaded in.
-    pub folder: PathBuf,
     /// The one CPython.
     pub runtime: &'static Runtime,
     /// What the threads of all generations share.
@@ -36,13 +36,31 @@ pub struct Recipe {
     pub say: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-/// What came of a birth.
-pub struct Built {
+/// What came of a task.
+pub struct Done {
     started: Instant,
-    result: Result<(Arc<Generation>, Report), Failed>,
+    outcome: Outcome,
 }
 
-/// Why there is no next generation.
+enum Outcome {
+    Born(Result<(Arc<Generation>, Report), Failed>),
+    Rolled(Rolled),
+    Replaced {
+        worker: usize,
+        result: Result<Duration, StartError>,
+    },
+}
+
+/// How far a rolling reload came.
+struct Rolled {
+    generation: u64,
+    fresh: usize,
+    count: usize,
+    /// The interpreter that could not be replaced, 0 for none in particular.
+    failed: Option<(usize, Failed)>,
+}
+
+/// Why there is nothing new.
 enum Failed {
     Start(StartError),
     Hook(String),
@@ -58,11 +76,34 @@ pub struct Reloader {
     id: u64,
     /// Old generations that have not ended.
     retiring: Vec<Roster>,
+    /// When an interpreter was replaced for its memory.
+    memory_acted: Option<Instant>,
 }
+
+/// How often time and memory are looked at.
+pub const TICK: Duration = Duration::from_secs(1);
+/// Memory comes back late, if at all: so long after a replacement its effect is waited for.
+const MEMORY_PAUSE: Duration = Duration::from_secs(60);
+/// What a replaced interpreter is waited for, so that there is one too many only for a short time.
+const REPLACED_GRACE: Duration = Duration::from_secs(10);
 
 impl Reloader {
     /// Nothing is under way; generation 1 serves.
     pub fn new(recipe: Recipe, events: Sender<Event>) -> Self {
+        let reload = &recipe.config.reload;
+        let serving = recipe.surroundings.current.load();
+        if (recipe.plan.recycling.is_wanted() || reload.memory.is_any())
+            && serving.is_some_and(|serving| serving.isolation() == Isolation::Main)
+        {
+            tracing::warn!(
+                "interpreters are not replaced (--max-requests and its like): the application lives in the main one, which cannot be"
+            );
+        }
+        if reload.memory.is_any() && !memory::IS_KNOWN {
+            tracing::warn!(
+                "--reload-on-rss and its like are without effect: this system does not tell"
+            );
+        }
         Self {
             recipe: Arc::new(recipe),
             events,
@@ -70,12 +111,14 @@ impl Reloader {
             interest: None,
             id: 1,
             retiring: Vec::new(),
+            memory_acted: None,
         }
     }
 
-    /// A reload is wanted.
-    pub fn ask(&mut self, by: &str) {
-        match self.agenda.ask_reload(by.to_owned(), false) {
+    /// A reload is wanted. `is_chain`: one interpreter after the other, whatever `--reload-mode` says.
+    pub fn ask(&mut self, by: &str, is_chain: bool) {
+        let is_rolling = is_chain || self.recipe.config.reload.is_rolling;
+        match self.agenda.ask_reload(by.to_owned(), is_rolling) {
             Asked::Next => {}
             Asked::Waits => tracing::info!("{by}: a reload is under way; one more follows"),
             Asked::Known => tracing::info!("{by}: one more reload waits already"),
@@ -83,13 +126,64 @@ impl Reloader {
         self.begin_next();
     }
 
-    /// A birth has ended.
-    pub fn built(&mut self, built: Built) {
+    /// An interpreter is due to be replaced.
+    pub fn due(&mut self, due: Due) {
+        let roster = self.roster();
+        if roster.is_some_and(|roster| {
+            roster.generation() == due.generation && roster.isolation() != Isolation::Main
+        }) {
+            self.agenda.ask_renewal(due);
+            self.begin_next();
+        }
+    }
+
+    /// Looks whether time or memory make an interpreter due. Once a [`TICK`].
+    pub fn tick(&mut self) {
+        let limits = self.recipe.config.reload.memory;
+        let Some(roster) = self.roster() else {
+            return;
+        };
+        roster.ask_for_the_aged();
+        if limits.is_any()
+            && self
+                .memory_acted
+                .is_none_or(|at| at.elapsed() > MEMORY_PAUSE)
+            && let Some(used) = memory::used(&limits)
+            && let Some(why) = memory::exceeded(&limits, &used, roster.crews().len())
+        {
+            if roster.ask_for_the_oldest(&why) {
+                self.memory_acted = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Whether there is anything to look for.
+    pub fn wants_ticks(&self) -> bool {
+        let reload = &self.recipe.config.reload;
+        reload.lifetime_max.is_some() || reload.memory.is_any()
+    }
+
+    /// A task has ended.
+    pub fn done(&mut self, done: Done) {
         self.agenda.done();
         self.interest = None;
-        match built.result {
-            Ok((generation, report)) => self.swap(generation, &report, built.started),
-            Err(failed) => self.tell(&failed),
+        let elapsed = done.started.elapsed();
+        match done.outcome {
+            Outcome::Born(Ok((generation, report))) => self.swap(generation, &report, elapsed),
+            Outcome::Born(Err(failed)) => self.tell(&failed),
+            Outcome::Rolled(rolled) => self.tell_rolled(&rolled, elapsed),
+            Outcome::Replaced { worker, result } => match result {
+                Ok(elapsed) => tracing::info!(
+                    "worker {worker} has a fresh interpreter ({:.2} s)",
+                    elapsed.as_secs_f64()
+                ),
+                Err(StartError::Gone | StartError::GivenUp) => {}
+                Err(error) => {
+                    tracing::error!(
+                        "worker {worker} gets no fresh interpreter and serves on: {error}"
+                    );
+                }
+            },
         }
         self.begin_next();
     }
@@ -111,52 +205,70 @@ impl Reloader {
         let Some(task) = self.agenda.take() else {
             return;
         };
-        match task {
-            Task::Reload { by, .. } => {
-                tracing::info!(
-                    "{by}: reloading; generation {} serves meanwhile",
-                    self.serving()
-                );
-                self.bear();
-            }
-            Task::Renew(_) => self.agenda.done(),
-        }
-    }
-
-    fn serving(&self) -> u64 {
-        self.recipe.surroundings.current.id()
-    }
-
-    fn bear(&mut self) {
-        self.id += 1;
         let (interest, given_up) = bounded(0);
         self.interest = Some(interest);
-        let (recipe, events, id) = (Arc::clone(&self.recipe), self.events.clone(), self.id);
-        let started = Instant::now();
-        let until = Some(started + recipe.config.reload.timeout);
-        let born = std::thread::Builder::new()
-            .name("sm-reload".to_owned())
-            .spawn(move || {
-                let result = recipe.bear(id, Patience { until, given_up });
-                // The supervisor left first: a second signal came.
-                let _gone = events.send(Event::Built(Box::new(Built { started, result })));
-            });
-        if let Err(error) = born {
-            self.built(Built {
-                started,
-                result: Err(Failed::Start(StartError::Thread(error))),
-            });
+        let until = Some(Instant::now() + self.recipe.config.reload.timeout);
+        let patience = Patience { until, given_up };
+        let recipe = Arc::clone(&self.recipe);
+        let serving = recipe.surroundings.current.id();
+        match (task, self.roster()) {
+            (Task::Reload { by, is_rolling }, roster) => {
+                tracing::info!("{by}: reloading; generation {serving} serves meanwhile");
+                match roster.filter(|roster| is_rolling && can_roll(roster)) {
+                    Some(roster) => {
+                        self.run(move || Outcome::Rolled(recipe.roll(&roster, &patience)));
+                    }
+                    None => {
+                        self.id += 1;
+                        let id = self.id;
+                        self.run(move || Outcome::Born(recipe.bear(id, &patience)));
+                    }
+                }
+            }
+            (Task::Renew(due), Some(roster)) => {
+                let worker = due.worker;
+                tracing::info!("worker {worker}: {}; it gets a fresh interpreter", due.why);
+                let grace = REPLACED_GRACE.min(recipe.config.reload_mercy);
+                self.run(move || Outcome::Replaced {
+                    worker,
+                    result: roster.replace(due.crew, &patience, grace),
+                });
+            }
+            (Task::Renew(_), None) => self.agenda.done(),
         }
     }
 
-    fn swap(&mut self, generation: Arc<Generation>, report: &Report, started: Instant) {
+    /// Who works in the generation that serves.
+    fn roster(&self) -> Option<Roster> {
+        let generation = self.recipe.surroundings.current.load()?;
+        Some(generation.roster())
+    }
+
+    fn run(&mut self, task: impl FnOnce() -> Outcome + Send + 'static) {
+        let events = self.events.clone();
+        let started = Instant::now();
+        let spawned = std::thread::Builder::new()
+            .name("sm-reload".to_owned())
+            .spawn(move || {
+                let outcome = task();
+                // The supervisor left first: a second signal came.
+                let _gone = events.send(Event::Done(Box::new(Done { started, outcome })));
+            });
+        if let Err(error) = spawned {
+            self.agenda.done();
+            self.interest = None;
+            self.tell(&Failed::Start(StartError::Thread(error)));
+        }
+    }
+
+    fn swap(&mut self, generation: Arc<Generation>, report: &Report, elapsed: Duration) {
         let surroundings = &self.recipe.surroundings;
         let id = generation.id();
         let before = surroundings.current.swap(Some(Arc::clone(&generation)));
         generation.serve();
         surroundings.bell.ring();
         drop(generation);
-        tracing::info!("{}", report::reloaded(id, report, started.elapsed()));
+        tracing::info!("{}", report::reloaded(id, report, elapsed));
         if let Some(before) = before {
             let roster = before.roster();
             self.retiring.push(roster.clone());
@@ -183,9 +295,47 @@ impl Reloader {
     }
 
     fn tell(&self, failed: &Failed) {
-        let serving = self.serving();
-        let reason = match failed {
-            Failed::Start(StartError::GivenUp) => return,
+        if let Some(reason) = failed.reason() {
+            let serving = self.recipe.surroundings.current.id();
+            tracing::error!("reload failed: {reason}; generation {serving} serves on");
+        }
+    }
+
+    fn tell_rolled(&self, rolled: &Rolled, elapsed: Duration) {
+        let Rolled {
+            generation,
+            fresh,
+            count,
+            failed,
+        } = rolled;
+        match failed {
+            None => tracing::info!(
+                "every interpreter of generation {generation} is new ({count} in {:.2} s)",
+                elapsed.as_secs_f64()
+            ),
+            Some((_, failed)) if *fresh == 0 => self.tell(failed),
+            Some((worker, failed)) => {
+                if let Some(reason) = failed.reason() {
+                    tracing::error!(
+                        "reload failed at worker {worker}: {reason}; {fresh} of {count} interpreters have the new version, the \
+                         others serve on with the old one"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The interpreters of a generation without an application, or in the main interpreter, cannot be replaced one by one.
+fn can_roll(roster: &Roster) -> bool {
+    roster.isolation() != Isolation::Main && roster.has_application()
+}
+
+impl Failed {
+    /// Why, for the log, in which more of it may stand then; `None` if it is not worth a word.
+    fn reason(&self) -> Option<String> {
+        Some(match self {
+            Failed::Start(StartError::GivenUp) => return None,
             Failed::Start(error @ StartError::Load(_)) => {
                 tracing::error!("{error}");
                 "the application could not be loaded, see above".to_owned()
@@ -195,28 +345,52 @@ impl Reloader {
             }
             Failed::Start(error) => error.to_string(),
             Failed::Hook(why) => why.clone(),
-        };
-        tracing::error!("reload failed: {reason}; generation {serving} serves on");
+        })
     }
 }
 
 impl Recipe {
     /// Makes generation `id`. Runs on `sm-reload`.
-    fn bear(&self, id: u64, patience: Patience) -> Result<(Arc<Generation>, Report), Failed> {
+    fn bear(&self, id: u64, patience: &Patience) -> Result<(Arc<Generation>, Report), Failed> {
         self.phases(&[Phase::PreApp])?;
-        let plan = match std::env::current_dir() {
-            Ok(now) if now == self.folder => self.plan.clone(),
-            // --chdir2, or the application itself, has gone elsewhere.
-            _ => self.plan.seen_from_elsewhere(&self.folder),
-        };
-        let born = Generation::start(id, &plan, self.runtime, &self.surroundings, &patience)
+        let born = Generation::start(id, &self.plan, self.runtime, &self.surroundings, patience)
             .map_err(Failed::Start)?;
+        self.loaded()?;
+        Ok(born)
+    }
+
+    /// Replaces the interpreters of the serving generation, one after the other. Runs on `sm-reload`.
+    fn roll(&self, roster: &Roster, patience: &Patience) -> Rolled {
+        let crews = roster.crews();
+        let mut rolled = Rolled {
+            generation: roster.generation(),
+            fresh: 0,
+            count: crews.len(),
+            failed: self.phases(&[Phase::PreApp]).err().map(|why| (0, why)),
+        };
+        let grace = REPLACED_GRACE.min(self.config.reload_mercy);
+        for (crew, worker) in crews {
+            if rolled.failed.is_some() {
+                return rolled;
+            }
+            match roster.replace(crew, patience, grace) {
+                // One that has left meanwhile was replaced by whoever made it leave.
+                Ok(_) | Err(StartError::Gone) => rolled.fresh += 1,
+                Err(error) => rolled.failed = Some((worker, Failed::Start(error))),
+            }
+        }
+        if let Err(why) = self.loaded() {
+            rolled.failed = Some((0, why));
+        }
+        rolled
+    }
+
+    fn loaded(&self) -> Result<(), Failed> {
         self.phases(&[Phase::PostApp])?;
         for _ in 0..self.config.processes {
             self.phases(&[Phase::PostFork, Phase::Accepting])?;
         }
-        self.phases(&[Phase::Accepting1])?;
-        Ok(born)
+        self.phases(&[Phase::Accepting1])
     }
 
     fn phases(&self, phases: &[Phase]) -> Result<(), Failed> {

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::reload::{Built, Reloader};
-use crate::app::{Acceptor, Current, Roster};
+use super::reload::{self, Done, Reloader};
+use crate::app::{Acceptor, Current, Due, Roster};
 use crate::net::Net;
 
 /// What the supervisor is told.
@@ -35,8 +35,15 @@ pub enum Event {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
     },
-    /// The next generation is ready to serve, or could not be made.
-    Built(Box<Built>),
+    /// One interpreter after the other is to be replaced.
+    ChainReload {
+        /// What asked for it, for the log.
+        by: Cow<'static, str>,
+    },
+    /// An interpreter is due to be replaced.
+    Due(Due),
+    /// What was to be renewed is, or could not be.
+    Done(Box<Done>),
     /// An old generation has ended.
     Retired {
         /// Its number.
@@ -103,7 +110,16 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
     } = charge;
     let mut is_stopping = false;
     loop {
-        let event = match receiver.recv() {
+        let event = if reloader.wants_ticks() && !is_stopping {
+            receiver.recv_timeout(reload::TICK)
+        } else {
+            receiver.recv().map_err(RecvTimeoutError::from)
+        };
+        let event = match event {
+            Err(RecvTimeoutError::Timeout) => {
+                reloader.tick();
+                continue;
+            }
             Ok(Event::Reload { by }) if exits_on_reload && !is_stopping => {
                 tracing::info!("{by}: a reload is a stop here (--exit-on-reload)");
                 Ok(Event::stop("reload", 0))
@@ -145,21 +161,23 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
                 tracing::warn!("{by}: stopping now");
                 return 0;
             }
-            Ok(Event::Reload { by }) if is_stopping => {
+            Ok(Event::Reload { by } | Event::ChainReload { by }) if is_stopping => {
                 tracing::info!("{by}: the server stops; there is nothing to reload");
             }
             Ok(Event::Reload { by }) => {
                 for hook in &mut on_reload {
                     hook();
                 }
-                reloader.ask(&by);
+                reloader.ask(&by, false);
             }
+            Ok(Event::ChainReload { by }) => reloader.ask(&by, true),
             // What was born for a server that stops is dropped, and ends.
-            Ok(Event::Built(_) | Event::Retired { .. }) if is_stopping => {}
-            Ok(Event::Built(built)) => {
-                reloader.built(*built);
+            Ok(Event::Done(_) | Event::Retired { .. } | Event::Due(_)) if is_stopping => {}
+            Ok(Event::Done(done)) => {
+                reloader.done(*done);
                 acceptor.nudge();
             }
+            Ok(Event::Due(due)) => reloader.due(due),
             Ok(Event::Retired { generation }) => reloader.retired(generation),
             // Leaving somebody behind at the end of the mercy is how a stop was asked to go.
             Ok(Event::Stopped) => return 0,

@@ -11,7 +11,7 @@ use singlemalt::python::{
     AppTarget, Call, Ended, InterpreterSpec, InterpreterThread, Isolation, LoadFailure, Loaded,
     Runtime, RuntimeOptions, STACK_BYTES_MIN, Served, TargetKind,
 };
-use singlemalt::wsgi::environ::{Mount, Peer, ServerFacts};
+use singlemalt::wsgi::environ::{Link, Mount, Peer, ServerFacts};
 use singlemalt::wsgi::{ClientGone, RequestBody, RequestFacts, Response, Room, Sink, Summary};
 
 /// The time that a test gives an interpreter to end. Generous: the machine may be busy.
@@ -321,6 +321,7 @@ pub fn request_with(
             listener: 0,
             head: &head.into(),
             peer: &peer,
+            link: Link::default(),
             mount: Mount::ROOT,
             body,
             response: &mut response,

@@ -53,6 +53,7 @@ pub(crate) mod python;
 pub(crate) mod reload;
 pub(crate) mod sockets;
 pub(crate) mod static_files;
+pub(crate) mod tls;
 pub(crate) mod unsupported;
 pub(crate) mod workers;
 
@@ -63,6 +64,7 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         app::ROWS,
         python::ROWS,
         sockets::ROWS,
+        tls::ROWS,
         http::ROWS,
         limits::ROWS,
         workers::ROWS,

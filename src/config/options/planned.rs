@@ -20,10 +20,6 @@ macro_rules! planned {
 }
 
 const LISTENING: &[OptionRow] = planned! { Listening:
-    "fastcgi-socket" Address .many().essential_later("serve HTTP there: --http-socket")
-        => "Listen for FastCGI here.";
-    "scgi-socket" Address .many().essential_later("serve HTTP there: --http-socket")
-        => "Listen for SCGI here.";
     "shared-socket" | "undeferred-shared-socket" Address .many().essential_later("name the address with --http or --http-socket")
         => "Open a socket before privileges are dropped, to be named by its number.";
     "abstract-socket" Flag .short('a').essential_later("use a path or a port")
@@ -38,8 +34,6 @@ const HTTP: &[OptionRow] = planned! { Http:
     "http-websockets" Flag => "Let the application take over websocket connections.";
     "http-enable-proxy-protocol" | "enable-proxy-protocol" Flag .essential_later("without it, every client would have the proxy's address; take the address from a header instead")
         => "Expect a PROXY protocol line in front of each connection.";
-    "http-to-https" Address .many().essential_later("leave TLS to the proxy in front")
-        => "Redirect every request on this address to https.";
     "http-var" Text .many() => "Add a variable to the environ of every request.";
     "http-auto-gzip" Flag => "Compress responses that ask for it by a uWSGI-Encoding header.";
     "http-buffer-size" Bytes => "Bytes of the connection buffer.";
@@ -160,16 +154,6 @@ const RELOAD: &[OptionRow] = planned! { Reload:
     "fs-reload" Path .many() => "Reload when something below a directory changes.";
     "py-autoreload" | "py-auto-reload" | "python-auto-reload" | "python-autoreload" Seconds => "Reload when a module of the application changes (for development).";
     "py-auto-reload-ignore" | "py-autoreload-ignore" Text .many() => "Modules whose changes do not reload.";
-    "max-requests" Number .short('R').mapped("an interpreter is renewed, never all at once") => "Requests after which an interpreter is renewed.";
-    "max-requests-delta" Number => "How far the numbers of different interpreters differ.";
-    "min-worker-lifetime" Seconds => "Seconds that an interpreter lives at least.";
-    "max-worker-lifetime" Seconds .mapped("an interpreter is renewed, never all at once") => "Seconds after which an interpreter is renewed.";
-    "max-worker-lifetime-delta" Seconds => "How far the lifetimes of different interpreters differ.";
-    "reload-on-rss" Megabytes .mapped("the limit is one worker's, and is compared with its share of the process") => "Megabytes of resident memory after which an interpreter is renewed.";
-    "reload-on-as" Megabytes .mapped("the limit is one worker's, and is compared with its share of the process") => "Megabytes of address space after which an interpreter is renewed.";
-    "reload-on-uss" | "reload-on-pss" Megabytes .many() => "Megabytes of memory after which an interpreter is renewed.";
-    "evil-reload-on-rss" Megabytes .mapped("as --reload-on-rss") => "Megabytes of resident memory after which an interpreter is renewed.";
-    "evil-reload-on-as" Megabytes .mapped("as --reload-on-as") => "Megabytes of address space after which an interpreter is renewed.";
     "mule-reload-mercy" Seconds => "Seconds that a mule has to finish.";
 };
 
@@ -317,21 +301,6 @@ const SHARED: &[OptionRow] = planned! { Shared:
     "rpc-max" Number => "Functions that can be called by name.";
 };
 
-const TLS: &[OptionRow] = planned! { Tls:
-    "https" Text .many().value("ADDRESS,CERT,KEY").essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here.";
-    "https2" Text .many().essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here, with options.";
-    "https-socket" Text .many().value("ADDRESS,CERT,KEY").essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here.";
-    "https-export-cert" Flag .essential_later("leave TLS to the proxy in front") => "Hand the client's certificate to the application.";
-    "https-session-context" Text => "The name of the TLS session context.";
-    "sni" | "sni-regexp" Text .many().essential_later("leave TLS to the proxy in front") => "A certificate for a host.";
-    "sni-dir" Path .essential_later("leave TLS to the proxy in front") => "Certificates for hosts, in a directory.";
-    "sni-dir-ciphers" Text => "The ciphers of --sni-dir.";
-    "ssl-verify-depth" Number .bare("1") => "The longest chain of a client's certificate.";
-    "ssl-verbose" Flag => "Log TLS errors.";
-    "ssl-sessions-timeout" | "ssl-session-timeout" Seconds => "Seconds that a TLS session can be taken up again.";
-    "ssl-option" Text .many() => "Options of the TLS library.";
-};
-
 const CONFIGURATION: &[OptionRow] = planned! { Configuration:
     "fallback-config" Path => "Read this file when the start fails with code 1.";
 };
@@ -350,6 +319,5 @@ pub(super) static ROWS: &[&[OptionRow]] = &[
     ROUTING,
     BACKGROUND,
     SHARED,
-    TLS,
     CONFIGURATION,
 ];

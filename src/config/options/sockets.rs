@@ -25,7 +25,20 @@ options! {
     UWSGI_SOCKET = row(GROUP, "uwsgi-socket", Kind::Address,
         "Listen for the uwsgi protocol here, whatever --protocol says.")
         .many();
-    PROTOCOL = row(GROUP, "protocol", Kind::Choice(&["uwsgi", "http"]),
+    FASTCGI_SOCKET = row(GROUP, "fastcgi-socket", Kind::Address,
+        "Listen for FastCGI here (nginx: fastcgi_pass, also with fastcgi_keep_conn).")
+        .many();
+    FASTCGI_NPH_SOCKET = row(GROUP, "fastcgi-nph-socket", Kind::Address,
+        "The same, with HTTP's status line in front of answers instead of Status.")
+        .many();
+    SCGI_SOCKET = row(GROUP, "scgi-socket", Kind::Address,
+        "Listen for SCGI here (nginx: scgi_pass).")
+        .many();
+    SCGI_NPH_SOCKET = row(GROUP, "scgi-nph-socket", Kind::Address,
+        "The same, with HTTP's status line in front of answers instead of Status.")
+        .many();
+    PROTOCOL = row(GROUP, "protocol",
+        Kind::Choice(&["uwsgi", "http", "fastcgi", "scgi", "fastcgi-nph", "scgi-nph"]),
         "What --socket speaks, wherever it stands.")
         .also(&["socket-protocol"]).default("uwsgi");
     LISTEN = row(GROUP, "listen", Kind::Number { min: 1, max: 65_535 },

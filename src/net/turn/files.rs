@@ -71,7 +71,11 @@ impl Turn {
             io, head, reader, ..
         } = &mut *connection;
         response.reset(facts(head, reader, &net.settings), self.date.now());
-        let mut sink = ResponseSink { io, net };
+        let mut sink = ResponseSink {
+            records: reader.request_id(),
+            io,
+            net,
+        };
         if !files.answer(head, response, &mut sink) {
             return Taken::No(connection);
         }

@@ -38,12 +38,10 @@ impl Turn {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Next::Park,
-                Err(_) => {
-                    connection.io.broken = true;
-                    Next::Close
-                }
+                Err(error) => self.broken(net, connection, error),
             };
             self.read_buffer = buffer;
+            connection.may_have_more = matches!(result, Ok(READ_BUFFER_BYTES));
             if !matches!(next, Next::Park) {
                 return next;
             }
@@ -152,14 +150,24 @@ impl Turn {
                 Step::End => return (consumed, Next::Submit),
                 Step::Say => {
                     let mut said = Vec::new();
-                    let reply = connection.reader.reply(&mut said);
+                    let reply = connection
+                        .reader
+                        .reply(net.settings.connections_max, &mut said);
                     if connection.io.send(&said, &[]).is_err() {
                         return (consumed, Next::Close);
                     }
-                    if reply == Reply::Close {
-                        connection.close_after = true;
-                        connection.phase = Phase::Flushing;
-                        return (consumed, Next::Again);
+                    match reply {
+                        Reply::GoOn => {}
+                        Reply::Forget => {
+                            self.recycle(connection);
+                            connection.phase = Phase::Head;
+                            connection.since_ms = net.milliseconds(self.now);
+                        }
+                        Reply::Close => {
+                            connection.close_after = true;
+                            connection.phase = Phase::Flushing;
+                            return (consumed, Next::Again);
+                        }
                     }
                 }
             }
@@ -188,6 +196,27 @@ impl Turn {
             // Half a request and then the end: nobody is there to be told, but it is worth counting.
             count(&net.counters.refused);
         }
+        Next::Close
+    }
+
+    /// The socket, or the TLS on it, failed.
+    fn broken(&mut self, net: &Net, connection: &mut Connection, error: &io::Error) -> Next {
+        if let Some(tls) = connection.io.stream.tls() {
+            if tls.is_plain_http() {
+                self.refuse_plain_http(net, connection);
+                return Next::Again;
+            }
+            if tls.is_handshaking() {
+                count(&net.counters.handshakes_failed);
+                let peer = String::from_utf8_lossy(connection.peer.address());
+                if net.settings.tells_handshakes {
+                    tracing::warn!(%error, %peer, "a TLS handshake failed");
+                } else {
+                    tracing::debug!(%error, %peer, "a TLS handshake failed");
+                }
+            }
+        }
+        connection.io.broken = true;
         Next::Close
     }
 
