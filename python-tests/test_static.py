@@ -18,6 +18,7 @@ from client import Closed, Connection
 from front_end import ask_fastcgi, ask_scgi, ask_uwsgi
 from options import deadlines
 from requests_raw import chunked, get, post
+from server import APPS, environment
 
 # The application says what it was asked for, so that a test sees who answered.
 APP = """
@@ -775,3 +776,45 @@ def test_what_is_wrong_is_said(serve, arguments, complaint):
     server.exit_code_expected = 1
     server.wait_for_exit()
     assert re.search(complaint, server.log()), server.log()
+
+
+def test_django_as_the_documentation_has_it(serve, tmp_path):
+    """collectstatic with hashed names: every file that a page wants comes, and may be kept."""
+    pytest.importorskip("django", reason="Django is not installed for this Python: see requirements.txt")
+    project = APPS / "django_project"
+    (tmp_path / "documented.py").write_text(
+        "from site_app.settings import *\n"
+        "STATIC_ROOT = DATA / 'static'\n"
+        "STATIC_URL = '/static/'\n"
+        "STORAGES = {'default': {'BACKEND': 'django.core.files.storage.FileSystemStorage'},\n"
+        "    'staticfiles': {'BACKEND': 'django.contrib.staticfiles.storage.ManifestStaticFilesStorage'}}\n"
+    )
+    variables = {
+        "DJANGO_DATA": str(tmp_path), "DJANGO_SETTINGS_MODULE": "documented", "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+    def manage(*command):
+        path = f"{project}{os.pathsep}{tmp_path}"
+        subprocess.run(
+            [sys.executable, "-m", "django", *command], env=environment({**variables, "PYTHONPATH": path}), check=True, timeout=120,
+        )
+
+    manage("migrate", "-v0")
+    manage("collectstatic", "--noinput", "-v0")
+    server = serve(
+        "--chdir", project, "--pythonpath", project, "--pythonpath", tmp_path, "--module", "site_app.wsgi",
+        "--static-map", f"/static={tmp_path}/static", "--static-expires", r"^/.*\.[0-9a-f]{12}\.(css|js|svg)$ 31536000",
+        environment=variables, directory=tmp_path,
+    )
+    page = server.ask("/admin/login/")
+    assert page.status == 200, server.log()
+    wanted = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)
+    assert len(wanted) >= 3
+    for path in wanted:
+        answer = server.ask(path)
+        assert answer.status == 200 and answer.headers["Expires"], path
+        assert answer.headers["Content-Type"] in ("text/css", "text/javascript")
+        assert answer.body == (tmp_path / path.lstrip("/")).read_bytes()
+    # Nothing of it went through Django, which would have answered 404.
+    assert server.ask("/static/none.css").status == 404
+    server.wait_for_log(r"worker: 0\.0\] .* GET /static/", count=len(wanted))
