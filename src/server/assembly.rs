@@ -486,6 +486,7 @@ fn plan(config: &Config, listening: &[Listening], chosen: Chosen, process: &Arc<
             multiprocess: false,
             strict: config.wsgi_strict,
             file_wrapper: config.file_wrapper,
+            plugins: config.plugins.clone(),
             imports: imports(config),
             catch_exceptions: config.catch_exceptions,
             host: HostRef::default(),

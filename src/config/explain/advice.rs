@@ -4,7 +4,7 @@
 use crate::config::logic::is_built_in_plugin;
 use crate::config::option::OptionRow;
 use crate::config::options::sockets;
-use crate::config::value;
+use crate::config::{target, value};
 
 /// What to know about a value.
 pub(super) fn about(row: &OptionRow, text: &str) -> Option<String> {
@@ -15,9 +15,8 @@ pub(super) fn about(row: &OptionRow, text: &str) -> Option<String> {
             format!("write threads = {} instead", threads_for(text))
         }
         "plugin" => {
-            let names: Vec<&str> = text
-                .split([',', ' '])
-                .filter(|name| !name.is_empty())
+            let names: Vec<&str> = target::plugin_names(text)
+                .filter(|name| !name.ends_with(".py"))
                 .collect();
             let file = names
                 .iter()
