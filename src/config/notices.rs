@@ -87,6 +87,13 @@ fn plugins(raw: &Raw, notices: &mut Notices) -> Result<(), ConfigError> {
             if name.ends_with(".py") {
                 continue;
             }
+            if is_built_in_plugin(name) {
+                notices.remarks.push(format!(
+                    "accepted, nothing to do: the plugin {name} ({})",
+                    setting.place()
+                ));
+                continue;
+            }
             if name.contains(['/', '\\']) || name.ends_with(".so") {
                 return Err(setting
                     .error(format_args!(
@@ -97,12 +104,10 @@ fn plugins(raw: &Raw, notices: &mut Notices) -> Result<(), ConfigError> {
                          --plugin ./plugin.py",
                     ));
             }
-            if !is_built_in_plugin(name) {
-                notices.warnings.push(format!(
-                    "there is no plugin {name}: nothing is loaded for it ({})",
-                    setting.place()
-                ));
-            }
+            notices.warnings.push(format!(
+                "there is no plugin {name}: nothing is loaded for it ({})",
+                setting.place()
+            ));
         }
     }
     Ok(())

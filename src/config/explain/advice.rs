@@ -3,7 +3,7 @@
 
 use crate::config::logic::is_built_in_plugin;
 use crate::config::option::OptionRow;
-use crate::config::options::sockets;
+use crate::config::options::{python, sockets};
 use crate::config::{target, value};
 
 /// What to know about a value.
@@ -129,6 +129,15 @@ pub(super) fn replacement(
     }
     if row.name == sockets::PROTOCOL.name && protocol_is_http {
         return Some(Replacement::Nothing);
+    }
+    if row.name == python::PLUGIN.name {
+        // Only files have to be named.
+        let files = target::plugin_names(text).filter(|name| name.ends_with(".py"));
+        let files: Vec<&str> = files.collect();
+        return Some(match files[..] {
+            [] => Replacement::Nothing,
+            _ => Replacement::Line(row.name.to_owned(), files.join(",")),
+        });
     }
     None
 }
