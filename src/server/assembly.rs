@@ -552,6 +552,7 @@ pub(super) fn plan(
             multiprocess: false,
             strict: config.wsgi_strict,
             file_wrapper: config.file_wrapper,
+            plugins: config.plugins.clone(),
             imports: imports(config),
             catch_exceptions: config.catch_exceptions,
             host: HostRef::default(),
