@@ -205,7 +205,10 @@ fn serve(
     let since = left.as_ref().map(Inheritance::since);
     let (listeners, waiting) = match left {
         Some(left) => left.open(config, &certificates, &mut vacuum)?,
-        None => (sockets::bind(config, &certificates, &mut vacuum)?, Vec::new()),
+        None => (
+            sockets::bind(config, &certificates, &mut vacuum)?,
+            Vec::new(),
+        ),
     };
     let listening = sockets::listening(config, &listeners);
     sockets::warn_of_strangers(&listening);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crossbeam::channel::unbounded;
 
 use super::application;
-use super::certificates::Certificates;
 use super::assembly::{plan, request_log, settings, start_python};
+use super::certificates::Certificates;
 use super::failure::Failure;
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;

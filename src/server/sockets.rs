@@ -3,6 +3,7 @@
 //! Main thread, at start: before privileges are dropped and before Python is started.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::certificates::Certificates;
 use super::failure::Failure;
@@ -11,6 +12,7 @@ use super::inherited;
 use super::vacuum::Vacuum;
 use crate::config::{self, Config, ListenAddress};
 use crate::net::{self, Address, Listener, Protocol, SocketOptions};
+use crate::tls::Port;
 
 /// Binds every address, in order. Sockets are noted for `--vacuum`.
 ///
