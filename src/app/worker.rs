@@ -41,8 +41,8 @@ pub struct Seat {
     pub core: usize,
 }
 
-/// Is told of files that the application is made of.
-pub type OnSources = Arc<dyn Fn(&[Source]) + Send + Sync>;
+/// Is told of files that the application is made of, and how long ago they may have been read first.
+pub type OnSources = Arc<dyn Fn(&[Source], Duration) + Send + Sync>;
 
 /// What the threads of all generations share.
 #[derive(Clone)]
@@ -233,7 +233,7 @@ impl Worker {
             self.response.fail(500, &mut sink);
             self.has_panicked = true;
         }
-        self.look_after(py, served.ok());
+        self.look_after(py, served.ok(), taken_at);
         let at = Instant::now();
         let answered = Answered {
             summary: self.response.summary(),
@@ -257,7 +257,7 @@ impl Worker {
 
     /// What a request may have changed, for those who have asked for it: whether this interpreter is to be replaced, and
     /// what the application is made of.
-    fn look_after(&self, py: &mut Attached<'_>, served: Option<Served>) {
+    fn look_after(&self, py: &mut Attached<'_>, served: Option<Served>, began_at: Instant) {
         if served == Some(Served::Failed)
             && let Some(rules) = &self.shared.plan.recycling.exceptions
             && let Some((kind, value)) = py.take_raised()
@@ -270,7 +270,7 @@ impl Worker {
             let sources = py.new_sources(&mut known);
             self.modules_known.set(known);
             if !sources.is_empty() {
-                on_sources(&sources);
+                on_sources(&sources, began_at.elapsed());
             }
         }
     }
