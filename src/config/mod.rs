@@ -3,7 +3,7 @@
 //! Reading order: `option` (a row of the table), `options` (the table), `command_line` and
 //! `environment` (sources), `loader` and `finish` with `formats`, `magic`, `logic`, `expand`, `contents` and `fetch`
 //! (files and their language), `layer` (sources stacked by figment, each value with its origin), `value`,
-//! `address`, `target` and `hook` (texts become values), `resolve` with `resolve_process` and
+//! `address`, `target`, `hook` and `background` (texts become values), `resolve` with `resolve_process` and
 //! `resolve_static` (the only makers of a [`Config`]), `notices` (options without effect are named); and the texts that are
 //! made from the table: `help`, `show`, `explain`, `reference`, `completions`, `suggestion`.
 //!
@@ -12,6 +12,7 @@
 //! printed. Knows no other room. Runs on the main thread before anything starts.
 
 mod address;
+mod background;
 mod command_line;
 mod completions;
 mod contents;
@@ -58,6 +59,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 
 pub use address::Address;
+pub use background::{BackgroundConfig, CronEntry};
 pub use error::ConfigError;
 pub use process_settings::{
     HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,
@@ -120,6 +122,11 @@ pub fn from_args(
         .collect();
     let surroundings = Surroundings::of_this_process(environment);
     from_surroundings(&arguments, &surroundings)
+}
+
+/// Whether an option of this name is a flag.
+pub fn is_flag(name: &str) -> bool {
+    options::named(name).is_some_and(|row| row.kind == option::Kind::Flag)
 }
 
 fn from_surroundings(

@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{self, Address};
+use super::background::{BackgroundConfig, CronEntry};
 use super::error::ConfigError;
 use super::layer::{Raw, Setting};
 use super::loaded::Unknown;
 use super::option::{Kind, OptionRow, Takes};
 use super::options::{
-    app, configuration, http, limits, logging, process, python, sockets, tls, workers,
+    app, background, configuration, http, limits, logging, process, python, sockets, tls, workers,
 };
 use super::settings::{
     Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol, Redirect,
@@ -92,6 +93,10 @@ pub(super) fn resolve(
         tls: reader.tls()?,
         reload: reader.reload()?,
         process: reader.process()?,
+        background: BackgroundConfig {
+            locks: reader.count(&background::LOCKS)?,
+            cron: reader.cron()?,
+        },
         static_files: reader.static_files()?,
         magic_table: Vec::new(),
         written: Vec::new(),
@@ -225,6 +230,33 @@ impl Reader<'_> {
             Some(read) if !read.value => Ok(Duration::ZERO),
             Some(_) | None => self.seconds(row),
         }
+    }
+
+    fn cron(&mut self) -> Result<Vec<CronEntry>, ConfigError> {
+        let time_max = self.seconds(&background::CRON_HARAKIRI)?;
+        let time_max = (!time_max.is_zero()).then_some(time_max);
+        let mut entries = Vec::new();
+        for row in [
+            &background::CRON,
+            &background::UNIQUE_CRON,
+            &background::CRON2,
+        ] {
+            for setting in self.raw.all(row) {
+                let entry = if row.name == background::CRON2.name {
+                    CronEntry::parse_keys(&setting.text)
+                } else {
+                    CronEntry::parse(&setting.text).map(|entry| (entry, false))
+                };
+                let (mut entry, has_time_max) = entry.map_err(|why| setting.error(why))?;
+                if !has_time_max {
+                    entry.time_max = time_max;
+                }
+                entry.is_unique |= row.name == background::UNIQUE_CRON.name;
+                entry.origin = setting.place();
+                entries.push(entry);
+            }
+        }
+        Ok(entries)
     }
 
     fn mode(&mut self, row: &OptionRow) -> Result<Option<u32>, ConfigError> {

@@ -45,18 +45,15 @@ impl Stream {
         }
     }
 
-    /// One `write` of what more follows behind at once: it need not leave in a packet of its own (MSG_MORE; elsewhere it is
-    /// like any other).
-    #[cfg(target_os = "linux")]
+    /// One `write` of what more follows behind at once: it need not leave in a packet of its own (MSG_MORE; with TLS and on
+    /// other systems it is like any other).
     pub fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        use rustix::net::SendFlags;
-        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-        retry(|| Ok(rustix::net::send(&*self, bytes, flags)?))
-    }
-
-    /// One `write` of what more follows behind at once.
-    #[cfg(not(target_os = "linux"))]
-    pub fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        #[cfg(target_os = "linux")]
+        if !matches!(self, Stream::Tls(_)) {
+            use rustix::net::SendFlags;
+            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+            return retry(|| Ok(rustix::net::send(&*self, bytes, flags)?));
+        }
         self.write(bytes)
     }
 

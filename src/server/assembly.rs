@@ -8,18 +8,22 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
+use crate::app::process::Process;
 use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
     Acceptor, Current, Exceptions, Generation, Isolated, Patience, Plan, Recycling, Report,
     StartError, openers,
 };
+use crate::background::clockwork::Clockwork;
+use crate::background::cron::When;
+use crate::background::cron_command::CronCommand;
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
 use crate::net::{self, Address, Net, RequestLog};
 use crate::proxies::trusted::Network;
 use crate::proxies::{Believed, Trusted};
-use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
+use crate::python::{HostRef, InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
 use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
@@ -39,7 +43,7 @@ use super::sockets::Listening;
 use super::supervisor::{self, Charge, End, Event};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
-use super::{limits, pidfile, privileges, report, signals, sockets, static_files, title};
+use super::{limits, pidfile, privileges, process, report, signals, sockets, static_files, title};
 
 /// uWSGI's exit code for "no application, and one is needed".
 const NO_APP: u8 = 22;
@@ -181,7 +185,6 @@ fn serve(
     for remark in &config.remarks {
         tracing::info!("{remark}");
     }
-    hooks::warn(config);
     let chosen = application::choose(config)?;
     let added_fields = added_fields(config)?;
     // Signals that come while the application loads wait for the supervisor.
@@ -273,7 +276,9 @@ fn serve(
         }),
     };
     phases!(PreApp);
-    let plan = plan(config, &listening, chosen);
+    let clockwork = Arc::new(Clockwork::default());
+    let process = process::surroundings(config, &hostname(), &sender, &clockwork);
+    let plan = plan(config, &listening, chosen, &process);
     let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
@@ -300,6 +305,7 @@ fn serve(
     .map_err(Failure::new)?;
     current.swap(Some(Arc::clone(&generation)));
     generation.serve();
+    clockwork.run_commands(cron_commands(config)?);
     drop(generation);
     rebirth::go_on(waiting, &net, &current);
     pidfiles.when_ready(config, &mut vacuum)?;
@@ -324,6 +330,7 @@ fn serve(
         net: &net,
         current: &current,
         acceptor: &acceptor,
+        clockwork: &clockwork,
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone()),
@@ -332,6 +339,7 @@ fn serve(
                 log.reopen(writer);
             }
         },
+        on_touch: &mut |number| hooks::run_touched(config, number, &say),
         on_reload: vec![Box::new(|| certificates.reload())],
     });
     match end {
@@ -347,6 +355,19 @@ fn serve(
             )))
         }
     }
+}
+
+fn cron_commands(config: &Config) -> Result<Vec<CronCommand>, Failure> {
+    let entries = config.background.cron.iter();
+    entries
+        .map(|entry| {
+            let [minute, hour, day, month, weekday] = entry.when;
+            let when = When::new(minute, hour, day, month, weekday)
+                .map_err(|never| Failure::new(format_args!("{}: {never}", entry.origin)))?;
+            let (command, time_max) = (entry.command.clone(), entry.time_max);
+            Ok(CronCommand::new(when, command, entry.is_unique, time_max))
+        })
+        .collect()
 }
 
 fn change_directory(
@@ -487,7 +508,12 @@ pub(super) fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn Reques
     }
 }
 
-pub(super) fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> Plan {
+pub(super) fn plan(
+    config: &Config,
+    listening: &[Listening],
+    chosen: Chosen,
+    process: &Arc<Process>,
+) -> Plan {
     if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
         tracing::warn!(
             "--cpu-affinity is without effect: only Linux lets threads choose their cores"
@@ -530,6 +556,7 @@ pub(super) fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> 
             file_wrapper: config.file_wrapper,
             imports: imports(config),
             catch_exceptions: config.catch_exceptions,
+            host: HostRef::default(),
         },
         mount: chosen.mount,
         cores_per_worker: config.process.cpu_affinity,
@@ -538,6 +565,7 @@ pub(super) fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> 
         recycling: recycling(config),
         folder: std::env::current_dir().unwrap_or_default(),
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
+        process: Arc::clone(process),
     }
 }
 
@@ -591,7 +619,7 @@ fn start_generation(
 }
 
 #[cfg(unix)]
-fn hostname() -> String {
+pub(super) fn hostname() -> String {
     rustix::system::uname()
         .nodename()
         .to_string_lossy()
@@ -599,6 +627,6 @@ fn hostname() -> String {
 }
 
 #[cfg(not(unix))]
-fn hostname() -> String {
+pub(super) fn hostname() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
 }

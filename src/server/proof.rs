@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crossbeam::channel::unbounded;
 
 use super::application;
-use super::assembly::{plan, request_log, settings, start_python};
+use super::assembly::{hostname, plan, request_log, settings, start_python};
 use super::certificates::Certificates;
 use super::failure::Failure;
+use super::process;
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
 use crate::app::{Current, Generation, Patience};
@@ -51,7 +52,10 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
             let _nobody = nobody.send(due);
         }),
     };
-    let mut plan = plan(config, &[], chosen);
+    // What the application wishes and plans here, nobody does.
+    let (events, _unheard) = unbounded();
+    let process = process::surroundings(config, &hostname(), &events, &Arc::default());
+    let mut plan = plan(config, &[], chosen, &process);
     plan.interpreters = 1;
     plan.threads = 1;
     Generation::start(1, &plan, runtime, &surroundings, &Patience::endless())
