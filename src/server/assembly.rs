@@ -262,7 +262,9 @@ fn serve(
             .filter(|_| config.reload.watches_modules)
             .map(|triggers| {
                 let triggers = Arc::clone(triggers);
-                let add: OnSources = Arc::new(move |sources| triggers.add_sources(sources));
+                let add: OnSources = Arc::new(move |sources, read_within| {
+                    triggers.add_sources(sources, read_within)
+                });
                 add
             }),
         on_due: Arc::new({
