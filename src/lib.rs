@@ -11,9 +11,11 @@
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - [`telemetry`]: messages and the request log
 //! - [`python`]: CPython; the only room with `unsafe`
+//! - [`proxies`]: what a proxy in front tells about its client, and whether to believe it
 //! - [`tls`]: certificates and their choice; no sockets
 //! - [`net`]: sockets, the poll, deadlines; knows no Python
-//! - [`background`]: work that belongs to no request: what watches files; knows no Python
+//! - [`shared`]: what interpreters share: locks
+//! - [`background`]: work that belongs to no request: timers, cron, file monitors; knows no Python
 //! - [`app`]: generations of workers: where requests meet the application
 //! - [`server`]: the composition root: assembles, reports, supervises, stops
 
@@ -25,9 +27,11 @@ pub mod fastcgi;
 pub mod files;
 pub mod http;
 pub mod net;
+pub mod proxies;
 pub mod python;
 pub mod scgi;
 pub mod server;
+pub mod shared;
 pub mod telemetry;
 pub mod tls;
 pub mod uwsgi;

@@ -20,13 +20,20 @@ const DOORS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
+    ("proxies", &["http"]),
     ("tls", &["wsgi"]),
     (
         "net",
-        &["http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi", "tls"],
+        &[
+            "http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi", "proxies", "tls",
+        ],
     ),
+    ("shared", &[]),
     ("background", &[]),
-    ("app", &["http", "wsgi", "python", "net", "background"]),
+    (
+        "app",
+        &["http", "wsgi", "python", "net", "shared", "background"],
+    ),
     (
         "server",
         &[
@@ -36,8 +43,10 @@ const DOORS: &[(&str, &[&str])] = &[
             "config",
             "telemetry",
             "python",
+            "proxies",
             "tls",
             "net",
+            "shared",
             "background",
             "app",
         ],

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
+use super::background::BackgroundConfig;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
+use super::proxies::ProxyConfig;
 use super::reload_settings::ReloadConfig;
 use super::static_settings::StaticConfig;
 use super::tls::{TlsAddress, TlsConfig};
@@ -82,20 +84,26 @@ pub struct Config {
     pub add_headers: Vec<(String, String)>,
     /// Show tracebacks to clients (`catch-exceptions`).
     pub catch_exceptions: bool,
+    /// Open the log anew when one of these is touched (`touch-logreopen`).
+    pub touch_logreopen: Vec<PathBuf>,
     /// Log there instead of to standard error (`logto`).
     pub logto: Option<LogTarget>,
     /// As `logto`, but opened after privileges were dropped (`logto2`).
     pub logto2: Option<LogTarget>,
     /// How sockets are made.
     pub sockets: SocketConfig,
-    /// When and how the application, or an interpreter, is renewed.
-    pub reload: ReloadConfig,
+    /// Proxies in front.
+    pub proxies: ProxyConfig,
     /// TLS, as far as it is not of one address.
     pub tls: TlsConfig,
+    /// When and how the application, or an interpreter, is renewed.
+    pub reload: ReloadConfig,
     /// The process: user, files, title, limits, hooks.
     pub process: ProcessConfig,
     /// Static files, and files that applications name.
     pub static_files: StaticConfig,
+    /// Work beside requests, and what interpreters share.
+    pub background: BackgroundConfig,
     /// What stands for uWSGI's magic variables (`uwsgi.magic_table`): the letter and its text.
     pub magic_table: Vec<(char, String)>,
     /// Every option and placeholder that was written, in order, aliases as written (`uwsgi.opt`).
@@ -175,6 +183,8 @@ pub struct ListenAddress {
     pub address: Address,
     /// The TLS around it.
     pub tls: Option<TlsAddress>,
+    /// Every connection begins with the PROXY protocol.
+    pub expects_proxy: bool,
     /// Send every client to https instead (`http-to-https`).
     pub redirect: Option<Redirect>,
     /// Where it was named, for messages: `--http (command line)`.

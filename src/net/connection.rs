@@ -12,6 +12,7 @@ use crate::http::Version;
 use crate::wsgi::environ::{Identity, Peer};
 use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink, Summary};
 
+use super::client::{Forwarded, asking};
 use super::output::{Flushed, Output};
 use super::reader::{Protocol, Reader};
 use super::records::Records;
@@ -21,6 +22,8 @@ use super::stream::Stream;
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// The PROXY protocol is expected, in front of everything else.
+    Greeting,
     /// Between requests, or a head has begun to arrive.
     Head,
     /// The head is in, the body is arriving.
@@ -79,6 +82,10 @@ pub struct Connection {
     pub(super) close_after: bool,
     /// The last read filled its buffer: there may be more, and no event will say so.
     pub(super) may_have_more: bool,
+    /// The peer is a proxy whose fields count.
+    pub(super) is_trusted: bool,
+    /// What a trusted proxy said of this request.
+    pub(super) forwarded: Option<Box<Forwarded>>,
 }
 
 /// The sending half: what the response machine writes into.
@@ -195,6 +202,8 @@ impl Connection {
             answered: None,
             close_after: false,
             may_have_more: false,
+            is_trusted: false,
+            forwarded: None,
         })
     }
 }
@@ -210,6 +219,8 @@ pub struct Parts<'a> {
     pub head: &'a Head,
     /// Who asks.
     pub peer: &'a Peer,
+    /// The scheme that the client uses, if a trusted proxy said it.
+    pub is_https: Option<bool>,
     /// Who asks, by a certificate.
     pub identity: Option<Arc<Identity>>,
     /// The body, taken out.
@@ -244,7 +255,8 @@ impl Exchange {
             listener: connection.listener,
             facts: facts(head, &connection.reader, &net.settings),
             head,
-            peer: &connection.peer,
+            peer: asking(&connection.peer, connection.forwarded.as_deref()),
+            is_https: connection.forwarded.as_ref().and_then(|told| told.is_https),
             identity: connection.io.stream.identity().cloned(),
             body: std::mem::take(&mut connection.body),
             sink: ResponseSink {
@@ -341,6 +353,6 @@ impl Sink for ResponseSink<'_> {
     }
 
     fn is_last(&self) -> bool {
-        self.net.is_draining()
+        self.net.ends(&self.io.stream)
     }
 }

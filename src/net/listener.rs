@@ -144,6 +144,7 @@ pub struct Listener {
     address: Address,
     tls: Option<Arc<Port>>,
     redirect: Option<Redirect>,
+    expects_proxy: bool,
 }
 
 /// Every request is answered with a redirect to https.
@@ -200,6 +201,7 @@ impl Listener {
                 address: Address::Tcp(address),
                 tls: None,
                 redirect: None,
+                expects_proxy: false,
             });
         }
         #[cfg(target_os = "linux")]
@@ -227,6 +229,17 @@ impl Listener {
     pub fn with_tls(mut self, port: Option<Arc<Port>>) -> Self {
         self.tls = port;
         self
+    }
+
+    /// Expects the PROXY protocol in front of every connection.
+    pub fn with_proxy_protocol(mut self, expects_proxy: bool) -> Self {
+        self.expects_proxy = expects_proxy;
+        self
+    }
+
+    /// Whether connections begin with the PROXY protocol.
+    pub fn expects_proxy(&self) -> bool {
+        self.expects_proxy
     }
 
     /// Serves nothing, and says where to go instead.
@@ -264,6 +277,16 @@ impl Listener {
         let session = tls.session().map_err(io::Error::other)?;
         let tls = TlsStream::new(stream, session, tls.keeps_certificate());
         Ok((Stream::Tls(Box::new(tls)), peer))
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Listener {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match &self.socket {
+            Kind::Tcp(listener) => listener.as_fd(),
+            Kind::Unix(listener) => listener.as_fd(),
+        }
     }
 }
 
@@ -330,6 +353,7 @@ fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Listener
         address,
         tls: None,
         redirect: None,
+        expects_proxy: false,
     })
 }
 
@@ -379,5 +403,6 @@ fn listen_unix(socket: Socket, address: Address, options: &SocketOptions) -> io:
         address,
         tls: None,
         redirect: None,
+        expects_proxy: false,
     })
 }

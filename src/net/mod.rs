@@ -6,6 +6,7 @@
 //! - [`listener`], [`stream`], [`tls_stream`]: sockets as they come from the system, and TLS on them
 //! - [`slots`]: where a connection waits, and who may take it
 //! - `reader`: which protocol a connection speaks, and the machine that reads it
+//! - `client`: who is at the other end, if a proxy is believed
 //! - [`connection`], [`output`]: one connection and what it owes its client
 //! - [`poll`]: waiting for readiness; where several threads can, they wait in the same poll (and `beacon_linux` wakes them all)
 //! - [`turn`]: one pass over what is ready: accept, read, parse, hand over, flush
@@ -15,10 +16,13 @@
 
 #[cfg(target_os = "linux")]
 mod beacon_linux;
+mod client;
 pub mod connection;
 mod date;
 pub mod deadlines;
 mod holder;
+#[cfg(unix)]
+mod kept_unix;
 pub mod listener;
 pub mod output;
 pub mod poll;
@@ -42,10 +46,13 @@ use crossbeam::queue::SegQueue;
 use mio::Interest;
 
 use crate::http::Limits;
+use crate::proxies::{Believed, Trusted};
 use crate::wsgi::environ::Peer;
 use crate::wsgi::{AddedFields, Delivery, Head, Response, Sink};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
+#[cfg(unix)]
+pub use kept_unix::Kept;
 pub use listener::{Address, BindError, Listener, Redirect, SocketOptions};
 use poll::SharedPoll;
 pub use reader::Protocol;
@@ -76,8 +83,21 @@ pub struct Settings {
     pub connections_max: usize,
     /// Handshakes that fail are worth a warning.
     pub tells_handshakes: bool,
+    /// Whose word about clients counts; `None` if nobody's does.
+    pub proxies: Option<Proxies>,
+    /// Who may greet us with the PROXY protocol.
+    pub greeters: Trusted,
     /// What every response says.
     pub added_fields: Arc<AddedFields>,
+}
+
+/// Proxies in front, and what is taken from them.
+#[derive(Clone, Debug)]
+pub struct Proxies {
+    /// Who they are.
+    pub trusted: Trusted,
+    /// The fields that count.
+    pub believed: Believed,
 }
 
 /// How long a closing connection waits for the client to take notice (RFC 9112, 9.6).
@@ -177,6 +197,8 @@ pub struct Net {
     listeners: RwLock<Vec<Listener>>,
     /// What stays known of each listener when it is closed.
     redirects: Box<[Option<Redirect>]>,
+    /// A connection was refused because its peer is no trusted proxy, and this was said.
+    stranger_told: AtomicBool,
     /// What each of them speaks.
     protocols: Box<[Protocol]>,
     /// Connections that could go on but had used up their share of a turn.
@@ -185,6 +207,10 @@ pub struct Net {
     /// Accepting stopped at the connection limit or for want of descriptors.
     accept_paused: AtomicBool,
     draining: AtomicBool,
+    /// Draining, but for this process's next image: idle connections are kept for it.
+    keeping: AtomicBool,
+    #[cfg(unix)]
+    kept: Mutex<kept_unix::Keeper>,
     all_closed: (Mutex<()>, Condvar),
     started: Instant,
 }
@@ -212,6 +238,7 @@ impl Net {
             openers: OnceLock::new(),
             poll,
             slots: Slots::default(),
+            stranger_told: AtomicBool::new(false),
             redirects: listeners.iter().map(Listener::redirect).collect(),
             listeners: RwLock::new(listeners),
             protocols: protocols.into_boxed_slice(),
@@ -219,6 +246,9 @@ impl Net {
             open: AtomicUsize::new(0),
             accept_paused: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            keeping: AtomicBool::new(false),
+            #[cfg(unix)]
+            kept: Mutex::default(),
             all_closed: (Mutex::new(()), Condvar::new()),
             started: Instant::now(),
         })
@@ -227,6 +257,10 @@ impl Net {
     /// The poll, for those who wait in it.
     pub fn poll(&self) -> &SharedPoll {
         &self.poll
+    }
+
+    fn redirect(&self, listener: usize) -> Option<Redirect> {
+        self.redirects.get(listener).copied().flatten()
     }
 
     /// Who answers with files, if anything was configured about them.
@@ -244,10 +278,6 @@ impl Net {
         self.openers.get()
     }
 
-    fn redirect(&self, listener: usize) -> Option<Redirect> {
-        self.redirects.get(listener).copied().flatten()
-    }
-
     fn protocol_of(&self, listener: usize) -> Protocol {
         self.protocols.get(listener).copied().unwrap_or_default()
     }
@@ -260,6 +290,16 @@ impl Net {
     /// Whether the server is stopping: connections are not kept after their next response.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether idle connections are kept for this process's next image.
+    fn is_keeping(&self) -> bool {
+        self.keeping.load(Ordering::Relaxed)
+    }
+
+    /// Whether a connection ends with the response under way because the server stops. `stream`: it may be kept instead.
+    fn ends(&self, stream: &stream::Stream) -> bool {
+        self.is_draining() && !(self.is_keeping() && stream.outlives_the_image())
     }
 
     /// Stops accepting and closes the listeners. Idle connections are closed by the next sweep.

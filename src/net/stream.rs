@@ -109,6 +109,11 @@ impl Stream {
         socket.set_nonblocking(timeout.is_none())
     }
 
+    /// Whether everything about it is in the kernel, so that it can go on in another image of this process.
+    pub fn outlives_the_image(&self) -> bool {
+        cfg!(unix) && !matches!(self, Stream::Tls(_))
+    }
+
     /// Sends what is written at once instead of waiting for more (no effect on unix sockets).
     pub fn set_nodelay(&self) -> io::Result<()> {
         match self {

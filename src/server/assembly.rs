@@ -8,15 +8,22 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
-use crate::app::worker::Surroundings;
+use crate::app::process::Process;
+use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
-    Acceptor, Current, Generation, Isolated, Patience, Plan, Recycling, Report, StartError, openers,
+    Acceptor, Current, Exceptions, Generation, Isolated, Patience, Plan, Recycling, Report,
+    StartError, openers,
 };
+use crate::background::clockwork::Clockwork;
+use crate::background::cron::When;
+use crate::background::cron_command::CronCommand;
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
 use crate::net::{self, Address, Net, RequestLog};
-use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
+use crate::proxies::trusted::Network;
+use crate::proxies::{Believed, Trusted};
+use crate::python::{HostRef, InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
 use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
@@ -27,12 +34,16 @@ use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
 use super::log_target::Log;
+#[cfg(unix)]
+use super::proof;
+use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Silence};
 use super::sockets::Listening;
-use super::supervisor::{self, Charge, Event};
+use super::supervisor::{self, Charge, End, Event};
+use super::triggers::Triggers;
 use super::vacuum::Vacuum;
-use super::{limits, pidfile, privileges, report, signals, sockets, static_files, title};
+use super::{limits, pidfile, privileges, process, report, signals, sockets, static_files, title};
 
 /// uWSGI's exit code for "no application, and one is needed".
 const NO_APP: u8 = 22;
@@ -50,28 +61,48 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// What kept the server from starting.
 pub fn run(config: &Config) -> Result<i32, Failure> {
     let started = Instant::now();
+    let origin = Origin::now().map_err(Failure::new)?;
+    let step = rebirth::step();
     set_umask(config);
+    let mut unset = config.environment_unset.clone();
+    if std::env::var_os(rebirth::VARIABLE).is_some() {
+        unset.push(rebirth::VARIABLE.to_owned());
+    }
     let mut environment = config.environment_set.clone();
     environment.extend(hooks::environment(config));
     let title_spills = title::wants_the_environments_room(config);
-    crate::python::set_environment(&config.environment_unset, &environment, title_spills)
-        .map_err(Failure::new)?;
-    if let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)? {
+    crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
+    let left = match step {
+        #[cfg(unix)]
+        Step::Proof => return proof::run(config),
+        #[cfg(unix)]
+        Step::Next(inheritance) => Some(inheritance),
+        Step::First => None,
+    };
+    if left.is_none()
+        && let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)?
+    {
         return Ok(code);
     }
+    // Of a process that starts anew, standard error is the log already, and the file may be another user's.
+    let open = |option, target| match Log::open(config, option, target) {
+        Ok(log) => Ok(Some(log)),
+        Err(_) if left.is_some() => Ok(None),
+        Err(failure) => Err(failure),
+    };
     // What cannot be opened is told to the terminal, while there is one.
     let process = &config.process;
     let daemon_log = match (&process.daemonize, &process.daemonize2) {
-        (Some(target), _) => Some(Log::open(config, "daemonize", target)?),
-        (None, Some(target)) => Some(Log::open(config, "daemonize2", target)?),
+        (Some(target), _) => open("daemonize", target)?,
+        (None, Some(target)) => open("daemonize2", target)?,
         (None, None) => None,
     };
     let log = match &config.logto {
-        Some(target) => Some(Log::open(config, "logto", target)?),
+        Some(target) => open("logto", target)?,
         None => None,
     };
     let mut starter = None;
-    if daemon_log.is_some() {
+    if daemon_log.is_some() && left.is_none() {
         let waits = process.daemonize.is_none();
         let option = if waits { "daemonize2" } else { "daemonize" };
         match daemon::detach(waits) {
@@ -97,7 +128,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     if outputs.starter.is_none() {
         outputs.redirect(&writer)?;
     }
-    let served = serve(config, &writer, started, &mut outputs);
+    let served = serve(config, &writer, (started, origin, left), &mut outputs);
     writer.flush(FLUSH_TIMEOUT);
     if let (Err(failure), Some(starter)) = (&served, outputs.starter.take()) {
         starter.fail(failure.code);
@@ -135,9 +166,10 @@ impl Outputs {
 fn serve(
     config: &Config,
     writer: &LogWriter,
-    started: Instant,
+    (started, origin, left): (Instant, Origin, Option<Inheritance>),
     outputs: &mut Outputs,
 ) -> Result<i32, Failure> {
+    let is_first = left.is_none();
     let say = |text: &str| say(writer, text);
     // Runs the hooks of these phases; an `exit:` among them ends the start.
     macro_rules! phases {
@@ -159,21 +191,40 @@ fn serve(
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
+    if !is_first {
+        rebirth::take_signals();
+    }
     let certificates = Certificates::open(config)?;
     if let Some(folder) = &config.chdir {
         change_directory(config, "chdir", folder)?;
     }
-    limits::apply(config);
-    privileges::drop_at_once(config)?;
-    phases!(PreJail, PostJail, InJail);
+    // A process that starts anew has done this, as whoever it was then.
+    if is_first {
+        limits::apply(config);
+        privileges::drop_at_once(config)?;
+        phases!(PreJail, PostJail, InJail);
+    }
     // From here on the end of this function is the end of what the server leaves behind.
     let mut vacuum = Vacuum::new(config.vacuum);
-    let listeners = sockets::bind(config, &certificates, &mut vacuum)?;
+    let since = left.as_ref().map(Inheritance::since);
+    let (listeners, waiting) = match left {
+        Some(left) => left.open(config, &certificates, &mut vacuum)?,
+        None => (
+            sockets::bind(config, &certificates, &mut vacuum)?,
+            Vec::new(),
+        ),
+    };
     let listening = sockets::listening(config, &listeners);
     sockets::warn_of_strangers(&listening);
-    let mut pidfiles = pidfile::Files::before_privileges(config, &mut vacuum)?;
-    phases!(AsRoot);
-    privileges::drop(config)?;
+    let mut pidfiles = if is_first {
+        pidfile::Files::before_privileges(config, &mut vacuum)?
+    } else {
+        pidfile::Files::written_before(config, &mut vacuum)
+    };
+    if is_first {
+        phases!(AsRoot);
+        privileges::drop(config)?;
+    }
     if let Some(target) = &config.logto2 {
         let log = Log::open(config, "logto2", target)?;
         outputs.log = Some(log);
@@ -181,7 +232,9 @@ fn serve(
             outputs.redirect(writer)?;
         }
     }
-    pidfiles.after_privileges(config, &mut vacuum)?;
+    if is_first {
+        pidfiles.after_privileges(config, &mut vacuum)?;
+    }
     phases!(AsUser);
     let runtime = start_python(config)?;
     say(&report::greeting(runtime));
@@ -195,6 +248,8 @@ fn serve(
         )
         .map_err(Failure::new)?,
     );
+    // Watches until this function ends.
+    let triggers = Triggers::start(config, &sender).map_err(Failure::new)?;
     let surroundings = Surroundings {
         net: Arc::clone(&net),
         current: Arc::new(Current::default()),
@@ -203,6 +258,14 @@ fn serve(
             PollChoice::Acceptor => false,
             PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
         },
+        on_sources: triggers
+            .as_ref()
+            .filter(|_| config.reload.watches_modules)
+            .map(|triggers| {
+                let triggers = Arc::clone(triggers);
+                let add: OnSources = Arc::new(move |sources| triggers.add_sources(sources));
+                add
+            }),
         on_due: Arc::new({
             let sender = sender.clone();
             move |due| {
@@ -212,7 +275,9 @@ fn serve(
         }),
     };
     phases!(PreApp);
-    let plan = plan(config, &listening, chosen);
+    let clockwork = Arc::new(Clockwork::default());
+    let process = process::surroundings(config, &hostname(), &sender, &clockwork);
+    let plan = plan(config, &listening, chosen, &process);
     let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
@@ -239,11 +304,17 @@ fn serve(
     .map_err(Failure::new)?;
     current.swap(Some(Arc::clone(&generation)));
     generation.serve();
+    clockwork.run_commands(cron_commands(config)?);
     drop(generation);
+    rebirth::go_on(waiting, &net, &current);
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
+    if let Some(gap) = since.and_then(|since| since.elapsed().ok()) {
+        tracing::info!("reloaded: clients waited for {:.2} s", gap.as_secs_f64());
+    }
     outputs.detach(writer)?;
     let recipe = Recipe {
+        origin: origin.clone(),
         config: config.clone(),
         plan,
         runtime,
@@ -253,23 +324,48 @@ fn serve(
             move |text| self::say(&writer, text)
         }),
     };
-    let code = supervisor::supervise(Charge {
+    let end = supervisor::supervise(Charge {
         events: (&sender, &receiver),
         net: &net,
         current: &current,
         acceptor: &acceptor,
+        clockwork: &clockwork,
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone()),
-        on_reload: vec![Box::new(|| {
+        reopen_log: &mut || {
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
             }
-            certificates.reload();
-        })],
+        },
+        on_reload: vec![Box::new(|| certificates.reload())],
     });
-    hooks::run_at_exit(config, &say);
-    Ok(code)
+    match end {
+        End::Stop(code) => {
+            hooks::run_at_exit(config, &say);
+            Ok(code)
+        }
+        End::Rebirth(inheritance) => {
+            writer.flush(FLUSH_TIMEOUT);
+            let error = origin.begin_again(&inheritance);
+            Err(Failure::new(format_args!(
+                "cannot start anew: {error}; the server has stopped"
+            )))
+        }
+    }
+}
+
+fn cron_commands(config: &Config) -> Result<Vec<CronCommand>, Failure> {
+    let entries = config.background.cron.iter();
+    entries
+        .map(|entry| {
+            let [minute, hour, day, month, weekday] = entry.when;
+            let when = When::new(minute, hour, day, month, weekday)
+                .map_err(|never| Failure::new(format_args!("{}: {never}", entry.origin)))?;
+            let (command, time_max) = (entry.command.clone(), entry.time_max);
+            Ok(CronCommand::new(when, command, entry.is_unique, time_max))
+        })
+        .collect()
 }
 
 fn change_directory(
@@ -307,7 +403,7 @@ fn say(writer: &LogWriter, text: &str) {
     });
 }
 
-fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
+pub(super) fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
     let mut argv = vec!["singlemalt".to_owned()];
     if let Some(arguments) = &config.pyargv {
         argv.extend(arguments.split_whitespace().map(str::to_owned));
@@ -326,7 +422,7 @@ fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
     })
 }
 
-fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
+pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
     let limits = &config.limits;
     let deadlines = &config.deadlines;
     net::Settings {
@@ -347,7 +443,47 @@ fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
         write_timeout: deadlines.write,
         connections_max: config.connections_max,
         tells_handshakes: config.tls.is_verbose,
+        proxies: proxies(config),
+        greeters: greeters(config),
         added_fields: Arc::new(added_fields),
+    }
+}
+
+/// Whose fields count.
+fn proxies(config: &Config) -> Option<net::Proxies> {
+    let headers = config.proxies.headers;
+    (!config.proxies.is_empty()).then(|| net::Proxies {
+        trusted: trusted(config),
+        believed: Believed {
+            x_for: headers.x_for,
+            x_proto: headers.x_proto,
+            x_host: headers.x_host,
+            forwarded: headers.forwarded,
+        },
+    })
+}
+
+/// Who may speak the PROXY protocol: the trusted ones, and without a list this machine.
+fn greeters(config: &Config) -> Trusted {
+    if !config.proxies.is_empty() {
+        return trusted(config);
+    }
+    if config.listen.iter().any(|listen| listen.expects_proxy) {
+        tracing::info!(
+            "the PROXY protocol is taken from this machine only; name proxies on others with --trusted-proxies"
+        );
+    }
+    Trusted::this_machine()
+}
+
+fn trusted(config: &Config) -> Trusted {
+    let networks = config.proxies.networks.iter();
+    Trusted {
+        networks: networks
+            .map(|&(address, bits)| Network::new(address, bits))
+            .collect(),
+        unix: config.proxies.unix,
+        everybody: config.proxies.everybody,
     }
 }
 
@@ -362,7 +498,7 @@ fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
     Ok(added)
 }
 
-fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
+pub(super) fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
     if config.log_requests {
         Box::new(Lines::new(writer.clone()))
     } else {
@@ -370,7 +506,12 @@ fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
     }
 }
 
-fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> Plan {
+pub(super) fn plan(
+    config: &Config,
+    listening: &[Listening],
+    chosen: Chosen,
+    process: &Arc<Process>,
+) -> Plan {
     if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
         tracing::warn!(
             "--cpu-affinity is without effect: only Linux lets threads choose their cores"
@@ -413,6 +554,7 @@ fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> Plan {
             file_wrapper: config.file_wrapper,
             imports: imports(config),
             catch_exceptions: config.catch_exceptions,
+            host: HostRef::default(),
         },
         mount: chosen.mount,
         cores_per_worker: config.process.cpu_affinity,
@@ -421,6 +563,7 @@ fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> Plan {
         recycling: recycling(config),
         folder: std::env::current_dir().unwrap_or_default(),
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
+        process: Arc::clone(process),
     }
 }
 
@@ -432,7 +575,11 @@ fn recycling(config: &Config) -> Recycling {
         lifetime_min: reload.lifetime_min,
         lifetime_max: reload.lifetime_max,
         lifetime_delta: reload.lifetime_delta,
-        exceptions: None,
+        exceptions: reload.exceptions.clone().map(|rules| Exceptions {
+            types: rules.types,
+            values: rules.values,
+            reprs: rules.reprs,
+        }),
     }
 }
 
@@ -470,7 +617,7 @@ fn start_generation(
 }
 
 #[cfg(unix)]
-fn hostname() -> String {
+pub(super) fn hostname() -> String {
     rustix::system::uname()
         .nodename()
         .to_string_lossy()
@@ -478,6 +625,6 @@ fn hostname() -> String {
 }
 
 #[cfg(not(unix))]
-fn hostname() -> String {
+pub(super) fn hostname() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
 }

@@ -13,12 +13,13 @@
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
 //! - `static_files`: what it serves without the application
+//! - `process`: what the application is told about the process, and what becomes of its wishes
 //! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
 //! - `hooks`: what else is to be done at phases of its life
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
-//! - `reload`, `agenda`, `memory`: how and when it renews what it serves
+//! - `reload`, `agenda`, `triggers`, `memory`, `rebirth`, `proof`: how and when it renews what it serves, or itself
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
@@ -54,9 +55,15 @@ mod pidfile_command;
 #[cfg_attr(unix, path = "privileges_unix.rs")]
 #[cfg_attr(windows, path = "privileges_windows.rs")]
 mod privileges;
+mod process;
 #[cfg_attr(target_os = "linux", path = "process_name_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "process_name_other.rs")]
 mod process_name;
+#[cfg(unix)]
+mod proof;
+#[cfg_attr(unix, path = "rebirth_unix.rs")]
+#[cfg_attr(windows, path = "rebirth_windows.rs")]
+mod rebirth;
 #[cfg_attr(unix, path = "redirect_unix.rs")]
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 mod redirect;
@@ -70,6 +77,7 @@ mod sockets;
 mod static_files;
 mod supervisor;
 mod title;
+mod triggers;
 mod vacuum;
 
 pub use assembly::run;

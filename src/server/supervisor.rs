@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::reload::{self, Done, Reloader};
+use super::rebirth::Inheritance;
+use super::reload::{self, Done, Reloader, Then};
 use crate::app::{Acceptor, Current, Due, Roster};
+use crate::background::clockwork::Clockwork;
 use crate::net::Net;
 
 /// What the supervisor is told.
@@ -34,6 +36,11 @@ pub enum Event {
     Reload {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
+    },
+    /// Open the log anew, and nothing else.
+    ReopenLog {
+        /// What asked for it, for the log.
+        by: String,
     },
     /// One interpreter after the other is to be replaced.
     ChainReload {
@@ -85,27 +92,50 @@ pub struct Charge<'a> {
     pub current: &'a Arc<Current>,
     /// Takes connections while every worker is stuck.
     pub acceptor: &'a Acceptor,
+    /// Raises signals by the clock.
+    pub clockwork: &'a Clockwork,
     /// What requests in progress are given when the server stops.
     pub mercy: Duration,
     /// A reload is a stop (`--exit-on-reload`).
     pub exits_on_reload: bool,
     /// Makes the next generation.
     pub reloader: Reloader,
-    /// What is done at every reload before the application is loaded anew, also if that fails then: the log is opened
-    /// anew, for one.
+    /// Opens the log anew; at every reload too.
+    pub reopen_log: &'a mut dyn FnMut(),
+    /// What else is done at every reload before the application is loaded anew, also if that fails then.
     pub on_reload: Vec<Box<dyn FnMut() + 'a>>,
 }
 
-/// Serves until the server has stopped. Returns the exit code.
-pub fn supervise(charge: Charge<'_>) -> i32 {
+/// How the supervision ended.
+pub enum End {
+    /// The server has stopped: the exit code.
+    Stop(i32),
+    /// The process starts anew, with this.
+    Rebirth(Inheritance),
+}
+
+/// Serves until the server has stopped, or the process is to start anew.
+pub fn supervise(charge: Charge<'_>) -> End {
+    let mut rebirth = None;
+    let code = watch(charge, &mut rebirth);
+    match rebirth {
+        Some(inheritance) => End::Rebirth(inheritance),
+        None => End::Stop(code),
+    }
+}
+
+/// Returns the exit code, unless there is something in `rebirth` then.
+fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
     let Charge {
         events: (sender, receiver),
         net,
         current,
         acceptor,
+        clockwork,
         mut mercy,
         exits_on_reload,
         mut reloader,
+        reopen_log,
         mut on_reload,
     } = charge;
     let mut is_stopping = false;
@@ -131,59 +161,123 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
             event => event,
         };
         match event {
+            // Nobody waits for the next image any more; what goes on is a stop like any other.
+            Ok(Event::Stop { by, .. }) if rebirth.take().is_some() => {
+                tracing::info!("{by}: stopping instead of starting anew");
+                #[cfg(unix)]
+                net.stop_keeping();
+            }
             Ok(Event::Stop { by, signal }) if is_stopping => {
                 tracing::warn!("{by} again: stopping now");
                 return KILLED_BY + signal;
             }
             Ok(Event::Stop { by, .. }) => {
                 is_stopping = true;
+                clockwork.stop();
                 tracing::info!(
                     "{by}: stopping; requests in progress have {} s to finish",
                     mercy.as_secs()
                 );
-                let (net, current, sender) = (Arc::clone(net), Arc::clone(current), sender.clone());
-                let retiring = reloader.stop();
                 net.start_draining();
-                acceptor.nudge();
-                let stopper = std::thread::Builder::new()
-                    .name("sm-stop".to_owned())
-                    .spawn(move || {
-                        stop(&net, &current, retiring, mercy);
-                        // The supervisor left first: a second signal came.
-                        let _gone = sender.send(Event::Stopped);
-                    });
-                if let Err(error) = stopper {
-                    tracing::error!(%error, "cannot start the thread that stops the server; stopping now");
+                if !start_stopping(net, current, (reloader.stop(), mercy), sender) {
                     return 1;
                 }
+                acceptor.nudge();
             }
             Ok(Event::StopNow { by }) => {
                 tracing::warn!("{by}: stopping now");
+                *rebirth = None;
                 return 0;
             }
             Ok(Event::Reload { by } | Event::ChainReload { by }) if is_stopping => {
                 tracing::info!("{by}: the server stops; there is nothing to reload");
             }
             Ok(Event::Reload { by }) => {
+                reopen_log();
                 for hook in &mut on_reload {
                     hook();
                 }
                 reloader.ask(&by, false);
             }
             Ok(Event::ChainReload { by }) => reloader.ask(&by, true),
+            Ok(Event::ReopenLog { by }) => {
+                tracing::info!("{by}: opening the log anew");
+                reopen_log();
+            }
             // What was born for a server that stops is dropped, and ends.
             Ok(Event::Done(_) | Event::Retired { .. } | Event::Due(_)) if is_stopping => {}
             Ok(Event::Done(done)) => {
-                reloader.done(*done);
+                let is_rebirth = reloader.done(*done) == Then::StartAnew;
+                if is_rebirth && let Some(inheritance) = begin_rebirth(net) {
+                    *rebirth = Some(inheritance);
+                    is_stopping = true;
+                    start_stopping(net, current, (reloader.stop(), mercy), sender);
+                }
                 acceptor.nudge();
             }
             Ok(Event::Due(due)) => reloader.due(due),
             Ok(Event::Retired { generation }) => reloader.retired(generation),
             // Leaving somebody behind at the end of the mercy is how a stop was asked to go.
-            Ok(Event::Stopped) => return 0,
-            Err(_) => return 1,
+            Ok(Event::Stopped) => {
+                #[cfg(unix)]
+                if let Some(inheritance) = rebirth {
+                    inheritance.connections = net.take_kept();
+                }
+                return 0;
+            }
+            Err(_) => {
+                *rebirth = None;
+                return 1;
+            }
         }
     }
+}
+
+/// Starts the thread that waits for the end. Whether it could.
+fn start_stopping(
+    net: &Arc<Net>,
+    current: &Arc<Current>,
+    (at_work, mercy): (Vec<Roster>, Duration),
+    sender: &Sender<Event>,
+) -> bool {
+    let (net, current, sender) = (Arc::clone(net), Arc::clone(current), sender.clone());
+    let stopper = std::thread::Builder::new()
+        .name("sm-stop".to_owned())
+        .spawn(move || {
+            stop(&net, &current, at_work, mercy);
+            // The supervisor left first: a second signal came.
+            let _gone = sender.send(Event::Stopped);
+        });
+    if let Err(error) = &stopper {
+        tracing::error!(%error, "cannot start the thread that stops the server; stopping now");
+    }
+    stopper.is_ok()
+}
+
+/// Nobody is taken on any more, and nobody is sent away. `None`: it cannot be done now, and nothing has changed.
+#[cfg(unix)]
+fn begin_rebirth(net: &Net) -> Option<Inheritance> {
+    let since = std::time::SystemTime::now();
+    match net.start_keeping() {
+        Ok(listeners) => {
+            tracing::info!("the new version loads; starting anew, and clients wait");
+            Some(Inheritance {
+                listeners,
+                connections: Vec::new(),
+                since,
+            })
+        }
+        Err(error) => {
+            tracing::error!("reload failed: cannot keep the sockets: {error}");
+            None
+        }
+    }
+}
+
+/// Never asked for.
+#[cfg(not(unix))]
+fn begin_rebirth(_net: &Net) -> Option<Inheritance> {
+    None
 }
 
 /// Lets connections finish, then the workers.

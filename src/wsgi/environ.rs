@@ -26,7 +26,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use memchr::memchr;
 
@@ -170,15 +170,23 @@ impl Peer {
     /// `None` for a unix socket: both texts are empty then. An IPv4 client of a dual-stack listener has its IPv4 address,
     /// not `::ffff:192.0.2.1`.
     pub fn new(address: Option<SocketAddr>) -> Self {
-        let mut peer = Self {
-            text: [0; Self::ADDRESS_BYTES_MAX + Self::PORT_BYTES_MAX],
-            address_bytes: 0,
-            port_bytes: 0,
-        };
-        if let Some(address) = address {
-            let (host, port) = peer.text.split_at_mut(Self::ADDRESS_BYTES_MAX);
-            peer.address_bytes = written(host, format_args!("{}", address.ip().to_canonical()));
-            peer.port_bytes = written(port, format_args!("{}", address.port()));
+        match address {
+            Some(address) => Self::of(address.ip(), Some(address.port())),
+            None => Self {
+                text: [0; Self::ADDRESS_BYTES_MAX + Self::PORT_BYTES_MAX],
+                address_bytes: 0,
+                port_bytes: 0,
+            },
+        }
+    }
+
+    /// Somebody whose port may be unknown: its text is empty then.
+    pub fn of(address: IpAddr, port: Option<u16>) -> Self {
+        let mut peer = Self::new(None);
+        let (host_text, port_text) = peer.text.split_at_mut(Self::ADDRESS_BYTES_MAX);
+        peer.address_bytes = written(host_text, format_args!("{}", address.to_canonical()));
+        if let Some(port) = port {
+            peer.port_bytes = written(port_text, format_args!("{port}"));
         }
         peer
     }

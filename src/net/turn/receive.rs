@@ -117,6 +117,9 @@ impl Turn {
             match step {
                 Step::NeedMore => return (consumed, self.need_more(net, connection)),
                 Step::Head => {
+                    if let Some(proxies) = &net.settings.proxies {
+                        connection.hear(proxies);
+                    }
                     if connection.head.has_body() {
                         connection.phase = Phase::Body;
                         connection.since_ms = net.milliseconds(self.now);

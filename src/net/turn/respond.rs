@@ -154,7 +154,15 @@ impl Turn {
         if connection.io.broken {
             return Next::Close;
         }
-        if connection.close_after || net.is_draining() {
+        #[cfg(unix)]
+        if !connection.close_after
+            && connection.unread.is_empty()
+            && connection.reader.is_idle()
+            && net.keep(connection)
+        {
+            return Next::Close;
+        }
+        if connection.close_after || net.ends(&connection.io.stream) {
             // If the client may still be sending, closing at once would destroy the answer on its way
             // (RFC 9112, 9.6): say that nothing more comes, and wait for it to finish.
             let is_plain = connection
@@ -202,7 +210,7 @@ impl Turn {
         };
         let broken = connection.io.broken || answered.summary.aborted;
         net.log.record(&Record {
-            peer: &connection.peer,
+            peer: connection.client(),
             head: &connection.head,
             body_bytes: connection.body_bytes_seen,
             write: self.now.saturating_duration_since(answered.at),
@@ -214,6 +222,7 @@ impl Turn {
     /// Takes the request's memory back for the next one, so that an idle connection holds none.
     pub(super) fn recycle(&mut self, connection: &mut Connection) {
         connection.body_bytes_seen = 0;
+        connection.forwarded = None;
         connection.body = Default::default();
         self.spare_heads.give(mem::take(&mut connection.head));
     }
