@@ -17,8 +17,8 @@ use singlemalt::python::{
     AppTarget, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeOptions,
     STACK_BYTES_MIN, Served, TargetKind,
 };
-use singlemalt::wsgi::environ::{Mount, Peer, ServerFacts};
-use singlemalt::wsgi::{ClientGone, RequestBody, RequestFacts, Response, Room, Sink};
+use singlemalt::wsgi::environ::{Peer, ServerFacts};
+use singlemalt::wsgi::{Chosen, ClientGone, RequestBody, RequestFacts, Response, Room, Sink};
 
 const ROUNDS: usize = 15;
 const REQUESTS: usize = 50_000;
@@ -163,7 +163,7 @@ fn best_of(thread: &mut InterpreterThread, raw: &[u8]) -> f64 {
                     listener: 0,
                     head: &head,
                     peer: &peer,
-                    mount: Mount::ROOT,
+                    chosen: Chosen::FIRST,
                     body: RequestBody::default(),
                     response: &mut response,
                     sink: &mut sink,

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Sender, unbounded};
 
 use crate::python::{
-    Ended, InterpreterHandle, InterpreterThread, Isolation, Loaded, STACK_BYTES_MIN,
+    Ended, InterpreterHandle, InterpreterThread, Isolation, LoadFailure, STACK_BYTES_MIN,
 };
 
-use super::generation::{Gate, Shared, StartError, lock};
+use super::apps::{NotLoaded, shown};
+use super::generation::{Gate, Isolated, Shared, StartError, lock};
 use super::placement;
 use super::worker::{Exit, Seat, Worker};
 
@@ -23,7 +24,7 @@ use super::worker::{Exit, Seat, Worker};
 pub(super) struct Birth {
     pub(super) seat: Seat,
     pub(super) elapsed: Duration,
-    pub(super) result: Result<(InterpreterHandle, Option<Loaded>), StartError>,
+    pub(super) result: Result<InterpreterHandle, StartError>,
 }
 
 /// Starts a thread of the generation and counts it until it has ended, however it ends.
@@ -84,7 +85,7 @@ impl Midwife {
         }
     }
 
-    fn report(&mut self, result: Result<(InterpreterHandle, Option<Loaded>), StartError>) {
+    fn report(&mut self, result: Result<InterpreterHandle, StartError>) {
         let Some(births) = self.births.take() else {
             return;
         };
@@ -115,23 +116,55 @@ fn create(shared: &Arc<Shared>, seat: Seat, births: Sender<Birth>) {
         Ok(python) => python,
         Err(error) => return midwife.report(Err(StartError::Runtime(error))),
     };
-    let loaded = match &shared.plan.target {
-        Some(target) => match python.load(target) {
-            Ok(loaded) => Some(loaded),
-            Err(failure) => {
-                end(shared, seat, python);
-                return midwife.report(Err(StartError::Load(Box::new(failure))));
-            }
-        },
-        None => None,
-    };
+    if let Err(failures) = load(shared, seat, &mut python) {
+        end(shared, seat, python);
+        return midwife.report(Err(StartError::Load(failures)));
+    }
     let handle = python.handle();
-    midwife.report(Ok((handle.clone(), loaded)));
+    midwife.report(Ok(handle.clone()));
     if shared.wait_at_gate() == Gate::Open {
         work(shared, seat, &mut python, &handle);
     }
     wait_for_siblings(shared, seat.worker);
     end(shared, seat, python);
+}
+
+/// Loads the applications. In the first interpreter one that fails is told and left out, so that it does not take the others
+/// down; the other interpreters load what the first one has, and all of it.
+fn load(shared: &Shared, seat: Seat, python: &mut InterpreterThread) -> Result<(), NotLoaded> {
+    let apps = &shared.plan.apps;
+    let loadable = shared.loadable();
+    let mut loaded = Vec::with_capacity(apps.count());
+    let mut failures = Vec::new();
+    for (at, (place, target)) in apps.iter().enumerate() {
+        if loadable.as_ref().is_some_and(|loadable| !loadable[at]) {
+            loaded.push(None);
+            continue;
+        }
+        let mountpoint = place.mountpoint();
+        match python.load_app(at, &mountpoint, target) {
+            Ok(app) => loaded.push(Some(app)),
+            Err(failure) => {
+                let needs_main = matches!(failure, LoadFailure::ExtensionRefused { .. });
+                loaded.push(None);
+                failures.push((mountpoint, failure));
+                // If one needs the main interpreter, all of them will live there; and what the first interpreter could
+                // load, its siblings have to.
+                let is_in_vain = needs_main && shared.plan.isolated == Isolated::Auto;
+                if is_in_vain || loadable.is_some() {
+                    return Err(NotLoaded(failures));
+                }
+            }
+        }
+    }
+    if apps.count() > 0 && loaded.iter().all(Option::is_none) {
+        return Err(NotLoaded(failures));
+    }
+    for (mountpoint, failure) in failures {
+        tracing::error!("{}: {failure}", shown(&mountpoint));
+    }
+    shared.note_loaded(seat.worker, loaded);
+    Ok(())
 }
 
 pub(super) fn spawn_sibling(
@@ -160,7 +193,7 @@ pub(super) fn spawn_sibling(
             Ok(python) => python,
             Err(error) => return midwife.report(Err(StartError::Runtime(error))),
         };
-        midwife.report(Ok((handle.clone(), None)));
+        midwife.report(Ok(handle.clone()));
         if shared.wait_at_gate() == Gate::Open {
             work(shared, seat, &mut python, &handle);
         }

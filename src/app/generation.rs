@@ -4,7 +4,7 @@
 //! The generation owns the only sender of its queue. When the last `Arc` of it goes, the sender goes, the
 //! workers run the queue dry, end their interpreters on the threads that made them, and return.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +13,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
+use crate::http::{FieldKind, RequestHead};
 use crate::net::{Exchange, Rejected};
-use crate::python::{
-    AppTarget, InterpreterSpec, Isolation, LoadFailure, Loaded, Runtime, RuntimeError,
-};
+use crate::python::{InterpreterSpec, Isolation, Loaded, Runtime, RuntimeError};
 
-use crate::wsgi::environ::Mount;
-
+use super::apps::{AppReport, AppStats, Apps, NotLoaded, Tally};
 use super::birth::{Birth, spawn_creator, spawn_sibling};
 use super::queue::{self, Job, Queue};
 use super::runners::Domain;
@@ -40,16 +38,14 @@ pub enum Isolated {
 /// What a generation is made from.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The application; `None` answers every request with 500.
-    pub target: Option<AppTarget>,
+    /// The applications, and which request is for which of them.
+    pub apps: Apps,
     /// Interpreters (uWSGI's processes).
     pub interpreters: usize,
     /// Threads of each.
     pub threads: usize,
     /// How interpreters are made.
     pub isolated: Isolated,
-    /// Where the application is mounted: what the path is relieved of.
-    pub mount: Mount,
     /// Cores that each of uWSGI's workers would be kept on; `None` leaves it to the kernel.
     pub cores_per_worker: Option<usize>,
     /// Threads are called as uWSGI's processes.
@@ -69,8 +65,8 @@ pub struct Report {
     pub isolation: Isolation,
     /// Why, in words.
     pub why: String,
-    /// What was loaded, or why nothing was.
-    pub loaded: Result<Loaded, String>,
+    /// What was loaded, each application in order, or why nothing was.
+    pub loaded: Result<Vec<AppReport>, String>,
     /// How long each interpreter took, its application's loading included.
     pub interpreters: Vec<Duration>,
     /// Threads in all.
@@ -80,8 +76,8 @@ pub struct Report {
 /// Why there is no generation.
 #[derive(Debug)]
 pub enum StartError {
-    /// The application could not be loaded, and it is needed.
-    Load(Box<LoadFailure>),
+    /// No application could be loaded; or one that another interpreter has could not.
+    Load(NotLoaded),
     /// An interpreter could not be made.
     Runtime(RuntimeError),
     /// A thread could not be started.
@@ -93,7 +89,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Load(failure) => failure.fmt(out),
+            StartError::Load(failures) => failures.fmt(out),
             StartError::Runtime(error) => error.fmt(out),
             StartError::Thread(error) => write!(
                 out,
@@ -130,6 +126,11 @@ pub struct Shared {
     /// Threads that use an interpreter beside its creator, by worker number.
     pub(super) siblings: (Mutex<HashMap<usize, usize>>, Condvar),
     pub(super) alive: (Mutex<usize>, Condvar),
+    /// By worker number, what its interpreter has loaded of each application.
+    loaded: Mutex<BTreeMap<usize, Vec<Option<Loaded>>>>,
+    /// What each thread has done for each application.
+    tallies: Mutex<Vec<(Seat, Arc<Tally>)>>,
+    has_said_nobody_serves: AtomicBool,
 }
 
 impl Shared {
@@ -166,6 +167,58 @@ impl Shared {
             multiprocess: self.interpreters() > 1,
             ..self.plan.spec.clone()
         }
+    }
+
+    /// Which applications the first interpreter could load; `None` before it has tried. The others load the same, so that
+    /// every interpreter has the same table.
+    pub(super) fn loadable(&self) -> Option<Vec<bool>> {
+        let loaded = lock(&self.loaded);
+        let first = loaded.get(&1)?;
+        Some(first.iter().map(Option::is_some).collect())
+    }
+
+    /// The interpreter of this worker has loaded its applications.
+    pub(super) fn note_loaded(&self, worker: usize, loaded: Vec<Option<Loaded>>) {
+        lock(&self.loaded).insert(worker, loaded);
+    }
+
+    /// A request is for no application: says so, once.
+    pub(super) fn say_that_nobody_serves(&self, head: &RequestHead) {
+        if self.plan.apps.count() > 0 && !self.has_said_nobody_serves.swap(true, Ordering::Relaxed)
+        {
+            let host = head.value_of(FieldKind::Host).unwrap_or_default();
+            tracing::warn!(
+                "no application is mounted for {} of host {}, and there is no default one: such requests are answered with 500 \
+                 (this is said once)",
+                head.path().escape_ascii(),
+                host.escape_ascii()
+            );
+        }
+    }
+
+    /// The counters of a thread that begins to serve.
+    pub(super) fn tally(&self, seat: Seat) -> Arc<Tally> {
+        let tally = Arc::new(Tally::new(self.plan.apps.count()));
+        lock(&self.tallies).push((seat, Arc::clone(&tally)));
+        tally
+    }
+
+    fn reports(&self) -> Result<Vec<AppReport>, String> {
+        let loaded = lock(&self.loaded);
+        let apps = &self.plan.apps;
+        if apps.count() == 0 {
+            return Err("no application was named".to_owned());
+        }
+        let loaded = loaded.get(&1).into_iter().flatten();
+        let report = |((at, (place, _)), loaded): ((usize, _), &Option<Loaded>)| {
+            let place: &crate::wsgi::Place = place;
+            AppReport {
+                mountpoint: place.mountpoint(),
+                is_default: apps.mounts().default_app() == Some(at),
+                loaded: loaded.clone(),
+            }
+        };
+        Ok(apps.iter().enumerate().zip(loaded).map(report).collect())
     }
 
     fn interpreters(&self) -> usize {
@@ -239,11 +292,13 @@ impl Generation {
         };
         let started = Self::start_with(id, plan, runtime, surroundings, isolation);
         match started {
-            Err(StartError::Load(failure))
-                if plan.isolated == Isolated::Auto
-                    && isolation == Isolation::OwnGil
-                    && matches!(*failure, LoadFailure::ExtensionRefused { .. }) =>
-            {
+            Err(StartError::Load(failures)) if plan.isolated == Isolated::Auto => {
+                let Some(failure) = failures
+                    .needs_main()
+                    .filter(|_| isolation == Isolation::OwnGil)
+                else {
+                    return Err(StartError::Load(failures));
+                };
                 let (generation, mut report) =
                     Self::start_with(id, plan, runtime, surroundings, Isolation::Main)?;
                 report.why = format!("{}\n{WAY_OUT}", failure.reason());
@@ -276,6 +331,9 @@ impl Generation {
             retired: AtomicBool::new(false),
             siblings: Default::default(),
             alive: Default::default(),
+            loaded: Mutex::default(),
+            tallies: Mutex::default(),
+            has_said_nobody_serves: AtomicBool::new(false),
         });
         let generation = Arc::new(Self { id, sender, shared });
         match generation.give_birth() {
@@ -297,18 +355,16 @@ impl Generation {
         let interpreters = shared.interpreters();
         let mut elapsed = Vec::with_capacity(interpreters);
         let mut handles = Vec::with_capacity(interpreters);
-        let mut loaded = None;
         // The first one alone shows whether the application loads; the others start side by side.
         spawn_creator(shared, 1, &births).map_err(StartError::Thread)?;
         let mut waiting = 1;
         while waiting > 0 {
             waiting -= 1;
             let birth: Birth = receive(&born)?;
-            let (handle, report) = birth.result?;
+            let handle = birth.result?;
             elapsed.push(birth.elapsed);
             handles.push((birth.seat.worker, handle));
             if birth.seat.worker == 1 {
-                loaded = report;
                 for worker in 2..=interpreters {
                     spawn_creator(shared, worker, &births).map_err(StartError::Thread)?;
                     waiting += 1;
@@ -330,7 +386,7 @@ impl Generation {
         Ok(Report {
             isolation: shared.isolation,
             why: String::new(),
-            loaded: loaded.ok_or_else(|| "no application was named".to_owned()),
+            loaded: shared.reports(),
             threads: interpreters * threads,
             interpreters: elapsed,
         })
@@ -368,6 +424,32 @@ impl Generation {
                     self.shared.plan.threads * self.shared.plan.interpreters > 1
                 }
             }
+    }
+
+    /// What each application has done in each interpreter, so far.
+    pub fn app_stats(&self) -> Vec<AppStats> {
+        let shared = &self.shared;
+        let tallies = lock(&shared.tallies);
+        let mut all = Vec::new();
+        for (worker, loaded) in &*lock(&shared.loaded) {
+            for (id, ((place, _), loaded)) in shared.plan.apps.iter().zip(loaded).enumerate() {
+                let own = tallies.iter().filter(|(seat, _)| seat.worker == *worker);
+                let (requests, exceptions) = own
+                    .map(|(_, tally)| tally.of(id))
+                    .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+                let loaded = loaded.as_ref();
+                all.push(AppStats {
+                    worker: *worker,
+                    id,
+                    mountpoint: place.mountpoint(),
+                    callable: loaded.map_or_else(String::new, |app| app.callable.clone()),
+                    startup_time: loaded.map_or(Duration::ZERO, |app| app.elapsed),
+                    requests,
+                    exceptions,
+                });
+            }
+        }
+        all
     }
 
     /// What will be left to wait for when the generation is dropped.

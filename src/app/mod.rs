@@ -3,6 +3,7 @@
 //! This room joins `net` (which has requests) and `python` (which has the application); nobody below knows
 //! both. Reading order:
 //!
+//! - [`apps`]: what is loaded, where it is mounted, and what it has done
 //! - [`queue`]: the bounded queue between those who poll and those who run, and the wake-up protocol
 //! - [`runners`]: which of the threads that share a GIL may take work
 //! - [`worker`]: a thread, its interpreter, its application, for life
@@ -13,6 +14,7 @@
 //! - [`acceptor`]: the thread that keeps going while every worker is stuck
 
 pub mod acceptor;
+pub mod apps;
 mod birth;
 pub mod current;
 pub mod generation;
@@ -22,5 +24,6 @@ pub mod runners;
 pub mod worker;
 
 pub use acceptor::Acceptor;
+pub use apps::Apps;
 pub use current::Current;
 pub use generation::{Generation, Isolated, Plan, Report, StartError};

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use crate::http::RequestHead;
 use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
-use crate::python::{Attached, Call, InterpreterThread};
+use crate::python::{Attached, Call, InterpreterThread, Served};
 use crate::wsgi::Response;
 
 use super::acceptor::Bell;
+use super::apps::Tally;
 use super::current::Current;
 use super::generation::Shared;
 use super::queue::{Job, Next};
@@ -70,6 +71,7 @@ pub struct Worker {
     response: Response,
     quick_jobs: u32,
     has_panicked: bool,
+    tally: Arc<Tally>,
 }
 
 impl Worker {
@@ -80,7 +82,9 @@ impl Worker {
         runner: Arc<Runner>,
     ) -> Self {
         let response = Response::adding(Arc::clone(&surroundings.net.settings.added_fields));
+        let tally = shared.tally(seat);
         Self {
+            tally,
             seat,
             shared,
             surroundings,
@@ -166,19 +170,31 @@ impl Worker {
         let parts = exchange.parts(net);
         let (facts, mut sink) = (parts.facts, parts.sink);
         self.response.reset(facts, self.turn.date());
+        let chosen = self.shared.plan.apps.mounts().choose_for(parts.head);
         let response = &mut self.response;
         let served = catch_unwind(AssertUnwindSafe(|| {
             panic_if_asked(parts.head);
+            let Some(chosen) = chosen else {
+                response.fail(500, &mut sink);
+                return Served::NoApp;
+            };
             py.serve(Call {
                 listener: parts.listener,
                 head: parts.head,
                 peer: parts.peer,
-                mount: &self.shared.plan.mount,
+                chosen,
                 body: parts.body,
                 response,
                 sink: &mut sink,
             })
         }));
+        match (chosen, &served) {
+            (Some(chosen), served) => {
+                let has_failed = matches!(served, Ok(Served::Failed) | Err(_));
+                self.tally.count(chosen.app, has_failed);
+            }
+            (None, _) => self.shared.say_that_nobody_serves(parts.head),
+        }
         if served.is_err() {
             // The panic hook has logged what and where. The response machine is plain data and stays usable.
             tracing::error!(

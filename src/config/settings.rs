@@ -69,6 +69,13 @@ pub struct Config {
     pub mounts: Vec<Mount>,
     /// Take the prefix of a mounted application out of the path (`manage-script-name`).
     pub manage_script_name: bool,
+    /// Nobody serves what no mount holds (`no-default-app`).
+    pub no_default_app: bool,
+    /// A `SCRIPT_NAME` that a front end sent does not choose the application (`ignore-script-name`).
+    pub ignore_script_name: bool,
+    /// What is called in an application that names no callable itself (`callable`); those of `app` and `mounts` have it
+    /// already.
+    pub callable: Option<String>,
     /// Python code that leaves an application behind (`eval`).
     pub eval: Option<String>,
     /// Modules and files to import in the first interpreter after the application (`import`).

@@ -23,11 +23,12 @@ pub(super) fn choose(raw: &Raw) -> Result<Option<AppChoice>, ConfigError> {
     }
     named.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
     let Some((setting, mut choice)) = named.pop() else {
+        let has_another = !raw.all(&app::MOUNT).is_empty() || raw.last(&app::EVAL).is_some();
         return match raw.last(&app::CALLABLE) {
-            Some(callable) => Err(callable
+            Some(callable) if !has_another => Err(callable
                 .error("says how the callable is called, but nothing says where it is")
                 .hint("name a file or module too: singlemalt app.py --callable app")),
-            None => Ok(None),
+            _ => Ok(None),
         };
     };
     if let Some((other, _)) = named.last()
@@ -38,7 +39,7 @@ pub(super) fn choose(raw: &Raw) -> Result<Option<AppChoice>, ConfigError> {
             described(other),
             described(setting)
         ))
-        .hint("leave one; several applications in one server are not yet in this version"));
+        .hint("leave one, or give one of them a place of its own: --mount /prefix=APP"));
     }
     if let Some(callable) = raw.last(&app::CALLABLE) {
         let text = callable_name(callable, &callable.text)?;
@@ -58,10 +59,19 @@ pub(super) fn choose(raw: &Raw) -> Result<Option<AppChoice>, ConfigError> {
     Ok(Some(choice))
 }
 
+/// What is called in applications that name no callable themselves: as in uWSGI it holds for mounts and `--eval`, too.
+pub(super) fn callable(raw: &Raw) -> Result<Option<String>, ConfigError> {
+    match raw.last(&app::CALLABLE) {
+        Some(setting) => callable_name(setting, &setting.text).map(Some),
+        None => Ok(None),
+    }
+}
+
 /// The applications below URL prefixes: `/prefix=app.py`, `/prefix=pkg.module:app`,
 /// `example.org/prefix=...`, and `example.org|/prefix=...` as old files write it.
 pub(super) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
     let mut mounts: Vec<Mount> = Vec::new();
+    let default_callable = callable(raw)?;
     for setting in raw.all(&app::MOUNT) {
         let Some((place, target)) = setting
             .text
@@ -84,9 +94,10 @@ pub(super) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
             None => (Some(place), ""),
         };
         let prefix = prefix.trim_end_matches('/');
-        let host = host
-            .filter(|host| !host.is_empty())
-            .map(str::to_ascii_lowercase);
+        let host = match host.filter(|host| !host.is_empty()) {
+            Some(name) => Some(host_name(setting, name)?),
+            None => None,
+        };
         if !prefix.is_empty() && !prefix.starts_with('/') {
             return Err(setting.error(format_args!(
                 "wants a prefix that begins with '/', got '{place}'"
@@ -99,8 +110,10 @@ pub(super) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
             )));
         }
         let (name, callable) = split(target);
-        let is_python_file = name.ends_with(".py") || name.ends_with(".wsgi");
-        let app = if is_module(name) && !is_python_file {
+        // As in uWSGI `site.wsgi` is a file and `site.wsgi:app` a module; what neither is, the loader finds out.
+        let is_python_file =
+            name.ends_with(".py") || (name.ends_with(".wsgi") && callable.is_none());
+        let mut app = if is_module(name) && !is_python_file {
             choice(setting, AppTarget::Module(name.to_owned()), callable)?
         } else {
             let (path, callable) = match split(target) {
@@ -111,6 +124,9 @@ pub(super) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
             };
             choice(setting, AppTarget::File(PathBuf::from(path)), callable)?
         };
+        if app.callable.is_none() {
+            app.callable.clone_from(&default_callable);
+        }
         let origin = setting.place();
         mounts.push(Mount {
             host,
@@ -120,6 +136,23 @@ pub(super) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
         });
     }
     Ok(mounts)
+}
+
+/// The host of a mount: a name, an address in brackets, or `*.` and a name. Requests are matched without their port.
+fn host_name(setting: &Setting, text: &str) -> Result<String, ConfigError> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let is_address = name.starts_with('[') && name.ends_with(']');
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if is_address || (!name.is_empty() && name.chars().all(is_name)) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let error = setting.error(format_args!("wants the name of a host, got '{text}'"));
+    Err(match name.split_once(':') {
+        Some((host, _)) if !name.starts_with('[') => error.hint(format!(
+            "a mount holds for every port of its host: write {host}"
+        )),
+        _ => error.hint("write example.org, or *.example.org for all hosts below it"),
+    })
 }
 
 /// Modules and files to import: as in uWSGI both are taken.

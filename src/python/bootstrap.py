@@ -13,6 +13,10 @@ WSGI_VERSION = (1, 0)
 NODE = (os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "localhost")).encode()
 
 
+# What is loaded in this interpreter, by mountpoint: `uwsgi.applications`. Filled by Rust, never replaced.
+applications = {}
+
+
 def prepare(python_path, guard, twins):
     """`guard`: extensions may refuse this interpreter. `twins`: load the .py beside one that does."""
     for stream in (sys.stdout, sys.stderr):

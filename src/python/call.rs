@@ -14,8 +14,8 @@ use super::start_response::{self, Exchange, bytes_of, settle, type_name};
 use super::thread_state::{Attached, detached};
 use super::trampoline::{Exception, caught, raise};
 use crate::http::RequestHead;
-use crate::wsgi::environ::{Mount, Peer};
-use crate::wsgi::{RequestBody, Response, Sink};
+use crate::wsgi::environ::Peer;
+use crate::wsgi::{Chosen, RequestBody, Response, Sink};
 
 /// A list or tuple of pieces that together are at most this large is sent as one, with its length. Bytes.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
@@ -28,8 +28,8 @@ pub struct Call<'a> {
     pub head: &'a RequestHead,
     /// The client.
     pub peer: &'a Peer,
-    /// Where the app is mounted: [`Mount::ROOT`], usually.
-    pub mount: &'a Mount,
+    /// Which of the interpreter's apps, and how much of the path is its prefix.
+    pub chosen: Chosen,
     /// The complete body. It becomes `wsgi.input` and is gone with it.
     pub body: RequestBody,
     /// Reset for this request by the caller.
@@ -43,7 +43,7 @@ pub(super) struct Request<'a> {
     pub(super) listener: usize,
     pub(super) head: &'a RequestHead,
     pub(super) peer: &'a Peer,
-    pub(super) mount: &'a Mount,
+    pub(super) prefix_bytes: usize,
 }
 
 /// What came of a request. The response's own [`summary`](Response::summary) says what was sent.
@@ -55,7 +55,7 @@ pub enum Served {
     Failed,
     /// The client went away before the end.
     ClientGone,
-    /// No app is loaded in this interpreter: a 500.
+    /// This app is not loaded in this interpreter: a 500.
     NoApp,
 }
 
@@ -67,7 +67,7 @@ impl Attached<'_> {
             listener,
             head,
             peer,
-            mount,
+            chosen,
             body,
             response,
             sink,
@@ -76,10 +76,10 @@ impl Attached<'_> {
             listener,
             head,
             peer,
-            mount,
+            prefix_bytes: chosen.prefix_bytes,
         };
         let served = catch_unwind(AssertUnwindSafe(|| {
-            self.answer(request, body, &mut *response, &mut *sink)
+            self.answer(chosen.app, request, body, &mut *response, &mut *sink)
         }));
         served.unwrap_or_else(|_panic| {
             // The panic hook has said where. Whatever Python was about to hear about is void.
@@ -91,13 +91,14 @@ impl Attached<'_> {
 
     fn answer(
         &mut self,
+        app: usize,
         request: Request<'_>,
         body: RequestBody,
         response: &mut Response,
         sink: &mut dyn Sink,
     ) -> Served {
         let token = self.token;
-        let app = match self.caches.app(token, self.interpreter) {
+        let app = match self.caches.app(token, self.interpreter, app) {
             Ok(Some(app)) => app,
             Ok(None) => {
                 response.fail(500, sink);

@@ -197,7 +197,7 @@ impl Environs {
             listener,
             head,
             peer,
-            mount,
+            prefix_bytes,
         } = *request;
         let (input, content_length) = input;
         let Some(base) = self.bases.get(listener).or(self.bases.first()) else {
@@ -223,7 +223,7 @@ impl Environs {
             ..
         } = self;
         environ::for_each_under(
-            mount,
+            prefix_bytes,
             head,
             peer,
             Some(content_length),

@@ -13,12 +13,14 @@ class Failure(Exception):
 
 
 def load(kind, target, expression, isolated, imports):
-    """`imports`: kinds and targets in turn, of what is wanted before the app."""
+    """`imports`: kinds and targets in turn, of what is wanted before the first app; None for a further one."""
     before = len(REFUSED)
     where = "--eval" if kind == "code" else target
     try:
-        import_all(zip(imports[::2], imports[1::2]), isolated)
-        found = LOADERS[kind](target)
+        if imports is not None:
+            FILES.clear()
+            import_all(zip(imports[::2], imports[1::2]), isolated)
+        found = load_app_file(target) if kind == "file" else LOADERS[kind](target)
         app, name, note = find_callable(found, expression, where)
     except Failure as failure:
         return failure.kind, failure.facts
@@ -34,6 +36,20 @@ def load(kind, target, expression, isolated, imports):
         "refused": [describe for entry in REFUSED[before:] for describe in entry[:3]],
         "twins": [entry[0] for entry in REFUSED[before:] if entry[3]],
     }, app
+
+
+# What the apps of one interpreter were loaded from, by absolute path: a file that is mounted twice is one module, as a module is.
+FILES = {}
+
+
+def load_app_file(path):
+    if path.endswith(".wsgi") and not os.path.exists(path) and all(part.isidentifier() for part in path.split(".")):
+        # What `django-admin startproject` makes is the module mysite.wsgi, and looks like a file of mod_wsgi's.
+        return load_module(path)
+    place = os.path.abspath(path)
+    if place not in FILES:
+        FILES[place] = load_file(path)
+    return FILES[place]
 
 
 def load_file(path):
@@ -128,7 +144,13 @@ def find_callable(module, expression, where):
     factory = attribute(module, name, where)
     if not callable(factory):
         raise no_callable(module, name, where, f"`{name}` is of type {type(factory).__name__}, not a function")
-    made = factory(*arguments, **keywords)
+    try:
+        made = factory(*arguments, **keywords)
+    except TypeError as error:
+        if error.__traceback__.tb_next is not None:
+            raise
+        # Not one line of it ran: the call does not fit.
+        raise no_callable(module, expression, where, f"`{expression}` cannot be called like that: {error}") from None
     if not callable(made):
         raise no_callable(module, expression, where, f"`{expression}` returned {made!r:.60}, not a WSGI app")
     return made, expression, None
@@ -172,8 +194,8 @@ def no_callable(module, wanted, where, problem):
 
 def callables(module):
     """What is defined in this module and could be the app, the likeliest first: what takes (environ, start_response), then
-    factories, written as `name()`."""
-    apps, classes, factories = [], [], []
+    factories, written as `name()`, then those that want arguments, `name(argument)`, if their names speak of an app."""
+    apps, classes, factories, wanting = [], [], [], []
     for name, thing in vars(module).items():
         if name.startswith("_") or not callable(thing):
             continue
@@ -186,13 +208,15 @@ def callables(module):
                 apps.append(name)
             elif least <= 0:
                 factories.append(name + "()")
+            elif any(word in name.lower() for word in ("app", "wsgi", "create", "make", "factory")):
+                wanting.append(f"{name}({', '.join(thing.__code__.co_varnames[:least])})")
         elif isinstance(thing, type):
             # A class can be an app: an instance for each request, which is iterated over.
             if thing.__module__ == module.__name__ and hasattr(thing, "__iter__"):
                 classes.append(name)
         elif kind != "builtin_function_or_method":
             apps.append(name)
-    return apps + classes + factories
+    return apps + classes + factories + wanting
 
 
 def explained(error, isolated):
@@ -204,7 +228,9 @@ def explained(error, isolated):
                                "distribution": distribution(module), "traceback": trimmed(error)}
     import traceback
     lines = list(traceback.TracebackException.from_exception(error).format_exception_only())
-    return "raised", {"exception": lines[-1].rstrip(), "traceback": trimmed(error), "hint": hint(error)}
+    exception, frames = lines[-1].rstrip(), trimmed(error)
+    # Without a frame of the app's own the traceback says nothing that the exception does not.
+    return "raised", {"exception": exception, "traceback": frames if frames != exception else "", "hint": hint(error)}
 
 
 def hint(error):

@@ -165,7 +165,14 @@ impl fmt::Display for LoadFailure {
                         "\n  it defines nothing that could be one: a WSGI app is a callable of (environ, start_response)",
                     ),
                     Some(first) => {
-                        write!(f, "\n  it defines: {}\n  name one of them: {target}:{first}", found.join(", "))
+                        write!(f, "\n  it defines: {}", found.join(", "))?;
+                        match first.split_once('(') {
+                            Some((name, arguments)) if arguments != ")" => {
+                                let arguments = arguments.trim_end_matches(')').replace(", ", "=..., ");
+                                write!(f, "\n  name it with values for its arguments: {target}:{name}({arguments}=...)")
+                            }
+                            _ => write!(f, "\n  name one of them: {target}:{first}"),
+                        }
                     }
                 }
             }
@@ -229,6 +236,9 @@ impl fmt::Display for LoadFailure {
                 if let Some(hint) = hint {
                     write!(f, "\n  {hint}")?;
                 }
+                if traceback.is_empty() {
+                    return Ok(());
+                }
                 write!(f, "\n\n{traceback}")
             }
             Self::Internal { message } => {
@@ -240,11 +250,16 @@ impl fmt::Display for LoadFailure {
 
 impl std::error::Error for LoadFailure {}
 
-/// Loads `target` into the attached interpreter and keeps its callable there.
-pub(super) fn load(attached: &mut Attached<'_>, target: &AppTarget) -> Result<Loaded, LoadFailure> {
+/// Loads `target` into the attached interpreter and keeps its callable there, by its number and its mountpoint.
+pub(super) fn load(
+    attached: &mut Attached<'_>,
+    place: (usize, &str),
+    target: &AppTarget,
+) -> Result<Loaded, LoadFailure> {
     let started = Instant::now();
     let token = attached.token;
-    let outcome = ask(attached, target).and_then(|answer| read(attached, &answer, target, started));
+    let outcome =
+        ask(attached, target).and_then(|answer| read(attached, &answer, (place, target), started));
     outcome.unwrap_or_else(|Raised| {
         Err(LoadFailure::Internal {
             message: failure::start_error(token).to_string(),
@@ -252,8 +267,12 @@ pub(super) fn load(attached: &mut Attached<'_>, target: &AppTarget) -> Result<Lo
     })
 }
 
-fn ask<'py>(attached: &Attached<'py>, target: &AppTarget) -> Result<Object<'py>, Raised> {
+fn ask<'py>(attached: &mut Attached<'py>, target: &AppTarget) -> Result<Object<'py>, Raised> {
     let token = attached.token;
+    let is_first = !std::mem::replace(&mut attached.caches.has_loaded, true);
+    if is_first {
+        bootstrap::begin_apps(token, attached.interpreter)?;
+    }
     let (kind, text) = described(&target.kind);
     let kind = Object::text(token, kind)?;
     let text = Object::text(token, &text)?;
@@ -262,7 +281,12 @@ fn ask<'py>(attached: &Attached<'py>, target: &AppTarget) -> Result<Object<'py>,
         let (kind, text) = described(import);
         imports.extend([Cow::Borrowed(kind), text]);
     }
-    let imports = Object::list_of_text(token, &imports)?;
+    // Once in an interpreter, before its first app.
+    let imports = if is_first {
+        Object::list_of_text(token, &imports)?
+    } else {
+        Object::none(token)
+    };
     let expression = match &target.callable {
         Some(expression) => Object::text(token, expression)?,
         None => Object::none(token),
@@ -315,7 +339,7 @@ impl Facts<'_> {
 fn read(
     attached: &mut Attached<'_>,
     answer: &Object<'_>,
-    target: &AppTarget,
+    (place, target): ((usize, &str), &AppTarget),
     started: Instant,
 ) -> Result<Result<Loaded, LoadFailure>, Raised> {
     let kind = answer.element(0)?.to_text();
@@ -323,8 +347,8 @@ fn read(
     let failure = match kind.as_str() {
         "loaded" => {
             let app = answer.element(2)?;
-            bootstrap::keep_app(attached.interpreter, &app)?;
-            attached.caches.set_app(app);
+            bootstrap::keep_app(attached.interpreter, place, &app)?;
+            attached.caches.set_app(place.0, app);
             let twins = facts.texts(c"twins")?;
             let refused = facts.texts(c"refused")?;
             let refused = refused.chunks_exact(3).map(|entry| RefusedExtension {

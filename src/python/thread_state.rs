@@ -142,13 +142,28 @@ impl InterpreterThread {
         InterpreterHandle(Arc::clone(&self.interpreter))
     }
 
-    /// Loads the app into this interpreter. The creator calls it; siblings that join afterwards find the app, and those that
-    /// joined before find it at their first request.
+    /// Loads the one app of this interpreter: number 0, at the root. See [`load_app`](Self::load_app).
     ///
     /// # Errors
-    /// See [`LoadFailure`]; its text is what a person reads. The interpreter can be ended, or tried again.
+    /// As there.
     pub fn load(&mut self, target: &AppTarget) -> Result<Loaded, LoadFailure> {
-        self.attached(|attached| load::load(attached, target))
+        self.load_app(0, "", target)
+    }
+
+    /// Loads an app into this interpreter, by the number that [`Chosen::app`](crate::wsgi::Chosen::app) names it by. The
+    /// creator calls it, one app after the other; siblings that join afterwards find the apps, and those that joined before
+    /// find each at their first request for it.
+    ///
+    /// # Errors
+    /// See [`LoadFailure`]; its text is what a person reads. The interpreter can be ended, tried again, or live on with the
+    /// other apps.
+    pub fn load_app(
+        &mut self,
+        at: usize,
+        mountpoint: &str,
+        target: &AppTarget,
+    ) -> Result<Loaded, LoadFailure> {
+        self.attached(|attached| load::load(attached, (at, mountpoint), target))
     }
 
     /// Attaches, does `work`, detaches. Waits for the GIL first; hold no lock that a thread with the GIL might want.
@@ -201,7 +216,7 @@ impl InterpreterThread {
             if has_it_alone {
                 bootstrap::quiesce(attached, until, daemon_grace);
             }
-            bootstrap::forget_app(attached);
+            bootstrap::forget_apps(attached);
         });
         self.drop_caches();
         if is_main {

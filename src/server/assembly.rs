@@ -9,7 +9,7 @@ use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
-use crate::app::{Acceptor, Current, Generation, Isolated, Plan, Report, StartError};
+use crate::app::{Acceptor, Apps, Current, Generation, Isolated, Plan, Report, StartError};
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
@@ -19,7 +19,7 @@ use crate::telemetry::{self, LogWriter};
 use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
 
-use super::application::{self, Chosen, imports};
+use super::application::{self, imports};
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
@@ -147,7 +147,7 @@ fn serve(
         tracing::info!("{remark}");
     }
     hooks::warn(config);
-    let chosen = application::choose(config)?;
+    let apps = application::choose(config)?;
     let added_fields = added_fields(config)?;
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
@@ -195,7 +195,7 @@ fn serve(
         },
     };
     phases!(PreApp);
-    let plan = plan(config, &listening, chosen);
+    let plan = plan(config, &listening, apps);
     let (generation, report) = start_generation(config, plan, runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
@@ -336,7 +336,7 @@ fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
     }
 }
 
-fn plan(config: &Config, listening: &[Address], chosen: Chosen) -> Plan {
+fn plan(config: &Config, listening: &[Address], apps: Apps) -> Plan {
     if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
         tracing::warn!(
             "--cpu-affinity is without effect: only Linux lets threads choose their cores"
@@ -354,7 +354,7 @@ fn plan(config: &Config, listening: &[Address], chosen: Chosen) -> Plan {
         ServerFacts::new(local, &hostname, "http")
     };
     Plan {
-        target: chosen.target,
+        apps,
         interpreters: config.processes,
         threads: config.threads,
         isolated: match config.isolation {
@@ -375,7 +375,6 @@ fn plan(config: &Config, listening: &[Address], chosen: Chosen) -> Plan {
             imports: imports(config),
             catch_exceptions: config.catch_exceptions,
         },
-        mount: chosen.mount,
         cores_per_worker: config.process.cpu_affinity,
         uwsgi_names: config.process.procname.automatic,
         queue_max: config.queue_max,
@@ -383,8 +382,8 @@ fn plan(config: &Config, listening: &[Address], chosen: Chosen) -> Plan {
     }
 }
 
-/// The first generation. An application that does not load is an error with `--need-app`; otherwise the
-/// server comes up without it, says so, and answers 500.
+/// The first generation. With `--need-app` it is an error if no application loads; otherwise the server comes
+/// up without, says so, and answers 500.
 fn start_generation(
     config: &Config,
     mut plan: Plan,
@@ -393,21 +392,26 @@ fn start_generation(
 ) -> Result<(Arc<Generation>, Report), Failure> {
     match Generation::start(1, &plan, runtime, surroundings) {
         Ok(started) => Ok(started),
-        Err(StartError::Load(failure)) if config.need_app => Err(Failure {
-            text: failure.to_string(),
+        Err(StartError::Load(failures)) if config.need_app => Err(Failure {
+            text: failures.to_string(),
             code: NO_APP,
         }),
-        Err(StartError::Load(failure)) => {
-            tracing::error!("{failure}");
-            plan.target = None;
+        Err(StartError::Load(failures)) => {
+            tracing::error!("{failures}");
+            let which = if plan.apps.count() > 1 {
+                "none of them"
+            } else {
+                "it"
+            };
+            let not = if plan.apps.count() > 1 { "" } else { " not" };
+            plan.apps = Apps::default();
             plan.interpreters = 1;
             plan.threads = 1;
             let (generation, mut report) =
                 Generation::start(1, &plan, runtime, surroundings).map_err(Failure::new)?;
-            report.loaded = Err(
-                "it could not be loaded, see above (--need-app leaves with an error instead)"
-                    .to_owned(),
-            );
+            report.loaded = Err(format!(
+                "{which} could{not} be loaded, see above (--need-app leaves with an error instead)"
+            ));
             Ok((generation, report))
         }
         Err(error) => Err(Failure::new(error)),

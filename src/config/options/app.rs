@@ -32,12 +32,19 @@ options! {
         "Do not offer wsgi.file_wrapper.")
         .default("false");
     MOUNT = row(GROUP, "mount", Kind::Text,
-        "Serve an application below a URL prefix: /prefix=app.py, /prefix=pkg.module:app, \
-         host/prefix=... for one host. May be repeated.")
-        .also(&["worker-mount"]).many().value("PREFIX=APP")
-        .mapped("one application for every host; several are not yet in this version");
+        "Serve an application below a URL prefix (/prefix=app.py, /prefix=pkg.module:app), for one \
+         host (example.org=app.py), for all below it (*.example.org=app.py), or both \
+         (example.org/prefix=app.py). May be repeated.")
+        .also(&["worker-mount"]).many().value("PLACE=APP")
+        .mapped("the mounted applications of an interpreter live in it together, as under uWSGI's single-interpreter");
     MANAGE_SCRIPT_NAME = row(GROUP, "manage-script-name", Kind::Flag,
-        "Move the prefix of a mounted application from PATH_INFO to SCRIPT_NAME.");
+        "Choose the mounted application by the path, and move its prefix from PATH_INFO to \
+         SCRIPT_NAME.");
+    NO_DEFAULT_APP = row(GROUP, "no-default-app", Kind::Flag,
+        "Answer 500 to what no mount holds, instead of handing it to the default application (the \
+         one at the root, else the first that is mounted).");
+    IGNORE_SCRIPT_NAME = row(GROUP, "ignore-script-name", Kind::Flag,
+        "Do not choose the application by the SCRIPT_NAME that a front end sent.");
     EVAL = row(GROUP, "eval", Kind::Text,
         "Run Python code that leaves an application behind, under one of the usual names.")
         .value("CODE");

@@ -54,11 +54,6 @@ const HTTP: &[OptionRow] = planned! { Http:
 };
 
 const APPLICATION: &[OptionRow] = planned! { Application:
-    "ignore-script-name" Flag => "Leave SCRIPT_NAME empty.";
-    "no-default-app" Flag => "Answer 404 instead of falling back to the first application.";
-    "max-apps" Number => "Applications that one interpreter may hold.";
-    "vhost" Flag => "Choose the application by server name.";
-    "vhost-host" | "vhosthost" Flag => "Choose the application by the Host header.";
     "paste" Text .essential_later("name a file or module that calls paste.deploy.loadapp") => "Load the application from a PasteDeploy file.";
     "paste-logger" Flag => "Set logging up from the PasteDeploy file.";
     "paste-name-as-name" Flag => "Name the application as its PasteDeploy section.";
