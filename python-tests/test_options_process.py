@@ -1,8 +1,10 @@
 """Options of the process: its user, limits, name, files, terminal and log, and what is done at phases of its life."""
 
 import grp
+import json
 import os
 import pwd
+import re
 import signal
 import socket
 import subprocess
@@ -200,13 +202,30 @@ def names_of(server):
         (["--procname", "myapp", "--procname-prefix-spaced", "my"], "my myapp"),
         (["--procname", "myapp", "--procname-append", "-end"], "myapp-end"),
         (["--auto-procname"], "uWSGI master"),
-        (["--auto-procname", "--procname-prefix-spaced", "shop"], "shop uWSGI mast"),
+        (["--auto-procname", "--procname-prefix-spaced", "shop"], "shop uWSGI master"),
         (["--procname-master", "boss"], "boss"),
+        (["--procname", "böse"], "böse"),
+        (["--ini", "long.ini"], "a" * 900),
     ],
 )
 def test_procname(serve, arguments, name):
-    server = serve(*arguments, source=HELLO)
-    assert Path(f"/proc/{server.process.pid}/comm").read_text() == f"{name}\n"
+    # The long one has no room where the arguments stand: it goes on where the environment was.
+    files = {"long.ini": f"[uwsgi]\nprocname = {'a' * 900}\n"}
+    server = serve(*arguments, source=FACTS, files=files, environment={"VARIABLE": "x" * 1000, "EMPTY": ""})
+    process = Path(f"/proc/{server.process.pid}")
+    assert (process / "comm").read_bytes() == name.encode()[:15] + b"\n"
+    assert (process / "cmdline").read_bytes() == name.encode() + b"\0"
+    # `ps -f` and the `sudo pkill -f uwsgi` of many a deployment script.
+    title = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(server.process.pid)], capture_output=True, text=True, timeout=30)
+    assert title.stdout == f"{name}\n"
+    assert json.loads(server.ask("/").text)["variable"] == "x" * 1000
+
+
+@linux
+def test_a_title_that_has_no_room(serve):
+    server = serve("--ini", "long.ini", source=HELLO, files={"long.ini": f"[uwsgi]\nprocname = {'b' * 5000}\n"})
+    assert 'the title of the process is "bbbb' in server.log()
+    assert re.fullmatch(rb"b{100,4095}\0", Path(f"/proc/{server.process.pid}/cmdline").read_bytes())
 
 
 # Files with the process id

@@ -9,10 +9,12 @@
 //! - [`telemetry`]: messages and the request log
 //! - [`python`]: CPython; the only room with `unsafe`
 //! - [`net`]: sockets, the poll, deadlines; knows no Python
+//! - [`background`]: work that belongs to no request: what watches files; knows no Python
 //! - [`app`]: generations of workers: where requests meet the application
 //! - [`server`]: the composition root: assembles, reports, supervises, stops
 
 pub mod app;
+pub mod background;
 pub mod config;
 pub mod http;
 pub mod net;

@@ -16,7 +16,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
     ("net", &["http", "wsgi"]),
-    ("app", &["http", "wsgi", "python", "net"]),
+    ("background", &[]),
+    ("app", &["http", "wsgi", "python", "net", "background"]),
     (
         "server",
         &[
@@ -26,6 +27,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "telemetry",
             "python",
             "net",
+            "background",
             "app",
         ],
     ),

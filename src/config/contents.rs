@@ -2,12 +2,15 @@
 //! input, of a descriptor, or, only if it was allowed, of what a command prints.
 //!
 //! The only place here that reads files as a whole or runs anything. A configuration that can be
-//! written to must not become a way to run commands: `exec://`, `call://`, `sym://` and `http://`
-//! are refused without `--allow-config-exec`, which no file can give.
+//! written to must not become a way to run commands: `exec://` and `http://` are refused without
+//! `--allow-config-exec`, which no file can give. uWSGI's other schemes name parts of its own binary,
+//! and say so whatever was given.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::process::Command;
+
+use super::fetch;
 
 /// What is longer was not meant to be configuration.
 const BYTES_MAX: u64 = 4 << 20;
@@ -38,21 +41,33 @@ pub(super) fn read(name: &str, may_execute: bool) -> Result<Vec<u8>, Unreadable>
     match scheme {
         "file" => file(rest),
         "fd" => descriptor(rest),
-        "exec" | "call" | "sym" | "http" | "https" if !may_execute => Err(unreadable(
-            format!("would run or fetch something: {scheme}:// is not allowed in a configuration"),
+        "exec" | "http" if !may_execute => Err(unreadable(
+            match scheme {
+                "exec" => "would run a command, which is not allowed in a configuration",
+                _ => "would fetch something, which is not allowed in a configuration",
+            },
             Some("give --allow-config-exec on the command line if nobody else can write the file"),
         )),
         "exec" => execute(rest),
-        "http" | "https" => Err(unreadable(
-            "cannot be fetched: there is no HTTP client inside",
-            Some("fetch it with a command: @(exec://curl -fsS URL)"),
+        "http" => fetch::http(rest, BYTES_MAX).map_err(|why| unreadable(why, None)),
+        "https" => Err(unreadable(
+            "cannot be fetched: there is no TLS here",
+            Some(
+                "fetch it with a command: @(exec://curl -fsS URL), and --allow-config-exec on the command line",
+            ),
         )),
-        "call" | "sym" => Err(unreadable(
+        "call" | "callint" | "sym" => Err(unreadable(
             "names a C function of uWSGI's binary, and there is none",
-            Some("run a command instead: @(exec://COMMAND)"),
+            Some(
+                "run a command instead: @(exec://COMMAND), with --allow-config-exec on the command line",
+            ),
         )),
-        "data" | "section" | "emperor" | "embed" => Err(unreadable(
-            "is a part of uWSGI's binary or its emperor, and there is neither",
+        "data" | "section" => Err(unreadable(
+            "names a part of uWSGI's binary, and there is none",
+            Some("put the text into a file"),
+        )),
+        "emperor" => Err(unreadable(
+            "names something that uWSGI's emperor hands out, and there is none",
             Some("put the text into a file"),
         )),
         _ => file(name),

@@ -1,8 +1,8 @@
 //! Configuration: from what was written to what is meant.
 //!
 //! Reading order: `option` (a row of the table), `options` (the table), `command_line` and
-//! `environment` (sources), `loader` and `finish` with `formats`, `magic`, `logic`, `expand` and `contents` (files
-//! and their language), `layer` (sources stacked by figment, each value with its origin), `value`,
+//! `environment` (sources), `loader` and `finish` with `formats`, `magic`, `logic`, `expand`, `contents` and `fetch`
+//! (files and their language), `layer` (sources stacked by figment, each value with its origin), `value`,
 //! `address`, `target` and `hook` (texts become values), `resolve` and `resolve_process` (the only
 //! makers of a [`Config`]), `notices` (options without effect are named); and the texts that are
 //! made from the table: `help`, `show`, `explain`, `reference`, `completions`, `suggestion`.
@@ -19,6 +19,7 @@ mod environment;
 mod error;
 mod expand;
 mod explain;
+mod fetch;
 mod finish;
 mod formats;
 mod help;

@@ -33,10 +33,17 @@ impl std::error::Error for EnvironmentError {}
 
 /// Removes, then sets variables of the process. Call it once, while the calling thread is the only one.
 ///
+/// `moves`: every other variable is set to what it is. C's library then keeps a copy of each, and nothing reads the memory
+/// any more in which the system handed them over.
+///
 /// # Errors
 /// Another thread runs (where the system tells), it was called before, or a name or value is malformed.
-pub fn set_environment(unset: &[String], set: &[(String, String)]) -> Result<(), EnvironmentError> {
-    if unset.is_empty() && set.is_empty() {
+pub fn set_environment(
+    unset: &[String],
+    set: &[(String, String)],
+    moves: bool,
+) -> Result<(), EnvironmentError> {
+    if unset.is_empty() && set.is_empty() && !moves {
         return Ok(());
     }
     if IS_SET.swap(true, Ordering::SeqCst) || !is_only_thread() {
@@ -54,6 +61,12 @@ pub fn set_environment(unset: &[String], set: &[(String, String)]) -> Result<(),
         // SAFETY: nobody reads or writes the environment at the same time: this thread is the only one (checked above
         // where the system tells; elsewhere `server::run` calls this first of all).
         unsafe { std::env::remove_var(name) };
+    }
+    let moved = moves.then(std::env::vars_os).into_iter().flatten();
+    // A name that begins with '=' can be inherited, but not set.
+    for (name, value) in moved.filter(|(name, _)| !name.as_encoded_bytes().contains(&b'=')) {
+        // SAFETY: as above.
+        unsafe { std::env::set_var(name, value) };
     }
     for (name, value) in set {
         // SAFETY: as above.

@@ -48,7 +48,8 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     set_umask(config);
     let mut environment = config.environment_set.clone();
     environment.extend(hooks::environment(config));
-    crate::python::set_environment(&config.environment_unset, &environment)
+    let title_spills = title::wants_the_environments_room(config);
+    crate::python::set_environment(&config.environment_unset, &environment, title_spills)
         .map_err(Failure::new)?;
     if let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)? {
         return Ok(code);
@@ -87,6 +88,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         log: log.or(daemon_log),
         starter,
     };
+    title::set(config, title_spills);
     if outputs.starter.is_none() {
         outputs.redirect(&writer)?;
     }
@@ -152,7 +154,6 @@ fn serve(
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
-    title::set(config);
     if let Some(folder) = &config.chdir {
         change_directory(config, "chdir", folder)?;
     }

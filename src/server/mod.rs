@@ -7,7 +7,7 @@
 //! - `failure`: why there is no server
 //! - `daemon`: detaches it from its terminal
 //! - `log_target`, `redirect`: where its log goes
-//! - `limits`, `title`: what the process may use, and what it is called
+//! - `limits`, `title`, `process_name`: what the process may use, and what it is called
 //! - `sockets`, `inherited`: where it listens
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
@@ -46,6 +46,9 @@ mod pidfile_command;
 #[cfg_attr(unix, path = "privileges_unix.rs")]
 #[cfg_attr(windows, path = "privileges_windows.rs")]
 mod privileges;
+#[cfg_attr(target_os = "linux", path = "process_name_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "process_name_other.rs")]
+mod process_name;
 #[cfg_attr(unix, path = "redirect_unix.rs")]
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 mod redirect;

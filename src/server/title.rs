@@ -1,17 +1,11 @@
-//! What the process is called: `--procname` and its family.
-//!
-//! Linux keeps a name of 15 bytes for each thread, and that of the main thread is the process's: `ps -o comm`,
-//! top and pgrep show it. The arguments that `ps -f` shows are left as they were given, since they can only be
-//! changed by writing over memory that is not ours. Main thread.
+//! What the process is called: `--procname` and its family. Main thread.
 
 use crate::config::Config;
 
+use super::process_name;
+
 /// uWSGI's name for its supervising process.
 const AUTOMATIC: &str = "uWSGI master";
-
-/// Bytes that the kernel keeps of a name.
-#[cfg(target_os = "linux")]
-const NAME_BYTES_MAX: usize = 15;
 
 /// The whole title; `None` leaves the process its own. As in uWSGI, what stands around the title needs a title.
 fn wanted(config: &Config) -> Option<String> {
@@ -24,33 +18,22 @@ fn wanted(config: &Config) -> Option<String> {
     Some(format!("{}{inner}{}", title.prefix, title.append))
 }
 
-/// Gives the process its title.
-#[cfg(target_os = "linux")]
-pub fn set(config: &Config) {
+/// The title is too long for the room that the arguments left: it will stand in the environment's too, so
+/// variables have to be kept elsewhere.
+pub fn wants_the_environments_room(config: &Config) -> bool {
+    wanted(config).is_some_and(|title| !process_name::fits_in_arguments(&title))
+}
+
+/// Gives the process its title. `may_spill`: variables are no longer kept where the process got them.
+pub fn set(config: &Config, may_spill: bool) {
     let Some(title) = wanted(config) else {
         return;
     };
-    let kept = &title.as_bytes()[..title.len().min(NAME_BYTES_MAX)];
-    if kept.len() < title.len() {
-        tracing::info!(
-            "the title of the process is \"{}\": Linux keeps {NAME_BYTES_MAX} bytes of \"{title}\"",
-            String::from_utf8_lossy(kept)
-        );
-    }
-    let result = std::ffi::CString::new(kept)
-        .map_err(std::io::Error::other)
-        .and_then(|name| Ok(rustix::thread::set_name(&name)?));
-    if let Err(error) = result {
-        tracing::warn!("cannot call the process \"{title}\": {error}");
-    }
-}
-
-/// Says that the process keeps its own.
-#[cfg(not(target_os = "linux"))]
-pub fn set(config: &Config) {
-    if let Some(title) = wanted(config) {
-        tracing::warn!(
-            "this system does not let a process be called \"{title}\"; it keeps its name"
-        );
+    match process_name::set(&title, may_spill) {
+        Ok(shown) if shown == title => {}
+        Ok(shown) => tracing::info!(
+            "the title of the process is \"{shown}\": there is no room for \"{title}\""
+        ),
+        Err(error) => tracing::warn!("cannot call the process \"{title}\": {error}"),
     }
 }

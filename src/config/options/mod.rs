@@ -40,6 +40,8 @@ macro_rules! kind {
 }
 
 pub(crate) mod accepted;
+#[cfg(test)]
+mod against_uwsgi;
 pub(crate) mod app;
 pub(crate) mod configuration;
 pub(crate) mod http;

@@ -49,7 +49,7 @@ options! {
         "Pause or resume the server whose process id is in a file.")
         .also(&["suspend", "resume"]).value("PIDFILE").command()
         .essential_later("there is no other way yet");
-    PROCNAME = row(GROUP, "procname", Kind::Text, "The title of the process.")
+    PROCNAME = row(GROUP, "procname", Kind::Text, "The title of the process, for ps, top and pkill (Linux).")
         .value("TITLE");
     PROCNAME_MASTER = row(GROUP, "procname-master", Kind::Text,
         "The title of the process, if --procname does not name one.")

@@ -1,0 +1,117 @@
+//! Tells when files change: for touch files, file monitors and the modules of an application.
+//!
+//! One thread, `sm-watch`, keeps what is known of each file and calls whoever asked; the `notify` crate has a thread of
+//! its own that hears from the kernel. What the kernel says is only a hint to look: a file has changed when its time, size
+//! or identity has, so it does not matter whether an editor writes it, renames another over it, or a deploy swaps a symlink on
+//! the way to it. The content is not read: touching a file is a change, as in uWSGI.
+//!
+//! Folders are watched, not files, so a file may be missing at first. Where the kernel cannot watch (its limit is reached, the
+//! folder does not exist yet) files are looked at every second, and single files every five seconds in any case: network file
+//! systems report nothing.
+
+mod engine;
+mod fingerprint;
+mod kernel;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::channel::{Sender, unbounded};
+
+use engine::{Engine, Message, OnChange};
+use fingerprint::{Fingerprint, walk};
+
+/// Names one [`FileWatch::add`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WatchId(u64);
+
+/// The watching thread. Dropping it ends the thread soon; nothing is reported once it has ended.
+pub struct FileWatch {
+    messages: Sender<Message>,
+    next_id: AtomicU64,
+}
+
+impl fmt::Debug for FileWatch {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("FileWatch").finish_non_exhaustive()
+    }
+}
+
+impl FileWatch {
+    /// Starts the thread. Call it after everything that forks.
+    ///
+    /// # Errors
+    /// The thread cannot be started. A kernel that watches nothing is no error: the log says so, and files are polled.
+    pub fn start() -> io::Result<Self> {
+        let (messages, received) = unbounded();
+        let hints = messages.clone();
+        std::thread::Builder::new()
+            .name("sm-watch".to_owned())
+            .spawn(move || Engine::new(&hints).run(&received))?;
+        Ok(Self {
+            messages,
+            next_id: AtomicU64::new(1),
+        })
+    }
+
+    /// Calls `on_change` with `path`, on the watching thread, each time the file has changed and come to rest (for 100 ms): once
+    /// per burst. What happens to it after this returns is seen. A file that is missing is reported when it appears; one
+    /// that goes away is not, unless something else takes its place. A folder changes when something in it is made, renamed or
+    /// deleted.
+    ///
+    /// `on_change` should be quick: it holds up the other reports.
+    pub fn add(&self, path: &Path, on_change: impl Fn(&Path) + Send + 'static) -> WatchId {
+        let path = absolute(path);
+        let known = Fingerprint::of(&path);
+        self.send(|id| Message::Add(id, path, known, Box::new(on_change)))
+    }
+
+    /// Calls `on_change` with each file below the folder `path` that is changed or made, as [`add`](Self::add) does for one; at
+    /// any depth, in folders that come later too. Left out are symlinked folders, and what tools keep: `.git`, `.hg`, `.svn`,
+    /// `__pycache__` and `node_modules`.
+    ///
+    /// Walks the tree before it returns: some microseconds per file.
+    pub fn add_tree(&self, path: &Path, on_change: impl Fn(&Path) + Send + 'static) -> WatchId {
+        let path = absolute(path);
+        let mut known = Vec::new();
+        walk(&path, &mut |file, print| {
+            known.push((file.to_path_buf(), print))
+        });
+        let on_change: OnChange = Box::new(on_change);
+        self.send(|id| Message::AddTree(id, path, known, on_change))
+    }
+
+    /// Ends what [`add`](Self::add) or [`add_tree`](Self::add_tree) began. A report that is under way may still come.
+    pub fn remove(&self, id: WatchId) {
+        self.tell(Message::Remove(id));
+    }
+
+    fn send(&self, message: impl FnOnce(WatchId) -> Message) -> WatchId {
+        let id = WatchId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        self.tell(message(id));
+        id
+    }
+
+    fn tell(&self, message: Message) {
+        if self.messages.send(message).is_err() {
+            tracing::error!("the thread that watches files has ended; changes go unnoticed");
+        }
+    }
+}
+
+impl Drop for FileWatch {
+    fn drop(&mut self) {
+        // Not joined: the last owner may be a callback on that very thread.
+        self.tell(Message::Stop);
+    }
+}
+
+/// The process may change its directory later; symlinks stay as they are.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+#[cfg(test)]
+mod tests;
