@@ -126,6 +126,8 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
         multithread: false,
         multiprocess: true,
         strict: false,
+        accept_buffer: false,
+        quiet_writes: false,
         file_wrapper: true,
         imports: Vec::new(),
         catch_exceptions: false,

@@ -243,6 +243,8 @@ fn load(runtime: &'static Runtime, isolation: Isolation, kind: TargetKind) {
                 multithread: false,
                 multiprocess: false,
                 strict: false,
+                accept_buffer: false,
+                quiet_writes: false,
                 file_wrapper: true,
                 imports: Vec::new(),
                 catch_exceptions: false,

@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, unbounded};
 
-use crate::python::{
-    Ended, InterpreterHandle, InterpreterThread, Isolation, LoadFailure, STACK_BYTES_MIN,
-};
+use crate::python::{Ended, InterpreterHandle, InterpreterThread, Isolation, LoadFailure};
 
 use super::apps::{NotLoaded, shown};
 use super::generation::{Gate, Isolated, Shared, StartError, lock};
@@ -44,7 +42,7 @@ fn spawn(
     let alive = Alive(Arc::clone(shared));
     std::thread::Builder::new()
         .name(placement::name(shared, seat))
-        .stack_size(STACK_BYTES_MIN)
+        .stack_size(shared.plan.stack_bytes)
         .spawn(move || {
             placement::settle(&alive.0, seat);
             let body = AssertUnwindSafe(|| body(&alive.0));

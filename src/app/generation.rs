@@ -52,6 +52,8 @@ pub struct Plan {
     pub uwsgi_names: bool,
     /// What every interpreter is told; its worker number and isolation are filled in.
     pub spec: InterpreterSpec,
+    /// The stack of each worker thread.
+    pub stack_bytes: usize,
     /// Requests that may wait.
     pub queue_max: usize,
     /// What an interpreter's own threads are given to finish, before it is parked for ever.

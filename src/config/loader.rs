@@ -8,6 +8,7 @@
 //! files behind everything else. What an option means is not known here.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::rc::Rc;
 
 use super::contents::{self, Unreadable};
@@ -18,7 +19,7 @@ use super::loaded::{Entry, PassedOver, Standing};
 use super::logic::{self, Fate, Logic};
 use super::magic::{self, FileMagic, Magic};
 use super::option::OptionRow;
-use super::options::{self, configuration, python};
+use super::options::{self, app, configuration, python};
 use super::surroundings::Surroundings;
 use super::traps;
 
@@ -301,6 +302,10 @@ impl<'s> Loader<'s> {
         }
         if let Some(format) = format_of(row) {
             self.push(entry.clone());
+            if is_paste(row) && inside.is_some_and(|inside| is_same_file(inside, &entry.text)) {
+                // The application is in the file whose options are being read.
+                return Ok(());
+            }
             return self.load(&entry, format, inside);
         }
         let name = row.name;
@@ -414,27 +419,30 @@ impl<'s> Loader<'s> {
                 }
             },
         };
-        let lines = format
-            .read(&replaced.text, section)
-            .map_err(|failure| match failure {
-                Failure::Syntax { line, why } => {
-                    ConfigError::new(format!("{why} ({})", layer::place(&source, line)))
-                }
-                Failure::NoSection(found) => {
-                    let error = ConfigError::new(format!(
-                        "{source} has no {} ({})",
-                        format.section(section.name()),
-                        named.position()
-                    ));
-                    match found.as_slice() {
-                        [] if matches!(format, Format::Ini | Format::Toml) => {
-                            error.hint(format!("begin it with a line [{}]", section.name()))
-                        }
-                        [] => error,
-                        found => error.hint(format!("it has {}", found.join(", "))),
+        let lines = format.read(&replaced.text, section);
+        let lines = match lines {
+            Err(Failure::NoSection(_)) if named.row.is_some_and(is_paste) => return Ok(()),
+            lines => lines,
+        };
+        let lines = lines.map_err(|failure| match failure {
+            Failure::Syntax { line, why } => {
+                ConfigError::new(format!("{why} ({})", layer::place(&source, line)))
+            }
+            Failure::NoSection(found) => {
+                let error = ConfigError::new(format!(
+                    "{source} has no {} ({})",
+                    format.section(section.name()),
+                    named.position()
+                ));
+                match found.as_slice() {
+                    [] if matches!(format, Format::Ini | Format::Toml) => {
+                        error.hint(format!("begin it with a line [{}]", section.name()))
                     }
+                    [] => error,
+                    found => error.hint(format!("it has {}", found.join(", "))),
                 }
-            })?;
+            }
+        })?;
         for (letter, number) in replaced.removed {
             if lines.iter().any(|line| line.number == number) {
                 self.warnings.push(magic::warning(letter, &source, number));
@@ -493,9 +501,25 @@ fn format_of(row: &OptionRow) -> Option<Named> {
         (&configuration::TOML, Named::Format(Format::Toml)),
         (&configuration::CONFIG, Named::ByEnding),
         (&configuration::INCLUDE, Named::ByEnding),
+        (&app::INI_PASTE, Named::Format(Format::Ini)),
+        (&app::INI_PASTE_LOGGED, Named::Format(Format::Ini)),
     ];
     let found = by_row.into_iter().find(|(other, _)| other.name == row.name);
     found.map(|(_, named)| named)
+}
+
+/// The file is an application's, and may have no options for us.
+fn is_paste(row: &OptionRow) -> bool {
+    [&app::INI_PASTE, &app::INI_PASTE_LOGGED]
+        .iter()
+        .any(|other| other.name == row.name)
+}
+
+fn is_same_file(one: &str, other: &str) -> bool {
+    match (std::fs::canonicalize(one), std::fs::canonicalize(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => Path::new(one).file_name() == Path::new(other).file_name(),
+    }
 }
 
 fn is_logic(row: &OptionRow) -> bool {

@@ -15,6 +15,7 @@ mod address;
 mod command_line;
 mod completions;
 mod contents;
+mod envdir;
 mod environment;
 mod error;
 mod expand;
@@ -58,8 +59,8 @@ pub use process_settings::{
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
 pub use settings::{
-    AppChoice, AppTarget, Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, Mount,
-    PollChoice, Protocol,
+    AppChoice, AppTarget, Config, Deadlines, Errand, IsolationChoice, LimitsConfig, ListenAddress,
+    Mount, PollChoice, Protocol,
 };
 pub use value::NEVER;
 
@@ -151,7 +152,8 @@ fn from_surroundings(
         prints: loaded.prints.clone(),
         ..resolved
     });
-    if config.app.is_none() && config.mounts.is_empty() && config.eval.is_none() {
+    let needs_app = !matches!(&config.errand, Some(errand) if !errand.needs_app());
+    if needs_app && config.app.is_none() && config.mounts.is_empty() && config.eval.is_none() {
         return Err(ConfigError::new("no application was named")
             .hint("give a file or a module: singlemalt app.py, or singlemalt pkg.module:app"));
     }

@@ -21,6 +21,17 @@ pub(super) fn choose(raw: &Raw) -> Result<Option<AppChoice>, ConfigError> {
     for setting in raw.all(&app::MODULE) {
         named.push((setting, module(setting)?));
     }
+    for setting in raw.all(&app::PASTE) {
+        named.push((setting, paste(&setting.text)));
+    }
+    for row in [&app::INI_PASTE, &app::INI_PASTE_LOGGED] {
+        for setting in raw.all(row) {
+            // Absolute, as in uWSGI: --chdir comes later.
+            let path = std::path::absolute(&setting.text)
+                .map_err(|error| setting.error(format_args!("wants a file: {error}")))?;
+            named.push((setting, paste(&path.to_string_lossy())));
+        }
+    }
     named.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
     let Some((setting, mut choice)) = named.pop() else {
         let has_another = !raw.all(&app::MOUNT).is_empty() || raw.last(&app::EVAL).is_some();
@@ -53,10 +64,46 @@ pub(super) fn choose(raw: &Raw) -> Result<Option<AppChoice>, ConfigError> {
                 .hint("leave one"));
             }
             Some(_) if callable.origin.rank < setting.origin.rank => {}
+            None if matches!(choice.target, AppTarget::Paste(_)) => {}
             _ => choice.callable = Some(text),
         }
     }
     Ok(Some(choice))
+}
+
+/// A URI as PasteDeploy takes it; a bare path is a file.
+fn paste(text: &str) -> AppChoice {
+    let has_scheme = ["config:", "egg:", "call:"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    let uri = if has_scheme {
+        text.to_owned()
+    } else {
+        format!("config:{text}")
+    };
+    AppChoice {
+        target: AppTarget::Paste(uri),
+        callable: None,
+    }
+}
+
+/// Second names of modules and files: `NAME=MODULE`, `NAME=/path/file.py`.
+pub(super) fn aliases(raw: &Raw, row: &OptionRow) -> Result<Vec<(String, AppTarget)>, ConfigError> {
+    let alias = |setting: &Setting| {
+        let (name, text) = super::value::pair(&setting.text).map_err(|why| setting.error(why))?;
+        let target = if is_module(&text) && !text.ends_with(".py") {
+            AppTarget::Module(text)
+        } else {
+            AppTarget::File(PathBuf::from(text))
+        };
+        if !is_module(&name) {
+            return Err(setting.error(format_args!(
+                "wants the name of a module in front of '=', got '{name}'"
+            )));
+        }
+        Ok((name, target))
+    };
+    raw.all(row).iter().map(alias).collect()
 }
 
 /// What is called in applications that name no callable themselves: as in uWSGI it holds for mounts and `--eval`, too.
@@ -113,7 +160,10 @@ pub(super) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
         // As in uWSGI `site.wsgi` is a file and `site.wsgi:app` a module; what neither is, the loader finds out.
         let is_python_file =
             name.ends_with(".py") || (name.ends_with(".wsgi") && callable.is_none());
-        let mut app = if is_module(name) && !is_python_file {
+        let file = target.split('#').next().unwrap_or_default();
+        let mut app = if file.ends_with(".ini") {
+            paste(target)
+        } else if is_module(name) && !is_python_file {
             choice(setting, AppTarget::Module(name.to_owned()), callable)?
         } else {
             let (path, callable) = match split(target) {
@@ -124,7 +174,8 @@ pub(super) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
             };
             choice(setting, AppTarget::File(PathBuf::from(path)), callable)?
         };
-        if app.callable.is_none() {
+        let is_paste = matches!(app.target, AppTarget::Paste(_));
+        if app.callable.is_none() && !is_paste {
             app.callable.clone_from(&default_callable);
         }
         let origin = setting.place();
@@ -299,6 +350,7 @@ mod tests {
             Ok(Some(choice)) => match choice.target {
                 AppTarget::File(_) => format!("file {choice}"),
                 AppTarget::Module(_) => format!("module {choice}"),
+                AppTarget::Paste(_) => format!("paste {choice}"),
             },
             Err(error) => format!("error: {}", error.message()),
         };
@@ -331,6 +383,8 @@ mod tests {
         check(&["--file", "app.py:app"], "file app.py:app");
         check(&["--file", "a:b"], "file a:b");
         check(&["--module", "m:app", "--callable", "app"], "module m:app");
+        check(&["--paste", "egg:site"], "paste egg:site");
+        check(&["--paste", "a.ini#b"], "paste config:a.ini#b");
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn sample(row: &OptionRow) -> String {
 /// What the option changes, with and without notices and origins. The application is named unless
 /// the option names one.
 fn effect(row: &OptionRow, name: &str) -> (bool, bool) {
-    let names_app = [&app::APP, &app::WSGI_FILE, &app::MODULE]
+    let names_app = [&app::APP, &app::WSGI_FILE, &app::MODULE, &app::PASTE]
         .iter()
         .any(|other| other.name == row.name);
     let mut without = words(if names_app { &[] } else { &["app.py"] });

@@ -10,7 +10,7 @@ use super::failure;
 use super::file;
 use super::interpreter::{Interpreter, Isolation};
 use super::object::{self, Object, Raised, Token};
-use super::start_response::{self, Exchange, bytes_of, settle, type_name};
+use super::start_response::{self, Exchange, bytes_of, copied, is_buffer, settle, type_name};
 use super::thread_state::{Attached, detached};
 use super::trampoline::{Exception, caught, raise};
 use crate::http::RequestHead;
@@ -270,6 +270,9 @@ impl<'py> Job<'_, 'py, '_> {
         let mut whole = true;
         while let Some(piece) = self.piece(pieces, at)? {
             // SAFETY: `piece` is alive.
+            let copy = unsafe { copied(self.token, self.interpreter(), piece.as_ptr())? };
+            let piece = copy.as_ref().unwrap_or(&piece);
+            // SAFETY: as above.
             let bytes = unsafe { bytes_of(self.token, self.interpreter(), piece.as_ptr())? };
             if joined.len() + bytes.len() > JOINED_BYTES_MAX {
                 whole = false;
@@ -315,14 +318,16 @@ impl<'py> Job<'_, 'py, '_> {
     /// Anything else that the app returned.
     fn send_iterable(&self, result: &Object<'py>) -> Result<(), Raised> {
         // SAFETY: all are alive; attached (token). Only types are compared.
-        let (is_file, is_text) = unsafe {
+        let (is_file, is_whole) = unsafe {
             let is_file =
                 ffi::Py_TYPE(result.as_ptr()).cast() == self.attached.caches.file_wrapper.as_ptr();
             let is_text = ffi::PyBytes_Check(result.as_ptr()) != 0
                 || ffi::PyUnicode_Check(result.as_ptr()) != 0;
-            (is_file, is_text)
+            let is_whole = (is_text && !self.interpreter().spec.strict)
+                || is_buffer(self.interpreter(), result.as_ptr());
+            (is_file, is_whole)
         };
-        if is_text && !self.interpreter().spec.strict {
+        if is_whole {
             // An iterable of single characters, to the letter; no app means that (uWSGI sends it whole, too).
             return self.finish_with(result);
         }
@@ -388,6 +393,9 @@ impl<'py> Job<'_, 'py, '_> {
     }
 
     fn finish_with(&self, only: &Object<'py>) -> Result<(), Raised> {
+        // SAFETY: `only` is alive.
+        let copy = unsafe { copied(self.token, self.interpreter(), only.as_ptr())? };
+        let only = copy.as_ref().unwrap_or(only);
         // SAFETY: `only` is alive until the end of this call.
         let bytes = unsafe { bytes_of(self.token, self.interpreter(), only.as_ptr())? };
         self.complete(|exchange| exchange.response.finish_with(bytes, &mut *exchange.sink))

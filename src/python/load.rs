@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::ffi::CStr;
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::bootstrap;
@@ -267,6 +268,56 @@ pub(super) fn load(
     })
 }
 
+/// Imports a module or runs a file, and does nothing with it.
+pub(super) fn import(attached: &mut Attached<'_>, target: &TargetKind) -> Result<(), LoadFailure> {
+    let token = attached.token;
+    let target = AppTarget {
+        kind: target.clone(),
+        callable: None,
+    };
+    let mut ask = || {
+        let (kind, text) = described(&target.kind);
+        let kind = Object::text(token, kind)?;
+        let text = Object::text(token, &text)?;
+        let isolated = isolated(attached)?;
+        let answer = bootstrap::find(&bootstrap::namespace(token)?, c"import_only")?
+            .call([&kind, &text, &isolated])?;
+        if answer.element(0)?.to_text() == "imported" {
+            return Ok(Ok(()));
+        }
+        let read = read(attached, &answer, ((0, ""), &target), Instant::now())?;
+        Ok(read.map(drop))
+    };
+    ask().unwrap_or_else(|Raised| {
+        Err(LoadFailure::Internal {
+            message: failure::start_error(token).to_string(),
+        })
+    })
+}
+
+/// Runs a script to its end; its exit code.
+pub(super) fn run_script(attached: &mut Attached<'_>, path: &Path) -> i32 {
+    let token = attached.token;
+    let code = Object::text(token, &path.to_string_lossy())
+        .and_then(|path| {
+            bootstrap::find(&bootstrap::namespace(token)?, c"run_script")?.call([&path])
+        })
+        .and_then(|code| code.to_u64());
+    match code {
+        Ok(code) => i32::try_from(code).unwrap_or(1),
+        Err(Raised) => {
+            tracing::error!("{}", failure::start_error(token));
+            1
+        }
+    }
+}
+
+/// Whether the attached interpreter is one that extension modules may refuse.
+fn isolated<'py>(attached: &Attached<'py>) -> Result<Object<'py>, Raised> {
+    let is_isolated = attached.interpreter.spec.isolation != Isolation::Main;
+    Object::boolean(attached.token, is_isolated)
+}
+
 fn ask<'py>(attached: &mut Attached<'py>, target: &AppTarget) -> Result<Object<'py>, Raised> {
     let token = attached.token;
     let is_first = !std::mem::replace(&mut attached.caches.has_loaded, true);
@@ -278,8 +329,9 @@ fn ask<'py>(attached: &mut Attached<'py>, target: &AppTarget) -> Result<Object<'
     let text = Object::text(token, &text)?;
     let mut imports = Vec::new();
     for import in &attached.interpreter.spec.imports {
-        let (kind, text) = described(import);
-        imports.extend([Cow::Borrowed(kind), text]);
+        let (kind, text) = described(&import.target);
+        let alias = import.alias.as_deref().unwrap_or_default();
+        imports.extend([Cow::Borrowed(kind), text, Cow::Borrowed(alias)]);
     }
     // Once in an interpreter, before its first app.
     let imports = if is_first {
@@ -291,10 +343,7 @@ fn ask<'py>(attached: &mut Attached<'py>, target: &AppTarget) -> Result<Object<'
         Some(expression) => Object::text(token, expression)?,
         None => Object::none(token),
     };
-    let isolated = Object::boolean(
-        token,
-        attached.interpreter.spec.isolation != Isolation::Main,
-    )?;
+    let isolated = isolated(attached)?;
     bootstrap::find(&bootstrap::namespace(token)?, c"load")?.call([
         &kind,
         &text,
@@ -309,6 +358,8 @@ fn described(target: &TargetKind) -> (&'static str, Cow<'_, str>) {
     match target {
         TargetKind::File(path) => ("file", path.to_string_lossy()),
         TargetKind::Module(name) => ("module", Cow::Borrowed(name)),
+        TargetKind::Paste { uri, logged: false } => ("paste", Cow::Borrowed(uri)),
+        TargetKind::Paste { uri, logged: true } => ("paste logged", Cow::Borrowed(uri)),
         TargetKind::Code(code) => ("code", Cow::Borrowed(code)),
     }
 }

@@ -6,6 +6,7 @@
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use super::interpreter::{self, Ended, Interpreter, InterpreterHandle, Interprete
 use super::load::{self, LoadFailure, Loaded};
 use super::object::{Raised, Token};
 use super::runtime::{Runtime, RuntimeError};
-use super::target::AppTarget;
+use super::target::{AppTarget, TargetKind};
 
 /// What daemon threads of the app are given to end when the process leaves: enough for a loop that runs Python, not for a
 /// sleep, which nothing can interrupt.
@@ -164,6 +165,20 @@ impl InterpreterThread {
         target: &AppTarget,
     ) -> Result<Loaded, LoadFailure> {
         self.attached(|attached| load::load(attached, (at, mountpoint), target))
+    }
+
+    /// Imports a module, or runs a file as one, and does nothing with it.
+    ///
+    /// # Errors
+    /// See [`LoadFailure`].
+    pub fn import(&mut self, target: &TargetKind) -> Result<(), LoadFailure> {
+        self.attached(|attached| load::import(attached, target))
+    }
+
+    /// Runs a file as Python runs a script, with its name as `sys.argv[0]`. What it raises is told on standard error. Returns
+    /// its exit code.
+    pub fn run_script(&mut self, path: &Path) -> i32 {
+        self.attached(|attached| load::run_script(attached, path))
     }
 
     /// Attaches, does `work`, detaches. Waits for the GIL first; hold no lock that a thread with the GIL might want.

@@ -4,7 +4,7 @@
 use super::failure::Failure;
 use crate::app::Apps;
 use crate::config::{self, AppChoice, Config};
-use crate::python::{AppTarget, TargetKind};
+use crate::python::{AppTarget, Import, TargetKind};
 use crate::wsgi::{Place, Rules};
 
 /// The table of applications, in uWSGI's order: the one at the root, then the mounts as they were written.
@@ -12,7 +12,7 @@ use crate::wsgi::{Place, Rules};
 /// # Errors
 /// Two are named for the same place.
 pub fn choose(config: &Config) -> Result<Apps, Failure> {
-    let named = config.app.as_ref().map(target);
+    let named = config.app.as_ref().map(|app| target(config, app));
     let code = config.eval.as_ref().map(|code| AppTarget {
         kind: TargetKind::Code(code.clone()),
         callable: config.callable.clone(),
@@ -34,7 +34,7 @@ pub fn choose(config: &Config) -> Result<Apps, Failure> {
     }
     let mounts = config.mounts.iter().map(|mount| {
         let place = Place::new(mount.host.as_deref(), &mount.prefix);
-        (place, target(&mount.app))
+        (place, target(config, &mount.app))
     });
     let apps = Apps::new(
         root.map(|root| (Place::default(), root))
@@ -71,23 +71,41 @@ fn warn(config: &Config, apps: &Apps) {
     }
 }
 
-fn target(app: &AppChoice) -> AppTarget {
+fn target(config: &Config, app: &AppChoice) -> AppTarget {
     AppTarget {
-        kind: kind(&app.target),
+        kind: kind(config, &app.target),
         callable: app.callable.clone(),
     }
 }
 
-fn kind(target: &config::AppTarget) -> TargetKind {
+fn kind(config: &Config, target: &config::AppTarget) -> TargetKind {
     match target {
         config::AppTarget::File(path) => TargetKind::File(path.clone()),
         config::AppTarget::Module(name) => TargetKind::Module(name.clone()),
+        config::AppTarget::Paste(uri) => TargetKind::Paste {
+            uri: uri.clone(),
+            logged: config.paste_logger,
+        },
     }
 }
 
-/// What every interpreter imports before the application: `--shared-import`, then `--import`. uWSGI imports the
-/// latter once and then forks, so that every worker has it: so has every interpreter.
-pub fn imports(config: &Config) -> Vec<TargetKind> {
-    let imports = config.shared_imports.iter().chain(&config.imports);
-    imports.map(kind).collect()
+/// What every interpreter imports before its first application: `--pymodule-alias`, `--shared-import`, `--import`,
+/// `--post-pymodule-alias`. uWSGI imports once and then forks, so that every worker has it: so has every interpreter.
+pub fn imports(config: &Config) -> Vec<Import> {
+    let aliases = |aliases: &[(String, config::AppTarget)]| -> Vec<Import> {
+        let import = |(name, target): &(String, config::AppTarget)| Import {
+            target: kind(config, target),
+            alias: Some(name.clone()),
+        };
+        aliases.iter().map(import).collect()
+    };
+    let plain = config.shared_imports.iter().chain(&config.imports);
+    let plain = plain.map(|target| Import {
+        target: kind(config, target),
+        alias: None,
+    });
+    let mut all = aliases(&config.module_aliases);
+    all.extend(plain);
+    all.extend(aliases(&config.post_module_aliases));
+    all
 }

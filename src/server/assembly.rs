@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::unbounded;
+use crossbeam::channel::{Sender, unbounded};
 
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
@@ -14,7 +14,9 @@ use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
 use crate::net::{self, Address, Net, RequestLog};
-use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
+use crate::python::{
+    InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions, STACK_BYTES_MIN,
+};
 use crate::telemetry::{self, LogWriter};
 use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
@@ -24,13 +26,13 @@ use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
 use super::log_target::Log;
-use super::request_log::{Lines, Silence};
-use super::supervisor::{self, Charge};
+use super::request_log::{Lines, Once, Silence};
+use super::supervisor::{self, Charge, Event};
 use super::vacuum::Vacuum;
-use super::{limits, pidfile, privileges, report, signals, sockets, title};
+use super::{errand, limits, pidfile, privileges, report, signals, sockets, title};
 
 /// uWSGI's exit code for "no application, and one is needed".
-const NO_APP: u8 = 22;
+pub(super) const NO_APP: u8 = 22;
 
 /// What a response that nobody reads may hold in memory before its application has to wait.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
@@ -51,6 +53,12 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let title_spills = title::wants_the_environments_room(config);
     crate::python::set_environment(&config.environment_unset, &environment, title_spills)
         .map_err(Failure::new)?;
+    if let Some(errand) = &config.errand {
+        let writer = start_log()?;
+        let done = errand::run(config, errand);
+        writer.flush(FLUSH_TIMEOUT);
+        return done;
+    }
     if let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)? {
         return Ok(code);
     }
@@ -81,9 +89,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
             }
         }
     }
-    let writer = LogWriter::start().map_err(Failure::new)?;
-    let level = std::env::var("SINGLEMALT_LOG").ok();
-    telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
+    let writer = start_log()?;
     let mut outputs = Outputs {
         log: log.or(daemon_log),
         starter,
@@ -98,6 +104,13 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         starter.fail(failure.code);
     }
     served
+}
+
+fn start_log() -> Result<LogWriter, Failure> {
+    let writer = LogWriter::start().map_err(Failure::new)?;
+    let level = std::env::var("SINGLEMALT_LOG").ok();
+    telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
+    Ok(writer)
 }
 
 /// Where the server's words go, and who waits for the first of them.
@@ -154,9 +167,7 @@ fn serve(
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
-    if let Some(folder) = &config.chdir {
-        change_directory(config, "chdir", folder)?;
-    }
+    enter_directory(config)?;
     limits::apply(config);
     privileges::drop_at_once(config)?;
     phases!(PreJail, PostJail, InJail);
@@ -182,7 +193,7 @@ fn serve(
         Net::new(
             settings(config, added_fields),
             listeners,
-            request_log(config, writer),
+            request_log(config, writer, &sender),
         )
         .map_err(Failure::new)?,
     );
@@ -240,6 +251,14 @@ fn serve(
     Ok(code)
 }
 
+/// `--chdir`
+pub(super) fn enter_directory(config: &Config) -> Result<(), Failure> {
+    match &config.chdir {
+        Some(folder) => change_directory(config, "chdir", folder),
+        None => Ok(()),
+    }
+}
+
 fn change_directory(
     config: &Config,
     option: &'static str,
@@ -275,7 +294,7 @@ fn say(writer: &LogWriter, text: &str) {
     });
 }
 
-fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
+pub(super) fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
     let mut argv = vec!["singlemalt".to_owned()];
     if let Some(arguments) = &config.pyargv {
         argv.extend(arguments.split_whitespace().map(str::to_owned));
@@ -285,6 +304,8 @@ fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
         python_path: config.python_path.clone(),
         argv,
         optimize: config.optimize,
+        program_name: config.program_name.clone(),
+        no_site: config.no_site,
     })
     .map_err(|error: RuntimeError| match config.origin("virtualenv") {
         Some(origin) if config.virtualenv.is_some() => {
@@ -329,11 +350,16 @@ fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
     Ok(added)
 }
 
-fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
-    if config.log_requests {
+fn request_log(config: &Config, writer: &LogWriter, events: &Sender<Event>) -> Box<dyn RequestLog> {
+    let log: Box<dyn RequestLog> = if config.log_requests {
         Box::new(Lines::new(writer.clone()))
     } else {
         Box::new(Silence)
+    };
+    if config.once {
+        Box::new(Once::new(log, events.clone()))
+    } else {
+        log
     }
 }
 
@@ -364,22 +390,30 @@ fn plan(config: &Config, listening: &[Address], apps: Apps) -> Plan {
             IsolationChoice::SharedGil => Isolated::By(Isolation::SharedGil),
             IsolationChoice::Main => Isolated::By(Isolation::Main),
         },
-        spec: InterpreterSpec {
-            isolation: Isolation::Main,
-            worker_id: 0,
-            python_path: config.python_path.clone(),
-            listeners: listening.iter().map(facts).collect(),
-            multithread: false,
-            multiprocess: false,
-            strict: config.wsgi_strict,
-            file_wrapper: config.file_wrapper,
-            imports: imports(config),
-            catch_exceptions: config.catch_exceptions,
-        },
+        spec: spec(config, listening.iter().map(facts).collect()),
         cores_per_worker: config.process.cpu_affinity,
         uwsgi_names: config.process.procname.automatic,
         queue_max: config.queue_max,
+        stack_bytes: stack_bytes(config),
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
+    }
+}
+
+/// What every interpreter is told; its isolation and number are the caller's to fill in.
+pub(super) fn spec(config: &Config, listeners: Vec<ServerFacts>) -> InterpreterSpec {
+    InterpreterSpec {
+        isolation: Isolation::Main,
+        worker_id: 0,
+        python_path: config.python_path.clone(),
+        listeners,
+        multithread: false,
+        multiprocess: false,
+        strict: config.wsgi_strict,
+        accept_buffer: config.wsgi_accept_buffer,
+        quiet_writes: config.disable_write_exception,
+        file_wrapper: config.file_wrapper,
+        imports: imports(config),
+        catch_exceptions: config.catch_exceptions,
     }
 }
 
@@ -419,8 +453,22 @@ fn start_generation(
     }
 }
 
+/// `--threads-stacksize`. Less than Python counts on would turn a deep recursion into a crash.
+fn stack_bytes(config: &Config) -> usize {
+    let Some(wanted) = config.stack_bytes else {
+        return STACK_BYTES_MIN;
+    };
+    if wanted < STACK_BYTES_MIN {
+        let least = STACK_BYTES_MIN / 1024;
+        tracing::info!(
+            "--threads-stacksize: threads have {least} KB, the least that Python is safe with"
+        );
+    }
+    wanted.max(STACK_BYTES_MIN)
+}
+
 #[cfg(unix)]
-fn hostname() -> String {
+pub(super) fn hostname() -> String {
     rustix::system::uname()
         .nodename()
         .to_string_lossy()
@@ -428,6 +476,6 @@ fn hostname() -> String {
 }
 
 #[cfg(not(unix))]
-fn hostname() -> String {
+pub(super) fn hostname() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
 }

@@ -115,6 +115,8 @@ pub fn spec(isolation: Isolation) -> InterpreterSpec {
         multithread: false,
         multiprocess: false,
         strict: false,
+        accept_buffer: false,
+        quiet_writes: false,
         file_wrapper: true,
         imports: Vec::new(),
         catch_exceptions: false,

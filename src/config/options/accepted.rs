@@ -23,6 +23,11 @@ const APPLICATION: &[OptionRow] = accepted! { Application:
     "max-apps" Number => "Applications that one interpreter may hold.", "it holds as many as are mounted";
 };
 
+const PYTHON: &[OptionRow] = accepted! { Python:
+    "reload-os-env" Flag => "Read the environment anew for each application that is loaded.", "every interpreter reads it when it is made";
+    "wsgi-env-behaviour" | "wsgi-env-behavior" Text .value("NAME") => "How the environ dict is made for each request.", "each request has a dict of its own, which the application may keep";
+};
+
 const LISTENING: &[OptionRow] = accepted! { Listening:
     "thunder-lock" Flag => "Let one process at a time accept connections.", "one process accepts";
     "no-defer-accept" Flag => "Accept connections before they sent anything.", "connections are always accepted at once";
@@ -129,5 +134,12 @@ const LOGGING: &[OptionRow] = accepted! { Logging:
     "alarm-segfault" | "segfault-alarm" Text .many() => "Raise an alarm at a crash.", "a crash ends the process; let its supervisor raise it";
 };
 
-pub(super) static ROWS: &[&[OptionRow]] =
-    &[APPLICATION, LISTENING, HTTP, WORKERS, PROCESS, LOGGING];
+pub(super) static ROWS: &[&[OptionRow]] = &[
+    APPLICATION,
+    PYTHON,
+    LISTENING,
+    HTTP,
+    WORKERS,
+    PROCESS,
+    LOGGING,
+];

@@ -20,6 +20,16 @@ options! {
         "The name of the WSGI callable, or a call that returns it. Without it: application, then \
          app, then whatever single callable looks like one.")
         .value("NAME");
+    PASTE = row(GROUP, "paste", Kind::Text,
+        "Load the application from a PasteDeploy file (config:/path/site.ini#name) or entry point \
+         (egg:package). The virtualenv needs the package PasteDeploy.")
+        .value("URI");
+    PASTE_LOGGER = row(GROUP, "paste-logger", Kind::Flag,
+        "Set Python's logging up from the PasteDeploy file.");
+    INI_PASTE = row(GROUP, "ini-paste", Kind::Path,
+        "Load the application from a PasteDeploy file, and read the options of its section [uwsgi].");
+    INI_PASTE_LOGGED = row(GROUP, "ini-paste-logged", Kind::Path,
+        "As --ini-paste, with --paste-logger.");
     CHDIR = row(GROUP, "chdir", Kind::Path,
         "Change to this directory before the application is loaded (the whole process changes).");
     NEED_APP = row(GROUP, "need-app", Kind::Flag,
@@ -48,6 +58,16 @@ options! {
     EVAL = row(GROUP, "eval", Kind::Text,
         "Run Python code that leaves an application behind, under one of the usual names.")
         .value("CODE");
+    TEST_REQUEST = row(GROUP, "test-request", Kind::Text,
+        "Answer one request from the command line on standard output, without binding a socket, and \
+         leave: with 0 for a status below 500, 1 for another, 22 if the application cannot be \
+         loaded.")
+        .value("'GET /PATH'");
+    WSGI_ACCEPT_BUFFER = row(GROUP, "wsgi-accept-buffer", Kind::Flag,
+        "Take any object with a buffer (bytearray, memoryview, array) for a piece of the response.")
+        .also(&["wsgi-accept-buffers"]);
+    DISABLE_WRITE_EXCEPTION = row(GROUP, "disable-write-exception", Kind::Flag,
+        "Do not raise in write() when the client is gone.");
     CATCH_EXCEPTIONS = row(GROUP, "catch-exceptions", Kind::Flag,
         "Show tracebacks to clients (for development only).");
 }
