@@ -64,6 +64,13 @@ fuzz seconds="60":
 bench *arguments:
     tools/bench "$@"
 
+# Reload a release build many times under load: `just storm --reloads 300 --flask`, `just storm --seed 7`
+[group('test')]
+[no-exit-message]
+storm *arguments:
+    tools/with-python cargo build --release
+    SINGLEMALT_BIN={{ quote(target) }}/release/singlemalt tools/storm "$@"
+
 # Rewrite the snapshots that changed, then read them
 [group('change')]
 [no-exit-message]

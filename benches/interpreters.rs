@@ -101,6 +101,7 @@ fn make(runtime: &Runtime, isolation: Isolation, app: Option<&PathBuf>) -> Inter
             name: "localhost".into(),
             port: "8000".into(),
             scheme: "http",
+            takes_variables: false,
         }],
         multithread: false,
         multiprocess: true,

@@ -8,17 +8,18 @@
     reason = "a benchmark reports on its standard output"
 )]
 
+use singlemalt::http::response::Form;
 use std::fs::File;
 use std::hint::black_box;
 use std::time::Instant;
 
-use singlemalt::http::{Limits, RequestHead, RequestReader, Step};
+use singlemalt::http::{Limits, RequestReader, Step};
 use singlemalt::python::{
     AppTarget, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeOptions,
     STACK_BYTES_MIN, Served, TargetKind,
 };
 use singlemalt::wsgi::environ::{Peer, ServerFacts};
-use singlemalt::wsgi::{Chosen, ClientGone, RequestBody, RequestFacts, Response, Room, Sink};
+use singlemalt::wsgi::{Chosen, ClientGone, Head, RequestBody, RequestFacts, Response, Room, Sink};
 
 const ROUNDS: usize = 15;
 const REQUESTS: usize = 50_000;
@@ -122,6 +123,7 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
             name: "localhost".into(),
             port: "8000".into(),
             scheme: "http",
+            takes_variables: false,
         }],
         multithread: false,
         multiprocess: true,
@@ -143,7 +145,7 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
 
 fn best_of(thread: &mut InterpreterThread, raw: &[u8]) -> f64 {
     let mut best = f64::INFINITY;
-    let (mut head, mut response) = (RequestHead::default(), Response::default());
+    let (mut head, mut response) = (Head::default(), Response::default());
     let mut sink = Drain { bytes: 0 };
     let peer = Peer::new(Some(([127, 0, 0, 1], 40_000).into()));
     let limits = Limits::default();
@@ -152,13 +154,17 @@ fn best_of(thread: &mut InterpreterThread, raw: &[u8]) -> f64 {
         thread.attached(|attached| {
             for _ in 0..REQUESTS {
                 let mut reader = RequestReader::default();
-                head.clear();
-                let read = reader.read(black_box(raw), &limits, &mut head);
+                let Head::Http(http) = &mut head else {
+                    unreachable!("nobody changes its kind");
+                };
+                http.clear();
+                let read = reader.read(black_box(raw), &limits, http);
                 assert!(matches!(read, Ok((_, Step::Head))));
                 let facts = RequestFacts {
-                    version: head.version(),
+                    form: Form::Http,
+                    version: http.version(),
                     is_head: false,
-                    keep_alive: head.keep_alive(),
+                    keep_alive: http.keep_alive(),
                 };
                 response.reset(facts, b"Sun, 06 Nov 1994 08:49:37 GMT");
                 let served = attached.serve(Call {

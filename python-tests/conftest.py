@@ -46,11 +46,13 @@ class Servers:
         gate=None,
         wait=True,
         directory=None,
+        wrapper=(),
     ):
         """Starts the binary and waits until it is ready (unless told not to).
 
         `source` is written as app.py and served; `app` names a file of apps/; with neither, the arguments
         say what to serve. `files` are written beside it. `gate` puts apps/knock.py in reach.
+        `wrapper` is a command that runs the binary.
         """
         directory = Path(directory) if directory else self._make_directory()
         files = dict(files or {})
@@ -74,7 +76,7 @@ class Servers:
             command += ["--pythonpath", APPS]
         # For another run of the whole suite, as `SINGLEMALT_TEST_ARGUMENTS="--poll acceptor"`.
         command += shlex.split(os.environ.get("SINGLEMALT_TEST_ARGUMENTS", ""))
-        server = Server([*command, *arguments], directory, environment)
+        server = Server([*command, *arguments], directory, environment, wrapper)
         self._running.append(server)
         if wait:
             server.wait_until_ready()

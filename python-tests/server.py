@@ -23,7 +23,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 LOG_SECONDS = 20.0
 
-LISTENING = re.compile(r"listening on (http(?:\+unix)?:\S+)")
+LISTENING = re.compile(r"listening on ([a-z]+(?:\+unix)?:\S+)")
 READY = re.compile(r"^(?:\S+\s+)?ready\b")
 # What must stand in no log, whatever a test does to the server.
 NEVER = re.compile(r"panicked|Fatal Python error|Segmentation fault|RUST_BACKTRACE|not the last thread")
@@ -57,7 +57,8 @@ def environment(extra=None):
 class Server:
     """A started binary. `log()` is all it has written so far, stdout and stderr as one stream."""
 
-    def __init__(self, arguments, directory, extra_environment=None):
+    def __init__(self, arguments, directory, extra_environment=None, wrapper=()):
+        """`wrapper`: a command that runs the rest of its line in its own place."""
         self.directory = Path(directory)
         self.arguments = [str(argument) for argument in arguments]
         self.exit_code_expected = 0
@@ -66,7 +67,7 @@ class Server:
         self._ended = False
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [str(binary()), *self.arguments],
+            [*wrapper, str(binary()), *self.arguments],
             cwd=self.directory,
             env=environment(extra_environment),
             stdin=subprocess.DEVNULL,
@@ -214,7 +215,7 @@ class Server:
 def address_of(url):
     """`http://127.0.0.1:80` gives ("127.0.0.1", 80), `http+unix:/a/b` gives "/a/b"."""
     scheme, _, rest = url.partition(":")
-    if scheme == "http+unix":
+    if scheme.endswith("+unix"):
         return rest.removeprefix("//")
     host, _, port = rest.removeprefix("//").rstrip("/").rpartition(":")
     return host.strip("[]"), int(port)

@@ -278,13 +278,6 @@ def test_stop_signals_no_groups_and_no_nonsense(tmp_path, content):
     assert "app.pid holds no process id" in done.stderr
 
 
-def test_reload_says_what_it_is(serve):
-    server = serve("--pidfile", "app.pid", source=HELLO)
-    assert command(server.directory, "--reload", "app.pid").returncode == 0
-    server.wait_for_log("SIGHUP: .*cannot reload the application; restart the process")
-    assert server.ask("/").text == "hello"
-
-
 def test_exit_on_reload(serve):
     server = serve("--pidfile", "app.pid", "--exit-on-reload", source=HELLO)
     assert command(server.directory, "--reload", "app.pid").returncode == 0

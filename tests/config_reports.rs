@@ -69,6 +69,37 @@ fn configurations_of_gunicorn_are_explained() {
     );
 }
 
+/// What a report suggests can be served as it stands, but for the one that has no application.
+#[test]
+fn suggestions_can_be_loaded() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut reports: Vec<String> = std::fs::read_dir(root().join("tests/explain"))
+        .unwrap()
+        .map(|entry| printed(&["--explain", &entry.unwrap().path().display().to_string()]))
+        .collect();
+    reports.push(printed(&[
+        "--explain",
+        "gunicorn -w 4 -b :8000 -b unix:a.sock app:app",
+    ]));
+    assert_eq!(reports.len(), 12);
+    for (number, report) in reports.iter().enumerate() {
+        let start = report.find("[uwsgi]\n").unwrap();
+        let end = report[start..]
+            .find("\nworth a look:")
+            .unwrap_or(report.len() - start);
+        let text = &report[start..start + end];
+        let file = directory.path().join(format!("{number}.ini"));
+        std::fs::write(&file, text).unwrap();
+        match config::from_args([OsString::from(&file)], []) {
+            Ok(Command::Run(_)) => {}
+            Err(error) if text.contains("; name the application") => {
+                assert_eq!(error.message(), "no application was named", "{text}");
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn what_is_generated_is_not_stale() {
     let files = [

@@ -239,6 +239,7 @@ fn load(runtime: &'static Runtime, isolation: Isolation, kind: TargetKind) {
                     name: "a".into(),
                     port: "1".into(),
                     scheme: "http",
+                    takes_variables: false,
                 }],
                 multithread: false,
                 multiprocess: false,

@@ -11,11 +11,16 @@ use std::path::{Path, PathBuf};
 /// in review. `lib.rs` and `main.rs` stand outside.
 const DOORS: &[(&str, &[&str])] = &[
     ("http", &[]),
-    ("wsgi", &["http"]),
+    ("cgi", &["http"]),
+    ("uwsgi", &["http", "cgi"]),
+    ("fastcgi", &["http", "cgi"]),
+    ("scgi", &["http", "cgi"]),
+    ("wsgi", &["http", "cgi"]),
+    ("files", &["http", "wsgi"]),
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
-    ("net", &["http", "wsgi"]),
+    ("net", &["http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi"]),
     ("background", &[]),
     ("app", &["http", "wsgi", "python", "net", "background"]),
     (
@@ -23,6 +28,7 @@ const DOORS: &[(&str, &[&str])] = &[
         &[
             "http",
             "wsgi",
+            "files",
             "config",
             "telemetry",
             "python",

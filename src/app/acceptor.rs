@@ -116,9 +116,7 @@ impl Shared {
                 self.wake_worker(queued);
             }
             let Some(generation) = self.current.load() else {
-                // Nobody serves yet, or any more: only deadlines are left to see to. A worker of a retired generation may
-                // still sleep in the poll, because the wake that was meant for it ended a wait of this thread.
-                self.net.poll().wake();
+                // Nobody serves yet, or any more: only deadlines are left to see to.
                 std::thread::park_timeout(TICK);
                 continue;
             };

@@ -4,18 +4,24 @@
 //! Plain data. Loading runs on the thread that makes an interpreter; counters are written by one worker thread each and
 //! read by anybody.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::python::{AppTarget, LoadFailure, Loaded};
-use crate::wsgi::{Mounts, Place, Rules};
+use crate::wsgi::{Head, Mounts, Place, Rules};
+
+use super::generation::lock;
 
 /// What is to be loaded, and which request is for which of them.
 #[derive(Clone, Debug, Default)]
 pub struct Apps {
     targets: Vec<AppTarget>,
     mounts: Mounts,
+    /// By number; what is not there need not be loaded.
+    needed: Vec<bool>,
 }
 
 impl Apps {
@@ -26,6 +32,7 @@ impl Apps {
         Self {
             targets,
             mounts: Mounts::new(places, rules),
+            needed: Vec::new(),
         }
     }
 
@@ -37,6 +44,19 @@ impl Apps {
     /// Each application and where it is mounted, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&Place, &AppTarget)> {
         self.mounts.places().iter().zip(&self.targets)
+    }
+
+    pub(super) fn targets_mut(&mut self) -> impl Iterator<Item = &mut AppTarget> {
+        self.targets.iter_mut()
+    }
+
+    /// These have to be loaded, or the generation is none: the one before it serves them.
+    pub fn need(&mut self, needed: Vec<bool>) {
+        self.needed = needed;
+    }
+
+    pub(super) fn needs(&self, app: usize) -> bool {
+        self.needed.get(app).is_some_and(|is_needed| *is_needed)
     }
 
     /// How many there are.
@@ -148,6 +168,116 @@ impl Tally {
                 counts.exceptions.load(Ordering::Relaxed),
             )
         })
+    }
+}
+
+/// What is loaded in each interpreter of a generation, and what it has done. Any thread may look.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// By worker number.
+    loaded: Mutex<BTreeMap<usize, Vec<Option<Loaded>>>>,
+    tallies: Mutex<Tallies>,
+    has_said_that_nobody_serves: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Tallies {
+    /// Those of threads that serve, with their worker numbers.
+    present: Vec<(usize, Arc<Tally>)>,
+    /// The sums of threads that have left, by worker and application.
+    past: BTreeMap<(usize, usize), (u64, u64)>,
+}
+
+impl Ledger {
+    /// Which applications the first interpreter could load; `None` before it has tried. The others load the same, so that
+    /// every interpreter has the same table.
+    pub(super) fn loadable(&self) -> Option<Vec<bool>> {
+        let loaded = lock(&self.loaded);
+        let first = loaded.get(&1)?;
+        Some(first.iter().map(Option::is_some).collect())
+    }
+
+    /// The interpreter of this worker has loaded its applications.
+    pub(super) fn note_loaded(&self, worker: usize, loaded: Vec<Option<Loaded>>) {
+        lock(&self.loaded).insert(worker, loaded);
+    }
+
+    /// The counters of a thread that begins to serve.
+    pub(super) fn begin(&self, worker: usize, apps: usize) -> Arc<Tally> {
+        let tally = Arc::new(Tally::new(apps));
+        let mut tallies = lock(&self.tallies);
+        tallies.present.push((worker, Arc::clone(&tally)));
+        tally
+    }
+
+    /// The thread with these counters serves no more.
+    pub(super) fn end(&self, worker: usize, tally: &Arc<Tally>) {
+        let mut tallies = lock(&self.tallies);
+        tallies
+            .present
+            .retain(|(_, other)| !Arc::ptr_eq(other, tally));
+        for app in 0..tally.0.len() {
+            let (requests, exceptions) = tally.of(app);
+            let sum = tallies.past.entry((worker, app)).or_default();
+            sum.0 += requests;
+            sum.1 += exceptions;
+        }
+    }
+
+    /// A request is for no application: says so, once.
+    pub(super) fn say_that_nobody_serves(&self, apps: &Apps, head: &Head) {
+        let has_said = &self.has_said_that_nobody_serves;
+        if apps.count() > 0 && !has_said.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "no application is mounted for {} of host {}, and there is no default one: such requests are answered with 500 \
+                 (this is said once)",
+                head.target().escape_ascii(),
+                head.host().unwrap_or_default().escape_ascii()
+            );
+        }
+    }
+
+    /// How the loading in the first interpreter went.
+    pub(super) fn reports(&self, apps: &Apps) -> Result<Vec<AppReport>, String> {
+        if apps.count() == 0 {
+            return Err("no application was named".to_owned());
+        }
+        let loaded = lock(&self.loaded);
+        let loaded = loaded.get(&1).map(Vec::as_slice).unwrap_or_default();
+        let all = apps.iter().zip(loaded).enumerate();
+        let report = all.map(|(at, ((place, _), loaded))| AppReport {
+            mountpoint: place.mountpoint(),
+            is_default: apps.mounts().default_app() == Some(at),
+            loaded: loaded.clone(),
+        });
+        Ok(report.collect())
+    }
+
+    /// What each application has done in each interpreter.
+    pub(super) fn stats(&self, apps: &Apps) -> Vec<AppStats> {
+        let tallies = lock(&self.tallies);
+        let mut all = Vec::new();
+        for (worker, loaded) in &*lock(&self.loaded) {
+            for (id, ((place, _), loaded)) in apps.iter().zip(loaded).enumerate() {
+                let own = tallies.present.iter().filter(|(of, _)| of == worker);
+                let past = tallies.past.get(&(*worker, id)).copied();
+                let (requests, exceptions) = own
+                    .map(|(_, tally)| tally.of(id))
+                    .chain(past)
+                    .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+                let loaded = loaded.as_ref();
+                all.push(AppStats {
+                    worker: *worker,
+                    id,
+                    mountpoint: place.mountpoint(),
+                    callable: loaded.map_or_else(String::new, |app| app.callable.clone()),
+                    startup_time: loaded.map_or(Duration::ZERO, |app| app.elapsed),
+                    requests,
+                    exceptions,
+                });
+            }
+        }
+        all
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, unbounded};
@@ -14,42 +14,49 @@ use crossbeam::channel::{Sender, unbounded};
 use crate::python::{Ended, InterpreterHandle, InterpreterThread, Isolation, LoadFailure};
 
 use super::apps::{NotLoaded, shown};
-use super::generation::{Gate, Isolated, Shared, StartError, lock};
+use super::crew::{Crew, Gate};
+use super::generation::{Isolated, Patience, Plan, StartError};
 use super::placement;
+use super::roster::Shared;
 use super::worker::{Exit, Seat, Worker};
 
 /// How one thread's start went.
 pub(super) struct Birth {
-    pub(super) seat: Seat,
+    pub(super) crew: Arc<Crew>,
     pub(super) elapsed: Duration,
     pub(super) result: Result<InterpreterHandle, StartError>,
 }
 
-/// Starts a thread of the generation and counts it until it has ended, however it ends.
+/// Starts a thread of the crew and counts it until it has ended, however it ends.
 fn spawn(
     shared: &Arc<Shared>,
-    seat: Seat,
-    body: impl FnOnce(&Arc<Shared>) + Send + 'static,
+    crew: &Arc<Crew>,
+    core: usize,
+    body: impl FnOnce(&Arc<Shared>, &Arc<Crew>) + Send + 'static,
 ) -> io::Result<()> {
-    struct Alive(Arc<Shared>);
+    struct Alive(Arc<Shared>, Arc<Crew>);
     impl Drop for Alive {
         fn drop(&mut self) {
-            *lock(&self.0.alive.0) -= 1;
-            self.0.alive.1.notify_all();
+            self.1.thread_has_ended();
+            self.0.thread_has_ended();
         }
     }
-    *lock(&shared.alive.0) += 1;
-    let alive = Alive(Arc::clone(shared));
+    shared.thread_begins();
+    crew.thread_begins();
+    let alive = Alive(Arc::clone(shared), Arc::clone(crew));
+    let worker = crew.worker;
+    let seat = Seat { worker, core };
     std::thread::Builder::new()
         .name(placement::name(shared, seat))
         .stack_size(shared.plan.stack_bytes)
         .spawn(move || {
-            placement::settle(&alive.0, seat);
-            let body = AssertUnwindSafe(|| body(&alive.0));
+            let Alive(shared, crew) = &alive;
+            placement::settle(shared, seat);
+            let body = AssertUnwindSafe(|| body(shared, crew));
             if catch_unwind(body).is_err() {
                 tracing::error!(
-                    worker = seat.worker,
-                    core = seat.core,
+                    worker,
+                    core,
                     "a worker thread panicked outside a request; it serves no more"
                 );
             }
@@ -59,25 +66,35 @@ fn spawn(
 
 pub(super) fn spawn_creator(
     shared: &Arc<Shared>,
-    worker: usize,
+    crew: &Arc<Crew>,
     births: &Sender<Birth>,
 ) -> io::Result<()> {
-    let seat = Seat { worker, core: 0 };
+    /// The interpreter goes when its creator does.
+    struct Listed(Arc<Shared>, Arc<Crew>);
+    impl Drop for Listed {
+        fn drop(&mut self) {
+            self.0.remove_crew(&self.1);
+        }
+    }
     let births = births.clone();
-    spawn(shared, seat, move |shared| create(shared, seat, births))
+    let listed = Listed(Arc::clone(shared), Arc::clone(crew));
+    spawn(shared, crew, 0, move |shared, crew| {
+        let _listed = listed;
+        create(shared, crew, births);
+    })
 }
 
 /// Reports how a thread's birth went, and reports a panic if nothing else was.
 struct Midwife {
-    seat: Seat,
+    crew: Arc<Crew>,
     started: Instant,
     births: Option<Sender<Birth>>,
 }
 
 impl Midwife {
-    fn new(seat: Seat, births: Sender<Birth>) -> Self {
+    fn new(crew: &Arc<Crew>, births: Sender<Birth>) -> Self {
         Self {
-            seat,
+            crew: Arc::clone(crew),
             started: Instant::now(),
             births: Some(births),
         }
@@ -88,15 +105,16 @@ impl Midwife {
             return;
         };
         let birth = Birth {
-            seat: self.seat,
+            crew: Arc::clone(&self.crew),
             elapsed: self.started.elapsed(),
             result,
         };
         // A replacement reports to nobody, and after another thread's failure nobody listens any more.
         if let Err(unheard) = births.send(birth)
             && let Err(error) = unheard.0.result
+            && !self.crew.is_dismissed()
         {
-            tracing::error!(worker = self.seat.worker, "cannot start a worker: {error}");
+            tracing::error!(worker = self.crew.worker, "cannot start a worker: {error}");
         }
     }
 }
@@ -107,31 +125,67 @@ impl Drop for Midwife {
     }
 }
 
+/// Starts the threads of one interpreter, and waits until all of them are ready to serve.
+pub(super) fn of_crew(
+    shared: &Arc<Shared>,
+    crew: &Arc<Crew>,
+    patience: &Patience,
+) -> Result<(), StartError> {
+    let (births, born) = unbounded();
+    spawn_creator(shared, crew, &births).map_err(StartError::Thread)?;
+    let handle = patience.receive(&born)?.result?;
+    add_siblings(shared, crew, &handle, patience)
+}
+
+/// Starts the threads of an interpreter beside the one that made it, and waits for them.
+pub(super) fn add_siblings(
+    shared: &Arc<Shared>,
+    crew: &Arc<Crew>,
+    handle: &InterpreterHandle,
+    patience: &Patience,
+) -> Result<(), StartError> {
+    let (births, born) = unbounded();
+    for core in 1..shared.threads_per_interpreter() {
+        spawn_sibling(shared, crew, core, handle.clone(), &births).map_err(StartError::Thread)?;
+    }
+    for _ in 1..shared.threads_per_interpreter() {
+        patience.receive(&born)?.result?;
+    }
+    Ok(())
+}
+
 /// The life of a thread that makes an interpreter.
-fn create(shared: &Arc<Shared>, seat: Seat, births: Sender<Birth>) {
-    let mut midwife = Midwife::new(seat, births);
-    let mut python = match InterpreterThread::create(shared.runtime, shared.spec(seat.worker)) {
+fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
+    let mut midwife = Midwife::new(crew, births);
+    let plan = shared.plan.seen_from_here();
+    let spec = shared.spec(&plan, crew.worker);
+    let mut python = match InterpreterThread::create(shared.runtime, spec) {
         Ok(python) => python,
         Err(error) => return midwife.report(Err(StartError::Runtime(error))),
     };
-    if let Err(failures) = load(shared, seat, &mut python) {
-        end(shared, seat, python);
+    if let Err(failures) = load(shared, &plan, crew, &mut python) {
+        end(shared, crew, python);
         return midwife.report(Err(StartError::Load(failures)));
     }
     let handle = python.handle();
     midwife.report(Ok(handle.clone()));
-    if shared.wait_at_gate() == Gate::Open {
-        work(shared, seat, &mut python, &handle);
+    if crew.wait_at_gate() == Gate::Open {
+        work(shared, crew, 0, &mut python, &handle);
     }
-    wait_for_siblings(shared, seat.worker);
-    end(shared, seat, python);
+    crew.wait_for_siblings();
+    end(shared, crew, python);
 }
 
 /// Loads the applications. In the first interpreter one that fails is told and left out, so that it does not take the others
 /// down; the other interpreters load what the first one has, and all of it.
-fn load(shared: &Shared, seat: Seat, python: &mut InterpreterThread) -> Result<(), NotLoaded> {
-    let apps = &shared.plan.apps;
-    let loadable = shared.loadable();
+fn load(
+    shared: &Shared,
+    plan: &Plan,
+    crew: &Crew,
+    python: &mut InterpreterThread,
+) -> Result<(), NotLoaded> {
+    let apps = &plan.apps;
+    let loadable = shared.ledger.loadable();
     let mut loaded = Vec::with_capacity(apps.count());
     let mut failures = Vec::new();
     for (at, (place, target)) in apps.iter().enumerate() {
@@ -146,10 +200,10 @@ fn load(shared: &Shared, seat: Seat, python: &mut InterpreterThread) -> Result<(
                 let needs_main = matches!(failure, LoadFailure::ExtensionRefused { .. });
                 loaded.push(None);
                 failures.push((mountpoint, failure));
-                // If one needs the main interpreter, all of them will live there; and what the first interpreter could
-                // load, its siblings have to.
-                let is_in_vain = needs_main && shared.plan.isolated == Isolated::Auto;
-                if is_in_vain || loadable.is_some() {
+                // If one needs the main interpreter, all of them will live there; and what the first interpreter, or the
+                // generation before, could load, this one has to.
+                let is_in_vain = needs_main && plan.isolated == Isolated::Auto;
+                if is_in_vain || loadable.is_some() || apps.needs(at) {
                     return Err(NotLoaded(failures));
                 }
             }
@@ -161,80 +215,68 @@ fn load(shared: &Shared, seat: Seat, python: &mut InterpreterThread) -> Result<(
     for (mountpoint, failure) in failures {
         tracing::error!("{}: {failure}", shown(&mountpoint));
     }
-    shared.note_loaded(seat.worker, loaded);
+    shared.ledger.note_loaded(crew.worker, loaded);
     Ok(())
 }
 
-pub(super) fn spawn_sibling(
+fn spawn_sibling(
     shared: &Arc<Shared>,
-    seat: Seat,
+    crew: &Arc<Crew>,
+    core: usize,
     handle: InterpreterHandle,
     births: &Sender<Birth>,
 ) -> io::Result<()> {
-    struct Sibling(Arc<Shared>, usize);
+    struct Sibling(Arc<Crew>);
     impl Drop for Sibling {
         fn drop(&mut self) {
-            let (siblings, ended) = &self.0.siblings;
-            if let Some(count) = lock(siblings).get_mut(&self.1) {
-                *count -= 1;
-            }
-            ended.notify_all();
+            self.0.sibling_has_ended();
         }
     }
-    *lock(&shared.siblings.0).entry(seat.worker).or_default() += 1;
-    let sibling = Sibling(Arc::clone(shared), seat.worker);
+    crew.sibling_begins();
+    let sibling = Sibling(Arc::clone(crew));
     let births = births.clone();
-    spawn(shared, seat, move |shared| {
+    spawn(shared, crew, core, move |shared, crew| {
         let _sibling = sibling;
-        let mut midwife = Midwife::new(seat, births);
-        let mut python = match InterpreterThread::join(&handle, seat.core) {
+        let mut midwife = Midwife::new(crew, births);
+        let mut python = match InterpreterThread::join(&handle, core) {
             Ok(python) => python,
             Err(error) => return midwife.report(Err(StartError::Runtime(error))),
         };
         midwife.report(Ok(handle.clone()));
-        if shared.wait_at_gate() == Gate::Open {
-            work(shared, seat, &mut python, &handle);
+        if crew.wait_at_gate() == Gate::Open {
+            work(shared, crew, core, &mut python, &handle);
         }
-        end(shared, seat, python);
+        end(shared, crew, python);
     })
 }
 
-fn wait_for_siblings(shared: &Shared, worker: usize) {
-    let (siblings, ended) = &shared.siblings;
-    let mut counts = lock(siblings);
-    while counts.get(&worker).is_some_and(|count| *count > 0) {
-        counts = ended.wait(counts).unwrap_or_else(PoisonError::into_inner);
-    }
-}
-
-/// Serves until the generation ends. A thread whose job panicked sees to its own replacement.
+/// Serves until the crew is dismissed. A thread whose job panicked sees to its own replacement.
 fn work(
     shared: &Arc<Shared>,
-    seat: Seat,
+    crew: &Arc<Crew>,
+    core: usize,
     python: &mut InterpreterThread,
     handle: &InterpreterHandle,
 ) {
-    let runner = shared.domain_of(seat).join();
-    let mut worker = Worker::new(
-        seat,
-        Arc::clone(shared),
-        shared.surroundings.clone(),
-        runner,
-    );
+    let domain = shared.domain_of(crew, core);
+    let runner = domain.join(crew.dismissed_mark());
+    let mut worker = Worker::new(core, Arc::clone(shared), Arc::clone(crew), runner);
     let exit = worker.serve(python);
     drop(worker);
-    if exit == Exit::Panicked {
+    // One that was to leave has its successor already, but a retired generation has to run its queue dry.
+    if exit == Exit::Panicked && (!crew.is_dismissed() || shared.is_retired()) {
         let (births, _nobody_waits) = unbounded();
         let is_alone = shared.threads_per_interpreter() == 1 && shared.isolation != Isolation::Main;
         let replaced = if is_alone {
-            spawn_creator(shared, seat.worker, &births)
+            let successor = shared.add_crew(crew.worker, Gate::Open);
+            spawn_creator(shared, &successor, &births)
         } else {
-            spawn_sibling(shared, seat, handle.clone(), &births)
+            spawn_sibling(shared, crew, core, handle.clone(), &births)
         };
         match replaced {
             Ok(()) => tracing::warn!(
-                worker = seat.worker,
-                core = seat.core,
+                worker = crew.worker,
+                core,
                 "replacing a worker that panicked"
             ),
             Err(error) => tracing::error!(%error, "cannot replace a worker that panicked"),
@@ -242,7 +284,7 @@ fn work(
     }
 }
 
-fn end(shared: &Shared, seat: Seat, python: InterpreterThread) {
+fn end(shared: &Shared, crew: &Crew, python: InterpreterThread) {
     let grace = shared.plan.end_grace;
     let is_exit = shared.surroundings.net.is_draining();
     let ended = if is_exit {
@@ -254,8 +296,10 @@ fn end(shared: &Shared, seat: Seat, python: InterpreterThread) {
         // At exit nothing is left behind: the process goes, and what it holds goes with it.
         Ended::Parked { .. } if is_exit => {}
         Ended::Parked { threads_left } => {
+            shared.count_parked();
             tracing::warn!(
-                worker = seat.worker,
+                generation = shared.id,
+                worker = crew.worker,
                 threads_left,
                 "an interpreter is parked: the application left threads that cannot be ended"
             );

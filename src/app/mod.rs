@@ -7,23 +7,33 @@
 //! - [`queue`]: the bounded queue between those who poll and those who run, and the wake-up protocol
 //! - [`runners`]: which of the threads that share a GIL may take work
 //! - [`worker`]: a thread, its interpreter, its application, for life
+//! - [`crew`]: one interpreter's threads: dismissed together, never in a request
 //! - `birth`: the life of a worker thread
 //! - `placement`: its name and its cores
+//! - [`recycling`]: when an interpreter is due to be replaced
+//! - [`roster`]: who works in a generation, and how one of them is replaced
 //! - [`generation`]: one loaded version of the application: born whole or not at all
 //! - [`current`]: the generation that serves, behind an `ArcSwap`
 //! - [`acceptor`]: the thread that keeps going while every worker is stuck
+//! - [`openers`]: threads that open files for those who poll
 
 pub mod acceptor;
 pub mod apps;
 mod birth;
+pub mod crew;
 pub mod current;
 pub mod generation;
+pub mod openers;
 mod placement;
 pub mod queue;
+pub mod recycling;
+pub mod roster;
 pub mod runners;
 pub mod worker;
 
 pub use acceptor::Acceptor;
 pub use apps::Apps;
 pub use current::Current;
-pub use generation::{Generation, Isolated, Plan, Report, StartError};
+pub use generation::{Generation, Isolated, Patience, Plan, Report, StartError};
+pub use recycling::{Due, Exceptions, Recycling};
+pub use roster::Roster;

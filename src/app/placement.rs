@@ -1,6 +1,6 @@
 //! Where a worker's thread runs, and what it is called. Runs on that thread, first of all.
 
-use super::generation::Shared;
+use super::roster::Shared;
 use super::worker::Seat;
 use crate::python::Isolation;
 

@@ -4,9 +4,12 @@
 //! and is dropped with it; workers run the queue dry and end. The rest of this file is the protocol by
 //! which a worker may sleep in the poll without missing a job that somebody else queues.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam::select;
 
 use crate::net::{Exchange, Net, Rejected};
 
@@ -56,13 +59,12 @@ impl Queue {
         }
     }
 
-    /// The next job, waiting for it up to `timeout` (where workers do not poll).
-    pub fn wait(&self, timeout: std::time::Duration) -> Next {
-        use crossbeam::channel::RecvTimeoutError;
-        match self.jobs.recv_timeout(timeout) {
-            Ok(job) => Next::Job(job),
-            Err(RecvTimeoutError::Timeout) => Next::Empty,
-            Err(RecvTimeoutError::Disconnected) => Next::Ended,
+    /// The next job, waiting for it up to `timeout` or until `dismissal` disconnects (where workers do not poll).
+    pub fn wait(&self, dismissal: &Receiver<Infallible>, timeout: Duration) -> Next {
+        select! {
+            recv(self.jobs) -> job => job.map_or(Next::Ended, Next::Job),
+            recv(dismissal) -> _ => self.next(),
+            default(timeout) => Next::Empty,
         }
     }
 

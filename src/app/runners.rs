@@ -34,8 +34,6 @@ pub struct Domain {
     active: AtomicUsize,
     /// How many may be active without anybody being stuck: one per GIL.
     base: usize,
-    /// The generation ends: nobody parks any more.
-    is_released: AtomicBool,
 }
 
 /// One thread's place among them.
@@ -45,6 +43,8 @@ pub struct Runner {
     word: AtomicU64,
     seen: AtomicU64,
     thread: Thread,
+    /// The thread is to leave: it parks no more.
+    is_dismissed: Arc<AtomicBool>,
 }
 
 impl Domain {
@@ -54,12 +54,12 @@ impl Domain {
             runners: Mutex::new(Vec::new()),
             active: AtomicUsize::new(0),
             base: 1,
-            is_released: AtomicBool::new(false),
         })
     }
 
-    /// A place for the calling thread. The first one is active at once.
-    pub fn join(self: &Arc<Self>) -> Arc<Runner> {
+    /// A place for the calling thread. The first one is active at once. `is_dismissed` tells it that it is to leave;
+    /// whoever sets it calls [`release`](Self::release).
+    pub fn join(self: &Arc<Self>, is_dismissed: Arc<AtomicBool>) -> Arc<Runner> {
         let mut runners = self.lock();
         let is_active = self.active.load(Ordering::SeqCst) < self.base;
         if is_active {
@@ -70,6 +70,7 @@ impl Domain {
             word: AtomicU64::new(if is_active { ACTIVE } else { PARKED }),
             seen: AtomicU64::new(u64::MAX),
             thread: std::thread::current(),
+            is_dismissed,
         });
         runners.push(Arc::clone(&runner));
         runner
@@ -98,9 +99,8 @@ impl Domain {
         is_running
     }
 
-    /// Lets every runner go on, now and from now on: all of them have to notice that the generation ends.
-    pub fn release_all(&self) {
-        self.is_released.store(true, Ordering::SeqCst);
+    /// Some of the threads were dismissed: those that are parked go on, to notice it. The others park again.
+    pub fn release(&self) {
         for runner in self.lock().iter() {
             runner.thread.unpark();
         }
@@ -125,12 +125,19 @@ impl Domain {
 }
 
 impl Runner {
-    /// Waits until this thread is active.
+    /// Waits until this thread is active; one that is dismissed is, at once.
     pub fn wait_until_active(&self) {
-        while self.word.load(Ordering::SeqCst) & STATE_MASK == PARKED
-            && !self.domain.is_released.load(Ordering::SeqCst)
-        {
-            std::thread::park();
+        loop {
+            let word = self.word.load(Ordering::SeqCst);
+            if word & STATE_MASK != PARKED {
+                return;
+            }
+            if !self.is_dismissed.load(Ordering::SeqCst) {
+                std::thread::park();
+            } else if self.change(word, ACTIVE) {
+                self.domain.active.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
         }
     }
 
@@ -184,13 +191,16 @@ impl Runner {
         }
     }
 
-    /// The thread leaves the domain.
+    /// The thread leaves the domain. If it was the active one, another becomes active.
     pub fn leave(self: &Arc<Self>) {
         let mut runners = self.domain.lock();
         runners.retain(|runner| !Arc::ptr_eq(runner, self));
         let state = self.word.load(Ordering::Acquire) & STATE_MASK;
         if state == ACTIVE || state == RUNNING {
             self.domain.active.fetch_sub(1, Ordering::SeqCst);
+        }
+        if self.domain.active.load(Ordering::SeqCst) < self.domain.base {
+            self.domain.activate_one(&runners);
         }
     }
 
@@ -210,6 +220,11 @@ impl Runner {
 mod tests {
     use super::*;
 
+    /// The mark of a thread that nobody has dismissed.
+    fn stays() -> Arc<AtomicBool> {
+        Arc::default()
+    }
+
     fn states(domain: &Domain) -> Vec<u64> {
         let runners = domain.lock();
         runners
@@ -221,14 +236,14 @@ mod tests {
     #[test]
     fn one_thread_of_a_domain_is_active() {
         let domain = Domain::new();
-        let _runners: Vec<_> = (0..3).map(|_| domain.join()).collect();
+        let _runners: Vec<_> = (0..3).map(|_| domain.join(stays())).collect();
         assert_eq!(states(&domain), [ACTIVE, PARKED, PARKED]);
     }
 
     #[test]
     fn a_job_seen_twice_makes_the_next_thread_active() {
         let domain = Domain::new();
-        let runners: Vec<_> = (0..2).map(|_| domain.join()).collect();
+        let runners: Vec<_> = (0..2).map(|_| domain.join(stays())).collect();
         runners[0].begin();
         assert!(domain.tick());
         assert_eq!(states(&domain), [RUNNING, PARKED]);
@@ -240,7 +255,7 @@ mod tests {
     #[test]
     fn quick_jobs_never_activate_another_thread() {
         let domain = Domain::new();
-        let runners: Vec<_> = (0..2).map(|_| domain.join()).collect();
+        let runners: Vec<_> = (0..2).map(|_| domain.join(stays())).collect();
         let mut quick_jobs = 0;
         for _ in 0..20 {
             runners[0].begin();
@@ -255,7 +270,7 @@ mod tests {
     #[test]
     fn a_runner_that_comes_back_is_surplus_until_jobs_are_quick() {
         let domain = Domain::new();
-        let runners: Vec<_> = (0..2).map(|_| domain.join()).collect();
+        let runners: Vec<_> = (0..2).map(|_| domain.join(stays())).collect();
         runners[0].begin();
         domain.tick();
         domain.tick();
@@ -274,7 +289,7 @@ mod tests {
     #[test]
     fn a_single_thread_is_never_stuck() {
         let domain = Domain::new();
-        let runner = domain.join();
+        let runner = domain.join(stays());
         runner.begin();
         domain.tick();
         domain.tick();
@@ -282,28 +297,38 @@ mod tests {
     }
 
     #[test]
-    fn released_runners_never_park_again() {
+    fn dismissed_runners_never_park_again() {
         let domain = Domain::new();
-        let _active = domain.join();
+        let _active = domain.join(stays());
+        let is_dismissed = stays();
         let waiting = std::thread::spawn({
-            let domain = Arc::clone(&domain);
+            let (domain, is_dismissed) = (Arc::clone(&domain), Arc::clone(&is_dismissed));
             move || {
-                let runner = domain.join();
+                let runner = domain.join(is_dismissed);
                 runner.wait_until_active();
                 runner.rest();
                 runner.wait_until_active();
+                runner.leave();
             }
         });
-        domain.release_all();
+        is_dismissed.store(true, Ordering::SeqCst);
+        while !waiting.is_finished() {
+            domain.release();
+            std::thread::yield_now();
+        }
         waiting.join().expect("the runner was let go");
+        assert_eq!(
+            domain.active.load(Ordering::SeqCst),
+            1,
+            "counted in and out"
+        );
     }
 
     #[test]
     fn leaving_lets_another_become_active() {
         let domain = Domain::new();
-        let runners: Vec<_> = (0..2).map(|_| domain.join()).collect();
+        let runners: Vec<_> = (0..2).map(|_| domain.join(stays())).collect();
         runners[0].leave();
-        domain.tick();
         assert_eq!(states(&domain), [ACTIVE]);
     }
 }

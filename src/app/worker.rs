@@ -8,17 +8,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::http::RequestHead;
 use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
 use crate::python::{Attached, Call, InterpreterThread, Served};
-use crate::wsgi::Response;
+use crate::wsgi::{Head, Response};
 
 use super::acceptor::Bell;
 use super::apps::Tally;
+use super::crew::Crew;
 use super::current::Current;
-use super::generation::Shared;
 use super::queue::{Job, Next};
+use super::recycling::Due;
+use super::roster::Shared;
 use super::runners::Runner;
 
 /// Jobs in a row before the poll is looked at.
@@ -50,13 +51,15 @@ pub struct Surroundings {
     pub bell: Arc<Bell>,
     /// Workers take turns in the poll (Linux), or only the acceptor does.
     pub shares_poll: bool,
+    /// Is told of interpreters that are due to be replaced. Called by workers, between requests.
+    pub on_due: Arc<dyn Fn(Due) + Send + Sync>,
 }
 
 /// Why a worker's loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The generation was retired and its queue is dry.
-    Retired,
+    /// The crew was dismissed, and if that was because the generation has been retired, the queue is dry.
+    Dismissed,
     /// A job panicked: this thread is replaced.
     Panicked,
 }
@@ -65,46 +68,66 @@ pub enum Exit {
 pub struct Worker {
     seat: Seat,
     shared: Arc<Shared>,
+    crew: Arc<Crew>,
     surroundings: Surroundings,
     runner: Arc<Runner>,
     turn: Turn,
     response: Response,
     quick_jobs: u32,
+    /// The interpreter is due after this many.
+    requests_max: u64,
     has_panicked: bool,
     tally: Arc<Tally>,
 }
 
 impl Worker {
     pub(super) fn new(
-        seat: Seat,
+        core: usize,
         shared: Arc<Shared>,
-        surroundings: Surroundings,
+        crew: Arc<Crew>,
         runner: Arc<Runner>,
     ) -> Self {
+        let surroundings = shared.surroundings.clone();
+        let seat = Seat {
+            worker: crew.worker,
+            core,
+        };
+        let requests_max = shared.plan.recycling.requests_of(crew.worker);
         let response = Response::adding(Arc::clone(&surroundings.net.settings.added_fields));
-        let tally = shared.tally(seat);
+        let tally = shared.ledger.begin(seat.worker, shared.plan.apps.count());
         Self {
             tally,
             seat,
             shared,
+            crew,
             surroundings,
             runner,
             turn: Turn::default(),
             response,
             quick_jobs: 0,
+            requests_max,
             has_panicked: false,
         }
     }
 
-    /// Serves until the generation is retired. The thread is detached from Python on return.
+    /// Serves until the crew is dismissed. The thread is detached from Python on return.
     pub fn serve(&mut self, python: &mut InterpreterThread) -> Exit {
         loop {
             self.runner.wait_until_active();
+            if self.may_leave() {
+                // What is queued is for the others.
+                self.hand_over();
+                return Exit::Dismissed;
+            }
             if self.shared.queue().has_jobs() {
                 self.run_burst(python);
             }
             if self.has_panicked {
                 return Exit::Panicked;
+            }
+            if self.crew.is_dismissed() {
+                // No turn and nothing new: run the queue dry, or leave.
+                continue;
             }
             if self.runner.should_rest(self.quick_jobs) {
                 self.hand_over();
@@ -112,11 +135,6 @@ impl Worker {
                 continue;
             }
             let has_jobs = self.shared.queue().has_jobs();
-            if !has_jobs && self.shared.is_retired() {
-                // The others may sleep in the poll.
-                self.surroundings.net.poll().wake();
-                return Exit::Retired;
-            }
             let timeout = if has_jobs {
                 Some(Duration::ZERO)
             } else if self.runner.is_surplus() {
@@ -132,6 +150,12 @@ impl Worker {
         }
     }
 
+    /// Whether nothing is left to do here. A retired generation's queue is looked at last: what was queued before the
+    /// retirement is seen then, and nothing comes after it.
+    fn may_leave(&self) -> bool {
+        self.crew.is_dismissed() && (!self.shared.is_retired() || !self.shared.queue().has_jobs())
+    }
+
     /// Runs what is queued, attached to Python all the while.
     fn run_burst(&mut self, python: &mut InterpreterThread) {
         python.attached(|py| {
@@ -144,7 +168,10 @@ impl Worker {
                     self.shared.queue().wake_if_idle(&self.surroundings.net);
                 }
                 self.run(py, job);
-                if self.has_panicked || self.runner.should_rest(self.quick_jobs) {
+                if self.has_panicked
+                    || self.runner.should_rest(self.quick_jobs)
+                    || self.crew.is_dismissed()
+                {
                     break;
                 }
             }
@@ -170,7 +197,11 @@ impl Worker {
         let parts = exchange.parts(net);
         let (facts, mut sink) = (parts.facts, parts.sink);
         self.response.reset(facts, self.turn.date());
-        let chosen = self.shared.plan.apps.mounts().choose_for(parts.head);
+        if let Some(delivery) = net.files().and_then(|files| files.offer(parts.head)) {
+            self.response.offer(delivery);
+        }
+        let apps = &self.shared.plan.apps;
+        let chosen = apps.mounts().choose_for(parts.head);
         let response = &mut self.response;
         let served = catch_unwind(AssertUnwindSafe(|| {
             panic_if_asked(parts.head);
@@ -193,7 +224,7 @@ impl Worker {
                 let has_failed = matches!(served, Ok(Served::Failed) | Err(_));
                 self.tally.count(chosen.app, has_failed);
             }
-            (None, _) => self.shared.say_that_nobody_serves(parts.head),
+            (None, _) => self.shared.ledger.say_that_nobody_serves(apps, parts.head),
         }
         if served.is_err() {
             // The panic hook has logged what and where. The response machine is plain data and stays usable.
@@ -215,8 +246,20 @@ impl Worker {
             core: self.seat.core,
         };
         self.runner.end(&mut self.quick_jobs);
-        self.turn
-            .complete(net, &*self.surroundings.current, exchange, answered);
+        let answers = self.crew.count_answer();
+        if answers >= self.requests_max {
+            self.due(|| format!("{answers} requests (--max-requests)"));
+        }
+        let current = &*self.surroundings.current;
+        let queued = self.turn.complete(net, current, exchange, answered);
+        if queued > 0 && self.surroundings.shares_poll {
+            current.wake_successor(self.shared.id, net);
+        }
+    }
+
+    /// Asks for this interpreter's replacement, once.
+    fn due(&self, why: impl FnOnce() -> String) {
+        self.shared.ask_for_replacement(&self.crew, why);
     }
 
     /// Takes a turn. `None`: waits until something happens.
@@ -228,15 +271,16 @@ impl Worker {
             if !queue.enter_poll() {
                 return;
             }
-            // Retiring sets the flag first and wakes afterwards.
-            if self.shared.is_retired() {
+            if !self.crew.enter_poll(net.poll()) {
                 queue.leave_poll();
                 return;
             }
         }
         let wait = Wait::Shared(timeout);
-        let taken = self.turn.take(net, &*self.surroundings.current, wait);
+        let current = &*self.surroundings.current;
+        let taken = self.turn.take(net, current, wait);
         if may_wait {
+            self.crew.leave_poll(net.poll());
             queue.leave_poll();
         }
         queue.note_turn();
@@ -246,6 +290,10 @@ impl Worker {
                 // One job is this worker's own; for the rest wake another.
                 if queued > 1 {
                     queue.wake_if_idle(net);
+                }
+                // Not if a swap came in between: then none is.
+                if queued > 0 {
+                    current.wake_successor(self.shared.id, net);
                 }
                 if queued == 0 && timeout == Some(SURPLUS_WAIT) && self.runner.is_surplus() {
                     self.hand_over();
@@ -260,7 +308,7 @@ impl Worker {
     }
 
     fn wait_for_queue(&mut self, python: &mut InterpreterThread, timeout: Duration) {
-        match self.shared.queue().wait(timeout) {
+        match self.shared.queue().wait(self.crew.dismissal(), timeout) {
             Next::Job(job) => python.attached(|py| self.run(py, job)),
             Next::Empty if self.runner.is_surplus() => self.runner.rest(),
             Next::Empty | Next::Ended => {}
@@ -277,7 +325,7 @@ impl Worker {
 
 /// In debug builds a request for the target in `SINGLEMALT_PANIC_AT` panics the worker: the tests of what happens then
 /// have no other way to get one.
-fn panic_if_asked(head: &RequestHead) {
+fn panic_if_asked(head: &Head) {
     #[cfg(debug_assertions)]
     if std::env::var_os("SINGLEMALT_PANIC_AT")
         .is_some_and(|target| target.as_encoded_bytes() == head.target())
@@ -290,6 +338,7 @@ fn panic_if_asked(head: &RequestHead) {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        self.shared.ledger.end(self.seat.worker, &self.tally);
         self.runner.leave();
     }
 }

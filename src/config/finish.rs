@@ -60,6 +60,7 @@ impl Loader<'_> {
             warnings: self.warnings,
             prints: self.prints,
             passed_over: self.passed_over,
+            left_out: self.left_out,
         })
     }
 
@@ -77,6 +78,7 @@ impl Loader<'_> {
         }
         let position = entry.position();
         let mut missing: Vec<String> = Vec::new();
+        let mut left_out = Vec::new();
         let lookup = |name: &str| -> Result<Option<String>, ConfigError> {
             match symbol {
                 '$' => {
@@ -88,9 +90,14 @@ impl Loader<'_> {
                     }
                     Ok(value)
                 }
-                '@' => contents::one_value(name, self.may_execute)
-                    .map(Some)
-                    .map_err(|failure| unreadable(name, failure, entry)),
+                '@' => match contents::one_value(name, self.may_execute) {
+                    Ok(text) => Ok(Some(text)),
+                    Err(failure) if self.goes_on => {
+                        left_out.push(unreadable(name, failure, entry));
+                        Ok(None)
+                    }
+                    Err(failure) => Err(unreadable(name, failure, entry)),
+                },
                 _ => {
                     used.extend(name.split(' ').map(str::to_owned));
                     let value = expand::placeholder(name, |name| self.first_of(name));
@@ -108,6 +115,7 @@ impl Loader<'_> {
             }
         })?;
         self.warnings.extend(missing);
+        self.left_out.extend(left_out);
         if let Some(entry) = self.entries.get_mut(index) {
             entry.text = text;
         }

@@ -83,6 +83,8 @@ pub(super) struct Loaded {
     /// What decided over reading, and what was not read: in front of which entry it stands.
     pub(super) passed_over: Vec<PassedOver>,
     pub(super) warnings: Vec<String>,
+    /// What could not be read and was left out, where the loader goes on.
+    pub(super) left_out: Vec<ConfigError>,
     /// What `print` asked for.
     pub(super) prints: Vec<String>,
     /// What the magic variables stood for in the file that was read last.

@@ -63,6 +63,10 @@ pub(super) struct Loader<'s> {
     pub(super) warnings: Vec<String>,
     pub(super) prints: Vec<String>,
     pub(super) passed_over: Vec<PassedOver>,
+    /// For reports, which are written elsewhere than where the server runs: a file that is not there, or a command
+    /// that is not allowed, is noted and left out.
+    pub(super) goes_on: bool,
+    pub(super) left_out: Vec<ConfigError>,
 }
 
 /// A name and value on their way in.
@@ -90,6 +94,8 @@ impl<'s> Loader<'s> {
             warnings: Vec::new(),
             prints: Vec::new(),
             passed_over: Vec::new(),
+            goes_on: false,
+            left_out: Vec::new(),
         }
     }
 
@@ -302,8 +308,7 @@ impl<'s> Loader<'s> {
         }
         if let Some(format) = format_of(row) {
             self.push(entry.clone());
-            if is_paste(row) && inside.is_some_and(|inside| is_same_file(inside, &entry.text)) {
-                // The application is in the file whose options are being read.
+            if is_paste(row) && self.paste(&entry, source, inside)? {
                 return Ok(());
             }
             return self.load(&entry, format, inside);
@@ -367,6 +372,38 @@ impl<'s> Loader<'s> {
         Ok(())
     }
 
+    /// `ini-paste = FILE` stands for `paste = config:FILE` and the options of the file. Whether those are being read already:
+    /// the option is in the file itself.
+    fn paste(
+        &mut self,
+        named: &Entry,
+        source: &Rc<str>,
+        inside: Option<&str>,
+    ) -> Result<bool, Stop> {
+        let (file, _) = split(&named.text, inside);
+        // Absolute, as in uWSGI: --chdir comes later.
+        let path = std::path::absolute(file)
+            .map_err(|error| named.error(format_args!("wants a file: {error}")))?;
+        let is_logged = named
+            .row
+            .is_some_and(|row| row.name == configuration::INI_PASTE_LOGGED.name);
+        let made = |key: &str, text: String| Incoming {
+            key: key.to_owned(),
+            spelled: named.spelled.clone(),
+            text,
+            place: named.place,
+            standing: Standing::Written,
+        };
+        let uri = format!("config:{}", path.display());
+        let paste = made(app::PASTE.name, uri);
+        self.enter(paste, Some(&app::PASTE), source, inside)?;
+        if is_logged {
+            let logged = made(app::PASTE_LOGGER.name, "true".to_owned());
+            self.enter(logged, Some(&app::PASTE_LOGGER), source, inside)?;
+        }
+        Ok(inside.is_some_and(|inside| is_same_file(inside, file)))
+    }
+
     /// Reads a file where it is named.
     pub(super) fn load(
         &mut self,
@@ -389,8 +426,18 @@ impl<'s> Loader<'s> {
                 .into());
         }
         let file = file.to_owned();
-        let bytes = contents::read(&file, self.may_execute)
-            .map_err(|failure| unreadable(&file, failure, named))?;
+        let bytes = match contents::read(&file, self.may_execute) {
+            Ok(bytes) => bytes,
+            Err(failure) => {
+                let error = unreadable(&file, failure, named);
+                // Without the first file there is nothing to report.
+                if self.goes_on && self.first.is_some() {
+                    self.left_out.push(error);
+                    return Ok(());
+                }
+                return Err(error.into());
+            }
+        };
         let source: Rc<str> = match file.as_str() {
             "-" => "standard input".into(),
             file => file.into(),
@@ -501,8 +548,8 @@ fn format_of(row: &OptionRow) -> Option<Named> {
         (&configuration::TOML, Named::Format(Format::Toml)),
         (&configuration::CONFIG, Named::ByEnding),
         (&configuration::INCLUDE, Named::ByEnding),
-        (&app::INI_PASTE, Named::Format(Format::Ini)),
-        (&app::INI_PASTE_LOGGED, Named::Format(Format::Ini)),
+        (&configuration::INI_PASTE, Named::Format(Format::Ini)),
+        (&configuration::INI_PASTE_LOGGED, Named::Format(Format::Ini)),
     ];
     let found = by_row.into_iter().find(|(other, _)| other.name == row.name);
     found.map(|(_, named)| named)
@@ -510,7 +557,7 @@ fn format_of(row: &OptionRow) -> Option<Named> {
 
 /// The file is an application's, and may have no options for us.
 fn is_paste(row: &OptionRow) -> bool {
-    [&app::INI_PASTE, &app::INI_PASTE_LOGGED]
+    [&configuration::INI_PASTE, &configuration::INI_PASTE_LOGGED]
         .iter()
         .any(|other| other.name == row.name)
 }

@@ -3,8 +3,8 @@
 //! Reading order: `option` (a row of the table), `options` (the table), `command_line` and
 //! `environment` (sources), `loader` and `finish` with `formats`, `magic`, `logic`, `expand`, `contents` and `fetch`
 //! (files and their language), `layer` (sources stacked by figment, each value with its origin), `value`,
-//! `address`, `target` and `hook` (texts become values), `resolve` and `resolve_process` (the only
-//! makers of a [`Config`]), `notices` (options without effect are named); and the texts that are
+//! `address`, `target` and `hook` (texts become values), `resolve` with `resolve_process` and
+//! `resolve_static` (the only makers of a [`Config`]), `notices` (options without effect are named); and the texts that are
 //! made from the table: `help`, `show`, `explain`, `reference`, `completions`, `suggestion`.
 //!
 //! Reads configuration files and what they name, and asks the machine for what magic variables
@@ -37,10 +37,14 @@ mod option;
 mod options;
 mod process_settings;
 mod reference;
+mod reload_settings;
 mod resolve;
 mod resolve_process;
+mod resolve_reload;
+mod resolve_static;
 mod settings;
 mod show;
+mod static_settings;
 mod suggestion;
 mod surroundings;
 mod target;
@@ -58,13 +62,16 @@ pub use process_settings::{
     HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
+pub use reload_settings::{MemoryLimits, ReloadConfig};
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, Errand, IsolationChoice, LimitsConfig, ListenAddress,
     Mount, PollChoice, Protocol,
 };
+pub use static_settings::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
 pub use value::NEVER;
 
-use layer::Layer;
+use layer::{Layer, Raw};
+use loaded::Loaded;
 use loader::{Loader, Stop};
 use option::OptionRow;
 use options::configuration;
@@ -145,22 +152,32 @@ fn from_surroundings(
         return Ok(Command::ShowConfig(show::show(&raw, &loaded)));
     }
     warnings.extend(loaded.warnings.iter().cloned());
-    let resolved = resolve::resolve(&raw, warnings, &loaded.unknown)?;
-    let config = Box::new(Config {
-        magic_table: loaded.magic_table.clone(),
-        written: loaded.written(),
-        prints: loaded.prints.clone(),
-        ..resolved
-    });
-    let needs_app = !matches!(&config.errand, Some(errand) if !errand.needs_app());
-    if needs_app && config.app.is_none() && config.mounts.is_empty() && config.eval.is_none() {
-        return Err(ConfigError::new("no application was named")
-            .hint("give a file or a module: singlemalt app.py, or singlemalt pkg.module:app"));
-    }
+    let config = Box::new(resolve_loaded(&raw, warnings, &loaded)?);
     if asked.flag(&configuration::CHECK_CONFIG) {
         return Ok(Command::CheckConfig(config));
     }
     Ok(Command::Run(config))
+}
+
+/// What the server would run with.
+fn resolve_loaded(
+    raw: &Raw,
+    warnings: Vec<String>,
+    loaded: &Loaded,
+) -> Result<Config, ConfigError> {
+    let resolved = resolve::resolve(raw, warnings, &loaded.unknown)?;
+    let needs_app = !matches!(&resolved.errand, Some(errand) if !errand.needs_app());
+    if needs_app && resolved.app.is_none() && resolved.mounts.is_empty() && resolved.eval.is_none()
+    {
+        return Err(ConfigError::new("no application was named")
+            .hint("give a file or a module: singlemalt app.py, or singlemalt pkg.module:app"));
+    }
+    Ok(Config {
+        magic_table: loaded.magic_table.clone(),
+        written: loaded.written(),
+        prints: loaded.prints.clone(),
+        ..resolved
+    })
 }
 
 /// What the environment and the command line say before any file is read.

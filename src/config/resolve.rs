@@ -93,7 +93,7 @@ pub(super) fn resolve(
         disable_write_exception: reader.flag(&app::DISABLE_WRITE_EXCEPTION),
         eval: reader.text(&app::EVAL),
         imports: target::imports(raw, &python::IMPORT)?,
-        paste_logger: reader.flag(&app::PASTE_LOGGER) || raw.last(&app::INI_PASTE_LOGGED).is_some(),
+        paste_logger: reader.flag(&app::PASTE_LOGGER),
         module_aliases: target::aliases(raw, &python::PYMODULE_ALIAS)?,
         post_module_aliases: target::aliases(raw, &python::POST_PYMODULE_ALIAS)?,
         shared_imports: target::imports(raw, &python::SHARED_IMPORT)?,
@@ -102,7 +102,9 @@ pub(super) fn resolve(
         logto: reader.log_target(&logging::LOGTO)?,
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
+        reload: reader.reload()?,
         process: reader.process()?,
+        static_files: reader.static_files()?,
         magic_table: Vec::new(),
         written: Vec::new(),
         prints: Vec::new(),
@@ -128,7 +130,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
+    pub(super) fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
         if let Some(warning) = read.warning {
             self.warnings.push(format!(
                 "{} '{}' {warning} ({})",
@@ -146,7 +148,7 @@ impl Reader<'_> {
     }
 
     /// A number or a number of bytes, within the row's bounds; 0 if the row has no default.
-    fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
+    pub(super) fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
         let Some(setting) = self.raw.last(row) else {
             return Ok(0);
         };
@@ -178,7 +180,7 @@ impl Reader<'_> {
         })
     }
 
-    fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
+    pub(super) fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
         let Some(setting) = self.raw.last(row) else {
             return Ok(NEVER);
         };
@@ -187,7 +189,7 @@ impl Reader<'_> {
     }
 
     /// Seconds, where 0 switches the deadline off.
-    fn deadline(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
+    pub(super) fn deadline(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
         let duration = self.seconds(row)?;
         Ok(if duration.is_zero() { NEVER } else { duration })
     }
@@ -223,7 +225,7 @@ impl Reader<'_> {
         self.raw.last(row).map(|setting| setting.text.clone())
     }
 
-    fn texts(&self, row: &OptionRow) -> Vec<String> {
+    pub(super) fn texts(&self, row: &OptionRow) -> Vec<String> {
         let settings = self.raw.all(row).iter();
         settings.map(|setting| setting.text.clone()).collect()
     }
@@ -337,7 +339,7 @@ impl Reader<'_> {
     }
 
     /// The place in the row's words of the one that was chosen.
-    fn chosen(&self, row: &OptionRow) -> Result<usize, ConfigError> {
+    pub(super) fn chosen(&self, row: &OptionRow) -> Result<usize, ConfigError> {
         let Kind::Choice(words) = row.kind else {
             return Ok(0);
         };
@@ -389,30 +391,38 @@ impl Reader<'_> {
     }
 
     fn listeners(&self) -> Result<Vec<ListenAddress>, ConfigError> {
-        self.chosen(&sockets::PROTOCOL)?;
-        let protocol = self.raw.last(&sockets::PROTOCOL);
-        let protocol = protocol.map_or("uwsgi", |setting| setting.text.as_str());
-        let mut settings: Vec<&Setting> = Vec::new();
-        settings.extend(self.raw.all(&sockets::HTTP));
-        settings.extend(self.raw.all(&sockets::HTTP_SOCKET));
-        let sockets = self.raw.all(&sockets::SOCKET);
-        if let Some(socket) = sockets.first()
-            && protocol != "http"
-        {
-            return Err(socket
-                .error(format_args!(
-                    "wants the {protocol} protocol, which is not yet in this version"
-                ))
-                .hint(format!(
-                    "serve HTTP there: --http-socket {} (nginx: proxy_pass instead of {protocol}_pass)",
-                    socket.text
-                )));
+        const PROTOCOLS: [Protocol; 6] = [
+            Protocol::Uwsgi,
+            Protocol::Http,
+            Protocol::FastCgi { nph: false },
+            Protocol::Scgi { nph: false },
+            Protocol::FastCgi { nph: true },
+            Protocol::Scgi { nph: true },
+        ];
+        let chosen = self.chosen(&sockets::PROTOCOL)?;
+        let default = PROTOCOLS.get(chosen).copied().unwrap_or(Protocol::Uwsgi);
+        let kinds = [
+            (&sockets::HTTP, Protocol::Http),
+            (&sockets::HTTP_SOCKET, Protocol::Http),
+            (&sockets::SOCKET, default),
+            (&sockets::UWSGI_SOCKET, Protocol::Uwsgi),
+            (&sockets::FASTCGI_SOCKET, Protocol::FastCgi { nph: false }),
+            (
+                &sockets::FASTCGI_NPH_SOCKET,
+                Protocol::FastCgi { nph: true },
+            ),
+            (&sockets::SCGI_SOCKET, Protocol::Scgi { nph: false }),
+            (&sockets::SCGI_NPH_SOCKET, Protocol::Scgi { nph: true }),
+        ];
+        let mut settings: Vec<(&Setting, Protocol)> = Vec::new();
+        for (row, protocol) in kinds {
+            let all = self.raw.all(row).iter();
+            settings.extend(all.map(|setting| (setting, protocol)));
         }
-        settings.extend(sockets);
-        settings.sort_by_key(|setting| (setting.origin.rank, setting.origin.place));
+        settings.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
 
         let mut listen: Vec<ListenAddress> = Vec::new();
-        for setting in settings {
+        for (setting, protocol) in settings {
             if let Some((_, rest)) = setting.text.split_once("$(") {
                 let name = rest.split(')').next().unwrap_or(rest);
                 return Err(setting
@@ -438,7 +448,7 @@ impl Reader<'_> {
                 )));
             }
             listen.push(ListenAddress {
-                protocol: Protocol::Http,
+                protocol,
                 address,
                 origin: setting.place(),
             });
@@ -455,7 +465,7 @@ impl Reader<'_> {
     }
 }
 
-fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {
+pub(super) fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {
     if setting.text.is_empty() || setting.text.contains('\0') {
         return Err(setting.error(format_args!("wants a path, got '{}'", setting.text)));
     }

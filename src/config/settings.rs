@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
+use super::reload_settings::ReloadConfig;
+use super::static_settings::StaticConfig;
 
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,8 +114,12 @@ pub struct Config {
     pub logto2: Option<LogTarget>,
     /// How sockets are made.
     pub sockets: SocketConfig,
+    /// When and how the application, or an interpreter, is renewed.
+    pub reload: ReloadConfig,
     /// The process: user, files, title, limits, hooks.
     pub process: ProcessConfig,
+    /// Static files, and files that applications name.
+    pub static_files: StaticConfig,
     /// What stands for uWSGI's magic variables (`uwsgi.magic_table`): the letter and its text.
     pub magic_table: Vec<(char, String)>,
     /// Every option and placeholder that was written, in order, aliases as written (`uwsgi.opt`).
@@ -221,8 +227,20 @@ pub struct ListenAddress {
 /// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/1.1 and HTTP/1.0.
+    /// HTTP/1.1 and 1.0.
     Http,
+    /// The uwsgi protocol.
+    Uwsgi,
+    /// FastCGI.
+    FastCgi {
+        /// Answers begin with HTTP's status line ("non-parsed headers").
+        nph: bool,
+    },
+    /// SCGI.
+    Scgi {
+        /// As of FastCGI.
+        nph: bool,
+    },
 }
 
 /// How interpreters are made (docs/isolation.md).

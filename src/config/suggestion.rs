@@ -45,33 +45,66 @@ pub(crate) fn closest(word: &str) -> Option<&'static str> {
         3..=4 => 1,
         _ => 2,
     };
-    let by_typo = names()
-        .filter(|name| name.len().abs_diff(word.len()) <= allowed)
-        .map(|name| (strsim::damerau_levenshtein(&word, name), name))
+    let letters = letters(&word);
+    let by_typo = NAMES
+        .iter()
+        .filter(|name| name.text.len().abs_diff(word.len()) <= allowed)
+        .filter(|name| could_be_within(allowed, name.letters, letters))
+        .map(|name| (strsim::damerau_levenshtein(&word, name.text), name.text))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, name)| (*distance, name.len()));
     if let Some((_, name)) = by_typo {
         return Some(name);
     }
-    names()
+    NAMES
+        .iter()
+        .map(|name| name.text)
         .filter(|name| name.starts_with(&word))
         .min_by_key(|name| name.len())
 }
 
+/// A name and the letters that occur in it.
+struct Name {
+    text: &'static str,
+    letters: u32,
+}
+
 /// Every name; options that do something come first, so that they win a tie.
-static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+static NAMES: LazyLock<Vec<Name>> = LazyLock::new(|| {
     let (useful, rest): (Vec<_>, Vec<_>) = options::rows().partition(|row| row.has_effect());
     let rows = useful.into_iter().chain(rest);
-    rows.flat_map(super::option::OptionRow::names).collect()
+    let names = rows.flat_map(super::option::OptionRow::names);
+    names
+        .map(|text| Name {
+            text,
+            letters: letters(text),
+        })
+        .collect()
 });
 
-fn names() -> impl Iterator<Item = &'static str> {
-    NAMES.iter().copied()
+/// The letters that occur in a word, a bit for each; whatever is no letter shares one.
+fn letters(word: &str) -> u32 {
+    word.bytes().fold(0, |letters, byte| {
+        letters
+            | match byte {
+                b'a'..=b'z' => 1 << (byte - b'a'),
+                _ => 1 << 26,
+            }
+    })
+}
+
+/// One typo brings in one letter and takes out one letter at most. A distance costs a hundred times as much to measure, and
+/// there are 1,700 names.
+fn could_be_within(typos: usize, name: u32, word: u32) -> bool {
+    let alone = |one: u32, other: u32| (one & !other).count_ones() as usize;
+    alone(name, word) <= typos && alone(word, name) <= typos
 }
 
 #[cfg(test)]
 mod tests {
-    use super::closest;
+    use proptest::prelude::*;
+
+    use super::{NAMES, closest, could_be_within, letters};
 
     #[test]
     fn typos_found_in_the_wild_are_understood() {
@@ -105,6 +138,20 @@ mod tests {
     fn a_word_from_nowhere_has_no_neighbour() {
         for word in ["", "x", "zzzzzzzz", "start-time"] {
             assert_eq!(closest(word), None, "{word}");
+        }
+    }
+
+    proptest! {
+        /// What is not measured would have been too far away.
+        #[test]
+        fn the_letters_of_a_near_word_are_near(which in 0..1000_usize, word in "[a-z0-9é-]{1,12}", at in 0..9_usize) {
+            let name = &NAMES[which % NAMES.len()];
+            let mut typo = name.text.to_owned();
+            typo.insert(typo.len().min(at), word.chars().next().unwrap_or('x'));
+            for word in [word, typo] {
+                let distance = strsim::damerau_levenshtein(&word, name.text);
+                prop_assert!(could_be_within(distance, name.letters, letters(&word)), "{word} {}", name.text);
+            }
         }
     }
 }

@@ -24,14 +24,6 @@ pub(super) fn choose(raw: &Raw) -> Result<Option<AppChoice>, ConfigError> {
     for setting in raw.all(&app::PASTE) {
         named.push((setting, paste(&setting.text)));
     }
-    for row in [&app::INI_PASTE, &app::INI_PASTE_LOGGED] {
-        for setting in raw.all(row) {
-            // Absolute, as in uWSGI: --chdir comes later.
-            let path = std::path::absolute(&setting.text)
-                .map_err(|error| setting.error(format_args!("wants a file: {error}")))?;
-            named.push((setting, paste(&path.to_string_lossy())));
-        }
-    }
     named.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
     let Some((setting, mut choice)) = named.pop() else {
         let has_another = !raw.all(&app::MOUNT).is_empty() || raw.last(&app::EVAL).is_some();

@@ -194,7 +194,8 @@ proptest! {
             Ok(Command::Run(config)) => {
                 prop_assert!(config.processes >= 1 && config.threads >= 1);
                 prop_assert!(!config.listen.is_empty());
-                prop_assert!(config.app.is_some() || !config.mounts.is_empty() || config.eval.is_some());
+                let needs_none = config.errand.as_ref().is_some_and(|errand| !errand.needs_app());
+                prop_assert!(needs_none || config.app.is_some() || !config.mounts.is_empty() || config.eval.is_some());
             }
             Ok(_) => {}
             Err(error) => prop_assert!(!error.message().is_empty()),

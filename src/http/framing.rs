@@ -24,7 +24,7 @@ pub(super) fn framing(
         (Some(codings), None) if codings.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         (Some(codings), None) => Err(refuse_codings(codings)),
         // Rules 5 and 6.
-        (None, Some(digits)) => match parse_length(digits)? {
+        (None, Some(digits)) => match self::content_length(digits)? {
             0 => Ok(Framing::Empty),
             length if length > limits.body_bytes_max => Err(Refusal::with(
                 413,
@@ -37,8 +37,11 @@ pub(super) fn framing(
     }
 }
 
-/// Rule 5: digits and nothing else; no sign, no list, no space, and it must fit.
-fn parse_length(digits: &[u8]) -> Result<u64, Refusal> {
+/// The number of a `Content-Length`, by rule 5: digits and nothing else; no sign, no list, no space, and it must fit.
+///
+/// # Errors
+/// 400: it is something else.
+pub fn content_length(digits: &[u8]) -> Result<u64, Refusal> {
     if digits.is_empty() {
         return Err(Refusal::bad("Content-Length is empty"));
     }

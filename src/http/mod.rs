@@ -22,6 +22,7 @@ mod refusal;
 pub mod response;
 mod target;
 
+pub use framing::content_length;
 pub use head::{Field, FieldKind, Fields, Framing, Repeat, RequestHead, Version};
 pub use limits::Limits;
 pub use name::name_hash;

@@ -14,13 +14,28 @@ pub enum BodyFraming {
     Length(u64),
     /// Chunks: HTTP/1.1 without a known length.
     Chunked,
-    /// Until the connection closes: HTTP/1.0 without a known length.
-    UntilClose,
+    /// By nothing in the body: HTTP/1.0 without a known length, which ends with the connection; and a front end's protocol
+    /// that says itself where a response ends.
+    Unframed,
+}
+
+/// How a head begins, and whether HTTP's framing is ours to say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// HTTP/1.1, with everything that belongs to a connection.
+    #[default]
+    Http,
+    /// `HTTP/1.1 200 OK` and fields, for a front end that frames them anew: uwsgi, and the `nph` kinds of FastCGI and SCGI.
+    StatusLine,
+    /// `Status: 200 OK` and fields, likewise (RFC 3875, 6.3.3): FastCGI, SCGI.
+    StatusField,
 }
 
 /// What decides over the framing, beside the status and the length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange {
+    /// How the response is written down.
+    pub form: Form,
     /// Of the request.
     pub version: Version,
     /// The request's method is HEAD.
@@ -46,17 +61,19 @@ pub const fn is_bodiless(status: u16) -> bool {
 /// Decides the framing, in the order of RFC 9112, 6.3. `length` is the body's length where it is known.
 pub const fn choose(exchange: Exchange, status: u16, length: Option<u64>) -> Plan {
     let Exchange {
+        form,
         version,
         is_head,
         keep_alive,
     } = exchange;
-    let body = match (length, version) {
+    let body = match (length, form, version) {
         _ if is_head || is_bodiless(status) => BodyFraming::None,
-        (Some(length), _) => BodyFraming::Length(length),
-        (None, Version::Http11) => BodyFraming::Chunked,
-        (None, Version::Http10) => {
+        (Some(length), ..) => BodyFraming::Length(length),
+        (None, Form::StatusLine | Form::StatusField, _) => BodyFraming::Unframed,
+        (None, Form::Http, Version::Http11) => BodyFraming::Chunked,
+        (None, Form::Http, Version::Http10) => {
             return Plan {
-                body: BodyFraming::UntilClose,
+                body: BodyFraming::Unframed,
                 keep_alive: false,
             };
         }
@@ -74,10 +91,13 @@ pub const CHUNK_END: &[u8] = b"\r\n";
 pub const DATE_BYTES: usize = 29;
 
 /// The status line. `status` is code and reason (`200 OK`), checked. Always HTTP/1.1, also for an HTTP/1.0 request:
-/// the version is the server's own (RFC 9110, 6.2).
-pub fn status_line(status: &[u8], out: &mut Vec<u8>) {
+/// the version is the server's own (RFC 9110, 6.2). Or the field that says the same.
+pub fn status_line(form: Form, status: &[u8], out: &mut Vec<u8>) {
     out.reserve(256);
-    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(match form {
+        Form::Http | Form::StatusLine => b"HTTP/1.1 ",
+        Form::StatusField => b"Status: ",
+    });
     out.extend_from_slice(status);
     out.extend_from_slice(b"\r\n");
 }
@@ -105,7 +125,11 @@ pub fn content_length(length: u64, out: &mut Vec<u8>) {
 
 /// What the plan itself has to say, and the empty line: the last call of a head. `Content-Length` is the caller's
 /// ([`content_length`]): it knows whether the application sent its own.
-pub fn end_head(plan: Plan, version: Version, out: &mut Vec<u8>) {
+pub fn end_head(plan: Plan, form: Form, version: Version, out: &mut Vec<u8>) {
+    if form != Form::Http {
+        out.extend_from_slice(b"\r\n");
+        return;
+    }
     if plan.body == BodyFraming::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
@@ -224,6 +248,7 @@ mod tests {
                     for length in [Some(0), Some(5), None] {
                         let plan = choose(
                             Exchange {
+                                form: Form::Http,
                                 version,
                                 is_head,
                                 keep_alive,
@@ -265,13 +290,13 @@ mod tests {
 
     fn head(plan: Plan, version: Version) -> String {
         let mut out = Vec::new();
-        status_line(b"200 OK", &mut out);
+        status_line(Form::Http, b"200 OK", &mut out);
         date(b"Sun, 06 Nov 1994 08:49:37 GMT", &mut out);
         field(b"Content-Type", b"text/plain", &mut out);
         if let BodyFraming::Length(length) = plan.body {
             content_length(length, &mut out);
         }
-        end_head(plan, version, &mut out);
+        end_head(plan, Form::Http, version, &mut out);
         String::from_utf8(out).expect("ASCII")
     }
 
@@ -310,7 +335,7 @@ mod tests {
                 "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
             ),
             (
-                BodyFraming::UntilClose,
+                BodyFraming::Unframed,
                 false,
                 Version::Http10,
                 "Connection: close\r\n\r\n",
@@ -321,6 +346,34 @@ mod tests {
                 head(Plan { body, keep_alive }, version),
                 format!("{front}{rest}")
             );
+        }
+    }
+
+    /// Neither chunks nor `Connection`: both are the front end's. Where the response ends the protocol says, so a
+    /// connection that it keeps stays.
+    #[test]
+    fn a_front_end_frames_responses_itself() {
+        for form in [Form::StatusLine, Form::StatusField] {
+            for keep_alive in [false, true] {
+                let exchange = Exchange {
+                    form,
+                    version: Version::Http11,
+                    is_head: false,
+                    keep_alive,
+                };
+                let plan = choose(exchange, 200, None);
+                let body = BodyFraming::Unframed;
+                assert_eq!(plan, Plan { body, keep_alive });
+                let mut out = Vec::new();
+                status_line(form, b"200 OK", &mut out);
+                end_head(plan, form, exchange.version, &mut out);
+                let first: &[u8] = match form {
+                    Form::StatusField => b"Status: 200 OK\r\n\r\n",
+                    _ => b"HTTP/1.1 200 OK\r\n\r\n",
+                };
+                assert_eq!(out, first);
+                assert_eq!(choose(exchange, 204, None).body, BodyFraming::None);
+            }
         }
     }
 

@@ -7,11 +7,13 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::http::{RequestHead, RequestReader};
+use crate::http::Version;
 use crate::wsgi::environ::Peer;
-use crate::wsgi::{ClientGone, RequestBody, RequestFacts, Room, Sink, Summary};
+use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink, Summary};
 
 use super::output::{Flushed, Output};
+use super::reader::{Protocol, Reader};
+use super::records::Records;
 use super::slots::SlotId;
 use super::stream::Stream;
 
@@ -67,8 +69,8 @@ pub struct Connection {
     pub(super) io: Io,
     /// Bytes that were read and not consumed yet.
     pub(super) unread: Vec<u8>,
-    pub(super) reader: RequestReader,
-    pub(super) head: RequestHead,
+    pub(super) reader: Reader,
+    pub(super) head: Head,
     pub(super) body: RequestBody,
     pub(super) peer: Peer,
     pub(super) received_at: Instant,
@@ -130,7 +132,12 @@ impl Io {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, peer: Peer, listener: usize, now: Instant) -> Box<Self> {
+    pub(super) fn new(
+        stream: Stream,
+        peer: Peer,
+        (listener, protocol): (usize, Protocol),
+        now: Instant,
+    ) -> Box<Self> {
         Box::new(Self {
             listener,
             slot: None,
@@ -146,8 +153,8 @@ impl Connection {
                 broken: false,
             },
             unread: Vec::new(),
-            reader: RequestReader::default(),
-            head: RequestHead::default(),
+            reader: Reader::new(protocol),
+            head: Head::default(),
             body: RequestBody::default(),
             peer,
             received_at: now,
@@ -165,7 +172,7 @@ pub struct Parts<'a> {
     /// Index of the listener it came in on.
     pub listener: usize,
     /// The request's head.
-    pub head: &'a RequestHead,
+    pub head: &'a Head,
     /// Who asks.
     pub peer: &'a Peer,
     /// The body, taken out.
@@ -183,7 +190,7 @@ impl Exchange {
     }
 
     /// The request's head, for logs.
-    pub fn head(&self) -> &RequestHead {
+    pub fn head(&self) -> &Head {
         &self.0.head
     }
 
@@ -206,20 +213,16 @@ impl Exchange {
 
     /// Borrows everything a worker needs.
     pub fn parts<'a>(&'a mut self, net: &'a super::Net) -> Parts<'a> {
-        let settings = &net.settings;
         let connection = &mut *self.0;
         let head = &connection.head;
         Parts {
             listener: connection.listener,
-            facts: RequestFacts {
-                version: head.version(),
-                is_head: head.method() == b"HEAD",
-                keep_alive: head.keep_alive() && !settings.keep_alive_timeout.is_zero(),
-            },
+            facts: facts(head, &connection.reader, &net.settings),
             head,
             peer: &connection.peer,
             body: std::mem::take(&mut connection.body),
             sink: ResponseSink {
+                records: connection.reader.request_id(),
                 io: &mut connection.io,
                 net,
             },
@@ -227,10 +230,25 @@ impl Exchange {
     }
 }
 
+/// What decides how the response to a request is framed.
+pub(super) fn facts(head: &Head, reader: &Reader, settings: &super::Settings) -> RequestFacts {
+    RequestFacts {
+        form: reader.form(),
+        version: match head {
+            Head::Http(head) => head.version(),
+            Head::Variables(_) => Version::Http11,
+        },
+        is_head: head.is_head(),
+        keep_alive: reader.keep_alive(head) && !settings.keep_alive_timeout.is_zero(),
+    }
+}
+
 /// The door through which a response leaves: writes what the kernel takes, keeps the rest in order.
 pub struct ResponseSink<'a> {
-    io: &'a mut Io,
-    net: &'a super::Net,
+    pub(super) io: &'a mut Io,
+    /// The request whose response goes out in records (FastCGI).
+    pub(super) records: Option<u16>,
+    pub(super) net: &'a super::Net,
 }
 
 impl ResponseSink<'_> {
@@ -245,7 +263,19 @@ impl ResponseSink<'_> {
 
 impl Sink for ResponseSink<'_> {
     fn send(&mut self, first: &[u8], second: &[u8]) -> Result<Room, ClientGone> {
-        self.io.send(first, second)?;
+        match self.records {
+            None => self.io.send(first, second)?,
+            Some(id) => Records::new(self.io, id).send(first, second)?,
+        }
+        Ok(self.room())
+    }
+
+    fn end(&mut self, rest: &[u8]) -> Result<Room, ClientGone> {
+        match self.records {
+            None if rest.is_empty() => {}
+            None => self.io.send(rest, &[])?,
+            Some(id) => Records::new(self.io, id).end(rest)?,
+        }
         Ok(self.room())
     }
 
@@ -256,8 +286,16 @@ impl Sink for ResponseSink<'_> {
         offset: u64,
         length: u64,
     ) -> Result<Room, ClientGone> {
-        self.io.send(head, &[])?;
-        self.io.output.push_file(file, offset, length);
+        match self.records {
+            None => {
+                self.io.send(head, &[])?;
+                self.io.output.push_file(file, offset, length);
+            }
+            Some(id) => {
+                Records::new(self.io, id).send(head, &[])?;
+                self.io.output.push_file_records(file, offset, length, id);
+            }
+        }
         self.io.flush()?;
         Ok(self.room())
     }

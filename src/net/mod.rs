@@ -5,13 +5,16 @@
 //!
 //! - [`listener`], [`stream`]: sockets as they come from the system
 //! - [`slots`]: where a connection waits, and who may take it
+//! - `reader`: which protocol a connection speaks, and the machine that reads it
 //! - [`connection`], [`output`]: one connection and what it owes its client
-//! - [`poll`]: waiting for readiness; where several threads can, they wait in the same poll
+//! - [`poll`]: waiting for readiness; where several threads can, they wait in the same poll (and `beacon_linux` wakes them all)
 //! - [`turn`]: one pass over what is ready: accept, read, parse, hand over, flush
 //! - [`deadlines`]: what happens to clients that take too long
 //!
 //! Polling is a role, not a thread: whoever has nothing else to do takes a [`turn::Turn`].
 
+#[cfg(target_os = "linux")]
+mod beacon_linux;
 pub mod connection;
 mod date;
 pub mod deadlines;
@@ -19,27 +22,32 @@ mod holder;
 pub mod listener;
 pub mod output;
 pub mod poll;
+mod reader;
+mod records;
 #[cfg(target_os = "linux")]
 mod sendfile_linux;
 mod sendfile_portable;
 pub mod slots;
+mod spare_heads;
 pub mod stream;
 pub mod turn;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use crossbeam::channel::Sender;
 use crossbeam::queue::SegQueue;
 use mio::Interest;
 
-use crate::http::{Limits, RequestHead};
-use crate::wsgi::AddedFields;
+use crate::http::Limits;
 use crate::wsgi::environ::Peer;
+use crate::wsgi::{AddedFields, Delivery, Head, Response, Sink};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
 pub use listener::{Address, BindError, Listener, SocketOptions};
 use poll::SharedPoll;
+pub use reader::Protocol;
 use slots::Slots;
 pub use turn::Turn;
 
@@ -90,12 +98,25 @@ pub trait Dispatch: Sync {
     fn submit(&self, exchange: Exchange) -> Result<(), (Exchange, Rejected)>;
 }
 
+/// Who answers some requests before they are queued: static files. Called by whoever takes a turn, so it may open a file
+/// but not wait for anything slower; and asked by workers about what their application may name.
+pub trait FileService: Send + Sync {
+    /// Whether the request may mean a file, as far as that can be told without a look at the disk.
+    fn concerns(&self, head: &Head) -> bool;
+
+    /// Answers the request completely, or says `false` and nothing else: then it goes to the application.
+    fn answer(&self, head: &Head, response: &mut Response, sink: &mut dyn Sink) -> bool;
+
+    /// Who finds the files that the application may name in its response to this request, if it may at all.
+    fn offer(&self, head: &Head) -> Option<Box<dyn Delivery>>;
+}
+
 /// One answered request, when its last byte has left or its connection has died.
 pub struct Record<'a> {
     /// The client.
     pub peer: &'a Peer,
     /// The request's head. May be incomplete for a request that was refused.
-    pub head: &'a RequestHead,
+    pub head: &'a Head,
     /// Body bytes received.
     pub body_bytes: u64,
     /// What was sent, by whom, and how long it took.
@@ -119,6 +140,8 @@ pub struct Counters {
     pub accepted: AtomicU64,
     /// Requests handed to the application.
     pub requests: AtomicU64,
+    /// Requests answered with files before they were queued.
+    pub files: AtomicU64,
     /// Requests refused by the protocol's rules or limits.
     pub refused: AtomicU64,
     /// Requests answered 503 because the queue was full.
@@ -141,9 +164,14 @@ pub struct Net {
     /// Numbers since the start.
     pub counters: Counters,
     log: Box<dyn RequestLog>,
+    files: Option<Box<dyn FileService>>,
+    /// Where requests that may mean files go, if there are threads for them.
+    openers: OnceLock<Sender<Exchange>>,
     poll: SharedPoll,
     slots: Slots,
     listeners: RwLock<Vec<Listener>>,
+    /// What each of them speaks.
+    protocols: Box<[Protocol]>,
     /// Connections that could go on but had used up their share of a turn.
     unfinished: SegQueue<slots::SlotId>,
     open: AtomicUsize,
@@ -155,11 +183,14 @@ pub struct Net {
 }
 
 impl Net {
-    /// Makes the poll and registers the listeners. Nothing is accepted before the first turn.
+    /// Makes the poll and registers the listeners, of which each speaks the protocol of its place in `protocols`. Nothing
+    /// is accepted before the first turn.
     pub fn new(
         settings: Settings,
         mut listeners: Vec<Listener>,
+        protocols: Vec<Protocol>,
         log: Box<dyn RequestLog>,
+        files: Option<Box<dyn FileService>>,
     ) -> std::io::Result<Self> {
         let poll = SharedPoll::new()?;
         for (index, listener) in listeners.iter_mut().enumerate() {
@@ -170,9 +201,12 @@ impl Net {
             settings,
             counters: Counters::default(),
             log,
+            files,
+            openers: OnceLock::new(),
             poll,
             slots: Slots::default(),
             listeners: RwLock::new(listeners),
+            protocols: protocols.into_boxed_slice(),
             unfinished: SegQueue::new(),
             open: AtomicUsize::new(0),
             accept_paused: AtomicBool::new(false),
@@ -185,6 +219,25 @@ impl Net {
     /// The poll, for those who wait in it.
     pub fn poll(&self) -> &SharedPoll {
         &self.poll
+    }
+
+    /// Who answers with files, if anything was configured about them.
+    pub fn files(&self) -> Option<&dyn FileService> {
+        self.files.as_deref()
+    }
+
+    /// From now on requests that may mean files go there while there is room. Once.
+    pub fn open_files_by(&self, openers: Sender<Exchange>) {
+        let had_none = self.openers.set(openers);
+        debug_assert!(had_none.is_ok(), "there is one queue for files");
+    }
+
+    fn openers(&self) -> Option<&Sender<Exchange>> {
+        self.openers.get()
+    }
+
+    fn protocol_of(&self, listener: usize) -> Protocol {
+        self.protocols.get(listener).copied().unwrap_or_default()
     }
 
     /// Open connections.

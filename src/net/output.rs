@@ -13,14 +13,53 @@ use super::sendfile_linux::send_file_piece;
 #[cfg(not(target_os = "linux"))]
 use super::sendfile_portable::send_file_piece;
 use super::stream::Stream;
+use crate::fastcgi::record::{self, CONTENT_BYTES_MAX, HEADER_BYTES, Kind};
 
 /// At most this much of a file per step, so that one fast reader of a large file does not hold up
 /// the other connections of the turn.
 const FILE_PIECE_BYTES_MAX: u64 = 1 << 20;
 
 enum Piece {
-    Bytes { bytes: Vec<u8>, sent: usize },
-    File { file: File, offset: u64, left: u64 },
+    Bytes {
+        bytes: Vec<u8>,
+        sent: usize,
+    },
+    File {
+        file: File,
+        offset: u64,
+        left: u64,
+        records: Option<Framed>,
+    },
+}
+
+/// A file that leaves in FastCGI's records: the request, and where in a record we are.
+struct Framed {
+    id: u16,
+    /// The header of the record that is being sent, and how much of it has left.
+    header: [u8; HEADER_BYTES],
+    header_sent: usize,
+    /// Content of the record that has not left.
+    left: u64,
+}
+
+impl Framed {
+    /// Sends what is owed of a header; begins the next record if one is complete. How much of the file may follow.
+    fn lead(&mut self, file_left: u64, stream: &mut Stream) -> io::Result<u64> {
+        if self.left == 0 {
+            self.left = file_left.min(CONTENT_BYTES_MAX as u64);
+            self.header = record::header(Kind::STDOUT, self.id, self.left as usize);
+            self.header_sent = 0;
+        }
+        while let Some(rest) = self.header.get(self.header_sent..)
+            && !rest.is_empty()
+        {
+            match stream.write(rest)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => self.header_sent += count,
+            }
+        }
+        Ok(self.left)
+    }
 }
 
 /// How far a flush got.
@@ -76,6 +115,24 @@ impl Output {
                 file,
                 offset,
                 left: length,
+                records: None,
+            });
+        }
+    }
+
+    /// The same in FastCGI's records, for the request `id`.
+    pub fn push_file_records(&mut self, file: File, offset: u64, length: u64, id: u16) {
+        if length > 0 {
+            self.pieces.push_back(Piece::File {
+                file,
+                offset,
+                left: length,
+                records: Some(Framed {
+                    id,
+                    header: [0; HEADER_BYTES],
+                    header_sent: 0,
+                    left: 0,
+                }),
             });
         }
     }
@@ -88,6 +145,7 @@ impl Output {
     /// Writes until the socket is full, the queue is empty or the step's budget is used up. A file that
     /// turns out shorter than promised is an `UnexpectedEof` error: the connection must be closed.
     pub fn flush(&mut self, stream: &mut Stream) -> io::Result<Flushed> {
+        let mut file_bytes = 0;
         while let Some(piece) = self.pieces.front_mut() {
             match piece {
                 Piece::Bytes { bytes, sent } => {
@@ -107,13 +165,29 @@ impl Output {
                         Err(error) => return Err(error),
                     }
                 }
-                Piece::File { file, offset, left } => {
-                    let want = (*left).min(FILE_PIECE_BYTES_MAX);
-                    match send_file_piece(stream, file, *offset, want) {
+                Piece::File {
+                    file,
+                    offset,
+                    left,
+                    records,
+                } => {
+                    let want = match records {
+                        None => Ok((*left).min(FILE_PIECE_BYTES_MAX)),
+                        Some(framed) => framed.lead(*left, stream),
+                    };
+                    let sent = want.and_then(|want| send_file_piece(stream, file, *offset, want));
+                    match sent {
                         Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                         Ok(count) => {
                             *offset += count;
                             *left -= count;
+                            file_bytes += count;
+                            if let Some(framed) = records {
+                                framed.left -= count;
+                            }
+                            if *left > 0 && file_bytes < FILE_PIECE_BYTES_MAX {
+                                continue;
+                            }
                             if *left > 0 {
                                 return Ok(Flushed::More);
                             }

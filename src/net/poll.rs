@@ -12,14 +12,19 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Registry, Token, Waker};
 
+#[cfg(target_os = "linux")]
+use super::beacon_linux::Beacon;
+
 const EVENTS_PER_TURN: usize = 64;
 
-/// The waker's token, and the first of the listeners' (counting down). Slots stay below (`slots::SlotId`).
+/// The tokens of the poll's own count down from the top. Slots stay below (`slots::SlotId`).
 const WAKER: usize = usize::MAX;
+const BEACON: usize = WAKER - 1;
+const FIRST_LISTENER: usize = WAKER - 2;
 
 /// The token of listener `index`.
 pub(super) fn listener_token(index: usize) -> Token {
-    Token(WAKER - 1 - index)
+    Token(FIRST_LISTENER - index)
 }
 
 /// What is ready.
@@ -37,12 +42,12 @@ pub enum Ready {
 }
 
 fn decode(token: usize, peer_finished: bool) -> Option<Ready> {
-    if token == WAKER {
+    if token >= BEACON {
         return None;
     }
     // Serials have 30 bits, so tokens with the top bit are the poll's own.
     if token >> (usize::BITS - 1) == 1 {
-        return Some(Ready::Listener(WAKER - 1 - token));
+        return Some(Ready::Listener(FIRST_LISTENER - token));
     }
     Some(Ready::Connection {
         token,
@@ -54,6 +59,8 @@ fn decode(token: usize, peer_finished: bool) -> Option<Ready> {
 pub struct SharedPoll {
     registry: Registry,
     waker: Waker,
+    #[cfg(target_os = "linux")]
+    beacon: Beacon,
     /// Locked while somebody waits alone.
     poll: Mutex<(Poll, Events)>,
 }
@@ -64,6 +71,8 @@ impl SharedPoll {
         let registry = poll.registry().try_clone()?;
         let waker = Waker::new(&registry, Token(WAKER))?;
         Ok(Self {
+            #[cfg(target_os = "linux")]
+            beacon: Beacon::new(&registry, BEACON)?,
             registry,
             waker,
             poll: Mutex::new((poll, Events::with_capacity(EVENTS_PER_TURN))),
@@ -79,6 +88,22 @@ impl SharedPoll {
         if let Err(error) = self.waker.wake() {
             tracing::error!(%error, "cannot wake a worker");
         }
+    }
+
+    /// Until [`let_sleep`](Self::let_sleep), no thread sleeps in a shared wait: those that do come out, whoever
+    /// waits comes back at once. Calls count.
+    pub fn wake_all(&self) {
+        #[cfg(target_os = "linux")]
+        self.beacon.light();
+        // Where the poll is waited on alone, there is one to wake.
+        #[cfg(not(target_os = "linux"))]
+        self.wake();
+    }
+
+    /// Takes one [`wake_all`](Self::wake_all) back.
+    pub fn let_sleep(&self) {
+        #[cfg(target_os = "linux")]
+        self.beacon.put_out();
     }
 
     /// Whether several threads may wait at once on this system.

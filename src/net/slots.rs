@@ -242,6 +242,7 @@ impl Slots {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use crate::net::Protocol;
     use crate::net::stream::Stream;
     use crate::wsgi::environ::Peer;
     use std::sync::atomic::AtomicBool;
@@ -249,7 +250,12 @@ mod tests {
 
     fn connection() -> Box<Connection> {
         let (stream, _other_end) = mio::net::UnixStream::pair().expect("a socket pair");
-        Connection::new(Stream::Unix(stream), Peer::new(None), 0, Instant::now())
+        Connection::new(
+            Stream::Unix(stream),
+            Peer::new(None),
+            (0, Protocol::Http),
+            Instant::now(),
+        )
     }
 
     #[test]

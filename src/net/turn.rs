@@ -4,6 +4,7 @@
 //! request memory. Several threads may be inside a turn at once, each with connections of its own. No
 //! application code runs here, and nothing blocks but the wait itself.
 
+mod files;
 mod receive;
 mod respond;
 
@@ -15,14 +16,16 @@ use std::time::{Duration, Instant};
 
 use mio::Interest;
 
-use crate::http::{Refusal, RequestHead};
-use crate::wsgi::HttpDate;
+use crate::http::Refusal;
 use crate::wsgi::environ::Peer;
+use crate::wsgi::{HttpDate, Response};
 
+use self::files::Taken;
 use super::connection::{Answered, Connection, Phase};
 use super::date::DateCache;
 use super::poll::{Ready, SharedPoll, WaitBuffer};
 use super::slots::SlotId;
+use super::spare_heads::SpareHeads;
 use super::{Dispatch, Exchange, Net, count};
 
 const READ_BUFFER_BYTES: usize = 64 * 1024;
@@ -30,6 +33,10 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 const READ_BYTES_PER_TURN: usize = 1 << 20;
 /// Accepted connections per listener before the others have their turn.
 const ACCEPTS_PER_TURN: usize = 128;
+/// Files that are answered with on one connection before the others have their turn: a client may have asked for many
+/// ahead.
+const FILES_PER_TURN: usize = 32;
+
 /// What to do with a connection next.
 enum Next {
     /// Nothing until the poll says so.
@@ -58,8 +65,12 @@ pub struct Turn {
     wait_buffer: WaitBuffer,
     ready: Vec<Ready>,
     read_buffer: Box<[u8]>,
-    spare_heads: Vec<RequestHead>,
+    spare_heads: SpareHeads,
     date: DateCache,
+    /// For answers with files; made when it is first needed.
+    response: Option<Box<Response>>,
+    /// This thread was started to open files.
+    opens_files: bool,
     queued: usize,
     /// The slot of the connection that was parked last.
     parked: Option<SlotId>,
@@ -72,8 +83,10 @@ impl Default for Turn {
             wait_buffer: WaitBuffer::default(),
             ready: Vec::new(),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
-            spare_heads: Vec::new(),
+            spare_heads: SpareHeads::default(),
             date: DateCache::default(),
+            response: None,
+            opens_files: false,
             queued: 0,
             parked: None,
             now: Instant::now(),
@@ -238,7 +251,8 @@ impl Turn {
                     }
                     net.connection_opened();
                     let peer = Peer::new(address);
-                    let mut connection = Connection::new(stream, peer, index, self.now);
+                    let mut connection =
+                        Connection::new(stream, peer, (index, net.protocol_of(index)), self.now);
                     connection.since_ms = net.milliseconds(self.now);
                     self.drive(net, dispatch, connection);
                 }
@@ -258,6 +272,7 @@ impl Turn {
     }
 
     fn drive(&mut self, net: &Net, dispatch: &dyn Dispatch, mut connection: Box<Connection>) {
+        let mut files = 0;
         loop {
             let next = match connection.phase {
                 Phase::Head | Phase::Body => self.read_request(net, &mut connection),
@@ -266,6 +281,9 @@ impl Turn {
                 Phase::Working => Next::Park,
             };
             match next {
+                Next::Again if files >= FILES_PER_TURN => {
+                    return self.yield_turn(net, connection);
+                }
                 Next::Again => {}
                 Next::Park => match self.park(net, connection) {
                     Some(back) => connection = back,
@@ -273,24 +291,45 @@ impl Turn {
                 },
                 Next::Yield => return self.yield_turn(net, connection),
                 Next::Submit => {
-                    connection.phase = Phase::Working;
+                    files += 1;
                     connection.received_at = self.now;
-                    match dispatch.submit(Exchange(connection)) {
-                        Ok(()) => {
-                            count(&net.counters.requests);
-                            self.queued += 1;
-                            return;
-                        }
-                        Err((exchange, rejected)) => {
-                            connection = exchange.0;
-                            self.shed(net, &mut connection, rejected);
-                        }
+                    match self.submit(net, dispatch, connection) {
+                        Some(back) => connection = back,
+                        None => return,
                     }
                 }
                 Next::Close => {
                     self.close(net, connection);
                     return;
                 }
+            }
+        }
+    }
+
+    /// A request is complete: a file answers it, or it is queued. Gives the connection back when there is something to be
+    /// sent.
+    fn submit(
+        &mut self,
+        net: &Net,
+        dispatch: &dyn Dispatch,
+        connection: Box<Connection>,
+    ) -> Option<Box<Connection>> {
+        let mut connection = match self.take_file(net, connection) {
+            Taken::Answered(connection) => return Some(connection),
+            Taken::HandedOver => return None,
+            Taken::No(connection) => connection,
+        };
+        connection.phase = Phase::Working;
+        match dispatch.submit(Exchange(connection)) {
+            Ok(()) => {
+                count(&net.counters.requests);
+                self.queued += 1;
+                None
+            }
+            Err((exchange, rejected)) => {
+                connection = exchange.0;
+                self.shed(net, &mut connection, rejected);
+                Some(connection)
             }
         }
     }

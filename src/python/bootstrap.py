@@ -24,6 +24,7 @@ def prepare(python_path, guard, twins):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
     add_to_path(python_path)
+    distrust_bytecode()
     if guard:
         watch_extensions()
     if twins:
@@ -41,6 +42,32 @@ def add_to_path(python_path):
         if folder not in sys.path:
             sys.path.insert(at, folder)
             at += 1
+
+
+def distrust_bytecode():
+    """A .pyc names its source by size and time in whole seconds, so one that was made between two saves of the same second
+    passes for the second one's, for ever. A reload is just when that happens: such a file is neither trusted nor made."""
+    import time
+    from _frozen_importlib_external import SourceFileLoader
+    read, write = SourceFileLoader.get_data, SourceFileLoader.set_data
+    if getattr(read, "__module__", None) == __name__:  # the main interpreter is prepared by each of its creators
+        return
+    second = 1_000_000_000
+
+    def get_data(self, path):
+        data = read(self, path)
+        if path.endswith(".pyc") and data[4:8] == bytes(4):  # it goes by its source's time, not by a hash
+            made, saved = os.stat(path).st_mtime_ns, os.stat(self.path).st_mtime_ns
+            if made < saved and made // second == saved // second:
+                raise OSError("made before the last save")
+        return data
+
+    def set_data(self, path, data, **mode):
+        if not 0 <= time.time_ns() // second - os.stat(self.path).st_mtime_ns // second < 2:
+            write(self, path, data, **mode)
+
+    get_data.__module__ = set_data.__module__ = __name__
+    SourceFileLoader.get_data, SourceFileLoader.set_data = get_data, set_data
 
 
 def adopt_thread(name):

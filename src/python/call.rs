@@ -13,9 +13,8 @@ use super::object::{self, Object, Raised, Token};
 use super::start_response::{self, Exchange, bytes_of, copied, is_buffer, settle, type_name};
 use super::thread_state::{Attached, detached};
 use super::trampoline::{Exception, caught, raise};
-use crate::http::RequestHead;
 use crate::wsgi::environ::Peer;
-use crate::wsgi::{Chosen, RequestBody, Response, Sink};
+use crate::wsgi::{Chosen, Head, RequestBody, Response, Sink};
 
 /// A list or tuple of pieces that together are at most this large is sent as one, with its length. Bytes.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
@@ -25,7 +24,7 @@ pub struct Call<'a> {
     /// Which of the listeners of [`InterpreterSpec`](super::InterpreterSpec) took the connection.
     pub listener: usize,
     /// The head.
-    pub head: &'a RequestHead,
+    pub head: &'a Head,
     /// The client.
     pub peer: &'a Peer,
     /// Which of the interpreter's apps, and how much of the path is its prefix.
@@ -41,7 +40,7 @@ pub struct Call<'a> {
 /// The part of a call that the environ is made from.
 pub(super) struct Request<'a> {
     pub(super) listener: usize,
-    pub(super) head: &'a RequestHead,
+    pub(super) head: &'a Head,
     pub(super) peer: &'a Peer,
     pub(super) prefix_bytes: usize,
 }

@@ -11,10 +11,13 @@ use pyo3_ffi as ffi;
 use super::call::Request;
 use super::interpreter::Interpreter;
 use super::object::{Kept, Object, Raised, Token};
+use crate::wsgi::Head;
 use crate::wsgi::environ::{self, Key, Known};
 
 /// Places in the cache of header names. A request rarely has more than 20; a power of two.
 const NAME_PLACES: usize = 128;
+/// Places in the cache of names of variables: a front end sends some forty, always the same. A power of two.
+const VARIABLE_PLACES: usize = 256;
 /// Values up to this size are kept to be compared with the next request's. Bytes.
 const VALUE_BYTES_MAX: usize = 256;
 
@@ -59,6 +62,8 @@ pub(super) struct Environs {
     bases: Box<[Kept]>,
     known: Box<[Entry; Known::COUNT]>,
     fields: Box<[Option<NamedEntry>]>,
+    /// Empty until the first request comes as variables.
+    variables: Box<[Option<NamedEntry>]>,
     scratch: Vec<u8>,
     name_scratch: Vec<u8>,
 }
@@ -156,16 +161,21 @@ impl Environs {
         for facts in &interpreter.spec.listeners {
             let base = Object::dict(token)?;
             // Keys that every request puts stand in the base already, so that a copy has room for them.
-            for key in [
-                Known::RequestMethod,
-                Known::PathInfo,
-                Known::QueryString,
-                Known::RequestUri,
-                Known::ServerProtocol,
-                Known::RemoteAddr,
-                Known::RemotePort,
-                Known::Input,
-            ] {
+            let always: &[Known] = if facts.takes_variables {
+                &[Known::Input]
+            } else {
+                &[
+                    Known::RequestMethod,
+                    Known::PathInfo,
+                    Known::QueryString,
+                    Known::RequestUri,
+                    Known::ServerProtocol,
+                    Known::RemoteAddr,
+                    Known::RemotePort,
+                    Known::Input,
+                ]
+            };
+            for key in always {
                 set(&base, &known[key.index()].key, placeholder.as_ptr())?;
             }
             environ::for_each_of_listener(facts, |key, value| {
@@ -180,7 +190,8 @@ impl Environs {
         Ok(Self {
             bases: bases.into(),
             known,
-            fields: (0..NAME_PLACES).map(|_| None).collect(),
+            fields: no_names(NAME_PLACES),
+            variables: no_names(0),
             scratch: Vec::new(),
             name_scratch: Vec::new(),
         })
@@ -218,25 +229,39 @@ impl Environs {
         let Self {
             known,
             fields,
+            variables,
             scratch,
             name_scratch,
             ..
         } = self;
-        environ::for_each_under(
-            prefix_bytes,
-            head,
-            peer,
-            Some(content_length),
-            scratch,
-            |key, value| match key {
-                Key::Known(key) => known[key.index()].put(&environ, value),
-                Key::Field { name, hash } => {
-                    put_field(fields, name_scratch, &environ, (name, hash), value)
-                }
-            },
-        )?;
+        let put = |key: Key<'_>, value: &[u8]| match key {
+            Key::Known(key) => known[key.index()].put(&environ, value),
+            Key::Field { name, hash } => {
+                put_field(fields, name_scratch, &environ, (name, hash), value)
+            }
+            Key::Variable { name, hash } => put_variable(variables, &environ, (name, hash), value),
+        };
+        match head {
+            Head::Http(head) => {
+                environ::for_each_under(
+                    prefix_bytes,
+                    head,
+                    peer,
+                    Some(content_length),
+                    scratch,
+                    put,
+                )?;
+            }
+            Head::Variables(received) => {
+                environ::for_each_variable(prefix_bytes, received, content_length, scratch, put)?;
+            }
+        }
         Ok(environ)
     }
+}
+
+fn no_names(places: usize) -> Box<[Option<NamedEntry>]> {
+    (0..places).map(|_| None).collect()
 }
 
 /// `environ["HTTP_..."] = value`, with the key from the cache. Two names that share a place push each other out: a client that
@@ -257,17 +282,60 @@ fn put_field(
     }
     scratch.clear();
     environ::environ_key(name, scratch);
-    let key = match std::str::from_utf8(scratch) {
-        Ok(text) if INTERNED.contains(&scratch.as_slice()) => interned(environ.token(), text)?,
-        _ => Object::latin1(environ.token(), scratch)?,
-    };
-    let secret = matches!(
-        scratch.as_slice(),
-        b"HTTP_COOKIE" | b"HTTP_AUTHORIZATION" | b"HTTP_PROXY_AUTHORIZATION"
-    );
     let named = place.insert(NamedEntry {
         name: name.into(),
-        entry: Entry::new(key, !secret),
+        entry: entry_for(scratch, environ)?,
     });
     named.entry.put(environ, value)
+}
+
+/// `environ[name] = value`, likewise for a variable of a front end, whose name is the key.
+#[inline]
+fn put_variable(
+    variables: &mut Box<[Option<NamedEntry>]>,
+    environ: &Object<'_>,
+    (name, hash): (&[u8], u32),
+    value: &[u8],
+) -> Result<(), Raised> {
+    if variables.is_empty() {
+        *variables = no_names(VARIABLE_PLACES);
+    }
+    let place = &mut variables[hash as usize % VARIABLE_PLACES];
+    if let Some(named) = place
+        && *named.name == *name
+    {
+        return named.entry.put(environ, value);
+    }
+    let named = place.insert(NamedEntry {
+        name: name.into(),
+        entry: entry_for(name, environ)?,
+    });
+    named.entry.put(environ, value)
+}
+
+/// The entry of a key that is not in a cache yet.
+fn entry_for(key: &[u8], environ: &Object<'_>) -> Result<Entry, Raised> {
+    let is_looked_up = || {
+        INTERNED.contains(&key)
+            || Known::ALL
+                .iter()
+                .any(|known| known.name().as_bytes() == key)
+    };
+    let object = match std::str::from_utf8(key) {
+        Ok(text) if is_looked_up() => interned(environ.token(), text)?,
+        _ => Object::latin1(environ.token(), key)?,
+    };
+    Ok(Entry::new(object, !is_secret(key)))
+}
+
+/// Whether values of this key say who somebody is, or what nobody else should know.
+fn is_secret(key: &[u8]) -> bool {
+    matches!(
+        key,
+        b"HTTP_COOKIE"
+            | b"HTTP_AUTHORIZATION"
+            | b"HTTP_PROXY_AUTHORIZATION"
+            | b"QUERY_STRING"
+            | b"REMOTE_USER"
+    ) || key.starts_with(b"SSL_")
 }

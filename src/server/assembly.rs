@@ -9,7 +9,10 @@ use crossbeam::channel::{Sender, unbounded};
 
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
-use crate::app::{Acceptor, Apps, Current, Generation, Isolated, Plan, Report, StartError};
+use crate::app::{
+    Acceptor, Apps, Current, Generation, Isolated, Patience, Plan, Recycling, Report, StartError,
+    openers,
+};
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
@@ -26,10 +29,12 @@ use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
 use super::log_target::Log;
+use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Once, Silence};
+use super::sockets::Listening;
 use super::supervisor::{self, Charge, Event};
 use super::vacuum::Vacuum;
-use super::{errand, limits, pidfile, privileges, report, signals, sockets, title};
+use super::{errand, limits, pidfile, privileges, report, signals, sockets, static_files, title};
 
 /// uWSGI's exit code for "no application, and one is needed".
 pub(super) const NO_APP: u8 = 22;
@@ -174,7 +179,8 @@ fn serve(
     // From here on the end of this function is the end of what the server leaves behind.
     let mut vacuum = Vacuum::new(config.vacuum);
     let listeners = sockets::bind(config, &mut vacuum)?;
-    let listening: Vec<Address> = listeners.iter().map(|one| one.address().clone()).collect();
+    let listening = sockets::listening(config, &listeners);
+    sockets::warn_of_strangers(&listening);
     let mut pidfiles = pidfile::Files::before_privileges(config, &mut vacuum)?;
     phases!(AsRoot);
     privileges::drop(config)?;
@@ -193,7 +199,9 @@ fn serve(
         Net::new(
             settings(config, added_fields),
             listeners,
+            listening.iter().map(|one| one.protocol).collect(),
             request_log(config, writer, &sender),
+            static_files::service(config)?,
         )
         .map_err(Failure::new)?,
     );
@@ -205,10 +213,17 @@ fn serve(
             PollChoice::Acceptor => false,
             PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
         },
+        on_due: Arc::new({
+            let sender = sender.clone();
+            move |due| {
+                // The supervisor left first: the server stops.
+                let _gone = sender.send(Event::Due(due));
+            }
+        }),
     };
     phases!(PreApp);
     let plan = plan(config, &listening, apps);
-    let (generation, report) = start_generation(config, plan, runtime, &surroundings)?;
+    let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
     }
@@ -221,6 +236,10 @@ fn serve(
     }
     phases!(Accepting1, Accepting1Once);
     let current = Arc::clone(&surroundings.current);
+    let opening_threads = config.static_files.opening_threads;
+    if config.static_files.is_serving() {
+        openers::start(opening_threads, &net, &current).map_err(Failure::new)?;
+    }
     let acceptor = Acceptor::start(
         Arc::clone(&net),
         Arc::clone(&current),
@@ -234,6 +253,16 @@ fn serve(
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
     outputs.detach(writer)?;
+    let recipe = Recipe {
+        config: config.clone(),
+        plan,
+        runtime,
+        surroundings,
+        say: Box::new({
+            let writer = writer.clone();
+            move |text| self::say(&writer, text)
+        }),
+    };
     let code = supervisor::supervise(Charge {
         events: (&sender, &receiver),
         net: &net,
@@ -241,11 +270,12 @@ fn serve(
         acceptor: &acceptor,
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
-        reopen_log: &mut || {
+        reloader: Reloader::new(recipe, sender.clone()),
+        on_reload: vec![Box::new(|| {
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
             }
-        },
+        })],
     });
     hooks::run_at_exit(config, &say);
     Ok(code)
@@ -363,22 +393,27 @@ fn request_log(config: &Config, writer: &LogWriter, events: &Sender<Event>) -> B
     }
 }
 
-fn plan(config: &Config, listening: &[Address], apps: Apps) -> Plan {
+fn plan(config: &Config, listening: &[Listening], apps: Apps) -> Plan {
     if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
         tracing::warn!(
             "--cpu-affinity is without effect: only Linux lets threads choose their cores"
         );
     }
     let hostname = hostname();
-    let facts = |address: &Address| {
-        let local: Option<SocketAddr> = match address {
+    let facts = |listening: &Listening| {
+        let local: Option<SocketAddr> = match &listening.address {
             Address::Tcp(address) => Some(*address),
             #[cfg(unix)]
             Address::Unix(_) => None,
             #[cfg(target_os = "linux")]
             Address::Abstract(_) => None,
         };
-        ServerFacts::new(local, &hostname, "http")
+        let facts = ServerFacts::new(local, &hostname, "http");
+        if listening.protocol.takes_variables() {
+            facts.taking_variables()
+        } else {
+            facts
+        }
     };
     Plan {
         apps,
@@ -395,7 +430,21 @@ fn plan(config: &Config, listening: &[Address], apps: Apps) -> Plan {
         uwsgi_names: config.process.procname.automatic,
         queue_max: config.queue_max,
         stack_bytes: stack_bytes(config),
+        recycling: recycling(config),
+        folder: std::env::current_dir().unwrap_or_default(),
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
+    }
+}
+
+fn recycling(config: &Config) -> Recycling {
+    let reload = &config.reload;
+    Recycling {
+        requests_max: reload.requests_max,
+        requests_delta: reload.requests_delta,
+        lifetime_min: reload.lifetime_min,
+        lifetime_max: reload.lifetime_max,
+        lifetime_delta: reload.lifetime_delta,
+        exceptions: None,
     }
 }
 
@@ -425,7 +474,8 @@ fn start_generation(
     runtime: &'static Runtime,
     surroundings: &Surroundings,
 ) -> Result<(Arc<Generation>, Report), Failure> {
-    match Generation::start(1, &plan, runtime, surroundings) {
+    let patience = Patience::endless();
+    match Generation::start(1, &plan, runtime, surroundings, &patience) {
         Ok(started) => Ok(started),
         Err(StartError::Load(failures)) if config.need_app => Err(Failure {
             text: failures.to_string(),
@@ -443,7 +493,8 @@ fn start_generation(
             plan.interpreters = 1;
             plan.threads = 1;
             let (generation, mut report) =
-                Generation::start(1, &plan, runtime, surroundings).map_err(Failure::new)?;
+                Generation::start(1, &plan, runtime, surroundings, &patience)
+                    .map_err(Failure::new)?;
             report.loaded = Err(format!(
                 "{which} could{not} be loaded, see above (--need-app leaves with an error instead)"
             ));

@@ -12,10 +12,12 @@ use super::failure::Failure;
 use super::{application, assembly, redirect};
 use crate::app::Apps;
 use crate::config::{Config, Errand, IsolationChoice};
+use crate::http::response::Form;
 use crate::http::{Limits, RequestHead, RequestReader, Step, Version};
 use crate::python::{
     self, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, STACK_BYTES_MIN, TargetKind,
 };
+use crate::wsgi::Head;
 use crate::wsgi::environ::{Peer, ServerFacts};
 use crate::wsgi::{ClientGone, RequestBody, RequestFacts, Response, Room, Sink};
 
@@ -110,9 +112,10 @@ fn answer_one(
 ) -> Result<i32, Failure> {
     let head = head_of(text)?;
     let facts = RequestFacts {
-        // Without chunks, which nobody wants to read.
-        version: Version::Http10,
-        is_head: head.method() == b"HEAD",
+        // Without chunks and what else belongs to a connection.
+        form: Form::StatusLine,
+        version: Version::Http11,
+        is_head: head.is_head(),
         keep_alive: false,
     };
     let date = httpdate::fmt_http_date(SystemTime::now());
@@ -151,7 +154,7 @@ fn answer_one(
 }
 
 /// `GET /path`, or only the path; an absolute URL names the host, too.
-fn head_of(text: &str) -> Result<RequestHead, Failure> {
+fn head_of(text: &str) -> Result<Head, Failure> {
     let wrong = |why: &dyn std::fmt::Display| {
         Failure::new(format_args!(
             "--test-request wants a method and a path ('GET /hello'), got '{text}': {why}"
@@ -167,7 +170,7 @@ fn head_of(text: &str) -> Result<RequestHead, Failure> {
     let mut head = RequestHead::default();
     let read = RequestReader::default().read(wire.as_bytes(), &Limits::default(), &mut head);
     match read {
-        Ok((_, Step::Head | Step::End)) => Ok(head),
+        Ok((_, Step::Head | Step::End)) => Ok(Head::from(head)),
         Ok(_) => Err(wrong(&"it is not complete")),
         Err(refusal) => Err(wrong(&refusal.why)),
     }
@@ -228,20 +231,23 @@ mod tests {
     fn requests_of_the_command_line() {
         let read = |text: &str| match head_of(text) {
             Ok(head) => {
-                let host = head.value_of(crate::http::FieldKind::Host);
+                let host = head.host().unwrap_or_default();
                 format!(
                     "{} {} {}",
                     head.method().escape_ascii(),
-                    head.path().escape_ascii(),
-                    host.unwrap_or_default().escape_ascii()
+                    head.target().escape_ascii(),
+                    host.escape_ascii()
                 )
             }
             Err(failure) => failure.text,
         };
-        assert_eq!(read("GET /hello?x"), "GET /hello localhost");
+        assert_eq!(read("GET /hello?x"), "GET /hello?x localhost");
         assert_eq!(read("/"), "GET / localhost");
         assert_eq!(read("  HEAD   /a  "), "HEAD /a localhost");
-        assert_eq!(read("GET http://shop.example/a"), "GET /a shop.example");
+        assert_eq!(
+            read("GET http://shop.example/a"),
+            "GET http://shop.example/a shop.example"
+        );
         assert_eq!(read("OPTIONS *"), "OPTIONS * localhost");
         for wrong in [
             "",

@@ -12,17 +12,20 @@
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
 //! - `errand`: what it does instead of serving
+//! - `static_files`: what it serves without the application
 //! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
 //! - `hooks`: what else is to be done at phases of its life
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
+//! - `reload`, `agenda`, `memory`: how and when it renews what it serves
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
 #[cfg(unix)]
 #[path = "accounts_unix.rs"]
 mod accounts;
+mod agenda;
 mod application;
 mod assembly;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
@@ -41,6 +44,9 @@ mod inherited;
 #[cfg_attr(windows, path = "limits_windows.rs")]
 mod limits;
 mod log_target;
+#[cfg_attr(target_os = "linux", path = "memory_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "memory_other.rs")]
+mod memory;
 mod pidfile;
 #[cfg_attr(unix, path = "pidfile_unix.rs")]
 #[cfg_attr(windows, path = "pidfile_windows.rs")]
@@ -54,12 +60,14 @@ mod process_name;
 #[cfg_attr(unix, path = "redirect_unix.rs")]
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 mod redirect;
+mod reload;
 mod report;
 mod request_log;
 #[cfg_attr(unix, path = "signals_unix.rs")]
 #[cfg_attr(windows, path = "signals_windows.rs")]
 mod signals;
 mod sockets;
+mod static_files;
 mod supervisor;
 mod title;
 mod vacuum;

@@ -8,6 +8,8 @@ use crate::app::apps::{AppReport, shown};
 use crate::net::Address;
 use crate::python::{Isolation, Loaded, Runtime};
 
+use super::sockets::Listening;
+
 /// A longer reason for the isolation has lines of its own. Bytes.
 const WHY_ON_THE_LINE_MAX: usize = 80;
 
@@ -22,17 +24,44 @@ pub fn greeting(runtime: &Runtime) -> String {
 }
 
 /// What was loaded, how it runs, and where it listens: a line each.
-pub fn serving(report: &Report, listening: &[Address], elapsed: Duration) -> String {
+pub fn serving(report: &Report, listening: &[Listening], elapsed: Duration) -> String {
     let mut text = String::new();
     // A String takes everything, so these writes cannot fail.
     let _infallible = write_serving(&mut text, report, listening, elapsed);
     text
 }
 
+/// A generation has taken over.
+pub fn reloaded(id: u64, report: &Report, elapsed: Duration) -> String {
+    let interpreters = counted(report.interpreters.len(), "interpreter");
+    let seconds = elapsed.as_secs_f64();
+    let mut text = format!("generation {id} serves ({interpreters} in {seconds:.2} s");
+    if report.isolation == Isolation::Main {
+        text.push_str(", isolation main");
+    }
+    text.push(')');
+    text
+}
+
+/// The one before it has ended.
+pub fn retired(id: u64, finished: u64, parked: usize) -> String {
+    let finished = usize::try_from(finished).unwrap_or(usize::MAX);
+    let requests = counted(finished, "request");
+    let mut text = format!("generation {id} ended ({requests} finished)");
+    if parked > 0 {
+        let interpreters = counted(parked, "interpreter");
+        let all = crate::python::parked_count();
+        text = format!(
+            "generation {id} ended ({requests} finished, {interpreters} parked, {all} in all)"
+        );
+    }
+    text
+}
+
 fn write_serving(
     text: &mut String,
     report: &Report,
-    listening: &[Address],
+    listening: &[Listening],
     elapsed: Duration,
 ) -> std::fmt::Result {
     match &report.loaded {
@@ -65,8 +94,8 @@ fn write_serving(
         counted(report.threads / interpreters.max(1), "thread"),
         each.join(", ")
     )?;
-    for address in listening {
-        writeln!(text, "listening on {}", url(address))?;
+    for one in listening {
+        writeln!(text, "listening on {}", url(one))?;
     }
     write!(
         text,
@@ -130,13 +159,14 @@ fn write_indented(text: &mut String, lines: &str) -> std::fmt::Result {
     Ok(())
 }
 
-fn url(address: &Address) -> String {
-    match address {
-        Address::Tcp(address) => format!("http://{address}"),
+fn url(listening: &Listening) -> String {
+    let word = listening.protocol.word();
+    match &listening.address {
+        Address::Tcp(address) => format!("{word}://{address}"),
         #[cfg(unix)]
-        Address::Unix(path) => format!("http+unix:{}", path.display()),
+        Address::Unix(path) => format!("{word}+unix:{}", path.display()),
         #[cfg(target_os = "linux")]
-        Address::Abstract(name) => format!("http+unix:@{}", name.escape_ascii()),
+        Address::Abstract(name) => format!("{word}+unix:@{}", name.escape_ascii()),
     }
 }
 

@@ -32,12 +32,15 @@ impl RequestLog for Lines {
         let line = RequestLine {
             worker: answered.worker,
             core: answered.core,
-            peer: record.peer.address(),
-            request_fields: record.head.fields().len(),
+            peer: record
+                .head
+                .remote_address()
+                .unwrap_or(record.peer.address()),
+            request_fields: record.head.field_count(),
             request_head_bytes: record.head.received_bytes(),
             method: record.head.method(),
             target: record.head.target(),
-            version: record.head.version().as_str(),
+            version: record.head.protocol(),
             status: summary.status,
             body_bytes: summary.body_bytes,
             header_count: summary.header_count,

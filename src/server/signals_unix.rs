@@ -51,7 +51,7 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
 fn usual(signal: i32) -> Event {
     match signal {
         // A closed terminal ends what was started in it; a daemon is not told anything by it.
-        SIGHUP if !io::stderr().is_terminal() => Event::Reload { by: "SIGHUP" },
+        SIGHUP if !io::stderr().is_terminal() => Event::reload("SIGHUP"),
         SIGINT => Event::stop("Ctrl-C", signal),
         SIGTERM => Event::stop("SIGTERM", signal),
         SIGQUIT => Event::stop("SIGQUIT", signal),
@@ -64,7 +64,7 @@ fn meant(meaning: SignalMeaning) -> Event {
     match meaning {
         SignalMeaning::GracefulStop(signal) => Event::stop(by, signal),
         SignalMeaning::Stop(_) => Event::StopNow { by },
-        SignalMeaning::Reload(_) | SignalMeaning::ReloadAtOnce(_) => Event::Reload { by },
+        SignalMeaning::Reload(_) | SignalMeaning::ReloadAtOnce(_) => Event::reload(by),
     }
 }
 

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::inherited;
 use super::vacuum::Vacuum;
 use crate::config::{self, Config, ListenAddress};
-use crate::net::{Address, Listener, SocketOptions};
+use crate::net::{Address, Listener, Protocol, SocketOptions};
 
 /// Binds every address, in order. Sockets are noted for `--vacuum`.
 ///
@@ -26,6 +26,45 @@ pub fn bind(config: &Config, vacuum: &mut Vacuum) -> Result<Vec<Listener>, Failu
             Ok(listener)
         })
         .collect()
+}
+
+/// A listener that is open: where, and what it speaks.
+pub struct Listening {
+    /// The real address: the port that the system chose, for port 0.
+    pub address: Address,
+    /// What is spoken there.
+    pub protocol: Protocol,
+}
+
+/// What came of [`bind`], in its order.
+pub fn listening(config: &Config, listeners: &[Listener]) -> Vec<Listening> {
+    let pairs = config.listen.iter().zip(listeners);
+    pairs
+        .map(|(asked, listener)| Listening {
+            address: listener.address().clone(),
+            protocol: match asked.protocol {
+                config::Protocol::Http => Protocol::Http,
+                config::Protocol::Uwsgi => Protocol::Uwsgi,
+                config::Protocol::FastCgi { nph } => Protocol::FastCgi { nph },
+                config::Protocol::Scgi { nph } => Protocol::Scgi { nph },
+            },
+        })
+        .collect()
+}
+
+/// Says which addresses let other machines pose as a front end: its protocol has no secret, and it may name any user.
+pub fn warn_of_strangers(listening: &[Listening]) {
+    for Listening { address, protocol } in listening {
+        let Address::Tcp(tcp) = address else { continue };
+        if protocol.takes_variables() && !tcp.ip().to_canonical().is_loopback() {
+            tracing::warn!(
+                "{address} speaks {protocol} to whoever reaches it, and believes them: they can set REMOTE_USER, \
+                 REMOTE_ADDR and every other variable. Bind it to 127.0.0.1 or a unix socket, or let a firewall \
+                 see to it that only the web server gets there",
+                protocol = protocol.word()
+            );
+        }
+    }
 }
 
 fn bind_one(listen: &ListenAddress, options: &SocketOptions) -> Result<Listener, Failure> {

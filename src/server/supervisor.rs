@@ -1,19 +1,21 @@
 //! Waits for what concerns the whole server: signals, and the end.
 //!
+//! It alone decides: a reload is built elsewhere and put in charge here, so that it never meets a stop.
 //! Stopping is a walk in reverse: the listeners close, connections finish what they have begun, the
 //! generation is dropped, its workers end their interpreters. A second signal cuts it short.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
-use crate::app::{Acceptor, Current};
+use super::reload::{self, Done, Reloader};
+use crate::app::{Acceptor, Current, Due, Roster};
 use crate::net::Net;
 
 /// What the supervisor is told.
-#[derive(Debug)]
 pub enum Event {
     /// Stop; a second one stops at once.
     Stop {
@@ -29,10 +31,23 @@ pub enum Event {
         by: &'static str,
     },
     /// Reload; the log is opened anew.
-    #[cfg_attr(windows, expect(dead_code, reason = "only a signal asks for it"))]
     Reload {
         /// What asked for it, for the log.
-        by: &'static str,
+        by: Cow<'static, str>,
+    },
+    /// One interpreter after the other is to be replaced.
+    ChainReload {
+        /// What asked for it, for the log.
+        by: Cow<'static, str>,
+    },
+    /// An interpreter is due to be replaced.
+    Due(Due),
+    /// What was to be renewed is, or could not be.
+    Done(Box<Done>),
+    /// An old generation has ended.
+    Retired {
+        /// Its number.
+        generation: u64,
     },
     /// The stop is complete.
     Stopped,
@@ -42,6 +57,11 @@ impl Event {
     /// A wish to stop.
     pub fn stop(by: &'static str, signal: i32) -> Self {
         Self::Stop { by, signal }
+    }
+
+    /// A wish to reload.
+    pub fn reload(by: impl Into<Cow<'static, str>>) -> Self {
+        Self::Reload { by: by.into() }
     }
 }
 
@@ -69,8 +89,11 @@ pub struct Charge<'a> {
     pub mercy: Duration,
     /// A reload is a stop (`--exit-on-reload`).
     pub exits_on_reload: bool,
-    /// Opens the log anew.
-    pub reopen_log: &'a mut dyn FnMut(),
+    /// Makes the next generation.
+    pub reloader: Reloader,
+    /// What is done at every reload before the application is loaded anew, also if that fails then: the log is opened
+    /// anew, for one.
+    pub on_reload: Vec<Box<dyn FnMut() + 'a>>,
 }
 
 /// Serves until the server has stopped. Returns the exit code.
@@ -82,14 +105,24 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
         acceptor,
         mut mercy,
         exits_on_reload,
-        reopen_log,
+        mut reloader,
+        mut on_reload,
     } = charge;
     let mut is_stopping = false;
     loop {
-        let event = match receiver.recv() {
+        let event = if reloader.wants_ticks() && !is_stopping {
+            receiver.recv_timeout(reload::TICK)
+        } else {
+            receiver.recv().map_err(RecvTimeoutError::from)
+        };
+        let event = match event {
+            Err(RecvTimeoutError::Timeout) => {
+                reloader.tick();
+                continue;
+            }
             Ok(Event::Reload { by }) if exits_on_reload && !is_stopping => {
                 tracing::info!("{by}: a reload is a stop here (--exit-on-reload)");
-                Ok(Event::stop(by, 0))
+                Ok(Event::stop("reload", 0))
             }
             Ok(Event::StopNow { by }) if !is_stopping => {
                 mercy = Duration::ZERO;
@@ -109,12 +142,13 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
                     mercy.as_secs()
                 );
                 let (net, current, sender) = (Arc::clone(net), Arc::clone(current), sender.clone());
+                let retiring = reloader.stop();
                 net.start_draining();
                 acceptor.nudge();
                 let stopper = std::thread::Builder::new()
                     .name("sm-stop".to_owned())
                     .spawn(move || {
-                        stop(&net, &current, mercy);
+                        stop(&net, &current, retiring, mercy);
                         // The supervisor left first: a second signal came.
                         let _gone = sender.send(Event::Stopped);
                     });
@@ -127,12 +161,24 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
                 tracing::warn!("{by}: stopping now");
                 return 0;
             }
-            Ok(Event::Reload { by }) => {
-                reopen_log();
-                tracing::warn!(
-                    "{by}: this version opens its log anew and cannot reload the application; restart the process for that"
-                );
+            Ok(Event::Reload { by } | Event::ChainReload { by }) if is_stopping => {
+                tracing::info!("{by}: the server stops; there is nothing to reload");
             }
+            Ok(Event::Reload { by }) => {
+                for hook in &mut on_reload {
+                    hook();
+                }
+                reloader.ask(&by, false);
+            }
+            Ok(Event::ChainReload { by }) => reloader.ask(&by, true),
+            // What was born for a server that stops is dropped, and ends.
+            Ok(Event::Done(_) | Event::Retired { .. } | Event::Due(_)) if is_stopping => {}
+            Ok(Event::Done(done)) => {
+                reloader.done(*done);
+                acceptor.nudge();
+            }
+            Ok(Event::Due(due)) => reloader.due(due),
+            Ok(Event::Retired { generation }) => reloader.retired(generation),
             // Leaving somebody behind at the end of the mercy is how a stop was asked to go.
             Ok(Event::Stopped) => return 0,
             Err(_) => return 1,
@@ -141,7 +187,7 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
 }
 
 /// Lets connections finish, then the workers.
-fn stop(net: &Net, current: &Current, mercy: Duration) {
+fn stop(net: &Net, current: &Current, mut at_work: Vec<Roster>, mercy: Duration) {
     let all_closed = net.wait_until_closed(Instant::now() + mercy);
     if !all_closed {
         tracing::warn!(
@@ -149,18 +195,18 @@ fn stop(net: &Net, current: &Current, mercy: Duration) {
             "the time is up: cutting off what is still in progress"
         );
     }
-    let Some(generation) = current.swap(None) else {
-        return;
-    };
-    let remains = generation.remains();
-    drop(generation);
+    // Those of old generations that are still at work are in `at_work` already.
+    if let Some(generation) = current.swap(None) {
+        at_work.push(generation.roster());
+    }
     // Workers that still run a request do not come back in time; the others only have to end their interpreters.
     let grace = if all_closed {
         mercy.min(END_GRACE_MAX)
     } else {
         CUT_OFF_GRACE
     };
-    let left = remains.wait(Instant::now() + grace + CUT_OFF_GRACE);
+    let deadline = Instant::now() + grace + CUT_OFF_GRACE;
+    let left: usize = at_work.iter().map(|roster| roster.wait(deadline)).sum();
     if left > 0 && all_closed {
         tracing::warn!(threads = left, "workers did not end in time");
     }

@@ -23,8 +23,8 @@ pub struct RequestLine<'a> {
     pub method: &'a [u8],
     /// The target as received.
     pub target: &'a [u8],
-    /// `HTTP/1.1`
-    pub version: &'a str,
+    /// `HTTP/1.1`; a front end may say anything.
+    pub version: &'a [u8],
     /// Status of the response.
     pub status: u16,
     /// Body bytes of the response.
@@ -50,7 +50,6 @@ pub fn append(line: &RequestLine<'_>, pid: u32, now: SystemTime, out: &mut Vec<u
         core,
         request_fields,
         request_head_bytes,
-        version,
         status,
         body_bytes,
         header_count,
@@ -71,9 +70,11 @@ pub fn append(line: &RequestLine<'_>, pid: u32, now: SystemTime, out: &mut Vec<u
     escape(or_dash(line.target), out);
     let _infallible = write!(out, " => generated {body_bytes} bytes in ");
     milliseconds(line.app, out);
+    out.extend_from_slice(b" (");
+    escape(or_dash(line.version), out);
     let _infallible = write!(
         out,
-        " ({version} {status}) {header_count} headers in {header_bytes} bytes (queued "
+        " {status}) {header_count} headers in {header_bytes} bytes (queued "
     );
     milliseconds(line.queued, out);
     out.extend_from_slice(b", sent ");
@@ -138,7 +139,7 @@ mod tests {
                 request_head_bytes: 78,
                 method: b"GET",
                 target: b"/caf\xc3\xa9?a=\\1",
-                version: "HTTP/1.1",
+                version: b"HTTP/1.1",
                 status: 200,
                 body_bytes: 5,
                 header_count: 4,

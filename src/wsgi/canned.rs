@@ -23,13 +23,14 @@ pub fn canned(
     };
     let plan = wire::choose(facts, status, Some(page.len() as u64));
     let mut out = Vec::with_capacity(256 + page.len());
-    begin_page(status, &mut out);
+    begin_page(facts.form, status, &mut out);
     let (has_server, has_date) = added.replaces();
     added.write(&mut out);
-    if !has_server {
+    let is_http = facts.form == wire::Form::Http;
+    if is_http && !has_server {
         wire::field(b"Server", b"singlemalt", &mut out);
     }
-    if !has_date {
+    if is_http && !has_date {
         wire::date(date, &mut out);
     }
     if let Some(seconds) = retry_after {
@@ -38,7 +39,7 @@ pub fn canned(
     if !wire::is_bodiless(status) {
         wire::content_length(page.len() as u64, &mut out);
     }
-    wire::end_head(plan, facts.version, &mut out);
+    wire::end_head(plan, facts.form, facts.version, &mut out);
     if plan.body != wire::BodyFraming::None {
         out.extend_from_slice(page.as_bytes());
     }
@@ -46,8 +47,9 @@ pub fn canned(
 }
 
 /// Status line and `Content-Type` of a page.
-pub(super) fn begin_page(status: u16, head: &mut Vec<u8>) {
+pub(super) fn begin_page(form: wire::Form, status: u16, head: &mut Vec<u8>) {
     wire::status_line(
+        form,
         format!("{status} {}", wire::reason(status)).as_bytes(),
         head,
     );
@@ -65,7 +67,7 @@ pub(super) fn page(status: u16) -> String {
 
 const fn explanation(status: u16) -> &'static str {
     match status {
-        400 => "The request is not valid HTTP.",
+        400 => "The request is malformed.",
         408 => "The request took too long to arrive.",
         413 => "The body of the request is larger than this server accepts.",
         414 => "The address is longer than this server accepts.",

@@ -20,13 +20,17 @@
 //!   `HTTP_TRANSFER_ENCODING` is gone (as in waitress), else frameworks would take the length for unknown or decode twice.
 //!   `wsgi.input_terminated` is true for every request.
 //! - Repeated fields are joined in wire order by `,`, cookies by `; `.
+//!
+//! A request from a front end ([`for_each_variable`]) is what the front end says, to the letter: see there.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
 
 use memchr::memchr;
 
+use crate::cgi::{BodyLength, Variables};
 use crate::http::{Field, FieldKind, Framing, Repeat, RequestHead};
 
 /// Who knows the value of a key.
@@ -136,6 +140,13 @@ pub enum Key<'a> {
         /// [`name_hash`](crate::http::name_hash) of the name: the cheap way to a cache of keys.
         hash: u32,
     },
+    /// A variable of a front end.
+    Variable {
+        /// The key itself.
+        name: &'a [u8],
+        /// [`name_hash`](crate::http::name_hash) of the name.
+        hash: u32,
+    },
 }
 
 /// The other end of a connection, as text: made once per connection, without allocating.
@@ -220,6 +231,8 @@ pub struct ServerFacts {
     pub port: String,
     /// `wsgi.url_scheme`: `http`, or `https` (then `HTTPS` is `on`).
     pub scheme: &'static str,
+    /// Its requests come as variables of a front end, which has the say on everything that it mentions.
+    pub takes_variables: bool,
 }
 
 impl ServerFacts {
@@ -240,6 +253,15 @@ impl ServerFacts {
             name: name.to_owned(),
             port,
             scheme,
+            takes_variables: false,
+        }
+    }
+
+    /// The same for a listener whose requests come as variables.
+    pub fn taking_variables(self) -> Self {
+        Self {
+            takes_variables: true,
+            ..self
         }
     }
 }
@@ -323,6 +345,64 @@ pub fn for_each_under<E>(
     Ok(())
 }
 
+/// Calls `put` for every variable of a request that a front end passes on, in its order: a name that repeats is put again, so
+/// that the last one counts. For an application mounted at `mount`.
+///
+/// - Everything arrives as it was sent, `CONTENT_LENGTH=""` and unknown names included. What the front end does not
+///   mention the base environ has from the listener (`SCRIPT_NAME`, `SERVER_NAME`, `SERVER_PORT`), or nobody.
+/// - `wsgi.url_scheme` follows `UWSGI_SCHEME`, else `HTTPS`, else the listener.
+/// - A front end that sends no `PATH_INFO` gets it from `REQUEST_URI`, decoded, without `SCRIPT_NAME` in front.
+/// - `SERVER_PROTOCOL` is never missing (PEP 3333): `HTTP/1.0` where it was not sent.
+/// - Under a mount `PATH_INFO` is split as for HTTP if it lies under it, and `SCRIPT_NAME` says the mount, as under uWSGI's
+///   `manage-script-name`.
+/// - A body whose length was not said (FastCGI) has it in `CONTENT_LENGTH`: `content_length`, in bytes.
+///
+/// # Errors
+/// The first error of `put`.
+pub fn for_each_variable<E>(
+    prefix_bytes: usize,
+    variables: &Variables,
+    content_length: u64,
+    scratch: &mut Vec<u8>,
+    mut put: impl FnMut(Key<'_>, &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    for variable in variables.iter() {
+        let (name, hash) = (variable.name, variable.hash);
+        put(Key::Variable { name, hash }, variable.value)?;
+    }
+    if variables.protocol().is_none() {
+        put(Key::Known(Known::ServerProtocol), b"HTTP/1.0")?;
+    }
+    if let Some(scheme) = variables.scheme() {
+        put(Key::Known(Known::UrlScheme), scheme)?;
+    }
+    if variables.body() == BodyLength::Unsaid && content_length > 0 {
+        let digits = decimal(content_length, scratch);
+        put(Key::Known(Known::ContentLength), digits)?;
+    }
+    let script = variables.script().unwrap_or_default();
+    let (path, is_new) = match variables.path() {
+        Some(path) => (path, variables.is_path_changed()),
+        None => {
+            let target = variables.uri().unwrap_or_default();
+            let end = memchr(b'?', target).unwrap_or(target.len());
+            let path = path_info(target.get(..end).unwrap_or_default(), scratch);
+            let under = path
+                .strip_prefix(script)
+                .filter(|rest| !script.is_empty() && (rest.is_empty() || rest.starts_with(b"/")));
+            (under.unwrap_or(path), true)
+        }
+    };
+    match path.split_at_checked(prefix_bytes) {
+        Some((script, rest)) if prefix_bytes > 0 => {
+            put(Key::Known(Known::ScriptName), script)?;
+            put(Key::Known(Known::PathInfo), rest)
+        }
+        _ if is_new => put(Key::Known(Known::PathInfo), path),
+        _ => Ok(()),
+    }
+}
+
 /// Calls `put` once for every key whose value the listener decides: what the Python layer makes a base environ of.
 ///
 /// # Errors
@@ -361,6 +441,19 @@ fn path_info<'a>(path: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     scratch.clear();
     percent_decode(path, first, scratch);
     scratch
+}
+
+/// A path with every `%XX` replaced by its byte, as `PATH_INFO` has it; empty for `*`.
+pub fn decoded(path: &[u8]) -> Cow<'_, [u8]> {
+    if path == b"*" {
+        return Cow::Borrowed(b"");
+    }
+    let Some(first) = memchr(b'%', path) else {
+        return Cow::Borrowed(path);
+    };
+    let mut decoded = Vec::with_capacity(path.len());
+    percent_decode(path, first, &mut decoded);
+    Cow::Owned(decoded)
 }
 
 /// Appends `text` with every `%XX` replaced by its byte. `percent` is the place of the first `%`.

@@ -1,10 +1,12 @@
 //! PEP 3333 as data and rules: what an application is given and what it may answer. No Python, no sockets, no clock.
 //!
 //! In reading order:
+//! - [`Head`]: the head of a request, however it came;
 //! - [`environ`]: every key of the environ and where its value comes from;
 //! - [`Mounts`]: which application a request is for;
 //! - [`RequestBody`]: the complete body, read as `io.BytesIO` is;
 //! - [`Response`]: one response from `start_response` to its last byte, checked, framed and handed to a [`Sink`];
+//! - [`Delivery`]: a file in place of its body, where the application names one;
 //! - [`ResponseError`], [`WriteError`]: what can be wrong with it, and whose fault it is;
 //! - [`AddedFields`]: what every response says besides;
 //! - [`canned()`]: small complete answers that no application was asked for.
@@ -14,8 +16,10 @@
 mod added_fields;
 mod body;
 mod canned;
+mod delivery;
 pub mod environ;
 mod error;
+mod head;
 mod mounts;
 mod response;
 mod rules;
@@ -24,7 +28,9 @@ mod sink;
 pub use added_fields::AddedFields;
 pub use body::{RequestBody, SeekError, Whence};
 pub use canned::canned;
+pub use delivery::Delivery;
 pub use error::{Blame, ResponseError, WriteError};
-pub use mounts::{Chosen, Mounts, Place, Rules, Variables};
+pub use head::Head;
+pub use mounts::{Chosen, FrontEnd, Mounts, Place, Rules};
 pub use response::{HttpDate, RequestFacts, Response, Summary, UNREAD};
 pub use sink::{ClientGone, Room, Sink};

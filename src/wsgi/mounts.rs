@@ -11,9 +11,10 @@
 //! - What no mount holds goes to the default application: the one at the root, else (as in uWSGI) the first that is mounted
 //!   for every host; under `--no-default-app` to none.
 //! - Without `--manage-script-name` a path does not choose, as in uWSGI: whoever is in front names the application by
-//!   `SCRIPT_NAME` ([`Mounts::choose_by_variables`]), and over HTTP only mounts without a prefix are chosen between.
+//!   `SCRIPT_NAME` ([`Mounts::choose_as_told`]), and over HTTP only mounts without a prefix are chosen between.
 
-use crate::http::{FieldKind, RequestHead};
+use super::Head;
+use crate::cgi;
 
 /// Where one application is mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -75,17 +76,59 @@ impl Chosen {
     };
 }
 
-/// What a front end said that already speaks in variables (uwsgi, FastCGI, SCGI). Empty where it said nothing.
+/// What a front end said that speaks in variables (uwsgi, FastCGI, SCGI). Empty where it said nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Variables<'a> {
+pub struct FrontEnd<'a> {
     /// `UWSGI_APPID`: a mountpoint as [`Place::mountpoint`] spells it.
     pub appid: &'a [u8],
     /// `HTTP_HOST`, else `SERVER_NAME`.
     pub host: &'a [u8],
     /// `SCRIPT_NAME`
     pub script_name: &'a [u8],
+    /// The path behind `SCRIPT_NAME`.
+    pub path: Path<'a>,
+}
+
+/// The path of a request from a front end.
+#[derive(Clone, Copy, Debug)]
+pub enum Path<'a> {
     /// `PATH_INFO`, which is not percent-encoded any more.
-    pub path_info: &'a [u8],
+    Info(&'a [u8]),
+    /// That of `REQUEST_URI`, where there is no `PATH_INFO`; percent-encoded.
+    Uri(&'a [u8]),
+}
+
+impl Default for Path<'_> {
+    fn default() -> Self {
+        Self::Info(b"")
+    }
+}
+
+impl<'a> FrontEnd<'a> {
+    fn new(variables: &'a cgi::Variables) -> Self {
+        let script_name = variables.script().unwrap_or_default();
+        let path = match variables.path() {
+            Some(path) => Path::Info(path),
+            None => {
+                let target = variables.uri().unwrap_or_default();
+                let path = target
+                    .split(|byte| *byte == b'?')
+                    .next()
+                    .unwrap_or_default();
+                // What begins with the name that was sent has been chosen by it.
+                match !script_name.is_empty() && is_under(path, script_name) {
+                    true => Path::Info(b""),
+                    false => Path::Uri(path),
+                }
+            }
+        };
+        Self {
+            appid: variables.value(b"UWSGI_APPID").unwrap_or_default(),
+            host: variables.host().unwrap_or_default(),
+            script_name,
+            path,
+        }
+    }
 }
 
 /// The table.
@@ -179,18 +222,20 @@ impl Mounts {
             .map(|(_, place)| place)
     }
 
-    /// The application of an HTTP request. `None`: none.
+    /// The application of a request. `None`: none.
     #[inline]
-    pub fn choose_for(&self, head: &RequestHead) -> Option<Chosen> {
+    pub fn choose_for(&self, head: &Head) -> Option<Chosen> {
         if self.is_one_for_all {
             return Some(Chosen::FIRST);
         }
-        let host = if self.hosts.is_empty() && self.domains.is_empty() {
-            b""
-        } else {
-            head.value_of(FieldKind::Host).unwrap_or_default()
-        };
-        self.choose(host, head.path())
+        match head {
+            Head::Http(http) => {
+                let has_no_hosts = self.hosts.is_empty() && self.domains.is_empty();
+                let host = head.host().filter(|_| !has_no_hosts);
+                self.choose(host.unwrap_or_default(), http.path())
+            }
+            Head::Variables(variables) => self.choose_as_told(&FrontEnd::new(variables)),
+        }
     }
 
     /// The application for a `Host` and a path, which is still percent-encoded. `None`: none.
@@ -214,16 +259,22 @@ impl Mounts {
     /// names, to the letter but for slashes at the end. Under `--manage-script-name` `PATH_INFO` comes first, and where a
     /// mount holds it, [`Chosen::prefix_bytes`] of it take the place of the `SCRIPT_NAME` that was sent; 0 leaves both
     /// variables as they are. `None`: no application.
-    pub fn choose_by_variables(&self, variables: &Variables<'_>) -> Option<Chosen> {
-        let Variables {
+    pub fn choose_as_told(&self, front_end: &FrontEnd<'_>) -> Option<Chosen> {
+        let FrontEnd {
             appid,
             host,
             script_name,
-            path_info,
-        } = *variables;
+            path,
+        } = *front_end;
         let split = match self.rules.manages_script_name {
             true => self.sites(host).find_map(|site| {
-                site.holding(|prefix| !prefix.is_empty() && is_under_decoded(path_info, prefix))
+                site.holding(|prefix| {
+                    !prefix.is_empty()
+                        && match path {
+                            Path::Info(path) => is_under_decoded(path, prefix),
+                            Path::Uri(path) => is_under(path, prefix),
+                        }
+                })
             }),
             false => None,
         };

@@ -14,6 +14,8 @@
 //! - The last word on the body's length is the application's `Content-Length`. More than that is dropped; less aborts
 //!   the connection, so that the client can tell. Without one, a single piece sets it, and several go in chunks
 //!   (HTTP/1.1) or until the connection closes (HTTP/1.0).
+//! - Behind a front end that speaks uwsgi, FastCGI or SCGI ([`Form`]) framing, `Date` and `Server` are the front end's: nothing of
+//!   them is said but `Content-Length` where it is known.
 //! - HEAD, 1xx, 204 and 304 have no body, whatever is written. 1xx and 204 have no `Content-Length` either.
 //! - Headers of the connection are the server's: `Connection: close` is honoured, the others are dropped.
 //!
@@ -25,11 +27,12 @@ use std::sync::Arc;
 
 use super::added_fields::AddedFields;
 use super::canned;
+use super::delivery::{Delivery, Instead};
 use super::error::{ResponseError, WriteError};
 use super::rules::{self, HeaderKind};
 use super::sink::{ClientGone, Room, Sink};
 use crate::http::Version;
-use crate::http::response::{self as wire, BodyFraming, CHUNK_END, DATE_BYTES, LAST_CHUNK};
+use crate::http::response::{self as wire, BodyFraming, CHUNK_END, DATE_BYTES, Form, LAST_CHUNK};
 
 pub use crate::http::response::Exchange as RequestFacts;
 
@@ -49,12 +52,15 @@ const SERVER: &[u8] = b"singlemalt";
 /// One response; see the module. Owned by one worker at a time.
 #[derive(Debug)]
 pub struct Response {
-    request: RequestFacts,
+    pub(super) request: RequestFacts,
     date: HttpDate,
-    phase: Phase,
+    pub(super) phase: Phase,
     /// The head while it grows, then the frame of the piece that is being sent. Empty between two pieces.
-    buffer: Vec<u8>,
-    said: Said,
+    pub(super) buffer: Vec<u8>,
+    pub(super) said: Said,
+    /// Who finds files that the application names, where that was configured.
+    pub(super) delivery: Option<Box<dyn Delivery>>,
+    pub(super) instead: Instead,
     keep_alive: bool,
     header_bytes: usize,
     body_bytes: u64,
@@ -64,7 +70,7 @@ pub struct Response {
 
 /// Where the response is. Each fact about the body lives in the phase that has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// `start_response` has not been called, or only in vain.
     Waiting,
     /// Status and headers are known and nothing has left.
@@ -78,7 +84,7 @@ enum Phase {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Abort {
+pub(super) enum Abort {
     /// By us or the application.
     Failed,
     /// By the client, or by the deadline for its reading.
@@ -87,10 +93,10 @@ enum Abort {
 
 /// What the application has said in `start_response`, beyond the bytes in the buffer.
 #[derive(Clone, Copy, Debug, Default)]
-struct Said {
-    status: u16,
-    header_count: usize,
-    content_length: Option<u64>,
+pub(super) struct Said {
+    pub(super) status: u16,
+    pub(super) header_count: usize,
+    pub(super) content_length: Option<u64>,
     date: bool,
     server: bool,
     close: bool,
@@ -124,6 +130,8 @@ impl Default for Response {
             phase: Phase::Waiting,
             buffer: Vec::new(),
             said: Said::default(),
+            delivery: None,
+            instead: Instead::Nothing,
             keep_alive: false,
             header_bytes: 0,
             body_bytes: 0,
@@ -135,6 +143,7 @@ impl Default for Response {
 
 /// The facts of a request that was refused before they were known: the answer closes the connection.
 pub const UNREAD: RequestFacts = RequestFacts {
+    form: Form::Http,
     version: Version::Http11,
     is_head: false,
     keep_alive: false,
@@ -179,12 +188,14 @@ impl Response {
             ..Said::default()
         };
         self.buffer.clear();
+        self.instead = Instead::Nothing;
+        let form = self.request.form;
         match status {
             // RFC 9112, 4: the space behind the code is there also when the reason is not.
             [first, second, third] => {
-                wire::status_line(&[*first, *second, *third, b' '], &mut self.buffer)
+                wire::status_line(form, &[*first, *second, *third, b' '], &mut self.buffer)
             }
-            _ => wire::status_line(status, &mut self.buffer),
+            _ => wire::status_line(form, status, &mut self.buffer),
         }
         self.phase = Phase::Begun;
         Ok(())
@@ -214,6 +225,9 @@ impl Response {
         rules::check_name(name)?;
         rules::check_value(name, value)?;
         match rules::header_kind(name) {
+            HeaderKind::Plain if self.delivery.is_some() && self.notes_file(name, value) => {
+                return Ok(());
+            }
             HeaderKind::Plain => {}
             HeaderKind::Date => self.said.date = true,
             HeaderKind::Server => self.said.server = true,
@@ -274,6 +288,9 @@ impl Response {
         if data.is_empty() && !matches!(self.phase, Phase::Aborted(Abort::ClientGone)) {
             return Ok(Room::Ready);
         }
+        if self.instead != Instead::Nothing {
+            return self.send_instead(sink);
+        }
         let framing = self.body_framing(None, sink)?;
         let sent = self.send_piece(framing, data, false, sink);
         self.note(sent)
@@ -287,6 +304,9 @@ impl Response {
     pub fn finish_with(&mut self, only: &[u8], sink: &mut dyn Sink) -> Result<Room, WriteError> {
         if only.is_empty() {
             return self.finish(sink);
+        }
+        if self.instead != Instead::Nothing {
+            return self.send_instead(sink);
         }
         let framing = self.body_framing(Some(only.len() as u64), sink)?;
         self.end_with(framing, only, sink)
@@ -305,6 +325,9 @@ impl Response {
         length: u64,
         sink: &mut dyn Sink,
     ) -> Result<Room, WriteError> {
+        if self.instead != Instead::Nothing {
+            return self.send_instead(sink);
+        }
         let framing = self.body_framing(Some(length), sink)?;
         let sent = self.send_file_piece(framing, file, offset, length, sink);
         self.note(sent)
@@ -316,6 +339,9 @@ impl Response {
     /// # Errors
     /// There is no status, or the client is gone.
     pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<Room, WriteError> {
+        if self.instead != Instead::Nothing {
+            return self.send_instead(sink);
+        }
         let framing = match self.phase {
             // A HEAD without a piece says nothing about the length that GET would have.
             Phase::Begun if self.request.is_head => self.body_framing(None, sink)?,
@@ -339,7 +365,8 @@ impl Response {
                     ..Said::default()
                 };
                 self.buffer.clear();
-                canned::begin_page(status, &mut self.buffer);
+                self.instead = Instead::Nothing;
+                canned::begin_page(self.request.form, status, &mut self.buffer);
                 self.phase = Phase::Begun;
                 match self.finish_with(canned::page(status).as_bytes(), sink) {
                     // Whether it arrives is no longer anybody's question.
@@ -349,6 +376,10 @@ impl Response {
             Phase::Body(_) => self.phase = Phase::Aborted(Abort::Failed),
             Phase::Complete | Phase::Aborted(_) => {}
         }
+    }
+
+    pub(super) fn is_client_gone(&self) -> bool {
+        self.phase == Phase::Aborted(Abort::ClientGone)
     }
 
     /// What became of it.
@@ -416,11 +447,13 @@ impl Response {
         let head = &mut self.buffer;
         let mut own = added.map_or(0, |added| added.write(head));
         let (has_server, has_date) = added.map_or((false, false), AddedFields::replaces);
-        if !self.said.server && !has_server {
+        // Behind a front end both are its own business, as under uWSGI.
+        let is_http = exchange.form == Form::Http;
+        if is_http && !self.said.server && !has_server {
             wire::field(b"Server", SERVER, head);
             own += 1;
         }
-        if !self.said.date && !has_date {
+        if is_http && !self.said.date && !has_date {
             wire::date(&self.date, head);
             own += 1;
         }
@@ -428,9 +461,11 @@ impl Response {
             wire::content_length(length, head);
             own += 1;
         }
-        own += usize::from(plan.body == BodyFraming::Chunked);
-        own += usize::from(!plan.keep_alive || exchange.version == Version::Http10);
-        wire::end_head(plan, exchange.version, head);
+        if is_http {
+            own += usize::from(plan.body == BodyFraming::Chunked);
+            own += usize::from(!plan.keep_alive || exchange.version == Version::Http10);
+        }
+        wire::end_head(plan, exchange.form, exchange.version, head);
         self.said.header_count += own;
         self.header_bytes = head.len();
         self.keep_alive = plan.keep_alive;
@@ -444,7 +479,9 @@ impl Response {
         data: &[u8],
         sink: &mut dyn Sink,
     ) -> Result<Room, WriteError> {
-        let sent = self.send_piece(framing, data, true, sink);
+        // A response that is cut short has no end: its reader must be able to tell.
+        let is_short = matches!(framing, BodyFraming::Length(owed) if owed > data.len() as u64);
+        let sent = self.send_piece(framing, data, !is_short, sink);
         let room = self.note(sent)?;
         self.phase = match self.phase {
             Phase::Body(BodyFraming::Length(owed)) if owed > 0 => {
@@ -494,7 +531,13 @@ impl Response {
         if chunked && last {
             self.buffer.extend_from_slice(LAST_CHUNK);
         }
-        let room = room.and(self.flush_buffer(sink)?);
+        let room = room.and(if last {
+            let ended = sink.end(&self.buffer);
+            self.buffer.clear();
+            ended?
+        } else {
+            self.flush_buffer(sink)?
+        });
         self.body_bytes += data.len() as u64;
         Ok(room)
     }
@@ -538,7 +581,7 @@ impl Response {
                 self.phase = Phase::Body(BodyFraming::Length(owed - taken));
                 taken
             }
-            BodyFraming::Chunked | BodyFraming::UntilClose => count,
+            BodyFraming::Chunked | BodyFraming::Unframed => count,
         };
         let dropped = count - taken;
         // A body in answer to HEAD is what most applications give, and right.

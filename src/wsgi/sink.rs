@@ -59,6 +59,17 @@ pub trait Sink {
         length: u64,
     ) -> Result<Room, ClientGone>;
 
+    /// Takes the last bytes of a complete response, which may be none.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    fn end(&mut self, rest: &[u8]) -> Result<Room, ClientGone> {
+        if rest.is_empty() {
+            return Ok(Room::Ready);
+        }
+        self.send(rest, b"")
+    }
+
     /// Blocks until there is room, or the write deadline has passed.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! One Python for all tests of this binary, an interpreter for each test, and a request through it without a socket.
 
+use singlemalt::http::response::Form;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -111,6 +112,7 @@ pub fn spec(isolation: Isolation) -> InterpreterSpec {
             name: "example.org".into(),
             port: "8000".into(),
             scheme: "http",
+            takes_variables: false,
         }],
         multithread: false,
         multiprocess: false,
@@ -325,6 +327,7 @@ fn request(
     let head = head(lines);
     let mut response = Response::default();
     let facts = RequestFacts {
+        form: Form::Http,
         version: head.version(),
         is_head: head.method() == b"HEAD",
         keep_alive: head.keep_alive(),
@@ -334,7 +337,7 @@ fn request(
     let served = thread.attached(|attached| {
         attached.serve(Call {
             listener: 0,
-            head: &head,
+            head: &head.into(),
             peer: &peer,
             chosen,
             body,

@@ -123,12 +123,9 @@ impl Running {
     pub fn addresses(&self) -> Vec<String> {
         self.log
             .lines()
-            .filter_map(|line| line.trim().strip_prefix("listening on http"))
-            .map(|rest| {
-                rest.trim_start_matches("+unix:")
-                    .trim_start_matches("://")
-                    .to_owned()
-            })
+            .filter_map(|line| line.trim().strip_prefix("listening on "))
+            .filter_map(|url| url.split_once(':'))
+            .map(|(_, rest)| rest.trim_start_matches("//").to_owned())
             .collect()
     }
 

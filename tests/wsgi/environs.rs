@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use singlemalt::http::{Limits, RequestHead, RequestReader, Step};
+use singlemalt::http::{FieldKind, Limits, RequestHead, RequestReader, Step};
 use singlemalt::wsgi::environ::{self, Key, Peer, ServerFacts};
 use singlemalt::wsgi::{Mounts, Place, RequestBody, Rules};
 
@@ -37,6 +37,7 @@ fn environ_of(wire: &[u8], mounts: &Mounts, peer: &Peer) -> Vec<(String, Vec<u8>
         match key {
             Key::Known(known) => name.extend_from_slice(known.name().as_bytes()),
             Key::Field { name: field, .. } => environ::environ_key(field, &mut name),
+            Key::Variable { name: key, .. } => name.extend_from_slice(key),
         }
         all.push((
             String::from_utf8(name).expect("an ASCII key"),
@@ -44,7 +45,8 @@ fn environ_of(wire: &[u8], mounts: &Mounts, peer: &Peer) -> Vec<(String, Vec<u8>
         ));
         Ok::<(), std::convert::Infallible>(())
     };
-    let chosen = mounts.choose_for(&head).expect("an application");
+    let host = head.value_of(FieldKind::Host).unwrap_or_default();
+    let chosen = mounts.choose(host, head.path()).expect("an application");
     let length = Some(body.len());
     match environ::for_each_under(
         chosen.prefix_bytes,

@@ -1,5 +1,6 @@
 //! What leaves for each rule of a response: one table, one snapshot.
 
+use singlemalt::http::response::Form;
 use std::fmt::Write as _;
 
 use singlemalt::wsgi::{AddedFields, RequestFacts, Response, UNREAD, canned};
@@ -285,6 +286,7 @@ fn responses_on_the_wire() {
         (
             "HEAD, HTTP/1.0 kept",
             RequestFacts {
+                form: Form::Http,
                 is_head: true,
                 ..OLD_KEPT
             },
@@ -581,6 +583,7 @@ fn canned_answers() {
         &canned(
             503,
             RequestFacts {
+                form: Form::Http,
                 is_head: true,
                 ..UNREAD
             },

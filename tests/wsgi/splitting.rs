@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use singlemalt::http::Version;
+use singlemalt::http::response::Form;
 use singlemalt::wsgi::{RequestFacts, Response};
 
 use crate::wire::Act::{Finish, FinishWith, Write};
@@ -156,6 +157,7 @@ fn statuses() -> impl Strategy<Value = Vec<u8>> {
 fn facts() -> impl Strategy<Value = RequestFacts> {
     (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(old, is_head, keep_alive)| {
         RequestFacts {
+            form: Form::Http,
             version: if old {
                 Version::Http10
             } else {

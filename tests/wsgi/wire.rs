@@ -1,5 +1,6 @@
 //! The two ends that the tests hold: what an application does to a response, and a sink that writes down what leaves.
 
+use singlemalt::http::response::Form;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -9,24 +10,29 @@ use singlemalt::wsgi::{ClientGone, RequestFacts, Response, Room, Sink, WriteErro
 
 pub const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 pub const GET: RequestFacts = RequestFacts {
+    form: Form::Http,
     version: Version::Http11,
     is_head: false,
     keep_alive: true,
 };
 pub const GET_CLOSE: RequestFacts = RequestFacts {
+    form: Form::Http,
     keep_alive: false,
     ..GET
 };
 pub const HEAD: RequestFacts = RequestFacts {
+    form: Form::Http,
     is_head: true,
     ..GET
 };
 pub const OLD: RequestFacts = RequestFacts {
+    form: Form::Http,
     version: Version::Http10,
     is_head: false,
     keep_alive: false,
 };
 pub const OLD_KEPT: RequestFacts = RequestFacts {
+    form: Form::Http,
     keep_alive: true,
     ..OLD
 };

@@ -11,16 +11,9 @@ pub(super) fn about(row: &OptionRow, text: &str) -> Option<String> {
     let note = match row.name {
         "lazy" => "deprecated in uWSGI: lazy-apps is what is meant".to_owned(),
         "no-orphans" | "py-call-osafterfork" | "close-on-exec" => "can be deleted".to_owned(),
-        "gevent" | "asyncio" | "coroae" => match value::number(text) {
-            Ok(read) if read.value > 0 => {
-                format!("write threads = {} instead", read.value.clamp(2, 64))
-            }
-            _ => "write threads = 16 instead".to_owned(),
-        },
-        "async" => format!(
-            "write threads = {} instead",
-            value::number(text).map_or(16, |read| read.value.clamp(2, 64))
-        ),
+        "gevent" | "asyncio" | "coroae" | "async" => {
+            format!("write threads = {} instead", threads_for(text))
+        }
         "plugin" => {
             let names: Vec<&str> = text
                 .split([',', ' '])
@@ -53,6 +46,14 @@ pub(super) fn about(row: &OptionRow, text: &str) -> Option<String> {
     Some(note)
 }
 
+/// Threads instead of so many green ones.
+fn threads_for(green: &str) -> u64 {
+    match value::number(green) {
+        Ok(read) if read.value > 0 => read.value.clamp(2, 64),
+        _ => 16,
+    }
+}
+
 /// What to know about options together.
 pub(super) fn overall<'e>(value_of: impl Fn(&str) -> Option<&'e str>) -> Vec<String> {
     let number = |name: &str| {
@@ -65,6 +66,10 @@ pub(super) fn overall<'e>(value_of: impl Fn(&str) -> Option<&'e str>) -> Vec<Str
     if processes > 1 && value_of("single-interpreter").is_some() {
         lines.push(format!(
             "single-interpreter with processes = {processes}: the main interpreter serves with processes x threads threads, which share one GIL"
+        ));
+    } else if processes > 32 {
+        lines.push(format!(
+            "processes = {processes}: {processes} interpreters load the application for themselves, each with memory of its own; as many as there are cores (%k), with threads, usually serve as well"
         ));
     } else if processes > 1 {
         lines.push(format!(
@@ -118,6 +123,10 @@ pub(super) fn replacement(
 ) -> Option<Replacement> {
     if row.name == sockets::SOCKET.name || row.name == sockets::HTTP_SOCKET.name {
         return Some(Replacement::Line("http-socket".to_owned(), text.to_owned()));
+    }
+    if matches!(row.name, "gevent" | "asyncio" | "coroae" | "async") {
+        let threads = threads_for(text).to_string();
+        return Some(Replacement::Line("threads".to_owned(), threads));
     }
     if row.name == sockets::PROTOCOL.name && protocol_is_http {
         return Some(Replacement::Nothing);

@@ -14,6 +14,13 @@ enum Equivalent {
     Timeout,
     PythonPath,
     RawEnvironment,
+    AccessLog,
+    /// Half of `https = ADDRESS,CERT,KEY`.
+    Certificate,
+    /// A bound, whose 0 is none.
+    Bound(&'static str),
+    /// A file to be explained by itself.
+    ConfigFile,
     /// Nothing has to be said.
     Nothing(&'static str),
 }
@@ -51,12 +58,12 @@ const SETTINGS: &[(&str, &str, Equivalent)] = &[
     ("pythonpath", "", Equivalent::PythonPath),
     ("raw_env", "e", Equivalent::RawEnvironment),
     ("env", "", Equivalent::RawEnvironment),
-    ("limit_request_line", "", Equivalent::Option("max-target")),
-    ("limit_request_fields", "", Equivalent::Option("max-fields")),
+    ("limit_request_line", "", Equivalent::Bound("max-target")),
+    ("limit_request_fields", "", Equivalent::Bound("max-fields")),
     (
         "limit_request_field_size",
         "",
-        Equivalent::Option("buffer-size"),
+        Equivalent::Bound("buffer-size"),
     ),
     ("wsgi_app", "", Equivalent::Option("module")),
     ("reload", "", Equivalent::Option("py-autoreload")),
@@ -64,8 +71,11 @@ const SETTINGS: &[(&str, &str, Equivalent)] = &[
     ("errorlog", "", Equivalent::Option("logto")),
     ("error_logfile", "", Equivalent::Option("logto")),
     ("log_file", "", Equivalent::Option("logto")),
-    ("accesslog", "", Equivalent::Option("req-logger")),
-    ("access_logfile", "", Equivalent::Option("req-logger")),
+    ("accesslog", "", Equivalent::AccessLog),
+    ("access_logfile", "", Equivalent::AccessLog),
+    ("certfile", "", Equivalent::Certificate),
+    ("keyfile", "", Equivalent::Certificate),
+    ("config", "c", Equivalent::ConfigFile),
     (
         "preload_app",
         "",
@@ -125,11 +135,15 @@ const FLAGS: &[&str] = &[
     "no-sendfile",
 ];
 
-/// `gunicorn --bind ...`, also with a path in front of it.
+/// `gunicorn --bind ...`, also with a path or other programs in front of it (`poetry run gunicorn ...`).
 pub(super) fn is_command_line(text: &str) -> bool {
-    let first = text.split_whitespace().next().unwrap_or_default();
-    let program = first.rsplit('/').next().unwrap_or(first);
-    program == "gunicorn" && text.trim() != "gunicorn" || text.trim_start().starts_with("--")
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let program = words.iter().take(5).position(|word| is_gunicorn(word));
+    program.is_some_and(|program| program + 1 < words.len()) || text.trim_start().starts_with("--")
+}
+
+fn is_gunicorn(word: &str) -> bool {
+    word.rsplit('/').next() == Some("gunicorn")
 }
 
 /// A value that was understood.
@@ -146,15 +160,19 @@ enum Value {
 struct Equivalence {
     lines: Vec<String>,
     notes: Vec<String>,
+    /// Addresses, which a certificate makes those of https.
+    binds: Vec<String>,
+    certificate: Option<String>,
+    key: Option<String>,
+    logs_requests: bool,
 }
 
 pub(super) fn explain_command_line(text: &str) -> String {
     let mut said = Equivalence::default();
-    let mut words = words(text).into_iter().peekable();
+    let words = words(text);
+    let start = words.iter().position(|word| is_gunicorn(word));
+    let mut words = words.into_iter().skip(start.map_or(0, |start| start + 1));
     while let Some(word) = words.next() {
-        if word.rsplit('/').next() == Some("gunicorn") {
-            continue;
-        }
         let (name, attached) = match word.strip_prefix("--") {
             Some(long) => match long.split_once('=') {
                 Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
@@ -258,7 +276,26 @@ impl Equivalence {
                     bare if !bare.contains([':', '/']) => format!("{bare}:8000"),
                     bare => bare.to_owned(),
                 };
-                self.line("http", &address);
+                self.binds.push(address);
+            }
+            Equivalent::AccessLog => {
+                self.logs_requests = true;
+                if text != "-" {
+                    self.line("req-logger", &format!("file:{text}"));
+                }
+            }
+            Equivalent::Certificate if name == "keyfile" => self.key = Some(text.to_owned()),
+            Equivalent::Certificate => self.certificate = Some(text.to_owned()),
+            Equivalent::Bound(_) if text == "0" => {
+                self.notes.push(format!("{name} = 0: there is always a limit"));
+            }
+            Equivalent::Bound(option) => self.line(option, text),
+            Equivalent::ConfigFile => {
+                // It may say where requests are logged.
+                self.logs_requests = true;
+                self.notes.push(format!(
+                    "what {text} says is not in here: singlemalt --explain {text}"
+                ));
             }
             Equivalent::Workers => {
                 if let Value::Cores(_) = value {
@@ -290,7 +327,6 @@ impl Equivalence {
             Equivalent::Option(_) if text == "-" => {}
             Equivalent::Option("py-autoreload") => self.line("py-autoreload", "1"),
             Equivalent::Option("max-requests") if text == "0" => {}
-            Equivalent::Option("req-logger") => self.line("req-logger", &format!("file:{text}")),
             Equivalent::Option(option) => {
                 let text = if text == "True" { "true" } else { text };
                 self.line(option, text);
@@ -299,6 +335,27 @@ impl Equivalence {
     }
 
     fn render(mut self, name: &str) -> String {
+        let encrypted = match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => Some(format!("{certificate},{key}")),
+            // gunicorn takes a file that holds both.
+            (Some(certificate), None) => Some(format!("{certificate},{certificate}")),
+            (None, _) => None,
+        };
+        if encrypted.is_some() && self.binds.is_empty() {
+            self.binds.push("127.0.0.1:8000".to_owned());
+        }
+        let addresses = self.binds.iter().map(|address| match &encrypted {
+            Some(files) => format!("https = {address},{files}"),
+            None => format!("http = {address}"),
+        });
+        self.lines.splice(0..0, addresses.collect::<Vec<_>>());
+        if !self.logs_requests {
+            self.line("disable-logging", "true");
+            self.notes.push(
+                "gunicorn logs requests only where accesslog says so; leave disable-logging out to see them"
+                    .to_owned(),
+            );
+        }
         if !self.lines.iter().any(|line| line.starts_with("module = ")) {
             self.notes.push(
                 "the application is named on gunicorn's command line: add module = pkg.module:app"
@@ -383,8 +440,14 @@ fn scalar(text: &str) -> Option<String> {
             return Some(inner.to_owned());
         }
     }
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    (is_number || matches!(text, "True" | "False" | "None")).then(|| text.to_owned())
+    let is_number = text.starts_with(|c: char| c.is_ascii_digit())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'_');
+    if is_number {
+        return Some(text.replace('_', ""));
+    }
+    matches!(text, "True" | "False" | "None").then(|| text.to_owned())
 }
 
 /// `multiprocessing.cpu_count() * 2 + 1` as the arithmetic of placeholders, which also works from
@@ -458,7 +521,26 @@ mod tests {
             literal("(cpu_count() * 2) + 1"),
             Some(Value::Cores("%k".to_owned()))
         );
+        assert_eq!(literal("1_000"), Some(Value::Text("1000".to_owned())));
         assert_eq!(literal("os.environ['X']"), None);
+        for line in [
+            "gunicorn app",
+            "/srv/venv/bin/gunicorn -w 4 app",
+            "poetry run gunicorn app:app",
+            "python -m gunicorn app",
+            "--bind :8000 app",
+        ] {
+            assert!(is_command_line(line), "{line}");
+        }
+        for file in [
+            "uwsgi.ini",
+            "gunicorn",
+            "gunicorn.conf.py",
+            "/etc/gunicorn/a b.ini",
+            "",
+        ] {
+            assert!(!is_command_line(file), "{file}");
+        }
         assert_eq!(assignment("bind = ':80'  # here"), Some(("bind", "':80'")));
         assert_eq!(assignment("    bind = 1"), None);
         assert_eq!(assignment("if a == b:"), None);

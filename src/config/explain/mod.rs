@@ -14,12 +14,12 @@ use super::error::ConfigError;
 use super::layer::{self, Layer, Written};
 use super::loaded::{Entry, Loaded, PassedOver};
 use super::loader::{Loader, Stop};
-use super::option::{Class, Kind, OptionRow, Ready};
+use super::option::{Class, Group, Kind, OptionRow, Ready};
 use super::options::{self, configuration, sockets};
 use super::show::ini_value;
 use super::surroundings::Surroundings;
 use super::value::Read;
-use super::{address, contents, hook, suggestion, value};
+use super::{address, contents, hook, resolve_loaded, suggestion, value};
 
 /// The report about a file, or about a gunicorn command line in one argument.
 pub(super) fn explain(name: &str, surroundings: &Surroundings) -> Result<String, ConfigError> {
@@ -51,6 +51,7 @@ pub(super) fn explain(name: &str, surroundings: &Surroundings) -> Result<String,
         },
     );
     let mut loader = Loader::new(surroundings, false);
+    loader.goes_on = true;
     let loaded = loader
         .add_layer(layer::COMMAND_LINE, layer)
         .and_then(|()| loader.finish());
@@ -88,6 +89,7 @@ impl<'l> Report<'l> {
 
     fn render(&self) -> String {
         let mut text = self.summary();
+        text.push_str(&self.verdict());
         text.push('\n');
         text.push_str(&self.lines());
         let look = self.deserves_a_look();
@@ -106,16 +108,16 @@ impl<'l> Report<'l> {
         let mut counts: BTreeMap<u8, (usize, &str)> = BTreeMap::new();
         for entry in &self.entries {
             let (order, what) = match entry.row {
-                None => (6, "placeholders or unknown"),
+                None => (6, "no option (?)"),
                 Some(row) if row.language => (5, "of the language of files"),
                 Some(row) => match (row.class, row.ready) {
                     (Class::Unsupported(_), _) => (4, "not supported (X)"),
-                    (Class::Accepted(_), _) => (2, "need nothing (A)"),
+                    (Class::Accepted(_), _) => (2, "not needed (A)"),
                     (_, Ready::Later | Ready::LaterAndEssential(_)) => {
                         (3, "not yet in this version")
                     }
-                    (Class::Same, _) => (0, "mean the same (E)"),
-                    (Class::Mapped(_), _) => (1, "are mapped to one process (M)"),
+                    (Class::Same, _) => (0, "the same (E)"),
+                    (Class::Mapped(_), _) => (1, "mapped to one process (M)"),
                 },
             };
             counts.entry(order).or_insert((0, what)).0 += 1;
@@ -135,6 +137,22 @@ impl<'l> Report<'l> {
             self.entries.len(),
             parts.join(", ")
         )
+    }
+
+    /// Whether the server starts with it, which is found out by trying, up to the start.
+    fn verdict(&self) -> String {
+        let tried =
+            self.loaded
+                .stack()
+                .settle()
+                .and_then(|raw| match self.loaded.left_out.first() {
+                    Some(error) => Err(error.clone()),
+                    None => resolve_loaded(&raw, Vec::new(), self.loaded),
+                });
+        match tried {
+            Ok(_) => "singlemalt starts with it as it is.\n".to_owned(),
+            Err(error) => format!("singlemalt does not start with it as it is: {error}\n"),
+        }
     }
 
     fn lines(&self) -> String {
@@ -180,7 +198,10 @@ impl<'l> Report<'l> {
             return ("E", String::new());
         }
         let mut parts: Vec<String> = Vec::new();
-        if entry.text != entry.before {
+        let value = effective(row, &entry.text);
+        // One "is" is enough: the value that counts.
+        let is_told = matches!(&value, Ok((Some(_), _)));
+        if entry.text != entry.before && !is_told {
             parts.push(format!("is '{}'", entry.text));
         }
         if !row.adds_up
@@ -192,11 +213,9 @@ impl<'l> Report<'l> {
         {
             parts.push("a later line wins".to_owned());
         }
-        match effective(row, &entry.text) {
-            Ok((value, warning)) => {
-                parts.extend(value);
-                parts.extend(warning);
-            }
+        match value {
+            Ok((_, Some(warning))) => parts.push(warning),
+            Ok((value, None)) => parts.extend(value),
             Err(why) => parts.push(format!("ERROR: {why}")),
         }
         match row.class {
@@ -216,6 +235,9 @@ impl<'l> Report<'l> {
             )),
         }
         parts.extend(advice::about(row, &entry.text));
+        if row.name == "log-format" && entry.text != entry.before {
+            parts.push("a placeholder replaces the variable of its name".to_owned());
+        }
         if row.name == sockets::SOCKET.name && !self.protocol_is_http() {
             parts.push("the uwsgi protocol is not yet in this version".to_owned());
         }
@@ -244,7 +266,8 @@ impl<'l> Report<'l> {
                 Some(meant) => {
                     format!("not an option, and ignored by uWSGI too; did you mean {meant}?")
                 }
-                None => "not an option, and no value refers to it".to_owned(),
+                None => "not an option, and no value refers to it (the application can: uwsgi.opt)"
+                    .to_owned(),
             },
         }
     }
@@ -255,7 +278,11 @@ impl<'l> Report<'l> {
             let found = self.entries.iter().rev().find(|entry| is_of(entry, row))?;
             Some(found.text.as_str())
         };
-        let mut lines = self.loaded.warnings.clone();
+        let left_out = self.loaded.left_out.iter();
+        let mut lines: Vec<String> = left_out
+            .map(|error| format!("left out of this report: {}", error.message()))
+            .collect();
+        lines.extend(self.loaded.warnings.iter().cloned());
         lines.extend(advice::overall(value_of));
         lines
     }
@@ -280,16 +307,17 @@ impl<'l> Report<'l> {
                     .any(|other| is_of(other, row));
             let is_default = row.default == Some(entry.text.as_str())
                 || row.kind == Kind::Flag && !value::flag(&entry.text).value;
-            let needs_nothing = matches!(row.class, Class::Accepted(_) | Class::Unsupported(_));
+            let replacement = advice::replacement(row, &entry.text, protocol_is_http);
+            let needs_nothing = replacement.is_none()
+                && matches!(row.class, Class::Accepted(_) | Class::Unsupported(_));
             if row.language || needs_nothing || !is_last || is_default {
                 continue;
             }
-            let (name, text_of_value) =
-                match advice::replacement(row, &entry.text, protocol_is_http) {
-                    Some(advice::Replacement::Line(name, text)) => (name, text),
-                    Some(advice::Replacement::Nothing) => continue,
-                    None => (canonical(row, entry), effective_text(row, &entry.text)),
-                };
+            let (name, text_of_value) = match replacement {
+                Some(advice::Replacement::Line(name, text)) => (name, text),
+                Some(advice::Replacement::Nothing) => continue,
+                None => (canonical(row, entry), effective_text(row, &entry.text)),
+            };
             let line = format!("{name} = {}\n", ini_value(&text_of_value));
             if row.ready != Ready::Now && name == canonical(row, entry) {
                 later.push_str(&format!("; {line}"));
@@ -297,10 +325,68 @@ impl<'l> Report<'l> {
                 text.push_str(&line);
             }
         }
+        let named = |name: &str| {
+            options::named(name)
+                .filter(|row| row.has_effect())
+                .is_some_and(|row| self.entries.iter().any(|entry| is_of(entry, row)))
+        };
+        let serves = [
+            "module",
+            "wsgi-file",
+            "app",
+            "mount",
+            "eval",
+            "ini-paste",
+            "paste",
+        ];
+        if !serves.into_iter().any(named) {
+            text.push_str(
+                "; name the application: module = pkg.module:app, or wsgi-file = app.py\n",
+            );
+        }
+        let listens = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.row)
+            .any(|row| {
+                row.group == Group::Listening && row.kind == Kind::Address
+                    || row.group == Group::Tls && row.name.starts_with("https")
+            });
+        if !listens {
+            text.push_str(
+                "; without an address, 127.0.0.1:8000 is listened on\nhttp = 127.0.0.1:8000\n",
+            );
+        }
+        let meant = self.typos();
+        if !meant.is_empty() {
+            text.push_str(&format!(
+                "\n; meant, perhaps, and without effect in uWSGI:\n{meant}"
+            ));
+        }
         if !later.is_empty() {
             text.push_str(&format!("\n; not yet in this version:\n{later}"));
         }
         text
+    }
+
+    /// The options that misspelled keys were probably meant to be, as comments.
+    fn typos(&self) -> String {
+        let unknown = self
+            .loaded
+            .unknown
+            .iter()
+            .filter(|unknown| !unknown.is_used);
+        let entry_of = |key: &str| self.entries.iter().rfind(|entry| entry.key == key);
+        unknown
+            .filter_map(|unknown| {
+                let entry = entry_of(&unknown.key)?;
+                let row = options::named(suggestion::closest(&unknown.key)?)
+                    .filter(|row| !row.language && row.has_effect())?;
+                let name = row.name;
+                let text = effective_text(row, &entry.text);
+                Some(format!("; {name} = {}\n", ini_value(&text)))
+            })
+            .collect()
     }
 
     fn protocol_is_http(&self) -> bool {

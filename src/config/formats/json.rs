@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Failure, Line, line_at};
+use super::{Failure, Line, LineEnds};
 
 /// The lines below a key.
 pub(super) fn read(text: &str, wanted: &str) -> Result<Vec<Line>, Failure> {
@@ -22,6 +22,7 @@ pub(super) fn read(text: &str, wanted: &str) -> Result<Vec<Line>, Failure> {
 }
 
 fn section(text: &str, object: &str) -> Result<Vec<Line>, Failure> {
+    let ends = LineEnds::of(text);
     let mut lines = Vec::new();
     for (key, value) in members(text, object)? {
         if key.is_empty() {
@@ -33,7 +34,7 @@ fn section(text: &str, object: &str) -> Result<Vec<Line>, Failure> {
             Err(_) => vec![raw],
         };
         for item in items {
-            let number = line_at(text, offset_in(text, item));
+            let number = ends.line(offset_in(text, item));
             let value = scalar(item).ok_or_else(|| Failure::Syntax {
                 line: number,
                 why: format!("{key} wants a text, a number, true, false, or a list of them"),
@@ -71,7 +72,7 @@ fn members<'t>(text: &'t str, object: &'t str) -> Result<Vec<(String, &'t RawVal
     let fail = |error: serde_json::Error| {
         let line = u32::try_from(error.line().max(1)).unwrap_or(u32::MAX);
         Failure::Syntax {
-            line: line_at(text, start).saturating_add(line - 1),
+            line: LineEnds::of(text).line(start).saturating_add(line - 1),
             why: error.to_string(),
         }
     };

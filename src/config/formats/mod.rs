@@ -113,11 +113,19 @@ pub(super) enum Failure {
     },
 }
 
-/// The line, from 1, that a place in the text belongs to.
-fn line_at(text: &str, offset: usize) -> u32 {
-    let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
-    let ends = memchr::memchr_iter(b'\n', before).count();
-    u32::try_from(ends + 1).unwrap_or(u32::MAX)
+/// Where the lines of a text end: tells the line of a place without reading the text again for each.
+struct LineEnds(Vec<usize>);
+
+impl LineEnds {
+    fn of(text: &str) -> LineEnds {
+        LineEnds(memchr::memchr_iter(b'\n', text.as_bytes()).collect())
+    }
+
+    /// The line, from 1, that a place in the text belongs to.
+    fn line(&self, offset: usize) -> u32 {
+        let before = self.0.partition_point(|end| *end < offset);
+        u32::try_from(before + 1).unwrap_or(u32::MAX)
+    }
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Failure, Line, Section, line_at};
+use super::{Failure, Line, LineEnds, Section};
 
 /// The lines of a table.
 pub(super) fn read(text: &str, section: Section<'_>) -> Result<Vec<Line>, Failure> {
+    let ends = LineEnds::of(text);
     let document = DeTable::parse(text).map_err(|error| Failure::Syntax {
-        line: line_at(text, error.span().map_or(0, |span| span.start)),
+        line: ends.line(error.span().map_or(0, |span| span.start)),
         why: error.message().to_owned(),
     })?;
     let names: &[&str] = match section {
@@ -32,7 +33,7 @@ pub(super) fn read(text: &str, section: Section<'_>) -> Result<Vec<Line>, Failur
             let offset = item.span().start;
             let Some(text_of_value) = scalar(item.get_ref()) else {
                 return Err(Failure::Syntax {
-                    line: line_at(text, offset),
+                    line: ends.line(offset),
                     why: format!(
                         "{} wants a text, a number, true, false, or a list of them",
                         key.get_ref()
@@ -47,7 +48,7 @@ pub(super) fn read(text: &str, section: Section<'_>) -> Result<Vec<Line>, Failur
     // Tables come in the order of their keys; options take effect in the order of the file.
     lines.sort_by_key(|(offset, _, _)| *offset);
     let line = |(offset, key, value)| Line {
-        number: line_at(text, offset),
+        number: ends.line(offset),
         key,
         value,
     };

@@ -4,12 +4,13 @@
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::{Failure, Line, Section, line_at};
+use super::{Failure, Line, LineEnds, Section};
 
 const STANZA: &str = "uwsgi";
 
 /// The lines of a stanza.
 pub(super) fn read(text: &str, section: Section<'_>) -> Result<Vec<Line>, Failure> {
+    let ends = LineEnds::of(text);
     let mut reader = Reader::from_str(text);
     let config = reader.config_mut();
     config.check_end_names = true;
@@ -25,12 +26,9 @@ pub(super) fn read(text: &str, section: Section<'_>) -> Result<Vec<Line>, Failur
     };
     loop {
         let offset = usize::try_from(reader.buffer_position()).unwrap_or(text.len());
-        let number = line_at(text, offset);
+        let number = ends.line(offset);
         let event = reader.read_event().map_err(|error| Failure::Syntax {
-            line: line_at(
-                text,
-                usize::try_from(reader.error_position()).unwrap_or(text.len()),
-            ),
+            line: ends.line(usize::try_from(reader.error_position()).unwrap_or(text.len())),
             why: error.to_string(),
         })?;
         match event {

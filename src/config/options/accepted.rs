@@ -63,12 +63,17 @@ const HTTP: &[OptionRow] = accepted! { Http:
     "start_response-nodelay" Flag => "Send the head before there is a body.", "the head leaves with the first byte of the body, as PEP 3333 says";
 };
 
+const STATIC: &[OptionRow] = accepted! { Static:
+    "honour-range" Flag => "Answer requests for parts of a file.", "always so";
+    "static-cache-paths" Seconds => "Seconds that a file's place is remembered.", "finding a file is one system call: there is nothing to remember";
+    "static-cache-paths-name" Text => "The cache that remembers the places of files.", "places of files are not remembered";
+};
+
 const WORKERS: &[OptionRow] = accepted! { Workers:
     "master" Flag .short('M') => "Run a supervising process.", "always on: a thread supervises";
     "enable-threads" Flag .short('T') => "Let the application have threads.", "always so";
     "lazy-apps" Flag => "Load the application in each worker.", "always so: each interpreter loads it";
     "lazy" Flag => "Load the application in each worker.", "always so: each interpreter loads it";
-    "offload-threads" | "offload-thread" Number => "Threads that send files.", "files are never sent by a worker";
     "async" Number => "Requests that one worker handles at once.", "use --threads for that";
     "no-threads-wait" Flag => "Do not wait for threads at a stop.", "--reload-mercy bounds the wait";
     "auto-snapshot" Number .bare("1") => "Keep the old workers at a reload.", "the old generation serves until the new one does";
@@ -139,6 +144,7 @@ pub(super) static ROWS: &[&[OptionRow]] = &[
     PYTHON,
     LISTENING,
     HTTP,
+    STATIC,
     WORKERS,
     PROCESS,
     LOGGING,

@@ -26,10 +26,6 @@ options! {
         .value("URI");
     PASTE_LOGGER = row(GROUP, "paste-logger", Kind::Flag,
         "Set Python's logging up from the PasteDeploy file.");
-    INI_PASTE = row(GROUP, "ini-paste", Kind::Path,
-        "Load the application from a PasteDeploy file, and read the options of its section [uwsgi].");
-    INI_PASTE_LOGGED = row(GROUP, "ini-paste-logged", Kind::Path,
-        "As --ini-paste, with --paste-logger.");
     CHDIR = row(GROUP, "chdir", Kind::Path,
         "Change to this directory before the application is loaded (the whole process changes).");
     NEED_APP = row(GROUP, "need-app", Kind::Flag,

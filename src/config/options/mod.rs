@@ -1,7 +1,7 @@
 //! The option table: every option that singlemalt knows, declared once, a file for each subject.
 //!
-//! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `logging` and
-//! `configuration` hold what this version does: each row is a static that `resolve` names, so
+//! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `reload`,
+//! `logging`, `static_files` and `configuration` hold what this version does: each row is a static that `resolve` names, so
 //! that a row without a reader is a compile-time warning. `planned` holds what later versions
 //! do, `accepted` and `unsupported` what uWSGI has and one process does not need or cannot do.
 //! Command line, environment, files, help and documentation all derive from these rows.
@@ -50,7 +50,9 @@ pub(crate) mod logging;
 pub(crate) mod planned;
 pub(crate) mod process;
 pub(crate) mod python;
+pub(crate) mod reload;
 pub(crate) mod sockets;
+pub(crate) mod static_files;
 pub(crate) mod unsupported;
 pub(crate) mod workers;
 
@@ -65,7 +67,9 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         limits::ROWS,
         workers::ROWS,
         process::ROWS,
+        reload::ROWS,
         logging::ROWS,
+        static_files::ROWS,
         configuration::ROWS,
     ]
     .into_iter()

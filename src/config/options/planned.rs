@@ -20,12 +20,6 @@ macro_rules! planned {
 }
 
 const LISTENING: &[OptionRow] = planned! { Listening:
-    "uwsgi-socket" Address .many().essential_later("serve HTTP there: --http-socket (nginx: proxy_pass instead of uwsgi_pass)")
-        => "Listen for the uwsgi protocol here.";
-    "fastcgi-socket" Address .many().essential_later("serve HTTP there: --http-socket")
-        => "Listen for FastCGI here.";
-    "scgi-socket" Address .many().essential_later("serve HTTP there: --http-socket")
-        => "Listen for SCGI here.";
     "shared-socket" | "undeferred-shared-socket" Address .many().essential_later("name the address with --http or --http-socket")
         => "Open a socket before privileges are dropped, to be named by its number.";
     "abstract-socket" Flag .short('a').essential_later("use a path or a port")
@@ -139,16 +133,6 @@ const RELOAD: &[OptionRow] = planned! { Reload:
     "fs-reload" Path .many() => "Reload when something below a directory changes.";
     "py-autoreload" | "py-auto-reload" | "python-auto-reload" | "python-autoreload" Seconds => "Reload when a module of the application changes (for development).";
     "py-auto-reload-ignore" | "py-autoreload-ignore" Text .many() => "Modules whose changes do not reload.";
-    "max-requests" Number .short('R').mapped("an interpreter is renewed, never all at once") => "Requests after which an interpreter is renewed.";
-    "max-requests-delta" Number => "How far the numbers of different interpreters differ.";
-    "min-worker-lifetime" Seconds => "Seconds that an interpreter lives at least.";
-    "max-worker-lifetime" Seconds .mapped("an interpreter is renewed, never all at once") => "Seconds after which an interpreter is renewed.";
-    "max-worker-lifetime-delta" Seconds => "How far the lifetimes of different interpreters differ.";
-    "reload-on-rss" Megabytes .mapped("the limit is one worker's, and is compared with its share of the process") => "Megabytes of resident memory after which an interpreter is renewed.";
-    "reload-on-as" Megabytes .mapped("the limit is one worker's, and is compared with its share of the process") => "Megabytes of address space after which an interpreter is renewed.";
-    "reload-on-uss" | "reload-on-pss" Megabytes .many() => "Megabytes of memory after which an interpreter is renewed.";
-    "evil-reload-on-rss" Megabytes .mapped("as --reload-on-rss") => "Megabytes of resident memory after which an interpreter is renewed.";
-    "evil-reload-on-as" Megabytes .mapped("as --reload-on-as") => "Megabytes of address space after which an interpreter is renewed.";
     "mule-reload-mercy" Seconds => "Seconds that a mule has to finish.";
 };
 
@@ -228,28 +212,6 @@ const MONITORING: &[OptionRow] = planned! { Monitoring:
     "alarm-backlog" | "backlog-alarm" | "lq-alarm" | "alarm-lq" | "alarm-listen-queue" | "listen-queue-alarm" Text .many() => "Raise an alarm when requests wait.";
     "alarm-msg-size" Bytes => "Bytes of an alarm's message.";
     "alarm-list" | "alarms-list" Flag .essential_later("leave it out to start the server") => "Print the alarms and leave.";
-};
-
-const STATIC: &[OptionRow] = planned! { Static:
-    "static-map" Text .many().value("PREFIX=PATH") => "Serve files for a URL prefix.";
-    "static-map2" Text .many().value("PREFIX=PATH") => "Serve files for a URL prefix that is part of their path.";
-    "static-check" | "check-static" Path .many() => "Serve a file of this directory when there is one.";
-    "check-static-docroot" Flag => "Serve files of the request's DOCUMENT_ROOT.";
-    "static-skip-ext" Text .many() => "Endings that are not served as files.";
-    "static-index" Text .many() => "The file that is served for a directory.";
-    "static-safe" Path .many() => "Directories that symbolic links may lead to.";
-    "static-cache-paths" Seconds => "Seconds that a file's place is remembered.";
-    "static-cache-paths-name" Text => "The cache that remembers the places of files.";
-    "mime-file" | "mimefile" Path .many() => "A file with media types.";
-    "static-expires" | "static-expires-mtime" Text .many() => "Let clients keep files whose path matches.";
-    "static-expires-type" | "static-expires-type-mtime" Text .many() => "Let clients keep files of a media type.";
-    "static-expires-uri" | "static-expires-uri-mtime" | "static-expires-path-info" | "static-expires-path-info-mtime" Text .many() => "Let clients keep files whose URL matches.";
-    "static-gzip" Text .many() => "Serve the compressed twin of files that match.";
-    "static-gzip-all" Flag => "Serve the compressed twin of every file that has one.";
-    "static-gzip-dir" | "static-gzip-prefix" Path .many() => "Serve the compressed twins of a directory's files.";
-    "static-gzip-ext" | "static-gzip-suffix" Text .many() => "Serve the compressed twins of files with an ending.";
-    "honour-range" Flag => "Answer requests for parts of a file.";
-    "file-serve-mode" | "fileserve-mode" Text => "Let the proxy in front send files (x-sendfile, x-accel-redirect).";
 };
 
 const ROUTING: &[OptionRow] = planned! { Routing:
@@ -348,7 +310,6 @@ pub(super) static ROWS: &[&[OptionRow]] = &[
     RELOAD,
     LOGGING,
     MONITORING,
-    STATIC,
     ROUTING,
     BACKGROUND,
     SHARED,

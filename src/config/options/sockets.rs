@@ -19,11 +19,27 @@ options! {
         .also(&["http11-socket"]).many()
         .mapped("the same as --http: keep-alive and chunked requests work on both");
     SOCKET = row(GROUP, "socket", Kind::Address,
-        "Listen for --protocol here; uWSGI's default for it is the uwsgi protocol, which is not \
-         yet in this version.")
+        "Listen for --protocol here: the uwsgi protocol, unless that says otherwise (nginx: \
+         uwsgi_pass). Whoever reaches such a socket is believed, so keep it on this machine.")
         .short('s').many();
-    PROTOCOL = row(GROUP, "protocol", Kind::Choice(&["uwsgi", "http", "fastcgi", "scgi"]),
-        "What --socket speaks, wherever it stands. This version speaks http only.")
+    UWSGI_SOCKET = row(GROUP, "uwsgi-socket", Kind::Address,
+        "Listen for the uwsgi protocol here, whatever --protocol says.")
+        .many();
+    FASTCGI_SOCKET = row(GROUP, "fastcgi-socket", Kind::Address,
+        "Listen for FastCGI here (nginx: fastcgi_pass, also with fastcgi_keep_conn).")
+        .many();
+    FASTCGI_NPH_SOCKET = row(GROUP, "fastcgi-nph-socket", Kind::Address,
+        "The same, with HTTP's status line in front of answers instead of Status.")
+        .many();
+    SCGI_SOCKET = row(GROUP, "scgi-socket", Kind::Address,
+        "Listen for SCGI here (nginx: scgi_pass).")
+        .many();
+    SCGI_NPH_SOCKET = row(GROUP, "scgi-nph-socket", Kind::Address,
+        "The same, with HTTP's status line in front of answers instead of Status.")
+        .many();
+    PROTOCOL = row(GROUP, "protocol",
+        Kind::Choice(&["uwsgi", "http", "fastcgi", "scgi", "fastcgi-nph", "scgi-nph"]),
+        "What --socket speaks, wherever it stands.")
         .also(&["socket-protocol"]).default("uwsgi");
     LISTEN = row(GROUP, "listen", Kind::Number { min: 1, max: 65_535 },
         "Connections that the kernel may hold for each listener before they are accepted; it \

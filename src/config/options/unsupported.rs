@@ -130,9 +130,11 @@ pub(super) static ROWS: &[&[OptionRow]] = unsupported! {
         flags "cflags" "dot-h" "plugins-list" "plugin-list" "loggers-list" "logger-list" "clock-list"
             "clocks-list" "loop-list" "loops-list" "command-mode" "config-py"
         values "build-plugin" "connect-and-read" "extract" "binary-append-data" "ping" "ping-timeout";
+    "Static files of a folder that the front end names.", "name the folder with --check-static: what is served is for the server to say", Some("use --check-static DIR") =>
+        flags "check-static-docroot";
     "A raw or ZeroMQ socket.", "HTTP is served; a message queue wants a client in the application", Some("serve HTTP: --http-socket") =>
         values "raw-socket" "zeromq" "zmq" "zeromq-socket" "zmq-socket" "udp" "multicast"
-            "fastcgi-nph-socket" "scgi-nph-socket" "puwsgi-socket" "suwsgi-socket" "ssl-socket" "mongrel2";
+            "puwsgi-socket" "suwsgi-socket" "ssl-socket" "mongrel2";
     "Print all options and leave.", "--help all prints them", Some("use --help all") =>
         flags "dump-options";
     "Old protocols of TLS.", "they are not secure, and the TLS library does not have them", None =>

@@ -3,8 +3,9 @@
 use std::io;
 use std::mem;
 
+use crate::cgi::{Reply, Step};
+use crate::http::Refusal;
 use crate::http::response::CONTINUE;
-use crate::http::{Framing, Refusal, Step};
 
 use super::super::connection::{Connection, Phase};
 use super::super::{Net, count};
@@ -100,7 +101,7 @@ impl Turn {
             if connection.since_ms == 0 {
                 connection.since_ms = net.milliseconds(self.now);
             }
-            if let Some(spare) = self.spare_heads.pop() {
+            if let Some(spare) = self.spare_heads.take(connection.reader.protocol()) {
                 connection.head = spare;
             }
         }
@@ -118,7 +119,7 @@ impl Turn {
             match step {
                 Step::NeedMore => return (consumed, self.need_more(net, connection)),
                 Step::Head => {
-                    if connection.head.framing() != Framing::Empty {
+                    if connection.head.has_body() {
                         connection.phase = Phase::Body;
                         connection.since_ms = net.milliseconds(self.now);
                         connection.body_bytes_seen = 0;
@@ -149,6 +150,28 @@ impl Turn {
                     }
                 }
                 Step::End => return (consumed, Next::Submit),
+                Step::Say => {
+                    let mut said = Vec::new();
+                    let reply = connection
+                        .reader
+                        .reply(net.settings.connections_max, &mut said);
+                    if connection.io.send(&said, &[]).is_err() {
+                        return (consumed, Next::Close);
+                    }
+                    match reply {
+                        Reply::GoOn => {}
+                        Reply::Forget => {
+                            self.recycle(connection);
+                            connection.phase = Phase::Head;
+                            connection.since_ms = net.milliseconds(self.now);
+                        }
+                        Reply::Close => {
+                            connection.close_after = true;
+                            connection.phase = Phase::Flushing;
+                            return (consumed, Next::Again);
+                        }
+                    }
+                }
             }
         }
     }

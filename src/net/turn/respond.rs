@@ -9,18 +9,17 @@ use crate::wsgi::{RequestFacts, Summary, UNREAD, canned};
 
 use super::super::connection::{Answered, Connection, Phase};
 use super::super::output::Flushed;
+use super::super::records::Records;
 use super::super::{Net, RETRY_AFTER_S, Record, Rejected, count};
 use super::{Next, READ_BYTES_PER_TURN, Turn};
-
-/// Heads kept for reuse.
-const SPARE_HEADS_MAX: usize = 16;
-/// A head with more memory than this is not kept: one client with a huge head must not cost it for ever.
-const SPARE_HEAD_BYTES_MAX: usize = 8 * 1024;
 
 impl Turn {
     /// Answers a request that the protocol's rules or a deadline refuse. The connection closes afterwards.
     pub(super) fn refuse(&mut self, net: &Net, connection: &mut Connection, refusal: &Refusal) {
         count(&net.counters.refused);
+        if let Some(remark) = connection.reader.remark() {
+            tracing::warn!("refused {remark} on a uwsgi socket: {}", refusal.why);
+        }
         tracing::debug!(
             status = refusal.status,
             why = refusal.why,
@@ -47,7 +46,8 @@ impl Turn {
         retry_after_s: Option<u32>,
     ) {
         let facts = RequestFacts {
-            is_head: connection.head.method() == b"HEAD",
+            form: connection.reader.form(),
+            is_head: connection.head.is_head(),
             ..UNREAD
         };
         let added = &net.settings.added_fields;
@@ -65,7 +65,11 @@ impl Turn {
         connection.close_after = true;
         connection.phase = Phase::Flushing;
         // A client that is gone already is noticed by the flush.
-        if connection.io.send(&answer, &[]).is_err() {
+        let sent = match connection.reader.request_id() {
+            Some(id) => Records::new(&mut connection.io, id).end(&answer),
+            None => connection.io.send(&answer, &[]),
+        };
+        if sent.is_err() {
             tracing::debug!("the client of a refused request had gone");
         }
     }
@@ -141,11 +145,7 @@ impl Turn {
     pub(super) fn recycle(&mut self, connection: &mut Connection) {
         connection.body_bytes_seen = 0;
         connection.body = Default::default();
-        let mut head = mem::take(&mut connection.head);
-        if self.spare_heads.len() < SPARE_HEADS_MAX && head.memory_bytes() <= SPARE_HEAD_BYTES_MAX {
-            head.clear();
-            self.spare_heads.push(head);
-        }
+        self.spare_heads.give(mem::take(&mut connection.head));
     }
 }
 

@@ -193,11 +193,11 @@ fn one_application_for_all_is_seen() {
 #[track_caller]
 fn by_variables(mounts: &Mounts, variables: [&str; 4], expected: Option<(usize, usize)>) {
     let [appid, host, script_name, path_info] = variables.map(str::as_bytes);
-    let found = mounts.choose_by_variables(&Variables {
+    let found = mounts.choose_as_told(&FrontEnd {
         appid,
         host,
         script_name,
-        path_info,
+        path: Path::Info(path_info),
     });
     let found = found.map(|chosen| (chosen.app, chosen.prefix_bytes));
     assert_eq!(found, expected, "{variables:?}");
@@ -254,6 +254,43 @@ fn a_managed_path_comes_before_the_script_name_that_was_sent() {
     by_variables(&mounts, ["", "", "", "/%61/x"], Some((0, 0)));
 }
 
+#[test]
+fn the_variables_of_a_request_are_read() {
+    let mounts = table(&["", "/a", "/b", "v.example/a"], MANAGED);
+    let choose = |pairs: &[(&str, &str)]| {
+        let mut variables = cgi::Variables::default();
+        for (name, value) in pairs.iter().chain(&[("REQUEST_METHOD", "GET")]) {
+            let at = variables.bytes().len();
+            variables.extend(name.as_bytes());
+            let middle = variables.bytes().len();
+            variables.extend(value.as_bytes());
+            let end = variables.bytes().len();
+            let added = variables.add(at..middle, middle..end, &crate::http::Limits::default());
+            assert!(added.is_ok(), "{name}");
+        }
+        let chosen = mounts.choose_for(&Head::from(variables));
+        chosen.map(|chosen| (chosen.app, chosen.prefix_bytes))
+    };
+    assert_eq!(choose(&[("PATH_INFO", "/a/x")]), Some((1, 2)));
+    assert_eq!(
+        choose(&[("SCRIPT_NAME", "/b"), ("PATH_INFO", "/x")]),
+        Some((2, 0))
+    );
+    assert_eq!(
+        choose(&[("UWSGI_APPID", "/b"), ("PATH_INFO", "/x")]),
+        Some((2, 0))
+    );
+    let host = ("HTTP_HOST", "v.example:80");
+    assert_eq!(choose(&[host, ("PATH_INFO", "/a")]), Some((3, 2)));
+    // Without PATH_INFO it is the target's path.
+    assert_eq!(choose(&[("REQUEST_URI", "/%61/x?/b")]), Some((1, 2)));
+    assert_eq!(
+        choose(&[("SCRIPT_NAME", "/b"), ("REQUEST_URI", "/b/a")]),
+        Some((2, 0))
+    );
+    assert_eq!(choose(&[]), Some((0, 0)));
+}
+
 /// What [`Mounts::choose`] has to find under `--manage-script-name`, as plainly as it can be said.
 fn model(places: &[(Option<String>, String)], host: &str, path: &[u8]) -> Option<(usize, usize)> {
     let mut decoded = Vec::new();
@@ -298,11 +335,11 @@ proptest! {
         for rules in [MANAGED, Rules::default()] {
             let mounts = table(&["/a", "/a/%", "x.y", "*.y/a", "[::1]/a"], rules);
             let _any = mounts.choose(&host, &path);
-            let _any = mounts.choose_by_variables(&Variables {
-                appid: &path, host: &host, script_name: &path, path_info: &path,
+            let _any = mounts.choose_as_told(&FrontEnd {
+                appid: &path, host: &host, script_name: &path, path: Path::Uri(&path),
             });
-            let _any = mounts.choose_by_variables(&Variables {
-                appid: b"", host: &host, script_name: &path, path_info: &path,
+            let _any = mounts.choose_as_told(&FrontEnd {
+                appid: b"", host: &host, script_name: &path, path: Path::Uri(&path),
             });
         }
     }

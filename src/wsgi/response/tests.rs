@@ -2,9 +2,11 @@
 //! tests/wsgi.rs, with a snapshot.
 
 use super::*;
+use crate::http::response::Form;
 
 const DATE: HttpDate = *b"Sun, 06 Nov 1994 08:49:37 GMT";
 const GET: RequestFacts = RequestFacts {
+    form: Form::Http,
     version: Version::Http11,
     is_head: false,
     keep_alive: true,

@@ -1,0 +1,48 @@
+//! Threads that open files for those who poll (`--offload-threads`). They run no Python.
+//!
+//! Opening a file may wait for a disk or a network. Without these threads whoever has the poll's role waits, which holds up
+//! what it has read and not handed on yet; with them a disk that does not answer holds up these threads and, once their
+//! short queue is full, whoever polls. They answer what means a file and queue the rest, each with a turn of its own;
+//! what the kernel does not take at once is sent by whoever polls, as ever.
+
+use std::sync::Arc;
+
+use crossbeam::channel::{Receiver, bounded};
+
+use crate::net::{Exchange, Net, Turn};
+
+use super::current::Current;
+
+/// Requests that may wait for each thread.
+const WAITING_MAX: usize = 64;
+
+/// Starts the threads; they end with the process.
+///
+/// # Errors
+/// The system has no more threads.
+pub fn start(count: usize, net: &Arc<Net>, current: &Arc<Current>) -> std::io::Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
+    let (sender, receiver) = bounded(count.saturating_mul(WAITING_MAX));
+    for number in 1..=count {
+        let (net, current, receiver) = (Arc::clone(net), Arc::clone(current), receiver.clone());
+        std::thread::Builder::new()
+            .name(format!("sm-offload {number}"))
+            .spawn(move || run(&net, &current, &receiver))?;
+    }
+    net.open_files_by(sender);
+    Ok(())
+}
+
+fn run(net: &Net, current: &Current, requests: &Receiver<Exchange>) {
+    let mut turn = Turn::for_files();
+    while let Ok(exchange) = requests.recv() {
+        let queued = turn.answer_or_queue(net, current, exchange);
+        if queued > 0
+            && let Some(generation) = current.load()
+        {
+            generation.queue().wake_if_idle(net);
+        }
+    }
+}

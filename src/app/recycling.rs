@@ -1,0 +1,139 @@
+//! When an interpreter has done enough: rules without a clock or a thread of their own.
+//!
+//! A rule only ever makes an interpreter *due*. Whoever finds one due says so; a fresh interpreter is born and takes the
+//! place before the old one leaves, one at a time.
+
+use std::time::Duration;
+
+/// An interpreter is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Its generation.
+    pub generation: u64,
+    /// Its crew in there.
+    pub crew: u64,
+    /// Its number, from 1.
+    pub worker: usize,
+    /// Why, for the log.
+    pub why: String,
+}
+
+/// After how much an interpreter is replaced by a fresh one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recycling {
+    /// Requests (`--max-requests`).
+    pub requests_max: Option<u64>,
+    /// How many more for each interpreter than for the one before it.
+    pub requests_delta: u64,
+    /// No interpreter is replaced that is younger.
+    pub lifetime_min: Duration,
+    /// Time since it was made.
+    pub lifetime_max: Option<Duration>,
+    /// How much more for each interpreter than for the one before it.
+    pub lifetime_delta: Duration,
+    /// Exceptions that the application lets out of a request.
+    pub exceptions: Option<Exceptions>,
+}
+
+/// Which exceptions make an interpreter due. Empty lists mean any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exceptions {
+    /// Names of types: `ZeroDivisionError`.
+    pub types: Vec<String>,
+    /// Messages, whole: `division by zero`.
+    pub values: Vec<String>,
+    /// Both: `ZeroDivisionError: division by zero`.
+    pub reprs: Vec<String>,
+}
+
+impl Recycling {
+    /// Whether anything can make an interpreter due.
+    pub fn is_wanted(&self) -> bool {
+        self.requests_max.is_some() || self.lifetime_max.is_some() || self.exceptions.is_some()
+    }
+
+    /// Requests after which the interpreter of this number, from 1, is due.
+    pub fn requests_of(&self, worker: usize) -> u64 {
+        let before = u64::try_from(worker.saturating_sub(1)).unwrap_or(u64::MAX);
+        self.requests_max.map_or(u64::MAX, |requests| {
+            requests.saturating_add(self.requests_delta.saturating_mul(before))
+        })
+    }
+
+    /// The age at which the interpreter of this number, from 1, is due.
+    pub fn lifetime_of(&self, worker: usize) -> Option<Duration> {
+        let before = u32::try_from(worker.saturating_sub(1)).unwrap_or(u32::MAX);
+        let lifetime = self
+            .lifetime_max?
+            .saturating_add(self.lifetime_delta.saturating_mul(before));
+        Some(lifetime.max(self.lifetime_min))
+    }
+}
+
+impl Exceptions {
+    /// Why this exception makes its interpreter due, if it does.
+    pub fn why(&self, kind: &str, value: &str) -> Option<String> {
+        let is_any = self.types.is_empty() && self.values.is_empty() && self.reprs.is_empty();
+        let is_repr = |wanted: &String| {
+            wanted
+                .strip_prefix(kind)
+                .and_then(|rest| rest.strip_prefix(':'))
+                .is_some_and(|rest| rest.trim_start() == value)
+        };
+        let is_due = is_any
+            || self.types.iter().any(|wanted| wanted == kind)
+            || self.values.iter().any(|wanted| wanted == value)
+            || self.reprs.iter().any(is_repr);
+        is_due.then(|| format!("the application raised {kind}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_interpreter_has_its_own_limit() {
+        let recycling = Recycling {
+            requests_max: Some(100),
+            requests_delta: 10,
+            lifetime_min: Duration::from_secs(60),
+            lifetime_max: Some(Duration::from_secs(50)),
+            lifetime_delta: Duration::from_secs(20),
+            exceptions: None,
+        };
+        assert_eq!(
+            [1, 2, 3].map(|worker| recycling.requests_of(worker)),
+            [100, 110, 120]
+        );
+        let lifetimes = [1, 2, 3].map(|worker| recycling.lifetime_of(worker));
+        assert_eq!(
+            lifetimes,
+            [60, 70, 90].map(|seconds| Some(Duration::from_secs(seconds)))
+        );
+    }
+
+    #[test]
+    fn without_limits_nothing_is_due() {
+        let recycling = Recycling::default();
+        assert!(!recycling.is_wanted());
+        assert_eq!(recycling.requests_of(3), u64::MAX);
+        assert_eq!(recycling.lifetime_of(3), None);
+    }
+
+    #[test]
+    fn exceptions_are_told_apart_as_uwsgi_does() {
+        let lists = |types: &[&str], values: &[&str], reprs: &[&str]| Exceptions {
+            types: types.iter().map(|&text| text.to_owned()).collect(),
+            values: values.iter().map(|&text| text.to_owned()).collect(),
+            reprs: reprs.iter().map(|&text| text.to_owned()).collect(),
+        };
+        let raised = |exceptions: Exceptions| exceptions.why("KeyError", "'a'").is_some();
+        assert!(raised(lists(&[], &[], &[])));
+        assert!(raised(lists(&["KeyError"], &[], &[])));
+        assert!(!raised(lists(&["Key"], &[], &[])));
+        assert!(raised(lists(&["OSError"], &["'a'"], &[])));
+        assert!(raised(lists(&[], &[], &["KeyError: 'a'"])));
+        assert!(!raised(lists(&[], &[], &["KeyError: 'b'"])));
+    }
+}

@@ -1,0 +1,327 @@
+//! Who works in a generation: its crews, and what all of their threads share.
+//!
+//! The roster outlives the generation: it is how one sees a retired generation's threads to their end, and how one
+//! interpreter of a serving generation is replaced by a fresh one. It holds no sender, so it keeps no queue open.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use super::apps::Ledger;
+use super::birth;
+use super::crew::{Crew, Gate, wait_for_none};
+use super::generation::{Patience, Plan, StartError, lock};
+use super::queue::Queue;
+use super::recycling::Due;
+use super::runners::Domain;
+use super::worker::Surroundings;
+use crate::python::{InterpreterSpec, Isolation, Runtime};
+
+/// What every thread of the generation shares. Holds no sender: the queue must be able to end.
+pub struct Shared {
+    /// The generation's number.
+    pub(super) id: u64,
+    queue: Queue,
+    pub(super) plan: Plan,
+    pub(super) runtime: &'static Runtime,
+    pub(super) surroundings: Surroundings,
+    pub(super) isolation: Isolation,
+    crews: Mutex<Vec<Arc<Crew>>>,
+    crews_made: AtomicU64,
+    /// By crew and thread, as far as these matter; see `domain_of`.
+    domains: Mutex<HashMap<(u64, usize), Arc<Domain>>>,
+    retired: AtomicBool,
+    alive: (Mutex<usize>, Condvar),
+    /// Answered by crews that have ended.
+    answered: AtomicU64,
+    parked: AtomicUsize,
+    /// What is loaded, and what it has done.
+    pub(super) ledger: Ledger,
+}
+
+impl Shared {
+    pub(super) fn new(
+        id: u64,
+        queue: Queue,
+        plan: &Plan,
+        runtime: &'static Runtime,
+        surroundings: &Surroundings,
+        isolation: Isolation,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            queue,
+            plan: plan.clone(),
+            runtime,
+            surroundings: surroundings.clone(),
+            isolation,
+            crews: Mutex::default(),
+            crews_made: AtomicU64::new(0),
+            domains: Mutex::default(),
+            retired: AtomicBool::new(false),
+            alive: Default::default(),
+            answered: AtomicU64::new(0),
+            parked: AtomicUsize::new(0),
+            ledger: Ledger::default(),
+        })
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// Whether the generation serves no more: workers run the queue dry and end.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
+    /// Nothing is queued any more: the crews leave when the queue is dry. The order matters: a thread that sees itself
+    /// dismissed sees the generation retired too, and does not leave a request behind.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+        // Under the lock: a crew that is added from now on is dismissed by whoever adds it.
+        for crew in lock(&self.crews).iter() {
+            crew.dismiss(self.surroundings.net.poll());
+        }
+        self.release_runners();
+    }
+
+    /// The crew is due, unless that was said already or it is too young. Whether it is.
+    pub(super) fn ask_for_replacement(&self, crew: &Crew, why: impl FnOnce() -> String) -> bool {
+        let is_due = crew.becomes_due(self.plan.recycling.lifetime_min);
+        if is_due {
+            (self.surroundings.on_due)(Due {
+                generation: self.id,
+                crew: crew.serial,
+                worker: crew.worker,
+                why: why(),
+            });
+        }
+        is_due
+    }
+
+    fn dismiss(&self, crew: &Crew) {
+        crew.dismiss(self.surroundings.net.poll());
+        self.release_runners();
+    }
+
+    fn release_runners(&self) {
+        for domain in lock(&self.domains).values() {
+            domain.release();
+        }
+    }
+
+    /// A new interpreter's threads, none of them started.
+    pub(super) fn add_crew(&self, worker: usize, gate: Gate) -> Arc<Crew> {
+        let serial = self.crews_made.fetch_add(1, Ordering::Relaxed) + 1;
+        let crew = Crew::new(worker, serial, gate);
+        let mut crews = lock(&self.crews);
+        crews.push(Arc::clone(&crew));
+        if self.is_retired() {
+            crew.dismiss(self.surroundings.net.poll());
+        }
+        crew
+    }
+
+    /// The interpreter is gone.
+    pub(super) fn remove_crew(&self, crew: &Crew) {
+        let mut crews = lock(&self.crews);
+        crews.retain(|other| other.serial != crew.serial);
+        self.answered.fetch_add(crew.answered(), Ordering::Relaxed);
+        drop(crews);
+        lock(&self.domains).retain(|(serial, _), _| *serial != crew.serial);
+    }
+
+    pub(super) fn crews(&self) -> Vec<Arc<Crew>> {
+        lock(&self.crews).clone()
+    }
+
+    /// Which threads compete for one GIL.
+    pub(super) fn domain_of(&self, crew: &Crew, core: usize) -> Arc<Domain> {
+        let key = if self.runtime.is_free_threaded() {
+            (crew.serial, core)
+        } else {
+            match self.isolation {
+                Isolation::OwnGil => (crew.serial, 0),
+                Isolation::SharedGil | Isolation::Main => (0, 0),
+            }
+        };
+        let mut domains = lock(&self.domains);
+        Arc::clone(domains.entry(key).or_insert_with(Domain::new))
+    }
+
+    /// Looks after the runners; whether anybody runs a job.
+    pub(super) fn tick(&self) -> bool {
+        let domains = lock(&self.domains);
+        domains
+            .values()
+            .fold(false, |is_running, domain| domain.tick() | is_running)
+    }
+
+    pub(super) fn spec(&self, plan: &Plan, worker: usize) -> InterpreterSpec {
+        let threads = self.threads_per_interpreter();
+        InterpreterSpec {
+            isolation: self.isolation,
+            worker_id: worker,
+            multithread: threads > 1,
+            multiprocess: self.interpreters() > 1,
+            ..plan.spec.clone()
+        }
+    }
+
+    pub(super) fn interpreters(&self) -> usize {
+        match self.isolation {
+            Isolation::Main => 1,
+            Isolation::OwnGil | Isolation::SharedGil => self.plan.interpreters,
+        }
+    }
+
+    pub(super) fn threads_per_interpreter(&self) -> usize {
+        match self.isolation {
+            Isolation::Main => self.plan.interpreters * self.plan.threads,
+            Isolation::OwnGil | Isolation::SharedGil => self.plan.threads,
+        }
+    }
+
+    pub(super) fn shares_gil(&self) -> bool {
+        !self.runtime.is_free_threaded()
+            && match self.isolation {
+                Isolation::OwnGil => self.plan.threads > 1,
+                Isolation::SharedGil | Isolation::Main => {
+                    self.plan.threads * self.plan.interpreters > 1
+                }
+            }
+    }
+
+    pub(super) fn thread_begins(&self) {
+        *lock(&self.alive.0) += 1;
+    }
+
+    pub(super) fn thread_has_ended(&self) {
+        *lock(&self.alive.0) -= 1;
+        self.alive.1.notify_all();
+    }
+
+    pub(super) fn count_parked(&self) {
+        self.parked.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Who works in a generation, or still does when it has been retired.
+#[derive(Clone)]
+pub struct Roster(Arc<Shared>);
+
+impl Roster {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self(Arc::clone(shared))
+    }
+
+    /// The generation's number.
+    pub fn generation(&self) -> u64 {
+        self.0.id
+    }
+
+    /// How its interpreters were made.
+    pub fn isolation(&self) -> Isolation {
+        self.0.isolation
+    }
+
+    /// Whether it serves an application; without one it answers 500.
+    pub fn has_application(&self) -> bool {
+        self.0.plan.apps.count() > 0
+    }
+
+    /// Its interpreters that serve, in the order of their numbers: crew and worker.
+    pub fn crews(&self) -> Vec<(u64, usize)> {
+        let mut crews: Vec<_> = self
+            .0
+            .crews()
+            .iter()
+            .filter(|crew| !crew.is_dismissed())
+            .map(|crew| (crew.serial, crew.worker))
+            .collect();
+        crews.sort_by_key(|(_, worker)| *worker);
+        crews
+    }
+
+    /// Asks for the replacement of every interpreter that has lived long enough.
+    pub fn ask_for_the_aged(&self) {
+        for crew in self.0.crews() {
+            let age = crew.since.elapsed();
+            let limit = self.0.plan.recycling.lifetime_of(crew.worker);
+            if limit.is_some_and(|limit| age >= limit) {
+                let why = || format!("{} s old (--max-worker-lifetime)", age.as_secs());
+                self.0.ask_for_replacement(&crew, why);
+            }
+        }
+    }
+
+    /// Asks for the replacement of the interpreter that has lived longest: memory is the process's, and nobody can tell
+    /// which one holds it. Whether it is old enough.
+    pub fn ask_for_the_oldest(&self, why: &str) -> bool {
+        let crews = self.0.crews();
+        let oldest = crews.iter().min_by_key(|crew| crew.since);
+        oldest.is_some_and(|crew| self.0.ask_for_replacement(crew, || why.to_owned()))
+    }
+
+    /// A fresh interpreter, with the application loaded as it is now, takes the place of this crew's, which leaves after
+    /// the requests it is in. Waits for that up to `grace`. Runs on `sm-reload`, detached from Python.
+    ///
+    /// # Errors
+    /// There is no fresh one: the old one serves on, and nobody asks again for a minute.
+    pub fn replace(
+        &self,
+        crew: u64,
+        patience: &Patience,
+        grace: Duration,
+    ) -> Result<Duration, StartError> {
+        /// What stood in the way may be gone by then.
+        const PAUSE: Duration = Duration::from_secs(60);
+        let shared = &self.0;
+        let crews = shared.crews();
+        let old = crews
+            .iter()
+            .find(|old| old.serial == crew && !old.is_dismissed())
+            .ok_or(StartError::Gone)?;
+        if shared.isolation == Isolation::Main {
+            return Err(StartError::MainIsTaken);
+        }
+        let fresh = shared.add_crew(old.worker, Gate::Shut);
+        match birth::of_crew(shared, &fresh, patience) {
+            Ok(()) => {
+                let elapsed = fresh.since.elapsed();
+                fresh.open_gate();
+                shared.dismiss(old);
+                old.wait_until_ended(Instant::now() + grace);
+                Ok(elapsed)
+            }
+            Err(error) => {
+                shared.dismiss(&fresh);
+                old.put_off(PAUSE);
+                if !matches!(error, StartError::TooLate | StartError::GivenUp) {
+                    fresh.wait_until_ended(Instant::now() + shared.plan.end_grace * 2);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until every thread of the generation has ended, or until `deadline`. Returns how many have not.
+    pub fn wait(&self, deadline: Instant) -> usize {
+        wait_for_none(&self.0.alive, deadline)
+    }
+
+    /// Requests that it has answered.
+    pub fn answered(&self) -> u64 {
+        let crews = lock(&self.0.crews);
+        let present: u64 = crews.iter().map(|crew| crew.answered()).sum();
+        present + self.0.answered.load(Ordering::Relaxed)
+    }
+
+    /// Interpreters of it that could not be ended and stay for ever.
+    pub fn parked(&self) -> usize {
+        self.0.parked.load(Ordering::Relaxed)
+    }
+}

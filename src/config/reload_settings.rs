@@ -1,0 +1,44 @@
+//! The part of the configuration that is about reloads. Plain values; `resolve_reload` is their maker.
+
+use std::time::Duration;
+
+/// When and how the application, or an interpreter, is renewed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReloadConfig {
+    /// One interpreter after the other instead of all at once (`reload-mode`).
+    pub is_rolling: bool,
+    /// What the application may take to load at a reload (`reload-timeout`).
+    pub timeout: Duration,
+    /// Requests after which an interpreter is replaced (`max-requests`).
+    pub requests_max: Option<u64>,
+    /// How many more for each interpreter than for the one before it (`max-requests-delta`).
+    pub requests_delta: u64,
+    /// What an interpreter lives at least (`min-worker-lifetime`).
+    pub lifetime_min: Duration,
+    /// The age at which an interpreter is replaced (`max-worker-lifetime`).
+    pub lifetime_max: Option<Duration>,
+    /// How much more for each interpreter than for the one before it (`max-worker-lifetime-delta`).
+    pub lifetime_delta: Duration,
+    /// Memory for each interpreter.
+    pub memory: MemoryLimits,
+}
+
+/// Memory of the process for each interpreter above which one is replaced, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Resident (`reload-on-rss`, `evil-reload-on-rss`).
+    pub resident_bytes: Option<u64>,
+    /// Address space (`reload-on-as`, `evil-reload-on-as`).
+    pub address_bytes: Option<u64>,
+    /// Its own (`reload-on-uss`).
+    pub own_bytes: Option<u64>,
+    /// Its own and its share of what it shares (`reload-on-pss`).
+    pub proportional_bytes: Option<u64>,
+}
+
+impl MemoryLimits {
+    /// Whether there is any.
+    pub fn is_any(&self) -> bool {
+        *self != Self::default()
+    }
+}

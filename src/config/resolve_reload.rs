@@ -1,0 +1,49 @@
+//! Raw settings of reloads become their part of the [`Config`](super::Config).
+
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::option::OptionRow;
+use super::options::reload;
+use super::reload_settings::{MemoryLimits, ReloadConfig};
+use super::resolve::Reader;
+
+impl Reader<'_> {
+    pub(super) fn reload(&mut self) -> Result<ReloadConfig, ConfigError> {
+        Ok(ReloadConfig {
+            is_rolling: self.chosen(&reload::RELOAD_MODE)? == 1,
+            timeout: self.deadline(&reload::RELOAD_TIMEOUT)?,
+            requests_max: self.limit(&reload::MAX_REQUESTS)?,
+            requests_delta: self.number(&reload::MAX_REQUESTS_DELTA)?,
+            lifetime_min: self.seconds(&reload::MIN_WORKER_LIFETIME)?,
+            lifetime_max: self.time(&reload::MAX_WORKER_LIFETIME)?,
+            lifetime_delta: self
+                .time(&reload::MAX_WORKER_LIFETIME_DELTA)?
+                .unwrap_or_default(),
+            memory: MemoryLimits {
+                resident_bytes: self.megabytes(&reload::RELOAD_ON_RSS)?,
+                address_bytes: self.megabytes(&reload::RELOAD_ON_AS)?,
+                own_bytes: self.megabytes(&reload::RELOAD_ON_USS)?,
+                proportional_bytes: self.megabytes(&reload::RELOAD_ON_PSS)?,
+            },
+        })
+    }
+
+    /// 0 and nothing are no limit.
+    fn limit(&mut self, row: &OptionRow) -> Result<Option<u64>, ConfigError> {
+        Ok(Some(self.number(row)?).filter(|limit| *limit > 0))
+    }
+
+    fn megabytes(&mut self, row: &OptionRow) -> Result<Option<u64>, ConfigError> {
+        let limit = self.limit(row)?;
+        Ok(limit.map(|megabytes| megabytes.saturating_mul(1 << 20)))
+    }
+
+    /// 0 and nothing are no time.
+    fn time(&mut self, row: &OptionRow) -> Result<Option<Duration>, ConfigError> {
+        match self.raw.last(row) {
+            None => Ok(None),
+            Some(_) => Ok(Some(self.seconds(row)?).filter(|time| !time.is_zero())),
+        }
+    }
+}

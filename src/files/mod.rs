@@ -1,0 +1,373 @@
+//! Files that are served without the application: which request means which file, whether the client needs it, and how it
+//! is said. Without Python and without a GIL.
+//!
+//! What is decided is apart from what touches the disk. Reading order:
+//!
+//! - [`asked`]: what a request is to this room, whatever protocol it came by
+//! - [`path`]: from a decoded path to plain names below a folder; ways out are refused here
+//! - [`root`], `open_linux`, `open_portable`: a folder, and what names in it stand for; the only files that open anything
+//! - [`encoding`]: which compressed twin the client would rather have
+//! - [`condition`], [`range`]: whether the client needs the file, and how much of it
+//! - [`media_type`], [`expires`]: what is said about it
+//! - [`send`]: the answer
+//! - `named`: a file that the application names instead of a body (X-Sendfile, X-Accel-Redirect)
+//!
+//! The semantics are those of uWSGI (core/static.c, core/protocol.c): GET and HEAD only; folders to check first, then maps
+//! in their order; whatever is not found goes on to the application; no folder is ever listed. [`Files::answer`] runs in a
+//! turn of the poll, on whichever thread has one, with the connection in its hands. It knows neither sockets nor options.
+
+pub mod asked;
+pub mod condition;
+pub mod encoding;
+pub mod expires;
+pub mod media_type;
+pub mod named;
+#[cfg(target_os = "linux")]
+mod open_linux;
+mod open_portable;
+pub mod path;
+pub mod range;
+pub mod root;
+pub mod send;
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use regex_lite::Regex;
+
+use crate::wsgi::{Response, Sink};
+
+use asked::Asked;
+use condition::{Conditions, Validators, Verdict, verdict};
+use encoding::{Coding, wanted};
+use expires::{Looked, Rule};
+use media_type::MediaTypes;
+use path::{Below, Rules, behind, below};
+use root::{Entry, Miss, Opened, Root};
+use send::{Representation, SendError, hand_over, send};
+
+/// Requests below a prefix mean files below a root.
+#[derive(Debug)]
+pub struct Place {
+    /// `/static`; empty for every path. Ends at a slash, or matches up to one.
+    pub prefix: Vec<u8>,
+    /// The prefix is a part of the name too (`static-map2`, `check-static`).
+    pub keeps_prefix: bool,
+    /// Where the files are.
+    pub root: Root,
+}
+
+/// Which files have compressed twins worth looking for.
+#[derive(Clone, Debug, Default)]
+pub struct Twins {
+    /// All.
+    pub all: bool,
+    /// Those in these folders: the file's name begins so.
+    pub prefixes: Vec<Vec<u8>>,
+    /// Those whose name ends so.
+    pub endings: Vec<Vec<u8>>,
+    /// Those whose name matches.
+    pub patterns: Vec<Regex>,
+}
+
+impl Twins {
+    fn are_for(&self, name: &[u8]) -> bool {
+        self.all
+            || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
+            || self.endings.iter().any(|ending| name.ends_with(ending))
+            || (!self.patterns.is_empty() && {
+                let name = String::from_utf8_lossy(name);
+                self.patterns.iter().any(|pattern| pattern.is_match(&name))
+            })
+    }
+}
+
+/// Who sends the bytes of a file that was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServeMode {
+    /// We.
+    #[default]
+    Own,
+    /// The front end, which is told its name by this field (`X-Accel-Redirect`, `X-Sendfile`).
+    FrontEnd(&'static str),
+}
+
+/// Everything that was configured about files. Made once; any thread may use it.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// In the order in which they are tried.
+    pub places: Vec<Place>,
+    /// Folders that symbolic links may lead to.
+    pub safe: Vec<PathBuf>,
+    /// Names that stand for a folder, in the order in which they are tried.
+    pub indexes: Vec<Vec<u8>>,
+    /// Endings that are the application's.
+    pub skipped_endings: Vec<Vec<u8>>,
+    /// Paths of mounted applications: what stands behind one is looked for too (`manage-script-name`).
+    pub script_names: Vec<Vec<u8>>,
+    /// Compressed twins.
+    pub twins: Twins,
+    /// Lifetimes.
+    pub lifetimes: Vec<Rule>,
+    /// Media types.
+    pub media_types: MediaTypes,
+    /// Who sends.
+    pub serve_mode: ServeMode,
+}
+
+/// A file that a request means.
+struct Found<'a> {
+    root: &'a Root,
+    /// Below the root, the index included.
+    names: Cow<'a, [u8]>,
+    opened: Opened,
+}
+
+impl Files {
+    /// Whether the request may mean a file: what can be told without a look at the disk.
+    pub fn concerns(&self, asked: &(impl Asked + ?Sized)) -> bool {
+        let is_asked_for = matches!(asked.method(), b"GET" | b"HEAD");
+        is_asked_for && {
+            let path = asked.path();
+            self.paths(&path).any(|path| {
+                self.places
+                    .iter()
+                    .any(|place| behind(&place.prefix, path).is_some())
+            })
+        }
+    }
+
+    /// Answers the request, or leaves it to the application: `false`, and nothing was said.
+    pub fn answer(
+        &self,
+        asked: &(impl Asked + ?Sized),
+        response: &mut Response,
+        sink: &mut dyn Sink,
+    ) -> bool {
+        let is_head = match asked.method() {
+            b"GET" => false,
+            b"HEAD" => true,
+            _ => return false,
+        };
+        let path = asked.path();
+        match self.find(&path) {
+            Ok(found) => {
+                if let Err(SendError::Head(error)) =
+                    self.answer_with(found, &path, asked, is_head, response, sink)
+                {
+                    tracing::error!(%error, "the name of a static file cannot be sent: {}", path.escape_ascii());
+                    response.fail(500, sink);
+                }
+                true
+            }
+            Err(Miss::Absent | Miss::Outside) => false,
+            Err(Miss::Denied) => {
+                tracing::error!(
+                    "no permission to read the static file for {}: answering 403. The user of the server has to be able to read it, and to search its folders",
+                    path.escape_ascii()
+                );
+                response.fail(403, sink);
+                true
+            }
+            Err(Miss::Failed(error)) => {
+                tracing::error!(%error, "cannot open the static file for {}: answering 503", path.escape_ascii());
+                response.fail(503, sink);
+                true
+            }
+        }
+    }
+
+    /// The first place that has a file for the path.
+    fn find<'a>(&'a self, path: &'a [u8]) -> Result<Found<'a>, Miss> {
+        if ends_with_any(path, &self.skipped_endings) {
+            return Err(Miss::Absent);
+        }
+        let mut worst = Miss::Absent;
+        for path in self.paths(path) {
+            for place in &self.places {
+                match self.find_in(place, path) {
+                    Ok(found) => return Ok(found),
+                    Err(Miss::Absent) => {}
+                    Err(miss) => worst = worse(worst, miss),
+                }
+            }
+        }
+        Err(worst)
+    }
+
+    /// The path, and what stands behind the mount that it is under.
+    fn paths<'a>(&self, path: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let mounted = self
+            .script_names
+            .iter()
+            .filter_map(|script_name| behind(script_name, path))
+            .min_by_key(|rest| rest.len());
+        std::iter::once(path).chain(mounted)
+    }
+
+    fn find_in<'a>(&'a self, place: &'a Place, path: &'a [u8]) -> Result<Found<'a>, Miss> {
+        let rest = behind(&place.prefix, path).ok_or(Miss::Absent)?;
+        let rest = if place.keeps_prefix { path } else { rest };
+        let Below {
+            names,
+            wants_folder,
+        } = below(rest, Rules::OWN).ok_or(Miss::Absent)?;
+        let root = &place.root;
+        let found = match root.entry(&names, &self.safe)? {
+            // A file has nothing below it; a root that is a file is meant by its prefix alone.
+            Entry::File(_) if wants_folder && !rest.is_empty() => return Err(Miss::Absent),
+            Entry::File(opened) => Found {
+                root,
+                names,
+                opened,
+            },
+            Entry::Folder => self.index(root, &names)?,
+        };
+        if ends_with_any(&found.names, &self.skipped_endings) {
+            return Err(Miss::Absent);
+        }
+        Ok(found)
+    }
+
+    fn index<'a>(&'a self, root: &'a Root, folder: &[u8]) -> Result<Found<'a>, Miss> {
+        let mut worst = Miss::Absent;
+        for index in &self.indexes {
+            let names = match folder {
+                b"" => index.clone(),
+                folder => [folder, b"/", index].concat(),
+            };
+            match root.entry(&names, &self.safe) {
+                Ok(Entry::File(opened)) => {
+                    return Ok(Found {
+                        root,
+                        names: names.into(),
+                        opened,
+                    });
+                }
+                Ok(Entry::Folder) => {}
+                Err(miss) => worst = worse(worst, miss),
+            }
+        }
+        Err(worst)
+    }
+
+    fn answer_with(
+        &self,
+        found: Found<'_>,
+        path: &[u8],
+        asked: &(impl Asked + ?Sized),
+        is_head: bool,
+        response: &mut Response,
+        sink: &mut dyn Sink,
+    ) -> Result<(), SendError> {
+        response.begin(b"200 OK")?;
+        let now = SystemTime::now();
+        let file = file_name(&found);
+        let media_type = self.media_types.of(&file);
+        let varies = self.twins.are_for(&file);
+        let twin = varies.then(|| self.twin(&found, asked)).flatten();
+        let (opened, coding) = match twin {
+            Some((twin, coding)) => (twin, Some(coding)),
+            None => (found.opened, None),
+        };
+        let mark = coding.map_or("", Coding::ending).replace('.', "-");
+        let looked = Looked {
+            file: &file,
+            path,
+            target: asked.target(),
+            media_type,
+        };
+        let mut representation = Representation {
+            validators: Validators::of(opened.modified, opened.length, &mark),
+            expires: expires::expires(&self.lifetimes, looked, now, opened.modified),
+            media_type: Some(media_type),
+            coding,
+            varies,
+            is_validated: false,
+            opened,
+        };
+        let conditions = Conditions::of(asked);
+        match self.serve_mode {
+            ServeMode::Own => send(representation, &conditions, is_head, now, response, sink),
+            ServeMode::FrontEnd(field) => {
+                representation.validators.etag = None;
+                let file = match coding {
+                    Some(coding) => [&*file, coding.ending().as_bytes()].concat().into(),
+                    None => file,
+                };
+                // What the front end cannot tell from its own knowledge of the file is nothing; what uWSGI answers
+                // itself, we do.
+                let since = Conditions {
+                    if_none_match: conditions.if_none_match,
+                    if_modified_since: conditions.if_modified_since,
+                    ..Conditions::default()
+                };
+                match verdict(&since, &representation.validators, 0, is_head) {
+                    Verdict::NotModified => {
+                        send(representation, &since, is_head, now, response, sink)
+                    }
+                    _ => hand_over(&representation, field, &file, now, response, sink),
+                }
+            }
+        }
+    }
+
+    /// The compressed twin that the client likes best. One that is older than the file is a leftover: not sent.
+    fn twin(&self, found: &Found<'_>, asked: &(impl Asked + ?Sized)) -> Option<(Opened, Coding)> {
+        let accepted = asked.field("Accept-Encoding")?;
+        wanted(&accepted).find_map(|coding| Some((self.twin_in(found, coding)?, coding)))
+    }
+
+    fn twin_in(&self, found: &Found<'_>, coding: Coding) -> Option<Opened> {
+        // A root that is a file has no neighbours that are below it.
+        if found.names.is_empty() {
+            return None;
+        }
+        let names = [&*found.names, coding.ending().as_bytes()].concat();
+        match found.root.entry(&names, &self.safe) {
+            Ok(Entry::File(twin)) if !is_older(&twin, &found.opened) => Some(twin),
+            _ => None,
+        }
+    }
+}
+
+/// In whole seconds: archives and some tools keep no more of a time.
+fn is_older(twin: &Opened, original: &Opened) -> bool {
+    let seconds = |opened: &Opened| {
+        opened
+            .modified
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+    };
+    seconds(twin) < seconds(original)
+}
+
+/// What counts more, of two misses: what somebody should hear of.
+fn worse(one: Miss, other: Miss) -> Miss {
+    let rank = |miss: &Miss| match miss {
+        Miss::Absent => 0,
+        Miss::Outside => 1,
+        Miss::Denied => 2,
+        Miss::Failed(_) => 3,
+    };
+    if rank(&other) > rank(&one) {
+        other
+    } else {
+        one
+    }
+}
+
+fn ends_with_any(name: &[u8], endings: &[Vec<u8>]) -> bool {
+    endings.iter().any(|ending| name.ends_with(ending))
+}
+
+/// The file's name on disk: what rules about names look at.
+fn file_name<'a>(found: &Found<'a>) -> Cow<'a, [u8]> {
+    let root = found.root.path().as_os_str().as_encoded_bytes();
+    if found.names.is_empty() {
+        return Cow::Borrowed(root);
+    }
+    let between: &[u8] = if root.ends_with(b"/") { b"" } else { b"/" };
+    Cow::Owned([root, between, &found.names].concat())
+}

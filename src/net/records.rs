@@ -1,0 +1,50 @@
+//! A response in FastCGI's records: content goes out behind the header of a `STDOUT` record, at most 64 KiB at a time.
+//!
+//! Nothing is kept here: what the kernel does not take the connection's output keeps. Run by whoever owns the connection.
+
+use crate::fastcgi::record::{self, CONTENT_BYTES_MAX, HEADER_BYTES, Kind};
+use crate::wsgi::ClientGone;
+
+use super::connection::Io;
+
+/// Writes the response to one request.
+pub(super) struct Records<'a> {
+    io: &'a mut Io,
+    id: u16,
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn new(io: &'a mut Io, id: u16) -> Self {
+        Self { io, id }
+    }
+
+    /// Sends both pieces: the first, which is small, copied behind its header; the second as it is.
+    pub(super) fn send(&mut self, first: &[u8], second: &[u8]) -> Result<(), ClientGone> {
+        let (mut first, mut second) = (first, second);
+        while !first.is_empty() || !second.is_empty() {
+            let (head, later) = first.split_at(first.len().min(CONTENT_BYTES_MAX));
+            let (body, rest) = second.split_at(second.len().min(CONTENT_BYTES_MAX - head.len()));
+            (first, second) = (later, rest);
+            let header = record::header(Kind::STDOUT, self.id, head.len() + body.len());
+            if head.is_empty() {
+                self.io.send(&header, body)?;
+            } else {
+                self.io.send(&[&header, head].concat(), body)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the last piece, and the end of the response in the same write.
+    pub(super) fn end(&mut self, rest: &[u8]) -> Result<(), ClientGone> {
+        let mut last = Vec::with_capacity(rest.len() + 4 * HEADER_BYTES);
+        if rest.len() > CONTENT_BYTES_MAX {
+            self.send(rest, &[])?;
+        } else if !rest.is_empty() {
+            last.extend_from_slice(&record::header(Kind::STDOUT, self.id, rest.len()));
+            last.extend_from_slice(rest);
+        }
+        record::end_response(self.id, &mut last);
+        self.io.send(&last, &[])
+    }
+}

@@ -1,0 +1,431 @@
+//! Reload: the next generation is born beside the one that serves, takes its place in one swap, and the old one leaves
+//! when it has answered what was queued in it. docs/reload.md tells the whole story.
+//!
+//! One interpreter is replaced in the same way when it is due, and a rolling reload is that for each of them in turn.
+//!
+//! The main thread decides here; births run on `sm-reload`, one at a time, and report back as an event, so a swap and a
+//! stop never meet. A thread called `sm-retire` sees each old generation to its end.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Sender, bounded};
+
+use super::agenda::{Agenda, Asked, Task};
+use super::hooks;
+use super::memory;
+use super::report;
+use super::supervisor::Event;
+use crate::app::worker::Surroundings;
+use crate::app::{Due, Generation, Patience, Plan, Report, Roster, StartError};
+use crate::config::{Config, Phase};
+use crate::python::{Isolation, Runtime};
+
+/// What every generation is made by.
+pub struct Recipe {
+    /// What was configured.
+    pub config: Config,
+    /// The plan of the first one.
+    pub plan: Plan,
+    /// The one CPython.
+    pub runtime: &'static Runtime,
+    /// What the threads of all generations share.
+    pub surroundings: Surroundings,
+    /// Writes lines of hooks to the log.
+    pub say: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+/// What came of a task.
+pub struct Done {
+    started: Instant,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Born(Result<(Arc<Generation>, Report), Failed>),
+    Rolled(Rolled),
+    Replaced {
+        worker: usize,
+        result: Result<Duration, StartError>,
+    },
+}
+
+/// How far a rolling reload came.
+struct Rolled {
+    generation: u64,
+    fresh: usize,
+    count: usize,
+    /// The interpreter that could not be replaced, 0 for none in particular.
+    failed: Option<(usize, Failed)>,
+}
+
+/// Why there is nothing new.
+enum Failed {
+    Start(StartError),
+    Hook(String),
+}
+
+/// Renews what serves. The main thread's.
+pub struct Reloader {
+    recipe: Arc<Recipe>,
+    events: Sender<Event>,
+    agenda: Agenda,
+    /// Dropped to give a birth up.
+    interest: Option<Sender<Infallible>>,
+    id: u64,
+    /// Old generations that have not ended.
+    retiring: Vec<Roster>,
+    /// When an interpreter was replaced for its memory.
+    memory_acted: Option<Instant>,
+}
+
+/// How often time and memory are looked at.
+pub const TICK: Duration = Duration::from_secs(1);
+/// Memory comes back late, if at all: so long after a replacement its effect is waited for.
+const MEMORY_PAUSE: Duration = Duration::from_secs(60);
+/// What a replaced interpreter is waited for, so that there is one too many only for a short time.
+const REPLACED_GRACE: Duration = Duration::from_secs(10);
+
+impl Reloader {
+    /// Nothing is under way; generation 1 serves.
+    pub fn new(recipe: Recipe, events: Sender<Event>) -> Self {
+        let reload = &recipe.config.reload;
+        let serving = recipe.surroundings.current.load();
+        if (recipe.plan.recycling.is_wanted() || reload.memory.is_any())
+            && serving.is_some_and(|serving| serving.isolation() == Isolation::Main)
+        {
+            tracing::warn!(
+                "interpreters are not replaced (--max-requests and its like): the application lives in the main one, which cannot be"
+            );
+        }
+        if reload.memory.is_any() && !memory::IS_KNOWN {
+            tracing::warn!(
+                "--reload-on-rss and its like are without effect: this system does not tell"
+            );
+        }
+        Self {
+            recipe: Arc::new(recipe),
+            events,
+            agenda: Agenda::default(),
+            interest: None,
+            id: 1,
+            retiring: Vec::new(),
+            memory_acted: None,
+        }
+    }
+
+    /// A reload is wanted. `is_chain`: one interpreter after the other, whatever `--reload-mode` says.
+    pub fn ask(&mut self, by: &str, is_chain: bool) {
+        let is_rolling = is_chain || self.recipe.config.reload.is_rolling;
+        match self.agenda.ask_reload(by.to_owned(), is_rolling) {
+            Asked::Next => {}
+            Asked::Waits => tracing::info!("{by}: a reload is under way; one more follows"),
+            Asked::Known => tracing::info!("{by}: one more reload waits already"),
+        }
+        self.begin_next();
+    }
+
+    /// An interpreter is due to be replaced.
+    pub fn due(&mut self, due: Due) {
+        let roster = self.roster();
+        if roster.is_some_and(|roster| {
+            roster.generation() == due.generation && roster.isolation() != Isolation::Main
+        }) {
+            self.agenda.ask_renewal(due);
+            self.begin_next();
+        }
+    }
+
+    /// Looks whether time or memory make an interpreter due. Once a [`TICK`].
+    pub fn tick(&mut self) {
+        let limits = self.recipe.config.reload.memory;
+        let Some(roster) = self.roster() else {
+            return;
+        };
+        roster.ask_for_the_aged();
+        if limits.is_any()
+            && self
+                .memory_acted
+                .is_none_or(|at| at.elapsed() > MEMORY_PAUSE)
+            && let Some(used) = memory::used(&limits)
+            && let Some(why) = memory::exceeded(&limits, &used, roster.crews().len())
+        {
+            if roster.ask_for_the_oldest(&why) {
+                self.memory_acted = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Whether there is anything to look for.
+    pub fn wants_ticks(&self) -> bool {
+        let reload = &self.recipe.config.reload;
+        reload.lifetime_max.is_some() || reload.memory.is_any()
+    }
+
+    /// A task has ended.
+    pub fn done(&mut self, done: Done) {
+        self.agenda.done();
+        self.interest = None;
+        let elapsed = done.started.elapsed();
+        match done.outcome {
+            Outcome::Born(Ok((generation, report))) => self.swap(generation, &report, elapsed),
+            Outcome::Born(Err(failed)) => self.tell(&failed),
+            Outcome::Rolled(rolled) => self.tell_rolled(&rolled, elapsed),
+            Outcome::Replaced { worker, result } => match result {
+                Ok(elapsed) => tracing::info!(
+                    "worker {worker} has a fresh interpreter ({:.2} s)",
+                    elapsed.as_secs_f64()
+                ),
+                Err(StartError::Gone | StartError::GivenUp) => {}
+                Err(error) => {
+                    tracing::error!(
+                        "worker {worker} gets no fresh interpreter and serves on: {error}"
+                    );
+                }
+            },
+        }
+        self.begin_next();
+    }
+
+    /// An old generation has ended.
+    pub fn retired(&mut self, id: u64) {
+        self.retiring.retain(|roster| roster.generation() != id);
+    }
+
+    /// The server stops: what is being born is given up. Returns who is still at work.
+    pub fn stop(&mut self) -> Vec<Roster> {
+        if self.interest.take().is_some() {
+            tracing::info!("the reload is given up");
+        }
+        std::mem::take(&mut self.retiring)
+    }
+
+    fn begin_next(&mut self) {
+        let Some(task) = self.agenda.take() else {
+            return;
+        };
+        let (interest, given_up) = bounded(0);
+        self.interest = Some(interest);
+        let until = Some(Instant::now() + self.recipe.config.reload.timeout);
+        let patience = Patience { until, given_up };
+        let recipe = Arc::clone(&self.recipe);
+        let serving = recipe.surroundings.current.id();
+        match (task, self.roster()) {
+            (Task::Reload { by, is_rolling }, roster) => {
+                tracing::info!("{by}: reloading; generation {serving} serves meanwhile");
+                match roster.filter(|roster| is_rolling && can_roll(roster)) {
+                    Some(roster) => {
+                        self.run(move || Outcome::Rolled(recipe.roll(&roster, &patience)));
+                    }
+                    None => {
+                        self.id += 1;
+                        let id = self.id;
+                        self.run(move || Outcome::Born(recipe.bear(id, &patience)));
+                    }
+                }
+            }
+            (Task::Renew(due), Some(roster)) => {
+                let worker = due.worker;
+                tracing::info!("worker {worker}: {}; it gets a fresh interpreter", due.why);
+                let grace = REPLACED_GRACE.min(recipe.config.reload_mercy);
+                self.run(move || Outcome::Replaced {
+                    worker,
+                    result: roster.replace(due.crew, &patience, grace),
+                });
+            }
+            (Task::Renew(_), None) => self.agenda.done(),
+        }
+    }
+
+    /// Who works in the generation that serves.
+    fn roster(&self) -> Option<Roster> {
+        let generation = self.recipe.surroundings.current.load()?;
+        Some(generation.roster())
+    }
+
+    fn run(&mut self, task: impl FnOnce() -> Outcome + Send + 'static) {
+        let events = self.events.clone();
+        let started = Instant::now();
+        let spawned = std::thread::Builder::new()
+            .name("sm-reload".to_owned())
+            .spawn(move || {
+                let outcome = task();
+                // The supervisor left first: a second signal came.
+                let _gone = events.send(Event::Done(Box::new(Done { started, outcome })));
+            });
+        if let Err(error) = spawned {
+            self.agenda.done();
+            self.interest = None;
+            self.tell(&Failed::Start(StartError::Thread(error)));
+        }
+    }
+
+    fn swap(&mut self, generation: Arc<Generation>, report: &Report, elapsed: Duration) {
+        let surroundings = &self.recipe.surroundings;
+        let id = generation.id();
+        let before = surroundings.current.swap(Some(Arc::clone(&generation)));
+        generation.serve();
+        surroundings.bell.ring();
+        drop(generation);
+        tracing::info!("{}", report::reloaded(id, report, elapsed));
+        if let Some(before) = before {
+            let roster = before.roster();
+            self.retiring.push(roster.clone());
+            drop(before);
+            self.see_off(roster);
+        }
+    }
+
+    /// Waits for an old generation's end and tells of it.
+    fn see_off(&self, roster: Roster) {
+        let mercy = self.recipe.config.reload_mercy;
+        let events = self.events.clone();
+        let watched = std::thread::Builder::new()
+            .name("sm-retire".to_owned())
+            .spawn(move || {
+                let id = roster.generation();
+                see_off(&roster, mercy);
+                // The supervisor left first: the server stops.
+                let _gone = events.send(Event::Retired { generation: id });
+            });
+        if let Err(error) = watched {
+            tracing::warn!(%error, "nobody watches the old generation end");
+        }
+    }
+
+    fn tell(&self, failed: &Failed) {
+        if let Some(reason) = failed.reason() {
+            let serving = self.recipe.surroundings.current.id();
+            tracing::error!("reload failed: {reason}; generation {serving} serves on");
+        }
+    }
+
+    fn tell_rolled(&self, rolled: &Rolled, elapsed: Duration) {
+        let Rolled {
+            generation,
+            fresh,
+            count,
+            failed,
+        } = rolled;
+        match failed {
+            None => tracing::info!(
+                "every interpreter of generation {generation} is new ({count} in {:.2} s)",
+                elapsed.as_secs_f64()
+            ),
+            Some((_, failed)) if *fresh == 0 => self.tell(failed),
+            Some((worker, failed)) => {
+                if let Some(reason) = failed.reason() {
+                    tracing::error!(
+                        "reload failed at worker {worker}: {reason}; {fresh} of {count} interpreters have the new version, the \
+                         others serve on with the old one"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The interpreters of a generation without an application, or in the main interpreter, cannot be replaced one by one.
+fn can_roll(roster: &Roster) -> bool {
+    roster.isolation() != Isolation::Main && roster.has_application()
+}
+
+impl Failed {
+    /// Why, for the log, in which more of it may stand then; `None` if it is not worth a word.
+    fn reason(&self) -> Option<String> {
+        Some(match self {
+            Failed::Start(StartError::GivenUp) => return None,
+            Failed::Start(error @ StartError::Load(_)) => {
+                tracing::error!("{error}");
+                "the application could not be loaded, see above".to_owned()
+            }
+            Failed::Start(StartError::MainIsTaken) => {
+                format!("{}; restart the process", StartError::MainIsTaken)
+            }
+            Failed::Start(error) => error.to_string(),
+            Failed::Hook(why) => why.clone(),
+        })
+    }
+}
+
+impl Recipe {
+    /// Makes generation `id`. Runs on `sm-reload`.
+    fn bear(&self, id: u64, patience: &Patience) -> Result<(Arc<Generation>, Report), Failed> {
+        self.phases(&[Phase::PreApp])?;
+        let mut plan = self.plan.clone();
+        // An application that is served now has to load, or all stay as they are.
+        if let Some(serving) = self.surroundings.current.load() {
+            plan.apps.need(serving.loaded());
+        }
+        let born = Generation::start(id, &plan, self.runtime, &self.surroundings, patience)
+            .map_err(Failed::Start)?;
+        self.loaded()?;
+        Ok(born)
+    }
+
+    /// Replaces the interpreters of the serving generation, one after the other. Runs on `sm-reload`.
+    fn roll(&self, roster: &Roster, patience: &Patience) -> Rolled {
+        let crews = roster.crews();
+        let mut rolled = Rolled {
+            generation: roster.generation(),
+            fresh: 0,
+            count: crews.len(),
+            failed: self.phases(&[Phase::PreApp]).err().map(|why| (0, why)),
+        };
+        let grace = REPLACED_GRACE.min(self.config.reload_mercy);
+        for (crew, worker) in crews {
+            if rolled.failed.is_some() {
+                return rolled;
+            }
+            match roster.replace(crew, patience, grace) {
+                // One that has left meanwhile was replaced by whoever made it leave.
+                Ok(_) | Err(StartError::Gone) => rolled.fresh += 1,
+                Err(error) => rolled.failed = Some((worker, Failed::Start(error))),
+            }
+        }
+        if let Err(why) = self.loaded() {
+            rolled.failed = Some((0, why));
+        }
+        rolled
+    }
+
+    fn loaded(&self) -> Result<(), Failed> {
+        self.phases(&[Phase::PostApp])?;
+        for _ in 0..self.config.processes {
+            self.phases(&[Phase::PostFork, Phase::Accepting])?;
+        }
+        self.phases(&[Phase::Accepting1])
+    }
+
+    fn phases(&self, phases: &[Phase]) -> Result<(), Failed> {
+        match hooks::run(&self.config, phases, &*self.say) {
+            Ok(hooks::Next::Go) => Ok(()),
+            Ok(hooks::Next::Leave(_)) => Err(Failed::Hook(
+                "an exit: hook ends a start, and a reload likewise".to_owned(),
+            )),
+            Err(failure) => Err(Failed::Hook(failure.text)),
+        }
+    }
+}
+
+/// Runs on `sm-retire`.
+fn see_off(roster: &Roster, mercy: Duration) {
+    /// How long a thread waits that waits for ever.
+    const LONG: Duration = Duration::from_secs(3600);
+    let id = roster.generation();
+    let answered_before = roster.answered();
+    let mut left = roster.wait(Instant::now() + mercy);
+    if left > 0 {
+        tracing::warn!(
+            threads = left,
+            "generation {id} still works on requests after {} s (--reload-mercy); it ends when they do",
+            mercy.as_secs()
+        );
+    }
+    while left > 0 {
+        left = roster.wait(Instant::now() + LONG);
+    }
+    let finished = roster.answered() - answered_before;
+    tracing::info!("{}", report::retired(id, finished, roster.parked()));
+}
