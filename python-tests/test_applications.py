@@ -1,13 +1,18 @@
 """Several applications in one process: which one a request goes to, what it sees of its path, and that one which cannot be
 loaded leaves the others alone."""
 
+import json
+import signal
+import textwrap
+
 import pytest
 
 from client import together
+from front_end import ask_uwsgi
 from requests_raw import get
 from server import APPS
 from test_frameworks import needs
-from test_isolation import MODES, own_gil_only
+from test_isolation import MODES, SUBINTERPRETERS_HAVE_A_GIL, own_gil_only
 
 # Says which application this is, how it was called, and what it sees of the path.
 WHO = """
@@ -362,6 +367,88 @@ def test_django_beside_flask(serve, mode, tmp_path):
     assert (response.status, response.headers["Location"]) == (302, "/dj/admin/login/?next=/dj/admin/")
     assert server.ask("/again/hello/").text == "Hello from Django"
     assert server.ask("/").json() == ["root", "", "/"]
+
+
+# A front end that names the application
+
+
+@pytest.fixture(scope="module")
+def behind(serve_module):
+    mounts = ["--mount", "/a=shop.py", "--mount", "/b=blog.py", "--mount", "v.example/a=pkg.inner"]
+    return serve_module("root.py", *mounts, "--uwsgi-socket", "127.0.0.1:0", listen=(), files=FILES)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"SCRIPT_NAME": "", "PATH_INFO": "/a/x"}, ["root", "", "/a/x"]),
+        ({"SCRIPT_NAME": "/a", "PATH_INFO": "/x"}, ["shop", "/a", "/x"]),
+        # To the letter, as in uWSGI: what the front end says is what the application sees.
+        ({"SCRIPT_NAME": "/a", "PATH_INFO": "/a/x"}, ["shop", "/a", "/a/x"]),
+        ({"SCRIPT_NAME": "/a/", "PATH_INFO": "/x"}, ["shop", "/a/", "/x"]),
+        ({"SCRIPT_NAME": "/c", "PATH_INFO": "/x"}, ["root", "/c", "/x"]),
+        ({"SCRIPT_NAME": "/a", "PATH_INFO": "/x", "HTTP_HOST": "v.example:80"}, ["pkg.inner", "/a", "/x"]),
+        ({"SCRIPT_NAME": "/b", "PATH_INFO": "/x", "HTTP_HOST": "v.example"}, ["blog", "/b", "/x"]),
+        ({"SCRIPT_NAME": "/a", "PATH_INFO": "/x", "UWSGI_APPID": "/b"}, ["blog", "/a", "/x"]),
+        ({"SCRIPT_NAME": "", "PATH_INFO": "/x", "UWSGI_APPID": "v.example|/a"}, ["pkg.inner", "", "/x"]),
+    ],
+)
+def test_script_name_names_the_application(behind, variables, expected):
+    assert json.loads(ask_uwsgi(behind.address, "/asked", **variables).body) == expected
+    assert "reaches" not in behind.log()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "expected"),
+    [
+        (["--manage-script-name"], {"SCRIPT_NAME": "", "PATH_INFO": "/a/x"}, ["shop", "/a", "/x"]),
+        (["--manage-script-name"], {"SCRIPT_NAME": "/b", "PATH_INFO": "/a/x"}, ["shop", "/a", "/x"]),
+        (["--manage-script-name"], {"SCRIPT_NAME": "/b", "PATH_INFO": "/x"}, ["blog", "/b", "/x"]),
+        (["--manage-script-name"], {"SCRIPT_NAME": "", "PATH_INFO": "/%61/x"}, ["root", "", "/%61/x"]),
+        (["--ignore-script-name"], {"SCRIPT_NAME": "/a", "PATH_INFO": "/x"}, ["root", "/a", "/x"]),
+    ],
+)
+def test_options_about_script_name(serve, arguments, variables, expected):
+    mounts = ["--mount", "/a=shop.py", "--mount", "/b=blog.py"]
+    server = serve("root.py", *mounts, *arguments, "--uwsgi-socket", "127.0.0.1:0", listen=(), files=FILES)
+    assert json.loads(ask_uwsgi(server.address, "/asked", **variables).body) == expected
+
+
+# Reload
+
+
+SAYS = """
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        return [b"{} {}"]
+"""
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "main"])
+@pytest.mark.skipif(not SUBINTERPRETERS_HAVE_A_GIL, reason="3.12 is main, which cannot be renewed")
+def test_a_reload_renews_all_or_none(serve, mode):
+    files = {"root.py": SAYS.format("root", 1), "shop.py": SAYS.format("shop", 1), "bad.py": BROKEN}
+    mounts = ["--mount", "/a=shop.py", "--mount", "/bad=bad.py"]
+    server = serve("root.py", *mounts, "--manage-script-name", "--processes", 2, "--isolation", mode, files=files)
+    answers = lambda: [server.ask(path).text.strip() for path in ("/", "/a")] + [server.ask("/bad").status]
+    assert answers() == ["root 1", "shop 1", 500]
+
+    def reload(**sources):
+        for name, source in sources.items():
+            (server.directory / f"{name}.py").write_text(textwrap.dedent(source))
+        server.send_signal(signal.SIGHUP)
+
+    # One that is served does not load: everything stays.
+    reload(root=SAYS.format("root", 2), shop=BROKEN)
+    server.wait_for_log("reload failed: the application could not be loaded, see above; generation 1 serves on")
+    assert answers() == ["root 1", "shop 1", 500]
+    # One that was broken all along does not stand in the way, and may come to life.
+    reload(shop=SAYS.format("shop", 3))
+    server.wait_for_log("generation 3 serves")
+    assert answers() == ["root 2", "shop 3", 500]
+    reload(bad=SAYS.format("mended", 4))
+    server.wait_for_log("generation 4 serves")
+    assert server.ask("/bad").text == "mended 4"
 
 
 # What cannot be meant
