@@ -11,6 +11,8 @@
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - [`telemetry`]: messages and the request log
 //! - [`python`]: CPython; the only room with `unsafe`
+//! - [`proxies`]: what a proxy in front tells about its client, and whether to believe it
+//! - [`tls`]: certificates and their choice; no sockets
 //! - [`net`]: sockets, the poll, deadlines; knows no Python
 //! - [`background`]: work that belongs to no request: what watches files; knows no Python
 //! - [`app`]: generations of workers: where requests meet the application
@@ -24,9 +26,11 @@ pub mod fastcgi;
 pub mod files;
 pub mod http;
 pub mod net;
+pub mod proxies;
 pub mod python;
 pub mod scgi;
 pub mod server;
 pub mod telemetry;
+pub mod tls;
 pub mod uwsgi;
 pub mod wsgi;

@@ -20,7 +20,14 @@ const DOORS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("telemetry", &[]),
     ("python", &["http", "wsgi"]),
-    ("net", &["http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi"]),
+    ("proxies", &["http"]),
+    ("tls", &["wsgi"]),
+    (
+        "net",
+        &[
+            "http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi", "proxies", "tls",
+        ],
+    ),
     ("background", &[]),
     ("app", &["http", "wsgi", "python", "net", "background"]),
     (
@@ -32,6 +39,8 @@ const DOORS: &[(&str, &[&str])] = &[
             "config",
             "telemetry",
             "python",
+            "proxies",
+            "tls",
             "net",
             "background",
             "app",

@@ -163,9 +163,18 @@ fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
         Ok(python) => python,
         Err(error) => return midwife.report(Err(StartError::Runtime(error))),
     };
-    if let Err(failures) = load(shared, &plan, crew, &mut python) {
+    let mut failed = Vec::new();
+    let loading = load(shared, &plan, crew, &mut python, &mut failed);
+    if let Some(on_sources) = &shared.surroundings.on_sources {
+        let mut sources = python.attached(|py| py.new_sources(&mut 0));
+        for (_, failure) in &failed {
+            sources.extend(failure.sources());
+        }
+        on_sources(&sources);
+    }
+    if loading.is_err() {
         end(shared, crew, python);
-        return midwife.report(Err(StartError::Load(failures)));
+        return midwife.report(Err(StartError::Load(NotLoaded(failed))));
     }
     let handle = python.handle();
     midwife.report(Ok(handle.clone()));
@@ -176,18 +185,21 @@ fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
     end(shared, crew, python);
 }
 
-/// Loads the applications. In the first interpreter one that fails is told and left out, so that it does not take the others
-/// down; the other interpreters load what the first one has, and all of it.
+/// The applications do not load.
+struct InVain;
+
+/// Loads the applications; those that fail are added to `failed`. In the first interpreter one that fails is told and left
+/// out, so that it does not take the others down; the other interpreters load what the first one has, and all of it.
 fn load(
     shared: &Shared,
     plan: &Plan,
     crew: &Crew,
     python: &mut InterpreterThread,
-) -> Result<(), NotLoaded> {
+    failed: &mut Vec<(String, LoadFailure)>,
+) -> Result<(), InVain> {
     let apps = &plan.apps;
     let loadable = shared.ledger.loadable();
     let mut loaded = Vec::with_capacity(apps.count());
-    let mut failures = Vec::new();
     for (at, (place, target)) in apps.iter().enumerate() {
         if loadable.as_ref().is_some_and(|loadable| !loadable[at]) {
             loaded.push(None);
@@ -199,21 +211,21 @@ fn load(
             Err(failure) => {
                 let needs_main = matches!(failure, LoadFailure::ExtensionRefused { .. });
                 loaded.push(None);
-                failures.push((mountpoint, failure));
+                failed.push((mountpoint, failure));
                 // If one needs the main interpreter, all of them will live there; and what the first interpreter, or the
                 // generation before, could load, this one has to.
                 let is_in_vain = needs_main && plan.isolated == Isolated::Auto;
                 if is_in_vain || loadable.is_some() || apps.needs(at) {
-                    return Err(NotLoaded(failures));
+                    return Err(InVain);
                 }
             }
         }
     }
     if apps.count() > 0 && loaded.iter().all(Option::is_none) {
-        return Err(NotLoaded(failures));
+        return Err(InVain);
     }
-    for (mountpoint, failure) in failures {
-        tracing::error!("{}: {failure}", shown(&mountpoint));
+    for (mountpoint, failure) in failed {
+        tracing::error!("{}: {failure}", shown(mountpoint));
     }
     shared.ledger.note_loaded(crew.worker, loaded);
     Ok(())

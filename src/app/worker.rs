@@ -4,13 +4,15 @@
 //! role, detached. A request is claimed only by a thread that holds its interpreter's GIL, so nothing
 //! waits behind a thread that waits (`runners` keeps the competition for a GIL small).
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
-use crate::python::{Attached, Call, InterpreterThread, Served};
+use crate::python::{Attached, Call, InterpreterThread, Served, Source};
+use crate::wsgi::environ::Link;
 use crate::wsgi::{Head, Response};
 
 use super::acceptor::Bell;
@@ -40,6 +42,9 @@ pub struct Seat {
     pub core: usize,
 }
 
+/// Is told of files that the application is made of.
+pub type OnSources = Arc<dyn Fn(&[Source]) + Send + Sync>;
+
 /// What the threads of all generations share.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -53,6 +58,8 @@ pub struct Surroundings {
     pub shares_poll: bool,
     /// Is told of interpreters that are due to be replaced. Called by workers, between requests.
     pub on_due: Arc<dyn Fn(Due) + Send + Sync>,
+    /// Is told of the application's files, if somebody watches them. Called by workers.
+    pub on_sources: Option<OnSources>,
 }
 
 /// Why a worker's loop ended.
@@ -76,6 +83,8 @@ pub struct Worker {
     quick_jobs: u32,
     /// The interpreter is due after this many.
     requests_max: u64,
+    /// Modules that were loaded when the application's files were last told.
+    modules_known: Cell<usize>,
     has_panicked: bool,
     tally: Arc<Tally>,
 }
@@ -106,6 +115,7 @@ impl Worker {
             response,
             quick_jobs: 0,
             requests_max,
+            modules_known: Cell::new(0),
             has_panicked: false,
         }
     }
@@ -213,6 +223,10 @@ impl Worker {
                 listener: parts.listener,
                 head: parts.head,
                 peer: parts.peer,
+                link: Link {
+                    identity: parts.identity.as_deref(),
+                    is_https: parts.is_https,
+                },
                 chosen,
                 body: parts.body,
                 response,
@@ -236,6 +250,7 @@ impl Worker {
             self.response.fail(500, &mut sink);
             self.has_panicked = true;
         }
+        self.look_after(py, served.ok());
         let at = Instant::now();
         let answered = Answered {
             summary: self.response.summary(),
@@ -254,6 +269,26 @@ impl Worker {
         let queued = self.turn.complete(net, current, exchange, answered);
         if queued > 0 && self.surroundings.shares_poll {
             current.wake_successor(self.shared.id, net);
+        }
+    }
+
+    /// What a request may have changed, for those who have asked for it: whether this interpreter is to be replaced, and
+    /// what the application is made of.
+    fn look_after(&self, py: &mut Attached<'_>, served: Option<Served>) {
+        if served == Some(Served::Failed)
+            && let Some(rules) = &self.shared.plan.recycling.exceptions
+            && let Some((kind, value)) = py.take_raised()
+            && let Some(why) = rules.why(&kind, &value)
+        {
+            self.due(|| why);
+        }
+        if let Some(on_sources) = &self.surroundings.on_sources {
+            let mut known = self.modules_known.get();
+            let sources = py.new_sources(&mut known);
+            self.modules_known.set(known);
+            if !sources.is_empty() {
+                on_sources(&sources);
+            }
         }
     }
 

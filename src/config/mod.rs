@@ -36,6 +36,7 @@ mod notices;
 mod option;
 mod options;
 mod process_settings;
+mod proxies;
 mod reference;
 mod reload_settings;
 mod resolve;
@@ -50,6 +51,7 @@ mod surroundings;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod traps;
 mod value;
 
@@ -62,12 +64,14 @@ pub use process_settings::{
     HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
-pub use reload_settings::{MemoryLimits, ReloadConfig};
+pub use proxies::{ProxyConfig, ProxyHeaders};
+pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig};
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, Errand, IsolationChoice, LimitsConfig, ListenAddress,
-    Mount, PollChoice, Protocol,
+    Mount, PollChoice, Protocol, Redirect,
 };
 pub use static_settings::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
+pub use tls::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};
 pub use value::NEVER;
 
 use layer::{Layer, Raw};

@@ -15,10 +15,11 @@ use super::layer::{Raw, Setting};
 use super::loaded::Unknown;
 use super::option::{Kind, OptionRow};
 use super::options::{
-    app, configuration, http, limits, logging, process, python, sockets, workers,
+    app, configuration, http, limits, logging, process, python, sockets, tls, workers,
 };
 use super::settings::{
     Config, Deadlines, Errand, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol,
+    Redirect,
 };
 use super::value::{self, NEVER, Read};
 use super::{notices, target};
@@ -99,9 +100,12 @@ pub(super) fn resolve(
         shared_imports: target::imports(raw, &python::SHARED_IMPORT)?,
         add_headers: reader.headers(&http::ADD_HEADER)?,
         catch_exceptions: reader.flag(&app::CATCH_EXCEPTIONS),
+        touch_logreopen: reader.paths(&logging::TOUCH_LOGREOPEN)?,
         logto: reader.log_target(&logging::LOGTO)?,
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
+        proxies: reader.proxies()?,
+        tls: reader.tls()?,
         reload: reader.reload()?,
         process: reader.process()?,
         static_files: reader.static_files()?,
@@ -130,6 +134,12 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Notes a warning; `what` ends the sentence that begins with the option.
+    pub(super) fn warn(&mut self, setting: &Setting, what: &str) {
+        self.warnings
+            .push(format!("{} {what} ({})", setting.spelled, setting.origin));
+    }
+
     pub(super) fn keep<T>(&mut self, setting: &Setting, read: Read<T>) -> T {
         if let Some(warning) = read.warning {
             self.warnings.push(format!(
@@ -321,6 +331,10 @@ impl Reader<'_> {
         self.raw.last(row).map(path_of).transpose()
     }
 
+    pub(super) fn paths(&self, row: &OptionRow) -> Result<Vec<PathBuf>, ConfigError> {
+        self.raw.all(row).iter().map(path_of).collect()
+    }
+
     fn python_path(&self) -> Result<Vec<PathBuf>, ConfigError> {
         let mut paths = Vec::new();
         for setting in self.raw.all(&python::PYTHONPATH) {
@@ -390,7 +404,7 @@ impl Reader<'_> {
         Ok(CHOICES.get(chosen).copied().unwrap_or(PollChoice::Auto))
     }
 
-    fn listeners(&self) -> Result<Vec<ListenAddress>, ConfigError> {
+    fn listeners(&mut self) -> Result<Vec<ListenAddress>, ConfigError> {
         const PROTOCOLS: [Protocol; 6] = [
             Protocol::Uwsgi,
             Protocol::Http,
@@ -413,6 +427,10 @@ impl Reader<'_> {
             ),
             (&sockets::SCGI_SOCKET, Protocol::Scgi { nph: false }),
             (&sockets::SCGI_NPH_SOCKET, Protocol::Scgi { nph: true }),
+            (&tls::HTTPS, Protocol::Http),
+            (&tls::HTTPS_SOCKET, Protocol::Http),
+            (&tls::HTTPS2, Protocol::Http),
+            (&tls::HTTP_TO_HTTPS, Protocol::Http),
         ];
         let mut settings: Vec<(&Setting, Protocol)> = Vec::new();
         for (row, protocol) in kinds {
@@ -433,11 +451,23 @@ impl Reader<'_> {
                         "set it, or say what it is otherwise: $({name}:8000)"
                     )));
             }
-            let address = address::parse(&setting.text).map_err(|why| {
-                setting.error(format_args!(
-                    "wants an address, got '{}': {why}",
-                    setting.text
-                ))
+            let (text, tls, redirect) = match setting.name.as_str() {
+                "https" | "https-socket" => {
+                    let (text, tls) = self.https(setting)?;
+                    (text, Some(tls), None)
+                }
+                "https2" => {
+                    let (text, tls) = self.https2(setting)?;
+                    (text, Some(tls), None)
+                }
+                "http-to-https" => {
+                    let (text, redirect) = redirect(setting)?;
+                    (text, None, Some(redirect))
+                }
+                _ => (setting.text.as_str(), None, None),
+            };
+            let address = address::parse(text).map_err(|why| {
+                setting.error(format_args!("wants an address, got '{text}': {why}"))
             })?;
             let any_port = matches!(&address, Address::Tcp(tcp) if tcp.port() == 0);
             let twice = listen.iter().find(|other| other.address == address);
@@ -450,6 +480,9 @@ impl Reader<'_> {
             listen.push(ListenAddress {
                 protocol,
                 address,
+                tls,
+                expects_proxy: false,
+                redirect,
                 origin: setting.place(),
             });
         }
@@ -458,11 +491,27 @@ impl Reader<'_> {
             listen.push(ListenAddress {
                 protocol: Protocol::Http,
                 address,
+                tls: None,
+                expects_proxy: false,
+                redirect: None,
                 origin: "default".to_owned(),
             });
         }
+        self.expect_proxies(&mut listen)?;
         Ok(listen)
     }
+}
+
+/// `ADDRESS[,PORT]`
+fn redirect(setting: &Setting) -> Result<(&str, Redirect), ConfigError> {
+    let Some((address, port)) = setting.text.split_once(',') else {
+        return Ok((&setting.text, Redirect { port: None }));
+    };
+    let port = port
+        .trim()
+        .parse()
+        .map_err(|_| setting.error(format_args!("wants ADDRESS[,PORT], got '{}'", setting.text)))?;
+    Ok((address, Redirect { port: Some(port) }))
 }
 
 pub(super) fn path_of(setting: &Setting) -> Result<PathBuf, ConfigError> {

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
+use super::proxies::ProxyConfig;
 use super::reload_settings::ReloadConfig;
 use super::static_settings::StaticConfig;
+use super::tls::{TlsAddress, TlsConfig};
 
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,12 +110,18 @@ pub struct Config {
     pub add_headers: Vec<(String, String)>,
     /// Show tracebacks to clients (`catch-exceptions`).
     pub catch_exceptions: bool,
+    /// Open the log anew when one of these is touched (`touch-logreopen`).
+    pub touch_logreopen: Vec<PathBuf>,
     /// Log there instead of to standard error (`logto`).
     pub logto: Option<LogTarget>,
     /// As `logto`, but opened after privileges were dropped (`logto2`).
     pub logto2: Option<LogTarget>,
     /// How sockets are made.
     pub sockets: SocketConfig,
+    /// Proxies in front.
+    pub proxies: ProxyConfig,
+    /// TLS, as far as it is not of one address.
+    pub tls: TlsConfig,
     /// When and how the application, or an interpreter, is renewed.
     pub reload: ReloadConfig,
     /// The process: user, files, title, limits, hooks.
@@ -220,8 +228,21 @@ pub struct ListenAddress {
     pub protocol: Protocol,
     /// Where it is bound.
     pub address: Address,
+    /// The TLS around it.
+    pub tls: Option<TlsAddress>,
+    /// Every connection begins with the PROXY protocol.
+    pub expects_proxy: bool,
+    /// Send every client to https instead (`http-to-https`).
+    pub redirect: Option<Redirect>,
     /// Where it was named, for messages: `--http (command line)`.
     pub origin: String,
+}
+
+/// Where `http-to-https` sends clients: the same host and target, with https.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The port to name; `None` is the scheme's own.
+    pub port: Option<u16>,
 }
 
 /// What is spoken on a listener.

@@ -148,6 +148,36 @@ impl RequestHead {
         self.fields.clear();
     }
 
+    /// Takes out the fields whose name `is_unwanted`, as if they had not been sent.
+    pub fn take_out(&mut self, is_unwanted: impl Fn(&[u8]) -> bool) {
+        let Self { bytes, fields, .. } = self;
+        fields.retain(|field| !is_unwanted(field.name.of(bytes)));
+    }
+
+    /// Another host: what a proxy in front was asked for. The caller answers for it that this can stand in a field.
+    pub fn set_host(&mut self, host: &[u8]) {
+        let value = self.append(host);
+        let mut fields = self.fields.iter_mut();
+        if let Some(field) = fields.find(|field| field.kind == FieldKind::Host) {
+            field.value = value;
+            return;
+        }
+        let name = self.append(b"Host");
+        self.fields.push(FieldSpan {
+            name,
+            value,
+            name_hash: name_hash(b"Host"),
+            kind: FieldKind::Host,
+            repeat: Repeat::Once,
+        });
+    }
+
+    fn append(&mut self, text: &[u8]) -> Span {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(text);
+        Span::new(at, text.len())
+    }
+
     /// Bytes of memory that a cleared head keeps for the next request.
     pub fn memory_bytes(&self) -> usize {
         self.bytes.capacity() + self.fields.capacity() * size_of::<FieldSpan>()

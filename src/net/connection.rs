@@ -5,12 +5,14 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::http::Version;
-use crate::wsgi::environ::Peer;
+use crate::wsgi::environ::{Identity, Peer};
 use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink, Summary};
 
+use super::client::{Forwarded, asking};
 use super::output::{Flushed, Output};
 use super::reader::{Protocol, Reader};
 use super::records::Records;
@@ -20,6 +22,8 @@ use super::stream::Stream;
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// The PROXY protocol is expected, in front of everything else.
+    Greeting,
     /// Between requests, or a head has begun to arrive.
     Head,
     /// The head is in, the body is arriving.
@@ -76,6 +80,12 @@ pub struct Connection {
     pub(super) received_at: Instant,
     pub(super) answered: Option<Answered>,
     pub(super) close_after: bool,
+    /// The last read filled its buffer: there may be more, and no event will say so.
+    pub(super) may_have_more: bool,
+    /// The peer is a proxy whose fields count.
+    pub(super) is_trusted: bool,
+    /// What a trusted proxy said of this request.
+    pub(super) forwarded: Option<Box<Forwarded>>,
 }
 
 /// The sending half: what the response machine writes into.
@@ -124,6 +134,11 @@ impl Io {
         }
     }
 
+    /// Whether something that was sent has not left yet.
+    pub(super) fn owes(&self) -> bool {
+        !self.output.is_empty() || self.stream.has_pending()
+    }
+
     fn fail(&mut self) -> ClientGone {
         self.broken = true;
         self.output.clear();
@@ -160,6 +175,9 @@ impl Connection {
             received_at: now,
             answered: None,
             close_after: false,
+            may_have_more: false,
+            is_trusted: false,
+            forwarded: None,
         })
     }
 }
@@ -175,6 +193,10 @@ pub struct Parts<'a> {
     pub head: &'a Head,
     /// Who asks.
     pub peer: &'a Peer,
+    /// The scheme that the client uses, if a trusted proxy said it.
+    pub is_https: Option<bool>,
+    /// Who asks, by a certificate.
+    pub identity: Option<Arc<Identity>>,
     /// The body, taken out.
     pub body: RequestBody,
     /// What decides how the response is framed.
@@ -196,19 +218,7 @@ impl Exchange {
 
     /// Whether the client closed its side since the request arrived. Costs a system call.
     pub fn is_client_gone(&self) -> bool {
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        let socket = match &self.0.io.stream {
-            Stream::Tcp(stream) => socket2::SockRef::from(stream),
-            #[cfg(unix)]
-            Stream::Unix(stream) => socket2::SockRef::from(stream),
-        };
-        match socket.peek(&mut byte) {
-            Ok(count) => count == 0,
-            Err(error) => !matches!(
-                error.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-            ),
-        }
+        self.0.io.stream.is_peer_gone()
     }
 
     /// Borrows everything a worker needs.
@@ -219,7 +229,9 @@ impl Exchange {
             listener: connection.listener,
             facts: facts(head, &connection.reader, &net.settings),
             head,
-            peer: &connection.peer,
+            peer: asking(&connection.peer, connection.forwarded.as_deref()),
+            is_https: connection.forwarded.as_ref().and_then(|told| told.is_https),
+            identity: connection.io.stream.identity().cloned(),
             body: std::mem::take(&mut connection.body),
             sink: ResponseSink {
                 records: connection.reader.request_id(),

@@ -25,6 +25,7 @@ impl Net {
         };
         let settings = &self.settings;
         match connection.phase {
+            Phase::Greeting => after(connection.since_ms, settings.header_timeout),
             // A head's time runs from its first byte: dribbling does not extend it.
             Phase::Head if connection.since_ms != 0 => {
                 after(connection.since_ms, settings.header_timeout)

@@ -8,12 +8,15 @@ use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::stream::Stream;
+use super::tls_stream::TlsStream;
+use crate::tls::Port;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +142,16 @@ enum Kind {
 pub struct Listener {
     socket: Kind,
     address: Address,
+    tls: Option<Arc<Port>>,
+    redirect: Option<Redirect>,
+    expects_proxy: bool,
+}
+
+/// Every request is answered with a redirect to https.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The port of the other address; `None` is the scheme's own.
+    pub port: Option<u16>,
 }
 
 impl Listener {
@@ -186,6 +199,9 @@ impl Listener {
             return Ok(Self {
                 socket: Kind::Tcp(mio::net::TcpListener::from_std(socket.into())),
                 address: Address::Tcp(address),
+                tls: None,
+                redirect: None,
+                expects_proxy: false,
             });
         }
         #[cfg(target_os = "linux")]
@@ -209,19 +225,58 @@ impl Listener {
         &self.address
     }
 
+    /// Speaks TLS with everybody who is accepted from now on.
+    pub fn with_tls(mut self, port: Option<Arc<Port>>) -> Self {
+        self.tls = port;
+        self
+    }
+
+    /// Expects the PROXY protocol in front of every connection.
+    pub fn with_proxy_protocol(mut self, expects_proxy: bool) -> Self {
+        self.expects_proxy = expects_proxy;
+        self
+    }
+
+    /// Whether connections begin with the PROXY protocol.
+    pub fn expects_proxy(&self) -> bool {
+        self.expects_proxy
+    }
+
+    /// Serves nothing, and says where to go instead.
+    pub fn with_redirect(mut self, redirect: Option<Redirect>) -> Self {
+        self.redirect = redirect;
+        self
+    }
+
+    /// Where requests are sent instead.
+    pub fn redirect(&self) -> Option<Redirect> {
+        self.redirect
+    }
+
+    /// Whether TLS is spoken here.
+    pub fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// The next waiting connection and where it comes from (`None` for a unix socket).
     pub fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
-        match &self.socket {
+        let (stream, peer) = match &self.socket {
             Kind::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
-                Ok((Stream::Tcp(stream), Some(peer)))
+                (Stream::Tcp(stream), Some(peer))
             }
             #[cfg(unix)]
             Kind::Unix(listener) => {
                 let (stream, _) = listener.accept()?;
-                Ok((Stream::Unix(stream), None))
+                (Stream::Unix(stream), None)
             }
-        }
+        };
+        let Some(tls) = &self.tls else {
+            return Ok((stream, peer));
+        };
+        let session = tls.session().map_err(io::Error::other)?;
+        let tls = TlsStream::new(stream, session, tls.keeps_certificate());
+        Ok((Stream::Tls(Box::new(tls)), peer))
     }
 }
 
@@ -286,6 +341,9 @@ fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Listener
     Ok(Listener {
         socket: Kind::Tcp(listener),
         address,
+        tls: None,
+        redirect: None,
+        expects_proxy: false,
     })
 }
 
@@ -333,5 +391,8 @@ fn listen_unix(socket: Socket, address: Address, options: &SocketOptions) -> io:
     Ok(Listener {
         socket: Kind::Unix(mio::net::UnixListener::from_std(socket.into())),
         address,
+        tls: None,
+        redirect: None,
+        expects_proxy: false,
     })
 }

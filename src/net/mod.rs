@@ -3,9 +3,10 @@
 //! This is the only room that owns sockets, and it does not know that Python exists: it hands complete
 //! requests to a [`Dispatch`] and gets them back through [`Turn::complete`]. Reading order:
 //!
-//! - [`listener`], [`stream`]: sockets as they come from the system
+//! - [`listener`], [`stream`], [`tls_stream`]: sockets as they come from the system, and TLS on them
 //! - [`slots`]: where a connection waits, and who may take it
 //! - `reader`: which protocol a connection speaks, and the machine that reads it
+//! - `client`: who is at the other end, if a proxy is believed
 //! - [`connection`], [`output`]: one connection and what it owes its client
 //! - [`poll`]: waiting for readiness; where several threads can, they wait in the same poll (and `beacon_linux` wakes them all)
 //! - [`turn`]: one pass over what is ready: accept, read, parse, hand over, flush
@@ -15,6 +16,7 @@
 
 #[cfg(target_os = "linux")]
 mod beacon_linux;
+mod client;
 pub mod connection;
 mod date;
 pub mod deadlines;
@@ -30,6 +32,7 @@ mod sendfile_portable;
 pub mod slots;
 mod spare_heads;
 pub mod stream;
+pub mod tls_stream;
 pub mod turn;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -41,11 +44,12 @@ use crossbeam::queue::SegQueue;
 use mio::Interest;
 
 use crate::http::Limits;
+use crate::proxies::{Believed, Trusted};
 use crate::wsgi::environ::Peer;
 use crate::wsgi::{AddedFields, Delivery, Head, Response, Sink};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
-pub use listener::{Address, BindError, Listener, SocketOptions};
+pub use listener::{Address, BindError, Listener, Redirect, SocketOptions};
 use poll::SharedPoll;
 pub use reader::Protocol;
 use slots::Slots;
@@ -73,8 +77,23 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// Connections at once; further ones wait in the kernel.
     pub connections_max: usize,
+    /// Handshakes that fail are worth a warning.
+    pub tells_handshakes: bool,
+    /// Whose word about clients counts; `None` if nobody's does.
+    pub proxies: Option<Proxies>,
+    /// Who may greet us with the PROXY protocol.
+    pub greeters: Trusted,
     /// What every response says.
     pub added_fields: Arc<AddedFields>,
+}
+
+/// Proxies in front, and what is taken from them.
+#[derive(Clone, Debug)]
+pub struct Proxies {
+    /// Who they are.
+    pub trusted: Trusted,
+    /// The fields that count.
+    pub believed: Believed,
 }
 
 /// How long a closing connection waits for the client to take notice (RFC 9112, 9.6).
@@ -146,6 +165,8 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// Requests answered 503 because the queue was full.
     pub shed: AtomicU64,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: AtomicU64,
     /// Connections closed because a deadline passed.
     pub expired: AtomicU64,
     /// Queued requests that were dropped because their client had gone.
@@ -170,6 +191,10 @@ pub struct Net {
     poll: SharedPoll,
     slots: Slots,
     listeners: RwLock<Vec<Listener>>,
+    /// What stays known of each listener when it is closed.
+    redirects: Box<[Option<Redirect>]>,
+    /// A connection was refused because its peer is no trusted proxy, and this was said.
+    stranger_told: AtomicBool,
     /// What each of them speaks.
     protocols: Box<[Protocol]>,
     /// Connections that could go on but had used up their share of a turn.
@@ -205,6 +230,8 @@ impl Net {
             openers: OnceLock::new(),
             poll,
             slots: Slots::default(),
+            stranger_told: AtomicBool::new(false),
+            redirects: listeners.iter().map(Listener::redirect).collect(),
             listeners: RwLock::new(listeners),
             protocols: protocols.into_boxed_slice(),
             unfinished: SegQueue::new(),
@@ -219,6 +246,10 @@ impl Net {
     /// The poll, for those who wait in it.
     pub fn poll(&self) -> &SharedPoll {
         &self.poll
+    }
+
+    fn redirect(&self, listener: usize) -> Option<Redirect> {
+        self.redirects.get(listener).copied().flatten()
     }
 
     /// Who answers with files, if anything was configured about them.

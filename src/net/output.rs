@@ -202,6 +202,11 @@ impl Output {
             self.pieces.pop_front();
         }
         self.pieces = VecDeque::new();
-        Ok(Flushed::All)
+        // TLS may have taken the last bytes and not got rid of them.
+        match stream.flush() {
+            Ok(()) => Ok(Flushed::All),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Flushed::Blocked),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -12,6 +12,10 @@ pub fn send_file_piece(
     offset: u64,
     want: u64,
 ) -> io::Result<u64> {
+    if stream.tls().is_some() {
+        // The kernel cannot encrypt.
+        return super::sendfile_portable::send_file_piece(stream, file, offset, want);
+    }
     let mut position = offset;
     let count = usize::try_from(want).unwrap_or(usize::MAX);
     loop {

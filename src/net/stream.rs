@@ -1,11 +1,16 @@
-//! A connected socket of either family. Non-blocking; any thread that owns the connection may call.
+//! A connected socket of either family, with or without TLS. Non-blocking; any thread that owns the connection
+//! may call.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
+
+use super::tls_stream::TlsStream;
+use crate::wsgi::environ::Identity;
 
 /// A TCP or unix stream.
 #[derive(Debug)]
@@ -15,43 +20,79 @@ pub enum Stream {
     /// A unix stream socket.
     #[cfg(unix)]
     Unix(mio::net::UnixStream),
-}
-
-macro_rules! each {
-    ($stream:expr, $name:ident => $call:expr) => {
-        match $stream {
-            Stream::Tcp($name) => $call,
-            #[cfg(unix)]
-            Stream::Unix($name) => $call,
-        }
-    };
+    /// TLS over one of the others. In a box: connections without it are no larger for it.
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
-    /// One `read`, again if a signal interrupted it.
+    /// One `read`, again if a signal interrupted it. Less than `into` has room for means that nothing more is there for now.
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        retry(|| each!(self, stream => stream.read(into)))
+        match self {
+            Stream::Tcp(stream) => retry(|| stream.read(into)),
+            #[cfg(unix)]
+            Stream::Unix(stream) => retry(|| stream.read(into)),
+            Stream::Tls(tls) => tls.read(into),
+        }
     }
 
-    /// One `write`.
+    /// One `write`. With TLS, what was taken may still have to leave: see [`has_pending`](Self::has_pending).
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        retry(|| each!(self, stream => stream.write(bytes)))
+        match self {
+            Stream::Tcp(stream) => retry(|| stream.write(bytes)),
+            #[cfg(unix)]
+            Stream::Unix(stream) => retry(|| stream.write(bytes)),
+            Stream::Tls(tls) => tls.write(&[IoSlice::new(bytes)]),
+        }
     }
 
     /// One vectored `write` of two pieces.
     pub fn write_both(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
-        let parts = [IoSlice::new(first), IoSlice::new(second)];
-        retry(|| each!(self, stream => stream.write_vectored(&parts)))
+        self.write_parts(&[IoSlice::new(first), IoSlice::new(second)])
+    }
+
+    pub(super) fn write_parts(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => retry(|| stream.write_vectored(parts)),
+            #[cfg(unix)]
+            Stream::Unix(stream) => retry(|| stream.write_vectored(parts)),
+            Stream::Tls(tls) => tls.write(parts),
+        }
+    }
+
+    /// Whether bytes that were taken wait to leave; never without TLS.
+    pub fn has_pending(&self) -> bool {
+        match self {
+            Stream::Tls(tls) => tls.has_pending(),
+            _ => false,
+        }
+    }
+
+    /// Sends what waits to leave.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Tls(tls) => tls.flush(),
+            _ => Ok(()),
+        }
     }
 
     /// Says that nothing more will be sent; the peer may still send.
-    pub fn finish_sending(&self) -> io::Result<()> {
-        each!(self, stream => stream.shutdown(Shutdown::Write))
+    pub fn finish_sending(&mut self) -> io::Result<()> {
+        if let Stream::Tls(tls) = self {
+            tls.say_goodbye();
+        }
+        self.options().shutdown(Shutdown::Write)
+    }
+
+    /// The last word before the socket is closed in good order.
+    pub fn say_goodbye(&mut self) {
+        if let Stream::Tls(tls) = self {
+            tls.say_goodbye();
+        }
     }
 
     /// Makes writes wait, up to `timeout` each, or not wait again (`None`).
     pub fn set_blocking_writes(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let socket = each!(self, stream => socket2::SockRef::from(stream));
+        let socket = self.options();
         socket.set_write_timeout(timeout)?;
         socket.set_nonblocking(timeout.is_none())
     }
@@ -62,6 +103,41 @@ impl Stream {
             Stream::Tcp(stream) => stream.set_nodelay(true),
             #[cfg(unix)]
             Stream::Unix(_) => Ok(()),
+            Stream::Tls(tls) => tls.stream().set_nodelay(),
+        }
+    }
+
+    /// Whether the peer has closed its side, as far as the kernel knows. Costs a system call.
+    pub fn is_peer_gone(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        match self.options().peek(&mut byte) {
+            Ok(count) => count == 0,
+            Err(error) => !matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+            ),
+        }
+    }
+
+    /// The TLS of this stream, if there is any.
+    pub fn tls(&self) -> Option<&TlsStream> {
+        match self {
+            Stream::Tls(tls) => Some(tls),
+            _ => None,
+        }
+    }
+
+    /// Who the peer is, by a verified certificate.
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        self.tls().and_then(TlsStream::identity)
+    }
+
+    fn options(&self) -> socket2::SockRef<'_> {
+        match self {
+            Stream::Tcp(stream) => socket2::SockRef::from(stream),
+            #[cfg(unix)]
+            Stream::Unix(stream) => socket2::SockRef::from(stream),
+            Stream::Tls(tls) => tls.stream().options(),
         }
     }
 }
@@ -69,8 +145,27 @@ impl Stream {
 #[cfg(unix)]
 impl std::os::fd::AsFd for Stream {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        each!(self, stream => stream.as_fd())
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+            Stream::Tls(tls) => tls.stream().as_fd(),
+        }
     }
+}
+
+/// The same call for the socket below, whatever is spoken on it.
+macro_rules! each {
+    ($stream:expr, $name:ident => $call:expr) => {
+        match $stream {
+            Stream::Tcp($name) => $call,
+            #[cfg(unix)]
+            Stream::Unix($name) => $call,
+            Stream::Tls(tls) => {
+                let $name = tls.stream_mut();
+                $call
+            }
+        }
+    };
 }
 
 impl Source for Stream {

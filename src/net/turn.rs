@@ -5,6 +5,7 @@
 //! application code runs here, and nothing blocks but the wait itself.
 
 mod files;
+mod greeting;
 mod receive;
 mod respond;
 
@@ -168,6 +169,11 @@ impl Turn {
                         continue;
                     }
                 }
+                Phase::Greeting => {
+                    connection.io.broken = true;
+                    self.close(net, connection);
+                    continue;
+                }
                 // The server is stopping; what has begun may go on until its own deadline.
                 _ if !is_due => {
                     let Some(slot) = connection.slot else {
@@ -240,9 +246,11 @@ impl Turn {
                 let Some(listener) = listeners.get(index) else {
                     return;
                 };
-                listener.accept()
+                (listener.accept(), listener.expects_proxy())
             };
+            let (accepted, expects_proxy) = accepted;
             match accepted {
+                Ok((_, address)) if expects_proxy && !self.may_greet(net, address) => {}
                 Ok((stream, address)) => {
                     if !cfg!(target_os = "linux")
                         && let Err(error) = stream.set_nodelay()
@@ -254,6 +262,12 @@ impl Turn {
                     let mut connection =
                         Connection::new(stream, peer, (index, net.protocol_of(index)), self.now);
                     connection.since_ms = net.milliseconds(self.now);
+                    if expects_proxy {
+                        connection.phase = Phase::Greeting;
+                    }
+                    if let Some(proxies) = &net.settings.proxies {
+                        connection.is_trusted = proxies.trusted.trusts(address.map(|at| at.ip()));
+                    }
                     self.drive(net, dispatch, connection);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -276,6 +290,7 @@ impl Turn {
         loop {
             let next = match connection.phase {
                 Phase::Head | Phase::Body => self.read_request(net, &mut connection),
+                Phase::Greeting => self.read_greeting(net, &mut connection),
                 Phase::Flushing => self.flush(net, &mut connection),
                 Phase::Lingering => self.linger(&mut connection),
                 Phase::Working => Next::Park,
@@ -290,6 +305,9 @@ impl Turn {
                     None => return,
                 },
                 Next::Yield => return self.yield_turn(net, connection),
+                Next::Submit if net.redirect(connection.listener).is_some() => {
+                    self.redirect(net, &mut connection);
+                }
                 Next::Submit => {
                     files += 1;
                     connection.received_at = self.now;
@@ -336,7 +354,8 @@ impl Turn {
 
     /// Lets the connection wait for its next event. Gives it back when that has already come.
     fn park(&mut self, net: &Net, mut connection: Box<Connection>) -> Option<Box<Connection>> {
-        let wants_writable = connection.phase == Phase::Flushing;
+        let wants_writable =
+            connection.phase == Phase::Flushing || connection.io.stream.has_pending();
         let is_registered = connection.slot.is_some();
         if !is_registered || connection.wants_writable != wants_writable {
             let interest = if wants_writable {
@@ -399,6 +418,9 @@ impl Turn {
         if let Some(slot) = connection.slot.take() {
             // Closing the descriptor takes it out of the poll; the slot must be free before that.
             net.slots.close(slot);
+        }
+        if !connection.io.broken {
+            connection.io.stream.say_goodbye();
         }
         drop(connection);
         net.connection_closed();

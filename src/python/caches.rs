@@ -35,6 +35,8 @@ pub(super) struct Caches {
     reuses: bool,
     /// Whether the explanation of a late refused import was logged already.
     pub(super) explained: bool,
+    /// Type and message of what the app raised last.
+    pub(super) raised: Option<(String, String)>,
 }
 
 impl Caches {
@@ -79,6 +81,7 @@ impl Caches {
             input: None,
             reuses: !interpreter.free_threaded,
             explained: false,
+            raised: None,
         })
     }
 

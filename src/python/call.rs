@@ -10,10 +10,11 @@ use super::failure;
 use super::file;
 use super::interpreter::{Interpreter, Isolation};
 use super::object::{self, Object, Raised, Token};
+use super::sources;
 use super::start_response::{self, Exchange, bytes_of, copied, is_buffer, settle, type_name};
 use super::thread_state::{Attached, detached};
 use super::trampoline::{Exception, caught, raise};
-use crate::wsgi::environ::Peer;
+use crate::wsgi::environ::{Link, Peer};
 use crate::wsgi::{Chosen, Head, RequestBody, Response, Sink};
 
 /// A list or tuple of pieces that together are at most this large is sent as one, with its length. Bytes.
@@ -27,6 +28,8 @@ pub struct Call<'a> {
     pub head: &'a Head,
     /// The client.
     pub peer: &'a Peer,
+    /// What else is known of the client.
+    pub link: Link<'a>,
     /// Which of the interpreter's apps, and how much of the path is its prefix.
     pub chosen: Chosen,
     /// The complete body. It becomes `wsgi.input` and is gone with it.
@@ -42,6 +45,7 @@ pub(super) struct Request<'a> {
     pub(super) listener: usize,
     pub(super) head: &'a Head,
     pub(super) peer: &'a Peer,
+    pub(super) link: Link<'a>,
     pub(super) prefix_bytes: usize,
 }
 
@@ -66,6 +70,7 @@ impl Attached<'_> {
             listener,
             head,
             peer,
+            link,
             chosen,
             body,
             response,
@@ -75,6 +80,7 @@ impl Attached<'_> {
             listener,
             head,
             peer,
+            link,
             prefix_bytes: chosen.prefix_bytes,
         };
         let served = catch_unwind(AssertUnwindSafe(|| {
@@ -150,6 +156,7 @@ impl Attached<'_> {
             }
             Some(error) => {
                 let traceback = self.log(&request, &error);
+                self.caches.raised = Some(sources::facts(&error));
                 // Frames of the traceback hold the environ, and what the app had in hand.
                 drop(error);
                 if self.interpreter.spec.catch_exceptions && !exchange.response.is_head_sent() {

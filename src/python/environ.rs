@@ -12,7 +12,7 @@ use super::call::Request;
 use super::interpreter::Interpreter;
 use super::object::{Kept, Object, Raised, Token};
 use crate::wsgi::Head;
-use crate::wsgi::environ::{self, Key, Known};
+use crate::wsgi::environ::{self, Key, Known, ServerFacts};
 
 /// Places in the cache of header names. A request rarely has more than 20; a power of two.
 const NAME_PLACES: usize = 128;
@@ -59,13 +59,21 @@ const INTERNED: [&[u8]; 30] = [
 /// Makes environs for one thread.
 pub(super) struct Environs {
     /// One per listener, with all that does not vary.
-    bases: Box<[Kept]>,
+    bases: Box<[Base]>,
     known: Box<[Entry; Known::COUNT]>,
     fields: Box<[Option<NamedEntry>]>,
     /// Empty until the first request comes as variables.
     variables: Box<[Option<NamedEntry>]>,
     scratch: Vec<u8>,
     name_scratch: Vec<u8>,
+}
+
+/// What the requests of one listener have in common, by the scheme that their clients use: a proxy may have told.
+struct Base {
+    http: Kept,
+    https: Kept,
+    /// The listener's own scheme.
+    is_https: bool,
 }
 
 /// A key and the value it had last.
@@ -158,7 +166,7 @@ impl Environs {
         };
         let placeholder = Object::none(token);
         let mut bases = Vec::with_capacity(interpreter.spec.listeners.len());
-        for facts in &interpreter.spec.listeners {
+        let base = |facts: &ServerFacts| {
             let base = Object::dict(token)?;
             // Keys that every request puts stand in the base already, so that a copy has room for them.
             let always: &[Known] = if facts.takes_variables {
@@ -185,7 +193,18 @@ impl Environs {
             for (key, value) in constants {
                 set(&base, &known[key.index()].key, value.as_ptr())?;
             }
-            bases.push(base.keep());
+            Ok(base.keep())
+        };
+        for facts in &interpreter.spec.listeners {
+            let with = |scheme| ServerFacts {
+                scheme,
+                ..facts.clone()
+            };
+            bases.push(Base {
+                http: base(&with("http"))?,
+                https: base(&with("https"))?,
+                is_https: facts.scheme == "https",
+            });
         }
         Ok(Self {
             bases: bases.into(),
@@ -208,6 +227,7 @@ impl Environs {
             listener,
             head,
             peer,
+            link,
             prefix_bytes,
         } = *request;
         let (input, content_length) = input;
@@ -218,6 +238,11 @@ impl Environs {
                 super::trampoline::Exception::Runtime,
                 text,
             ));
+        };
+        let base = if link.is_https.unwrap_or(base.is_https) {
+            &base.https
+        } else {
+            &base.http
         };
         // SAFETY: the base is a dict and alive; attached (token).
         let environ = unsafe { Object::from_new(token, ffi::PyDict_Copy(base.as_ptr()))? };
@@ -234,6 +259,7 @@ impl Environs {
             name_scratch,
             ..
         } = self;
+        link.for_each(|key, value| known[key.index()].put(&environ, value))?;
         let put = |key: Key<'_>, value: &[u8]| match key {
             Key::Known(key) => known[key.index()].put(&environ, value),
             Key::Field { name, hash } => {

@@ -137,6 +137,16 @@ def load_file(path, name=None):
     return module
 
 
+def source_files():
+    """Name and file of each module that is loaded, in turn; without the standard library's."""
+    found = []
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str) and (not path.startswith(LIBRARY + os.sep) or "-packages" + os.sep in path):
+            found += [name, path]
+    return found
+
+
 def load_code(code):
     """uWSGI's name for such a module."""
     from types import ModuleType

@@ -22,6 +22,7 @@ mod interpreter;
 mod load;
 mod object;
 mod runtime;
+mod sources;
 mod start_response;
 mod target;
 mod thread_state;
@@ -36,5 +37,6 @@ pub use interpreter::{
 };
 pub use load::{LoadFailure, Loaded, RefusedExtension};
 pub use runtime::{Runtime, RuntimeError, RuntimeOptions, exit_now, linked as linked_version};
+pub use sources::Source;
 pub use target::{AppTarget, Import, TargetKind};
 pub use thread_state::{Attached, InterpreterThread, STACK_BYTES_MIN};

@@ -8,15 +8,17 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Sender, unbounded};
 
 use crate::app::acceptor::Bell;
-use crate::app::worker::Surroundings;
+use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
-    Acceptor, Apps, Current, Generation, Isolated, Patience, Plan, Recycling, Report, StartError,
-    openers,
+    Acceptor, Apps, Current, Exceptions, Generation, Isolated, Patience, Plan, Recycling, Report,
+    StartError, openers,
 };
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
 use crate::net::{self, Address, Net, RequestLog};
+use crate::proxies::trusted::Network;
+use crate::proxies::{Believed, Trusted};
 use crate::python::{
     InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions, STACK_BYTES_MIN,
 };
@@ -25,6 +27,7 @@ use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
 
 use super::application::{self, imports};
+use super::certificates::Certificates;
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
@@ -33,6 +36,7 @@ use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Once, Silence};
 use super::sockets::Listening;
 use super::supervisor::{self, Charge, Event};
+use super::triggers::Triggers;
 use super::vacuum::Vacuum;
 use super::{errand, limits, pidfile, privileges, report, signals, sockets, static_files, title};
 
@@ -172,13 +176,14 @@ fn serve(
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
+    let certificates = Certificates::open(config)?;
     enter_directory(config)?;
     limits::apply(config);
     privileges::drop_at_once(config)?;
     phases!(PreJail, PostJail, InJail);
     // From here on the end of this function is the end of what the server leaves behind.
     let mut vacuum = Vacuum::new(config.vacuum);
-    let listeners = sockets::bind(config, &mut vacuum)?;
+    let listeners = sockets::bind(config, &certificates, &mut vacuum)?;
     let listening = sockets::listening(config, &listeners);
     sockets::warn_of_strangers(&listening);
     let mut pidfiles = pidfile::Files::before_privileges(config, &mut vacuum)?;
@@ -205,6 +210,8 @@ fn serve(
         )
         .map_err(Failure::new)?,
     );
+    // Watches until this function ends.
+    let triggers = Triggers::start(config, &sender).map_err(Failure::new)?;
     let surroundings = Surroundings {
         net: Arc::clone(&net),
         current: Arc::new(Current::default()),
@@ -213,6 +220,14 @@ fn serve(
             PollChoice::Acceptor => false,
             PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
         },
+        on_sources: triggers
+            .as_ref()
+            .filter(|_| config.reload.watches_modules)
+            .map(|triggers| {
+                let triggers = Arc::clone(triggers);
+                let add: OnSources = Arc::new(move |sources| triggers.add_sources(sources));
+                add
+            }),
         on_due: Arc::new({
             let sender = sender.clone();
             move |due| {
@@ -271,11 +286,12 @@ fn serve(
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone()),
-        on_reload: vec![Box::new(|| {
+        reopen_log: &mut || {
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
             }
-        })],
+        },
+        on_reload: vec![Box::new(|| certificates.reload())],
     });
     hooks::run_at_exit(config, &say);
     Ok(code)
@@ -365,7 +381,48 @@ fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
         keep_alive_timeout: deadlines.keep_alive,
         write_timeout: deadlines.write,
         connections_max: config.connections_max,
+        tells_handshakes: config.tls.is_verbose,
+        proxies: proxies(config),
+        greeters: greeters(config),
         added_fields: Arc::new(added_fields),
+    }
+}
+
+/// Whose fields count.
+fn proxies(config: &Config) -> Option<net::Proxies> {
+    let headers = config.proxies.headers;
+    (!config.proxies.is_empty()).then(|| net::Proxies {
+        trusted: trusted(config),
+        believed: Believed {
+            x_for: headers.x_for,
+            x_proto: headers.x_proto,
+            x_host: headers.x_host,
+            forwarded: headers.forwarded,
+        },
+    })
+}
+
+/// Who may speak the PROXY protocol: the trusted ones, and without a list this machine.
+fn greeters(config: &Config) -> Trusted {
+    if !config.proxies.is_empty() {
+        return trusted(config);
+    }
+    if config.listen.iter().any(|listen| listen.expects_proxy) {
+        tracing::info!(
+            "the PROXY protocol is taken from this machine only; name proxies on others with --trusted-proxies"
+        );
+    }
+    Trusted::this_machine()
+}
+
+fn trusted(config: &Config) -> Trusted {
+    let networks = config.proxies.networks.iter();
+    Trusted {
+        networks: networks
+            .map(|&(address, bits)| Network::new(address, bits))
+            .collect(),
+        unix: config.proxies.unix,
+        everybody: config.proxies.everybody,
     }
 }
 
@@ -408,7 +465,7 @@ fn plan(config: &Config, listening: &[Listening], apps: Apps) -> Plan {
             #[cfg(target_os = "linux")]
             Address::Abstract(_) => None,
         };
-        let facts = ServerFacts::new(local, &hostname, "http");
+        let facts = ServerFacts::new(local, &hostname, listening.scheme());
         if listening.protocol.takes_variables() {
             facts.taking_variables()
         } else {
@@ -444,7 +501,11 @@ fn recycling(config: &Config) -> Recycling {
         lifetime_min: reload.lifetime_min,
         lifetime_max: reload.lifetime_max,
         lifetime_delta: reload.lifetime_delta,
-        exceptions: None,
+        exceptions: reload.exceptions.clone().map(|rules| Exceptions {
+            types: rules.types,
+            values: rules.values,
+            reprs: rules.reprs,
+        }),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::python::{
     self, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, STACK_BYTES_MIN, TargetKind,
 };
 use crate::wsgi::Head;
-use crate::wsgi::environ::{Peer, ServerFacts};
+use crate::wsgi::environ::{Link, Peer, ServerFacts};
 use crate::wsgi::{ClientGone, RequestBody, RequestFacts, Response, Room, Sink};
 
 /// What the application's own threads are given to finish.
@@ -143,6 +143,7 @@ fn answer_one(
             listener: 0,
             head: &head,
             peer: &Peer::new(None),
+            link: Link::default(),
             chosen,
             body: RequestBody::default(),
             response: &mut response,

@@ -9,6 +9,7 @@
 //! - `log_target`, `redirect`: where its log goes
 //! - `limits`, `title`, `process_name`: what the process may use, and what it is called
 //! - `sockets`, `inherited`: where it listens
+//! - `certificates`: the TLS of its sockets
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
 //! - `errand`: what it does instead of serving
@@ -18,7 +19,7 @@
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
-//! - `reload`, `agenda`, `memory`: how and when it renews what it serves
+//! - `reload`, `agenda`, `triggers`, `memory`: how and when it renews what it serves
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
@@ -28,6 +29,7 @@ mod accounts;
 mod agenda;
 mod application;
 mod assembly;
+mod certificates;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 mod daemon;
@@ -70,6 +72,7 @@ mod sockets;
 mod static_files;
 mod supervisor;
 mod title;
+mod triggers;
 mod vacuum;
 
 pub use assembly::run;

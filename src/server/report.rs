@@ -160,7 +160,7 @@ fn write_indented(text: &mut String, lines: &str) -> std::fmt::Result {
 }
 
 fn url(listening: &Listening) -> String {
-    let word = listening.protocol.word();
+    let word = listening.word();
     match &listening.address {
         Address::Tcp(address) => format!("{word}://{address}"),
         #[cfg(unix)]

@@ -4,26 +4,38 @@
 
 use std::fmt;
 
+use super::certificates::Certificates;
 use super::failure::Failure;
 #[cfg(unix)]
 use super::inherited;
 use super::vacuum::Vacuum;
 use crate::config::{self, Config, ListenAddress};
-use crate::net::{Address, Listener, Protocol, SocketOptions};
+use crate::net::{self, Address, Listener, Protocol, SocketOptions};
 
 /// Binds every address, in order. Sockets are noted for `--vacuum`.
 ///
 /// # Errors
 /// The first address that cannot be had, or whose socket cannot be given away as asked.
-pub fn bind(config: &Config, vacuum: &mut Vacuum) -> Result<Vec<Listener>, Failure> {
+pub fn bind(
+    config: &Config,
+    certificates: &Certificates,
+    vacuum: &mut Vacuum,
+) -> Result<Vec<Listener>, Failure> {
     let options = options(config);
     config
         .listen
         .iter()
-        .map(|listen| {
+        .enumerate()
+        .map(|(index, listen)| {
             let listener = bind_one(listen, &options)?;
             give_away(config, listener.address(), vacuum)?;
-            Ok(listener)
+            let redirect = listen.redirect.map(|redirect| net::Redirect {
+                port: redirect.port,
+            });
+            Ok(listener
+                .with_tls(certificates.port(index))
+                .with_redirect(redirect)
+                .with_proxy_protocol(listen.expects_proxy))
         })
         .collect()
 }
@@ -34,6 +46,23 @@ pub struct Listening {
     pub address: Address,
     /// What is spoken there.
     pub protocol: Protocol,
+    /// With TLS around it.
+    pub has_tls: bool,
+}
+
+impl Listening {
+    /// What stands in front of the address in the report.
+    pub fn word(&self) -> &'static str {
+        match self.protocol {
+            Protocol::Http => self.scheme(),
+            other => other.word(),
+        }
+    }
+
+    /// The scheme of the URLs of this address.
+    pub fn scheme(&self) -> &'static str {
+        if self.has_tls { "https" } else { "http" }
+    }
 }
 
 /// What came of [`bind`], in its order.
@@ -42,6 +71,7 @@ pub fn listening(config: &Config, listeners: &[Listener]) -> Vec<Listening> {
     pairs
         .map(|(asked, listener)| Listening {
             address: listener.address().clone(),
+            has_tls: listener.has_tls(),
             protocol: match asked.protocol {
                 config::Protocol::Http => Protocol::Http,
                 config::Protocol::Uwsgi => Protocol::Uwsgi,
@@ -54,7 +84,10 @@ pub fn listening(config: &Config, listeners: &[Listener]) -> Vec<Listening> {
 
 /// Says which addresses let other machines pose as a front end: its protocol has no secret, and it may name any user.
 pub fn warn_of_strangers(listening: &[Listening]) {
-    for Listening { address, protocol } in listening {
+    for Listening {
+        address, protocol, ..
+    } in listening
+    {
         let Address::Tcp(tcp) = address else { continue };
         if protocol.takes_variables() && !tcp.ip().to_canonical().is_loopback() {
             tracing::warn!(

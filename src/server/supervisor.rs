@@ -35,6 +35,11 @@ pub enum Event {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
     },
+    /// Open the log anew, and nothing else.
+    ReopenLog {
+        /// What asked for it, for the log.
+        by: String,
+    },
     /// One interpreter after the other is to be replaced.
     ChainReload {
         /// What asked for it, for the log.
@@ -91,8 +96,9 @@ pub struct Charge<'a> {
     pub exits_on_reload: bool,
     /// Makes the next generation.
     pub reloader: Reloader,
-    /// What is done at every reload before the application is loaded anew, also if that fails then: the log is opened
-    /// anew, for one.
+    /// Opens the log anew; at every reload too.
+    pub reopen_log: &'a mut dyn FnMut(),
+    /// What else is done at every reload before the application is loaded anew, also if that fails then.
     pub on_reload: Vec<Box<dyn FnMut() + 'a>>,
 }
 
@@ -106,6 +112,7 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
         mut mercy,
         exits_on_reload,
         mut reloader,
+        reopen_log,
         mut on_reload,
     } = charge;
     let mut is_stopping = false;
@@ -165,12 +172,17 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
                 tracing::info!("{by}: the server stops; there is nothing to reload");
             }
             Ok(Event::Reload { by }) => {
+                reopen_log();
                 for hook in &mut on_reload {
                     hook();
                 }
                 reloader.ask(&by, false);
             }
             Ok(Event::ChainReload { by }) => reloader.ask(&by, true),
+            Ok(Event::ReopenLog { by }) => {
+                tracing::info!("{by}: opening the log anew");
+                reopen_log();
+            }
             // What was born for a server that stops is dropped, and ends.
             Ok(Event::Done(_) | Event::Retired { .. } | Event::Due(_)) if is_stopping => {}
             Ok(Event::Done(done)) => {

@@ -26,7 +26,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use memchr::memchr;
 
@@ -104,6 +104,10 @@ known! {
     UrlScheme "wsgi.url_scheme" Listener;
     /// `on` for a listener with TLS, else absent (uWSGI, Apache).
     Https "HTTPS" Listener;
+    /// The subject of the client's certificate; absent without one (uWSGI).
+    HttpsDn "HTTPS_DN" Request;
+    /// The client's certificate in PEM, if it is handed on; else absent (uWSGI).
+    HttpsCc "HTTPS_CC" Request;
     /// `(1, 0)`
     Version "wsgi.version" Interpreter;
     /// The body.
@@ -166,15 +170,23 @@ impl Peer {
     /// `None` for a unix socket: both texts are empty then. An IPv4 client of a dual-stack listener has its IPv4 address,
     /// not `::ffff:192.0.2.1`.
     pub fn new(address: Option<SocketAddr>) -> Self {
-        let mut peer = Self {
-            text: [0; Self::ADDRESS_BYTES_MAX + Self::PORT_BYTES_MAX],
-            address_bytes: 0,
-            port_bytes: 0,
-        };
-        if let Some(address) = address {
-            let (host, port) = peer.text.split_at_mut(Self::ADDRESS_BYTES_MAX);
-            peer.address_bytes = written(host, format_args!("{}", address.ip().to_canonical()));
-            peer.port_bytes = written(port, format_args!("{}", address.port()));
+        match address {
+            Some(address) => Self::of(address.ip(), Some(address.port())),
+            None => Self {
+                text: [0; Self::ADDRESS_BYTES_MAX + Self::PORT_BYTES_MAX],
+                address_bytes: 0,
+                port_bytes: 0,
+            },
+        }
+    }
+
+    /// Somebody whose port may be unknown: its text is empty then.
+    pub fn of(address: IpAddr, port: Option<u16>) -> Self {
+        let mut peer = Self::new(None);
+        let (host_text, port_text) = peer.text.split_at_mut(Self::ADDRESS_BYTES_MAX);
+        peer.address_bytes = written(host_text, format_args!("{}", address.to_canonical()));
+        if let Some(port) = port {
+            peer.port_bytes = written(port_text, format_args!("{port}"));
         }
         peer
     }
@@ -219,6 +231,41 @@ impl fmt::Debug for Peer {
             self.address().escape_ascii(),
             self.port().escape_ascii()
         )
+    }
+}
+
+/// Who a client is, by a certificate that was verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The subject in OpenSSL's one-line form: `/C=DE/O=Example/CN=alice`. `HTTPS_DN`.
+    pub name: String,
+    /// The certificate in PEM, if it is handed on; empty otherwise. `HTTPS_CC`.
+    pub certificate: String,
+}
+
+/// What is known of a request beside its head: from its connection, and from a proxy that is trusted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Link<'a> {
+    /// The client has shown a certificate.
+    pub identity: Option<&'a Identity>,
+    /// The client's own scheme is this one (`true`: https), whatever the listener's is.
+    pub is_https: Option<bool>,
+}
+
+impl Link<'_> {
+    /// Calls `put` once for every key that the identity decides.
+    ///
+    /// # Errors
+    /// The first error of `put`.
+    pub fn for_each<E>(&self, mut put: impl FnMut(Known, &[u8]) -> Result<(), E>) -> Result<(), E> {
+        let Some(identity) = self.identity else {
+            return Ok(());
+        };
+        put(Known::HttpsDn, identity.name.as_bytes())?;
+        if !identity.certificate.is_empty() {
+            put(Known::HttpsCc, identity.certificate.as_bytes())?;
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use singlemalt::python::{
     AppTarget, Call, Ended, InterpreterSpec, InterpreterThread, Isolation, LoadFailure, Loaded,
     Runtime, RuntimeOptions, STACK_BYTES_MIN, Served, TargetKind,
 };
-use singlemalt::wsgi::environ::{Peer, ServerFacts};
+use singlemalt::wsgi::environ::{Link, Peer, ServerFacts};
 use singlemalt::wsgi::{
     Chosen, ClientGone, RequestBody, RequestFacts, Response, Room, Sink, Summary,
 };
@@ -339,6 +339,7 @@ fn request(
             listener: 0,
             head: &head.into(),
             peer: &peer,
+            link: Link::default(),
             chosen,
             body,
             response: &mut response,

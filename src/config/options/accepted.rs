@@ -129,6 +129,13 @@ const PROCESS: &[OptionRow] = accepted! { Process:
     "multicast-ttl" | "multicast-loop" Number .many() => "How far multicasts go.", "there are none";
 };
 
+const TLS: &[OptionRow] = accepted! { Tls:
+    "https-session-context" Text => "The name of the TLS session context.", "sessions belong to the address that they were begun on";
+    "sni-dir-ciphers" Text => "The ciphers of --sni-dir.", "the ciphers are the library's, and all of them are safe";
+    "ssl-verify-depth" Number .bare("1") => "The longest chain of a client's certificate.", "chains are verified whole, and their length is bounded";
+    "ssl-sessions-timeout" | "ssl-session-timeout" Seconds => "Seconds that a TLS session can be taken up again.", "sessions are tickets, whose keys change every few hours";
+};
+
 const LOGGING: &[OptionRow] = accepted! { Logging:
     "log-master" Flag => "Let the supervisor write the logs.", "one process writes them";
     "log-master-bufsize" Bytes => "Bytes of the supervisor's log buffer.", "one process writes the logs";
@@ -147,5 +154,6 @@ pub(super) static ROWS: &[&[OptionRow]] = &[
     STATIC,
     WORKERS,
     PROCESS,
+    TLS,
     LOGGING,
 ];

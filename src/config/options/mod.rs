@@ -49,10 +49,12 @@ pub(crate) mod limits;
 pub(crate) mod logging;
 pub(crate) mod planned;
 pub(crate) mod process;
+pub(crate) mod proxies;
 pub(crate) mod python;
 pub(crate) mod reload;
 pub(crate) mod sockets;
 pub(crate) mod static_files;
+pub(crate) mod tls;
 pub(crate) mod unsupported;
 pub(crate) mod workers;
 
@@ -63,7 +65,9 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         app::ROWS,
         python::ROWS,
         sockets::ROWS,
+        tls::ROWS,
         http::ROWS,
+        proxies::ROWS,
         limits::ROWS,
         workers::ROWS,
         process::ROWS,

@@ -32,10 +32,6 @@ const HTTP: &[OptionRow] = planned! { Http:
     "pull-header" Text .many().value("HEADER VAR") => "Keep a response header in a request variable and do not send it.";
     "http-raw-body" Flag => "Hand connections over to the application as they are.";
     "http-websockets" Flag => "Let the application take over websocket connections.";
-    "http-enable-proxy-protocol" | "enable-proxy-protocol" Flag .essential_later("without it, every client would have the proxy's address; take the address from a header instead")
-        => "Expect a PROXY protocol line in front of each connection.";
-    "http-to-https" Address .many().essential_later("leave TLS to the proxy in front")
-        => "Redirect every request on this address to https.";
     "http-var" Text .many() => "Add a variable to the environ of every request.";
     "http-auto-gzip" Flag => "Compress responses that ask for it by a uWSGI-Encoding header.";
     "http-buffer-size" Bytes => "Bytes of the connection buffer.";
@@ -50,10 +46,6 @@ const HTTP: &[OptionRow] = planned! { Http:
 const APPLICATION: &[OptionRow] = planned! { Application:
     "paste-name-as-name" Flag => "Name the application as its PasteDeploy section.";
     "exception-handler" Text .many() => "Hand exceptions of the application to a handler.";
-    "reload-on-exception" Flag => "Renew an interpreter when the application raises.";
-    "reload-on-exception-type" Text .many() => "Renew an interpreter when the application raises this type.";
-    "reload-on-exception-value" Text .many() => "Renew an interpreter when the application raises with this message.";
-    "reload-on-exception-repr" Text .many() => "Renew an interpreter when the application raises this type with this message.";
     "error-page-403" | "error-page-404" | "error-page-500" Path .many() => "The page of an answer that the server makes itself.";
     "upload-progress" Path => "Leave the progress of uploads in JSON files in a directory.";
 };
@@ -125,14 +117,8 @@ const PROCESS: &[OptionRow] = planned! { Process:
 };
 
 const RELOAD: &[OptionRow] = planned! { Reload:
-    "touch-reload" Path .many() => "Reload when a file changes.";
-    "touch-workers-reload" Path .many() => "Reload the interpreters when a file changes.";
-    "touch-chain-reload" Path .many() => "Reload one interpreter after the other when a file changes.";
     "touch-mules-reload" Path .many() => "Reload the mules when a file changes.";
     "touch-spoolers-reload" Path .many() => "Reload the spoolers when a file changes.";
-    "fs-reload" Path .many() => "Reload when something below a directory changes.";
-    "py-autoreload" | "py-auto-reload" | "python-auto-reload" | "python-autoreload" Seconds => "Reload when a module of the application changes (for development).";
-    "py-auto-reload-ignore" | "py-autoreload-ignore" Text .many() => "Modules whose changes do not reload.";
     "mule-reload-mercy" Seconds => "Seconds that a mule has to finish.";
 };
 
@@ -160,7 +146,6 @@ const LOGGING: &[OptionRow] = planned! { Logging:
     "logfile-chown" Flag => "Give log files to the user that the server becomes.";
     "logfile-chmod" Mode => "The file mode of log files.";
     "touch-logrotate" Path .many() => "Rotate the logs when a file changes.";
-    "touch-logreopen" Path .many() => "Open the logs anew when a file changes.";
     "log-zero" Flag => "Log responses without a body.";
     "log-slow" Number .value("MSECS") => "Log requests that took longer than this many milliseconds.";
     "log-4xx" Flag => "Log requests that were answered 4xx.";
@@ -169,7 +154,6 @@ const LOGGING: &[OptionRow] = planned! { Logging:
     "log-sendfile" Flag => "Log requests that were answered with a file.";
     "log-ioerror" Flag => "Log requests whose client went away.";
     "log-micros" Flag => "Write response times in microseconds.";
-    "log-x-forwarded-for" Flag => "Write the address of X-Forwarded-For into request lines.";
     "memory-report" Text .short('m').bare("true").value("LEVEL") => "Write memory use into request lines.";
     "ignore-sigpipe" Flag => "Do not report clients that went away.";
     "ignore-write-errors" Flag => "Do not report failed writes.";
@@ -280,21 +264,6 @@ const SHARED: &[OptionRow] = planned! { Shared:
     "rpc-max" Number => "Functions that can be called by name.";
 };
 
-const TLS: &[OptionRow] = planned! { Tls:
-    "https" Text .many().value("ADDRESS,CERT,KEY").essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here.";
-    "https2" Text .many().essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here, with options.";
-    "https-socket" Text .many().value("ADDRESS,CERT,KEY").essential_later("leave TLS to the proxy in front, and serve HTTP to it") => "Serve HTTPS here.";
-    "https-export-cert" Flag .essential_later("leave TLS to the proxy in front") => "Hand the client's certificate to the application.";
-    "https-session-context" Text => "The name of the TLS session context.";
-    "sni" | "sni-regexp" Text .many().essential_later("leave TLS to the proxy in front") => "A certificate for a host.";
-    "sni-dir" Path .essential_later("leave TLS to the proxy in front") => "Certificates for hosts, in a directory.";
-    "sni-dir-ciphers" Text => "The ciphers of --sni-dir.";
-    "ssl-verify-depth" Number .bare("1") => "The longest chain of a client's certificate.";
-    "ssl-verbose" Flag => "Log TLS errors.";
-    "ssl-sessions-timeout" | "ssl-session-timeout" Seconds => "Seconds that a TLS session can be taken up again.";
-    "ssl-option" Text .many() => "Options of the TLS library.";
-};
-
 const CONFIGURATION: &[OptionRow] = planned! { Configuration:
     "fallback-config" Path => "Read this file when the start fails with code 1.";
 };
@@ -313,6 +282,5 @@ pub(super) static ROWS: &[&[OptionRow]] = &[
     ROUTING,
     BACKGROUND,
     SHARED,
-    TLS,
     CONFIGURATION,
 ];

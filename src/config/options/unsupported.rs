@@ -137,6 +137,8 @@ pub(super) static ROWS: &[&[OptionRow]] = unsupported! {
             "puwsgi-socket" "suwsgi-socket" "ssl-socket" "mongrel2";
     "Print all options and leave.", "--help all prints them", Some("use --help all") =>
         flags "dump-options";
+    "Options of OpenSSL.", "another library speaks TLS, and has no such switches", None =>
+        values "ssl-option";
     "Old protocols of TLS.", "they are not secure, and the TLS library does not have them", None =>
         flags "ssl-enable3" "ssl-enable-sslv3" "ssl-enable-tlsv1";
     "Text around configuration files.", "--include the files in their order", Some("name the files with --include") =>

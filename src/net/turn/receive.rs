@@ -38,12 +38,10 @@ impl Turn {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Next::Park,
-                Err(_) => {
-                    connection.io.broken = true;
-                    Next::Close
-                }
+                Err(error) => self.broken(net, connection, error),
             };
             self.read_buffer = buffer;
+            connection.may_have_more = matches!(result, Ok(READ_BUFFER_BYTES));
             if !matches!(next, Next::Park) {
                 return next;
             }
@@ -119,6 +117,9 @@ impl Turn {
             match step {
                 Step::NeedMore => return (consumed, self.need_more(net, connection)),
                 Step::Head => {
+                    if let Some(proxies) = &net.settings.proxies {
+                        connection.hear(proxies);
+                    }
                     if connection.head.has_body() {
                         connection.phase = Phase::Body;
                         connection.since_ms = net.milliseconds(self.now);
@@ -198,6 +199,27 @@ impl Turn {
             // Half a request and then the end: nobody is there to be told, but it is worth counting.
             count(&net.counters.refused);
         }
+        Next::Close
+    }
+
+    /// The socket, or the TLS on it, failed.
+    fn broken(&mut self, net: &Net, connection: &mut Connection, error: &io::Error) -> Next {
+        if let Some(tls) = connection.io.stream.tls() {
+            if tls.is_plain_http() {
+                self.refuse_plain_http(net, connection);
+                return Next::Again;
+            }
+            if tls.is_handshaking() {
+                count(&net.counters.handshakes_failed);
+                let peer = String::from_utf8_lossy(connection.peer.address());
+                if net.settings.tells_handshakes {
+                    tracing::warn!(%error, %peer, "a TLS handshake failed");
+                } else {
+                    tracing::debug!(%error, %peer, "a TLS handshake failed");
+                }
+            }
+        }
+        connection.io.broken = true;
         Next::Close
     }
 

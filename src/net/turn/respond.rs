@@ -5,11 +5,13 @@ use std::mem;
 use std::time::Duration;
 
 use crate::http::Refusal;
-use crate::wsgi::{RequestFacts, Summary, UNREAD, canned};
+use crate::http::response as wire;
+use crate::wsgi::{Head, RequestFacts, Summary, UNREAD, canned};
 
 use super::super::connection::{Answered, Connection, Phase};
 use super::super::output::Flushed;
 use super::super::records::Records;
+use super::super::tls_stream::TlsStream;
 use super::super::{Net, RETRY_AFTER_S, Record, Rejected, count};
 use super::{Next, READ_BYTES_PER_TURN, Turn};
 
@@ -29,6 +31,24 @@ impl Turn {
         self.answer(net, connection, refusal.status, None);
     }
 
+    /// Answers a client that forgot the `s` of https, in the way that it understands.
+    pub(super) fn refuse_plain_http(&mut self, net: &Net, connection: &mut Connection) {
+        const PAGE: &[u8] =
+            b"400 Bad Request\nThis address speaks HTTPS only: ask again with https:// in front.\n";
+        count(&net.counters.refused);
+        let peer = String::from_utf8_lossy(connection.peer.address());
+        tracing::debug!(%peer, "refused a request: HTTP without TLS on an address with TLS");
+        let mut answer = Vec::with_capacity(256);
+        wire::status_line(UNREAD.form, b"400 Bad Request", &mut answer);
+        wire::field(b"Content-Type", b"text/plain; charset=utf-8", &mut answer);
+        wire::date(self.date.now(), &mut answer);
+        wire::content_length(PAGE.len() as u64, &mut answer);
+        let plan = wire::choose(UNREAD, 400, Some(PAGE.len() as u64));
+        wire::end_head(plan, UNREAD.form, UNREAD.version, &mut answer);
+        answer.extend_from_slice(PAGE);
+        self.send_answer(connection, 400, &answer);
+    }
+
     pub(super) fn shed(&mut self, net: &Net, connection: &mut Connection, rejected: Rejected) {
         count(&net.counters.shed);
         match rejected {
@@ -38,6 +58,37 @@ impl Turn {
         self.answer(net, connection, 503, Some(RETRY_AFTER_S));
     }
 
+    /// Sends the client to the same host and target with https.
+    pub(super) fn redirect(&mut self, net: &Net, connection: &mut Connection) {
+        let host = connection.head.host().unwrap_or_default();
+        let (Head::Http(head), false) = (&connection.head, host.is_empty()) else {
+            let refusal = Refusal {
+                status: 400,
+                why: "no host to redirect to",
+            };
+            return self.refuse(net, connection, &refusal);
+        };
+        let mut location = b"https://".to_vec();
+        location.extend_from_slice(without_port(host));
+        if let Some(port) = net.redirect(connection.listener).and_then(|to| to.port) {
+            location.extend_from_slice(format!(":{port}").as_bytes());
+        }
+        if head.path().starts_with(b"/") {
+            location.extend_from_slice(head.path());
+        }
+        if let Some(query) = head.query() {
+            location.push(b'?');
+            location.extend_from_slice(query);
+        }
+        let mut answer = self.answer_without_app(net, connection, 301, None);
+        let mut field = Vec::with_capacity(location.len() + 16);
+        wire::field(b"Location", &location, &mut field);
+        // Behind the status line.
+        let at = memchr::memchr(b'\n', &answer).map_or(0, |end| end + 1);
+        answer.splice(at..at, field);
+        self.send_answer(connection, 301, &answer);
+    }
+
     pub(super) fn answer(
         &mut self,
         net: &Net,
@@ -45,15 +96,29 @@ impl Turn {
         status: u16,
         retry_after_s: Option<u32>,
     ) {
+        let answer = self.answer_without_app(net, connection, status, retry_after_s);
+        self.send_answer(connection, status, &answer);
+    }
+
+    fn answer_without_app(
+        &mut self,
+        net: &Net,
+        connection: &Connection,
+        status: u16,
+        retry_after_s: Option<u32>,
+    ) -> Vec<u8> {
         let facts = RequestFacts {
             form: connection.reader.form(),
             is_head: connection.head.is_head(),
             ..UNREAD
         };
         let added = &net.settings.added_fields;
-        let answer = canned(status, facts, retry_after_s, self.date.now(), added);
+        canned(status, facts, retry_after_s, self.date.now(), added)
+    }
+
+    fn send_answer(&mut self, connection: &mut Connection, status: u16, answer: &[u8]) {
         connection.answered = Some(Answered {
-            summary: summary_of(status, &answer),
+            summary: summary_of(status, answer),
             queued: Duration::ZERO,
             app: Duration::ZERO,
             at: self.now,
@@ -66,8 +131,8 @@ impl Turn {
         connection.phase = Phase::Flushing;
         // A client that is gone already is noticed by the flush.
         let sent = match connection.reader.request_id() {
-            Some(id) => Records::new(&mut connection.io, id).end(&answer),
-            None => connection.io.send(&answer, &[]),
+            Some(id) => Records::new(&mut connection.io, id).end(answer),
+            None => connection.io.send(answer, &[]),
         };
         if sent.is_err() {
             tracing::debug!("the client of a refused request had gone");
@@ -76,7 +141,7 @@ impl Turn {
 
     /// Sends what the last response still owes; then the connection serves its next request or closes.
     pub(super) fn flush(&mut self, net: &Net, connection: &mut Connection) -> Next {
-        if !connection.io.broken && !connection.io.output.is_empty() {
+        if !connection.io.broken && connection.io.owes() {
             match connection.io.flush() {
                 Ok(Flushed::All) => {}
                 Ok(Flushed::Blocked) => return Next::Park,
@@ -92,7 +157,12 @@ impl Turn {
         if connection.close_after || net.is_draining() {
             // If the client may still be sending, closing at once would destroy the answer on its way
             // (RFC 9112, 9.6): say that nothing more comes, and wait for it to finish.
-            if connection.reader.is_idle() && connection.unread.is_empty() {
+            let is_plain = connection
+                .io
+                .stream
+                .tls()
+                .is_some_and(TlsStream::is_plain_http);
+            if connection.reader.is_idle() && connection.unread.is_empty() && !is_plain {
                 return Next::Close;
             }
             if connection.io.stream.finish_sending().is_err() {
@@ -105,7 +175,7 @@ impl Turn {
         }
         connection.phase = Phase::Head;
         connection.since_ms = 0;
-        if connection.unread.is_empty() && !connection.peer_finished {
+        if connection.unread.is_empty() && !connection.peer_finished && !connection.may_have_more {
             return Next::Park;
         }
         Next::Again
@@ -132,7 +202,7 @@ impl Turn {
         };
         let broken = connection.io.broken || answered.summary.aborted;
         net.log.record(&Record {
-            peer: &connection.peer,
+            peer: connection.client(),
             head: &connection.head,
             body_bytes: connection.body_bytes_seen,
             write: self.now.saturating_duration_since(answered.at),
@@ -144,8 +214,20 @@ impl Turn {
     /// Takes the request's memory back for the next one, so that an idle connection holds none.
     pub(super) fn recycle(&mut self, connection: &mut Connection) {
         connection.body_bytes_seen = 0;
+        connection.forwarded = None;
         connection.body = Default::default();
         self.spare_heads.give(mem::take(&mut connection.head));
+    }
+}
+
+/// The host of `Host`, which may name a port behind it.
+fn without_port(host: &[u8]) -> &[u8] {
+    // The colons of an IPv6 address stand in brackets.
+    let from = memchr::memchr(b']', host).unwrap_or(0);
+    let behind = host.get(from..).unwrap_or_default();
+    match memchr::memchr(b':', behind) {
+        Some(colon) => host.get(..from + colon).unwrap_or_default(),
+        None => host,
     }
 }
 

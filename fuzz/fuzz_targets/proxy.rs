@@ -1,0 +1,24 @@
+//! Any bytes, as the beginning of a connection with the PROXY protocol: no panic, no length past the input, and what was
+//! decided early stays so when more comes.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../src/proxies/protocol.rs"]
+mod protocol;
+
+use protocol::{Greeting, HEADER_BYTES_MAX, read};
+
+fuzz_target!(|input: &[u8]| {
+    let whole = read(input);
+    if let Ok(Greeting::Complete(length, _)) = whole {
+        assert!(length <= input.len().min(HEADER_BYTES_MAX));
+    }
+    for cut in 0..input.len() {
+        match read(&input[..cut]) {
+            Ok(Greeting::NeedMore) => {}
+            decided => assert_eq!(decided, whole, "cut at {cut}"),
+        }
+    }
+});

@@ -1,0 +1,100 @@
+//! The TLS of all listeners: opened at start, read again at a reload.
+//!
+//! Main thread. Files are opened before the server changes its directory and drops its privileges, as with uWSGI:
+//! their paths are relative to where it was started, and a key that only root can read can be used. At a reload
+//! the server is who it has become: a key that it may not read then stays the old one, and the log says so.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::failure::Failure;
+use crate::config::{Config, TlsFiles, TlsHost};
+use crate::tls::{ClientAuthority, Files, Host, Plan, Port};
+
+/// One entry for each listener, in their order.
+pub struct Certificates(Vec<Option<Entry>>);
+
+struct Entry {
+    origin: String,
+    port: Arc<Port>,
+}
+
+impl Certificates {
+    /// Reads what the configuration names.
+    ///
+    /// # Errors
+    /// A file is not what it should be.
+    pub fn open(config: &Config) -> Result<Self, Failure> {
+        let mut entries = Vec::with_capacity(config.listen.len());
+        for listen in &config.listen {
+            let Some(tls) = &listen.tls else {
+                entries.push(None);
+                continue;
+            };
+            let plan = Plan {
+                own: files(&tls.files),
+                hosts: config.tls.hosts.iter().map(host).collect(),
+                folder: config.tls.folder.as_deref().map(absolute),
+                client: tls.client.as_ref().map(|client| ClientAuthority {
+                    file: absolute(&client.file),
+                    is_required: client.is_required,
+                }),
+                keeps_certificate: config.tls.exports_certificate,
+            };
+            let (port, warnings) = Port::open(plan)
+                .map_err(|error| Failure::new(format_args!("{}: {error}", listen.origin)))?;
+            for warning in warnings {
+                tracing::warn!("{}: {warning}", listen.origin);
+            }
+            entries.push(Some(Entry {
+                origin: listen.origin.clone(),
+                port: Arc::new(port),
+            }));
+        }
+        Ok(Self(entries))
+    }
+
+    /// The TLS of the listener with this index.
+    pub fn port(&self, listener: usize) -> Option<Arc<Port>> {
+        let entry = self.0.get(listener)?.as_ref()?;
+        Some(Arc::clone(&entry.port))
+    }
+
+    /// Reads all files again. What cannot be used is logged, and the old stays in use.
+    pub fn reload(&self) {
+        for entry in self.0.iter().flatten() {
+            let origin = &entry.origin;
+            match entry.port.reload() {
+                Ok(warnings) => {
+                    tracing::info!("{origin}: the certificates were read anew");
+                    for warning in warnings {
+                        tracing::warn!("{origin}: {warning}");
+                    }
+                }
+                Err(error) => {
+                    tracing::error!("{origin}: the certificates stay as they were: {error}");
+                }
+            }
+        }
+    }
+}
+
+fn files(files: &TlsFiles) -> Files {
+    Files {
+        certificate: absolute(&files.certificate),
+        key: absolute(&files.key),
+    }
+}
+
+fn host((host, named): &(TlsHost, TlsFiles)) -> (Host, Files) {
+    let host = match host {
+        TlsHost::Name(name) => Host::Name(name.clone()),
+        TlsHost::Pattern(text) => Host::Pattern(text.clone()),
+    };
+    (host, files(named))
+}
+
+/// Where the path leads from here, wherever the server goes later.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
