@@ -301,6 +301,7 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
         file_wrapper: true,
         imports: Vec::new(),
         catch_exceptions: false,
+        host: Default::default(),
     };
     let mut thread = InterpreterThread::create(runtime, spec).expect("an interpreter");
     let target = AppTarget {

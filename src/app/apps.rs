@@ -173,7 +173,7 @@ impl Tally {
 
 /// What is loaded in each interpreter of a generation, and what it has done. Any thread may look.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct AppLedger {
     /// By worker number.
     loaded: Mutex<BTreeMap<usize, Vec<Option<Loaded>>>>,
     tallies: Mutex<Tallies>,
@@ -188,7 +188,7 @@ struct Tallies {
     past: BTreeMap<(usize, usize), (u64, u64)>,
 }
 
-impl Ledger {
+impl AppLedger {
     /// Which applications the first interpreter could load; `None` before it has tried. The others load the same, so that
     /// every interpreter has the same table.
     pub(super) fn loadable(&self) -> Option<Vec<bool>> {

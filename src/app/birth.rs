@@ -157,6 +157,7 @@ pub(super) fn add_siblings(
 /// The life of a thread that makes an interpreter.
 fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
     let mut midwife = Midwife::new(crew, births);
+    shared.registrations.begin_anew(crew.worker);
     let plan = shared.plan.seen_from_here();
     let spec = shared.spec(&plan, crew.worker);
     let mut python = match InterpreterThread::create(shared.runtime, spec) {
@@ -176,6 +177,7 @@ fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
         end(shared, crew, python);
         return midwife.report(Err(StartError::Load(NotLoaded(failed))));
     }
+    shared.ledger.note_spawn(crew.worker);
     let handle = python.handle();
     midwife.report(Ok(handle.clone()));
     if crew.wait_at_gate() == Gate::Open {
@@ -198,7 +200,7 @@ fn load(
     failed: &mut Vec<(String, LoadFailure)>,
 ) -> Result<(), InVain> {
     let apps = &plan.apps;
-    let loadable = shared.ledger.loadable();
+    let loadable = shared.apps.loadable();
     let mut loaded = Vec::with_capacity(apps.count());
     for (at, (place, target)) in apps.iter().enumerate() {
         if loadable.as_ref().is_some_and(|loadable| !loadable[at]) {
@@ -227,7 +229,10 @@ fn load(
     for (mountpoint, failure) in failed {
         tracing::error!("{}: {failure}", shown(mountpoint));
     }
-    shared.ledger.note_loaded(crew.worker, loaded);
+    if apps.count() > 0 {
+        python.all_loaded();
+    }
+    shared.apps.note_loaded(crew.worker, loaded);
     Ok(())
 }
 
@@ -271,7 +276,7 @@ fn work(
     handle: &InterpreterHandle,
 ) {
     let domain = shared.domain_of(crew, core);
-    let runner = domain.join(crew.dismissed_mark());
+    let runner = domain.join(crew.worker, crew.dismissed_mark());
     let mut worker = Worker::new(core, Arc::clone(shared), Arc::clone(crew), runner);
     let exit = worker.serve(python);
     drop(worker);

@@ -30,6 +30,8 @@ const BURST: usize = 32;
 const SURPLUS_WAIT: Duration = Duration::from_millis(10);
 /// How often a worker that waits for the queue alone looks whether its generation has ended.
 const QUEUE_WAIT: Duration = Duration::from_secs(60);
+/// What the right thread is given to take a wake that was passed on to it.
+const PASS_ON_PAUSE: Duration = Duration::from_micros(200);
 /// A request that waited longer than this is looked at again: is its client still there?
 const STALE_AFTER: Duration = Duration::from_secs(1);
 
@@ -103,7 +105,7 @@ impl Worker {
         };
         let requests_max = shared.plan.recycling.requests_of(crew.worker);
         let response = Response::adding(Arc::clone(&surroundings.net.settings.added_fields));
-        let tally = shared.ledger.begin(seat.worker, shared.plan.apps.count());
+        let tally = shared.apps.begin(seat.worker, shared.plan.apps.count());
         Self {
             tally,
             seat,
@@ -129,7 +131,7 @@ impl Worker {
                 self.hand_over();
                 return Exit::Dismissed;
             }
-            if self.shared.queue().has_jobs() {
+            if self.has_work() {
                 self.run_burst(python);
             }
             if self.has_panicked {
@@ -144,7 +146,7 @@ impl Worker {
                 self.runner.rest();
                 continue;
             }
-            let has_jobs = self.shared.queue().has_jobs();
+            let has_jobs = self.has_work();
             let timeout = if has_jobs {
                 Some(Duration::ZERO)
             } else if self.runner.is_surplus() {
@@ -153,6 +155,9 @@ impl Worker {
                 None
             };
             if self.surroundings.shares_poll {
+                if !has_jobs {
+                    self.pass_on();
+                }
                 self.poll(timeout);
             } else if !has_jobs {
                 self.wait_for_queue(python, timeout.unwrap_or(QUEUE_WAIT));
@@ -163,13 +168,44 @@ impl Worker {
     /// Whether nothing is left to do here. A retired generation's queue is looked at last: what was queued before the
     /// retirement is seen then, and nothing comes after it.
     fn may_leave(&self) -> bool {
-        self.crew.is_dismissed() && (!self.shared.is_retired() || !self.shared.queue().has_jobs())
+        self.crew.is_dismissed() && (!self.shared.is_retired() || !self.has_work())
+    }
+
+    /// Whether a job waits, or a signal that this interpreter may take.
+    fn has_work(&self) -> bool {
+        self.shared.queue().has_jobs() || self.shared.postbox.has_for(self.seat.worker)
+    }
+
+    /// A signal may wait for a thread of another interpreter that sleeps in the poll, and the wake that was meant for it have
+    /// ended the wait of this one.
+    fn pass_on(&self) {
+        while self.shared.has_letter_for_sleeper() {
+            self.surroundings.net.poll().wake();
+            // Out of the other one's way, or the kernel would wake this thread again.
+            std::thread::sleep(PASS_ON_PAUSE);
+            if self.has_work() || self.crew.is_dismissed() {
+                return;
+            }
+        }
     }
 
     /// Runs what is queued, attached to Python all the while.
     fn run_burst(&mut self, python: &mut InterpreterThread) {
         python.attached(|py| {
             for count in 0..BURST {
+                // One for one: neither signals nor requests can keep the others waiting.
+                if let Some(number) = self.shared.postbox.take(self.seat.worker) {
+                    if self.surroundings.shares_poll && self.shared.has_letter_for_sleeper() {
+                        self.surroundings.net.poll().wake();
+                    }
+                    self.run_signal(py, number);
+                    if self.should_pause() {
+                        break;
+                    }
+                    if !self.shared.queue().has_jobs() {
+                        continue;
+                    }
+                }
                 let Next::Job(job) = self.shared.queue().next() else {
                     break;
                 };
@@ -178,14 +214,33 @@ impl Worker {
                     self.shared.queue().wake_if_idle(&self.surroundings.net);
                 }
                 self.run(py, job);
-                if self.has_panicked
-                    || self.runner.should_rest(self.quick_jobs)
-                    || self.crew.is_dismissed()
-                {
+                if self.should_pause() {
                     break;
                 }
             }
         });
+    }
+
+    fn should_pause(&self) -> bool {
+        self.has_panicked || self.runner.should_rest(self.quick_jobs) || self.crew.is_dismissed()
+    }
+
+    /// Runs the handler of a signal.
+    fn run_signal(&mut self, py: &mut Attached<'_>, number: u8) {
+        let tally = self.crew.tallies.of(self.seat.core);
+        self.runner.begin();
+        tally.begin_signal(number);
+        let run = catch_unwind(AssertUnwindSafe(|| py.run_signal(number)));
+        tally.end_signal();
+        if run.is_err() {
+            tracing::error!(
+                worker = self.seat.worker,
+                core = self.seat.core,
+                "a worker panicked in the handler of signal {number}; the worker is replaced"
+            );
+            self.has_panicked = true;
+        }
+        self.runner.end(&mut self.quick_jobs);
     }
 
     fn run(&mut self, py: &mut Attached<'_>, job: Job) {
@@ -204,6 +259,8 @@ impl Worker {
             return;
         }
         self.runner.begin();
+        let tally = self.crew.tallies.of(self.seat.core);
+        tally.begin_request();
         let parts = exchange.parts(net);
         let (facts, mut sink) = (parts.facts, parts.sink);
         self.response.reset(facts, self.turn.date());
@@ -238,7 +295,7 @@ impl Worker {
                 let has_failed = matches!(served, Ok(Served::Failed) | Err(_));
                 self.tally.count(chosen.app, has_failed);
             }
-            (None, _) => self.shared.ledger.say_that_nobody_serves(apps, parts.head),
+            (None, _) => self.shared.apps.say_that_nobody_serves(apps, parts.head),
         }
         if served.is_err() {
             // The panic hook has logged what and where. The response machine is plain data and stays usable.
@@ -250,10 +307,19 @@ impl Worker {
             self.response.fail(500, &mut sink);
             self.has_panicked = true;
         }
-        self.look_after(py, served.ok());
+        let served = served.ok();
+        self.look_after(py, served);
         let at = Instant::now();
+        let summary = self.response.summary();
+        let is_failed = matches!(served, None | Some(Served::Failed));
+        let sent_bytes = summary.body_bytes + summary.header_bytes as u64;
+        tally.end_request(
+            at.saturating_duration_since(taken_at),
+            sent_bytes,
+            is_failed,
+        );
         let answered = Answered {
-            summary: self.response.summary(),
+            summary,
             queued,
             app: at.saturating_duration_since(taken_at),
             at,
@@ -310,6 +376,12 @@ impl Worker {
                 queue.leave_poll();
                 return;
             }
+            // A letter is put first, and then somebody is woken.
+            if self.shared.postbox.has_for(self.seat.worker) {
+                self.crew.leave_poll(net.poll());
+                queue.leave_poll();
+                return;
+            }
         }
         let wait = Wait::Shared(timeout);
         let current = &*self.surroundings.current;
@@ -343,9 +415,10 @@ impl Worker {
     }
 
     fn wait_for_queue(&mut self, python: &mut InterpreterThread, timeout: Duration) {
-        match self.shared.queue().wait(self.crew.dismissal(), timeout) {
+        let queue = self.shared.queue();
+        match queue.wait(self.seat.worker, self.crew.dismissal(), timeout) {
             Next::Job(job) => python.attached(|py| self.run(py, job)),
-            Next::Empty if self.runner.is_surplus() => self.runner.rest(),
+            Next::Empty if self.runner.is_surplus() && !self.has_work() => self.runner.rest(),
             Next::Empty | Next::Ended => {}
         }
     }
@@ -373,7 +446,7 @@ fn panic_if_asked(head: &Head) {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.shared.ledger.end(self.seat.worker, &self.tally);
+        self.shared.apps.end(self.seat.worker, &self.tally);
         self.runner.leave();
     }
 }

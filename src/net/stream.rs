@@ -45,6 +45,21 @@ impl Stream {
         }
     }
 
+    /// One `write` of what more follows behind at once: it need not leave in a packet of its own (MSG_MORE; elsewhere it is
+    /// like any other).
+    #[cfg(target_os = "linux")]
+    pub fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        use rustix::net::SendFlags;
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        retry(|| Ok(rustix::net::send(&*self, bytes, flags)?))
+    }
+
+    /// One `write` of what more follows behind at once.
+    #[cfg(not(target_os = "linux"))]
+    pub fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
+
     /// One vectored `write` of two pieces.
     pub fn write_both(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         self.write_parts(&[IoSlice::new(first), IoSlice::new(second)])

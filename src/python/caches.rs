@@ -13,7 +13,7 @@ use crate::wsgi::RequestBody;
 use crate::wsgi::environ::Known;
 
 /// `uwsgi.version`: the uWSGI whose behaviour is kept. Applications compare it, so it must look like one of uWSGI's.
-const UWSGI_VERSION: &[u8] = b"2.0.31";
+pub(super) const UWSGI_VERSION: &[u8] = b"2.0.31";
 
 /// See the file's header.
 pub(super) struct Caches {

@@ -14,6 +14,7 @@ use super::sources;
 use super::start_response::{self, Exchange, bytes_of, copied, is_buffer, settle, type_name};
 use super::thread_state::{Attached, detached};
 use super::trampoline::{Exception, caught, raise};
+use super::uwsgi_module;
 use crate::wsgi::environ::{Link, Peer};
 use crate::wsgi::{Chosen, Head, RequestBody, Response, Sink};
 
@@ -94,6 +95,15 @@ impl Attached<'_> {
         })
     }
 
+    /// Runs the handler of a signal; what it raises is logged. `false`: it failed, or there is none.
+    pub fn run_signal(&mut self, number: u8) -> bool {
+        let is_done = uwsgi_module::run_handler(self, number);
+        if self.interpreter.wants_after_job() {
+            uwsgi_module::after_job(self.token, self.interpreter, false);
+        }
+        is_done
+    }
+
     fn answer(
         &mut self,
         app: usize,
@@ -169,6 +179,9 @@ impl Attached<'_> {
         drop(environ);
         self.caches.give_functions(functions);
         self.caches.give_input(input);
+        if self.interpreter.wants_after_job() {
+            uwsgi_module::after_job(token, self.interpreter, true);
+        }
         served
     }
 

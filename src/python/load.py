@@ -171,7 +171,9 @@ def import_all(targets, isolated):
         except BaseException as error:
             if isolated and refusal(error) is not None:
                 raise
-            for line in f"[ERROR] importing {target} failed:\n{trimmed(error)}".splitlines():
+            advice = hint(error)
+            text = f"[ERROR] importing {target} failed:\n{trimmed(error)}" + (f"\n  {advice}" if advice else "")
+            for line in text.splitlines():
                 emit(line)
 
 

@@ -13,6 +13,7 @@ use super::interpreter::Isolation;
 use super::object::{Object, Raised};
 use super::target::{AppTarget, TargetKind};
 use super::thread_state::Attached;
+use super::uwsgi_module;
 
 /// An app that is ready to be called.
 #[derive(Debug, Clone)]
@@ -398,8 +399,10 @@ fn read(
     let failure = match kind.as_str() {
         "loaded" => {
             let app = answer.element(2)?;
-            bootstrap::keep_app(attached.interpreter, place, &app)?;
-            attached.caches.set_app(place.0, app);
+            let (at, mountpoint) = place;
+            bootstrap::keep_app(attached.interpreter, at, &app)?;
+            uwsgi_module::note_application(mountpoint, &app)?;
+            attached.caches.set_app(at, app);
             let twins = facts.texts(c"twins")?;
             let refused = facts.texts(c"refused")?;
             let refused = refused.chunks_exact(3).map(|entry| RefusedExtension {

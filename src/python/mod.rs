@@ -17,6 +17,7 @@ mod environ;
 mod environment;
 mod failure;
 mod file;
+mod host;
 mod input;
 mod interpreter;
 mod load;
@@ -27,10 +28,12 @@ mod start_response;
 mod target;
 mod thread_state;
 mod trampoline;
+mod uwsgi_module;
 mod virtualenv;
 
 pub use call::{Call, Served};
 pub use environment::{EnvironmentError, set_environment};
+pub use host::{Facts, Host, HostRef, LockRefused, OptionText, SignalSource, WorkerFacts};
 pub use interpreter::{
     Ended, InterpreterHandle, InterpreterSpec, Isolation, alive_count, arena_bytes, arena_bytes_of,
     parked_count,

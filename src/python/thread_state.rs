@@ -21,6 +21,7 @@ use super::load::{self, LoadFailure, Loaded};
 use super::object::{Raised, Token};
 use super::runtime::{Runtime, RuntimeError};
 use super::target::{AppTarget, TargetKind};
+use super::uwsgi_module;
 
 /// What daemon threads of the app are given to end when the process leaves: enough for a loop that runs Python, not for a
 /// sleep, which nothing can interrupt.
@@ -148,12 +149,14 @@ impl InterpreterThread {
     /// # Errors
     /// As there.
     pub fn load(&mut self, target: &AppTarget) -> Result<Loaded, LoadFailure> {
-        self.load_app(0, "", target)
+        let loaded = self.load_app(0, "", target)?;
+        self.all_loaded();
+        Ok(loaded)
     }
 
     /// Loads an app into this interpreter, by the number that [`Chosen::app`](crate::wsgi::Chosen::app) names it by. The
-    /// creator calls it, one app after the other; siblings that join afterwards find the apps, and those that joined before
-    /// find each at their first request for it.
+    /// creator calls it, one app after the other, and [`all_loaded`](Self::all_loaded) behind the last; siblings that join
+    /// afterwards find the apps, and those that joined before find each at their first request for it.
     ///
     /// # Errors
     /// See [`LoadFailure`]; its text is what a person reads. The interpreter can be ended, tried again, or live on with the
@@ -165,6 +168,14 @@ impl InterpreterThread {
         target: &AppTarget,
     ) -> Result<Loaded, LoadFailure> {
         self.attached(|attached| load::load(attached, (at, mountpoint), target))
+    }
+
+    /// The apps are there: what waited for that runs now (`uwsgi.post_fork_hook`).
+    pub fn all_loaded(&mut self) {
+        self.attached(|attached| {
+            uwsgi_module::post_fork(attached);
+            attached.interpreter.set_loaded();
+        });
     }
 
     /// Imports a module, or runs a file as one, and does nothing with it.
@@ -228,6 +239,7 @@ impl InterpreterThread {
         let is_main = self.interpreter.spec.isolation == Isolation::Main;
         let has_it_alone = !is_main || self.interpreter.is_last_of_main();
         self.attached(|attached| {
+            uwsgi_module::at_exit(attached);
             if has_it_alone {
                 bootstrap::quiesce(attached, until, daemon_grace);
             }

@@ -8,11 +8,15 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Sender, unbounded};
 
 use crate::app::acceptor::Bell;
+use crate::app::process::Process;
 use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
     Acceptor, Apps, Current, Exceptions, Generation, Isolated, Patience, Plan, Recycling, Report,
     StartError, openers,
 };
+use crate::background::clockwork::Clockwork;
+use crate::background::cron::When;
+use crate::background::cron_command::CronCommand;
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
@@ -20,7 +24,7 @@ use crate::net::{self, Address, Net, RequestLog};
 use crate::proxies::trusted::Network;
 use crate::proxies::{Believed, Trusted};
 use crate::python::{
-    InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions, STACK_BYTES_MIN,
+    HostRef, InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions, STACK_BYTES_MIN,
 };
 use crate::telemetry::{self, LogWriter};
 use crate::wsgi::AddedFields;
@@ -38,7 +42,9 @@ use super::sockets::Listening;
 use super::supervisor::{self, Charge, Event};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
-use super::{errand, limits, pidfile, privileges, report, signals, sockets, static_files, title};
+use super::{
+    errand, limits, pidfile, privileges, process, report, signals, sockets, static_files, title,
+};
 
 /// uWSGI's exit code for "no application, and one is needed".
 pub(super) const NO_APP: u8 = 22;
@@ -237,7 +243,9 @@ fn serve(
         }),
     };
     phases!(PreApp);
-    let plan = plan(config, &listening, apps);
+    let clockwork = Arc::new(Clockwork::default());
+    let process = process::surroundings(config, &hostname(), &sender, &clockwork);
+    let plan = plan(config, &listening, apps, &process);
     let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
@@ -264,6 +272,7 @@ fn serve(
     .map_err(Failure::new)?;
     current.swap(Some(Arc::clone(&generation)));
     generation.serve();
+    clockwork.run_commands(cron_commands(config)?);
     drop(generation);
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
@@ -283,6 +292,7 @@ fn serve(
         net: &net,
         current: &current,
         acceptor: &acceptor,
+        clockwork: &clockwork,
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone()),
@@ -303,6 +313,19 @@ pub(super) fn enter_directory(config: &Config) -> Result<(), Failure> {
         Some(folder) => change_directory(config, "chdir", folder),
         None => Ok(()),
     }
+}
+
+fn cron_commands(config: &Config) -> Result<Vec<CronCommand>, Failure> {
+    let entries = config.background.cron.iter();
+    entries
+        .map(|entry| {
+            let [minute, hour, day, month, weekday] = entry.when;
+            let when = When::new(minute, hour, day, month, weekday)
+                .map_err(|never| Failure::new(format_args!("{}: {never}", entry.origin)))?;
+            let (command, time_max) = (entry.command.clone(), entry.time_max);
+            Ok(CronCommand::new(when, command, entry.is_unique, time_max))
+        })
+        .collect()
 }
 
 fn change_directory(
@@ -450,7 +473,7 @@ fn request_log(config: &Config, writer: &LogWriter, events: &Sender<Event>) -> B
     }
 }
 
-fn plan(config: &Config, listening: &[Listening], apps: Apps) -> Plan {
+fn plan(config: &Config, listening: &[Listening], apps: Apps, process: &Arc<Process>) -> Plan {
     if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
         tracing::warn!(
             "--cpu-affinity is without effect: only Linux lets threads choose their cores"
@@ -490,6 +513,7 @@ fn plan(config: &Config, listening: &[Listening], apps: Apps) -> Plan {
         recycling: recycling(config),
         folder: std::env::current_dir().unwrap_or_default(),
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
+        process: Arc::clone(process),
     }
 }
 
@@ -524,6 +548,7 @@ pub(super) fn spec(config: &Config, listeners: Vec<ServerFacts>) -> InterpreterS
         file_wrapper: config.file_wrapper,
         imports: imports(config),
         catch_exceptions: config.catch_exceptions,
+        host: HostRef::default(),
     }
 }
 

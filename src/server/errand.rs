@@ -137,6 +137,7 @@ fn answer_one(
                 text: failure.to_string(),
                 code: assembly::NO_APP,
             })?;
+        python.all_loaded();
     }
     python.attached(|py| {
         py.serve(Call {

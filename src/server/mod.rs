@@ -14,6 +14,7 @@
 //! - `application`: what it serves
 //! - `errand`: what it does instead of serving
 //! - `static_files`: what it serves without the application
+//! - `process`: what the application is told about the process, and what becomes of its wishes
 //! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
 //! - `hooks`: what else is to be done at phases of its life
 //! - `report`: what a person reads at start
@@ -56,6 +57,7 @@ mod pidfile_command;
 #[cfg_attr(unix, path = "privileges_unix.rs")]
 #[cfg_attr(windows, path = "privileges_windows.rs")]
 mod privileges;
+mod process;
 #[cfg_attr(target_os = "linux", path = "process_name_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "process_name_other.rs")]
 mod process_name;

@@ -13,6 +13,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::reload::{self, Done, Reloader};
 use crate::app::{Acceptor, Current, Due, Roster};
+use crate::background::clockwork::Clockwork;
 use crate::net::Net;
 
 /// What the supervisor is told.
@@ -90,6 +91,8 @@ pub struct Charge<'a> {
     pub current: &'a Arc<Current>,
     /// Takes connections while every worker is stuck.
     pub acceptor: &'a Acceptor,
+    /// Raises signals by the clock.
+    pub clockwork: &'a Clockwork,
     /// What requests in progress are given when the server stops.
     pub mercy: Duration,
     /// A reload is a stop (`--exit-on-reload`).
@@ -109,6 +112,7 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
         net,
         current,
         acceptor,
+        clockwork,
         mut mercy,
         exits_on_reload,
         mut reloader,
@@ -144,6 +148,7 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
             }
             Ok(Event::Stop { by, .. }) => {
                 is_stopping = true;
+                clockwork.stop();
                 tracing::info!(
                     "{by}: stopping; requests in progress have {} s to finish",
                     mercy.as_secs()

@@ -19,6 +19,7 @@ mod canned;
 mod delivery;
 pub mod environ;
 mod error;
+mod file_piece;
 mod head;
 mod mounts;
 mod response;

@@ -224,9 +224,6 @@ const BACKGROUND: &[OptionRow] = planned! { Background:
     "spooler-signal-as-task" Flag => "Count a uwsgi signal as a task of the spooler.";
     "signal-timer" | "timer" | "signal-rbtimer" | "rbtimer" Text .many().value("'SIGNAL SECONDS'") => "Raise a uwsgi signal again and again.";
     "spooler-cheap" Flag => "Start the spooler at the first task.";
-    "cron" | "unique-cron" Text .many().value("'M H D M W COMMAND'") => "Run a command at certain times.";
-    "cron2" Text .many() => "Run a command at certain times, with options.";
-    "cron-harakiri" Seconds => "Seconds that such a command may take.";
     "mule" Text .bare("").many() => "Run a script, or wait for messages, beside the application.";
     "mules" Number => "Mules that wait for messages.";
     "farm" Text .many() => "Give a group of mules a name.";
@@ -260,7 +257,6 @@ const SHARED: &[OptionRow] = planned! { Shared:
     "queue-store-sync" Seconds => "Seconds between two writes of the queue.";
     "sharedarea" Text .short('A').many() => "Memory that all interpreters share.";
     "py-sharedarea" Text .many() .value("SIZE") => "Memory that all interpreters share, as a bytearray.";
-    "locks" Number => "Locks that all interpreters share.";
     "rpc-max" Number => "Functions that can be called by name.";
 };
 
