@@ -106,6 +106,8 @@ fn make(runtime: &Runtime, isolation: Isolation, app: Option<&PathBuf>) -> Inter
         multithread: false,
         multiprocess: true,
         strict: false,
+        accept_buffer: false,
+        quiet_writes: false,
         file_wrapper: true,
         plugins: Vec::new(),
         imports: Vec::new(),

@@ -244,6 +244,8 @@ fn load(runtime: &'static Runtime, isolation: Isolation, kind: TargetKind) {
                 multithread: false,
                 multiprocess: false,
                 strict: false,
+                accept_buffer: false,
+                quiet_writes: false,
                 file_wrapper: true,
                 plugins: Vec::new(),
                 imports: Vec::new(),

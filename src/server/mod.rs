@@ -12,6 +12,7 @@
 //! - `certificates`: the TLS of its sockets
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
+//! - `errand`: what it does instead of serving
 //! - `static_files`: what it serves without the application
 //! - `process`: what the application is told about the process, and what becomes of its wishes
 //! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
@@ -33,6 +34,7 @@ mod certificates;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 mod daemon;
+mod errand;
 mod failure;
 #[cfg_attr(unix, path = "file_owner_unix.rs")]
 #[cfg_attr(windows, path = "file_owner_windows.rs")]

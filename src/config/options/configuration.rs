@@ -12,6 +12,10 @@ options! {
     INI = row(FILES, "ini", Kind::Path, "Read options from an ini file, in this place: later options win. Also without --ini. \
          A section other than [uwsgi] is named behind a colon; - is standard input.")
         .many().value("FILE[:SECTION]").language();
+    INI_PASTE = row(FILES, "ini-paste", Kind::Path, "Load the application from a PasteDeploy file, as --paste does, and read the options of its section [uwsgi], if there is one.")
+        .many().value("FILE").language();
+    INI_PASTE_LOGGED = row(FILES, "ini-paste-logged", Kind::Path, "As --ini-paste, with --paste-logger.")
+        .many().value("FILE").language();
     XML = row(FILES, "xml", Kind::Path, "Read options from an XML file: <uwsgi><http>:8000</http></uwsgi>.")
         .also(&["xmlconfig"]).short('x').many().value("FILE[:ID]").language();
     YAML = row(FILES, "yaml", Kind::Path, "Read options from a YAML file: a mapping below the key uwsgi.")
