@@ -24,7 +24,9 @@ const DOORS: &[(&str, &[&str])] = &[
     ("tls", &["wsgi"]),
     (
         "net",
-        &["http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi", "proxies", "tls"],
+        &[
+            "http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi", "proxies", "tls",
+        ],
     ),
     ("background", &[]),
     ("app", &["http", "wsgi", "python", "net", "background"]),

@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::address::Address;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
 use super::proxies::ProxyConfig;
-use super::tls::{TlsAddress, TlsConfig};
 use super::reload_settings::ReloadConfig;
 use super::static_settings::StaticConfig;
+use super::tls::{TlsAddress, TlsConfig};
 
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Config {
     pub app: Option<AppChoice>,
     /// Where to listen, in the order in which it was written; never empty.
     pub listen: Vec<ListenAddress>,
+    /// What is spoken on sockets that were handed over and that no option names: `protocol`, or HTTP.
+    pub protocol: Protocol,
     /// Interpreters (uWSGI's processes), at least 1.
     pub processes: usize,
     /// Threads of each interpreter, at least 1.
@@ -184,6 +186,8 @@ pub struct ListenAddress {
     pub redirect: Option<Redirect>,
     /// Where it was named, for messages: `--http (command line)`.
     pub origin: String,
+    /// Nobody named it: it is what is listened on without any address.
+    pub is_default: bool,
 }
 
 /// Where `http-to-https` sends clients: the same host and target, with https.

@@ -23,12 +23,15 @@ use crate::telemetry::{self, LogWriter};
 use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
 
+#[cfg(unix)]
+use super::activation;
 use super::application::{self, Chosen, imports};
 use super::certificates::Certificates;
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
 use super::log_target::Log;
+use super::notify::Notifier;
 use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Silence};
 use super::sockets::Listening;
@@ -56,8 +59,9 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let mut environment = config.environment_set.clone();
     environment.extend(hooks::environment(config));
     let title_spills = title::wants_the_environments_room(config);
-    crate::python::set_environment(&config.environment_unset, &environment, title_spills)
-        .map_err(Failure::new)?;
+    let (handed_over, mut unset) = handed_over();
+    unset.extend(config.environment_unset.iter().cloned());
+    crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
     if let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)? {
         return Ok(code);
     }
@@ -94,6 +98,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let mut outputs = Outputs {
         log: log.or(daemon_log),
         starter,
+        handed_over,
     };
     title::set(config, title_spills);
     if outputs.starter.is_none() {
@@ -107,10 +112,12 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     served
 }
 
-/// Where the server's words go, and who waits for the first of them.
+/// What the process has with those who started it: where its words go, who waits for the first of them, sockets.
 struct Outputs {
     log: Option<Log>,
     starter: Option<Starter>,
+    /// Sockets that were opened for us by whoever started us.
+    handed_over: u32,
 }
 
 impl Outputs {
@@ -161,6 +168,8 @@ fn serve(
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
+    let with_sockets = with_handed_over(config, outputs.handed_over)?;
+    let config = with_sockets.as_ref().unwrap_or(config);
     let certificates = Certificates::open(config)?;
     if let Some(folder) = &config.chdir {
         change_directory(config, "chdir", folder)?;
@@ -245,6 +254,8 @@ fn serve(
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
     outputs.detach(writer)?;
+    let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
+    notifier.ready();
     let recipe = Recipe {
         config: config.clone(),
         plan,
@@ -263,6 +274,7 @@ fn serve(
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone()),
+        notifier: &notifier,
         on_reload: vec![Box::new(|| {
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
@@ -272,6 +284,33 @@ fn serve(
     });
     hooks::run_at_exit(config, &say);
     Ok(code)
+}
+
+/// How many sockets a service manager has opened for us, and what says so: not for the application's children.
+#[cfg(unix)]
+fn handed_over() -> (u32, Vec<String>) {
+    let count = activation::count(|name| std::env::var_os(name));
+    let says = activation::VARIABLES.map(str::to_owned).into_iter();
+    (
+        count,
+        says.filter(|name| std::env::var_os(name).is_some())
+            .collect(),
+    )
+}
+
+#[cfg(not(unix))]
+fn handed_over() -> (u32, Vec<String>) {
+    (0, Vec::new())
+}
+
+#[cfg(unix)]
+fn with_handed_over(config: &Config, count: u32) -> Result<Option<Config>, Failure> {
+    activation::apply(config, count)
+}
+
+#[cfg(not(unix))]
+fn with_handed_over(_config: &Config, _count: u32) -> Result<Option<Config>, Failure> {
+    Ok(None)
 }
 
 fn change_directory(

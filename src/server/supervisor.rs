@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::notify::Notifier;
 use super::reload::{self, Done, Reloader};
 use crate::app::{Acceptor, Current, Due, Roster};
 use crate::net::Net;
@@ -91,6 +92,8 @@ pub struct Charge<'a> {
     pub exits_on_reload: bool,
     /// Makes the next generation.
     pub reloader: Reloader,
+    /// Hears of reloads and of the stop.
+    pub notifier: &'a Notifier,
     /// What is done at every reload before the application is loaded anew, also if that fails then: the log is opened
     /// anew, for one.
     pub on_reload: Vec<Box<dyn FnMut() + 'a>>,
@@ -106,6 +109,7 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
         mut mercy,
         exits_on_reload,
         mut reloader,
+        notifier,
         mut on_reload,
     } = charge;
     let mut is_stopping = false;
@@ -137,6 +141,7 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
             }
             Ok(Event::Stop { by, .. }) => {
                 is_stopping = true;
+                notifier.stopping();
                 tracing::info!(
                     "{by}: stopping; requests in progress have {} s to finish",
                     mercy.as_secs()
@@ -165,6 +170,7 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
                 tracing::info!("{by}: the server stops; there is nothing to reload");
             }
             Ok(Event::Reload { by }) => {
+                notifier.reloading();
                 for hook in &mut on_reload {
                     hook();
                 }
@@ -176,6 +182,9 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
             Ok(Event::Done(done)) => {
                 reloader.done(*done);
                 acceptor.nudge();
+                if !reloader.is_busy() {
+                    notifier.ready();
+                }
             }
             Ok(Event::Due(due)) => reloader.due(due),
             Ok(Event::Retired { generation }) => reloader.retired(generation),
