@@ -51,18 +51,31 @@ matrix:
 portability:
     tools/portability
 
-# Fuzz the request machine (needs cargo-fuzz: cargo install cargo-fuzz)
+# Fuzz the request machines, HTTP's and those of front ends (needs cargo-fuzz: cargo install cargo-fuzz)
 [group('test')]
 [no-exit-message]
 fuzz seconds="60":
     cargo run --quiet --manifest-path fuzz/Cargo.toml --bin seeds
     RUSTC_BOOTSTRAP=1 cargo fuzz run request -- -max_total_time={{ seconds }} -dict=fuzz/http.dict
+    RUSTC_BOOTSTRAP=1 cargo fuzz run front_ends -- -max_total_time={{ seconds }}
 
-# Measure a release build beside bjoern; arguments go to benches/bench.py: `just bench --rounds 9`
-[group('change')]
+# Measure a release build beside ten peers: `just bench --quick`, `just bench hello-c32 --peers bjoern`, `just bench --list`
+[group('measure')]
 [no-exit-message]
 bench *arguments:
     tools/bench "$@"
+
+# Where the time goes: a flame graph of a release build under a scenario: `just profile hello-c32` (needs perf)
+[group('measure')]
+[no-exit-message]
+profile *arguments:
+    tools/profile "$@"
+
+# Instructions per request under valgrind, held to benches/instructions.json: `just instructions --update` after a change
+[group('measure')]
+[no-exit-message]
+instructions *arguments:
+    tools/instructions "$@"
 
 # Reload a release build many times under load: `just storm --reloads 300 --flask`, `just storm --seed 7`
 [group('test')]

@@ -109,6 +109,7 @@ fn make(runtime: &Runtime, isolation: Isolation, app: Option<&PathBuf>) -> Inter
         file_wrapper: true,
         imports: Vec::new(),
         catch_exceptions: false,
+        host: Default::default(),
     };
     let mut thread = InterpreterThread::create(runtime, spec).expect("an interpreter");
     if let Some(app) = app {

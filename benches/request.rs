@@ -1,7 +1,11 @@
-//! What one request costs without a socket: parse, environ, call, iterate, serialise. `cargo bench --bench request`.
+//! What one request costs without a socket: parse, environ, call, iterate, serialise.
 //!
-//! Prints the best of several rounds in nanoseconds, for the request that wrk sends and for one as a browser sends it; the
-//! best, because the rest is what other processes took.
+//!     cargo bench --bench request                      nanoseconds
+//!     cargo bench --bench request -- count CASE N      N requests of a case and nothing said, to be counted from outside
+//!     cargo bench --bench request -- cases             the names of the cases
+//!
+//! Nanoseconds are the best of several rounds, because the rest is what other processes took; they are for looking. What is
+//! held to a baseline is the number of instructions, which repeats (tools/instructions).
 
 #![allow(
     clippy::print_stdout,
@@ -13,16 +17,19 @@ use std::fs::File;
 use std::hint::black_box;
 use std::time::Instant;
 
-use singlemalt::http::{Limits, RequestReader, Step};
+use singlemalt::http::{Limits, RequestHead, RequestReader, Step};
 use singlemalt::python::{
     AppTarget, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeOptions,
     STACK_BYTES_MIN, Served, TargetKind,
 };
-use singlemalt::wsgi::environ::{Link, Mount, Peer, ServerFacts};
-use singlemalt::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Response, Room, Sink};
+use singlemalt::wsgi::environ::{self, Link, Mount, Peer, ServerFacts};
+use singlemalt::wsgi::{
+    ClientGone, Head, HttpDate, RequestBody, RequestFacts, Response, Room, Sink,
+};
 
 const ROUNDS: usize = 15;
 const REQUESTS: usize = 50_000;
+const DATE: &HttpDate = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
 const APPS: [(&str, &str); 4] = [
     (
@@ -61,6 +68,54 @@ const REQUEST_KINDS: [(&str, &str); 2] = [
     ),
 ];
 
+/// `(name, app, request)` of what is counted. Without an app no Python runs: `machine` is the request machine alone, `rust`
+/// all that is ours, with the environ's data and a response but no interpreter.
+const CASES: [(&str, Option<&str>, Sent); 9] = [
+    ("machine-1", None, Sent::Wrk),
+    ("machine-12", None, Sent::Browser),
+    ("rust-1", None, Sent::Wrk),
+    ("rust-12", None, Sent::Browser),
+    ("rust-post-1k", None, Sent::Post),
+    ("hello-1", Some(APPS[1].1), Sent::Wrk),
+    ("hello-12", Some(APPS[1].1), Sent::Browser),
+    ("post-1k", Some(READS_ITS_BODY), Sent::Post),
+    ("body-10k", Some(TEN_KILOBYTES), Sent::Wrk),
+];
+
+const READS_ITS_BODY: &str = "def application(environ, start_response):\n    \
+     body = environ['wsgi.input'].read(int(environ['CONTENT_LENGTH']))\n    \
+     start_response('200 OK', [('Content-Type', 'text/plain'), ('Content-Length', '6')])\n    return [b'Hello\\n']\n";
+
+const TEN_KILOBYTES: &str = "BODY = b'0123456789abcde\\n' * 640\n\ndef application(environ, start_response):\n    \
+     start_response('200 OK', [('Content-Type', 'text/plain'), ('Content-Length', '10240')])\n    return [BODY]\n";
+
+/// The request of a case.
+#[derive(Clone, Copy)]
+enum Sent {
+    /// One header field.
+    Wrk,
+    /// Twelve.
+    Browser,
+    /// A body of a kilobyte.
+    Post,
+}
+
+impl Sent {
+    fn bytes(self) -> Vec<u8> {
+        match self {
+            Self::Wrk => REQUEST_KINDS[0].1.into(),
+            Self::Browser => REQUEST_KINDS[1].1.into(),
+            Self::Post => {
+                let mut raw = b"POST /post HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nContent-Type: text/plain\r\nContent-Length: \
+                                1024\r\n\r\n"
+                    .to_vec();
+                raw.resize(raw.len() + 1024, b'x');
+                raw
+            }
+        }
+    }
+}
+
 /// Takes everything and keeps nothing.
 struct Drain {
     bytes: usize,
@@ -82,33 +137,146 @@ impl Sink for Drain {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // `--bench` is cargo's own word.
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| word != "--bench")
+        .collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => in_worker(nanoseconds),
+        ["cases"] => {
+            for (name, ..) in CASES {
+                println!("{name}");
+            }
+            Ok(())
+        }
+        ["count", case, requests] => {
+            let requests = requests.parse()?;
+            let (name, app, sent) = *CASES
+                .iter()
+                .find(|(name, ..)| *name == case)
+                .ok_or("no such case: see `cases`")?;
+            match app {
+                None if name.starts_with("machine") => machine(&sent.bytes(), requests),
+                None => rust_alone(&sent.bytes(), requests),
+                Some(app) => {
+                    return in_worker(move |runtime, isolation| {
+                        let mut thread = interpreter(runtime, isolation, app);
+                        let mut path = Path::default();
+                        path.serve(&mut thread, &sent.bytes(), requests);
+                        // It is not ended: that would be counted too.
+                        std::mem::forget(thread);
+                    });
+                }
+            }
+            Ok(())
+        }
+        _ => Err("either no arguments, `cases`, or `count CASE N`".into()),
+    }
+}
+
+/// Runs `work` where a worker of the server would run it.
+fn in_worker(
+    work: impl FnOnce(&'static Runtime, Isolation) + Send + 'static,
+) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = Runtime::start(&RuntimeOptions::default())?;
     let isolation = if runtime.supports_own_gil() {
         Isolation::OwnGil
     } else {
         Isolation::Main
     };
+    std::thread::Builder::new()
+        .stack_size(STACK_BYTES_MIN)
+        .spawn(move || work(runtime, isolation))?
+        .join()
+        .map_err(|_| "the worker panicked")?;
+    Ok(())
+}
+
+fn nanoseconds(runtime: &'static Runtime, isolation: Isolation) {
     println!(
         "Python {}, {}; ns per request, best of {ROUNDS} x {REQUESTS}",
         runtime.version(),
         isolation.word()
     );
-    let worker = std::thread::Builder::new()
-        .stack_size(STACK_BYTES_MIN)
-        .spawn(move || {
-            for (name, source) in APPS {
-                let mut thread = interpreter(runtime, isolation, source);
-                for (kind, raw) in REQUEST_KINDS {
-                    println!(
-                        "{name:24} {kind:8} {:6.0}",
-                        best_of(&mut thread, raw.as_bytes())
-                    );
-                }
-                thread.end(std::time::Duration::from_secs(1));
-            }
-        })?;
-    worker.join().map_err(|_| "the worker panicked")?;
-    Ok(())
+    for (name, source) in APPS {
+        let mut thread = interpreter(runtime, isolation, source);
+        for (kind, raw) in REQUEST_KINDS {
+            let mut path = Path::default();
+            let best = (0..ROUNDS)
+                .map(|_| {
+                    let started = Instant::now();
+                    path.serve(&mut thread, raw.as_bytes(), REQUESTS);
+                    started.elapsed().as_nanos() as f64 / REQUESTS as f64
+                })
+                .fold(f64::INFINITY, f64::min);
+            println!("{name:24} {kind:8} {best:6.0}");
+        }
+        thread.end(std::time::Duration::from_secs(1));
+    }
+}
+
+/// The request machine alone.
+fn machine(raw: &[u8], requests: usize) {
+    let (mut head, limits) = (RequestHead::default(), Limits::default());
+    for _ in 0..requests {
+        head.clear();
+        let mut body = RequestBody::default();
+        read(black_box(raw), &limits, &mut head, &mut body);
+    }
+}
+
+/// All that is ours: the request machine, the data of the environ, a response of two header fields.
+fn rust_alone(raw: &[u8], requests: usize) {
+    let mut path = Path::default();
+    let (mut head, mut scratch, mut values) = (RequestHead::default(), Vec::new(), 0);
+    for _ in 0..requests {
+        head.clear();
+        let mut body = RequestBody::default();
+        read(black_box(raw), &path.limits, &mut head, &mut body);
+        let put = environ::for_each(&head, &path.peer, None, &mut scratch, |key, value| {
+            black_box(&key);
+            values += black_box(value).len();
+            Ok::<(), ()>(())
+        });
+        assert!(put.is_ok());
+        path.response.reset(facts_of(&head), DATE);
+        let answered = path.response.begin(b"200 OK").is_ok()
+            && path.response.header(b"Content-Type", b"text/plain").is_ok()
+            && path.response.header(b"Content-Length", b"11").is_ok()
+            && path
+                .response
+                .finish_with(b"Hello World", &mut path.sink)
+                .is_ok();
+        assert!(answered);
+    }
+    black_box(values);
+}
+
+/// One whole request through the machine; its body, if it has one, into `body`.
+fn read(raw: &[u8], limits: &Limits, head: &mut RequestHead, body: &mut RequestBody) {
+    let (mut reader, mut input) = (RequestReader::default(), raw);
+    loop {
+        let Ok((used, step)) = reader.read(input, limits, head) else {
+            unreachable!("these requests are good");
+        };
+        input = &input[used..];
+        match step {
+            Step::Head => {}
+            Step::Data(data) => assert!(body.push(data, 128 << 10).is_ok()),
+            Step::End => break,
+            Step::NeedMore => unreachable!("these requests are whole"),
+        }
+    }
+}
+
+fn facts_of(head: &RequestHead) -> RequestFacts {
+    RequestFacts {
+        form: Form::Http,
+        version: head.version(),
+        is_head: false,
+        keep_alive: head.keep_alive(),
+    }
 }
 
 fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> InterpreterThread {
@@ -131,6 +299,7 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
         file_wrapper: true,
         imports: Vec::new(),
         catch_exceptions: false,
+        host: Default::default(),
     };
     let mut thread = InterpreterThread::create(runtime, spec).expect("an interpreter");
     let target = AppTarget {
@@ -141,44 +310,51 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
     thread
 }
 
-fn best_of(thread: &mut InterpreterThread, raw: &[u8]) -> f64 {
-    let mut best = f64::INFINITY;
-    let (mut head, mut response) = (Head::default(), Response::default());
-    let mut sink = Drain { bytes: 0 };
-    let peer = Peer::new(Some(([127, 0, 0, 1], 40_000).into()));
-    let limits = Limits::default();
-    for _ in 0..ROUNDS {
-        let started = Instant::now();
+/// What a connection and a worker keep between requests.
+struct Path {
+    head: Head,
+    response: Response,
+    sink: Drain,
+    peer: Peer,
+    limits: Limits,
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Self {
+            head: Head::default(),
+            response: Response::default(),
+            sink: Drain { bytes: 0 },
+            peer: Peer::new(Some(([127, 0, 0, 1], 40_000).into())),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Path {
+    /// From the bytes of a request to those of its response, so many times.
+    fn serve(&mut self, thread: &mut InterpreterThread, raw: &[u8], requests: usize) {
         thread.attached(|attached| {
-            for _ in 0..REQUESTS {
-                let mut reader = RequestReader::default();
-                let Head::Http(http) = &mut head else {
+            for _ in 0..requests {
+                let Head::Http(http) = &mut self.head else {
                     unreachable!("nobody changes its kind");
                 };
                 http.clear();
-                let read = reader.read(black_box(raw), &limits, http);
-                assert!(matches!(read, Ok((_, Step::Head))));
-                let facts = RequestFacts {
-                    form: Form::Http,
-                    version: http.version(),
-                    is_head: false,
-                    keep_alive: http.keep_alive(),
-                };
-                response.reset(facts, b"Sun, 06 Nov 1994 08:49:37 GMT");
+                let mut body = RequestBody::default();
+                read(black_box(raw), &self.limits, http, &mut body);
+                self.response.reset(facts_of(http), DATE);
                 let served = attached.serve(Call {
                     listener: 0,
-                    head: &head,
-                    peer: &peer,
+                    head: &self.head,
+                    peer: &self.peer,
                     link: Link::default(),
                     mount: Mount::ROOT,
-                    body: RequestBody::default(),
-                    response: &mut response,
-                    sink: &mut sink,
+                    body,
+                    response: &mut self.response,
+                    sink: &mut self.sink,
                 });
                 assert_eq!(served, Served::Answered);
             }
         });
-        best = best.min(started.elapsed().as_nanos() as f64 / REQUESTS as f64);
     }
-    best
 }

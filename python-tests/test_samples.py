@@ -1,6 +1,7 @@
 """The sample programs that uWSGI's users bring, run as they are written there."""
 
 import re
+import time
 
 import pytest
 
@@ -147,3 +148,59 @@ def test_counter_in_a_global_with_threads(serve):
     server = serve("--wsgi-file", "hits.py", "--threads", "4", files={"hits.py": source})
     together(8, lambda number: [server.ask(f"/?{number}") for _ in range(10)])
     assert server.ask("/").text == "81"
+
+
+MYTASKS = """
+    from uwsgidecorators import *
+
+    @timer(3)
+    def three_seconds(signum):
+        print("3 seconds elapsed")
+"""
+RAW_TIMERS = """
+    import uwsgi
+
+    def hello_timer(num):
+        print("2 seconds elapsed, signal %d raised" % num)
+
+    def oneshot_timer(num):
+        print("40 seconds elapsed, signal %d raised. You will never see me again." % num)
+
+    uwsgi.register_signal(26, "worker", hello_timer)
+    uwsgi.register_signal(30, "", oneshot_timer)
+
+    uwsgi.add_timer(26, 2) # never-ending timer every 2 seconds
+    uwsgi.add_rb_timer(30, 40, 1) # one shot timer after 40 seconds
+"""
+MASTER = ("--master", "--processes", "4", "--threads", "2")
+
+
+@pytest.mark.parametrize("imported", ["mytasks.py", "mytasks"])
+def test_mytasks(serve, imported):
+    """One line for each tick, though four interpreters import the module."""
+    server = serve("--wsgi-file", "bootstrap.py", *MASTER, "--import", imported, files={"bootstrap.py": BOOTSTRAP, "mytasks.py": MYTASKS})
+    server.wait_for_log("^3 seconds elapsed$")
+    began = time.monotonic()
+    server.wait_for_log("^3 seconds elapsed$", count=2)
+    # Four timers would have made four lines of one tick.
+    assert len(re.findall("3 seconds elapsed", server.log())) == 2 + int((time.monotonic() - began) / 3.5)
+    assert server.ask("/").text == "HelloWorld"
+
+
+def test_raw_timers(serve):
+    server = serve("--wsgi-file", "bootstrap.py", *MASTER, "--import", "timers.py", files={"bootstrap.py": BOOTSTRAP, "timers.py": RAW_TIMERS})
+    server.wait_for_log("^2 seconds elapsed, signal 26 raised$", count=2)
+    assert "40 seconds" not in server.log()
+
+
+def test_python_2_code_is_told_what_it_is(serve):
+    source = """
+        import uwsgi
+
+        def hello_timer(num):
+            print "2 seconds elapsed, signal %d raised" % num
+    """
+    server = serve("--wsgi-file", "bootstrap.py", "--import", "timers.py", files={"bootstrap.py": BOOTSTRAP, "timers.py": source})
+    server.wait_for_log(r"importing timers.py failed")
+    server.wait_for_log(r"this is Python 2 code \(print without parentheses\).*write print\(\.\.\.\)")
+    assert server.ask("/").text == "HelloWorld"

@@ -14,7 +14,8 @@
 //! - [`proxies`]: what a proxy in front tells about its client, and whether to believe it
 //! - [`tls`]: certificates and their choice; no sockets
 //! - [`net`]: sockets, the poll, deadlines; knows no Python
-//! - [`background`]: work that belongs to no request: what watches files; knows no Python
+//! - [`shared`]: what interpreters share: locks
+//! - [`background`]: work that belongs to no request: timers, cron, file monitors; knows no Python
 //! - [`app`]: generations of workers: where requests meet the application
 //! - [`server`]: the composition root: assembles, reports, supervises, stops
 
@@ -30,6 +31,7 @@ pub mod proxies;
 pub mod python;
 pub mod scgi;
 pub mod server;
+pub mod shared;
 pub mod telemetry;
 pub mod tls;
 pub mod uwsgi;

@@ -247,6 +247,7 @@ fn load(runtime: &'static Runtime, isolation: Isolation, kind: TargetKind) {
                 file_wrapper: true,
                 imports: Vec::new(),
                 catch_exceptions: false,
+                host: Default::default(),
             };
             let mut thread = InterpreterThread::create(runtime, spec).expect("an interpreter");
             if let Err(failure) = thread.load(&AppTarget {

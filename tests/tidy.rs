@@ -28,8 +28,12 @@ const DOORS: &[(&str, &[&str])] = &[
             "http", "cgi", "uwsgi", "fastcgi", "scgi", "wsgi", "proxies", "tls",
         ],
     ),
+    ("shared", &[]),
     ("background", &[]),
-    ("app", &["http", "wsgi", "python", "net", "background"]),
+    (
+        "app",
+        &["http", "wsgi", "python", "net", "shared", "background"],
+    ),
     (
         "server",
         &[
@@ -42,6 +46,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "proxies",
             "tls",
             "net",
+            "shared",
             "background",
             "app",
         ],

@@ -130,7 +130,7 @@ def main():
         prepare(folder, tools)
         here, versions = machine.described(), peers.versions(tools)
         print(", ".join(f"{key} {value}" for key, value in {**here, **versions}.items()))
-        bench = measure.Bench(tools, folder, given.rounds, given.seconds, given.peers, *cores(), print)
+        bench = measure.Bench(tools, folder, given.rounds, given.seconds, given.peers, *cores(), not given.quick)
         for scenario in SCENARIOS:
             if given.scenarios and scenario.name not in given.scenarios:
                 continue

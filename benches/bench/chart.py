@@ -28,8 +28,8 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-seri
   .axis { stroke: #3d444d; }
 }
 """
-PANEL_WIDTH, MARGIN, GAP = 470, 20, 30
-NAME_WIDTH, FIGURE_WIDTH = 150, 70
+PANEL_WIDTH, MARGIN, GAP = 500, 20, 30
+NAME_WIDTH, FIGURE_WIDTH = 195, 70
 LINE, BAR, PANEL_HEAD, TITLE_HEIGHT = 19, 13, 26, 62
 
 
@@ -108,7 +108,7 @@ PARALLEL = ("workers-2", "django-2", "cpu", "sleep")
 
 
 def charts(store):
-    """{file name: SVG} of everything that the store has figures for."""
+    """{file name: (title, SVG)} of everything that the store has figures for."""
     tables, machine = store["tables"], store["machine"]
     where = f"{machine['CPU']}, {machine['cores']} cores, {machine['kernel']}, {machine['Python']}"
     found = {
@@ -133,4 +133,4 @@ def charts(store):
         for key, title in words.items():
             panels += [Panel(title, panel.bars) for panel in panels_of({"memory": memory}, ("memory",), key, "{:,.1f}", False)]
         found["memory.svg"] = ("Proportional set size of the whole process tree after load, shorter is better", panels)
-    return {name: svg(title, where, panels) for name, (title, panels) in found.items() if panels}
+    return {name: (title, svg(title, where, panels)) for name, (title, panels) in found.items() if panels}

@@ -8,6 +8,7 @@ import time
 from .server import Failed, ask, connect
 
 PROBES = 32
+CLOSES = "closes after each answer"
 
 
 def check(server, scenario):
@@ -17,6 +18,7 @@ def check(server, scenario):
     body = b"x" * load.body if load.body else None
     connection = connect(server.port, server.tls)
     remarks = []
+    asks_to_close = headers.get("Connection") == "close"
     try:
         for turn in (1, 2):
             try:
@@ -26,16 +28,18 @@ def check(server, scenario):
                 raise Failed(f"no whole answer to {load.method} {load.path}: {error or type(error).__name__}") from None
             judge(answer, scenario)
             closed = connection.sock is None
-            if turn == 1 and scenario.name != "close" and closed:
-                remarks.append("closes after each answer")
-            if turn == 1 and scenario.name == "close" and not closed and not ends(connection.sock):
-                remarks.append("ignores Connection: close, so this is keep-alive")
+            if turn == 1 and not asks_to_close and closed:
+                remarks.append(CLOSES)
+            if asks_to_close:
+                if turn == 1 and not closed and not ends(connection.sock):
+                    remarks.append("ignores Connection: close, so this is keep-alive")
+                connection.close()
     finally:
         connection.close()
     if load.pipelined > 1:
         pipelined(server, load)
     elif load.method == "GET" and load.connections > 1 and not server.tls and load.body == 0:
-        answered = at_once(server, load, min(load.connections, PROBES), "closes after each answer" in remarks)
+        answered = at_once(server, load, min(load.connections, PROBES), asks_to_close or CLOSES in remarks)
         if answered < min(load.connections, PROBES):
             remarks.append(f"answers on {answered} of {min(load.connections, PROBES)} connections, the others wait")
     return remarks

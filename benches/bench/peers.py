@@ -190,7 +190,7 @@ def waitress(case):
     one_process(case)
     threads = max(case.shape.processes * case.shape.threads, 4)
     command = [case.tools.python("waitress-serve"), f"--listen={case.address}", f"--threads={threads}"]
-    return [*command, "--connection-limit=10000", f"{case.app}:application"]
+    return [*command, "--connection-limit=10000", "--asyncore-use-poll", f"{case.app}:application"]
 
 
 def cheroot(case):

@@ -55,10 +55,10 @@ def cells(table):
 
 def about(table):
     words = ["server and client on a core each" if table["pinned"] else "not pinned"]
-    if table["rounds"]:
-        words.append(f"{table['rounds']} rounds")
+    if table["slices"]:
+        words.append(f"{table['slices']} slices of each")
     if table["noisy"]:
-        words.append(f"{table['noisy']} of them disturbed by other work on the machine")
+        words.append(f"{table['noisy']} disturbed by other work on the machine")
     if table["disturbed"]:
         words.append("TOO DISTURBED TO BE TRUSTED")
     return ", ".join(words)
@@ -67,7 +67,7 @@ def about(table):
 def terminal(table):
     head, lines = cells(table)
     widths = [max(len(line[0][column]) for line in [(head, ""), *lines] if column < len(line[0])) for column in range(len(head))]
-    text = [f"\n{table['title']} ({about(table)})"]
+    text = [f"\n{table['title']} ({about(table)})", *([f"  {table['note']}"] if table["note"] else [])]
     text.append("  " + "  ".join(word.rjust(width) if index else word.ljust(width) for index, (word, width) in enumerate(zip(head, widths))))
     for line, remark in lines:
         written = "  ".join(
@@ -87,12 +87,13 @@ def bars_of(tables):
     return lines
 
 
-def markdown(store):
-    """docs/benchmarks/results.md"""
+def markdown(store, charts):
+    """docs/benchmarks/results.md; `charts` are {file name: what it shows}."""
     tables = store["tables"]
     lines = ["# Benchmark results", ""]
     lines += ["Written by `just bench --write`; [performance.md](../performance.md) says how to read it. Do not edit.", ""]
-    lines += ["![Requests per second](throughput.svg)", "", "![CPU per request](cpu.svg)", "", "![Memory](memory.svg)", ""]
+    for name, words in charts.items():
+        lines += [f"![{words}]({name})", ""]
     lines += ["## Machine and versions", "", "| | |", "|---|---|"]
     lines += [f"| {key} | {value} |" for key, value in {**store["machine"], **store["versions"]}.items()]
     lines += ["", "## Bars", "", *bars_of(tables), "", "## Where a peer is better", ""]

@@ -40,6 +40,8 @@ class Scenario:
     pinned: bool = True
     # The answer to the request, byte for byte (None: any body with status 200).
     answer: bytes | None = HELLO
+    # At least so long a slice, in seconds, where one second is too short.
+    seconds: int = 0
     # Which program of special.py measures it; "" is a load of wrk.
     kind: str = ""
     # A client that runs beside wrk in each slice: (what it does, how many of it).
@@ -109,6 +111,8 @@ SCENARIOS = [
         pinned=False,
         answer=b"Slept\n",
         ideal=16 / 0.05,
+        # The last batch of a slice is cut off: with one second that alone would cost 5 %.
+        seconds=4,
     ),
     Scenario(
         "cpu",
@@ -149,6 +153,7 @@ SCENARIOS = [
         "Hello through nginx by uwsgi_pass",
         shape=Shape(speaks="uwsgi"),
         peers=("singlemalt", "uwsgi"),
+        strace=True,
         note="nginx and the server share one core, wrk has the other; nginx's own CPU is in a column of its own.",
     ),
     Scenario(

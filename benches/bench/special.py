@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import socket
 import statistics
+import sysconfig
 import time
 
 from . import peers
@@ -11,6 +12,7 @@ from .checks import check
 from .crowd import Crowd
 from .load import Load, one_slice
 from .peers import OURS, Shape
+from .processes import PROC
 from .scenarios import HELLO, PARALLEL, Scenario
 from .server import Failed, ask
 
@@ -25,7 +27,7 @@ def measured(bench, scenario):
 
 def table(scenario, columns, rows, **more):
     base = {"scenario": scenario.name, "title": scenario.title, "note": scenario.note, "pinned": scenario.pinned}
-    return {**base, "columns": columns, "rows": rows, "rounds": 0, "noisy": 0, "disturbed": False, **more}
+    return {**base, "columns": columns, "rows": rows, "slices": 0, "noisy": 0, "disturbed": False, **more}
 
 
 def row_of(label, peer, figures=None, failed=None, remarks=()):
@@ -59,6 +61,12 @@ def medians(bench, server, load, core, clients=()):
     return statistics.median(one.rate for one in slices), statistics.median(one.p99 for one in slices), noisy
 
 
+def shaken(bench, noisy, rows):
+    """How many slices there were, before and beside the clients, and how many others disturbed."""
+    slices = 2 * bench.rounds
+    return {"slices": slices, "noisy": noisy, "disturbed": noisy * 2 > slices * len(rows)}
+
+
 def idle(bench, scenario):
     """Connections that had one answer and wait for the next."""
     server_core, client_core = bench.cores(scenario)
@@ -79,22 +87,27 @@ def idle(bench, scenario):
                 time.sleep(IDLE_SECONDS)
                 cpu = server.cpu_seconds() - cpu
                 grown = server.pss_megabytes() - memory_before
-                beside, p99, disturbed_too = medians(bench, server, load, client_core, (crowd.pid,))
+                try:
+                    beside, p99, disturbed_too = medians(bench, server, load, client_core, (crowd.pid,))
+                except Failed as failure:
+                    server.must_live()
+                    raise Failed(f"answers nobody else while {held} connections are idle ({failure})") from None
             noisy += disturbed + disturbed_too
             if crowd.ready < IDLE_CONNECTIONS:
                 remarks.append(f"only {crowd.ready} of {IDLE_CONNECTIONS} connections had an answer")
             figures = {
                 "held": held,
-                "bytes": grown * 1024 * 1024 / max(held, 1),
+                "bytes": grown * 1024 * 1024 / held if held > 500 else None,
                 "idle_cpu": cpu / IDLE_SECONDS * 100,
                 "alone": alone,
                 "rate": beside,
                 "p99": p99,
             }
+            figures = {key: value for key, value in figures.items() if value is not None}
             return row_of(label, peer, figures, remarks=remarks)
 
     rows = each(bench, scenario, measure)
-    return table(scenario, ["held", "bytes", "idle_cpu", "alone", "rate", "p99"], rows, rounds=bench.rounds, noisy=noisy)
+    return table(scenario, ["held", "bytes", "idle_cpu", "alone", "rate", "p99"], rows, **shaken(bench, noisy, rows))
 
 
 def dribble(bench, scenario):
@@ -120,7 +133,7 @@ def dribble(bench, scenario):
             return row_of(label, peer, figures, remarks=remarks)
 
     rows = each(bench, scenario, measure)
-    return table(scenario, ["held", "alone", "rate", "p99_alone", "p99"], rows, rounds=bench.rounds, noisy=noisy)
+    return table(scenario, ["held", "alone", "rate", "p99_alone", "p99"], rows, **shaken(bench, noisy, rows))
 
 
 def first_answer(server, seconds=30):
@@ -167,7 +180,7 @@ def start(bench, scenario):
         four[f"further_{key}"] = (four[key] - one[key]) / 3
     columns = ["hello", "further_hello", "django", "further_django"]
     listed = [row_of(label, peer, found[label], failed.get(label)) for label, peer, _ in rows]
-    return table(scenario, columns, listed, pinned=False, rounds=bench.rounds)
+    return table(scenario, columns, listed, pinned=False, slices=bench.rounds)
 
 
 def memory(bench, scenario):
@@ -192,7 +205,22 @@ def memory(bench, scenario):
                 figures[f"further_{key}"] = (figures[f"{key}_4"] - figures[f"{key}_1"]) / 3
         listed.append(row_of(label, peer, figures, "; ".join(reasons) if not figures else None, remarks + reasons * bool(figures)))
     columns = ["hello_1", "hello_4", "further_hello", "django_1", "django_4", "further_django"]
-    return table(scenario, columns, listed, pinned=False)
+    sharers = users_of_libpython()
+    note = f"{sharers} other programs used the same libpython meanwhile: too low by megabytes." if sharers else scenario.note
+    return table(scenario, columns, listed, pinned=False, note=note)
+
+
+def users_of_libpython():
+    """How many programs that are not ours share libpython with the servers, and so take a part of its pages from their figures."""
+    library = sysconfig.get_config_var("INSTSONAME") or "libpython"
+    found = 0
+    for maps in PROC.glob("[0-9]*/maps"):
+        try:
+            # This program has a copy of its own, which lies elsewhere.
+            found += any(line.endswith(library) and "singlemalt-bench" not in line for line in maps.read_text().splitlines())
+        except OSError:
+            continue
+    return found
 
 
 def loaded_pss(bench, peer, app, path, shape):

@@ -40,8 +40,10 @@ def rounded(value):
 def write(store, folder=FOLDER):
     """Returns the paths that were written."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {"results.json": json.dumps(rounded(store), indent=1, ensure_ascii=False) + "\n", "results.md": report.markdown(store)}
-    texts |= chart.charts(store)
+    charts = chart.charts(store)
+    texts = {name: text for name, (_, text) in charts.items()}
+    texts["results.json"] = json.dumps(rounded(store), indent=1, ensure_ascii=False) + "\n"
+    texts["results.md"] = report.markdown(store, {name: title for name, (title, _) in charts.items()})
     for name, text in texts.items():
         (folder / name).write_text(text)
     return [folder / name for name in texts]

@@ -172,7 +172,9 @@ impl Shared {
                 let has_jobs = self
                     .current
                     .load()
-                    .is_some_and(|generation: Arc<Generation>| generation.queue().has_jobs());
+                    .is_some_and(|generation: Arc<Generation>| {
+                        generation.queue().has_jobs() || generation.has_signal_for_sleeper()
+                    });
                 self.wake_worker(queued.max(usize::from(has_jobs)));
             }
             Err(error) => {

@@ -158,14 +158,23 @@ pub(super) fn add_siblings(
 /// The life of a thread that makes an interpreter.
 fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
     let mut midwife = Midwife::new(crew, births);
+    shared.registrations.begin_anew(crew.worker);
     let plan = shared.plan.seen_from_here();
     let spec = shared.spec(&plan, crew.worker);
     let mut python = match InterpreterThread::create(shared.runtime, spec) {
         Ok(python) => python,
         Err(error) => return midwife.report(Err(StartError::Runtime(error))),
     };
-    let loaded = match &plan.target {
-        Some(target) => match python.load(target) {
+    let loading = plan.target.as_ref().map(|target| python.load(target));
+    if let Some(on_sources) = &shared.surroundings.on_sources {
+        let mut sources = python.attached(|py| py.new_sources(&mut 0));
+        if let Some(Err(failure)) = &loading {
+            sources.extend(failure.sources());
+        }
+        on_sources(&sources);
+    }
+    let loaded = match loading {
+        Some(result) => match result {
             Ok(loaded) => Some(loaded),
             Err(failure) => {
                 end(shared, crew, python);
@@ -174,6 +183,7 @@ fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
         },
         None => None,
     };
+    shared.ledger.note_spawn(crew.worker);
     let handle = python.handle();
     midwife.report(Ok((handle.clone(), loaded)));
     if crew.wait_at_gate() == Gate::Open {
@@ -223,7 +233,7 @@ fn work(
     handle: &InterpreterHandle,
 ) {
     let domain = shared.domain_of(crew, core);
-    let runner = domain.join(crew.dismissed_mark());
+    let runner = domain.join(crew.worker, crew.dismissed_mark());
     let mut worker = Worker::new(core, Arc::clone(shared), Arc::clone(crew), runner);
     let exit = worker.serve(python);
     drop(worker);

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::generation::lock;
+use super::tally::Tallies;
 use crate::net::poll::SharedPoll;
 
 /// What the threads of a crew wait for before they serve.
@@ -33,6 +34,8 @@ pub struct Crew {
     /// When the interpreter began to be made.
     pub since: Instant,
     answered: AtomicU64,
+    /// What its threads have done.
+    pub(super) tallies: Tallies,
     /// Its replacement has been asked for.
     is_due: AtomicBool,
     /// Milliseconds of its age before which nobody asks again: the last replacement could not be made.
@@ -52,13 +55,14 @@ pub struct Crew {
 }
 
 impl Crew {
-    pub(super) fn new(worker: usize, serial: u64, gate: Gate) -> Arc<Self> {
+    pub(super) fn new(worker: usize, serial: u64, gate: Gate, threads: usize) -> Arc<Self> {
         let (presence, dismissal) = bounded(0);
         Arc::new(Self {
             worker,
             serial,
             since: Instant::now(),
             answered: AtomicU64::new(0),
+            tallies: Tallies::new(threads),
             is_due: AtomicBool::new(false),
             put_off_until_ms: AtomicU64::new(0),
             gate: (Mutex::new(gate), Condvar::new()),
@@ -165,6 +169,11 @@ impl Crew {
             return false;
         }
         true
+    }
+
+    /// Whether a thread waits in the poll, or is about to.
+    pub(super) fn sleeps(&self) -> bool {
+        self.sleeping.load(Ordering::SeqCst) > 0
     }
 
     /// It has come back.

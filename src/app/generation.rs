@@ -26,6 +26,7 @@ use crate::wsgi::environ::Mount;
 
 use super::birth::{Birth, add_siblings, spawn_creator};
 use super::crew::Gate;
+use super::process::Process;
 use super::queue::{self, Job, Queue};
 use super::recycling::Recycling;
 use super::roster::{Roster, Shared};
@@ -70,9 +71,19 @@ pub struct Plan {
     pub folder: PathBuf,
     /// What an interpreter's own threads are given to finish, before it is parked for ever.
     pub end_grace: Duration,
+    /// What the generations of the process have around them.
+    pub process: Arc<Process>,
 }
 
 impl Plan {
+    /// How many interpreters there will be, and threads of each.
+    pub(super) fn shape(&self, isolation: Isolation) -> (usize, usize) {
+        match isolation {
+            Isolation::Main => (1, self.interpreters * self.threads),
+            Isolation::OwnGil | Isolation::SharedGil => (self.interpreters, self.threads),
+        }
+    }
+
     /// The plan as it has to be read now: if the process has left the directory that relative paths are meant from
     /// (`--chdir2`, or the application itself), they are made absolute.
     pub(super) fn seen_from_here(&self) -> Cow<'_, Self> {
@@ -268,7 +279,7 @@ impl Generation {
         {
             return Err(StartError::MainIsTaken);
         }
-        let (sender, queue) = Queue::new(plan.queue_max);
+        let (sender, queue) = Queue::new(plan.queue_max, plan.shape(isolation).0);
         let shared = Shared::new(id, queue, plan, runtime, surroundings, isolation);
         let generation = Arc::new(Self { sender, shared });
         match generation.give_birth(patience) {
@@ -335,8 +346,9 @@ impl Generation {
         self.shared.isolation
     }
 
-    /// Lets the workers begin. Call it when the generation is in charge.
+    /// Lets the workers begin, and its timers count. Call it when the generation is in charge.
     pub fn serve(&self) {
+        self.shared.take_charge_of_signals();
         for crew in self.shared.crews() {
             crew.open_gate();
         }
@@ -350,6 +362,11 @@ impl Generation {
     /// Looks after the runners; whether anybody runs a job. The acceptor calls it once a tick.
     pub fn tick(&self) -> bool {
         self.shared.tick()
+    }
+
+    /// Whether a signal waits for a thread that sleeps in the poll.
+    pub fn has_signal_for_sleeper(&self) -> bool {
+        self.shared.has_letter_for_sleeper()
     }
 
     /// Whether several threads share a GIL.

@@ -1,6 +1,6 @@
 //! The application as it is loaded and served: generations of workers, and the queue that feeds them.
 //!
-//! This room joins `net` (which has requests) and `python` (which has the application); nobody below knows
+//! This room joins `net` (which has requests), `background` (which raises signals) and `python` (which has the application); nobody below knows
 //! both. Reading order:
 //!
 //! - [`queue`]: the bounded queue between those who poll and those who run, and the wake-up protocol
@@ -13,6 +13,9 @@
 //! - [`roster`]: who works in a generation, and how one of them is replaced
 //! - [`generation`]: one loaded version of the application: born whole or not at all
 //! - [`current`]: the generation that serves, behind an `ArcSwap`
+//! - `postbox`, `host`: signals on their way to a worker, and what the `uwsgi` module is told
+//! - `tally`: what each worker has done
+//! - [`process`]: what all generations have around them
 //! - [`acceptor`]: the thread that keeps going while every worker is stuck
 //! - [`openers`]: threads that open files for those who poll
 
@@ -21,12 +24,16 @@ mod birth;
 pub mod crew;
 pub mod current;
 pub mod generation;
+mod host;
 pub mod openers;
 mod placement;
+mod postbox;
+pub mod process;
 pub mod queue;
 pub mod recycling;
 pub mod roster;
 pub mod runners;
+mod tally;
 pub mod worker;
 
 pub use acceptor::Acceptor;

@@ -26,6 +26,8 @@ pub struct Queue {
     idle: AtomicUsize,
     /// Turns taken by workers: the acceptor sees whether anybody polls.
     turns: AtomicU64,
+    /// One for each interpreter, where workers wait for the queue: something came that only it can do.
+    bells: Vec<(Sender<()>, Receiver<()>)>,
 }
 
 /// What a look into the queue found.
@@ -39,13 +41,15 @@ pub enum Next {
 }
 
 impl Queue {
-    /// A queue for `jobs_max` waiting jobs, and its only sender.
-    pub fn new(jobs_max: usize) -> (Sender<Job>, Self) {
+    /// A queue for `jobs_max` waiting jobs of so many interpreters, and its only sender.
+    pub fn new(jobs_max: usize, interpreters: usize) -> (Sender<Job>, Self) {
         let (sender, jobs) = bounded(jobs_max.max(1));
+        let bells = (0..interpreters).map(|_| bounded(1));
         let queue = Self {
             jobs,
             idle: AtomicUsize::new(0),
             turns: AtomicU64::new(0),
+            bells: bells.collect(),
         };
         (sender, queue)
     }
@@ -59,13 +63,36 @@ impl Queue {
         }
     }
 
-    /// The next job, waiting for it up to `timeout` or until `dismissal` disconnects (where workers do not poll).
-    pub fn wait(&self, dismissal: &Receiver<Infallible>, timeout: Duration) -> Next {
+    /// The next job, waiting for it up to `timeout`, until `dismissal` disconnects or until the interpreter's bell rings (where
+    /// workers do not poll).
+    pub fn wait(&self, worker: usize, dismissal: &Receiver<Infallible>, timeout: Duration) -> Next {
+        let never = crossbeam::channel::never();
+        let bell = self.bells.get(worker.wrapping_sub(1));
+        let rung = bell.map_or(&never, |(_, rung)| rung);
         select! {
             recv(self.jobs) -> job => job.map_or(Next::Ended, Next::Job),
             recv(dismissal) -> _ => self.next(),
+            recv(rung) -> _ => Next::Empty,
             default(timeout) => Next::Empty,
         }
+    }
+
+    /// Rings the bell of an interpreter (from 1).
+    pub fn ring(&self, worker: usize) {
+        if let Some((bell, _)) = self.bells.get(worker.wrapping_sub(1)) {
+            // Full: it has been rung, and nobody has come yet.
+            bell.try_send(()).ok();
+        }
+    }
+
+    /// How many jobs wait.
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
     }
 
     /// Whether a job waits.

@@ -5,17 +5,21 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use super::birth;
 use super::crew::{Crew, Gate, wait_for_none};
 use super::generation::{Patience, Plan, StartError, lock};
+use super::host::GenerationHost;
+use super::postbox::Postbox;
 use super::queue::Queue;
 use super::recycling::Due;
 use super::runners::Domain;
+use super::tally::Ledger;
 use super::worker::Surroundings;
-use crate::python::{InterpreterSpec, Isolation, Runtime};
+use crate::background::registrations::Registrations;
+use crate::python::{HostRef, InterpreterSpec, Isolation, Runtime};
 
 /// What every thread of the generation shares. Holds no sender: the queue must be able to end.
 pub struct Shared {
@@ -29,7 +33,13 @@ pub struct Shared {
     crews: Mutex<Vec<Arc<Crew>>>,
     crews_made: AtomicU64,
     /// By crew and thread, as far as these matter; see `domain_of`.
-    domains: Mutex<HashMap<(u64, usize), Arc<Domain>>>,
+    pub(super) domains: Mutex<HashMap<(u64, usize), Arc<Domain>>>,
+    pub(super) registrations: Registrations,
+    pub(super) postbox: Postbox,
+    /// Signals of which it was said already that nobody gets them.
+    pub(super) undeliverable: [AtomicBool; 256],
+    pub(super) ledger: Ledger,
+    host: HostRef,
     retired: AtomicBool,
     alive: (Mutex<usize>, Condvar),
     /// Answered by crews that have ended.
@@ -46,7 +56,8 @@ impl Shared {
         surroundings: &Surroundings,
         isolation: Isolation,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        let process = Arc::clone(&plan.process);
+        Arc::new_cyclic(|shared| Self {
             id,
             queue,
             plan: plan.clone(),
@@ -56,6 +67,15 @@ impl Shared {
             crews: Mutex::default(),
             crews_made: AtomicU64::new(0),
             domains: Mutex::default(),
+            registrations: Registrations::new(id),
+            postbox: Postbox::default(),
+            undeliverable: [const { AtomicBool::new(false) }; 256],
+            ledger: Ledger::default(),
+            host: HostRef(Arc::new(GenerationHost::new(
+                id,
+                Weak::clone(shared),
+                &process,
+            ))),
             retired: AtomicBool::new(false),
             alive: Default::default(),
             answered: AtomicU64::new(0),
@@ -77,6 +97,10 @@ impl Shared {
     /// dismissed sees the generation retired too, and does not leave a request behind.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::SeqCst);
+        if self.surroundings.net.is_draining() {
+            // The server stops: nobody waits for what a timer wanted.
+            self.postbox.clear();
+        }
         // Under the lock: a crew that is added from now on is dismissed by whoever adds it.
         for crew in lock(&self.crews).iter() {
             crew.dismiss(self.surroundings.net.poll());
@@ -112,7 +136,7 @@ impl Shared {
     /// A new interpreter's threads, none of them started.
     pub(super) fn add_crew(&self, worker: usize, gate: Gate) -> Arc<Crew> {
         let serial = self.crews_made.fetch_add(1, Ordering::Relaxed) + 1;
-        let crew = Crew::new(worker, serial, gate);
+        let crew = Crew::new(worker, serial, gate, self.threads_per_interpreter());
         let mut crews = lock(&self.crews);
         crews.push(Arc::clone(&crew));
         if self.is_retired() {
@@ -125,6 +149,7 @@ impl Shared {
     pub(super) fn remove_crew(&self, crew: &Crew) {
         let mut crews = lock(&self.crews);
         crews.retain(|other| other.serial != crew.serial);
+        self.ledger.keep(crew.worker, &crew.tallies);
         self.answered.fetch_add(crew.answered(), Ordering::Relaxed);
         drop(crews);
         lock(&self.domains).retain(|(serial, _), _| *serial != crew.serial);
@@ -150,6 +175,7 @@ impl Shared {
 
     /// Looks after the runners; whether anybody runs a job.
     pub(super) fn tick(&self) -> bool {
+        self.rouse_addressees();
         let domains = lock(&self.domains);
         domains
             .values()
@@ -163,22 +189,17 @@ impl Shared {
             worker_id: worker,
             multithread: threads > 1,
             multiprocess: self.interpreters() > 1,
+            host: self.host.clone(),
             ..plan.spec.clone()
         }
     }
 
     pub(super) fn interpreters(&self) -> usize {
-        match self.isolation {
-            Isolation::Main => 1,
-            Isolation::OwnGil | Isolation::SharedGil => self.plan.interpreters,
-        }
+        self.plan.shape(self.isolation).0
     }
 
     pub(super) fn threads_per_interpreter(&self) -> usize {
-        match self.isolation {
-            Isolation::Main => self.plan.interpreters * self.plan.threads,
-            Isolation::OwnGil | Isolation::SharedGil => self.plan.threads,
-        }
+        self.plan.shape(self.isolation).1
     }
 
     pub(super) fn shares_gil(&self) -> bool {

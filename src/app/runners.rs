@@ -39,6 +39,7 @@ pub struct Domain {
 /// One thread's place among them.
 pub struct Runner {
     domain: Arc<Domain>,
+    worker: usize,
     /// Jobs begun in the upper bits, state in the lower two: the ticker sees "the same job as last time".
     word: AtomicU64,
     seen: AtomicU64,
@@ -59,7 +60,8 @@ impl Domain {
 
     /// A place for the calling thread. The first one is active at once. `is_dismissed` tells it that it is to leave;
     /// whoever sets it calls [`release`](Self::release).
-    pub fn join(self: &Arc<Self>, is_dismissed: Arc<AtomicBool>) -> Arc<Runner> {
+    /// `worker` is the number of its interpreter.
+    pub fn join(self: &Arc<Self>, worker: usize, is_dismissed: Arc<AtomicBool>) -> Arc<Runner> {
         let mut runners = self.lock();
         let is_active = self.active.load(Ordering::SeqCst) < self.base;
         if is_active {
@@ -67,6 +69,7 @@ impl Domain {
         }
         let runner = Arc::new(Runner {
             domain: Arc::clone(self),
+            worker,
             word: AtomicU64::new(if is_active { ACTIVE } else { PARKED }),
             seen: AtomicU64::new(u64::MAX),
             thread: std::thread::current(),
@@ -94,7 +97,7 @@ impl Domain {
             }
         }
         if self.active.load(Ordering::SeqCst) < self.base {
-            self.activate_one(&runners);
+            self.activate_one(runners.iter());
         }
         is_running
     }
@@ -106,7 +109,27 @@ impl Domain {
         }
     }
 
-    fn activate_one(&self, runners: &[Arc<Runner>]) -> bool {
+    /// Whether a thread of one of these interpreters is active, or runs a job and will look for the next.
+    pub fn looks_for_work(&self, workers: &[usize]) -> bool {
+        self.lock().iter().any(|runner| {
+            let state = runner.word.load(Ordering::Acquire) & STATE_MASK;
+            (state == ACTIVE || state == RUNNING)
+                && workers.contains(&runner.worker)
+                && !runner.is_dismissed.load(Ordering::SeqCst)
+        })
+    }
+
+    /// Makes a parked thread of one of these interpreters active, though others may be: there is something that only it can do. It
+    /// steps back by itself. `false`: none is parked.
+    pub fn rouse(&self, workers: &[usize]) -> bool {
+        let runners = self.lock();
+        let mine = runners
+            .iter()
+            .filter(|runner| workers.contains(&runner.worker));
+        self.activate_one(mine)
+    }
+
+    fn activate_one<'r>(&self, runners: impl IntoIterator<Item = &'r Arc<Runner>>) -> bool {
         for runner in runners {
             let word = runner.word.load(Ordering::Acquire);
             if word & STATE_MASK == PARKED && runner.change(word, ACTIVE) {
@@ -200,7 +223,7 @@ impl Runner {
             self.domain.active.fetch_sub(1, Ordering::SeqCst);
         }
         if self.domain.active.load(Ordering::SeqCst) < self.domain.base {
-            self.domain.activate_one(&runners);
+            self.domain.activate_one(runners.iter());
         }
     }
 
@@ -236,14 +259,14 @@ mod tests {
     #[test]
     fn one_thread_of_a_domain_is_active() {
         let domain = Domain::new();
-        let _runners: Vec<_> = (0..3).map(|_| domain.join(stays())).collect();
+        let _runners: Vec<_> = (0..3).map(|_| domain.join(1, stays())).collect();
         assert_eq!(states(&domain), [ACTIVE, PARKED, PARKED]);
     }
 
     #[test]
     fn a_job_seen_twice_makes_the_next_thread_active() {
         let domain = Domain::new();
-        let runners: Vec<_> = (0..2).map(|_| domain.join(stays())).collect();
+        let runners: Vec<_> = (0..2).map(|_| domain.join(1, stays())).collect();
         runners[0].begin();
         assert!(domain.tick());
         assert_eq!(states(&domain), [RUNNING, PARKED]);
@@ -255,7 +278,7 @@ mod tests {
     #[test]
     fn quick_jobs_never_activate_another_thread() {
         let domain = Domain::new();
-        let runners: Vec<_> = (0..2).map(|_| domain.join(stays())).collect();
+        let runners: Vec<_> = (0..2).map(|_| domain.join(1, stays())).collect();
         let mut quick_jobs = 0;
         for _ in 0..20 {
             runners[0].begin();
@@ -270,7 +293,7 @@ mod tests {
     #[test]
     fn a_runner_that_comes_back_is_surplus_until_jobs_are_quick() {
         let domain = Domain::new();
-        let runners: Vec<_> = (0..2).map(|_| domain.join(stays())).collect();
+        let runners: Vec<_> = (0..2).map(|_| domain.join(1, stays())).collect();
         runners[0].begin();
         domain.tick();
         domain.tick();
@@ -289,7 +312,7 @@ mod tests {
     #[test]
     fn a_single_thread_is_never_stuck() {
         let domain = Domain::new();
-        let runner = domain.join(stays());
+        let runner = domain.join(1, stays());
         runner.begin();
         domain.tick();
         domain.tick();
@@ -299,12 +322,12 @@ mod tests {
     #[test]
     fn dismissed_runners_never_park_again() {
         let domain = Domain::new();
-        let _active = domain.join(stays());
+        let _active = domain.join(1, stays());
         let is_dismissed = stays();
         let waiting = std::thread::spawn({
             let (domain, is_dismissed) = (Arc::clone(&domain), Arc::clone(&is_dismissed));
             move || {
-                let runner = domain.join(is_dismissed);
+                let runner = domain.join(1, is_dismissed);
                 runner.wait_until_active();
                 runner.rest();
                 runner.wait_until_active();
@@ -325,9 +348,20 @@ mod tests {
     }
 
     #[test]
+    fn a_parked_thread_is_roused_for_what_only_its_interpreter_can_do() {
+        let domain = Domain::new();
+        let _runners: Vec<_> = [1, 2, 2].map(|worker| domain.join(worker, stays())).into();
+        assert!(domain.looks_for_work(&[1, 2]) && !domain.looks_for_work(&[2]));
+        assert!(domain.rouse(&[2]));
+        assert_eq!(states(&domain), [ACTIVE, ACTIVE, PARKED]);
+        assert!(domain.looks_for_work(&[2]));
+        assert!(!domain.rouse(&[3]));
+    }
+
+    #[test]
     fn leaving_lets_another_become_active() {
         let domain = Domain::new();
-        let runners: Vec<_> = (0..2).map(|_| domain.join(stays())).collect();
+        let runners: Vec<_> = (0..2).map(|_| domain.join(1, stays())).collect();
         runners[0].leave();
         assert_eq!(states(&domain), [ACTIVE]);
     }

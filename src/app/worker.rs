@@ -4,13 +4,14 @@
 //! role, detached. A request is claimed only by a thread that holds its interpreter's GIL, so nothing
 //! waits behind a thread that waits (`runners` keeps the competition for a GIL small).
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
-use crate::python::{Attached, Call, InterpreterThread};
+use crate::python::{Attached, Call, InterpreterThread, Served, Source};
 use crate::wsgi::environ::Link;
 use crate::wsgi::{Head, Response};
 
@@ -28,6 +29,8 @@ const BURST: usize = 32;
 const SURPLUS_WAIT: Duration = Duration::from_millis(10);
 /// How often a worker that waits for the queue alone looks whether its generation has ended.
 const QUEUE_WAIT: Duration = Duration::from_secs(60);
+/// What the right thread is given to take a wake that was passed on to it.
+const PASS_ON_PAUSE: Duration = Duration::from_micros(200);
 /// A request that waited longer than this is looked at again: is its client still there?
 const STALE_AFTER: Duration = Duration::from_secs(1);
 
@@ -39,6 +42,9 @@ pub struct Seat {
     /// The thread of that interpreter, from 0 (uWSGI's core).
     pub core: usize,
 }
+
+/// Is told of files that the application is made of.
+pub type OnSources = Arc<dyn Fn(&[Source]) + Send + Sync>;
 
 /// What the threads of all generations share.
 #[derive(Clone)]
@@ -53,6 +59,8 @@ pub struct Surroundings {
     pub shares_poll: bool,
     /// Is told of interpreters that are due to be replaced. Called by workers, between requests.
     pub on_due: Arc<dyn Fn(Due) + Send + Sync>,
+    /// Is told of the application's files, if somebody watches them. Called by workers.
+    pub on_sources: Option<OnSources>,
 }
 
 /// Why a worker's loop ended.
@@ -76,6 +84,8 @@ pub struct Worker {
     quick_jobs: u32,
     /// The interpreter is due after this many.
     requests_max: u64,
+    /// Modules that were loaded when the application's files were last told.
+    modules_known: Cell<usize>,
     has_panicked: bool,
 }
 
@@ -103,6 +113,7 @@ impl Worker {
             response,
             quick_jobs: 0,
             requests_max,
+            modules_known: Cell::new(0),
             has_panicked: false,
         }
     }
@@ -116,7 +127,7 @@ impl Worker {
                 self.hand_over();
                 return Exit::Dismissed;
             }
-            if self.shared.queue().has_jobs() {
+            if self.has_work() {
                 self.run_burst(python);
             }
             if self.has_panicked {
@@ -131,7 +142,7 @@ impl Worker {
                 self.runner.rest();
                 continue;
             }
-            let has_jobs = self.shared.queue().has_jobs();
+            let has_jobs = self.has_work();
             let timeout = if has_jobs {
                 Some(Duration::ZERO)
             } else if self.runner.is_surplus() {
@@ -140,6 +151,9 @@ impl Worker {
                 None
             };
             if self.surroundings.shares_poll {
+                if !has_jobs {
+                    self.pass_on();
+                }
                 self.poll(timeout);
             } else if !has_jobs {
                 self.wait_for_queue(python, timeout.unwrap_or(QUEUE_WAIT));
@@ -150,13 +164,44 @@ impl Worker {
     /// Whether nothing is left to do here. A retired generation's queue is looked at last: what was queued before the
     /// retirement is seen then, and nothing comes after it.
     fn may_leave(&self) -> bool {
-        self.crew.is_dismissed() && (!self.shared.is_retired() || !self.shared.queue().has_jobs())
+        self.crew.is_dismissed() && (!self.shared.is_retired() || !self.has_work())
+    }
+
+    /// Whether a job waits, or a signal that this interpreter may take.
+    fn has_work(&self) -> bool {
+        self.shared.queue().has_jobs() || self.shared.postbox.has_for(self.seat.worker)
+    }
+
+    /// A signal may wait for a thread of another interpreter that sleeps in the poll, and the wake that was meant for it have
+    /// ended the wait of this one.
+    fn pass_on(&self) {
+        while self.shared.has_letter_for_sleeper() {
+            self.surroundings.net.poll().wake();
+            // Out of the other one's way, or the kernel would wake this thread again.
+            std::thread::sleep(PASS_ON_PAUSE);
+            if self.has_work() || self.crew.is_dismissed() {
+                return;
+            }
+        }
     }
 
     /// Runs what is queued, attached to Python all the while.
     fn run_burst(&mut self, python: &mut InterpreterThread) {
         python.attached(|py| {
             for count in 0..BURST {
+                // One for one: neither signals nor requests can keep the others waiting.
+                if let Some(number) = self.shared.postbox.take(self.seat.worker) {
+                    if self.surroundings.shares_poll && self.shared.has_letter_for_sleeper() {
+                        self.surroundings.net.poll().wake();
+                    }
+                    self.run_signal(py, number);
+                    if self.should_pause() {
+                        break;
+                    }
+                    if !self.shared.queue().has_jobs() {
+                        continue;
+                    }
+                }
                 let Next::Job(job) = self.shared.queue().next() else {
                     break;
                 };
@@ -165,14 +210,33 @@ impl Worker {
                     self.shared.queue().wake_if_idle(&self.surroundings.net);
                 }
                 self.run(py, job);
-                if self.has_panicked
-                    || self.runner.should_rest(self.quick_jobs)
-                    || self.crew.is_dismissed()
-                {
+                if self.should_pause() {
                     break;
                 }
             }
         });
+    }
+
+    fn should_pause(&self) -> bool {
+        self.has_panicked || self.runner.should_rest(self.quick_jobs) || self.crew.is_dismissed()
+    }
+
+    /// Runs the handler of a signal.
+    fn run_signal(&mut self, py: &mut Attached<'_>, number: u8) {
+        let tally = self.crew.tallies.of(self.seat.core);
+        self.runner.begin();
+        tally.begin_signal(number);
+        let run = catch_unwind(AssertUnwindSafe(|| py.run_signal(number)));
+        tally.end_signal();
+        if run.is_err() {
+            tracing::error!(
+                worker = self.seat.worker,
+                core = self.seat.core,
+                "a worker panicked in the handler of signal {number}; the worker is replaced"
+            );
+            self.has_panicked = true;
+        }
+        self.runner.end(&mut self.quick_jobs);
     }
 
     fn run(&mut self, py: &mut Attached<'_>, job: Job) {
@@ -191,6 +255,8 @@ impl Worker {
             return;
         }
         self.runner.begin();
+        let tally = self.crew.tallies.of(self.seat.core);
+        tally.begin_request();
         let parts = exchange.parts(net);
         let (facts, mut sink) = (parts.facts, parts.sink);
         self.response.reset(facts, self.turn.date());
@@ -224,9 +290,19 @@ impl Worker {
             self.response.fail(500, &mut sink);
             self.has_panicked = true;
         }
+        let served = served.ok();
+        self.look_after(py, served);
         let at = Instant::now();
+        let summary = self.response.summary();
+        let is_failed = matches!(served, None | Some(Served::Failed));
+        let sent_bytes = summary.body_bytes + summary.header_bytes as u64;
+        tally.end_request(
+            at.saturating_duration_since(taken_at),
+            sent_bytes,
+            is_failed,
+        );
         let answered = Answered {
-            summary: self.response.summary(),
+            summary,
             queued,
             app: at.saturating_duration_since(taken_at),
             at,
@@ -245,6 +321,26 @@ impl Worker {
         }
     }
 
+    /// What a request may have changed, for those who have asked for it: whether this interpreter is to be replaced, and
+    /// what the application is made of.
+    fn look_after(&self, py: &mut Attached<'_>, served: Option<Served>) {
+        if served == Some(Served::Failed)
+            && let Some(rules) = &self.shared.plan.recycling.exceptions
+            && let Some((kind, value)) = py.take_raised()
+            && let Some(why) = rules.why(&kind, &value)
+        {
+            self.due(|| why);
+        }
+        if let Some(on_sources) = &self.surroundings.on_sources {
+            let mut known = self.modules_known.get();
+            let sources = py.new_sources(&mut known);
+            self.modules_known.set(known);
+            if !sources.is_empty() {
+                on_sources(&sources);
+            }
+        }
+    }
+
     /// Asks for this interpreter's replacement, once.
     fn due(&self, why: impl FnOnce() -> String) {
         self.shared.ask_for_replacement(&self.crew, why);
@@ -260,6 +356,12 @@ impl Worker {
                 return;
             }
             if !self.crew.enter_poll(net.poll()) {
+                queue.leave_poll();
+                return;
+            }
+            // A letter is put first, and then somebody is woken.
+            if self.shared.postbox.has_for(self.seat.worker) {
+                self.crew.leave_poll(net.poll());
                 queue.leave_poll();
                 return;
             }
@@ -296,9 +398,10 @@ impl Worker {
     }
 
     fn wait_for_queue(&mut self, python: &mut InterpreterThread, timeout: Duration) {
-        match self.shared.queue().wait(self.crew.dismissal(), timeout) {
+        let queue = self.shared.queue();
+        match queue.wait(self.seat.worker, self.crew.dismissal(), timeout) {
             Next::Job(job) => python.attached(|py| self.run(py, job)),
-            Next::Empty if self.runner.is_surplus() => self.runner.rest(),
+            Next::Empty if self.runner.is_surplus() && !self.has_work() => self.runner.rest(),
             Next::Empty | Next::Ended => {}
         }
     }

@@ -1,5 +1,16 @@
 //! Background work that belongs to no request. Knows no Python and no sockets.
 //!
 //! - [`watch`]: tells when files change
+//! - `timers`, [`cron`]: when something is due, as pure functions of the time
+//! - [`registrations`]: which signals one generation of the application handles, and what raises them
+//! - [`clockwork`]: the thread that raises them
+//! - [`cron_command`]: commands that run at certain times
 
+pub mod clockwork;
+pub mod cron;
+pub mod cron_command;
+pub mod registrations;
+mod timers;
 pub mod watch;
+
+pub use timers::TimerSpec;

@@ -12,7 +12,9 @@ use super::layer;
 use super::loaded::Loaded;
 use super::loader::{Loader, Stop};
 use super::surroundings::Surroundings;
-use super::{Command, Config, command_line, from_surroundings};
+use super::{Command, Config, ConfigError, command_line, from_surroundings};
+
+mod schemes;
 
 fn surroundings(directory: &Path) -> Surroundings {
     let variables = [("NAME", "blue"), ("EMPTY", ""), ("PORT", "9090")];
@@ -112,12 +114,16 @@ impl Site {
             .replace(&format!("{}/", self.root()), "")
     }
 
-    fn configured(&self, line: &str) -> Config {
+    fn run(&self, line: &str) -> Result<Command, ConfigError> {
         let arguments: Vec<String> = line
             .split_whitespace()
             .map(|word| self.fill(word))
             .collect();
-        match from_surroundings(&arguments, &surroundings(self.directory.path())) {
+        from_surroundings(&arguments, &surroundings(self.directory.path()))
+    }
+
+    fn configured(&self, line: &str) -> Config {
+        match self.run(line) {
             Ok(Command::Run(config)) => *config,
             other => panic!("{line}: {other:?}"),
         }
@@ -329,115 +335,6 @@ fn passes() {
 }
 
 #[test]
-fn schemes_that_run_something_are_refused() {
-    check(
-        "logto = @(exec://date +%%Y)",
-        "error: exec://date +%Y would run a command, which is not allowed in a configuration (a.ini line 2)\n  \
-         give --allow-config-exec on the command line if nobody else can write the file",
-    );
-    check(
-        "a = @(http://box/name)",
-        "error: http://box/name would fetch something, which is not allowed in a configuration (a.ini line 2)\n  \
-         give --allow-config-exec on the command line if nobody else can write the file",
-    );
-    let no_function = "names a C function of uWSGI's binary, and there is none";
-    let no_binary = "names a part of uWSGI's binary, and there is none";
-    let no_emperor = "names something that uWSGI's emperor hands out, and there is none";
-    let with_curl = "fetch it with a command: @(exec://curl -fsS URL), and --allow-config-exec on the command line";
-    let with_command =
-        "run a command instead: @(exec://COMMAND), with --allow-config-exec on the command line";
-    let with_file = "put the text into a file";
-    for (scheme, why, instead) in [
-        ("call", no_function, with_command),
-        ("callint", no_function, with_command),
-        ("sym", no_function, with_command),
-        ("data", no_binary, with_file),
-        ("section", no_binary, with_file),
-        ("emperor", no_emperor, with_file),
-        (
-            "https",
-            "cannot be fetched: there is no TLS here",
-            with_curl,
-        ),
-    ] {
-        // With the option and without it: there is nothing that it could allow.
-        let site = Site::new(&[("a.ini", &format!("[uwsgi]\na = @({scheme}://x)\n"))]);
-        let expected = format!("error: {scheme}://x {why} (a.ini line 2)\n  {instead}");
-        assert_eq!(site.shown("{}/a.ini"), expected);
-        assert_eq!(site.shown("{}/a.ini --allow-config-exec"), expected);
-    }
-}
-
-#[cfg(unix)]
-#[test]
-fn schemes_that_are_allowed() {
-    let shown = |lines: &str| {
-        let site = Site::new(&[("a.ini", &format!("[uwsgi]\n{lines}\n"))]);
-        site.shown("{}/a.ini --allow-config-exec")
-    };
-    // The end of the last line is left out, and no other.
-    assert_eq!(shown("a = <@(exec://printf 'x\\n\\n')>"), "a=<x\n>");
-    assert_eq!(shown("a = @(exec://echo $(NAME) $((1 + 2)))"), "a=blue 3");
-    assert_eq!(
-        shown("a = @(exec://echo sorry >&2; exit 3)"),
-        "error: exec://echo sorry >&2; exit 3 failed (exit status: 3): sorry (a.ini line 2)"
-    );
-    let error = shown("a = @(http://127.0.0.1:1/x)");
-    assert!(
-        error.starts_with("error: http://127.0.0.1:1/x cannot be fetched: "),
-        "{error}"
-    );
-}
-
-#[cfg(unix)]
-#[test]
-fn configurations_are_fetched_and_made() {
-    use std::io::{Read as _, Write as _};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = std::thread::spawn(move || {
-        for body in ["[uwsgi]\nprocesses = 3\n", "blue\n"] {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut request = Vec::new();
-            let mut byte = [0];
-            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
-                request.extend(byte);
-            }
-            write!(stream, "HTTP/1.0 200 OK\r\n\r\n{body}").unwrap();
-        }
-    });
-    let site = Site::new(&[(
-        "a.ini",
-        &format!("[uwsgi]\nini = http://{address}/b.ini\na = @(http://{address}/name)\n"),
-    )]);
-    assert_eq!(
-        site.shown("{}/a.ini --allow-config-exec"),
-        "processes=3, a=blue"
-    );
-    server.join().unwrap();
-    let site = Site::new(&[(
-        "a.ini",
-        "[uwsgi]\nini = exec://printf '[uwsgi]\\nthreads = 5'\n",
-    )]);
-    assert_eq!(site.shown("{}/a.ini --allow-config-exec"), "threads=5");
-    assert!(site.shown("{}/a.ini").contains("not allowed"));
-}
-
-#[test]
-fn only_the_command_line_allows() {
-    let site = Site::new(&[("a.ini", "[uwsgi]\na = @(exec://echo hello)\n")]);
-    assert_eq!(site.shown("{}/a.ini --allow-config-exec"), "a=hello");
-    let site = Site::new(&[(
-        "a.ini",
-        "[uwsgi]\nallow-config-exec = true\na = @(exec://echo hello)\n",
-    )]);
-    assert_eq!(
-        site.shown("{}/a.ini"),
-        "error: allow-config-exec belongs on the command line (a.ini line 2)"
-    );
-}
-
-#[test]
 fn conditions() {
     check("if-env = NAME\na = %(_)\nendif =\nb = 1", "a=blue, b=1");
     check("if-env = NAME=blue\na = 1\nendif", "a=1");
@@ -572,11 +469,13 @@ fn the_traps_are_kept_and_warned_of() {
     let site = Site::new(&[(
         "a.ini",
         "[uwsgi]\nmodule = app ; the app\nmodule = app\nneed-app = false ; not now\nprocesses = 4 ; four\n\
-         reload-on-rss = 512M\nvacuum = False\nchmod-socket\nbuffer_size = 4096\nprint = hello %n\n",
+         reload-on-rss = 512M\nvacuum = yes please\nwsgi-strict = False\nmanage-script-name = TRUE\npost-buffering = true\nchmod-socket\nbuffer_size = 4096\nprint = hello %n\n",
     )]);
     let config = site.configured("{}/a.ini");
-    assert!(config.need_app && config.vacuum);
+    assert!(config.need_app && config.vacuum && config.manage_script_name);
+    assert!(!config.wsgi_strict, "upper case does not matter");
     assert_eq!(config.processes, 4);
+    assert_eq!(config.body_memory_bytes_max, 128 << 10);
     assert_eq!(config.socket_mode, Some(0o666));
     assert_eq!(config.limits.head_bytes_max, 32 << 10);
     assert_eq!(config.prints, ["hello a"]);
@@ -584,13 +483,50 @@ fn the_traps_are_kept_and_warned_of() {
     for part in [
         "need-app 'false ; not now' is true",
         "processes '4 ; four' is read as 4",
-        "vacuum 'False' is true",
+        "vacuum 'yes please' is true",
+        "post-buffering 'true' is no number: uWSGI reads it as 0, and here it is as if it were not written",
         "buffer_size is not an option",
         "did you mean buffer-size?",
         "module: '; the app' belongs to the value: a comment must have a line of its own (",
     ] {
         assert!(warnings.contains(part), "{part}: {warnings}");
     }
+    assert!(!warnings.contains("wsgi-strict") && !warnings.contains("manage-script-name"));
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_named() {
+    for (line, error) in [
+        (
+            "processes = $(WORKERS)",
+            "processes wants a number, and WORKERS is not set in the environment",
+        ),
+        (
+            "socket-timeout = $(WAIT)s",
+            "socket-timeout wants seconds, and WAIT is not set in the environment",
+        ),
+        (
+            "http = :$(NO_PORT)",
+            "http wants an address, and NO_PORT is not set in the environment",
+        ),
+    ] {
+        let site = Site::new(&[("a.ini", &format!("[uwsgi]\nmodule = app\n{line}\n"))]);
+        let found = site.run("{}/a.ini").unwrap_err().to_string();
+        assert!(found.starts_with(error), "{found}");
+        assert!(
+            found.contains("set it, or say what it is otherwise: $("),
+            "{found}"
+        );
+    }
+}
+
+#[test]
+fn a_file_may_show_itself() {
+    let site = Site::new(&[("a.ini", "[uwsgi]\nmodule = app\nshow-config = true\n")]);
+    let prints = site.configured("{}/a.ini").prints;
+    assert!(prints.contains(&"module = app".to_owned()), "{prints:?}");
+    let site = Site::new(&[("a.ini", "[uwsgi]\nmodule = app\nshow-config = false\n")]);
+    assert_eq!(site.configured("{}/a.ini").prints, [""; 0]);
 }
 
 #[test]

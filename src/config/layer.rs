@@ -161,6 +161,26 @@ impl Setting {
         ConfigError::new(format!("{} {why} ({})", self.spelled, self.origin))
     }
 
+    /// The environment variable that is not set, where a text still names one.
+    pub(crate) fn unset_variable(&self) -> Option<&str> {
+        let (_, rest) = self.text.split_once("$(")?;
+        rest.split(')').next()
+    }
+
+    /// Likewise, about a text that is none of what is wanted: `why` says `wants SOMETHING, got ...`.
+    pub(crate) fn error_of_value(&self, why: &str, otherwise: &str) -> ConfigError {
+        match (self.unset_variable(), why.split_once(", got ")) {
+            (Some(name), Some((wanted, _))) => self
+                .error(format_args!(
+                    "{wanted}, and {name} is not set in the environment"
+                ))
+                .hint(format!(
+                    "set it, or say what it is otherwise: $({name}:{otherwise})"
+                )),
+            _ => self.error(why),
+        }
+    }
+
     /// `--chdir (command line)`.
     pub(crate) fn place(&self) -> String {
         format!("{} ({})", self.spelled, self.origin)

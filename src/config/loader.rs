@@ -288,7 +288,9 @@ impl<'s> Loader<'s> {
             self.push(entry);
             return Ok(());
         };
-        if inside.is_some() && (row.command || row.name == configuration::ALLOW_CONFIG_EXEC.name) {
+        // In a file --show-config is no command: it prints at start, as in uWSGI.
+        let is_command = row.command && row.name != configuration::SHOW_CONFIG.name;
+        if inside.is_some() && (is_command || row.name == configuration::ALLOW_CONFIG_EXEC.name) {
             return Err(entry.error("belongs on the command line").into());
         }
         if is_logic(row) {

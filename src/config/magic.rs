@@ -210,7 +210,7 @@ fn hash(bytes: &[u8]) -> String {
     let hash = bytes.iter().fold(5381_u32, |hash, byte| {
         (hash << 5).wrapping_add(hash) ^ u32::from(*byte)
     });
-    let digits = hash.to_le_bytes().map(|byte| format!("{byte:02x}"));
+    let digits = hash.to_le_bytes().map(|byte| format!("{byte:02X}"));
     digits.concat()
 }
 
@@ -267,9 +267,11 @@ mod tests {
         assert_eq!(replace("%[[0m"), "\u{1b}[0m");
         assert_eq!(replace("%i %I"), "0 0");
         assert_eq!(hash(b""), "05150000");
+        // What uWSGI 2.0.31 says.
+        assert_eq!(hash(b"/tmp/diff/a.ini"), "EFE06BEC");
         assert_eq!(
             hash(b"/"),
-            format!("{:08x}", ((5381_u32 * 33) ^ 47).swap_bytes())
+            format!("{:08X}", ((5381_u32 * 33) ^ 47).swap_bytes())
         );
         let removed = magic.replace("a\nx %Y-%m é%é").removed;
         assert_eq!(removed, [('Y', 2), ('m', 2), ('é', 2)]);

@@ -3,7 +3,7 @@
 //! Reading order: `option` (a row of the table), `options` (the table), `command_line` and
 //! `environment` (sources), `loader` and `finish` with `formats`, `magic`, `logic`, `expand`, `contents` and `fetch`
 //! (files and their language), `layer` (sources stacked by figment, each value with its origin), `value`,
-//! `address`, `target` and `hook` (texts become values), `resolve` with `resolve_process` and
+//! `address`, `target`, `hook` and `background` (texts become values), `resolve` with `resolve_process` and
 //! `resolve_static` (the only makers of a [`Config`]), `notices` (options without effect are named); and the texts that are
 //! made from the table: `help`, `show`, `explain`, `reference`, `completions`, `suggestion`.
 //!
@@ -12,6 +12,7 @@
 //! printed. Knows no other room. Runs on the main thread before anything starts.
 
 mod address;
+mod background;
 mod command_line;
 mod completions;
 mod contents;
@@ -58,13 +59,14 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 
 pub use address::Address;
+pub use background::{BackgroundConfig, CronEntry};
 pub use error::ConfigError;
 pub use process_settings::{
     HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
 pub use proxies::{ProxyConfig, ProxyHeaders};
-pub use reload_settings::{MemoryLimits, ReloadConfig};
+pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig};
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, Mount,
     PollChoice, Protocol, Redirect,
@@ -122,6 +124,11 @@ pub fn from_args(
     from_surroundings(&arguments, &surroundings)
 }
 
+/// Whether an option of this name is a flag.
+pub fn is_flag(name: &str) -> bool {
+    options::named(name).is_some_and(|row| row.kind == option::Kind::Flag)
+}
+
 fn from_surroundings(
     arguments: &[String],
     surroundings: &Surroundings,
@@ -155,7 +162,12 @@ fn from_surroundings(
         return Ok(Command::ShowConfig(show::show(&raw, &loaded)));
     }
     warnings.extend(loaded.warnings.iter().cloned());
-    let config = Box::new(resolve_loaded(&raw, warnings, &loaded)?);
+    let mut config = Box::new(resolve_loaded(&raw, warnings, &loaded)?);
+    let shows = raw.last(&configuration::SHOW_CONFIG);
+    if shows.is_some_and(|setting| value::flag(&setting.text).value) {
+        let shown = show::show(&raw, &loaded);
+        config.prints.extend(shown.lines().map(str::to_owned));
+    }
     if asked.flag(&configuration::CHECK_CONFIG) {
         return Ok(Command::CheckConfig(config));
     }

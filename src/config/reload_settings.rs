@@ -1,5 +1,6 @@
 //! The part of the configuration that is about reloads. Plain values; `resolve_reload` is their maker.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// When and how the application, or an interpreter, is renewed.
@@ -9,6 +10,18 @@ pub struct ReloadConfig {
     pub is_rolling: bool,
     /// What the application may take to load at a reload (`reload-timeout`).
     pub timeout: Duration,
+    /// Reload when one of these is touched (`touch-reload`).
+    pub touch: Vec<PathBuf>,
+    /// Replace one interpreter after the other when one of these is touched (`touch-chain-reload`).
+    pub touch_chain: Vec<PathBuf>,
+    /// Reload when something below one of these changes (`fs-reload`).
+    pub folders: Vec<PathBuf>,
+    /// Reload when a module of the application is saved (`py-autoreload`).
+    pub watches_modules: bool,
+    /// But not one of these, or in them (`py-auto-reload-ignore`).
+    pub python_ignored: Vec<String>,
+    /// Exceptions that have an interpreter replaced (`reload-on-exception` and its family).
+    pub exceptions: Option<ExceptionRules>,
     /// Requests after which an interpreter is replaced (`max-requests`).
     pub requests_max: Option<u64>,
     /// How many more for each interpreter than for the one before it (`max-requests-delta`).
@@ -21,6 +34,17 @@ pub struct ReloadConfig {
     pub lifetime_delta: Duration,
     /// Memory for each interpreter.
     pub memory: MemoryLimits,
+}
+
+/// Which exceptions of the application are meant. Empty lists mean any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExceptionRules {
+    /// `ZeroDivisionError` (`reload-on-exception-type`).
+    pub types: Vec<String>,
+    /// `division by zero` (`reload-on-exception-value`).
+    pub values: Vec<String>,
+    /// `ZeroDivisionError: division by zero` (`reload-on-exception-repr`).
+    pub reprs: Vec<String>,
 }
 
 /// Memory of the process for each interpreter above which one is replaced, in bytes.

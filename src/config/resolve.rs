@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{self, Address};
+use super::background::{BackgroundConfig, CronEntry};
 use super::error::ConfigError;
 use super::layer::{Raw, Setting};
 use super::loaded::Unknown;
-use super::option::{Kind, OptionRow};
+use super::option::{Kind, OptionRow, Takes};
 use super::options::{
-    app, configuration, http, limits, logging, process, python, sockets, tls, workers,
+    app, background, configuration, http, limits, logging, process, python, sockets, tls, workers,
 };
 use super::settings::{
     Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol, Redirect,
@@ -85,6 +86,7 @@ pub(super) fn resolve(
         shared_imports: target::imports(raw, &python::SHARED_IMPORT)?,
         add_headers: reader.headers(&http::ADD_HEADER)?,
         catch_exceptions: reader.flag(&app::CATCH_EXCEPTIONS),
+        touch_logreopen: reader.paths(&logging::TOUCH_LOGREOPEN)?,
         logto: reader.log_target(&logging::LOGTO)?,
         logto2: reader.log_target(&logging::LOGTO2)?,
         sockets: reader.sockets()?,
@@ -92,6 +94,10 @@ pub(super) fn resolve(
         tls: reader.tls()?,
         reload: reader.reload()?,
         process: reader.process()?,
+        background: BackgroundConfig {
+            locks: reader.count(&background::LOCKS)?,
+            cron: reader.cron()?,
+        },
         static_files: reader.static_files()?,
         magic_table: Vec::new(),
         written: Vec::new(),
@@ -141,9 +147,34 @@ impl Reader<'_> {
         }
     }
 
+    /// The value of an option that is a number of something. `true` is what the option means without a value, or
+    /// nothing: then the default stands.
+    fn numeric(&mut self, row: &OptionRow) -> Option<Setting> {
+        let setting = self.raw.last(row)?;
+        if !value::is_no_number(&setting.text) {
+            return Some(setting.clone());
+        }
+        let text = match row.takes {
+            Takes::Optionally(bare) if value::flag(&setting.text).value => bare,
+            Takes::Optionally(_) | Takes::Nothing | Takes::Always => {
+                let (spelled, origin) = (&setting.spelled, &setting.origin);
+                self.warnings.push(format!(
+                    "{spelled} '{}' {} ({origin})",
+                    setting.text,
+                    value::NO_NUMBER
+                ));
+                row.default?
+            }
+        };
+        Some(Setting {
+            text: text.to_owned(),
+            ..setting.clone()
+        })
+    }
+
     /// A number or a number of bytes, within the row's bounds; 0 if the row has no default.
     pub(super) fn number(&mut self, row: &OptionRow) -> Result<u64, ConfigError> {
-        let Some(setting) = self.raw.last(row) else {
+        let Some(setting) = self.numeric(row) else {
             return Ok(0);
         };
         let (read, min, max) = match row.kind {
@@ -151,8 +182,8 @@ impl Reader<'_> {
             Kind::Number { min, max } => (value::number(&setting.text), min, max),
             _ => (value::number(&setting.text), 0, u64::MAX),
         };
-        let read = read.map_err(|why| setting.error(why))?;
-        let number = self.keep(setting, read);
+        let read = read.map_err(|why| setting.error_of_value(&why, "4"))?;
+        let number = self.keep(&setting, read);
         if number < min {
             return Err(setting.error(format_args!("wants at least {min}, got {number}")));
         }
@@ -175,11 +206,12 @@ impl Reader<'_> {
     }
 
     pub(super) fn seconds(&mut self, row: &OptionRow) -> Result<Duration, ConfigError> {
-        let Some(setting) = self.raw.last(row) else {
+        let Some(setting) = self.numeric(row) else {
             return Ok(NEVER);
         };
-        let read = value::seconds(&setting.text).map_err(|why| setting.error(why))?;
-        Ok(self.keep(setting, read))
+        let read =
+            value::seconds(&setting.text).map_err(|why| setting.error_of_value(&why, "60"))?;
+        Ok(self.keep(&setting, read))
     }
 
     /// Seconds, where 0 switches the deadline off.
@@ -192,13 +224,40 @@ impl Reader<'_> {
     fn keep_alive(&mut self) -> Result<Duration, ConfigError> {
         let row = &http::HTTP_KEEPALIVE;
         let word = self.raw.last(row).map(|setting| setting.text.as_str());
-        match (word, row.default) {
-            (Some("true" | "on" | "yes"), Some(default)) => value::seconds(default)
-                .map(|read| read.value)
-                .map_err(ConfigError::new),
-            (Some("false" | "off" | "no"), _) => Ok(Duration::ZERO),
-            _ => self.seconds(row),
+        match word
+            .filter(|word| value::is_no_number(word))
+            .map(value::flag)
+        {
+            Some(read) if !read.value => Ok(Duration::ZERO),
+            Some(_) | None => self.seconds(row),
         }
+    }
+
+    fn cron(&mut self) -> Result<Vec<CronEntry>, ConfigError> {
+        let time_max = self.seconds(&background::CRON_HARAKIRI)?;
+        let time_max = (!time_max.is_zero()).then_some(time_max);
+        let mut entries = Vec::new();
+        for row in [
+            &background::CRON,
+            &background::UNIQUE_CRON,
+            &background::CRON2,
+        ] {
+            for setting in self.raw.all(row) {
+                let entry = if row.name == background::CRON2.name {
+                    CronEntry::parse_keys(&setting.text)
+                } else {
+                    CronEntry::parse(&setting.text).map(|entry| (entry, false))
+                };
+                let (mut entry, has_time_max) = entry.map_err(|why| setting.error(why))?;
+                if !has_time_max {
+                    entry.time_max = time_max;
+                }
+                entry.is_unique |= row.name == background::UNIQUE_CRON.name;
+                entry.origin = setting.place();
+                entries.push(entry);
+            }
+        }
+        Ok(entries)
     }
 
     fn mode(&mut self, row: &OptionRow) -> Result<Option<u32>, ConfigError> {
@@ -253,6 +312,10 @@ impl Reader<'_> {
 
     pub(super) fn path(&self, row: &OptionRow) -> Result<Option<PathBuf>, ConfigError> {
         self.raw.last(row).map(path_of).transpose()
+    }
+
+    pub(super) fn paths(&self, row: &OptionRow) -> Result<Vec<PathBuf>, ConfigError> {
+        self.raw.all(row).iter().map(path_of).collect()
     }
 
     fn python_path(&self) -> Result<Vec<PathBuf>, ConfigError> {
@@ -399,16 +462,6 @@ impl Reader<'_> {
         let is_abstract = self.flag(&sockets::ABSTRACT_SOCKET);
         let mut listen: Vec<ListenAddress> = Vec::new();
         for (setting, protocol) in settings {
-            if let Some((_, rest)) = setting.text.split_once("$(") {
-                let name = rest.split(')').next().unwrap_or(rest);
-                return Err(setting
-                    .error(format_args!(
-                        "wants an address, and {name} is not set in the environment"
-                    ))
-                    .hint(format!(
-                        "set it, or say what it is otherwise: $({name}:8000)"
-                    )));
-            }
             let (text, tls, redirect) = match setting.name.as_str() {
                 "https" | "https-socket" => {
                     let (text, tls) = self.https(setting)?;
@@ -429,7 +482,8 @@ impl Reader<'_> {
                 None => text,
             };
             let address = address::parse(text).map_err(|why| {
-                setting.error(format_args!("wants an address, got '{text}': {why}"))
+                let why = format!("wants an address, got '{text}': {why}");
+                setting.error_of_value(&why, "8000")
             })?;
             let address = match address {
                 Address::Unix(path) if is_abstract => {

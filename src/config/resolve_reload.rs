@@ -5,13 +5,19 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::option::OptionRow;
 use super::options::reload;
-use super::reload_settings::{MemoryLimits, ReloadConfig};
+use super::reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig};
 use super::resolve::Reader;
 
 impl Reader<'_> {
     pub(super) fn reload(&mut self) -> Result<ReloadConfig, ConfigError> {
         Ok(ReloadConfig {
             is_rolling: self.chosen(&reload::RELOAD_MODE)? == 1,
+            touch: self.paths(&reload::TOUCH_RELOAD)?,
+            touch_chain: self.paths(&reload::TOUCH_CHAIN_RELOAD)?,
+            folders: self.paths(&reload::FS_RELOAD)?,
+            watches_modules: self.time(&reload::PY_AUTORELOAD)?.is_some(),
+            python_ignored: self.texts(&reload::PY_AUTORELOAD_IGNORE),
+            exceptions: self.exceptions(),
             timeout: self.deadline(&reload::RELOAD_TIMEOUT)?,
             requests_max: self.limit(&reload::MAX_REQUESTS)?,
             requests_delta: self.number(&reload::MAX_REQUESTS_DELTA)?,
@@ -27,6 +33,19 @@ impl Reader<'_> {
                 proportional_bytes: self.megabytes(&reload::RELOAD_ON_PSS)?,
             },
         })
+    }
+
+    fn exceptions(&mut self) -> Option<ExceptionRules> {
+        let is_any = self.flag(&reload::RELOAD_ON_EXCEPTION);
+        let rules = ExceptionRules {
+            types: self.texts(&reload::RELOAD_ON_EXCEPTION_TYPE),
+            values: self.texts(&reload::RELOAD_ON_EXCEPTION_VALUE),
+            reprs: self.texts(&reload::RELOAD_ON_EXCEPTION_REPR),
+        };
+        if is_any {
+            return Some(ExceptionRules::default());
+        }
+        Some(rules).filter(|rules| *rules != ExceptionRules::default())
     }
 
     /// 0 and nothing are no limit.

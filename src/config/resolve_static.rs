@@ -40,10 +40,6 @@ impl Reader<'_> {
         })
     }
 
-    fn paths(&self, row: &OptionRow) -> Result<Vec<PathBuf>, ConfigError> {
-        self.raw.all(row).iter().map(path_of).collect()
-    }
-
     /// Names of files, which are no paths.
     fn names(&self, row: &OptionRow) -> Result<Vec<String>, ConfigError> {
         let name = |setting: &Setting| {

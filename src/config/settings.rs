@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
+use super::background::BackgroundConfig;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
 use super::proxies::ProxyConfig;
 use super::reload_settings::ReloadConfig;
@@ -85,6 +86,8 @@ pub struct Config {
     pub add_headers: Vec<(String, String)>,
     /// Show tracebacks to clients (`catch-exceptions`).
     pub catch_exceptions: bool,
+    /// Open the log anew when one of these is touched (`touch-logreopen`).
+    pub touch_logreopen: Vec<PathBuf>,
     /// Log there instead of to standard error (`logto`).
     pub logto: Option<LogTarget>,
     /// As `logto`, but opened after privileges were dropped (`logto2`).
@@ -101,6 +104,8 @@ pub struct Config {
     pub process: ProcessConfig,
     /// Static files, and files that applications name.
     pub static_files: StaticConfig,
+    /// Work beside requests, and what interpreters share.
+    pub background: BackgroundConfig,
     /// What stands for uWSGI's magic variables (`uwsgi.magic_table`): the letter and its text.
     pub magic_table: Vec<(char, String)>,
     /// Every option and placeholder that was written, in order, aliases as written (`uwsgi.opt`).

@@ -22,6 +22,8 @@ fn sample(row: &OptionRow) -> String {
         "add-header" => "X-Sample: value",
         "mount" => "/sample=sample.py",
         "umask" => "027",
+        "cron" => "5 -1 -1 -1 -1 sample",
+        "unique-cron" | "cron2" => "5 4 -1 -1 -1 sample",
         "hook-asap" => "print:sample",
         "http-socket" => "127.0.0.1:4322",
         _ => "",

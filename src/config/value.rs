@@ -35,22 +35,35 @@ impl<T> Read<T> {
 
 /// True for these, and quietly so.
 const TRUE_WORDS: &[&str] = &["true", "on", "yes", "1"];
-/// False for these and nothing else (uWSGI's `uwsgi_opt_true`).
+/// False for these and nothing else, in upper case too (uWSGI's `uwsgi_opt_true`).
 const FALSE_WORDS: &[&str] = &["false", "off", "no", "0"];
+
+fn is_one_of(words: &[&str], text: &str) -> bool {
+    words.iter().any(|word| word.eq_ignore_ascii_case(text))
+}
 
 /// A word that a flag takes for its value when it stands behind it on the command line.
 pub(crate) fn is_flag_word(text: &str) -> bool {
-    TRUE_WORDS.contains(&text) || FALSE_WORDS.contains(&text)
+    is_one_of(TRUE_WORDS, text) || is_one_of(FALSE_WORDS, text)
 }
+
+/// A word of truth where a number is wanted: strtol makes 0 of it, and so uWSGI goes on without the option.
+pub(crate) fn is_no_number(text: &str) -> bool {
+    is_flag_word(text) && !text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// The end of the sentence about it.
+pub(crate) const NO_NUMBER: &str =
+    "is no number: uWSGI reads it as 0, and here it is as if it were not written";
 
 /// Never fails: as in uWSGI every other word is true, with a warning here.
 pub(crate) fn flag(text: &str) -> Read<bool> {
-    if FALSE_WORDS.contains(&text) {
+    if is_one_of(FALSE_WORDS, text) {
         return Read::clean(false);
     }
     Read {
         value: true,
-        warning: (!TRUE_WORDS.contains(&text)).then(|| {
+        warning: (!is_one_of(TRUE_WORDS, text)).then(|| {
             "is true: only false, off, no and 0 are false, and a comment must have a line of its \
              own"
             .to_owned()
@@ -176,13 +189,13 @@ mod tests {
 
     #[test]
     fn flags_are_false_for_four_words_only() {
-        for word in ["false", "off", "no", "0"] {
+        for word in ["false", "off", "no", "0", "False", "OFF"] {
             assert_eq!(flag(word), Read::clean(false));
         }
-        for word in ["true", "on", "yes", "1"] {
+        for word in ["true", "on", "yes", "1", "True", "YES"] {
             assert_eq!(flag(word), Read::clean(true));
         }
-        for word in ["False", "false ; x", "", "banana"] {
+        for word in ["false ; x", "", "banana", "00", "n"] {
             assert!(flag(word).value, "{word}");
             assert!(flag(word).warning.is_some(), "{word}");
         }

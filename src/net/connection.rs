@@ -112,11 +112,7 @@ impl Io {
         } else {
             self.stream.write_both(first, second)
         };
-        let sent = match written {
-            Ok(sent) => sent,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(_) => return Err(self.fail()),
-        };
+        let sent = self.taken(written)?;
         if sent < first.len() {
             self.output.push(first.get(sent..).unwrap_or_default());
             self.output.push(second);
@@ -125,6 +121,36 @@ impl Io {
                 .push(second.get(sent - first.len()..).unwrap_or_default());
         }
         Ok(())
+    }
+
+    /// Sends a head, and then a part of a file; the kernel takes what it can now.
+    fn send_file(
+        &mut self,
+        head: &[u8],
+        file: File,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), ClientGone> {
+        if self.broken {
+            return Err(ClientGone);
+        }
+        let mut sent = 0;
+        if self.output.is_empty() && !head.is_empty() {
+            let written = self.stream.write_ahead(head);
+            sent = self.taken(written)?;
+        }
+        self.output.push(head.get(sent..).unwrap_or_default());
+        self.output.push_file(file, offset, length);
+        self.flush().map(|_| ())
+    }
+
+    /// How much the kernel took.
+    fn taken(&mut self, written: io::Result<usize>) -> Result<usize, ClientGone> {
+        match written {
+            Ok(count) => Ok(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(_) => Err(self.fail()),
+        }
     }
 
     pub(super) fn flush(&mut self) -> Result<Flushed, ClientGone> {
@@ -299,16 +325,13 @@ impl Sink for ResponseSink<'_> {
         length: u64,
     ) -> Result<Room, ClientGone> {
         match self.records {
-            None => {
-                self.io.send(head, &[])?;
-                self.io.output.push_file(file, offset, length);
-            }
+            None => self.io.send_file(head, file, offset, length)?,
             Some(id) => {
                 Records::new(self.io, id).send(head, &[])?;
                 self.io.output.push_file_records(file, offset, length, id);
+                self.io.flush()?;
             }
         }
-        self.io.flush()?;
         Ok(self.room())
     }
 

@@ -45,6 +45,24 @@ impl Stream {
         }
     }
 
+    /// One `write` of what more follows behind at once: it need not leave in a packet of its own (MSG_MORE; elsewhere it is
+    /// like any other).
+    #[cfg(target_os = "linux")]
+    pub fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        use rustix::net::SendFlags;
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        match self.unencrypted() {
+            Some(socket) => retry(|| Ok(rustix::net::send(socket, bytes, flags)?)),
+            None => self.write(bytes),
+        }
+    }
+
+    /// One `write` of what more follows behind at once.
+    #[cfg(not(target_os = "linux"))]
+    pub fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
+
     /// One vectored `write` of two pieces.
     pub fn write_both(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         self.write_parts(&[IoSlice::new(first), IoSlice::new(second)])
@@ -56,6 +74,18 @@ impl Stream {
             #[cfg(unix)]
             Stream::Unix(stream) => retry(|| stream.write_vectored(parts)),
             Stream::Tls(tls) => tls.write(parts),
+        }
+    }
+
+    /// The socket, for system calls that this type does not have; `None` with TLS, whose bytes must not go past it. There is
+    /// no other way to the descriptor.
+    #[cfg(target_os = "linux")]
+    pub(super) fn unencrypted(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        use std::os::fd::AsFd as _;
+        match self {
+            Stream::Tcp(stream) => Some(stream.as_fd()),
+            Stream::Unix(stream) => Some(stream.as_fd()),
+            Stream::Tls(_) => None,
         }
     }
 
@@ -138,17 +168,6 @@ impl Stream {
             #[cfg(unix)]
             Stream::Unix(stream) => socket2::SockRef::from(stream),
             Stream::Tls(tls) => tls.stream().options(),
-        }
-    }
-}
-
-#[cfg(unix)]
-impl std::os::fd::AsFd for Stream {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        match self {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
-            Stream::Tls(tls) => tls.stream().as_fd(),
         }
     }
 }

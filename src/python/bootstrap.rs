@@ -5,7 +5,7 @@
 //! when the interpreter goes. Runs on workers, attached.
 
 use std::ffi::{CStr, CString};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pyo3_ffi as ffi;
@@ -16,19 +16,65 @@ use super::thread_state::{Attached, detached};
 use super::trampoline::{self, Method};
 
 /// Name and text of each source; the name is what a traceback shows, and how our frames are told from the app's.
-const SOURCES: [(&CStr, &str); 4] = [
+const SOURCES: [(&CStr, &str); 5] = [
     (c"<singlemalt bootstrap>", include_str!("bootstrap.py")),
     (c"<singlemalt extensions>", include_str!("extensions.py")),
     (c"<singlemalt load>", include_str!("load.py")),
     (c"<singlemalt quiesce>", include_str!("quiesce.py")),
+    (c"<singlemalt embedded>", include_str!("embedded.py")),
 ];
+
+/// Modules that apps may import; embedded.py finds them.
+const MODULES: [(&CStr, &str); 1] = [(
+    c"<singlemalt uwsgidecorators>",
+    include_str!("uwsgidecorators.py"),
+)];
 
 /// The sources compiled, as bytes that every interpreter makes its own code objects of: compiling them in each would cost each
 /// 0.7 MB of memory and 7 ms.
 static CODE: OnceLock<Vec<Box<[u8]>>> = OnceLock::new();
 
+static EMBEDDED_CODE: Method = Method::one(c"embedded_code", embedded_code);
 static EMIT: Method = Method::one(c"emit", emit);
 static INTERRUPT: Method = Method::one(c"interrupt", interrupt);
+
+/// The code of one of [`MODULES`], by its name.
+unsafe extern "C" fn embedded_code(
+    _self: *mut ffi::PyObject,
+    name: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by CPython with a live argument.
+    unsafe {
+        trampoline::object(|token| {
+            let name = Object::from_borrowed(token, name)?.to_text();
+            let wanted = format!("<singlemalt {name}>");
+            let at = MODULES
+                .iter()
+                .position(|(module, _)| module.to_bytes() == wanted.as_bytes());
+            let code = CODE.get();
+            match at.and_then(|at| code?.get(SOURCES.len() + at)) {
+                Some(code) => unmarshalled(token, code),
+                None => Err(trampoline::raise(
+                    token,
+                    trampoline::Exception::Value,
+                    &format!("there is no built-in module {name}"),
+                )),
+            }
+        })
+    }
+}
+
+/// A code object of what `compile` has kept.
+fn unmarshalled<'py>(token: Token<'py>, code: &[u8]) -> Result<Object<'py>, Raised> {
+    // SAFETY: attached (token); `code` is what `compile` got from this very CPython, and is copied.
+    unsafe {
+        let length = code.len() as ffi::Py_ssize_t;
+        Object::from_new(
+            token,
+            ffi::PyMarshal_ReadObjectFromString(code.as_ptr().cast(), length),
+        )
+    }
+}
 
 /// A line that the app wrote to `wsgi.errors`.
 unsafe extern "C" fn emit(
@@ -100,7 +146,7 @@ pub(super) fn find<'py>(namespace: &Object<'py>, name: &CStr) -> Result<Object<'
 }
 
 /// Prepares a new interpreter, or the main one once more, on the thread that made it.
-pub(super) fn prepare(token: Token<'_>, interpreter: &Interpreter) -> Result<(), Raised> {
+pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Result<(), Raised> {
     let dict = interpreter_dict(token)?;
     let namespace = match dict.item(c"singlemalt")? {
         Some(namespace) => namespace,
@@ -121,13 +167,14 @@ pub(super) fn prepare(token: Token<'_>, interpreter: &Interpreter) -> Result<(),
     let guard = Object::boolean(token, isolation != Isolation::Main)?;
     let twins = Object::boolean(token, isolation == Isolation::OwnGil)?;
     find(&namespace, c"prepare")?.call([&python_path, &guard, &twins])?;
+    super::uwsgi_module::install(token, interpreter)?;
     adopt_thread(token, interpreter, 0)
 }
 
 /// Compiles the sources, once, in the main interpreter.
 pub(super) fn compile(token: Token<'_>) -> Result<(), Raised> {
     let mut compiled = Vec::new();
-    for (name, source) in SOURCES {
+    for (name, source) in SOURCES.into_iter().chain(MODULES) {
         let source = CString::new(source).map_err(|_| {
             let text = "an embedded source contains a NUL";
             trampoline::raise(token, trampoline::Exception::Value, text)
@@ -160,27 +207,20 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
     // SAFETY: attached (token); the builtins are borrowed from the interpreter and a reference is taken at once.
     let builtins = unsafe { Object::from_borrowed(token, ffi::PyEval_GetBuiltins())? };
     namespace.set_item(c"__builtins__", &builtins)?;
-    // SAFETY: both functions have no self.
-    let (emit, interrupt) = unsafe {
-        (
-            trampoline::function(token, &EMIT, std::ptr::null_mut())?,
-            trampoline::function(token, &INTERRUPT, std::ptr::null_mut())?,
-        )
-    };
-    namespace.set_item(c"emit", &emit)?;
-    namespace.set_item(c"interrupt", &interrupt)?;
+    for (name, method) in [
+        (c"emit", &EMIT),
+        (c"interrupt", &INTERRUPT),
+        (c"embedded_code", &EMBEDDED_CODE),
+    ] {
+        // SAFETY: the function has no self.
+        let function = unsafe { trampoline::function(token, method, std::ptr::null_mut())? };
+        namespace.set_item(name, &function)?;
+    }
     for (name, kind) in super::caches::types(token)? {
         namespace.set_item(name, &kind)?;
     }
-    for code in CODE.get().into_iter().flatten() {
-        // SAFETY: attached (token); `code` is what `compile` got from this very CPython, and is copied.
-        let code = unsafe {
-            let length = code.len() as ffi::Py_ssize_t;
-            Object::from_new(
-                token,
-                ffi::PyMarshal_ReadObjectFromString(code.as_ptr().cast(), length),
-            )?
-        };
+    for code in CODE.get().into_iter().flatten().take(SOURCES.len()) {
+        let code = unmarshalled(token, code)?;
         // SAFETY: `code` is a code object and the namespace a dict, both alive; attached (token).
         unsafe {
             Object::from_new(
@@ -205,6 +245,16 @@ pub(super) fn adopt_thread(
     find(&namespace(token)?, c"adopt_thread")?
         .call([&name])
         .map(drop)
+}
+
+/// Keeps something of ours in the attached interpreter.
+pub(super) fn keep(name: &CStr, object: &Object<'_>) -> Result<(), Raised> {
+    interpreter_dict(object.token())?.set_item(name, object)
+}
+
+/// What [`keep`] has kept under this name in the attached interpreter.
+pub(super) fn kept<'py>(token: Token<'py>, name: &CStr) -> Result<Option<Object<'py>>, Raised> {
+    interpreter_dict(token)?.item(name)
 }
 
 /// Keeps the app where the siblings of this thread find it.

@@ -13,7 +13,7 @@ use crate::wsgi::RequestBody;
 use crate::wsgi::environ::Known;
 
 /// `uwsgi.version`: the uWSGI whose behaviour is kept. Applications compare it, so it must look like one of uWSGI's.
-const UWSGI_VERSION: &[u8] = b"2.0.31";
+pub(super) const UWSGI_VERSION: &[u8] = b"2.0.31";
 
 /// See the file's header.
 pub(super) struct Caches {
@@ -33,6 +33,8 @@ pub(super) struct Caches {
     reuses: bool,
     /// Whether the explanation of a late refused import was logged already.
     pub(super) explained: bool,
+    /// Type and message of what the app raised last.
+    pub(super) raised: Option<(String, String)>,
 }
 
 impl Caches {
@@ -76,6 +78,7 @@ impl Caches {
             input: None,
             reuses: !interpreter.free_threaded,
             explained: false,
+            raised: None,
         })
     }
 

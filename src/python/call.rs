@@ -10,9 +10,11 @@ use super::failure;
 use super::file;
 use super::interpreter::{Interpreter, Isolation};
 use super::object::{self, Object, Raised, Token};
+use super::sources;
 use super::start_response::{self, Exchange, bytes_of, settle, type_name};
 use super::thread_state::{Attached, detached};
 use super::trampoline::{Exception, caught, raise};
+use super::uwsgi_module;
 use crate::wsgi::environ::{Link, Mount, Peer};
 use crate::wsgi::{Head, RequestBody, Response, Sink};
 
@@ -93,6 +95,15 @@ impl Attached<'_> {
         })
     }
 
+    /// Runs the handler of a signal; what it raises is logged. `false`: it failed, or there is none.
+    pub fn run_signal(&mut self, number: u8) -> bool {
+        let is_done = uwsgi_module::run_handler(self, number);
+        if self.interpreter.wants_after_job() {
+            uwsgi_module::after_job(self.token, self.interpreter, false);
+        }
+        is_done
+    }
+
     fn answer(
         &mut self,
         request: Request<'_>,
@@ -154,6 +165,7 @@ impl Attached<'_> {
             }
             Some(error) => {
                 let traceback = self.log(&request, &error);
+                self.caches.raised = Some(sources::facts(&error));
                 // Frames of the traceback hold the environ, and what the app had in hand.
                 drop(error);
                 if self.interpreter.spec.catch_exceptions && !exchange.response.is_head_sent() {
@@ -166,6 +178,9 @@ impl Attached<'_> {
         drop(environ);
         self.caches.give_functions(functions);
         self.caches.give_input(input);
+        if self.interpreter.wants_after_job() {
+            uwsgi_module::after_job(token, self.interpreter, true);
+        }
         served
     }
 

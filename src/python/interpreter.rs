@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use pyo3_ffi as ffi;
 
 use super::arenas;
+use super::host::HostRef;
 use super::runtime::{self, Runtime, RuntimeError};
 use super::target::TargetKind;
 use crate::wsgi::environ::ServerFacts;
@@ -64,6 +65,8 @@ pub struct InterpreterSpec {
     pub imports: Vec<TargetKind>,
     /// Clients see tracebacks (`--catch-exceptions`).
     pub catch_exceptions: bool,
+    /// What the `uwsgi` module asks.
+    pub host: HostRef,
 }
 
 /// An interpreter, for those who may join it with a thread of their own. It holds no Python object, only the address of
@@ -98,6 +101,11 @@ pub(super) struct Interpreter {
     pub(super) free_threaded: bool,
     /// Whether it was said already that the app answers with `str`.
     warned_of_str: AtomicBool,
+    /// What has to be seen to after a job, in one word, so that jobs pay for one look: bit 0 is set if there is an
+    /// `after_req_hook`, the rest counts locks that threads of this interpreter hold.
+    after_job: AtomicUsize,
+    /// Whether the app is still to be loaded.
+    loading: AtomicBool,
     members: Mutex<Members>,
     left: Condvar,
 }
@@ -131,6 +139,9 @@ static ALIVE: AtomicUsize = AtomicUsize::new(0);
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 /// Threads that created into the main interpreter and have not ended: it is quiesced by the last of them.
 static MAIN_CREATORS: AtomicUsize = AtomicUsize::new(0);
+/// See `Interpreter::after_job`.
+const REQUEST_HOOK: usize = 1;
+const ONE_LOCK: usize = 2;
 /// However short the grace: so long a finished thread may take from its last line of Python to the end of its state.
 const LINGER: Duration = Duration::from_millis(100);
 
@@ -217,6 +228,8 @@ pub(super) fn create(
         spec,
         free_threaded: runtime.is_free_threaded(),
         warned_of_str: AtomicBool::new(false),
+        after_job: AtomicUsize::new(0),
+        loading: AtomicBool::new(true),
         members: Mutex::new(Members {
             open: true,
             siblings: 0,
@@ -273,6 +286,51 @@ impl Interpreter {
                 "the app answers with str; it is sent as UTF-8. PEP 3333 wants bytes, and --wsgi-strict refuses anything else"
             );
         }
+    }
+
+    /// Whether there is anything to do after a job: [`after_job`](super::uwsgi_module::after_job).
+    pub(super) fn wants_after_job(&self) -> bool {
+        self.after_job.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether `uwsgi.after_req_hook` is set.
+    pub(super) fn has_request_hook(&self) -> bool {
+        self.after_job.load(Ordering::Relaxed) & REQUEST_HOOK != 0
+    }
+
+    /// `uwsgi.after_req_hook` was set, or unset.
+    pub(super) fn set_request_hook(&self, is_set: bool) {
+        if is_set {
+            self.after_job.fetch_or(REQUEST_HOOK, Ordering::Relaxed);
+        } else {
+            self.after_job.fetch_and(!REQUEST_HOOK, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a thread of this interpreter holds a lock.
+    pub(super) fn has_locks(&self) -> bool {
+        self.after_job.load(Ordering::Relaxed) >= ONE_LOCK
+    }
+
+    /// A thread has locked one.
+    pub(super) fn count_lock(&self) {
+        self.after_job.fetch_add(ONE_LOCK, Ordering::Relaxed);
+    }
+
+    /// Locks were opened.
+    pub(super) fn uncount_locks(&self, count: usize) {
+        self.after_job
+            .fetch_sub(ONE_LOCK * count, Ordering::Relaxed);
+    }
+
+    /// Whether the app is still to be loaded, or being loaded.
+    pub(super) fn is_loading(&self) -> bool {
+        self.loading.load(Ordering::Relaxed)
+    }
+
+    /// The app has been loaded.
+    pub(super) fn set_loaded(&self) {
+        self.loading.store(false, Ordering::Relaxed);
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {

@@ -61,6 +61,16 @@ def load_file(path):
     return module
 
 
+def source_files():
+    """Name and file of each module that is loaded, in turn; without the standard library's."""
+    found = []
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str) and (not path.startswith(LIBRARY + os.sep) or "-packages" + os.sep in path):
+            found += [name, path]
+    return found
+
+
 def load_code(code):
     """uWSGI's name for such a module."""
     from types import ModuleType
@@ -80,7 +90,9 @@ def import_all(targets, isolated):
         except BaseException as error:
             if isolated and refusal(error) is not None:
                 raise
-            for line in f"[ERROR] importing {target} failed:\n{trimmed(error)}".splitlines():
+            advice = hint(error)
+            text = f"[ERROR] importing {target} failed:\n{trimmed(error)}" + (f"\n  {advice}" if advice else "")
+            for line in text.splitlines():
                 emit(line)
 
 

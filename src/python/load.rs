@@ -12,6 +12,7 @@ use super::interpreter::Isolation;
 use super::object::{Object, Raised};
 use super::target::{AppTarget, TargetKind};
 use super::thread_state::Attached;
+use super::uwsgi_module;
 
 /// An app that is ready to be called.
 #[derive(Debug, Clone)]
@@ -324,6 +325,7 @@ fn read(
         "loaded" => {
             let app = answer.element(2)?;
             bootstrap::keep_app(attached.interpreter, &app)?;
+            uwsgi_module::note_application(&app)?;
             attached.caches.set_app(app);
             let twins = facts.texts(c"twins")?;
             let refused = facts.texts(c"refused")?;

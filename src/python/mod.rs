@@ -17,24 +17,29 @@ mod environ;
 mod environment;
 mod failure;
 mod file;
+mod host;
 mod input;
 mod interpreter;
 mod load;
 mod object;
 mod runtime;
+mod sources;
 mod start_response;
 mod target;
 mod thread_state;
 mod trampoline;
+mod uwsgi_module;
 mod virtualenv;
 
 pub use call::{Call, Served};
 pub use environment::{EnvironmentError, set_environment};
+pub use host::{Facts, Host, HostRef, LockRefused, OptionText, SignalSource, WorkerFacts};
 pub use interpreter::{
     Ended, InterpreterHandle, InterpreterSpec, Isolation, alive_count, arena_bytes, arena_bytes_of,
     parked_count,
 };
 pub use load::{LoadFailure, Loaded, RefusedExtension};
 pub use runtime::{Runtime, RuntimeError, RuntimeOptions, exit_now};
+pub use sources::Source;
 pub use target::{AppTarget, TargetKind};
 pub use thread_state::{Attached, InterpreterThread, STACK_BYTES_MIN};

@@ -188,7 +188,44 @@ impl<'py> Object<'py> {
         Ok(list)
     }
 
+    /// An empty `list`.
+    pub(super) fn list(token: Token<'py>) -> Result<Self, Raised> {
+        // SAFETY: attached (token).
+        unsafe { Self::from_new(token, ffi::PyList_New(0)) }
+    }
+
+    /// Puts `item` at the end of `self`, which is a list.
+    pub(super) fn push(&self, item: &Object<'py>) -> Result<(), Raised> {
+        // SAFETY: both are alive; attached (token). A `self` that is no list raises SystemError.
+        match unsafe { ffi::PyList_Append(self.as_ptr(), item.as_ptr()) } {
+            0 => Ok(()),
+            _ => Err(Raised),
+        }
+    }
+
     /// `self[key] = value` where `self` is a dict.
+    pub(super) fn set(&self, key: &Object<'py>, value: &Object<'py>) -> Result<(), Raised> {
+        // SAFETY: all three are alive; attached (token). A `self` that is no dict raises SystemError.
+        match unsafe { ffi::PyDict_SetItem(self.as_ptr(), key.as_ptr(), value.as_ptr()) } {
+            0 => Ok(()),
+            _ => Err(Raised),
+        }
+    }
+
+    /// `self[key]` where `self` is a dict; `None` if there is none.
+    pub(super) fn get(&self, key: &Object<'py>) -> Result<Option<Object<'py>>, Raised> {
+        let mut found = std::ptr::null_mut();
+        // SAFETY: both are alive; attached (token). What is found comes as a reference of our own.
+        unsafe {
+            match ffi::compat::PyDict_GetItemRef(self.as_ptr(), key.as_ptr(), &raw mut found) {
+                -1 => Err(Raised),
+                0 => Ok(None),
+                _ => Self::from_new(self.token, found).map(Some),
+            }
+        }
+    }
+
+    /// The same with a text as the key.
     pub(super) fn set_item(&self, key: &CStr, value: &Object<'py>) -> Result<(), Raised> {
         // SAFETY: all three are alive; attached (token). A `self` that is no dict raises SystemError.
         match unsafe { ffi::PyDict_SetItemString(self.as_ptr(), key.as_ptr(), value.as_ptr()) } {
@@ -223,6 +260,19 @@ impl<'py> Object<'py> {
                 self.token,
                 ffi::PyObject_GetAttrString(self.as_ptr(), name.as_ptr()),
             )
+        }
+    }
+
+    /// `getattr(self, name)`; `None` if there is none.
+    pub(super) fn attribute_if_any(&self, name: &CStr) -> Result<Option<Object<'py>>, Raised> {
+        // SAFETY: `self` is alive; attached (token).
+        unsafe {
+            let found = ffi::PyObject_GetAttrString(self.as_ptr(), name.as_ptr());
+            if found.is_null() && ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) != 0 {
+                ffi::PyErr_Clear();
+                return Ok(None);
+            }
+            Self::from_new(self.token, found).map(Some)
         }
     }
 

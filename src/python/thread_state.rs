@@ -20,6 +20,7 @@ use super::load::{self, LoadFailure, Loaded};
 use super::object::{Raised, Token};
 use super::runtime::{Runtime, RuntimeError};
 use super::target::AppTarget;
+use super::uwsgi_module;
 
 /// What daemon threads of the app are given to end when the process leaves: enough for a loop that runs Python, not for a
 /// sleep, which nothing can interrupt.
@@ -148,7 +149,12 @@ impl InterpreterThread {
     /// # Errors
     /// See [`LoadFailure`]; its text is what a person reads. The interpreter can be ended, or tried again.
     pub fn load(&mut self, target: &AppTarget) -> Result<Loaded, LoadFailure> {
-        self.attached(|attached| load::load(attached, target))
+        self.attached(|attached| {
+            let loaded = load::load(attached, target)?;
+            uwsgi_module::post_fork(attached);
+            attached.interpreter.set_loaded();
+            Ok(loaded)
+        })
     }
 
     /// Attaches, does `work`, detaches. Waits for the GIL first; hold no lock that a thread with the GIL might want.
@@ -198,6 +204,7 @@ impl InterpreterThread {
         let is_main = self.interpreter.spec.isolation == Isolation::Main;
         let has_it_alone = !is_main || self.interpreter.is_last_of_main();
         self.attached(|attached| {
+            uwsgi_module::at_exit(attached);
             if has_it_alone {
                 bootstrap::quiesce(attached, until, daemon_grace);
             }

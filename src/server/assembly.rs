@@ -8,17 +8,22 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
-use crate::app::worker::Surroundings;
+use crate::app::process::Process;
+use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
-    Acceptor, Current, Generation, Isolated, Patience, Plan, Recycling, Report, StartError, openers,
+    Acceptor, Current, Exceptions, Generation, Isolated, Patience, Plan, Recycling, Report,
+    StartError, openers,
 };
+use crate::background::clockwork::Clockwork;
+use crate::background::cron::When;
+use crate::background::cron_command::CronCommand;
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
 use crate::net::{self, Address, Net, RequestLog};
 use crate::proxies::trusted::Network;
 use crate::proxies::{Believed, Trusted};
-use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
+use crate::python::{HostRef, InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
 use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
@@ -36,8 +41,9 @@ use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Silence};
 use super::sockets::Listening;
 use super::supervisor::{self, Charge, Event};
+use super::triggers::Triggers;
 use super::vacuum::Vacuum;
-use super::{limits, pidfile, privileges, report, signals, sockets, static_files, title};
+use super::{limits, pidfile, privileges, process, report, signals, sockets, static_files, title};
 
 /// uWSGI's exit code for "no application, and one is needed".
 const NO_APP: u8 = 22;
@@ -206,6 +212,8 @@ fn serve(
         )
         .map_err(Failure::new)?,
     );
+    // Watches until this function ends.
+    let triggers = Triggers::start(config, &sender).map_err(Failure::new)?;
     let surroundings = Surroundings {
         net: Arc::clone(&net),
         current: Arc::new(Current::default()),
@@ -214,6 +222,14 @@ fn serve(
             PollChoice::Acceptor => false,
             PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
         },
+        on_sources: triggers
+            .as_ref()
+            .filter(|_| config.reload.watches_modules)
+            .map(|triggers| {
+                let triggers = Arc::clone(triggers);
+                let add: OnSources = Arc::new(move |sources| triggers.add_sources(sources));
+                add
+            }),
         on_due: Arc::new({
             let sender = sender.clone();
             move |due| {
@@ -223,7 +239,9 @@ fn serve(
         }),
     };
     phases!(PreApp);
-    let plan = plan(config, &listening, chosen);
+    let clockwork = Arc::new(Clockwork::default());
+    let process = process::surroundings(config, &hostname(), &sender, &clockwork);
+    let plan = plan(config, &listening, chosen, &process);
     let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
@@ -250,6 +268,7 @@ fn serve(
     .map_err(Failure::new)?;
     current.swap(Some(Arc::clone(&generation)));
     generation.serve();
+    clockwork.run_commands(cron_commands(config)?);
     drop(generation);
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
@@ -271,16 +290,17 @@ fn serve(
         net: &net,
         current: &current,
         acceptor: &acceptor,
+        clockwork: &clockwork,
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone()),
         notifier: &notifier,
-        on_reload: vec![Box::new(|| {
+        reopen_log: &mut || {
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
             }
-            certificates.reload();
-        })],
+        },
+        on_reload: vec![Box::new(|| certificates.reload())],
     });
     hooks::run_at_exit(config, &say);
     Ok(code)
@@ -311,6 +331,19 @@ fn with_handed_over(config: &Config, count: u32) -> Result<Option<Config>, Failu
 #[cfg(not(unix))]
 fn with_handed_over(_config: &Config, _count: u32) -> Result<Option<Config>, Failure> {
     Ok(None)
+}
+
+fn cron_commands(config: &Config) -> Result<Vec<CronCommand>, Failure> {
+    let entries = config.background.cron.iter();
+    entries
+        .map(|entry| {
+            let [minute, hour, day, month, weekday] = entry.when;
+            let when = When::new(minute, hour, day, month, weekday)
+                .map_err(|never| Failure::new(format_args!("{}: {never}", entry.origin)))?;
+            let (command, time_max) = (entry.command.clone(), entry.time_max);
+            Ok(CronCommand::new(when, command, entry.is_unique, time_max))
+        })
+        .collect()
 }
 
 fn change_directory(
@@ -451,7 +484,7 @@ fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
     }
 }
 
-fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> Plan {
+fn plan(config: &Config, listening: &[Listening], chosen: Chosen, process: &Arc<Process>) -> Plan {
     if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
         tracing::warn!(
             "--cpu-affinity is without effect: only Linux lets threads choose their cores"
@@ -494,6 +527,7 @@ fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> Plan {
             file_wrapper: config.file_wrapper,
             imports: imports(config),
             catch_exceptions: config.catch_exceptions,
+            host: HostRef::default(),
         },
         mount: chosen.mount,
         cores_per_worker: config.process.cpu_affinity,
@@ -502,6 +536,7 @@ fn plan(config: &Config, listening: &[Listening], chosen: Chosen) -> Plan {
         recycling: recycling(config),
         folder: std::env::current_dir().unwrap_or_default(),
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
+        process: Arc::clone(process),
     }
 }
 
@@ -513,7 +548,11 @@ fn recycling(config: &Config) -> Recycling {
         lifetime_min: reload.lifetime_min,
         lifetime_max: reload.lifetime_max,
         lifetime_delta: reload.lifetime_delta,
-        exceptions: None,
+        exceptions: reload.exceptions.clone().map(|rules| Exceptions {
+            types: rules.types,
+            values: rules.values,
+            reprs: rules.reprs,
+        }),
     }
 }
 

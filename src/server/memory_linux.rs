@@ -46,6 +46,11 @@ fn field(sums: &str, name: &str) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
+/// Bytes resident, and of address space; zeros if /proc cannot be read.
+pub fn of_this_process() -> (u64, u64) {
+    used(&MemoryLimits::default()).map_or((0, 0), |used| (used.resident, used.address))
+}
+
 /// Which limit is exceeded, in words. A limit is one interpreter's share.
 pub fn exceeded(limits: &MemoryLimits, used: &Used, interpreters: usize) -> Option<String> {
     let interpreters = u64::try_from(interpreters.max(1)).unwrap_or(u64::MAX);

@@ -14,12 +14,13 @@
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
 //! - `static_files`: what it serves without the application
+//! - `process`: what the application is told about the process, and what becomes of its wishes
 //! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
 //! - `hooks`: what else is to be done at phases of its life
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
-//! - `reload`, `agenda`, `memory`: how and when it renews what it serves
+//! - `reload`, `agenda`, `triggers`, `memory`: how and when it renews what it serves
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
@@ -61,6 +62,7 @@ mod pidfile_command;
 #[cfg_attr(unix, path = "privileges_unix.rs")]
 #[cfg_attr(windows, path = "privileges_windows.rs")]
 mod privileges;
+mod process;
 #[cfg_attr(target_os = "linux", path = "process_name_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "process_name_other.rs")]
 mod process_name;
@@ -77,6 +79,7 @@ mod sockets;
 mod static_files;
 mod supervisor;
 mod title;
+mod triggers;
 mod vacuum;
 
 pub use assembly::run;

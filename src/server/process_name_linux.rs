@@ -40,6 +40,16 @@ pub fn set(title: &str, may_spill: bool) -> io::Result<String> {
     Ok(shown.to_owned())
 }
 
+/// Gives the process its short name, from any thread.
+///
+/// # Errors
+/// The system refused.
+pub fn set_short(title: &str) -> io::Result<()> {
+    // It is the main thread's, whose id is the process's.
+    let path = format!("/proc/self/task/{}/comm", std::process::id());
+    fs::write(path, cut(title, SHORT_BYTES_MAX))
+}
+
 /// The text up to this many bytes, without half a character.
 fn cut(text: &str, bytes_max: usize) -> &str {
     let end = (0..=bytes_max.min(text.len())).rfind(|end| text.is_char_boundary(*end));

@@ -144,16 +144,14 @@ impl Reloader {
             return;
         };
         roster.ask_for_the_aged();
-        if limits.is_any()
-            && self
-                .memory_acted
-                .is_none_or(|at| at.elapsed() > MEMORY_PAUSE)
-            && let Some(used) = memory::used(&limits)
-            && let Some(why) = memory::exceeded(&limits, &used, roster.crews().len())
-        {
-            if roster.ask_for_the_oldest(&why) {
-                self.memory_acted = Some(Instant::now());
-            }
+        let is_pausing = |at: Instant| at.elapsed() <= MEMORY_PAUSE;
+        if !limits.is_any() || self.memory_acted.is_some_and(is_pausing) {
+            return;
+        }
+        let why = memory::used(&limits)
+            .and_then(|used| memory::exceeded(&limits, &used, roster.crews().len()));
+        if why.is_some_and(|why| roster.ask_for_the_oldest(&why)) {
+            self.memory_acted = Some(Instant::now());
         }
     }
 

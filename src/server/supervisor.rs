@@ -14,6 +14,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use super::notify::Notifier;
 use super::reload::{self, Done, Reloader};
 use crate::app::{Acceptor, Current, Due, Roster};
+use crate::background::clockwork::Clockwork;
 use crate::net::Net;
 
 /// What the supervisor is told.
@@ -35,6 +36,11 @@ pub enum Event {
     Reload {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
+    },
+    /// Open the log anew, and nothing else.
+    ReopenLog {
+        /// What asked for it, for the log.
+        by: String,
     },
     /// One interpreter after the other is to be replaced.
     ChainReload {
@@ -86,6 +92,8 @@ pub struct Charge<'a> {
     pub current: &'a Arc<Current>,
     /// Takes connections while every worker is stuck.
     pub acceptor: &'a Acceptor,
+    /// Raises signals by the clock.
+    pub clockwork: &'a Clockwork,
     /// What requests in progress are given when the server stops.
     pub mercy: Duration,
     /// A reload is a stop (`--exit-on-reload`).
@@ -94,8 +102,9 @@ pub struct Charge<'a> {
     pub reloader: Reloader,
     /// Hears of reloads and of the stop.
     pub notifier: &'a Notifier,
-    /// What is done at every reload before the application is loaded anew, also if that fails then: the log is opened
-    /// anew, for one.
+    /// Opens the log anew; at every reload too.
+    pub reopen_log: &'a mut dyn FnMut(),
+    /// What else is done at every reload before the application is loaded anew, also if that fails then.
     pub on_reload: Vec<Box<dyn FnMut() + 'a>>,
 }
 
@@ -106,10 +115,12 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
         net,
         current,
         acceptor,
+        clockwork,
         mut mercy,
         exits_on_reload,
         mut reloader,
         notifier,
+        reopen_log,
         mut on_reload,
     } = charge;
     let mut is_stopping = false;
@@ -141,6 +152,7 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
             }
             Ok(Event::Stop { by, .. }) => {
                 is_stopping = true;
+                clockwork.stop();
                 notifier.stopping();
                 tracing::info!(
                     "{by}: stopping; requests in progress have {} s to finish",
@@ -171,12 +183,17 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
             }
             Ok(Event::Reload { by }) => {
                 notifier.reloading();
+                reopen_log();
                 for hook in &mut on_reload {
                     hook();
                 }
                 reloader.ask(&by, false);
             }
             Ok(Event::ChainReload { by }) => reloader.ask(&by, true),
+            Ok(Event::ReopenLog { by }) => {
+                tracing::info!("{by}: opening the log anew");
+                reopen_log();
+            }
             // What was born for a server that stops is dropped, and ends.
             Ok(Event::Done(_) | Event::Retired { .. } | Event::Due(_)) if is_stopping => {}
             Ok(Event::Done(done)) => {

@@ -24,6 +24,13 @@ pub fn wants_the_environments_room(config: &Config) -> bool {
     wanted(config).is_some_and(|title| !process_name::fits_in_arguments(&title))
 }
 
+/// Gives the process another short name, from any thread (`uwsgi.setprocname`); the long one is the main thread's to write.
+pub fn set_to(title: &str) {
+    if let Err(error) = process_name::set_short(title) {
+        tracing::warn!("cannot call the process \"{title}\": {error}");
+    }
+}
+
 /// Gives the process its title. `may_spill`: variables are no longer kept where the process got them.
 pub fn set(config: &Config, may_spill: bool) {
     let Some(title) = wanted(config) else {

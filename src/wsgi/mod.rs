@@ -18,6 +18,7 @@ mod canned;
 mod delivery;
 pub mod environ;
 mod error;
+mod file_piece;
 mod head;
 mod response;
 mod rules;

@@ -21,8 +21,6 @@
 //!
 //! One per worker, reused: in the usual case (a few headers, one piece) it allocates nothing.
 
-use std::fs::File;
-use std::io::Write;
 use std::sync::Arc;
 
 use super::added_fields::AddedFields;
@@ -63,7 +61,7 @@ pub struct Response {
     pub(super) instead: Instead,
     keep_alive: bool,
     header_bytes: usize,
-    body_bytes: u64,
+    pub(super) body_bytes: u64,
     dropped_bytes: u64,
     added: Option<Arc<AddedFields>>,
 }
@@ -312,27 +310,6 @@ impl Response {
         self.end_with(framing, only, sink)
     }
 
-    /// `length` bytes of `file` from `offset` on, as one piece of the body. If nothing was written before, they are the whole
-    /// body, and `length` is its `Content-Length` unless the application gave one; of the two the smaller counts.
-    /// [`finish`](Self::finish) comes afterwards, as after `write`.
-    ///
-    /// # Errors
-    /// As [`write`](Self::write).
-    pub fn send_file(
-        &mut self,
-        file: File,
-        offset: u64,
-        length: u64,
-        sink: &mut dyn Sink,
-    ) -> Result<Room, WriteError> {
-        if self.instead != Instead::Nothing {
-            return self.send_instead(sink);
-        }
-        let framing = self.body_framing(Some(length), sink)?;
-        let sent = self.send_file_piece(framing, file, offset, length, sink);
-        self.note(sent)
-    }
-
     /// The end of the body: sends the head if nothing has been sent (the body is empty), the last chunk of a chunked
     /// body, and nothing for a body that is as long as it said. One that is shorter is aborted. Calling it again does nothing.
     ///
@@ -401,7 +378,7 @@ impl Response {
 
     /// How the body is delimited; the first call completes the head in the buffer. `known` is the length of the whole body,
     /// where the caller has all of it.
-    fn body_framing(
+    pub(super) fn body_framing(
         &mut self,
         known: Option<u64>,
         sink: &dyn Sink,
@@ -542,38 +519,8 @@ impl Response {
         Ok(room)
     }
 
-    /// A part of a file, likewise; never the last piece.
-    fn send_file_piece(
-        &mut self,
-        framing: BodyFraming,
-        file: File,
-        offset: u64,
-        length: u64,
-        sink: &mut dyn Sink,
-    ) -> Result<Room, ClientGone> {
-        let length = self.admit(framing, length);
-        if length == 0 {
-            return self.flush_buffer(sink);
-        }
-        let chunked = framing == BodyFraming::Chunked;
-        if chunked {
-            // Not `chunk_prefix`: a file may be longer than the address space of a 32-bit machine.
-            match write!(self.buffer, "{length:x}\r\n") {
-                // Writing to a Vec never fails; the type says it could.
-                Ok(()) | Err(_) => {}
-            }
-        }
-        let mut room = sink.send_file(&self.buffer, file, offset, length)?;
-        self.buffer.clear();
-        self.body_bytes += length;
-        if chunked {
-            room = room.and(sink.send(CHUNK_END, b"")?);
-        }
-        Ok(room)
-    }
-
     /// How many of `count` further bytes the body takes. The others are dropped: counted, and reported once.
-    fn admit(&mut self, framing: BodyFraming, count: u64) -> u64 {
+    pub(super) fn admit(&mut self, framing: BodyFraming, count: u64) -> u64 {
         let taken = match framing {
             BodyFraming::None => 0,
             BodyFraming::Length(owed) => {
@@ -601,7 +548,7 @@ impl Response {
         taken
     }
 
-    fn flush_buffer(&mut self, sink: &mut dyn Sink) -> Result<Room, ClientGone> {
+    pub(super) fn flush_buffer(&mut self, sink: &mut dyn Sink) -> Result<Room, ClientGone> {
         if self.buffer.is_empty() {
             return Ok(Room::Ready);
         }
@@ -611,7 +558,7 @@ impl Response {
     }
 
     /// Remembers a client that went.
-    fn note(&mut self, sent: Result<Room, ClientGone>) -> Result<Room, WriteError> {
+    pub(super) fn note(&mut self, sent: Result<Room, ClientGone>) -> Result<Room, WriteError> {
         if sent.is_err() {
             self.phase = Phase::Aborted(Abort::ClientGone);
         }

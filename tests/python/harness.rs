@@ -118,6 +118,7 @@ pub fn spec(isolation: Isolation) -> InterpreterSpec {
         file_wrapper: true,
         imports: Vec::new(),
         catch_exceptions: false,
+        host: Default::default(),
     }
 }
 

@@ -90,7 +90,7 @@ pub(super) fn overall<'e>(value_of: impl Fn(&str) -> Option<&'e str>) -> Vec<Str
     if value_of("max-requests").is_some() {
         lines.push("max-requests renews an interpreter at a time, never all at once; without a leak it is not needed".to_owned());
     }
-    for name in ["reload-on-rss", "evil-reload-on-rss"] {
+    for name in ["reload-on-rss"] {
         if let Some(limit) = number(name).filter(|_| processes > 1) {
             lines.push(format!("{name} = {limit}: meant for one of {processes} worker processes, it acts here when the one process is above {} MB", limit.saturating_mul(processes)));
         }

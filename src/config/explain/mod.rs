@@ -14,7 +14,7 @@ use super::error::ConfigError;
 use super::layer::{self, Layer, Written};
 use super::loaded::{Entry, Loaded, PassedOver};
 use super::loader::{Loader, Stop};
-use super::option::{Class, Group, Kind, OptionRow, Ready};
+use super::option::{Class, Group, Kind, OptionRow, Ready, Takes};
 use super::options::{self, configuration, sockets};
 use super::show::ini_value;
 use super::surroundings::Surroundings;
@@ -440,6 +440,16 @@ fn effective(row: &OptionRow, text: &str) -> Result<(Option<String>, Option<Stri
         let value = read.value.to_string();
         ((value != text).then(|| format!("is {value}")), read.warning)
     }
+    let is_number = matches!(
+        row.kind,
+        Kind::Number { .. } | Kind::Bytes { .. } | Kind::Megabytes | Kind::Seconds
+    );
+    if is_number && value::is_no_number(text) {
+        let has_bare_form = matches!(row.takes, Takes::Optionally(_)) && value::flag(text).value;
+        let warning =
+            (!has_bare_form && row.name != "http-keepalive").then(|| value::NO_NUMBER.to_owned());
+        return Ok((None, warning));
+    }
     Ok(match row.kind {
         Kind::Flag => {
             let read = value::flag(text);
@@ -458,7 +468,6 @@ fn effective(row: &OptionRow, text: &str) -> Result<(Option<String>, Option<Stri
             read if read.value > max => return Err(format!("wants at most {max}")),
             read => number(read, text),
         },
-        Kind::Seconds if value::flag(text).warning.is_none() => (None, None),
         Kind::Seconds => (None, value::seconds(text)?.warning),
         Kind::Mode if text == "true" => (Some("is 666".to_owned()), None),
         Kind::Mode => {

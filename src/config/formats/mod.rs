@@ -226,6 +226,14 @@ mod tests {
             "uwsgi:\n  a: &x 1\n  b: *x\n",
             "2: a=1, 3: b=1",
         );
+        // No YAML, but uWSGI's own reader takes it.
+        check(
+            Format::Yaml,
+            "a: b: c\nuwsgi:\n  module: app\n\n  logformat : served: %(uri) # all\n  threads: 4\nother: 1\n",
+            "3: module=app, 5: logformat=served: %(uri), 6: threads=4",
+        );
+        check(Format::Yaml, "uwsgi:\n  a: b: c\n  - d\n", "syntax, line 2");
+        check(Format::Yaml, "uwsgi:\n  a: b: c\n  d\n", "syntax, line 2");
         check(Format::Yaml, "app: 1", "no section in [\"app\"]");
         check(Format::Yaml, "uwsgi:\n  a: [1", "syntax, line 2");
         check(Format::Yaml, "uwsgi:\n  a:\n    b: 1\n", "syntax, line 3");

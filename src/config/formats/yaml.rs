@@ -11,6 +11,50 @@ use super::{Failure, Line};
 
 /// The lines below a key.
 pub(super) fn read(text: &str, wanted: &str) -> Result<Vec<Line>, Failure> {
+    events(text, wanted).or_else(|failure| match failure {
+        Failure::Syntax { .. } => plain(text, wanted).ok_or(failure),
+        Failure::NoSection(_) => Err(failure),
+    })
+}
+
+/// Files that are no YAML and that uWSGI reads all the same: it is usually built with a reader of its own, which takes what
+/// stands behind the first colon of a line for the value (`logformat: served: %(uri)`), and a `#` anywhere for a comment.
+/// `None` if that reader would stop before the end of the section.
+fn plain(text: &str, wanted: &str) -> Option<Vec<Line>> {
+    let mut lines = Vec::new();
+    let mut inside = false;
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default().trim_end();
+        let key = line.trim_start();
+        if key.is_empty() {
+            continue;
+        }
+        let is_indented = key.len() < line.len();
+        match (inside, is_indented) {
+            (false, true) => {}
+            (false, false) => inside = key.split(':').next() == Some(wanted),
+            (true, false) => break,
+            (true, true) => {
+                let (key, value) = key.split_once(": ").or_else(|| key.split_once(":\t"))?;
+                let value = value.trim();
+                // What begins like this was meant to be YAML, and what is wrong with it should be said.
+                if key.starts_with(['-', '[', '{'])
+                    || value.starts_with(['[', '{', '"', '\'', '&', '*', '|', '>'])
+                {
+                    return None;
+                }
+                lines.push(Line {
+                    number,
+                    key: key.trim_end().to_owned(),
+                    value: value.to_owned(),
+                });
+            }
+        }
+    }
+    (!lines.is_empty()).then_some(lines)
+}
+
+fn events(text: &str, wanted: &str) -> Result<Vec<Line>, Failure> {
     let mut walk = Walk {
         wanted,
         path: Vec::new(),

@@ -67,7 +67,8 @@ options! {
         "Check the configuration and leave: code 0 if it can be used, 1 if not.")
         .command();
     SHOW_CONFIG = row(PRINTS, "show-config", Kind::Flag,
-        "Print the configuration in effect, with the origin of each value, and leave.")
+        "Print the configuration in effect, with the origin of each value, and leave; in a file: \
+         print it at start.")
         .command();
     EXPLAIN = row(PRINTS, "explain", Kind::Path,
         "Explain a uWSGI configuration line by line: what each option means here, and what is left \

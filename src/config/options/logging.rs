@@ -14,4 +14,7 @@ options! {
     LOGTO2 = row(GROUP, "logto2", Kind::Text,
         "As --logto, but opened after privileges were dropped.")
         .value("FILE");
+    TOUCH_LOGREOPEN = row(GROUP, "touch-logreopen", Kind::Path,
+        "Open the log anew when a file is touched. May be repeated.")
+        .many();
 }

@@ -51,10 +51,6 @@ const APPLICATION: &[OptionRow] = planned! { Application:
     "ini-paste" Path .essential_later("name a file or module that calls paste.deploy.loadapp") => "Read options and the application from a PasteDeploy file.";
     "ini-paste-logged" Path .essential_later("name a file or module that calls paste.deploy.loadapp") => "Read options, logging and the application from a PasteDeploy file.";
     "exception-handler" Text .many() => "Hand exceptions of the application to a handler.";
-    "reload-on-exception" Flag => "Renew an interpreter when the application raises.";
-    "reload-on-exception-type" Text .many() => "Renew an interpreter when the application raises this type.";
-    "reload-on-exception-value" Text .many() => "Renew an interpreter when the application raises with this message.";
-    "reload-on-exception-repr" Text .many() => "Renew an interpreter when the application raises this type with this message.";
     "error-page-403" | "error-page-404" | "error-page-500" Path .many() => "The page of an answer that the server makes itself.";
     "upload-progress" Path => "Leave the progress of uploads in JSON files in a directory.";
     "disable-write-exception" Flag => "Do not raise in write() when the client is gone.";
@@ -140,14 +136,8 @@ const PROCESS: &[OptionRow] = planned! { Process:
 };
 
 const RELOAD: &[OptionRow] = planned! { Reload:
-    "touch-reload" Path .many() => "Reload when a file changes.";
-    "touch-workers-reload" Path .many() => "Reload the interpreters when a file changes.";
-    "touch-chain-reload" Path .many() => "Reload one interpreter after the other when a file changes.";
     "touch-mules-reload" Path .many() => "Reload the mules when a file changes.";
     "touch-spoolers-reload" Path .many() => "Reload the spoolers when a file changes.";
-    "fs-reload" Path .many() => "Reload when something below a directory changes.";
-    "py-autoreload" | "py-auto-reload" | "python-auto-reload" | "python-autoreload" Seconds => "Reload when a module of the application changes (for development).";
-    "py-auto-reload-ignore" | "py-autoreload-ignore" Text .many() => "Modules whose changes do not reload.";
     "mule-reload-mercy" Seconds => "Seconds that a mule has to finish.";
 };
 
@@ -175,7 +165,6 @@ const LOGGING: &[OptionRow] = planned! { Logging:
     "logfile-chown" Flag => "Give log files to the user that the server becomes.";
     "logfile-chmod" Mode => "The file mode of log files.";
     "touch-logrotate" Path .many() => "Rotate the logs when a file changes.";
-    "touch-logreopen" Path .many() => "Open the logs anew when a file changes.";
     "log-zero" Flag => "Log responses without a body.";
     "log-slow" Number .value("MSECS") => "Log requests that took longer than this many milliseconds.";
     "log-4xx" Flag => "Log requests that were answered 4xx.";
@@ -254,9 +243,6 @@ const BACKGROUND: &[OptionRow] = planned! { Background:
     "spooler-signal-as-task" Flag => "Count a uwsgi signal as a task of the spooler.";
     "signal-timer" | "timer" | "signal-rbtimer" | "rbtimer" Text .many().value("'SIGNAL SECONDS'") => "Raise a uwsgi signal again and again.";
     "spooler-cheap" Flag => "Start the spooler at the first task.";
-    "cron" | "unique-cron" Text .many().value("'M H D M W COMMAND'") => "Run a command at certain times.";
-    "cron2" Text .many() => "Run a command at certain times, with options.";
-    "cron-harakiri" Seconds => "Seconds that such a command may take.";
     "mule" Text .bare("").many() => "Run a script, or wait for messages, beside the application.";
     "mules" Number => "Mules that wait for messages.";
     "farm" Text .many() => "Give a group of mules a name.";
@@ -290,7 +276,6 @@ const SHARED: &[OptionRow] = planned! { Shared:
     "queue-store-sync" Seconds => "Seconds between two writes of the queue.";
     "sharedarea" Text .short('A').many() => "Memory that all interpreters share.";
     "py-sharedarea" Text .many() .value("SIZE") => "Memory that all interpreters share, as a bytearray.";
-    "locks" Number => "Locks that all interpreters share.";
     "rpc-max" Number => "Functions that can be called by name.";
 };
 

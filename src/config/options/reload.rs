@@ -15,6 +15,22 @@ options! {
          switches at once; rolling replaces one interpreter after the other, which takes less \
          memory, and versions mix meanwhile.")
         .default("swap");
+    TOUCH_RELOAD = row(GROUP, "touch-reload", Kind::Path,
+        "Reload when a file is touched. May be repeated.")
+        .many();
+    TOUCH_CHAIN_RELOAD = row(GROUP, "touch-chain-reload", Kind::Path,
+        "Replace one interpreter after the other when a file is touched. May be repeated.")
+        .also(&["touch-workers-reload"]).many();
+    FS_RELOAD = row(GROUP, "fs-reload", Kind::Path,
+        "Reload when a file changes, or a file below a directory. May be repeated.")
+        .many();
+    PY_AUTORELOAD = row(GROUP, "py-autoreload", Kind::Seconds,
+        "Reload when a module of the application is saved (for development). 0 is off.")
+        .also(&["py-auto-reload", "python-auto-reload", "python-autoreload"])
+        .mapped("the system tells of saves, so the seconds only switch it on");
+    PY_AUTORELOAD_IGNORE = row(GROUP, "py-auto-reload-ignore", Kind::Text,
+        "A module or package whose saves do not reload. May be repeated.")
+        .also(&["py-autoreload-ignore"]).many().value("MODULE");
     RELOAD_TIMEOUT = row(GROUP, "reload-timeout", Kind::Seconds,
         "Seconds that the application may take to load at a reload; then the old version serves \
          on. 0 is any time.")
@@ -33,6 +49,19 @@ options! {
         .mapped("a fresh interpreter is ready before the old one leaves, and never two are replaced at once");
     MAX_WORKER_LIFETIME_DELTA = row(GROUP, "max-worker-lifetime-delta", Kind::Seconds,
         "How many more seconds each interpreter lives than the one before it.");
+    RELOAD_ON_EXCEPTION = row(GROUP, "reload-on-exception", Kind::Flag,
+        "Replace an interpreter when the application raises in it.");
+    RELOAD_ON_EXCEPTION_TYPE = row(GROUP, "reload-on-exception-type", Kind::Text,
+        "Replace an interpreter when the application raises an exception of this type. May be \
+         repeated.")
+        .many().value("TYPE");
+    RELOAD_ON_EXCEPTION_VALUE = row(GROUP, "reload-on-exception-value", Kind::Text,
+        "Replace an interpreter when the application raises with this message. May be repeated.")
+        .many().value("MESSAGE");
+    RELOAD_ON_EXCEPTION_REPR = row(GROUP, "reload-on-exception-repr", Kind::Text,
+        "Replace an interpreter when the application raises this type with this message. May be \
+         repeated.")
+        .many().value("'TYPE: MESSAGE'");
     RELOAD_ON_RSS = row(GROUP, "reload-on-rss", Kind::Megabytes,
         "Megabytes of resident memory per interpreter after which the oldest one is replaced \
          (Linux).")

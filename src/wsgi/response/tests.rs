@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::http::response::Form;
+use std::fs::File;
 
 const DATE: HttpDate = *b"Sun, 06 Nov 1994 08:49:37 GMT";
 const GET: RequestFacts = RequestFacts {

@@ -1,0 +1,1 @@
+"""A flame graph of the server under a scenario of the benchmark (tools/profile)."""

@@ -1,0 +1,143 @@
+//! Any bytes, as the bytes of one connection of a front end: no panic, and what the machine says does not depend on how they
+//! are cut. The first byte chooses uwsgi, FastCGI or SCGI, and the limits; the second the cut.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[allow(dead_code, reason = "shared with the server, which uses all of it")]
+#[path = "../../src/cgi/mod.rs"]
+mod cgi;
+#[allow(dead_code, reason = "shared with the server, which uses all of it")]
+#[path = "../../src/fastcgi/mod.rs"]
+mod fastcgi;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the server, which uses all of it"
+)]
+#[path = "../../src/http/mod.rs"]
+mod http;
+#[allow(dead_code, reason = "shared with the server, which uses all of it")]
+#[path = "../../src/scgi/mod.rs"]
+mod scgi;
+#[allow(dead_code, reason = "shared with the server, which uses all of it")]
+#[path = "../../src/uwsgi/mod.rs"]
+mod uwsgi;
+
+use cgi::{Reply, Step, Variables};
+use http::{Limits, Refusal};
+
+/// Small limits, so that short inputs reach them.
+const SMALL: Limits = Limits {
+    head_bytes_max: 200,
+    fields_max: 4,
+    target_bytes_max: 40,
+    body_bytes_max: 16,
+    chunk_line_bytes_max: 24,
+    trailer_bytes_max: 48,
+};
+
+enum Reader {
+    Uwsgi(uwsgi::PacketReader),
+    FastCgi(fastcgi::RecordReader),
+    Scgi(scgi::HeaderReader),
+}
+
+impl Reader {
+    fn new(choice: u8) -> Self {
+        match choice % 3 {
+            0 => Self::Uwsgi(uwsgi::PacketReader::default()),
+            1 => Self::FastCgi(fastcgi::RecordReader::default()),
+            _ => Self::Scgi(scgi::HeaderReader::default()),
+        }
+    }
+
+    fn read<'i>(
+        &mut self,
+        input: &'i [u8],
+        limits: &Limits,
+        variables: &mut Variables,
+    ) -> Result<(usize, Step<'i>), Refusal> {
+        match self {
+            Self::Uwsgi(reader) => reader.read(input, limits, variables),
+            Self::FastCgi(reader) => reader.read(input, limits, variables),
+            Self::Scgi(reader) => reader.read(input, limits, variables),
+        }
+    }
+
+    fn reply(&mut self, out: &mut Vec<u8>) -> Reply {
+        match self {
+            Self::Uwsgi(reader) => reader.reply(out),
+            Self::FastCgi(reader) => reader.reply(100, out),
+            Self::Scgi(_) => unreachable!("the protocol has nothing to say"),
+        }
+    }
+}
+
+/// Everything that is said of these pieces, with neighbouring data joined.
+fn events<'i>(
+    choice: u8,
+    pieces: impl IntoIterator<Item = &'i [u8]>,
+    limits: &Limits,
+) -> Vec<Vec<u8>> {
+    let (mut reader, mut variables) = (Reader::new(choice), Variables::default());
+    let (mut unread, mut told, mut data) = (Vec::new(), Vec::new(), Vec::new());
+    for piece in pieces {
+        unread.extend_from_slice(piece);
+        loop {
+            let (consumed, step) = match reader.read(&unread, limits, &mut variables) {
+                Ok(said) => said,
+                Err(refusal) => {
+                    told.push(refusal.to_string().into_bytes());
+                    return told;
+                }
+            };
+            match step {
+                Step::NeedMore => {
+                    unread.drain(..consumed);
+                    break;
+                }
+                Step::Head => {
+                    let all = variables
+                        .iter()
+                        .flat_map(|one| [one.name, b"=", one.value, b"\0"]);
+                    told.push(all.flatten().copied().collect());
+                    // All that the server asks of it.
+                    let _seen = (variables.path(), variables.scheme(), variables.host());
+                }
+                Step::Data(piece) => data.extend_from_slice(piece),
+                Step::End => told.push(std::mem::take(&mut data)),
+                Step::Say => {
+                    let mut said = Vec::new();
+                    let reply = reader.reply(&mut said);
+                    told.push(said);
+                    if reply == Reply::Close {
+                        return told;
+                    }
+                }
+            }
+            unread.drain(..consumed);
+        }
+    }
+    told
+}
+
+fuzz_target!(|input: &[u8]| {
+    let [choice, cut, wire @ ..] = input else {
+        return;
+    };
+    let limits = if choice & 4 == 0 {
+        Limits::default()
+    } else {
+        SMALL
+    };
+    let whole = events(*choice, [wire], &limits);
+    let (front, back) = wire.split_at(wire.len() * usize::from(*cut) / 256);
+    assert_eq!(whole, events(*choice, [front, back], &limits), "cut");
+    assert_eq!(
+        whole,
+        events(*choice, wire.chunks(1), &limits),
+        "byte by byte"
+    );
+});

@@ -1,0 +1,158 @@
+//! Signals that wait for a worker of the right interpreter. One for each generation.
+//!
+//! The queue of requests belongs to all interpreters alike; a signal may be for one of them. Signals are few, so a mutex around a
+//! list will do; what every worker looks at between two jobs is one number. Any thread.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// So many of one number may wait: more than uWSGI's pipe holds. Further ones are dropped, with a line in the log.
+const WAITING_MAX: usize = 4096;
+
+/// A signal on its way.
+struct Letter {
+    number: u8,
+    /// The interpreters that may take it.
+    to: Arc<[usize]>,
+}
+
+#[derive(Default)]
+struct Letters {
+    all: VecDeque<Letter>,
+    /// How many wait of each number.
+    counts: HashMap<u8, usize>,
+    /// Numbers of which one was dropped since there was room for them.
+    overflown: BTreeSet<u8>,
+}
+
+/// See the file's header.
+#[derive(Default)]
+pub(super) struct Postbox {
+    waiting: AtomicUsize,
+    letters: Mutex<Letters>,
+}
+
+impl Postbox {
+    /// How many letters wait. Cheap.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    /// A signal for whichever of these interpreters takes it first. `false`: too many wait, it is dropped.
+    pub(super) fn put(&self, number: u8, to: Arc<[usize]>) -> bool {
+        let mut letters = self.lock();
+        let count = letters.counts.entry(number).or_default();
+        if *count >= WAITING_MAX {
+            let is_first = letters.overflown.insert(number);
+            drop(letters);
+            if is_first {
+                tracing::error!(
+                    "*** SIGNAL QUEUE IS FULL: {WAITING_MAX} signals {number} wait for a worker; further ones are dropped until \
+                     there is room ***"
+                );
+            }
+            return false;
+        }
+        *count += 1;
+        letters.all.push_back(Letter { number, to });
+        self.waiting.store(letters.all.len(), Ordering::SeqCst);
+        true
+    }
+
+    /// The oldest signal that this interpreter may take.
+    pub(super) fn take(&self, worker: usize) -> Option<u8> {
+        if self.waiting() == 0 {
+            return None;
+        }
+        let mut letters = self.lock();
+        let at = letters
+            .all
+            .iter()
+            .position(|letter| letter.to.contains(&worker))?;
+        let number = letters.all.remove(at)?.number;
+        if let Some(count) = letters.counts.get_mut(&number) {
+            *count -= 1;
+        }
+        letters.overflown.remove(&number);
+        self.waiting.store(letters.all.len(), Ordering::SeqCst);
+        Some(number)
+    }
+
+    /// Whether one waits that this interpreter may take.
+    pub(super) fn has_for(&self, worker: usize) -> bool {
+        self.waiting() > 0
+            && self
+                .lock()
+                .all
+                .iter()
+                .any(|letter| letter.to.contains(&worker))
+    }
+
+    /// For whom letters wait: sets of interpreters of which one has to take something.
+    pub(super) fn addressees(&self) -> BTreeSet<Arc<[usize]>> {
+        if self.waiting() == 0 {
+            return BTreeSet::new();
+        }
+        let letters = self.lock();
+        letters
+            .all
+            .iter()
+            .map(|letter| Arc::clone(&letter.to))
+            .collect()
+    }
+
+    /// Drops what waits.
+    pub(super) fn clear(&self) {
+        let mut letters = self.lock();
+        *letters = Letters::default();
+        self.waiting.store(0, Ordering::SeqCst);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Letters> {
+        // Each change is complete before the lock is let go of.
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to(workers: &[usize]) -> Arc<[usize]> {
+        workers.into()
+    }
+
+    #[test]
+    fn each_letter_reaches_one_interpreter_it_is_for_in_order() {
+        let post = Postbox::default();
+        assert!(post.put(1, to(&[1, 2])));
+        assert!(post.put(2, to(&[2])));
+        assert!(post.put(3, to(&[1])));
+        assert_eq!(post.waiting(), 3);
+        let addressees: Vec<_> = post.addressees().into_iter().collect();
+        assert_eq!(addressees, [to(&[1]), to(&[1, 2]), to(&[2])]);
+        assert_eq!(post.take(2), Some(1));
+        assert_eq!(post.take(1), Some(3));
+        assert_eq!(post.take(1), None);
+        assert!(post.has_for(2) && !post.has_for(1));
+        assert_eq!(post.take(2), Some(2));
+        assert_eq!(post.waiting(), 0);
+        assert!(post.addressees().is_empty());
+    }
+
+    #[test]
+    fn too_many_of_one_number_are_dropped_and_others_are_not() {
+        let post = Postbox::default();
+        for _ in 0..WAITING_MAX {
+            assert!(post.put(7, to(&[1])));
+        }
+        assert!(!post.put(7, to(&[1])));
+        assert!(post.put(8, to(&[1])));
+        assert_eq!(post.take(1), Some(7));
+        assert!(post.put(7, to(&[1])));
+        post.clear();
+        assert_eq!(post.take(1), None);
+        assert!(post.put(7, to(&[1])));
+    }
+}

@@ -1,0 +1,39 @@
+//! What all generations of a process have around them: the part of the `uwsgi` module's answers that outlives each of them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::background::clockwork::Clockwork;
+use crate::python::Facts;
+use crate::shared::locks::Locks;
+
+/// What the application asks of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// `uwsgi.reload()`
+    Reload,
+    /// `uwsgi.stop()`
+    Stop,
+}
+
+/// See the file's header. Made once, by the server.
+pub struct Process {
+    /// The module's constants.
+    pub facts: Facts,
+    /// `uwsgi.lock()`
+    pub locks: Locks,
+    /// Timers, cron entries, file monitors.
+    pub clockwork: Arc<Clockwork>,
+    /// Tells the server what the application wants. Any thread; does not wait.
+    pub wish: Box<dyn Fn(Wish) + Send + Sync>,
+    /// Bytes of the process: resident, and of address space; zeros where the system does not tell.
+    pub memory: fn() -> (u64, u64),
+    /// Gives the process a title.
+    pub set_title: fn(&str),
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Process").finish_non_exhaustive()
+    }
+}

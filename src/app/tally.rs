@@ -1,0 +1,210 @@
+//! What workers have done. Each thread writes its own numbers, with plain stores into a cache line of its own, and anybody reads
+//! them; what interpreters that have ended had done is kept for their successors.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam::utils::CachePadded;
+
+use super::generation::lock;
+use crate::python::WorkerFacts;
+
+const IDLE: u16 = 0;
+const BUSY: u16 = 1;
+/// And the number of the signal.
+const SIGNAL: u16 = 256;
+
+/// One thread's.
+#[derive(Default)]
+pub(super) struct Tally {
+    requests: AtomicU64,
+    exceptions: AtomicU64,
+    signals: AtomicU64,
+    sent_bytes: AtomicU64,
+    running_micros: AtomicU64,
+    average_micros: AtomicU64,
+    state: AtomicU16,
+}
+
+/// Adds to a counter that only the calling thread writes.
+fn add(counter: &AtomicU64, value: u64) {
+    let sum = counter.load(Ordering::Relaxed).wrapping_add(value);
+    counter.store(sum, Ordering::Relaxed);
+}
+
+impl Tally {
+    /// A request begins.
+    pub(super) fn begin_request(&self) {
+        self.state.store(BUSY, Ordering::Relaxed);
+        add(&self.requests, 1);
+    }
+
+    /// It has ended.
+    pub(super) fn end_request(&self, took: Duration, sent_bytes: u64, is_failed: bool) {
+        self.state.store(IDLE, Ordering::Relaxed);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        add(&self.running_micros, micros);
+        let average = self.average_micros.load(Ordering::Relaxed);
+        let average = average.midpoint(micros);
+        self.average_micros.store(average, Ordering::Relaxed);
+        add(&self.sent_bytes, sent_bytes);
+        if is_failed {
+            add(&self.exceptions, 1);
+        }
+    }
+
+    /// The handler of a signal begins.
+    pub(super) fn begin_signal(&self, number: u8) {
+        let state = SIGNAL + u16::from(number);
+        self.state.store(state, Ordering::Relaxed);
+        add(&self.signals, 1);
+    }
+
+    /// It has ended.
+    pub(super) fn end_signal(&self) {
+        self.state.store(IDLE, Ordering::Relaxed);
+    }
+}
+
+/// Those of one interpreter's threads.
+pub(super) struct Tallies {
+    threads: Box<[CachePadded<Tally>]>,
+}
+
+impl Tallies {
+    pub(super) fn new(threads: usize) -> Self {
+        // One at least, so that there is always one to write to.
+        let threads = (0..threads.max(1)).map(|_| CachePadded::default());
+        Self {
+            threads: threads.collect(),
+        }
+    }
+
+    /// A thread's.
+    pub(super) fn of(&self, core: usize) -> &Tally {
+        &self.threads[core % self.threads.len()]
+    }
+
+    /// Adds them to what is known of their worker.
+    fn add_to(&self, facts: &mut WorkerFacts) {
+        let sum = |counter: fn(&Tally) -> &AtomicU64| {
+            let values = self.threads.iter();
+            let values = values.map(|thread| counter(thread).load(Ordering::Relaxed));
+            values.fold(0, u64::wrapping_add)
+        };
+        let requests = sum(|thread| &thread.requests);
+        facts.requests += requests;
+        facts.exceptions += sum(|thread| &thread.exceptions);
+        facts.signals += sum(|thread| &thread.signals);
+        facts.sent_bytes += sum(|thread| &thread.sent_bytes);
+        facts.running_time += sum(|thread| &thread.running_micros);
+    }
+
+    /// What the interpreter that works for this worker now says of itself.
+    fn describe(&self, facts: &mut WorkerFacts) {
+        let threads = self.threads.iter();
+        let used: Vec<_> = threads
+            .filter(|thread| thread.requests.load(Ordering::Relaxed) > 0)
+            .collect();
+        let averages = used
+            .iter()
+            .map(|thread| thread.average_micros.load(Ordering::Relaxed));
+        facts.average_time = averages.sum::<u64>() / (used.len().max(1) as u64);
+        let requests = used
+            .iter()
+            .map(|thread| thread.requests.load(Ordering::Relaxed));
+        facts.delta_requests = requests.sum();
+        let states = self.threads.iter();
+        let states = states.map(|thread| thread.state.load(Ordering::Relaxed));
+        facts.status = match states.max().unwrap_or(IDLE) {
+            IDLE => "idle".to_owned(),
+            number if number >= SIGNAL => format!("sig{}", number - SIGNAL),
+            _ => "busy".to_owned(),
+        };
+    }
+}
+
+/// What is known of each worker beyond its present interpreter.
+#[derive(Default)]
+pub(super) struct Ledger {
+    workers: Mutex<HashMap<usize, WorkerFacts>>,
+}
+
+impl Ledger {
+    /// An interpreter was made for a worker.
+    pub(super) fn note_spawn(&self, worker: usize) {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let mut workers = lock(&self.workers);
+        let facts = workers.entry(worker).or_default();
+        facts.last_spawn = since.map_or(0, |since| since.as_secs());
+        facts.respawns += 1;
+    }
+
+    /// An interpreter has ended.
+    pub(super) fn keep(&self, worker: usize, tallies: &Tallies) {
+        tallies.add_to(lock(&self.workers).entry(worker).or_default());
+    }
+
+    /// What `uwsgi.workers()` tells of a worker, whose interpreters at present have these numbers: those that leave first.
+    pub(super) fn facts<'t>(
+        &self,
+        worker: usize,
+        present: impl Iterator<Item = &'t Tallies>,
+    ) -> WorkerFacts {
+        let mut facts = lock(&self.workers)
+            .get(&worker)
+            .cloned()
+            .unwrap_or_default();
+        facts.id = worker;
+        for tallies in present {
+            tallies.add_to(&mut facts);
+            tallies.describe(&mut facts);
+        }
+        facts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serve(tally: &Tally, is_failed: bool) {
+        tally.begin_request();
+        tally.end_request(Duration::from_micros(100), 10, is_failed);
+    }
+
+    #[test]
+    fn a_worker_is_the_sum_of_its_threads_and_of_those_before_them() {
+        let ledger = Ledger::default();
+        let first = Tallies::new(2);
+        ledger.note_spawn(2);
+        serve(first.of(0), false);
+        serve(first.of(1), true);
+        let facts = ledger.facts(2, [&first].into_iter());
+        assert_eq!((facts.id, facts.requests, facts.exceptions), (2, 2, 1));
+        assert_eq!((facts.sent_bytes, facts.running_time), (20, 200));
+        assert_eq!((facts.average_time, facts.respawns), (50, 1));
+        assert_eq!(facts.status, "idle");
+
+        ledger.keep(2, &first);
+        ledger.note_spawn(2);
+        let second = Tallies::new(2);
+        serve(second.of(0), false);
+        let facts = ledger.facts(2, [&second].into_iter());
+        assert_eq!((facts.requests, facts.delta_requests), (3, 1));
+        assert_eq!(facts.respawns, 2);
+        assert_eq!(ledger.facts(1, std::iter::empty()).requests, 0);
+    }
+
+    #[test]
+    fn what_it_does_is_told() {
+        let (ledger, tallies) = (Ledger::default(), Tallies::new(2));
+        let status = || ledger.facts(1, [&tallies].into_iter()).status;
+        tallies.of(0).begin_request();
+        assert_eq!(status(), "busy");
+        tallies.of(1).begin_signal(17);
+        assert_eq!(status(), "sig17");
+    }
+}

@@ -1,0 +1,259 @@
+//! What raises signals by itself: timers, cron entries and file monitors of the generation in charge, and the commands of
+//! `--cron`. One thread, `sm-clock`, which is started when there is something to wait for; file monitors report on the thread
+//! of [`FileWatch`]. Neither runs Python: a signal is only queued.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+
+use super::cron::{LocalMinute, When};
+use super::cron_command::CronCommand;
+use super::registrations::Trigger;
+use super::timers::Timers;
+use super::watch::{FileWatch, WatchId};
+
+/// Hands a signal on.
+pub type Deliver = Arc<dyn Fn(u8) + Send + Sync>;
+
+enum Order {
+    Replace(u64, Vec<Trigger>, Deliver),
+    Add(u64, Trigger),
+    Commands(Vec<CronCommand>),
+    Stop,
+}
+
+/// The thread's other end. One for the process.
+#[derive(Default)]
+pub struct Clockwork {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// To the thread, once there is one.
+    orders: Option<Sender<Order>>,
+    /// The generation in charge, for a thread that comes later.
+    in_charge: Option<(u64, Deliver)>,
+    is_stopped: bool,
+}
+
+impl Clockwork {
+    /// The triggers of another generation instead of those of the last one.
+    pub(super) fn replace(&self, generation: u64, triggers: Vec<Trigger>, deliver: Deliver) {
+        let mut state = self.lock();
+        state.in_charge = Some((generation, Arc::clone(&deliver)));
+        if state.orders.is_some() || !triggers.is_empty() {
+            state.send(Order::Replace(generation, triggers, deliver));
+        }
+    }
+
+    /// A trigger more, if this generation is still in charge.
+    pub(super) fn add(&self, generation: u64, trigger: Trigger) {
+        self.lock().send(Order::Add(generation, trigger));
+    }
+
+    /// Runs these commands from now on.
+    pub fn run_commands(&self, commands: Vec<CronCommand>) {
+        if !commands.is_empty() {
+            self.lock().send(Order::Commands(commands));
+        }
+    }
+
+    /// Nothing is raised or run any more.
+    pub fn stop(&self) {
+        let mut state = self.lock();
+        state.is_stopped = true;
+        if let Some(orders) = state.orders.take() {
+            // A thread that is gone raises nothing.
+            orders.send(Order::Stop).ok();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change is complete before the lock is let go of.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn send(&mut self, order: Order) {
+        if self.is_stopped {
+            return;
+        }
+        if self.orders.is_none() {
+            self.orders = start();
+            if let (Some(orders), Some((generation, deliver))) = (&self.orders, &self.in_charge) {
+                let nothing_yet = Order::Replace(*generation, Vec::new(), Arc::clone(deliver));
+                orders.send(nothing_yet).ok();
+            }
+        }
+        if let Some(orders) = &self.orders
+            && orders.send(order).is_err()
+        {
+            tracing::error!(
+                "the thread of timers has ended; timers, cron entries and monitors do nothing"
+            );
+        }
+    }
+}
+
+fn start() -> Option<Sender<Order>> {
+    let (orders, received) = unbounded();
+    let thread = std::thread::Builder::new().name("sm-clock".to_owned());
+    match thread.spawn(move || Thread::default().run(&received)) {
+        Ok(_) => Some(orders),
+        Err(error) => {
+            tracing::error!(%error, "cannot start the thread of timers; timers, cron entries and monitors do nothing");
+            None
+        }
+    }
+}
+
+/// A cron entry, and the last minute that it was due in.
+struct Entry {
+    number: u8,
+    when: When,
+    last: Option<i64>,
+}
+
+#[derive(Default)]
+struct Thread {
+    generation: u64,
+    deliver: Option<Deliver>,
+    timers: Timers,
+    entries: Vec<Entry>,
+    commands: Vec<CronCommand>,
+    watch: Option<FileWatch>,
+    monitors: Vec<(u8, PathBuf, WatchId)>,
+}
+
+impl Thread {
+    fn run(mut self, received: &Receiver<Order>) {
+        loop {
+            let order = match self.next() {
+                Some(at) => received.recv_deadline(at),
+                None => received.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match order {
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(order) => self.take(order),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.raise();
+        }
+    }
+
+    fn next(&self) -> Option<Instant> {
+        let timer = self.timers.next();
+        if self.entries.is_empty() && self.commands.is_empty() {
+            return timer;
+        }
+        let (_, left) = LocalMinute::now();
+        let minute = Instant::now() + Duration::from_millis(left);
+        Some(timer.map_or(minute, |timer| timer.min(minute)))
+    }
+
+    fn take(&mut self, order: Order) {
+        let now = Instant::now();
+        match order {
+            Order::Replace(generation, triggers, deliver) => {
+                self.generation = generation;
+                self.deliver = Some(deliver);
+                let timers = triggers.iter().filter_map(|trigger| match trigger {
+                    Trigger::Timer(spec) => Some(*spec),
+                    Trigger::Cron { .. } | Trigger::File { .. } => None,
+                });
+                self.timers.replace(now, timers);
+                let entries = std::mem::take(&mut self.entries);
+                let monitors = std::mem::take(&mut self.monitors);
+                for trigger in triggers {
+                    match trigger {
+                        Trigger::Timer(_) => {}
+                        Trigger::Cron { number, when } => {
+                            // One that has been due in this minute is not due in it again.
+                            let before = entries
+                                .iter()
+                                .find(|entry| entry.number == number && entry.when == when);
+                            let last = before.and_then(|entry| entry.last);
+                            self.entries.push(Entry { number, when, last });
+                        }
+                        Trigger::File { number, path } => self.monitor(number, path),
+                    }
+                }
+                for (_, _, id) in monitors {
+                    if let Some(watch) = &self.watch {
+                        watch.remove(id);
+                    }
+                }
+            }
+            Order::Add(generation, trigger) if generation == self.generation => match trigger {
+                Trigger::Timer(spec) => self.timers.add(now, spec),
+                Trigger::Cron { number, when } => self.entries.push(Entry {
+                    number,
+                    when,
+                    last: None,
+                }),
+                Trigger::File { number, path } => self.monitor(number, path),
+            },
+            Order::Commands(commands) => self.commands.extend(commands),
+            Order::Add(..) | Order::Stop => {}
+        }
+    }
+
+    /// Raises a signal when the file changes. As in uWSGI a folder changes with what is in it.
+    fn monitor(&mut self, number: u8, path: PathBuf) {
+        let Some(deliver) = self.deliver.clone() else {
+            return;
+        };
+        if self.watch.is_none() {
+            match FileWatch::start() {
+                Ok(watch) => self.watch = Some(watch),
+                Err(error) => {
+                    tracing::error!(%error, "cannot watch {}", path.display());
+                    return;
+                }
+            }
+        }
+        let Some(watch) = &self.watch else {
+            return;
+        };
+        let id = watch.add(&path, {
+            let deliver = Arc::clone(&deliver);
+            move |_: &Path| deliver(number)
+        });
+        self.monitors.push((number, path.clone(), id));
+        if path.is_dir() {
+            let folder = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+            let id = watch.add_tree(&path, move |changed: &Path| {
+                if changed.parent() == Some(folder.as_path()) {
+                    deliver(number);
+                }
+            });
+            self.monitors.push((number, path, id));
+        }
+    }
+
+    fn raise(&mut self) {
+        let due = self.timers.due(Instant::now());
+        let mut raised = due;
+        if !(self.entries.is_empty() && self.commands.is_empty()) {
+            let (minute, _) = LocalMinute::now();
+            for entry in &mut self.entries {
+                if entry.when.matches(&minute) && entry.last != Some(minute.serial) {
+                    entry.last = Some(minute.serial);
+                    raised.push(entry.number);
+                }
+            }
+            for command in &mut self.commands {
+                command.look(&minute);
+            }
+        }
+        if let Some(deliver) = &self.deliver {
+            for number in raised {
+                deliver(number);
+            }
+        }
+    }
+}

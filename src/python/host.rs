@@ -1,0 +1,232 @@
+//! What the `uwsgi` module of an interpreter asks of the process around it, and is told by it: plain values both ways, never an
+//! object. The server and the generations answer; this room only knows the questions.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an option was set to, for `uwsgi.opt`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OptionText {
+    /// A flag that is on: `True`.
+    On,
+    /// Anything else: `bytes`.
+    Text(String),
+}
+
+/// What never changes: the module's constants.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// `uwsgi.hostname`
+    pub hostname: String,
+    /// `uwsgi.numproc`: interpreters that were asked for.
+    pub processes: usize,
+    /// `uwsgi.cores`: threads of each.
+    pub threads: usize,
+    /// `uwsgi.buffer_size`, in bytes.
+    pub buffer_size: usize,
+    /// `uwsgi.started_on`, in seconds since 1970.
+    pub started_on: u64,
+    /// `uwsgi.pidfile`
+    pub pidfile: Option<String>,
+    /// `uwsgi.opt`: every option and placeholder, in the order in which they were written.
+    pub options: Vec<(String, OptionText)>,
+    /// `uwsgi.magic_table`
+    pub magic_table: Vec<(char, String)>,
+    /// `uwsgi.sockets`: the listeners' descriptors, where there are such.
+    pub sockets: Vec<i64>,
+    /// `uwsgi.is_a_reload`
+    pub is_reload: bool,
+}
+
+/// What raises a signal by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignalSource {
+    /// `add_timer`, `add_ms_timer`, `add_rb_timer`
+    Timer {
+        /// Time between two signals; not zero.
+        period: Duration,
+        /// How many there will be; `None` is no end of them.
+        iterations: Option<u32>,
+    },
+    /// `add_cron`: minute, hour, day, month, weekday; -1 is any, -n every n-th.
+    Cron([i32; 5]),
+    /// `add_file_monitor`
+    File(PathBuf),
+}
+
+/// One worker, for `uwsgi.workers()`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerFacts {
+    /// From 1.
+    pub id: usize,
+    /// Requests that the app has had.
+    pub requests: u64,
+    /// Of these, requests of its present interpreter.
+    pub delta_requests: u64,
+    /// Requests in which the app raised.
+    pub exceptions: u64,
+    /// Signals that were handled.
+    pub signals: u64,
+    /// `idle`, `busy` or `sigN`.
+    pub status: String,
+    /// Microseconds spent in requests.
+    pub running_time: u64,
+    /// Microseconds of a request, on average of late.
+    pub average_time: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// When its interpreter was made, in seconds since 1970.
+    pub last_spawn: u64,
+    /// How often its interpreter was made.
+    pub respawns: u64,
+}
+
+/// Why a lock was not locked or opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LockRefused {
+    /// There is no such lock: a ValueError, as in uWSGI.
+    Unknown(String),
+    /// Anything else: a RuntimeError.
+    Impossible(String),
+}
+
+/// Who answers. Any thread of any interpreter calls; what may wait is called detached.
+pub trait Host: Send + Sync {
+    /// The constants.
+    fn facts(&self) -> &Facts;
+
+    /// Worker `worker` handles signal `number` from now on.
+    ///
+    /// # Errors
+    /// In words for a ValueError.
+    fn register_signal(&self, worker: usize, number: u8, target: &str) -> Result<(), String>;
+
+    /// Raises a signal.
+    fn raise_signal(&self, number: u8);
+
+    /// Lets something raise a signal. `is_loading`: the app of `worker` is being loaded, and each interpreter asks for the same.
+    ///
+    /// # Errors
+    /// In words for a ValueError.
+    fn add_source(
+        &self,
+        worker: usize,
+        is_loading: bool,
+        number: u8,
+        source: SignalSource,
+    ) -> Result<(), String>;
+
+    /// Asks for a graceful reload.
+    fn reload(&self);
+
+    /// Asks for a stop.
+    fn stop(&self);
+
+    /// Names the process (`setprocname`).
+    fn set_process_name(&self, name: &str);
+
+    /// The workers, in the order of their numbers.
+    fn workers(&self) -> Vec<WorkerFacts>;
+
+    /// Requests that wait to be run.
+    fn queued_requests(&self) -> usize;
+
+    /// Bytes of the process: resident, and of address space.
+    fn memory(&self) -> (u64, u64);
+
+    /// Locks, waiting. `thread` tells the threads of one interpreter apart, `interpreter` the interpreters.
+    ///
+    /// # Errors
+    /// See [`LockRefused`].
+    fn lock(&self, number: usize, interpreter: u64, thread: u64) -> Result<(), LockRefused>;
+
+    /// Opens a lock; `false`: it was not this thread's.
+    ///
+    /// # Errors
+    /// See [`LockRefused`].
+    fn unlock(&self, number: usize, interpreter: u64, thread: u64) -> Result<bool, LockRefused>;
+
+    /// Whether anybody holds a lock.
+    ///
+    /// # Errors
+    /// See [`LockRefused`].
+    fn is_locked(&self, number: usize) -> Result<bool, LockRefused>;
+
+    /// Opens what the thread holds, or (`None`) any thread of the interpreter. Returns which.
+    fn release_locks(&self, interpreter: u64, thread: Option<u64>) -> Vec<usize>;
+}
+
+/// The host of an interpreter, as a part of its spec.
+#[derive(Clone)]
+pub struct HostRef(pub Arc<dyn Host>);
+
+impl fmt::Debug for HostRef {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("HostRef")
+    }
+}
+
+impl Default for HostRef {
+    /// Nobody around: for tests and benches of this room.
+    fn default() -> Self {
+        Self(Arc::new(Alone::default()))
+    }
+}
+
+/// A host that has nothing to offer.
+#[derive(Debug, Default)]
+struct Alone {
+    facts: Facts,
+}
+
+impl Host for Alone {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn register_signal(&self, _: usize, _: u8, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn raise_signal(&self, _: u8) {}
+
+    fn add_source(&self, _: usize, _: bool, _: u8, _: SignalSource) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn reload(&self) {}
+
+    fn stop(&self) {}
+
+    fn set_process_name(&self, _: &str) {}
+
+    fn workers(&self) -> Vec<WorkerFacts> {
+        Vec::new()
+    }
+
+    fn queued_requests(&self) -> usize {
+        0
+    }
+
+    fn memory(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
+    fn lock(&self, _: usize, _: u64, _: u64) -> Result<(), LockRefused> {
+        Ok(())
+    }
+
+    fn unlock(&self, _: usize, _: u64, _: u64) -> Result<bool, LockRefused> {
+        Ok(true)
+    }
+
+    fn is_locked(&self, _: usize) -> Result<bool, LockRefused> {
+        Ok(false)
+    }
+
+    fn release_locks(&self, _: u64, _: Option<u64>) -> Vec<usize> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,71 @@
+//! What the app assigned to be called: `post_fork_hook`, `after_req_hook`, `atexit`. And what is left over after a job.
+
+use std::ffi::CStr;
+
+use super::{locks, module};
+use crate::python::failure;
+use crate::python::interpreter::{Interpreter, Isolation};
+use crate::python::object::{self, Raised, Token};
+use crate::python::thread_state::Attached;
+
+/// Calls an attribute of the module, if it is set. What it raises is logged.
+fn call(token: Token<'_>, interpreter: &Interpreter, name: &CStr) {
+    let outcome = (|| {
+        let Some(module) = module(token)? else {
+            return Ok(());
+        };
+        let Some(hook) = module.attribute_if_any(name)? else {
+            return Ok(());
+        };
+        if hook.is_none() {
+            return Ok(());
+        }
+        hook.call([]).map(drop)
+    })();
+    if outcome == Err(Raised)
+        && let Some(error) = object::take_exception(token)
+    {
+        let isolated = interpreter.spec.isolation != Isolation::Main;
+        let (traceback, _) = failure::describe(&error, isolated);
+        let name = name.to_string_lossy();
+        tracing::error!(target: "app", "uwsgi.{name} failed\n{traceback}");
+    }
+}
+
+/// The app of this interpreter has been loaded: uWSGI would have forked now.
+pub(in crate::python) fn post_fork(attached: &mut Attached<'_>) {
+    call(attached.token, attached.interpreter, c"post_fork_hook");
+}
+
+/// The interpreter is about to end; its locks are opened.
+pub(in crate::python) fn at_exit(attached: &mut Attached<'_>) {
+    call(attached.token, attached.interpreter, c"atexit");
+    let interpreter = attached.interpreter;
+    let host = &interpreter.spec.host.0;
+    for number in host.release_locks(interpreter.serial, None) {
+        tracing::warn!(
+            worker = interpreter.spec.worker_id,
+            "lock {number} was held by an interpreter that ends; it is open now"
+        );
+    }
+}
+
+/// A request or a signal was served by this thread. Call it if [`Interpreter::wants_after_job`] says so.
+pub(in crate::python) fn after_job(token: Token<'_>, interpreter: &Interpreter, is_request: bool) {
+    if is_request && interpreter.has_request_hook() {
+        call(token, interpreter, c"after_req_hook");
+    }
+    if interpreter.has_locks() {
+        let host = &interpreter.spec.host.0;
+        let left = host.release_locks(interpreter.serial, Some(locks::this_thread()));
+        interpreter.uncount_locks(left.len());
+        for number in left {
+            tracing::warn!(
+                target: "app",
+                worker = interpreter.spec.worker_id,
+                "lock {number} was left locked at the end of a {}; it is open now",
+                if is_request { "request" } else { "signal handler" }
+            );
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What the application is told about the process, and what becomes of its wishes. Made on the main thread, before Python starts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crossbeam::channel::Sender;
+
+use super::supervisor::Event;
+use super::{memory, title};
+use crate::app::process::{Process, Wish};
+use crate::background::clockwork::Clockwork;
+use crate::config::{self, Config};
+use crate::python::{Facts, OptionText};
+use crate::shared::locks::Locks;
+
+/// The surroundings of all generations.
+pub fn surroundings(
+    config: &Config,
+    hostname: &str,
+    events: &Sender<Event>,
+    clockwork: &Arc<Clockwork>,
+) -> Arc<Process> {
+    let events = events.clone();
+    let is_stopping = AtomicBool::new(false);
+    let wish = move |wish| {
+        let event = match wish {
+            Wish::Reload => Event::reload("uwsgi.reload()"),
+            // A second wish would be taken for impatience.
+            Wish::Stop if is_stopping.swap(true, Ordering::SeqCst) => return,
+            Wish::Stop => Event::stop("uwsgi.stop()", 0),
+        };
+        // A supervisor that has gone has stopped already.
+        events.send(event).ok();
+    };
+    Arc::new(Process {
+        facts: facts(config, hostname),
+        locks: Locks::new(config.background.locks),
+        clockwork: Arc::clone(clockwork),
+        wish: Box::new(wish),
+        memory: memory::of_this_process,
+        set_title: title::set_to,
+    })
+}
+
+fn facts(config: &Config, hostname: &str) -> Facts {
+    let process = &config.process;
+    let pidfiles = [
+        &process.pidfile,
+        &process.pidfile2,
+        &process.safe_pidfile,
+        &process.safe_pidfile2,
+    ];
+    let pidfile = pidfiles.into_iter().flatten().next();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let options = config.written.iter().map(|(name, text)| {
+        let text = if text == "true" && config::is_flag(name) {
+            OptionText::On
+        } else {
+            OptionText::Text(text.clone())
+        };
+        (name.clone(), text)
+    });
+    Facts {
+        hostname: hostname.to_owned(),
+        processes: config.processes,
+        threads: config.threads,
+        buffer_size: config.limits.head_bytes_max,
+        started_on: since.map_or(0, |since| since.as_secs()),
+        pidfile: pidfile.map(|path| path.display().to_string()),
+        options: options.collect(),
+        magic_table: config.magic_table.clone(),
+        sockets: Vec::new(),
+        is_reload: false,
+    }
+}

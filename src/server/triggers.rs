@@ -1,0 +1,146 @@
+//! What asks for a reload by itself: files that are touched, folders that change, and, for development, the modules of the
+//! application. `sm-watch` calls what is here; all it does is tell the supervisor.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::Sender;
+
+use super::supervisor::Event;
+use crate::background::watch::FileWatch;
+use crate::config::{Config, ReloadConfig};
+use crate::python::Source;
+
+/// A file is reported when it has been at rest for longer than this. So whatever is reported this soon after a reload was asked
+/// for had changed before that, and is loaded by that reload: a burst of saves is one reload.
+const BURST: Duration = Duration::from_millis(80);
+
+/// Watches, as long as it lives.
+pub struct Triggers {
+    watch: FileWatch,
+    events: Sender<Event>,
+    asked_at: Arc<Mutex<Option<Instant>>>,
+    /// The application's files that are watched.
+    sources: Mutex<HashSet<PathBuf>>,
+    ignored: Vec<String>,
+}
+
+impl fmt::Debug for Triggers {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Triggers").finish_non_exhaustive()
+    }
+}
+
+/// What a change asks for.
+#[derive(Clone, Copy)]
+enum Wish {
+    Reload,
+    Chain,
+    ReopenLog,
+}
+
+impl Triggers {
+    /// Starts to watch, if anything is to be watched. Call it after everything that forks.
+    ///
+    /// # Errors
+    /// The watching thread cannot be started.
+    pub fn start(config: &Config, events: &Sender<Event>) -> io::Result<Option<Arc<Self>>> {
+        let reload = &config.reload;
+        if !is_wanted(config) {
+            return Ok(None);
+        }
+        let triggers = Self {
+            watch: FileWatch::start()?,
+            events: events.clone(),
+            asked_at: Arc::default(),
+            sources: Mutex::default(),
+            ignored: reload.python_ignored.clone(),
+        };
+        let files = [
+            ("touch-reload", &reload.touch, Wish::Reload),
+            ("touch-chain-reload", &reload.touch_chain, Wish::Chain),
+            ("touch-logreopen", &config.touch_logreopen, Wish::ReopenLog),
+        ];
+        for (option, paths, wish) in files {
+            for path in paths {
+                if !path.exists() {
+                    tracing::warn!(
+                        "--{option}: {} is not there; when it appears, that counts as a touch",
+                        path.display()
+                    );
+                }
+                triggers.add(path, option, wish);
+            }
+        }
+        for path in &reload.folders {
+            if path.is_dir() {
+                let on_change = triggers.on_change("fs-reload", Wish::Reload);
+                triggers.watch.add_tree(path, on_change);
+            } else {
+                triggers.add(path, "fs-reload", Wish::Reload);
+            }
+        }
+        Ok(Some(Arc::new(triggers)))
+    }
+
+    /// Watches these modules of the application too (`--py-autoreload`). Any thread.
+    pub fn add_sources(&self, sources: &[Source]) {
+        let mut known = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        for source in sources {
+            let is_ignored = self.ignored.iter().any(|ignored| {
+                let rest = source.module.strip_prefix(ignored.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            });
+            if !is_ignored && known.insert(source.file.clone()) {
+                self.add(&source.file, "py-autoreload", Wish::Reload);
+            }
+        }
+    }
+
+    fn add(&self, path: &Path, option: &'static str, wish: Wish) {
+        self.watch.add(path, self.on_change(option, wish));
+    }
+
+    fn on_change(
+        &self,
+        option: &'static str,
+        wish: Wish,
+    ) -> impl Fn(&Path) + Send + use<> + 'static {
+        let (events, asked_at) = (self.events.clone(), Arc::clone(&self.asked_at));
+        move |path: &Path| {
+            let by = format!("{option}: {} has changed", path.display());
+            if !matches!(wish, Wish::ReopenLog) {
+                let mut asked_at = asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+                if asked_at.is_some_and(|at| at.elapsed() < BURST) {
+                    return;
+                }
+                *asked_at = Some(Instant::now());
+            }
+            let event = match wish {
+                Wish::Reload => Event::reload(by),
+                Wish::Chain => Event::ChainReload { by: by.into() },
+                Wish::ReopenLog => Event::ReopenLog { by },
+            };
+            // The supervisor left first: the server stops.
+            let _gone = events.send(event);
+        }
+    }
+}
+
+fn is_wanted(config: &Config) -> bool {
+    let ReloadConfig {
+        touch,
+        touch_chain,
+        folders,
+        watches_modules,
+        ..
+    } = &config.reload;
+    *watches_modules
+        || [touch, touch_chain, folders, &config.touch_logreopen]
+            .iter()
+            .any(|paths| !paths.is_empty())
+}
