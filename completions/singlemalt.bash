@@ -9,7 +9,7 @@ _singlemalt() {
             COMPREPLY=($(compgen -W "auto own-gil shared-gil main" -- "$word"))
             return ;;
         --reload-mode)
-            COMPREPLY=($(compgen -W "swap rolling" -- "$word"))
+            COMPREPLY=($(compgen -W "swap rolling exec" -- "$word"))
             return ;;
         --completions)
             COMPREPLY=($(compgen -W "bash zsh fish powershell" -- "$word"))

@@ -1,7 +1,7 @@
 """Reloads under load: every kind of client at once, and an application that changes all the time.
 
     storm.py [--reloads N] [--seed N] [--isolation MODE] [--processes N] [--threads N] [--import-seconds S] [--flask]
-             [--mode swap|rolling] [--poll shared|acceptor]
+             [--mode swap|rolling|exec] [--poll shared|acceptor]
 
 What must hold: every request is answered, whole, with 200; and once an answer of a version has come, no request that is sent
 after it is answered by an older one (in rolling mode versions may mix meanwhile). Every fifth version is broken and must change
@@ -215,11 +215,19 @@ def pss_kilobytes(pid):
     return int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1])
 
 
-def reload_often(server, site, reloads, seed, first_version=2, during=None, rolling=False):
+#: What the log says when a new version serves, by how the reload goes.
+TAKEN_OVER = {
+    "swap": r"generation \d+ serves \(",
+    "rolling": r"every interpreter of generation \d+ is new",
+    "exec": r"reloaded: clients waited for",
+}
+
+
+def reload_often(server, site, reloads, seed, first_version=2, during=None, mode="swap"):
     """Reloads `reloads` times, every fifth time a broken version. Returns the last version that was good."""
     dice = random.Random(f"{seed} reloads")
     good, failed, version = first_version - 1, 0, first_version - 1
-    taken_over = r"every interpreter of generation \d+ is new" if rolling else r"generation \d+ serves \("
+    taken_over = TAKEN_OVER[mode]
     done = len(re.findall(taken_over, server.log()))
     for number in range(1, reloads + 1):
         if number % 5 == 0:
@@ -250,7 +258,7 @@ def main():
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--import-seconds", type=float, default=0.5)
-    parser.add_argument("--mode", default="swap", choices=["swap", "rolling"])
+    parser.add_argument("--mode", default="swap", choices=list(TAKEN_OVER))
     parser.add_argument("--poll", default="shared", choices=["shared", "acceptor"])
     parser.add_argument("--flask", action="store_true", help="the application imports Flask and opens sqlite")
     given = parser.parse_args()
@@ -259,10 +267,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         site = Site(folder, given.import_seconds, given.flask)
         site.version(1)
-        mode = [] if given.mode == "swap" else ["--reload-mode", given.mode]
+        mode = "exec" if given.isolation == "main" else given.mode
         server = Server(
             ["app.py", "--http-socket", "127.0.0.1:0", "--processes", given.processes, "--threads", given.threads, "--poll", given.poll,
-             "--isolation", given.isolation, "--disable-logging", *mode, *virtualenv_arguments()], folder,
+             "--isolation", given.isolation, "--disable-logging", "--reload-mode", mode, *virtualenv_arguments()], folder,
         )
         server.wait_until_ready()
         memory = {}
@@ -274,8 +282,8 @@ def main():
                       f"PSS {memory[number] / 1024:.1f} MB", flush=True)
 
         began = time.monotonic()
-        with Load(server.address, given.seed, monotonous=given.mode == "swap") as load:
-            last = reload_often(server, site, given.reloads, given.seed, during=note, rolling=given.mode == "rolling")
+        with Load(server.address, given.seed, monotonous=mode != "rolling") as load:
+            last = reload_often(server, site, given.reloads, given.seed, during=note, mode=mode)
         seconds = time.monotonic() - began
         code = server.stop()
         print(f"{load.answered} answers in {seconds:.0f} s, {len(load.failures)} failed, newest version {load.newest} (last good one {last}), "

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -330,13 +331,6 @@ def test_hooks_run_again(serve):
     assert [len(re.findall(f"^{word}$", log, re.MULTILINE)) for word in ("loaded", "once", "accepting")] == [2, 1, 2]
 
 
-def test_the_main_interpreter_says_what_it_takes(serve):
-    server = serve("--isolation", "main", source=HELLO.format("old"))
-    reload(server, HELLO.format("new"))
-    server.wait_for_log(r"reload failed: this application lives in the main interpreter.*restart the process; generation 1 serves on")
-    assert server.ask("/").text == "old"
-
-
 def test_the_command_line_reloads_by_pidfile(serve):
     server = serve("--pidfile", "app.pid", source=HELLO.format("old"))
     rewrite(server, HELLO.format("new"))
@@ -367,7 +361,7 @@ def test_a_rolling_reload_loses_nothing(serve, tmp_path, arguments):
     site.version(1)
     server = serve("app.py", "--reload-mode", "rolling", *arguments, directory=tmp_path)
     with Load(server.address, seed=arguments, monotonous=False) as load:
-        last = reload_often(server, site, reloads=10, seed=arguments, rolling=True)
+        last = reload_often(server, site, reloads=10, seed=arguments, mode="rolling")
     assert not load.failures, load.failures[:5]
     assert load.newest == last
     assert server.ask("/").text == f"{last};"
@@ -570,3 +564,110 @@ def test_exceptions_replace_an_interpreter(serve):
     server.wait_for_log("worker 1: the application raised ZeroDivisionError; it gets a fresh interpreter")
     server.wait_for_log("worker 1 has a fresh interpreter")
     assert server.ask("/").text == "1"
+
+
+# The whole process starts anew: apps that live in the main interpreter
+
+
+def test_exec_reloads_under_load_lose_nothing(serve, tmp_path):
+    site = Site(tmp_path)
+    site.version(1)
+    server = serve("app.py", "--isolation", "main", "--threads", "4", directory=tmp_path)
+    pid = server.process.pid
+    with Load(server.address, seed="main") as load:
+        last = reload_often(server, site, reloads=10, seed="main", mode="exec")
+    assert not load.failures, load.failures[:5]
+    assert load.newest == last
+    assert Path(f"/proc/{pid}").exists() and server.process.poll() is None, "the process id stays"
+
+
+def reloaded(server, count=1):
+    server.wait_for_log(r"reloaded: clients waited for \d+\.\d\d s", count=count, seconds=60)
+
+
+@pytest.mark.parametrize("arguments", [("--isolation", "main"), ("--reload-mode", "exec", "--processes", "2")], ids=["main", "own-gil"])
+def test_an_idle_connection_outlives_the_image_of_the_process(serve, arguments):
+    server = serve(*arguments, source=HELLO.format("old"))
+    with server.connect() as used, server.connect() as fresh:
+        assert used.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").text == "old"
+        reload(server, HELLO.format("new"))
+        reloaded(server)
+        assert used.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").text == "new"
+        assert fresh.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").text == "new"
+
+
+def test_requests_in_progress_are_finished_before_the_process_starts_anew(serve, gate):
+    server = serve("--isolation", "main", "--threads", "4", gate=gate, source=GATED.format(version=1, held_import=False))
+    with server.connect() as held, server.connect() as half, server.connect() as idle:
+        assert idle.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").text == "1"
+        held.send(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
+        visitor = gate.visitor()
+        half.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
+        reload(server, GATED.format(version=2, held_import=False))
+        server.wait_for_log("the new version loads; starting anew, and clients wait")
+        # Connects now, and waits.
+        with server.connect() as late:
+            late.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            visitor.release()
+            assert held.receive().text == "1"
+            half.send(b"cd")
+            assert half.receive("POST").text == "1"
+            reloaded(server)
+            assert late.receive().text == "2"
+        for connection in (held, half, idle):
+            assert connection.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").text == "2"
+
+
+@pytest.mark.parametrize("what", sorted(BROKEN))
+def test_a_version_that_does_not_load_does_not_make_the_process_start_anew(serve, what):
+    server = serve("--isolation", "main", source=HELLO.format("good"))
+    reload(server, BROKEN[what])
+    server.wait_for_log(r"reload failed: the application could not be loaded, see above; generation 1 serves on")
+    expected = {"a syntax error": "SyntaxError", "an exception": "broken on purpose", "nothing to call": "no `application`"}
+    assert expected.get(what, "surely_not_there") in server.log()
+    assert server.ask("/").text == "good"
+
+
+def test_what_a_process_leaves_to_itself_is_all(serve, tmp_path):
+    source = """\
+        import os
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [repr([name for name in os.environ if "REBIRTH" in name]).encode()]
+    """
+    server = serve("app.py", "--isolation", "main", "--vacuum", "--pidfile", "app.pid", "--logto", "app.log", listen=("app.sock",),
+                   directory=tmp_path, files={"app.py": source}, wait=False)
+    log = tmp_path / "app.log"
+
+    def reload_and_wait(count):
+        reload(server)
+        server.wait_until(lambda: log.read_text().count("reloaded: clients waited for") == count, 60, "reloaded")
+
+    server.wait_until(lambda: log.exists() and "ready " in log.read_text(), 60, "ready")
+    reload_and_wait(1)
+    descriptors = server.open_descriptors()
+    for count in (2, 3):
+        reload_and_wait(count)
+    from client import Connection
+
+    with Connection(str(tmp_path / "app.sock")) as connection:
+        assert connection.ask(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").text == "[]"
+    server.wait_until(lambda: server.open_descriptors() == descriptors, what="as many descriptors as before")
+    assert (tmp_path / "app.pid").read_text().strip() == str(server.process.pid)
+    assert server.stop() == 0
+    assert not (tmp_path / "app.sock").exists() and not (tmp_path / "app.pid").exists()
+
+
+def test_a_stop_comes_before_a_new_beginning(serve, gate):
+    server = serve("--isolation", "main", gate=gate, source=GATED.format(version=1, held_import=False))
+    with server.connect() as held:
+        held.send(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
+        visitor = gate.visitor()
+        reload(server, GATED.format(version=2, held_import=False))
+        server.wait_for_log("the new version loads; starting anew")
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_log("SIGTERM: stopping instead of starting anew")
+        visitor.release()
+        assert held.receive().text == "1"
+    assert server.wait_for_exit() == 0
+    assert "reloaded:" not in server.log()

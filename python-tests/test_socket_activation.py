@@ -165,6 +165,23 @@ def test_the_service_manager_hears_of_everything(serve, tmp_path, kind):
         assert server.wait_for_exit() == 0
 
 
+def test_a_process_that_starts_anew_keeps_what_it_was_handed(serve, tmp_path):
+    (one,) = opened(("127.0.0.1", 0))
+    with one, Manager(str(tmp_path / "notify")) as manager:
+        notify = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        server = handed_over(serve, [one], "--isolation", "main", environment=notify)
+        assert manager.hear()["READY"] == "1"
+        for number in range(2):
+            with Connection(one.getsockname()) as connection:
+                assert connection.ask(get("/before")).text == f"/before {one.getsockname()[1]} []"
+                server.send_signal(signal.SIGHUP)
+                assert manager.hear()["RELOADING"] == "1"
+                ready = manager.hear()
+                assert ready["READY"] == "1" and int(ready["MAINPID"]) == server.process.pid
+                # The connection is one of those that stay.
+                assert connection.ask(get("/after")).text == f"/after {one.getsockname()[1]} []"
+
+
 def test_a_reload_that_fails_is_over_too(serve, tmp_path):
     with Manager(str(tmp_path / "notify")) as manager:
         server = serve(source=ECHO, environment={"NOTIFY_SOCKET": str(tmp_path / "notify")})

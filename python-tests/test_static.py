@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from certificates import Authority, TlsConnection
 from client import Closed, Connection
-from front_end import ask_uwsgi
+from front_end import ask_fastcgi, ask_scgi, ask_uwsgi
 from options import deadlines
 from requests_raw import chunked, get, post
+from server import APPS, environment
 
 # The application says what it was asked for, so that a test sees who answered.
 APP = """
@@ -575,27 +577,51 @@ def test_many_at_once_on_one_connection_let_others_go_first(site):
             assert greedy.receive().body == TEXT
 
 
-def test_by_the_uwsgi_protocol(serve, site):
-    """The front end has decoded the path; its fields are variables; head and framing are as uWSGI's."""
+@pytest.mark.parametrize("protocol, ask_by", [("uwsgi", ask_uwsgi), ("scgi", ask_scgi), ("fastcgi", ask_fastcgi)])
+@pytest.mark.parametrize("opening_threads", [0, 1])
+def test_by_the_protocols_of_front_ends(serve, site, protocol, ask_by, opening_threads):
+    """The front end has decoded the path; its fields are variables; head and framing are its protocol's."""
     server = serve(
-        "--uwsgi-socket", "127.0.0.1:0", "--static-map", f"/static={site.www}", "--static-gzip-all", source=APP, listen=(),
+        f"--{protocol}-socket", "127.0.0.1:0", "--static-map", f"/static={site.www}", "--static-gzip-all",
+        "--offload-threads", opening_threads, source=APP, listen=(),
     )
 
     def ask(path, **variables):
-        return ask_uwsgi(server.address, path, **variables)
+        return ask_by(server.address, path, **variables)
 
     whole = ask("/static/text.txt")
-    assert whole.first_line == "HTTP/1.1 200 OK" and whole.body == TEXT
+    assert whole.status == 200 and whole.body == TEXT
     assert whole.header("Content-Type") == "text/plain" and whole.header("Content-Length") == "10"
     assert ask("/x", PATH_INFO="/static/a b.txt").body == b"a space"
     assert ask("/static/big.bin").body == BIG
-    assert ask("/static/text.txt", HTTP_IF_NONE_MATCH=whole.header("ETag")).first_line == "HTTP/1.1 304 Not Modified"
+    assert ask("/static/text.txt", HTTP_IF_NONE_MATCH=whole.header("ETag")).status == 304
     part = ask("/static/text.txt", HTTP_RANGE="bytes=2-3", HTTP_ACCEPT_ENCODING="gzip")
     assert (part.status, part.body, part.header("Content-Range")) == (206, b"23", "bytes 2-3/10")
+    several = ask("/static/big.bin", HTTP_RANGE="bytes=0-15,160000-300000")
+    assert several.status == 206 and BIG[160000:300001] in several.body
     assert ask("/static/text.txt", REQUEST_METHOD="HEAD").body == b""
     for path in ["/static/../secret", "/static/out", "/static/text.txt\0", "/static/none"]:
+        if protocol == "scgi" and "\0" in path:
+            continue
         assert ask("/x", PATH_INFO=path).status == 418, path
     assert ask("/static/text.txt", REQUEST_METHOD="POST").status == 418
+
+
+def test_inside_tls(serve, site, tmp_path):
+    """The kernel cannot encrypt: head and file go through the same records, in order, and nothing leaves beside them."""
+    authority = Authority()
+    certificate, key = authority.files(tmp_path)
+    server = serve(
+        "--https", f"127.0.0.1:0,{certificate},{key}", "--static-map", f"/static={site.www}", source=APP, listen=(),
+    )
+    with TlsConnection(server.address, authority.context()) as connection:
+        for _ in range(3):
+            assert connection.ask(get("/static/text.txt")).body == TEXT
+            assert connection.ask(get("/static/big.bin")).body == BIG
+            response = connection.ask(get("/static/big.bin", "Range: bytes=0-15,160000-300000"))
+            assert response.status == 206 and BIG[160000:300001] in response.body
+            assert connection.ask(get("/static/text.txt", "If-None-Match: *")).status == 304
+            assert is_app(connection.ask(get("/static/out")))
 
 
 def test_curl(site):
@@ -750,3 +776,45 @@ def test_what_is_wrong_is_said(serve, arguments, complaint):
     server.exit_code_expected = 1
     server.wait_for_exit()
     assert re.search(complaint, server.log()), server.log()
+
+
+def test_django_as_the_documentation_has_it(serve, tmp_path):
+    """collectstatic with hashed names: every file that a page wants comes, and may be kept."""
+    pytest.importorskip("django", reason="Django is not installed for this Python: see requirements.txt")
+    project = APPS / "django_project"
+    (tmp_path / "documented.py").write_text(
+        "from site_app.settings import *\n"
+        "STATIC_ROOT = DATA / 'static'\n"
+        "STATIC_URL = '/static/'\n"
+        "STORAGES = {'default': {'BACKEND': 'django.core.files.storage.FileSystemStorage'},\n"
+        "    'staticfiles': {'BACKEND': 'django.contrib.staticfiles.storage.ManifestStaticFilesStorage'}}\n"
+    )
+    variables = {
+        "DJANGO_DATA": str(tmp_path), "DJANGO_SETTINGS_MODULE": "documented", "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+    def manage(*command):
+        path = f"{project}{os.pathsep}{tmp_path}"
+        subprocess.run(
+            [sys.executable, "-m", "django", *command], env=environment({**variables, "PYTHONPATH": path}), check=True, timeout=120,
+        )
+
+    manage("migrate", "-v0")
+    manage("collectstatic", "--noinput", "-v0")
+    server = serve(
+        "--chdir", project, "--pythonpath", project, "--pythonpath", tmp_path, "--module", "site_app.wsgi",
+        "--static-map", f"/static={tmp_path}/static", "--static-expires", r"^/.*\.[0-9a-f]{12}\.(css|js|svg)$ 31536000",
+        environment=variables, directory=tmp_path,
+    )
+    page = server.ask("/admin/login/")
+    assert page.status == 200, server.log()
+    wanted = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)
+    assert len(wanted) >= 3
+    for path in wanted:
+        answer = server.ask(path)
+        assert answer.status == 200 and answer.headers["Expires"], path
+        assert answer.headers["Content-Type"] in ("text/css", "text/javascript")
+        assert answer.body == (tmp_path / path.lstrip("/")).read_bytes()
+    # Nothing of it went through Django, which would have answered 404.
+    assert server.ask("/static/none.css").status == 404
+    server.wait_for_log(r"worker: 0\.0\] .* GET /static/", count=len(wanted))

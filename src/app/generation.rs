@@ -194,6 +194,20 @@ impl Patience {
         }
     }
 
+    /// Waits for this long.
+    ///
+    /// # Errors
+    /// There is no patience left.
+    pub fn pause(&self, time: Duration) -> Result<(), StartError> {
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            return Err(StartError::TooLate);
+        }
+        select! {
+            recv(self.given_up) -> _ => Err(StartError::GivenUp),
+            default(time) => Ok(()),
+        }
+    }
+
     /// The next birth.
     pub(super) fn receive(&self, born: &Receiver<Birth>) -> Result<Birth, StartError> {
         let overdue = self.until.map_or_else(never, at);

@@ -66,7 +66,7 @@ pub use process_settings::{
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
 pub use proxies::{ProxyConfig, ProxyHeaders};
-pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig};
+pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig, ReloadMode};
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, Mount,
     PollChoice, Protocol, Redirect,

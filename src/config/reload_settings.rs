@@ -6,8 +6,8 @@ use std::time::Duration;
 /// When and how the application, or an interpreter, is renewed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReloadConfig {
-    /// One interpreter after the other instead of all at once (`reload-mode`).
-    pub is_rolling: bool,
+    /// How a reload goes (`reload-mode`).
+    pub mode: ReloadMode,
     /// What the application may take to load at a reload (`reload-timeout`).
     pub timeout: Duration,
     /// Reload when one of these is touched (`touch-reload`).
@@ -34,6 +34,17 @@ pub struct ReloadConfig {
     pub lifetime_delta: Duration,
     /// Memory for each interpreter.
     pub memory: MemoryLimits,
+}
+
+/// How a reload goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadMode {
+    /// All interpreters at once, beside the old ones.
+    Swap,
+    /// One interpreter after the other.
+    Rolling,
+    /// The process starts anew in its own place.
+    Exec,
 }
 
 /// Which exceptions of the application are meant. Empty lists mean any.

@@ -5,13 +5,17 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::option::OptionRow;
 use super::options::reload;
-use super::reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig};
+use super::reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig, ReloadMode};
 use super::resolve::Reader;
 
 impl Reader<'_> {
     pub(super) fn reload(&mut self) -> Result<ReloadConfig, ConfigError> {
         Ok(ReloadConfig {
-            is_rolling: self.chosen(&reload::RELOAD_MODE)? == 1,
+            mode: match self.chosen(&reload::RELOAD_MODE)? {
+                1 => ReloadMode::Rolling,
+                2 => ReloadMode::Exec,
+                _ => ReloadMode::Swap,
+            },
             touch: self.paths(&reload::TOUCH_RELOAD)?,
             touch_chain: self.paths(&reload::TOUCH_CHAIN_RELOAD)?,
             folders: self.paths(&reload::FS_RELOAD)?,

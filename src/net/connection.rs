@@ -353,6 +353,6 @@ impl Sink for ResponseSink<'_> {
     }
 
     fn is_last(&self) -> bool {
-        self.net.is_draining()
+        self.net.ends(&self.io.stream)
     }
 }

@@ -21,6 +21,8 @@ pub mod connection;
 mod date;
 pub mod deadlines;
 mod holder;
+#[cfg(unix)]
+mod kept_unix;
 pub mod listener;
 pub mod output;
 pub mod poll;
@@ -49,6 +51,8 @@ use crate::wsgi::environ::Peer;
 use crate::wsgi::{AddedFields, Delivery, Head, Response, Sink};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
+#[cfg(unix)]
+pub use kept_unix::Kept;
 pub use listener::{Address, BindError, Listener, Redirect, SocketOptions};
 use poll::SharedPoll;
 pub use reader::Protocol;
@@ -203,6 +207,10 @@ pub struct Net {
     /// Accepting stopped at the connection limit or for want of descriptors.
     accept_paused: AtomicBool,
     draining: AtomicBool,
+    /// Draining, but for this process's next image: idle connections are kept for it.
+    keeping: AtomicBool,
+    #[cfg(unix)]
+    kept: Mutex<kept_unix::Keeper>,
     all_closed: (Mutex<()>, Condvar),
     started: Instant,
 }
@@ -238,6 +246,9 @@ impl Net {
             open: AtomicUsize::new(0),
             accept_paused: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            keeping: AtomicBool::new(false),
+            #[cfg(unix)]
+            kept: Mutex::default(),
             all_closed: (Mutex::new(()), Condvar::new()),
             started: Instant::now(),
         })
@@ -279,6 +290,16 @@ impl Net {
     /// Whether the server is stopping: connections are not kept after their next response.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether idle connections are kept for this process's next image.
+    fn is_keeping(&self) -> bool {
+        self.keeping.load(Ordering::Relaxed)
+    }
+
+    /// Whether a connection ends with the response under way because the server stops. `stream`: it may be kept instead.
+    fn ends(&self, stream: &stream::Stream) -> bool {
+        self.is_draining() && !(self.is_keeping() && stream.outlives_the_image())
     }
 
     /// Stops accepting and closes the listeners. Idle connections are closed by the next sweep.

@@ -45,21 +45,15 @@ impl Stream {
         }
     }
 
-    /// One `write` of what more follows behind at once: it need not leave in a packet of its own (MSG_MORE; elsewhere it is
-    /// like any other).
-    #[cfg(target_os = "linux")]
+    /// One `write` of what more follows behind at once: it need not leave in a packet of its own (MSG_MORE; with TLS and on
+    /// other systems it is like any other).
     pub fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        use rustix::net::SendFlags;
-        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-        match self.unencrypted() {
-            Some(socket) => retry(|| Ok(rustix::net::send(socket, bytes, flags)?)),
-            None => self.write(bytes),
+        #[cfg(target_os = "linux")]
+        if let Some(socket) = self.unencrypted() {
+            use rustix::net::SendFlags;
+            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+            return retry(|| Ok(rustix::net::send(socket, bytes, flags)?));
         }
-    }
-
-    /// One `write` of what more follows behind at once.
-    #[cfg(not(target_os = "linux"))]
-    pub fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write(bytes)
     }
 
@@ -79,7 +73,7 @@ impl Stream {
 
     /// The socket, for system calls that this type does not have; `None` with TLS, whose bytes must not go past it. There is
     /// no other way to the descriptor.
-    #[cfg(target_os = "linux")]
+    #[cfg(unix)]
     pub(super) fn unencrypted(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         use std::os::fd::AsFd as _;
         match self {
@@ -125,6 +119,11 @@ impl Stream {
         let socket = self.options();
         socket.set_write_timeout(timeout)?;
         socket.set_nonblocking(timeout.is_none())
+    }
+
+    /// Whether everything about it is in the kernel, so that it can go on in another image of this process.
+    pub fn outlives_the_image(&self) -> bool {
+        cfg!(unix) && !matches!(self, Stream::Tls(_))
     }
 
     /// Sends what is written at once instead of waiting for more (no effect on unix sockets).

@@ -11,6 +11,7 @@ mod respond;
 
 use std::io;
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ use super::date::DateCache;
 use super::poll::{Ready, SharedPoll, WaitBuffer};
 use super::slots::SlotId;
 use super::spare_heads::SpareHeads;
+use super::stream::Stream;
 use super::{Dispatch, Exchange, Net, count};
 
 const READ_BUFFER_BYTES: usize = 64 * 1024;
@@ -161,6 +163,11 @@ impl Turn {
             let is_idle = connection.phase == Phase::Head
                 && connection.reader.is_idle()
                 && connection.unread.is_empty();
+            #[cfg(unix)]
+            if is_idle && !is_due && net.keep(&mut connection) {
+                self.close(net, connection);
+                continue;
+            }
             match connection.phase {
                 // The client may have sent its next request in this very moment: look once more.
                 Phase::Head if is_idle => {
@@ -257,18 +264,12 @@ impl Turn {
                     {
                         tracing::debug!(%error, "setting TCP_NODELAY");
                     }
-                    net.connection_opened();
-                    let peer = Peer::new(address);
-                    let mut connection =
-                        Connection::new(stream, peer, (index, net.protocol_of(index)), self.now);
-                    connection.since_ms = net.milliseconds(self.now);
-                    if expects_proxy {
-                        connection.phase = Phase::Greeting;
-                    }
-                    if let Some(proxies) = &net.settings.proxies {
-                        connection.is_trusted = proxies.trusted.trusts(address.map(|at| at.ip()));
-                    }
-                    self.drive(net, dispatch, connection);
+                    let phase = if expects_proxy {
+                        Phase::Greeting
+                    } else {
+                        Phase::Head
+                    };
+                    self.begin(net, dispatch, (stream, address), (index, phase));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_about_one_connection(&error) => {}
@@ -283,6 +284,26 @@ impl Turn {
         // More are waiting; the listener reports them again once it is re-armed.
         net.accept_paused.store(true, Ordering::Release);
         net.resume_accepting();
+    }
+
+    /// A connection that came from listener `index`.
+    pub(super) fn begin(
+        &mut self,
+        net: &Net,
+        dispatch: &dyn Dispatch,
+        (stream, address): (Stream, Option<SocketAddr>),
+        (index, phase): (usize, Phase),
+    ) {
+        net.connection_opened();
+        let peer = Peer::new(address);
+        let protocol = net.protocol_of(index);
+        let mut connection = Connection::new(stream, peer, (index, protocol), self.now);
+        connection.since_ms = net.milliseconds(self.now);
+        connection.phase = phase;
+        if let Some(proxies) = &net.settings.proxies {
+            connection.is_trusted = proxies.trusted.trusts(address.map(|at| at.ip()));
+        }
+        self.drive(net, dispatch, connection);
     }
 
     fn drive(&mut self, net: &Net, dispatch: &dyn Dispatch, mut connection: Box<Connection>) {

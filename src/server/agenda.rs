@@ -87,6 +87,11 @@ impl Agenda {
         Some(task)
     }
 
+    /// What was under way goes on with something else.
+    pub fn begin(&mut self) {
+        self.is_busy = true;
+    }
+
     /// What was under way has ended, one way or the other.
     pub fn done(&mut self) {
         self.is_busy = false;

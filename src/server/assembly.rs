@@ -37,10 +37,13 @@ use super::failure::Failure;
 use super::hooks::{self, Next};
 use super::log_target::Log;
 use super::notify::Notifier;
+#[cfg(unix)]
+use super::proof;
+use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Silence};
 use super::sockets::Listening;
-use super::supervisor::{self, Charge, Event};
+use super::supervisor::{self, Charge, End, Event};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
 use super::{limits, pidfile, privileges, process, report, signals, sockets, static_files, title};
@@ -61,29 +64,50 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// What kept the server from starting.
 pub fn run(config: &Config) -> Result<i32, Failure> {
     let started = Instant::now();
+    let origin = Origin::now().map_err(Failure::new)?;
+    let step = rebirth::step();
     set_umask(config);
+    let mut unset = config.environment_unset.clone();
+    if std::env::var_os(rebirth::VARIABLE).is_some() {
+        unset.push(rebirth::VARIABLE.to_owned());
+    }
     let mut environment = config.environment_set.clone();
     environment.extend(hooks::environment(config));
     let title_spills = title::wants_the_environments_room(config);
-    let (handed_over, mut unset) = handed_over();
-    unset.extend(config.environment_unset.iter().cloned());
+    let (handed_over, says) = handed_over();
+    unset.extend(says);
     crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
-    if let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)? {
+    let left = match step {
+        #[cfg(unix)]
+        Step::Proof => return proof::run(config),
+        #[cfg(unix)]
+        Step::Next(inheritance) => Some(inheritance),
+        Step::First => None,
+    };
+    if left.is_none()
+        && let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)?
+    {
         return Ok(code);
     }
+    // Of a process that starts anew, standard error is the log already, and the file may be another user's.
+    let open = |option, target| match Log::open(config, option, target) {
+        Ok(log) => Ok(Some(log)),
+        Err(_) if left.is_some() => Ok(None),
+        Err(failure) => Err(failure),
+    };
     // What cannot be opened is told to the terminal, while there is one.
     let process = &config.process;
     let daemon_log = match (&process.daemonize, &process.daemonize2) {
-        (Some(target), _) => Some(Log::open(config, "daemonize", target)?),
-        (None, Some(target)) => Some(Log::open(config, "daemonize2", target)?),
+        (Some(target), _) => open("daemonize", target)?,
+        (None, Some(target)) => open("daemonize2", target)?,
         (None, None) => None,
     };
     let log = match &config.logto {
-        Some(target) => Some(Log::open(config, "logto", target)?),
+        Some(target) => open("logto", target)?,
         None => None,
     };
     let mut starter = None;
-    if daemon_log.is_some() {
+    if daemon_log.is_some() && left.is_none() {
         let waits = process.daemonize.is_none();
         let option = if waits { "daemonize2" } else { "daemonize" };
         match daemon::detach(waits) {
@@ -110,7 +134,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     if outputs.starter.is_none() {
         outputs.redirect(&writer)?;
     }
-    let served = serve(config, &writer, started, &mut outputs);
+    let served = serve(config, &writer, (started, origin, left), &mut outputs);
     writer.flush(FLUSH_TIMEOUT);
     if let (Err(failure), Some(starter)) = (&served, outputs.starter.take()) {
         starter.fail(failure.code);
@@ -150,9 +174,10 @@ impl Outputs {
 fn serve(
     config: &Config,
     writer: &LogWriter,
-    started: Instant,
+    (started, origin, left): (Instant, Origin, Option<Inheritance>),
     outputs: &mut Outputs,
 ) -> Result<i32, Failure> {
+    let is_first = left.is_none();
     let say = |text: &str| say(writer, text);
     // Runs the hooks of these phases; an `exit:` among them ends the start.
     macro_rules! phases {
@@ -168,29 +193,47 @@ fn serve(
     for remark in &config.remarks {
         tracing::info!("{remark}");
     }
-    hooks::warn(config);
     let chosen = application::choose(config)?;
     let added_fields = added_fields(config)?;
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
+    if !is_first {
+        rebirth::take_signals();
+    }
     let with_sockets = with_handed_over(config, outputs.handed_over)?;
     let config = with_sockets.as_ref().unwrap_or(config);
     let certificates = Certificates::open(config)?;
     if let Some(folder) = &config.chdir {
         change_directory(config, "chdir", folder)?;
     }
-    limits::apply(config);
-    privileges::drop_at_once(config)?;
-    phases!(PreJail, PostJail, InJail);
+    // A process that starts anew has done this, as whoever it was then.
+    if is_first {
+        limits::apply(config);
+        privileges::drop_at_once(config)?;
+        phases!(PreJail, PostJail, InJail);
+    }
     // From here on the end of this function is the end of what the server leaves behind.
     let mut vacuum = Vacuum::new(config.vacuum);
-    let listeners = sockets::bind(config, &certificates, &mut vacuum)?;
+    let since = left.as_ref().map(Inheritance::since);
+    let (listeners, waiting) = match left {
+        Some(left) => left.open(config, &certificates, &mut vacuum)?,
+        None => (
+            sockets::bind(config, &certificates, &mut vacuum)?,
+            Vec::new(),
+        ),
+    };
     let listening = sockets::listening(config, &listeners);
     sockets::warn_of_strangers(&listening);
-    let mut pidfiles = pidfile::Files::before_privileges(config, &mut vacuum)?;
-    phases!(AsRoot);
-    privileges::drop(config)?;
+    let mut pidfiles = if is_first {
+        pidfile::Files::before_privileges(config, &mut vacuum)?
+    } else {
+        pidfile::Files::written_before(config, &mut vacuum)
+    };
+    if is_first {
+        phases!(AsRoot);
+        privileges::drop(config)?;
+    }
     if let Some(target) = &config.logto2 {
         let log = Log::open(config, "logto2", target)?;
         outputs.log = Some(log);
@@ -198,7 +241,9 @@ fn serve(
             outputs.redirect(writer)?;
         }
     }
-    pidfiles.after_privileges(config, &mut vacuum)?;
+    if is_first {
+        pidfiles.after_privileges(config, &mut vacuum)?;
+    }
     phases!(AsUser);
     let runtime = start_python(config)?;
     say(&report::greeting(runtime));
@@ -270,12 +315,17 @@ fn serve(
     generation.serve();
     clockwork.run_commands(cron_commands(config)?);
     drop(generation);
+    rebirth::go_on(waiting, &net, &current);
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
+    if let Some(gap) = since.and_then(|since| since.elapsed().ok()) {
+        tracing::info!("reloaded: clients waited for {:.2} s", gap.as_secs_f64());
+    }
     outputs.detach(writer)?;
     let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
     notifier.ready();
     let recipe = Recipe {
+        origin: origin.clone(),
         config: config.clone(),
         plan,
         runtime,
@@ -285,7 +335,7 @@ fn serve(
             move |text| self::say(&writer, text)
         }),
     };
-    let code = supervisor::supervise(Charge {
+    let end = supervisor::supervise(Charge {
         events: (&sender, &receiver),
         net: &net,
         current: &current,
@@ -300,10 +350,22 @@ fn serve(
                 log.reopen(writer);
             }
         },
+        on_touch: &mut |number| hooks::run_touched(config, number, &say),
         on_reload: vec![Box::new(|| certificates.reload())],
     });
-    hooks::run_at_exit(config, &say);
-    Ok(code)
+    match end {
+        End::Stop(code) => {
+            hooks::run_at_exit(config, &say);
+            Ok(code)
+        }
+        End::Rebirth(inheritance) => {
+            writer.flush(FLUSH_TIMEOUT);
+            let error = origin.begin_again(&inheritance);
+            Err(Failure::new(format_args!(
+                "cannot start anew: {error}; the server has stopped"
+            )))
+        }
+    }
 }
 
 /// How many sockets a service manager has opened for us, and what says so: not for the application's children.
@@ -381,7 +443,7 @@ fn say(writer: &LogWriter, text: &str) {
     });
 }
 
-fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
+pub(super) fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
     let mut argv = vec!["singlemalt".to_owned()];
     if let Some(arguments) = &config.pyargv {
         argv.extend(arguments.split_whitespace().map(str::to_owned));
@@ -400,7 +462,7 @@ fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
     })
 }
 
-fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
+pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
     let limits = &config.limits;
     let deadlines = &config.deadlines;
     net::Settings {
@@ -476,7 +538,7 @@ fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
     Ok(added)
 }
 
-fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
+pub(super) fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
     if config.log_requests {
         Box::new(Lines::new(writer.clone()))
     } else {
@@ -484,7 +546,12 @@ fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
     }
 }
 
-fn plan(config: &Config, listening: &[Listening], chosen: Chosen, process: &Arc<Process>) -> Plan {
+pub(super) fn plan(
+    config: &Config,
+    listening: &[Listening],
+    chosen: Chosen,
+    process: &Arc<Process>,
+) -> Plan {
     if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
         tracing::warn!(
             "--cpu-affinity is without effect: only Linux lets threads choose their cores"
@@ -590,7 +657,7 @@ fn start_generation(
 }
 
 #[cfg(unix)]
-fn hostname() -> String {
+pub(super) fn hostname() -> String {
     rustix::system::uname()
         .nodename()
         .to_string_lossy()
@@ -598,6 +665,6 @@ fn hostname() -> String {
 }
 
 #[cfg(not(unix))]
-fn hostname() -> String {
+pub(super) fn hostname() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
 }

@@ -20,7 +20,7 @@
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
-//! - `reload`, `agenda`, `triggers`, `memory`: how and when it renews what it serves
+//! - `reload`, `agenda`, `triggers`, `memory`, `rebirth`, `proof`: how and when it renews what it serves, or itself
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
@@ -66,6 +66,11 @@ mod process;
 #[cfg_attr(target_os = "linux", path = "process_name_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "process_name_other.rs")]
 mod process_name;
+#[cfg(unix)]
+mod proof;
+#[cfg_attr(unix, path = "rebirth_unix.rs")]
+#[cfg_attr(windows, path = "rebirth_windows.rs")]
+mod rebirth;
 #[cfg_attr(unix, path = "redirect_unix.rs")]
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 mod redirect;

@@ -33,6 +33,23 @@ impl Files {
         Ok(files)
     }
 
+    /// All of them, for a process that has started anew and written them before: its id is the same.
+    pub fn written_before(config: &Config, vacuum: &mut Vacuum) -> Self {
+        let process = &config.process;
+        let paths = [
+            &process.pidfile,
+            &process.pidfile2,
+            &process.safe_pidfile,
+            &process.safe_pidfile2,
+        ];
+        for path in paths.into_iter().flatten() {
+            if let Ok(path) = std::path::absolute(path) {
+                vacuum.note_pidfile(path);
+            }
+        }
+        Self::default()
+    }
+
     /// `--pidfile2`, and `--safe-pidfile2` is opened.
     ///
     /// # Errors

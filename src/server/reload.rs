@@ -1,6 +1,8 @@
 //! Reload: the next generation is born beside the one that serves, takes its place in one swap, and the old one leaves
 //! when it has answered what was queued in it. docs/reload.md tells the whole story.
 //!
+//! An application that lives in the main interpreter is renewed with the whole process (`rebirth`).
+//!
 //! One interpreter is replaced in the same way when it is due, and a rolling reload is that for each of them in turn.
 //!
 //! The main thread decides here; births run on `sm-reload`, one at a time, and report back as an event, so a swap and a
@@ -15,11 +17,12 @@ use crossbeam::channel::{Sender, bounded};
 use super::agenda::{Agenda, Asked, Task};
 use super::hooks;
 use super::memory;
+use super::rebirth::{IS_POSSIBLE, Origin};
 use super::report;
 use super::supervisor::Event;
 use crate::app::worker::Surroundings;
 use crate::app::{Due, Generation, Patience, Plan, Report, Roster, StartError};
-use crate::config::{Config, Phase};
+use crate::config::{Config, Phase, ReloadMode};
 use crate::python::{Isolation, Runtime};
 
 /// What every generation is made by.
@@ -28,6 +31,8 @@ pub struct Recipe {
     pub config: Config,
     /// The plan of the first one.
     pub plan: Plan,
+    /// How the process was started.
+    pub origin: Origin,
     /// The one CPython.
     pub runtime: &'static Runtime,
     /// What the threads of all generations share.
@@ -45,6 +50,8 @@ pub struct Done {
 enum Outcome {
     Born(Result<(Arc<Generation>, Report), Failed>),
     Rolled(Rolled),
+    /// Whether the application loads in another process.
+    Proved(Result<(), String>),
     Replaced {
         worker: usize,
         result: Result<Duration, StartError>,
@@ -64,6 +71,15 @@ struct Rolled {
 enum Failed {
     Start(StartError),
     Hook(String),
+}
+
+/// What the supervisor is to do when a task has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Go on.
+    GoOn,
+    /// Let the process start anew.
+    StartAnew,
 }
 
 /// Renews what serves. The main thread's.
@@ -117,7 +133,7 @@ impl Reloader {
 
     /// A reload is wanted. `is_chain`: one interpreter after the other, whatever `--reload-mode` says.
     pub fn ask(&mut self, by: &str, is_chain: bool) {
-        let is_rolling = is_chain || self.recipe.config.reload.is_rolling;
+        let is_rolling = is_chain || self.recipe.config.reload.mode == ReloadMode::Rolling;
         match self.agenda.ask_reload(by.to_owned(), is_rolling) {
             Asked::Next => {}
             Asked::Waits => tracing::info!("{by}: a reload is under way; one more follows"),
@@ -167,13 +183,20 @@ impl Reloader {
     }
 
     /// A task has ended.
-    pub fn done(&mut self, done: Done) {
+    pub fn done(&mut self, done: Done) -> Then {
         self.agenda.done();
         self.interest = None;
         let elapsed = done.started.elapsed();
         match done.outcome {
             Outcome::Born(Ok((generation, report))) => self.swap(generation, &report, elapsed),
+            // The application has come to need the main interpreter once more.
+            Outcome::Born(Err(Failed::Start(StartError::MainIsTaken))) if IS_POSSIBLE => {
+                self.prove();
+                return Then::GoOn;
+            }
             Outcome::Born(Err(failed)) => self.tell(&failed),
+            Outcome::Proved(Ok(())) => return Then::StartAnew,
+            Outcome::Proved(Err(why)) => self.tell(&Failed::Hook(why)),
             Outcome::Rolled(rolled) => self.tell_rolled(&rolled, elapsed),
             Outcome::Replaced { worker, result } => match result {
                 Ok(elapsed) => tracing::info!(
@@ -189,6 +212,18 @@ impl Reloader {
             },
         }
         self.begin_next();
+        Then::GoOn
+    }
+
+    /// Finds out whether the next image of this process would load the application.
+    fn prove(&mut self) {
+        let until = Some(Instant::now() + self.recipe.config.reload.timeout);
+        let (interest, given_up) = bounded(0);
+        self.interest = Some(interest);
+        self.agenda.begin();
+        let patience = Patience { until, given_up };
+        let recipe = Arc::clone(&self.recipe);
+        self.run(move || Outcome::Proved(recipe.origin.prove(&patience)));
     }
 
     /// An old generation has ended.
@@ -217,6 +252,10 @@ impl Reloader {
         match (task, self.roster()) {
             (Task::Reload { by, is_rolling }, roster) => {
                 tracing::info!("{by}: reloading; generation {serving} serves meanwhile");
+                if IS_POSSIBLE && self.wants_rebirth(roster.as_ref()) {
+                    self.run(move || Outcome::Proved(recipe.origin.prove(&patience)));
+                    return;
+                }
                 match roster.filter(|roster| is_rolling && can_roll(roster)) {
                     Some(roster) => {
                         self.run(move || Outcome::Rolled(recipe.roll(&roster, &patience)));
@@ -239,6 +278,12 @@ impl Reloader {
             }
             (Task::Renew(_), None) => self.agenda.done(),
         }
+    }
+
+    /// Whether a reload is a new beginning of the process: asked for, or the application lives in the main interpreter.
+    fn wants_rebirth(&self, serving: Option<&Roster>) -> bool {
+        self.recipe.config.reload.mode == ReloadMode::Exec
+            || serving.is_some_and(|roster| roster.isolation() == Isolation::Main)
     }
 
     /// Who works in the generation that serves.

@@ -3,6 +3,7 @@
 //! Main thread, at start: before privileges are dropped and before Python is started.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::certificates::Certificates;
 use super::failure::Failure;
@@ -11,6 +12,7 @@ use super::inherited;
 use super::vacuum::Vacuum;
 use crate::config::{self, Config, ListenAddress};
 use crate::net::{self, Address, Listener, Protocol, SocketOptions};
+use crate::tls::Port;
 
 /// Binds every address, in order. Sockets are noted for `--vacuum`.
 ///
@@ -29,15 +31,86 @@ pub fn bind(
         .map(|(index, listen)| {
             let listener = bind_one(listen, &options)?;
             give_away(config, listener.address(), vacuum)?;
-            let redirect = listen.redirect.map(|redirect| net::Redirect {
-                port: redirect.port,
-            });
-            Ok(listener
-                .with_tls(certificates.port(index))
-                .with_redirect(redirect)
-                .with_proxy_protocol(listen.expects_proxy))
+            Ok(furnished(listener, listen, certificates.port(index)))
         })
         .collect()
+}
+
+/// What a listener does beside accepting.
+fn furnished(listener: Listener, listen: &ListenAddress, tls: Option<Arc<Port>>) -> Listener {
+    let redirect = listen.redirect.map(|redirect| net::Redirect {
+        port: redirect.port,
+    });
+    listener
+        .with_tls(tls)
+        .with_redirect(redirect)
+        .with_proxy_protocol(listen.expects_proxy)
+}
+
+/// As [`bind`], for a process that started anew: sockets that it has left to itself stay open, whoever it is now. Also returns,
+/// for each of `left`, the place of its listener, if its address is still asked for.
+///
+/// # Errors
+/// As [`bind`], of addresses that are asked for only now.
+#[cfg(unix)]
+pub fn bind_again(
+    config: &Config,
+    certificates: &Certificates,
+    vacuum: &mut Vacuum,
+    left: Vec<std::os::fd::OwnedFd>,
+) -> Result<(Vec<Listener>, Vec<Option<usize>>), Failure> {
+    let options = options(config);
+    let mut places = vec![None; left.len()];
+    let mut left: Vec<Option<Listener>> = left
+        .into_iter()
+        .map(|descriptor| Listener::adopt(descriptor, &options).ok())
+        .collect();
+    let mut listeners = Vec::with_capacity(config.listen.len());
+    for (place, listen) in config.listen.iter().enumerate() {
+        let found = left.iter().position(|listener| {
+            listener
+                .as_ref()
+                .is_some_and(|listener| is_meant(&listen.address, listener.address(), &options))
+        });
+        let again = found.and_then(|at| Some((at, left.get_mut(at)?.take()?)));
+        let listener = match again {
+            Some((at, listener)) => {
+                if let Some(found) = places.get_mut(at) {
+                    *found = Some(place);
+                }
+                if let Address::Unix(path) = listener.address() {
+                    vacuum.note_socket(path);
+                }
+                listener
+            }
+            None => {
+                let listener = bind_one(listen, &options)?;
+                give_away(config, listener.address(), vacuum)?;
+                listener
+            }
+        };
+        listeners.push(furnished(listener, listen, certificates.port(place)));
+    }
+    Ok((listeners, places))
+}
+
+/// Whether the socket is what was asked for. Port 0 is any port.
+#[cfg(unix)]
+fn is_meant(asked: &config::Address, bound: &Address, options: &SocketOptions) -> bool {
+    match (asked, bound) {
+        (config::Address::Tcp(asked), Address::Tcp(bound)) => {
+            asked.ip() == bound.ip() && (asked.port() == 0 || asked.port() == bound.port())
+        }
+        (config::Address::Unix(asked), Address::Unix(bound)) => asked == bound,
+        (config::Address::Descriptor(number), bound) => {
+            let handed_over = inherited::take(*number)
+                .and_then(|descriptor| Listener::adopt(descriptor, options));
+            handed_over.is_ok_and(|listener| listener.address() == bound)
+        }
+        #[cfg(target_os = "linux")]
+        (config::Address::Abstract(asked), Address::Abstract(bound)) => asked.as_bytes() == *bound,
+        _ => false,
+    }
 }
 
 /// A listener that is open: where, and what it speaks.

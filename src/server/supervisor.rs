@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::notify::Notifier;
-use super::reload::{self, Done, Reloader};
+use super::rebirth::Inheritance;
+use super::reload::{self, Done, Reloader, Then};
 use crate::app::{Acceptor, Current, Due, Roster};
 use crate::background::clockwork::Clockwork;
 use crate::net::Net;
@@ -47,6 +48,8 @@ pub enum Event {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
     },
+    /// The file of a `hook-touch` was touched: the number of the hook.
+    Touched(usize),
     /// An interpreter is due to be replaced.
     Due(Due),
     /// What was to be renewed is, or could not be.
@@ -104,12 +107,32 @@ pub struct Charge<'a> {
     pub notifier: &'a Notifier,
     /// Opens the log anew; at every reload too.
     pub reopen_log: &'a mut dyn FnMut(),
+    /// Does what a touched file asks for; `Some` if that is to leave with this code.
+    pub on_touch: &'a mut dyn FnMut(usize) -> Option<i32>,
     /// What else is done at every reload before the application is loaded anew, also if that fails then.
     pub on_reload: Vec<Box<dyn FnMut() + 'a>>,
 }
 
-/// Serves until the server has stopped. Returns the exit code.
-pub fn supervise(charge: Charge<'_>) -> i32 {
+/// How the supervision ended.
+pub enum End {
+    /// The server has stopped: the exit code.
+    Stop(i32),
+    /// The process starts anew, with this.
+    Rebirth(Inheritance),
+}
+
+/// Serves until the server has stopped, or the process is to start anew.
+pub fn supervise(charge: Charge<'_>) -> End {
+    let mut rebirth = None;
+    let code = watch(charge, &mut rebirth);
+    match rebirth {
+        Some(inheritance) => End::Rebirth(inheritance),
+        None => End::Stop(code),
+    }
+}
+
+/// Returns the exit code, unless there is something in `rebirth` then.
+fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
     let Charge {
         events: (sender, receiver),
         net,
@@ -121,9 +144,11 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
         mut reloader,
         notifier,
         reopen_log,
+        on_touch,
         mut on_reload,
     } = charge;
     let mut is_stopping = false;
+    let mut exit_code = 0;
     loop {
         let event = if reloader.wants_ticks() && !is_stopping {
             receiver.recv_timeout(reload::TICK)
@@ -146,6 +171,13 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
             event => event,
         };
         match event {
+            // Nobody waits for the next image any more; what goes on is a stop like any other.
+            Ok(Event::Stop { by, .. }) if rebirth.take().is_some() => {
+                notifier.stopping();
+                tracing::info!("{by}: stopping instead of starting anew");
+                #[cfg(unix)]
+                net.stop_keeping();
+            }
             Ok(Event::Stop { by, signal }) if is_stopping => {
                 tracing::warn!("{by} again: stopping now");
                 return KILLED_BY + signal;
@@ -158,24 +190,15 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
                     "{by}: stopping; requests in progress have {} s to finish",
                     mercy.as_secs()
                 );
-                let (net, current, sender) = (Arc::clone(net), Arc::clone(current), sender.clone());
-                let retiring = reloader.stop();
                 net.start_draining();
-                acceptor.nudge();
-                let stopper = std::thread::Builder::new()
-                    .name("sm-stop".to_owned())
-                    .spawn(move || {
-                        stop(&net, &current, retiring, mercy);
-                        // The supervisor left first: a second signal came.
-                        let _gone = sender.send(Event::Stopped);
-                    });
-                if let Err(error) = stopper {
-                    tracing::error!(%error, "cannot start the thread that stops the server; stopping now");
+                if !start_stopping(net, current, (reloader.stop(), mercy), sender) {
                     return 1;
                 }
+                acceptor.nudge();
             }
             Ok(Event::StopNow { by }) => {
                 tracing::warn!("{by}: stopping now");
+                *rebirth = None;
                 return 0;
             }
             Ok(Event::Reload { by } | Event::ChainReload { by }) if is_stopping => {
@@ -195,21 +218,90 @@ pub fn supervise(charge: Charge<'_>) -> i32 {
                 reopen_log();
             }
             // What was born for a server that stops is dropped, and ends.
-            Ok(Event::Done(_) | Event::Retired { .. } | Event::Due(_)) if is_stopping => {}
+            Ok(Event::Done(_) | Event::Retired { .. } | Event::Due(_) | Event::Touched(_))
+                if is_stopping => {}
+            Ok(Event::Touched(hook)) => {
+                if let Some(code) = on_touch(hook) {
+                    exit_code = code;
+                    // The receiver is here.
+                    let _heard = sender.send(Event::stop("hook-touch", 0));
+                }
+            }
             Ok(Event::Done(done)) => {
-                reloader.done(*done);
+                let is_rebirth = reloader.done(*done) == Then::StartAnew;
+                if is_rebirth && let Some(inheritance) = begin_rebirth(net) {
+                    *rebirth = Some(inheritance);
+                    is_stopping = true;
+                    start_stopping(net, current, (reloader.stop(), mercy), sender);
+                }
                 acceptor.nudge();
-                if !reloader.is_busy() {
+                if !reloader.is_busy() && !is_stopping {
                     notifier.ready();
                 }
             }
             Ok(Event::Due(due)) => reloader.due(due),
             Ok(Event::Retired { generation }) => reloader.retired(generation),
             // Leaving somebody behind at the end of the mercy is how a stop was asked to go.
-            Ok(Event::Stopped) => return 0,
-            Err(_) => return 1,
+            Ok(Event::Stopped) => {
+                #[cfg(unix)]
+                if let Some(inheritance) = rebirth {
+                    inheritance.connections = net.take_kept();
+                }
+                return exit_code;
+            }
+            Err(_) => {
+                *rebirth = None;
+                return 1;
+            }
         }
     }
+}
+
+/// Starts the thread that waits for the end. Whether it could.
+fn start_stopping(
+    net: &Arc<Net>,
+    current: &Arc<Current>,
+    (at_work, mercy): (Vec<Roster>, Duration),
+    sender: &Sender<Event>,
+) -> bool {
+    let (net, current, sender) = (Arc::clone(net), Arc::clone(current), sender.clone());
+    let stopper = std::thread::Builder::new()
+        .name("sm-stop".to_owned())
+        .spawn(move || {
+            stop(&net, &current, at_work, mercy);
+            // The supervisor left first: a second signal came.
+            let _gone = sender.send(Event::Stopped);
+        });
+    if let Err(error) = &stopper {
+        tracing::error!(%error, "cannot start the thread that stops the server; stopping now");
+    }
+    stopper.is_ok()
+}
+
+/// Nobody is taken on any more, and nobody is sent away. `None`: it cannot be done now, and nothing has changed.
+#[cfg(unix)]
+fn begin_rebirth(net: &Net) -> Option<Inheritance> {
+    let since = std::time::SystemTime::now();
+    match net.start_keeping() {
+        Ok(listeners) => {
+            tracing::info!("the new version loads; starting anew, and clients wait");
+            Some(Inheritance {
+                listeners,
+                connections: Vec::new(),
+                since,
+            })
+        }
+        Err(error) => {
+            tracing::error!("reload failed: cannot keep the sockets: {error}");
+            None
+        }
+    }
+}
+
+/// Never asked for.
+#[cfg(not(unix))]
+fn begin_rebirth(_net: &Net) -> Option<Inheritance> {
+    None
 }
 
 /// Lets connections finish, then the workers.
