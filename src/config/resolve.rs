@@ -41,6 +41,7 @@ pub(super) fn resolve(
     let config = Config {
         app,
         listen,
+        protocol: reader.handed_protocol()?,
         processes: reader.count(&workers::PROCESSES)?,
         threads: reader.count(&workers::THREADS)?,
         isolation: reader.isolation()?,
@@ -463,7 +464,23 @@ impl Reader<'_> {
         Ok(CHOICES.get(chosen).copied().unwrap_or(PollChoice::Auto))
     }
 
-    fn listeners(&mut self) -> Result<Vec<ListenAddress>, ConfigError> {
+    /// The address behind `=0`: the first of `--shared-socket`.
+    fn shared_socket(&self, setting: &Setting, number: &str) -> Result<&str, ConfigError> {
+        let shared = self.raw.all(&sockets::SHARED_SOCKET);
+        let place: Option<usize> = number.parse().ok();
+        match place.and_then(|place| shared.get(place)) {
+            Some(shared) => Ok(&shared.text),
+            None => Err(setting
+                .error(format_args!(
+                    "wants shared socket {number}, and there are {}",
+                    shared.len()
+                ))
+                .hint("they count from 0, in the order of --shared-socket")),
+        }
+    }
+
+    /// What `--socket` speaks.
+    fn protocol(&self) -> Result<Protocol, ConfigError> {
         const PROTOCOLS: [Protocol; 6] = [
             Protocol::Uwsgi,
             Protocol::Http,
@@ -473,7 +490,19 @@ impl Reader<'_> {
             Protocol::Scgi { nph: true },
         ];
         let chosen = self.chosen(&sockets::PROTOCOL)?;
-        let default = PROTOCOLS.get(chosen).copied().unwrap_or(Protocol::Uwsgi);
+        Ok(PROTOCOLS.get(chosen).copied().unwrap_or(Protocol::Uwsgi))
+    }
+
+    /// What is spoken on sockets that were handed over: HTTP, unless somebody said otherwise.
+    fn handed_protocol(&self) -> Result<Protocol, ConfigError> {
+        match self.raw.last(&sockets::PROTOCOL) {
+            Some(_) => self.protocol(),
+            None => Ok(Protocol::Http),
+        }
+    }
+
+    fn listeners(&mut self) -> Result<Vec<ListenAddress>, ConfigError> {
+        let default = self.protocol()?;
         let kinds = [
             (&sockets::HTTP, Protocol::Http),
             (&sockets::HTTP_SOCKET, Protocol::Http),
@@ -498,6 +527,16 @@ impl Reader<'_> {
         }
         settings.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
 
+        let shared = self.raw.all(&sockets::SHARED_SOCKET);
+        for (number, setting) in shared.iter().enumerate() {
+            let (name, named) = (format!("={number}"), format!("addr=={number}"));
+            let mut parts = settings.iter().flat_map(|(one, _)| one.text.split(','));
+            let is_named = parts.any(|part| part == name || part == named);
+            if !is_named {
+                self.warn(setting, &format!("is not opened: no option names {name}"));
+            }
+        }
+        let is_abstract = self.flag(&sockets::ABSTRACT_SOCKET);
         let mut listen: Vec<ListenAddress> = Vec::new();
         for (setting, protocol) in settings {
             let (text, tls, redirect) = match setting.name.as_str() {
@@ -515,10 +554,20 @@ impl Reader<'_> {
                 }
                 _ => (setting.text.as_str(), None, None),
             };
+            let text = match text.strip_prefix('=') {
+                Some(number) => self.shared_socket(setting, number)?,
+                None => text,
+            };
             let address = address::parse(text).map_err(|why| {
                 let why = format!("wants an address, got '{text}': {why}");
                 setting.error_of_value(&why, "8000")
             })?;
+            let address = match address {
+                Address::Unix(path) if is_abstract => {
+                    Address::Abstract(path.to_string_lossy().into_owned())
+                }
+                address => address,
+            };
             let any_port = matches!(&address, Address::Tcp(tcp) if tcp.port() == 0);
             let twice = listen.iter().find(|other| other.address == address);
             if let Some(other) = twice.filter(|_| !any_port) {
@@ -534,6 +583,7 @@ impl Reader<'_> {
                 expects_proxy: false,
                 redirect,
                 origin: setting.place(),
+                is_default: false,
             });
         }
         if listen.is_empty() {
@@ -545,6 +595,7 @@ impl Reader<'_> {
                 expects_proxy: false,
                 redirect: None,
                 origin: "default".to_owned(),
+                is_default: true,
             });
         }
         self.expect_proxies(&mut listen)?;

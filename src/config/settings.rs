@@ -22,6 +22,8 @@ pub struct Config {
     pub app: Option<AppChoice>,
     /// Where to listen, in the order in which it was written; never empty.
     pub listen: Vec<ListenAddress>,
+    /// What is spoken on sockets that were handed over and that no option names: `protocol`, or HTTP.
+    pub protocol: Protocol,
     /// Interpreters (uWSGI's processes), at least 1.
     pub processes: usize,
     /// Threads of each interpreter, at least 1.
@@ -241,6 +243,8 @@ pub struct ListenAddress {
     pub redirect: Option<Redirect>,
     /// Where it was named, for messages: `--http (command line)`.
     pub origin: String,
+    /// Nobody named it: it is what is listened on without any address.
+    pub is_default: bool,
 }
 
 /// Where `http-to-https` sends clients: the same host and target, with https.

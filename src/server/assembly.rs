@@ -1,47 +1,38 @@
 //! Builds the server in order: environment, sockets, Python, the first generation; then supervises it.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, unbounded};
 
 use crate::app::acceptor::Bell;
-use crate::app::process::Process;
 use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
-    Acceptor, Apps, Current, Exceptions, Generation, Isolated, Patience, Plan, Recycling, Report,
-    StartError, openers,
+    Acceptor, Apps, Current, Generation, Patience, Plan, Report, StartError, openers,
 };
 use crate::background::clockwork::Clockwork;
-use crate::background::cron::When;
-use crate::background::cron_command::CronCommand;
-use crate::config::{Config, IsolationChoice, Phase, PollChoice};
-use crate::http::Limits;
+use crate::config::{Config, Phase, PollChoice};
 use crate::net::poll::SharedPoll;
-use crate::net::{self, Address, Net, RequestLog};
-use crate::proxies::trusted::Network;
-use crate::proxies::{Believed, Trusted};
-use crate::python::{
-    HostRef, InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions, STACK_BYTES_MIN,
-};
+use crate::net::{Net, RequestLog};
+use crate::python::{Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
-use crate::wsgi::AddedFields;
-use crate::wsgi::environ::ServerFacts;
 
-use super::application::{self, imports};
+#[cfg(unix)]
+use super::activation;
+use super::application::{self};
 use super::certificates::Certificates;
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
 use super::log_target::Log;
+use super::notify::Notifier;
 #[cfg(unix)]
 use super::proof;
 use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Once, Silence};
-use super::sockets::Listening;
+use super::settings::{added_fields, cron_commands, hostname, plan, settings};
 use super::supervisor::{self, Charge, End, Event};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
@@ -51,9 +42,6 @@ use super::{
 
 /// uWSGI's exit code for "no application, and one is needed".
 pub(super) const NO_APP: u8 = 22;
-
-/// What a response that nobody reads may hold in memory before its application has to wait.
-const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
 /// How long the last lines of the log may take.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -75,6 +63,8 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let mut environment = config.environment_set.clone();
     environment.extend(hooks::environment(config));
     let title_spills = title::wants_the_environments_room(config);
+    let (handed_over, says) = handed_over();
+    unset.extend(says);
     crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
     let left = match step {
         #[cfg(unix)]
@@ -131,6 +121,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let mut outputs = Outputs {
         log: log.or(daemon_log),
         starter,
+        handed_over,
     };
     title::set(config, title_spills);
     if outputs.starter.is_none() {
@@ -151,10 +142,12 @@ fn start_log() -> Result<LogWriter, Failure> {
     Ok(writer)
 }
 
-/// Where the server's words go, and who waits for the first of them.
+/// What the process has with those who started it: where its words go, who waits for the first of them, sockets.
 struct Outputs {
     log: Option<Log>,
     starter: Option<Starter>,
+    /// Sockets that were opened for us by whoever started us.
+    handed_over: u32,
 }
 
 impl Outputs {
@@ -208,6 +201,8 @@ fn serve(
     if !is_first {
         rebirth::take_signals();
     }
+    let with_sockets = with_handed_over(config, outputs.handed_over)?;
+    let config = with_sockets.as_ref().unwrap_or(config);
     let certificates = Certificates::open(config)?;
     enter_directory(config)?;
     // A process that starts anew has done this, as whoever it was then.
@@ -327,6 +322,8 @@ fn serve(
         tracing::info!("reloaded: clients waited for {:.2} s", gap.as_secs_f64());
     }
     outputs.detach(writer)?;
+    let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
+    notifier.ready();
     let recipe = Recipe {
         origin: origin.clone(),
         config: config.clone(),
@@ -347,6 +344,7 @@ fn serve(
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone()),
+        notifier: &notifier,
         reopen_log: &mut || {
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
@@ -378,17 +376,31 @@ pub(super) fn enter_directory(config: &Config) -> Result<(), Failure> {
     }
 }
 
-fn cron_commands(config: &Config) -> Result<Vec<CronCommand>, Failure> {
-    let entries = config.background.cron.iter();
-    entries
-        .map(|entry| {
-            let [minute, hour, day, month, weekday] = entry.when;
-            let when = When::new(minute, hour, day, month, weekday)
-                .map_err(|never| Failure::new(format_args!("{}: {never}", entry.origin)))?;
-            let (command, time_max) = (entry.command.clone(), entry.time_max);
-            Ok(CronCommand::new(when, command, entry.is_unique, time_max))
-        })
-        .collect()
+/// How many sockets a service manager has opened for us, and what says so: not for the application's children.
+#[cfg(unix)]
+fn handed_over() -> (u32, Vec<String>) {
+    let count = activation::count(|name| std::env::var_os(name));
+    let says = activation::VARIABLES.map(str::to_owned).into_iter();
+    (
+        count,
+        says.filter(|name| std::env::var_os(name).is_some())
+            .collect(),
+    )
+}
+
+#[cfg(not(unix))]
+fn handed_over() -> (u32, Vec<String>) {
+    (0, Vec::new())
+}
+
+#[cfg(unix)]
+fn with_handed_over(config: &Config, count: u32) -> Result<Option<Config>, Failure> {
+    activation::apply(config, count)
+}
+
+#[cfg(not(unix))]
+fn with_handed_over(_config: &Config, _count: u32) -> Result<Option<Config>, Failure> {
+    Ok(None)
 }
 
 fn change_directory(
@@ -447,82 +459,6 @@ pub(super) fn start_python(config: &Config) -> Result<&'static Runtime, Failure>
     })
 }
 
-pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
-    let limits = &config.limits;
-    let deadlines = &config.deadlines;
-    net::Settings {
-        limits: Limits {
-            head_bytes_max: limits.head_bytes_max,
-            fields_max: limits.fields_max,
-            target_bytes_max: limits.target_bytes_max,
-            body_bytes_max: limits.body_bytes_max,
-            chunk_line_bytes_max: limits.chunk_line_bytes_max,
-            trailer_bytes_max: limits.trailer_bytes_max,
-        },
-        body_memory_bytes_max: config.body_memory_bytes_max,
-        output_bytes_max: OUTPUT_BYTES_MAX,
-        header_timeout: deadlines.header,
-        body_timeout: deadlines.body_idle,
-        body_rate_min: deadlines.body_rate_bytes_per_second_min,
-        keep_alive_timeout: deadlines.keep_alive,
-        write_timeout: deadlines.write,
-        connections_max: config.connections_max,
-        tells_handshakes: config.tls.is_verbose,
-        proxies: proxies(config),
-        greeters: greeters(config),
-        added_fields: Arc::new(added_fields),
-    }
-}
-
-/// Whose fields count.
-fn proxies(config: &Config) -> Option<net::Proxies> {
-    let headers = config.proxies.headers;
-    (!config.proxies.is_empty()).then(|| net::Proxies {
-        trusted: trusted(config),
-        believed: Believed {
-            x_for: headers.x_for,
-            x_proto: headers.x_proto,
-            x_host: headers.x_host,
-            forwarded: headers.forwarded,
-        },
-    })
-}
-
-/// Who may speak the PROXY protocol: the trusted ones, and without a list this machine.
-fn greeters(config: &Config) -> Trusted {
-    if !config.proxies.is_empty() {
-        return trusted(config);
-    }
-    if config.listen.iter().any(|listen| listen.expects_proxy) {
-        tracing::info!(
-            "the PROXY protocol is taken from this machine only; name proxies on others with --trusted-proxies"
-        );
-    }
-    Trusted::this_machine()
-}
-
-fn trusted(config: &Config) -> Trusted {
-    let networks = config.proxies.networks.iter();
-    Trusted {
-        networks: networks
-            .map(|&(address, bits)| Network::new(address, bits))
-            .collect(),
-        unix: config.proxies.unix,
-        everybody: config.proxies.everybody,
-    }
-}
-
-/// `--add-header`
-fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
-    let mut added = AddedFields::default();
-    for (name, value) in &config.add_headers {
-        added
-            .add(name, value)
-            .map_err(|why| Failure::about(config, "add-header", why))?;
-    }
-    Ok(added)
-}
-
 pub(super) fn request_log(
     config: &Config,
     writer: &LogWriter,
@@ -537,91 +473,6 @@ pub(super) fn request_log(
         Box::new(Once::new(log, events.clone()))
     } else {
         log
-    }
-}
-
-pub(super) fn plan(
-    config: &Config,
-    listening: &[Listening],
-    apps: Apps,
-    process: &Arc<Process>,
-) -> Plan {
-    if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
-        tracing::warn!(
-            "--cpu-affinity is without effect: only Linux lets threads choose their cores"
-        );
-    }
-    let hostname = hostname();
-    let facts = |listening: &Listening| {
-        let local: Option<SocketAddr> = match &listening.address {
-            Address::Tcp(address) => Some(*address),
-            #[cfg(unix)]
-            Address::Unix(_) => None,
-            #[cfg(target_os = "linux")]
-            Address::Abstract(_) => None,
-        };
-        let facts = ServerFacts::new(local, &hostname, listening.scheme());
-        if listening.protocol.takes_variables() {
-            facts.taking_variables()
-        } else {
-            facts
-        }
-    };
-    Plan {
-        apps,
-        interpreters: config.processes,
-        threads: config.threads,
-        isolated: match config.isolation {
-            IsolationChoice::Auto => Isolated::Auto,
-            IsolationChoice::OwnGil => Isolated::By(Isolation::OwnGil),
-            IsolationChoice::SharedGil => Isolated::By(Isolation::SharedGil),
-            IsolationChoice::Main => Isolated::By(Isolation::Main),
-        },
-        spec: spec(config, listening.iter().map(facts).collect()),
-        cores_per_worker: config.process.cpu_affinity,
-        uwsgi_names: config.process.procname.automatic,
-        queue_max: config.queue_max,
-        stack_bytes: stack_bytes(config),
-        recycling: recycling(config),
-        folder: std::env::current_dir().unwrap_or_default(),
-        end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
-        process: Arc::clone(process),
-    }
-}
-
-fn recycling(config: &Config) -> Recycling {
-    let reload = &config.reload;
-    Recycling {
-        requests_max: reload.requests_max,
-        requests_delta: reload.requests_delta,
-        lifetime_min: reload.lifetime_min,
-        lifetime_max: reload.lifetime_max,
-        lifetime_delta: reload.lifetime_delta,
-        exceptions: reload.exceptions.clone().map(|rules| Exceptions {
-            types: rules.types,
-            values: rules.values,
-            reprs: rules.reprs,
-        }),
-    }
-}
-
-/// What every interpreter is told; its isolation and number are the caller's to fill in.
-pub(super) fn spec(config: &Config, listeners: Vec<ServerFacts>) -> InterpreterSpec {
-    InterpreterSpec {
-        isolation: Isolation::Main,
-        worker_id: 0,
-        python_path: config.python_path.clone(),
-        listeners,
-        multithread: false,
-        multiprocess: false,
-        strict: config.wsgi_strict,
-        accept_buffer: config.wsgi_accept_buffer,
-        quiet_writes: config.disable_write_exception,
-        file_wrapper: config.file_wrapper,
-        plugins: config.plugins.clone(),
-        imports: imports(config),
-        catch_exceptions: config.catch_exceptions,
-        host: HostRef::default(),
     }
 }
 
@@ -661,31 +512,4 @@ fn start_generation(
         }
         Err(error) => Err(Failure::new(error)),
     }
-}
-
-/// `--threads-stacksize`. Less than Python counts on would turn a deep recursion into a crash.
-fn stack_bytes(config: &Config) -> usize {
-    let Some(wanted) = config.stack_bytes else {
-        return STACK_BYTES_MIN;
-    };
-    if wanted < STACK_BYTES_MIN {
-        let least = STACK_BYTES_MIN / 1024;
-        tracing::info!(
-            "--threads-stacksize: threads have {least} KB, the least that Python is safe with"
-        );
-    }
-    wanted.max(STACK_BYTES_MIN)
-}
-
-#[cfg(unix)]
-pub(super) fn hostname() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
-}
-
-#[cfg(not(unix))]
-pub(super) fn hostname() -> String {
-    std::env::var("COMPUTERNAME").unwrap_or_default()
 }

@@ -171,6 +171,11 @@ impl Reloader {
         }
     }
 
+    /// Whether something is being born.
+    pub fn is_busy(&self) -> bool {
+        self.interest.is_some()
+    }
+
     /// Whether there is anything to look for.
     pub fn wants_ticks(&self) -> bool {
         let reload = &self.recipe.config.reload;

@@ -20,10 +20,6 @@ macro_rules! planned {
 }
 
 const LISTENING: &[OptionRow] = planned! { Listening:
-    "shared-socket" | "undeferred-shared-socket" Address .many().essential_later("name the address with --http or --http-socket")
-        => "Open a socket before privileges are dropped, to be named by its number.";
-    "abstract-socket" Flag .short('a').essential_later("use a path or a port")
-        => "Put unix sockets into Linux's abstract namespace.";
 };
 
 const HTTP: &[OptionRow] = planned! { Http:

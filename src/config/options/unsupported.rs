@@ -137,6 +137,8 @@ pub(super) static ROWS: &[&[OptionRow]] = unsupported! {
             "puwsgi-socket" "suwsgi-socket" "ssl-socket" "mongrel2";
     "Print all options and leave.", "--help all prints them", Some("use --help all") =>
         flags "dump-options";
+    "Data with a connection's first packet (TCP Fast Open).", "the kernel does it for every listener on demand: sysctl net.ipv4.tcp_fastopen=0x602", None =>
+        values "tcp-fast-open" "tcp-fastopen";
     "Options of OpenSSL.", "another library speaks TLS, and has no such switches", None =>
         values "ssl-option";
     "Old protocols of TLS.", "they are not secure, and the TLS library does not have them", None =>
