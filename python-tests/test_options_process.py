@@ -587,3 +587,26 @@ def test_a_signal_that_cannot_be_caught(serve):
 def test_print(serve):
     server = serve("--print", "a line of the configuration", source=HELLO)
     assert server.log().splitlines().count("a line of the configuration") == 1
+
+
+def test_touched_files(serve):
+    server = serve(
+        "--hook-touch", "flag print:the flag was touched", "--hook-touch", "later exec:exit 3", "--hook-touch", "end exit:7",
+        source=HELLO, files={"flag": ""},
+    )  # fmt: skip
+    for count in (1, 2):
+        (server.directory / "flag").write_text("x" * count)
+        server.wait_for_log("^the flag was touched$", count=count)
+    # It was not there at first, and its action fails: the server goes on.
+    (server.directory / "later").write_text("")
+    server.wait_for_log(r"\[ERROR\] --hook-touch \(command line\): .*3")
+    assert server.ask("/").text == "hello"
+    (server.directory / "end").write_text("")
+    server.exit_code_expected = 7
+    assert server.wait_for_exit() == 7
+    assert "stopped (" in server.log()
+
+
+def test_a_touched_file_wants_an_action(serve):
+    log = refused(serve, "--hook-touch", "flag", source=HELLO)
+    assert "--hook-touch wants FILE ACTION, got 'flag' (command line)" in log

@@ -134,6 +134,8 @@ pub struct Hook {
     pub phase: Phase,
     /// What.
     pub action: HookAction,
+    /// The file that is touched, for [`Phase::Touch`].
+    pub file: Option<PathBuf>,
     /// Where it was written, for messages: `hook-post-fork (uwsgi.ini line 3)`.
     pub origin: String,
 }

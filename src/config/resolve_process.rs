@@ -2,6 +2,8 @@
 //!
 //! The same rules as in `resolve`, which calls this: everything is checked here, once.
 
+use std::path::PathBuf;
+
 use super::error::ConfigError;
 use super::hook;
 use super::layer::Raw;
@@ -9,7 +11,7 @@ use super::layer::Setting;
 use super::option::OptionRow;
 use super::options::{process, sockets};
 use super::process_settings::{
-    Hook, HookAction, LogTarget, PidfileCommand, PidfileRequest, Principal, ProcessConfig,
+    Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal, ProcessConfig,
     ProcessTitle, SocketConfig,
 };
 use super::resolve::Reader;
@@ -135,8 +137,21 @@ impl Reader<'_> {
     fn hooks(&self) -> Result<Vec<Hook>, ConfigError> {
         let mut hooks = Vec::new();
         for setting in self.raw.all(&process::HOOK) {
-            let action = hook::action(&setting.text).map_err(|why| setting.error(why))?;
-            hooks.extend(hook_of(setting, action));
+            let (file, text) = if hook::phase(&setting.name) == Some(Phase::Touch) {
+                let parts = setting.text.split_once(' ');
+                let parts = parts.filter(|(file, _)| !file.is_empty() && !file.contains('\0'));
+                let Some((file, action)) = parts else {
+                    return Err(
+                        setting.error(format_args!("wants FILE ACTION, got '{}'", setting.text))
+                    );
+                };
+                (Some(PathBuf::from(file)), action.trim_start())
+            } else {
+                (None, setting.text.as_str())
+            };
+            let action = hook::action(text).map_err(|why| setting.error(why))?;
+            let hook = hook_of(setting, action);
+            hooks.extend(hook.map(|hook| Hook { file, ..hook }));
         }
         for setting in self.raw.all(&process::EXEC) {
             hooks.extend(hook_of(setting, HookAction::Exec(setting.text.clone())));
@@ -150,6 +165,7 @@ fn hook_of(setting: &Setting, action: HookAction) -> Option<Hook> {
     Some(Hook {
         phase: hook::phase(&setting.name)?,
         action,
+        file: None,
         origin: setting.place(),
     })
 }

@@ -185,7 +185,6 @@ fn serve(
     for remark in &config.remarks {
         tracing::info!("{remark}");
     }
-    hooks::warn(config);
     let chosen = application::choose(config)?;
     let added_fields = added_fields(config)?;
     // Signals that come while the application loads wait for the supervisor.
@@ -338,6 +337,7 @@ fn serve(
                 log.reopen(writer);
             }
         },
+        on_touch: &mut |number| hooks::run_touched(config, number, &say),
         on_reload: vec![Box::new(|| certificates.reload())],
     });
     match end {

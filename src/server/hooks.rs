@@ -84,13 +84,24 @@ pub fn signals(config: &Config) -> Vec<SignalMeaning> {
     meanings.collect()
 }
 
-/// Says what is asked for and not done.
-pub fn warn(config: &Config) {
-    if let Some(hook) = of(config, Phase::Touch).next() {
-        tracing::warn!(
-            "not yet in this version, and so without effect: {}",
-            hook.origin
-        );
+/// The files of `hook-touch`, each with the number of its hook.
+pub fn touched(config: &Config) -> impl Iterator<Item = (usize, &Path)> {
+    let hooks = config.process.hooks.iter().enumerate();
+    hooks.filter_map(|(number, hook)| Some((number, hook.file.as_deref()?)))
+}
+
+/// The file of this hook was touched: what fails is said, and the server goes on. `Some` if it is to leave with this
+/// code.
+pub fn run_touched(config: &Config, number: usize, say: &dyn Fn(&str)) -> Option<i32> {
+    let hook = config.process.hooks.get(number)?;
+    tracing::info!("{}: the file was touched", hook.origin);
+    match act(&hook.action, say) {
+        Ok(Next::Go) => None,
+        Ok(Next::Leave(code)) => Some(code),
+        Err(why) => {
+            tracing::error!("{}: {why}", hook.origin);
+            None
+        }
     }
 }
 

@@ -47,6 +47,8 @@ pub enum Event {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
     },
+    /// The file of a `hook-touch` was touched: the number of the hook.
+    Touched(usize),
     /// An interpreter is due to be replaced.
     Due(Due),
     /// What was to be renewed is, or could not be.
@@ -102,6 +104,8 @@ pub struct Charge<'a> {
     pub reloader: Reloader,
     /// Opens the log anew; at every reload too.
     pub reopen_log: &'a mut dyn FnMut(),
+    /// Does what a touched file asks for; `Some` if that is to leave with this code.
+    pub on_touch: &'a mut dyn FnMut(usize) -> Option<i32>,
     /// What else is done at every reload before the application is loaded anew, also if that fails then.
     pub on_reload: Vec<Box<dyn FnMut() + 'a>>,
 }
@@ -136,9 +140,11 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
         exits_on_reload,
         mut reloader,
         reopen_log,
+        on_touch,
         mut on_reload,
     } = charge;
     let mut is_stopping = false;
+    let mut exit_code = 0;
     loop {
         let event = if reloader.wants_ticks() && !is_stopping {
             receiver.recv_timeout(reload::TICK)
@@ -205,7 +211,15 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                 reopen_log();
             }
             // What was born for a server that stops is dropped, and ends.
-            Ok(Event::Done(_) | Event::Retired { .. } | Event::Due(_)) if is_stopping => {}
+            Ok(Event::Done(_) | Event::Retired { .. } | Event::Due(_) | Event::Touched(_))
+                if is_stopping => {}
+            Ok(Event::Touched(hook)) => {
+                if let Some(code) = on_touch(hook) {
+                    exit_code = code;
+                    // The receiver is here.
+                    let _heard = sender.send(Event::stop("hook-touch", 0));
+                }
+            }
             Ok(Event::Done(done)) => {
                 let is_rebirth = reloader.done(*done) == Then::StartAnew;
                 if is_rebirth && let Some(inheritance) = begin_rebirth(net) {
@@ -223,7 +237,7 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                 if let Some(inheritance) = rebirth {
                     inheritance.connections = net.take_kept();
                 }
-                return 0;
+                return exit_code;
             }
             Err(_) => {
                 *rebirth = None;

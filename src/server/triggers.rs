@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 
+use super::hooks;
 use super::supervisor::Event;
 use crate::background::watch::FileWatch;
 use crate::config::{Config, ReloadConfig};
@@ -76,6 +77,13 @@ impl Triggers {
                 triggers.add(path, option, wish);
             }
         }
+        for (hook, path) in hooks::touched(config) {
+            let events = triggers.events.clone();
+            triggers.watch.add(path, move |_: &Path| {
+                // The supervisor left first: the server stops.
+                let _gone = events.send(Event::Touched(hook));
+            });
+        }
         for path in &reload.folders {
             if path.is_dir() {
                 let on_change = triggers.on_change("fs-reload", Wish::Reload);
@@ -140,6 +148,7 @@ fn is_wanted(config: &Config) -> bool {
         ..
     } = &config.reload;
     *watches_modules
+        || hooks::touched(config).next().is_some()
         || [touch, touch_chain, folders, &config.touch_logreopen]
             .iter()
             .any(|paths| !paths.is_empty())
