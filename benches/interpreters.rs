@@ -107,6 +107,7 @@ fn make(runtime: &Runtime, isolation: Isolation, app: Option<&PathBuf>) -> Inter
         multiprocess: true,
         strict: false,
         file_wrapper: true,
+        plugins: Vec::new(),
         imports: Vec::new(),
         catch_exceptions: false,
         host: Default::default(),

@@ -297,6 +297,7 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
         multiprocess: true,
         strict: false,
         file_wrapper: true,
+        plugins: Vec::new(),
         imports: Vec::new(),
         catch_exceptions: false,
         host: Default::default(),

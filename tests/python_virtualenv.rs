@@ -245,6 +245,7 @@ fn load(runtime: &'static Runtime, isolation: Isolation, kind: TargetKind) {
                 multiprocess: false,
                 strict: false,
                 file_wrapper: true,
+                plugins: Vec::new(),
                 imports: Vec::new(),
                 catch_exceptions: false,
                 host: Default::default(),

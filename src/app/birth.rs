@@ -171,7 +171,7 @@ fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
         if let Some(Err(failure)) = &loading {
             sources.extend(failure.sources());
         }
-        on_sources(&sources);
+        on_sources(&sources, crew.since.elapsed());
     }
     let loaded = match loading {
         Some(result) => match result {

@@ -98,6 +98,9 @@ impl Plan {
         for import in &mut plan.spec.imports {
             anchor(import, folder);
         }
+        for path in &mut plan.spec.plugins {
+            *path = folder.join(&*path);
+        }
         for path in &mut plan.spec.python_path {
             *path = folder.join(&*path);
         }

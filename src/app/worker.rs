@@ -43,8 +43,8 @@ pub struct Seat {
     pub core: usize,
 }
 
-/// Is told of files that the application is made of.
-pub type OnSources = Arc<dyn Fn(&[Source]) + Send + Sync>;
+/// Is told of files that the application is made of, and how long ago they may have been read first.
+pub type OnSources = Arc<dyn Fn(&[Source], Duration) + Send + Sync>;
 
 /// What the threads of all generations share.
 #[derive(Clone)]
@@ -291,7 +291,7 @@ impl Worker {
             self.has_panicked = true;
         }
         let served = served.ok();
-        self.look_after(py, served);
+        self.look_after(py, served, taken_at);
         let at = Instant::now();
         let summary = self.response.summary();
         let is_failed = matches!(served, None | Some(Served::Failed));
@@ -323,7 +323,7 @@ impl Worker {
 
     /// What a request may have changed, for those who have asked for it: whether this interpreter is to be replaced, and
     /// what the application is made of.
-    fn look_after(&self, py: &mut Attached<'_>, served: Option<Served>) {
+    fn look_after(&self, py: &mut Attached<'_>, served: Option<Served>, began_at: Instant) {
         if served == Some(Served::Failed)
             && let Some(rules) = &self.shared.plan.recycling.exceptions
             && let Some((kind, value)) = py.take_raised()
@@ -336,7 +336,7 @@ impl Worker {
             let sources = py.new_sources(&mut known);
             self.modules_known.set(known);
             if !sources.is_empty() {
-                on_sources(&sources);
+                on_sources(&sources, began_at.elapsed());
             }
         }
     }

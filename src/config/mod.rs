@@ -82,6 +82,15 @@ use option::OptionRow;
 use options::configuration;
 use surroundings::Surroundings;
 
+/// `--plugin-list`
+const PLUGINS: &str = "\
+Built in, so that nothing has to be loaded for it:
+  requests     python (WSGI)
+  protocols    http, uwsgi, fastcgi, scgi, with and without TLS
+  beside them  signal (timers, cron, file monitors), static files
+Your own: a Python file with an init(), --plugin ./plugin.py
+";
+
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -229,6 +238,9 @@ impl Asked {
                 "all" => help::everything(),
                 word => help::about(word),
             })));
+        }
+        if self.flag(&configuration::PLUGIN_LIST) {
+            return Ok(Some(Command::Print(PLUGINS.to_owned())));
         }
         if self.flag(&configuration::VERSION) {
             return Ok(Some(Command::Version));

@@ -83,6 +83,7 @@ pub(super) fn resolve(
         eval: reader.text(&app::EVAL),
         imports: target::imports(raw, &python::IMPORT)?,
         shared_imports: target::imports(raw, &python::SHARED_IMPORT)?,
+        plugins: target::plugins(raw),
         add_headers: reader.headers(&http::ADD_HEADER)?,
         catch_exceptions: reader.flag(&app::CATCH_EXCEPTIONS),
         touch_logreopen: reader.paths(&logging::TOUCH_LOGREOPEN)?,

@@ -80,6 +80,8 @@ pub struct Config {
     pub imports: Vec<AppTarget>,
     /// Modules and files to import in every interpreter (`shared-import`).
     pub shared_imports: Vec<AppTarget>,
+    /// Python files that are plugins (`plugin`).
+    pub plugins: Vec<PathBuf>,
     /// Fields to add to every response (`add-header`): name and value, checked for controls.
     pub add_headers: Vec<(String, String)>,
     /// Show tracebacks to clients (`catch-exceptions`).

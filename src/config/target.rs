@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::error::ConfigError;
 use super::layer::{Raw, Setting};
 use super::option::OptionRow;
-use super::options::app;
+use super::options::{app, python};
 use super::settings::{AppChoice, AppTarget, Mount};
 
 /// The application that the strongest source names. Two in one source are an error.
@@ -137,6 +137,28 @@ pub(super) fn imports(raw: &Raw, row: &OptionRow) -> Result<Vec<AppTarget>, Conf
         }
     };
     raw.all(row).iter().map(import).collect()
+}
+
+/// The plugins that an option names. `0:python` names a slot too.
+pub(super) fn plugin_names(text: &str) -> impl Iterator<Item = &str> {
+    let names = text.split([',', ' ']).filter(|name| !name.is_empty());
+    names.map(|name| {
+        let slot = name.split_once(':').filter(|(slot, _)| {
+            // A drive of Windows is a letter.
+            slot.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        slot.map_or(name, |(_, name)| name)
+    })
+}
+
+/// Plugins that are Python files.
+pub(super) fn plugins(raw: &Raw) -> Vec<PathBuf> {
+    let settings = raw.all(&python::PLUGIN).iter();
+    settings
+        .flat_map(|setting| plugin_names(&setting.text))
+        .filter(|name| name.ends_with(".py"))
+        .map(PathBuf::from)
+        .collect()
 }
 
 /// A bare name is its own spelling: `app.py (command line)`, but `--module x (command line)`.

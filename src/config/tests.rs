@@ -22,6 +22,7 @@ fn sample(row: &OptionRow) -> String {
         "add-header" => "X-Sample: value",
         "mount" => "/sample=sample.py",
         "umask" => "027",
+        "plugin" => "./sample.py",
         "cron" => "5 -1 -1 -1 -1 sample",
         "unique-cron" | "cron2" => "5 4 -1 -1 -1 sample",
         "hook-asap" => "print:sample",
@@ -57,6 +58,9 @@ fn effect(row: &OptionRow, name: &str) -> (bool, bool) {
     let mut without = words(if names_app { &[] } else { &["app.py"] });
     if row.name == sockets::PROTOCOL.name {
         without.extend(words(&["--socket", ":1"]));
+    }
+    if row.name == "cron-harakiri" {
+        without.extend(words(&["--cron=5 -1 -1 -1 -1 sample"]));
     }
     if row.name == "strict" {
         without.extend(words(&["--zerg", "x"]));

@@ -60,6 +60,8 @@ pub struct InterpreterSpec {
     pub strict: bool,
     /// Whether the environ has `wsgi.file_wrapper`.
     pub file_wrapper: bool,
+    /// Python files that are imported before anything else; the `init()` of each is called once in a generation.
+    pub plugins: Vec<PathBuf>,
     /// Imported, in order, before the app is loaded (`--shared-import`, `--import`). One that fails is told and
     /// passed over.
     pub imports: Vec<TargetKind>,

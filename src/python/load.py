@@ -120,7 +120,14 @@ def load_module(name):
         raise
 
 
-LOADERS = {"file": load_file, "module": load_module, "code": load_code}
+def begin_plugin(path):
+    """In the first interpreter of a generation: uWSGI calls a plugin's init once, before it forks. The others import it only."""
+    init = getattr(load_file(path), "init", None)
+    if init is not None:
+        init()
+
+
+LOADERS = {"file": load_file, "module": load_module, "code": load_code, "plugin": begin_plugin}
 
 
 def find_callable(module, expression, where):

@@ -259,6 +259,15 @@ fn ask<'py>(attached: &Attached<'py>, target: &AppTarget) -> Result<Object<'py>,
     let kind = Object::text(token, kind)?;
     let text = Object::text(token, &text)?;
     let mut imports = Vec::new();
+    let spec = &attached.interpreter.spec;
+    let kind_of_plugin = if !spec.plugins.is_empty() && spec.host.0.is_first() {
+        "plugin"
+    } else {
+        "file"
+    };
+    for plugin in &spec.plugins {
+        imports.extend([Cow::Borrowed(kind_of_plugin), plugin.to_string_lossy()]);
+    }
     for import in &attached.interpreter.spec.imports {
         let (kind, text) = described(import);
         imports.extend([Cow::Borrowed(kind), text]);

@@ -262,7 +262,9 @@ fn serve(
             .filter(|_| config.reload.watches_modules)
             .map(|triggers| {
                 let triggers = Arc::clone(triggers);
-                let add: OnSources = Arc::new(move |sources| triggers.add_sources(sources));
+                let add: OnSources = Arc::new(move |sources, read_within| {
+                    triggers.add_sources(sources, read_within)
+                });
                 add
             }),
         on_due: Arc::new({
@@ -552,6 +554,7 @@ pub(super) fn plan(
             multiprocess: false,
             strict: config.wsgi_strict,
             file_wrapper: config.file_wrapper,
+            plugins: config.plugins.clone(),
             imports: imports(config),
             catch_exceptions: config.catch_exceptions,
             host: HostRef::default(),

@@ -116,6 +116,7 @@ pub fn spec(isolation: Isolation) -> InterpreterSpec {
         multiprocess: false,
         strict: false,
         file_wrapper: true,
+        plugins: Vec::new(),
         imports: Vec::new(),
         catch_exceptions: false,
         host: Default::default(),

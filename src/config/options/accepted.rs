@@ -87,17 +87,6 @@ const WORKERS: &[OptionRow] = accepted! { Workers:
     "clock" Text => "The kind of clock.", "the system's monotonic clock is used";
 };
 
-/// `notices` looks at the names.
-pub(crate) static PLUGIN: OptionRow = row(
-    Group::Process,
-    "plugin",
-    Kind::Text,
-    "Load plugins, by name.",
-)
-.also(&["plugins", "need-plugin", "need-plugins"])
-.many()
-.accepted("what uWSGI's own plugins do is built in");
-
 const PROCESS: &[OptionRow] = accepted! { Process:
     "die-on-term" Flag => "Stop on SIGTERM instead of reloading.", "always so: SIGTERM stops the server";
     "honour-stdin" Flag => "Leave standard input open.", "it is left alone";

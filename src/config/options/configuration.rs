@@ -86,5 +86,7 @@ options! {
         "Print the options that have an effect; with a word, everything about the options that it \
          occurs in; with 'all', about every option.")
         .also(&["usage"]).short('h').bare("").value("WORD").command();
+    PLUGIN_LIST = row(PRINTS, "plugin-list", Kind::Flag, "Print what is built in of what uWSGI has plugins for.")
+        .also(&["plugins-list"]).command();
     VERSION = row(PRINTS, "version", Kind::Flag, "Print the version.").command();
 }

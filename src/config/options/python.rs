@@ -31,6 +31,11 @@ options! {
         "Import a module, or run a file, in every interpreter before the application is \
          loaded. May be repeated.")
         .also(&["pyimport", "py-import", "python-import"]).many().value("MODULE");
+    PLUGIN = row(Group::Process, "plugin", Kind::Text,
+        "Load plugins: a Python file (./plugin.py) is imported in every interpreter before anything else, \
+         and its init() is called once for each version of the application. --plugin-list names what is built in.")
+        .also(&["plugins", "need-plugin", "need-plugins"]).many().value("NAME|FILE.py")
+        .mapped("what uWSGI's own plugins do is built in, and plugins in C cannot be loaded");
     SHARED_IMPORT = row(GROUP, "shared-import", Kind::Text,
         "Import a module, or run a file, in every interpreter before the application, and before \
          what --import names. May be repeated.")
