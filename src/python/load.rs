@@ -336,7 +336,11 @@ fn ask<'py>(attached: &mut Attached<'py>, target: &AppTarget) -> Result<Object<'
         "file"
     };
     for plugin in &spec.plugins {
-        imports.extend([Cow::Borrowed(kind_of_plugin), plugin.to_string_lossy()]);
+        imports.extend([
+            Cow::Borrowed(kind_of_plugin),
+            plugin.to_string_lossy(),
+            Cow::Borrowed(""),
+        ]);
     }
     for import in &attached.interpreter.spec.imports {
         let (kind, text) = described(&import.target);
