@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::unbounded;
+use crossbeam::channel::{Sender, unbounded};
 
 use crate::app::acceptor::Bell;
 use crate::app::process::Process;
 use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
-    Acceptor, Current, Exceptions, Generation, Isolated, Patience, Plan, Recycling, Report,
+    Acceptor, Apps, Current, Exceptions, Generation, Isolated, Patience, Plan, Recycling, Report,
     StartError, openers,
 };
 use crate::background::clockwork::Clockwork;
@@ -21,16 +21,15 @@ use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::http::Limits;
 use crate::net::poll::SharedPoll;
 use crate::net::{self, Address, Net, RequestLog};
-use crate::proxies::trusted::Network;
-use crate::proxies::{Believed, Trusted};
-use crate::python::{HostRef, InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
+use crate::python::{
+    HostRef, InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions, STACK_BYTES_MIN,
+};
 use crate::telemetry::{self, LogWriter};
 use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
 
-#[cfg(unix)]
 use super::activation;
-use super::application::{self, Chosen, imports};
+use super::application::{self, imports};
 use super::certificates::Certificates;
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
@@ -41,15 +40,18 @@ use super::notify::Notifier;
 use super::proof;
 use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
-use super::request_log::{Lines, Silence};
+use super::request_log::{Lines, Once, Silence};
 use super::sockets::Listening;
 use super::supervisor::{self, Charge, End, Event};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
-use super::{limits, pidfile, privileges, process, report, signals, sockets, static_files, title};
+use super::{
+    errand, limits, pidfile, privileges, process, report, signals, sockets, static_files, title,
+    trust,
+};
 
 /// uWSGI's exit code for "no application, and one is needed".
-const NO_APP: u8 = 22;
+pub(super) const NO_APP: u8 = 22;
 
 /// What a response that nobody reads may hold in memory before its application has to wait.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
@@ -74,7 +76,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let mut environment = config.environment_set.clone();
     environment.extend(hooks::environment(config));
     let title_spills = title::wants_the_environments_room(config);
-    let (handed_over, says) = handed_over();
+    let (handed_over, says) = activation::handed_over();
     unset.extend(says);
     crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
     let left = match step {
@@ -84,6 +86,12 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         Step::Next(inheritance) => Some(inheritance),
         Step::First => None,
     };
+    if let Some(errand) = &config.errand {
+        let writer = start_log()?;
+        let done = errand::run(config, errand);
+        writer.flush(FLUSH_TIMEOUT);
+        return done;
+    }
     if left.is_none()
         && let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)?
     {
@@ -122,9 +130,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
             }
         }
     }
-    let writer = LogWriter::start().map_err(Failure::new)?;
-    let level = std::env::var("SINGLEMALT_LOG").ok();
-    telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
+    let writer = start_log()?;
     let mut outputs = Outputs {
         log: log.or(daemon_log),
         starter,
@@ -140,6 +146,13 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         starter.fail(failure.code);
     }
     served
+}
+
+fn start_log() -> Result<LogWriter, Failure> {
+    let writer = LogWriter::start().map_err(Failure::new)?;
+    let level = std::env::var("SINGLEMALT_LOG").ok();
+    telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
+    Ok(writer)
 }
 
 /// What the process has with those who started it: where its words go, who waits for the first of them, sockets.
@@ -193,7 +206,7 @@ fn serve(
     for remark in &config.remarks {
         tracing::info!("{remark}");
     }
-    let chosen = application::choose(config)?;
+    let apps = application::choose(config)?;
     let added_fields = added_fields(config)?;
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
@@ -201,12 +214,10 @@ fn serve(
     if !is_first {
         rebirth::take_signals();
     }
-    let with_sockets = with_handed_over(config, outputs.handed_over)?;
+    let with_sockets = activation::apply(config, outputs.handed_over)?;
     let config = with_sockets.as_ref().unwrap_or(config);
     let certificates = Certificates::open(config)?;
-    if let Some(folder) = &config.chdir {
-        change_directory(config, "chdir", folder)?;
-    }
+    enter_directory(config)?;
     // A process that starts anew has done this, as whoever it was then.
     if is_first {
         limits::apply(config);
@@ -252,7 +263,7 @@ fn serve(
             settings(config, added_fields),
             listeners,
             listening.iter().map(|one| one.protocol).collect(),
-            request_log(config, writer),
+            request_log(config, writer, &sender),
             static_files::service(config)?,
         )
         .map_err(Failure::new)?,
@@ -272,7 +283,9 @@ fn serve(
             .filter(|_| config.reload.watches_modules)
             .map(|triggers| {
                 let triggers = Arc::clone(triggers);
-                let add: OnSources = Arc::new(move |sources| triggers.add_sources(sources));
+                let add: OnSources = Arc::new(move |sources, read_within| {
+                    triggers.add_sources(sources, read_within)
+                });
                 add
             }),
         on_due: Arc::new({
@@ -286,7 +299,7 @@ fn serve(
     phases!(PreApp);
     let clockwork = Arc::new(Clockwork::default());
     let process = process::surroundings(config, &hostname(), &sender, &clockwork);
-    let plan = plan(config, &listening, chosen, &process);
+    let plan = plan(config, &listening, apps, &process);
     let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
@@ -368,31 +381,12 @@ fn serve(
     }
 }
 
-/// How many sockets a service manager has opened for us, and what says so: not for the application's children.
-#[cfg(unix)]
-fn handed_over() -> (u32, Vec<String>) {
-    let count = activation::count(|name| std::env::var_os(name));
-    let says = activation::VARIABLES.map(str::to_owned).into_iter();
-    (
-        count,
-        says.filter(|name| std::env::var_os(name).is_some())
-            .collect(),
-    )
-}
-
-#[cfg(not(unix))]
-fn handed_over() -> (u32, Vec<String>) {
-    (0, Vec::new())
-}
-
-#[cfg(unix)]
-fn with_handed_over(config: &Config, count: u32) -> Result<Option<Config>, Failure> {
-    activation::apply(config, count)
-}
-
-#[cfg(not(unix))]
-fn with_handed_over(_config: &Config, _count: u32) -> Result<Option<Config>, Failure> {
-    Ok(None)
+/// `--chdir`
+pub(super) fn enter_directory(config: &Config) -> Result<(), Failure> {
+    match &config.chdir {
+        Some(folder) => change_directory(config, "chdir", folder),
+        None => Ok(()),
+    }
 }
 
 fn cron_commands(config: &Config) -> Result<Vec<CronCommand>, Failure> {
@@ -453,6 +447,8 @@ pub(super) fn start_python(config: &Config) -> Result<&'static Runtime, Failure>
         python_path: config.python_path.clone(),
         argv,
         optimize: config.optimize,
+        program_name: config.program_name.clone(),
+        no_site: config.no_site,
     })
     .map_err(|error: RuntimeError| match config.origin("virtualenv") {
         Some(origin) if config.virtualenv.is_some() => {
@@ -483,47 +479,9 @@ pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Setti
         write_timeout: deadlines.write,
         connections_max: config.connections_max,
         tells_handshakes: config.tls.is_verbose,
-        proxies: proxies(config),
-        greeters: greeters(config),
+        proxies: trust::proxies(config),
+        greeters: trust::greeters(config),
         added_fields: Arc::new(added_fields),
-    }
-}
-
-/// Whose fields count.
-fn proxies(config: &Config) -> Option<net::Proxies> {
-    let headers = config.proxies.headers;
-    (!config.proxies.is_empty()).then(|| net::Proxies {
-        trusted: trusted(config),
-        believed: Believed {
-            x_for: headers.x_for,
-            x_proto: headers.x_proto,
-            x_host: headers.x_host,
-            forwarded: headers.forwarded,
-        },
-    })
-}
-
-/// Who may speak the PROXY protocol: the trusted ones, and without a list this machine.
-fn greeters(config: &Config) -> Trusted {
-    if !config.proxies.is_empty() {
-        return trusted(config);
-    }
-    if config.listen.iter().any(|listen| listen.expects_proxy) {
-        tracing::info!(
-            "the PROXY protocol is taken from this machine only; name proxies on others with --trusted-proxies"
-        );
-    }
-    Trusted::this_machine()
-}
-
-fn trusted(config: &Config) -> Trusted {
-    let networks = config.proxies.networks.iter();
-    Trusted {
-        networks: networks
-            .map(|&(address, bits)| Network::new(address, bits))
-            .collect(),
-        unix: config.proxies.unix,
-        everybody: config.proxies.everybody,
     }
 }
 
@@ -538,18 +496,27 @@ fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
     Ok(added)
 }
 
-pub(super) fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
-    if config.log_requests {
+pub(super) fn request_log(
+    config: &Config,
+    writer: &LogWriter,
+    events: &Sender<Event>,
+) -> Box<dyn RequestLog> {
+    let log: Box<dyn RequestLog> = if config.log_requests {
         Box::new(Lines::new(writer.clone()))
     } else {
         Box::new(Silence)
+    };
+    if config.once {
+        Box::new(Once::new(log, events.clone()))
+    } else {
+        log
     }
 }
 
 pub(super) fn plan(
     config: &Config,
     listening: &[Listening],
-    chosen: Chosen,
+    apps: Apps,
     process: &Arc<Process>,
 ) -> Plan {
     if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
@@ -574,7 +541,7 @@ pub(super) fn plan(
         }
     };
     Plan {
-        target: chosen.target,
+        apps,
         interpreters: config.processes,
         threads: config.threads,
         isolated: match config.isolation {
@@ -583,23 +550,11 @@ pub(super) fn plan(
             IsolationChoice::SharedGil => Isolated::By(Isolation::SharedGil),
             IsolationChoice::Main => Isolated::By(Isolation::Main),
         },
-        spec: InterpreterSpec {
-            isolation: Isolation::Main,
-            worker_id: 0,
-            python_path: config.python_path.clone(),
-            listeners: listening.iter().map(facts).collect(),
-            multithread: false,
-            multiprocess: false,
-            strict: config.wsgi_strict,
-            file_wrapper: config.file_wrapper,
-            imports: imports(config),
-            catch_exceptions: config.catch_exceptions,
-            host: HostRef::default(),
-        },
-        mount: chosen.mount,
+        spec: spec(config, listening.iter().map(facts).collect()),
         cores_per_worker: config.process.cpu_affinity,
         uwsgi_names: config.process.procname.automatic,
         queue_max: config.queue_max,
+        stack_bytes: stack_bytes(config),
         recycling: recycling(config),
         folder: std::env::current_dir().unwrap_or_default(),
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
@@ -623,8 +578,28 @@ fn recycling(config: &Config) -> Recycling {
     }
 }
 
-/// The first generation. An application that does not load is an error with `--need-app`; otherwise the
-/// server comes up without it, says so, and answers 500.
+/// What every interpreter is told; its isolation and number are the caller's to fill in.
+pub(super) fn spec(config: &Config, listeners: Vec<ServerFacts>) -> InterpreterSpec {
+    InterpreterSpec {
+        isolation: Isolation::Main,
+        worker_id: 0,
+        python_path: config.python_path.clone(),
+        listeners,
+        multithread: false,
+        multiprocess: false,
+        strict: config.wsgi_strict,
+        accept_buffer: config.wsgi_accept_buffer,
+        quiet_writes: config.disable_write_exception,
+        file_wrapper: config.file_wrapper,
+        plugins: config.plugins.clone(),
+        imports: imports(config),
+        catch_exceptions: config.catch_exceptions,
+        host: HostRef::default(),
+    }
+}
+
+/// The first generation. With `--need-app` it is an error if no application loads; otherwise the server comes
+/// up without, says so, and answers 500.
 fn start_generation(
     config: &Config,
     mut plan: Plan,
@@ -634,26 +609,45 @@ fn start_generation(
     let patience = Patience::endless();
     match Generation::start(1, &plan, runtime, surroundings, &patience) {
         Ok(started) => Ok(started),
-        Err(StartError::Load(failure)) if config.need_app => Err(Failure {
-            text: failure.to_string(),
+        Err(StartError::Load(failures)) if config.need_app => Err(Failure {
+            text: failures.to_string(),
             code: NO_APP,
         }),
-        Err(StartError::Load(failure)) => {
-            tracing::error!("{failure}");
-            plan.target = None;
+        Err(StartError::Load(failures)) => {
+            tracing::error!("{failures}");
+            let which = if plan.apps.count() > 1 {
+                "none of them"
+            } else {
+                "it"
+            };
+            let not = if plan.apps.count() > 1 { "" } else { " not" };
+            plan.apps = Apps::default();
             plan.interpreters = 1;
             plan.threads = 1;
             let (generation, mut report) =
                 Generation::start(1, &plan, runtime, surroundings, &patience)
                     .map_err(Failure::new)?;
-            report.loaded = Err(
-                "it could not be loaded, see above (--need-app leaves with an error instead)"
-                    .to_owned(),
-            );
+            report.loaded = Err(format!(
+                "{which} could{not} be loaded, see above (--need-app leaves with an error instead)"
+            ));
             Ok((generation, report))
         }
         Err(error) => Err(Failure::new(error)),
     }
+}
+
+/// `--threads-stacksize`. Less than Python counts on would turn a deep recursion into a crash.
+fn stack_bytes(config: &Config) -> usize {
+    let Some(wanted) = config.stack_bytes else {
+        return STACK_BYTES_MIN;
+    };
+    if wanted < STACK_BYTES_MIN {
+        let least = STACK_BYTES_MIN / 1024;
+        tracing::info!(
+            "--threads-stacksize: threads have {least} KB, the least that Python is safe with"
+        );
+    }
+    wanted.max(STACK_BYTES_MIN)
 }
 
 #[cfg(unix)]

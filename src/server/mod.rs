@@ -11,8 +11,10 @@
 //! - `sockets`, `inherited`, `activation`: where it listens
 //! - `notify`: how a service manager hears of it
 //! - `certificates`: the TLS of its sockets
+//! - `trust`: which proxies in front it believes
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
+//! - `errand`: what it does instead of serving
 //! - `static_files`: what it serves without the application
 //! - `process`: what the application is told about the process, and what becomes of its wishes
 //! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
@@ -27,8 +29,8 @@
 #[cfg(unix)]
 #[path = "accounts_unix.rs"]
 mod accounts;
-#[cfg(unix)]
-#[path = "activation_unix.rs"]
+#[cfg_attr(unix, path = "activation_unix.rs")]
+#[cfg_attr(windows, path = "activation_windows.rs")]
 mod activation;
 mod agenda;
 mod application;
@@ -37,6 +39,7 @@ mod certificates;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 mod daemon;
+mod errand;
 mod failure;
 #[cfg_attr(unix, path = "file_owner_unix.rs")]
 #[cfg_attr(windows, path = "file_owner_windows.rs")]
@@ -85,6 +88,7 @@ mod static_files;
 mod supervisor;
 mod title;
 mod triggers;
+mod trust;
 mod vacuum;
 
 pub use assembly::run;

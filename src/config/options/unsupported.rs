@@ -127,7 +127,7 @@ pub(super) static ROWS: &[&[OptionRow]] = unsupported! {
             "privileged-binary-patch" "unprivileged-binary-patch" "privileged-binary-patch-arg"
             "unprivileged-binary-patch-arg" "fork-server" "fork-socket" "symcall-register-rpc" "symcall-post-fork";
     "Reports about the uWSGI binary.", "there is no uWSGI to report about", Some("leave it out to start the server") =>
-        flags "cflags" "dot-h" "plugins-list" "plugin-list" "loggers-list" "logger-list" "clock-list"
+        flags "cflags" "dot-h" "loggers-list" "logger-list" "clock-list"
             "clocks-list" "loop-list" "loops-list" "command-mode" "config-py"
         values "build-plugin" "connect-and-read" "extract" "binary-append-data" "ping" "ping-timeout";
     "Static files of a folder that the front end names.", "name the folder with --check-static: what is served is for the server to say", Some("use --check-static DIR") =>
