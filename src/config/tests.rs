@@ -59,14 +59,14 @@ fn effect(row: &OptionRow, name: &str) -> (bool, bool) {
     if row.name == sockets::PROTOCOL.name {
         without.extend(words(&["--socket", ":1"]));
     }
+    if row.name == "cron-harakiri" {
+        without.extend(words(&["--cron=5 -1 -1 -1 -1 sample"]));
+    }
     if row.name == sockets::ABSTRACT_SOCKET.name {
         without.extend(words(&["--http-socket", "app.sock"]));
     }
     if row.name == sockets::SHARED_SOCKET.name {
         without.extend(words(&["--http-socket", "=0"]));
-    }
-    if row.name == "cron-harakiri" {
-        without.extend(words(&["--cron=5 -1 -1 -1 -1 sample"]));
     }
     if row.name == "strict" {
         without.extend(words(&["--zerg", "x"]));

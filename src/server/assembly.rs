@@ -1,35 +1,25 @@
 //! Builds the server in order: environment, sockets, Python, the first generation; then supervises it.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, unbounded};
 
 use crate::app::acceptor::Bell;
-use crate::app::process::Process;
 use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
-    Acceptor, Apps, Current, Exceptions, Generation, Isolated, Patience, Plan, Recycling, Report,
-    StartError, openers,
+    Acceptor, Apps, Current, Generation, Patience, Plan, Report, StartError, openers,
 };
 use crate::background::clockwork::Clockwork;
-use crate::background::cron::When;
-use crate::background::cron_command::CronCommand;
-use crate::config::{Config, IsolationChoice, Phase, PollChoice};
-use crate::http::Limits;
+use crate::config::{Config, Phase, PollChoice};
 use crate::net::poll::SharedPoll;
-use crate::net::{self, Address, Net, RequestLog};
-use crate::python::{
-    HostRef, InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions, STACK_BYTES_MIN,
-};
+use crate::net::{Net, RequestLog};
+use crate::python::{Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
-use crate::wsgi::AddedFields;
-use crate::wsgi::environ::ServerFacts;
 
 use super::activation;
-use super::application::{self, imports};
+use super::application::{self};
 use super::certificates::Certificates;
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
@@ -41,20 +31,16 @@ use super::proof;
 use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Once, Silence};
-use super::sockets::Listening;
+use super::settings::{added_fields, cron_commands, hostname, plan, settings};
 use super::supervisor::{self, Charge, End, Event};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
 use super::{
     errand, limits, pidfile, privileges, process, report, signals, sockets, static_files, title,
-    trust,
 };
 
 /// uWSGI's exit code for "no application, and one is needed".
 pub(super) const NO_APP: u8 = 22;
-
-/// What a response that nobody reads may hold in memory before its application has to wait.
-const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
 /// How long the last lines of the log may take.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -389,19 +375,6 @@ pub(super) fn enter_directory(config: &Config) -> Result<(), Failure> {
     }
 }
 
-fn cron_commands(config: &Config) -> Result<Vec<CronCommand>, Failure> {
-    let entries = config.background.cron.iter();
-    entries
-        .map(|entry| {
-            let [minute, hour, day, month, weekday] = entry.when;
-            let when = When::new(minute, hour, day, month, weekday)
-                .map_err(|never| Failure::new(format_args!("{}: {never}", entry.origin)))?;
-            let (command, time_max) = (entry.command.clone(), entry.time_max);
-            Ok(CronCommand::new(when, command, entry.is_unique, time_max))
-        })
-        .collect()
-}
-
 fn change_directory(
     config: &Config,
     option: &'static str,
@@ -458,44 +431,6 @@ pub(super) fn start_python(config: &Config) -> Result<&'static Runtime, Failure>
     })
 }
 
-pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
-    let limits = &config.limits;
-    let deadlines = &config.deadlines;
-    net::Settings {
-        limits: Limits {
-            head_bytes_max: limits.head_bytes_max,
-            fields_max: limits.fields_max,
-            target_bytes_max: limits.target_bytes_max,
-            body_bytes_max: limits.body_bytes_max,
-            chunk_line_bytes_max: limits.chunk_line_bytes_max,
-            trailer_bytes_max: limits.trailer_bytes_max,
-        },
-        body_memory_bytes_max: config.body_memory_bytes_max,
-        output_bytes_max: OUTPUT_BYTES_MAX,
-        header_timeout: deadlines.header,
-        body_timeout: deadlines.body_idle,
-        body_rate_min: deadlines.body_rate_bytes_per_second_min,
-        keep_alive_timeout: deadlines.keep_alive,
-        write_timeout: deadlines.write,
-        connections_max: config.connections_max,
-        tells_handshakes: config.tls.is_verbose,
-        proxies: trust::proxies(config),
-        greeters: trust::greeters(config),
-        added_fields: Arc::new(added_fields),
-    }
-}
-
-/// `--add-header`
-fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
-    let mut added = AddedFields::default();
-    for (name, value) in &config.add_headers {
-        added
-            .add(name, value)
-            .map_err(|why| Failure::about(config, "add-header", why))?;
-    }
-    Ok(added)
-}
-
 pub(super) fn request_log(
     config: &Config,
     writer: &LogWriter,
@@ -510,91 +445,6 @@ pub(super) fn request_log(
         Box::new(Once::new(log, events.clone()))
     } else {
         log
-    }
-}
-
-pub(super) fn plan(
-    config: &Config,
-    listening: &[Listening],
-    apps: Apps,
-    process: &Arc<Process>,
-) -> Plan {
-    if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
-        tracing::warn!(
-            "--cpu-affinity is without effect: only Linux lets threads choose their cores"
-        );
-    }
-    let hostname = hostname();
-    let facts = |listening: &Listening| {
-        let local: Option<SocketAddr> = match &listening.address {
-            Address::Tcp(address) => Some(*address),
-            #[cfg(unix)]
-            Address::Unix(_) => None,
-            #[cfg(target_os = "linux")]
-            Address::Abstract(_) => None,
-        };
-        let facts = ServerFacts::new(local, &hostname, listening.scheme());
-        if listening.protocol.takes_variables() {
-            facts.taking_variables()
-        } else {
-            facts
-        }
-    };
-    Plan {
-        apps,
-        interpreters: config.processes,
-        threads: config.threads,
-        isolated: match config.isolation {
-            IsolationChoice::Auto => Isolated::Auto,
-            IsolationChoice::OwnGil => Isolated::By(Isolation::OwnGil),
-            IsolationChoice::SharedGil => Isolated::By(Isolation::SharedGil),
-            IsolationChoice::Main => Isolated::By(Isolation::Main),
-        },
-        spec: spec(config, listening.iter().map(facts).collect()),
-        cores_per_worker: config.process.cpu_affinity,
-        uwsgi_names: config.process.procname.automatic,
-        queue_max: config.queue_max,
-        stack_bytes: stack_bytes(config),
-        recycling: recycling(config),
-        folder: std::env::current_dir().unwrap_or_default(),
-        end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
-        process: Arc::clone(process),
-    }
-}
-
-fn recycling(config: &Config) -> Recycling {
-    let reload = &config.reload;
-    Recycling {
-        requests_max: reload.requests_max,
-        requests_delta: reload.requests_delta,
-        lifetime_min: reload.lifetime_min,
-        lifetime_max: reload.lifetime_max,
-        lifetime_delta: reload.lifetime_delta,
-        exceptions: reload.exceptions.clone().map(|rules| Exceptions {
-            types: rules.types,
-            values: rules.values,
-            reprs: rules.reprs,
-        }),
-    }
-}
-
-/// What every interpreter is told; its isolation and number are the caller's to fill in.
-pub(super) fn spec(config: &Config, listeners: Vec<ServerFacts>) -> InterpreterSpec {
-    InterpreterSpec {
-        isolation: Isolation::Main,
-        worker_id: 0,
-        python_path: config.python_path.clone(),
-        listeners,
-        multithread: false,
-        multiprocess: false,
-        strict: config.wsgi_strict,
-        accept_buffer: config.wsgi_accept_buffer,
-        quiet_writes: config.disable_write_exception,
-        file_wrapper: config.file_wrapper,
-        plugins: config.plugins.clone(),
-        imports: imports(config),
-        catch_exceptions: config.catch_exceptions,
-        host: HostRef::default(),
     }
 }
 
@@ -634,31 +484,4 @@ fn start_generation(
         }
         Err(error) => Err(Failure::new(error)),
     }
-}
-
-/// `--threads-stacksize`. Less than Python counts on would turn a deep recursion into a crash.
-fn stack_bytes(config: &Config) -> usize {
-    let Some(wanted) = config.stack_bytes else {
-        return STACK_BYTES_MIN;
-    };
-    if wanted < STACK_BYTES_MIN {
-        let least = STACK_BYTES_MIN / 1024;
-        tracing::info!(
-            "--threads-stacksize: threads have {least} KB, the least that Python is safe with"
-        );
-    }
-    wanted.max(STACK_BYTES_MIN)
-}
-
-#[cfg(unix)]
-pub(super) fn hostname() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
-}
-
-#[cfg(not(unix))]
-pub(super) fn hostname() -> String {
-    std::env::var("COMPUTERNAME").unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write};
 use std::time::{Duration, SystemTime};
 
 use super::failure::Failure;
-use super::{application, assembly, redirect};
+use super::{application, assembly, redirect, settings};
 use crate::app::Apps;
 use crate::config::{Config, Errand, IsolationChoice};
 use crate::http::response::Form;
@@ -70,9 +70,9 @@ fn do_it(
             IsolationChoice::SharedGil => Isolation::SharedGil,
         },
         worker_id: 1,
-        ..assembly::spec(
+        ..settings::spec(
             config,
-            vec![ServerFacts::new(None, &assembly::hostname(), "http")],
+            vec![ServerFacts::new(None, &settings::hostname(), "http")],
         )
     };
     let mut python = InterpreterThread::create(runtime, spec).map_err(Failure::new)?;

@@ -11,7 +11,6 @@
 //! - `sockets`, `inherited`, `activation`: where it listens
 //! - `notify`: how a service manager hears of it
 //! - `certificates`: the TLS of its sockets
-//! - `trust`: which proxies in front it believes
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
 //! - `errand`: what it does instead of serving
@@ -80,6 +79,7 @@ mod redirect;
 mod reload;
 mod report;
 mod request_log;
+mod settings;
 #[cfg_attr(unix, path = "signals_unix.rs")]
 #[cfg_attr(windows, path = "signals_windows.rs")]
 mod signals;
@@ -88,7 +88,6 @@ mod static_files;
 mod supervisor;
 mod title;
 mod triggers;
-mod trust;
 mod vacuum;
 
 pub use assembly::run;

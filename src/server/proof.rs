@@ -7,10 +7,11 @@ use std::sync::Arc;
 use crossbeam::channel::unbounded;
 
 use super::application;
-use super::assembly::{enter_directory, hostname, plan, request_log, settings, start_python};
+use super::assembly::{enter_directory, request_log, start_python};
 use super::certificates::Certificates;
 use super::failure::Failure;
 use super::process;
+use super::settings::{hostname, plan, settings};
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
 use crate::app::{Current, Generation, Patience};
