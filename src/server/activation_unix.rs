@@ -14,15 +14,23 @@ use super::inherited;
 use crate::config::{Address, Config, ListenAddress};
 
 /// What says so; for us alone, so that no child of the application takes it for its own.
-pub const VARIABLES: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+const VARIABLES: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
 
 /// The first descriptor (SD_LISTEN_FDS_START).
 const FIRST: u32 = 3;
 /// More than anybody opens; a wrong number must not keep the start busy.
 const SOCKETS_MAX: u32 = 1024;
 
-/// How many sockets were handed over to this process.
-pub fn count(variable: impl Fn(&str) -> Option<OsString>) -> u32 {
+/// How many sockets were handed over to this process, and the variables that say so. Before it detaches.
+pub fn handed_over() -> (u32, Vec<String>) {
+    let variable = |name: &str| std::env::var_os(name);
+    let says = VARIABLES
+        .into_iter()
+        .filter(|name| variable(name).is_some());
+    (count(variable), says.map(str::to_owned).collect())
+}
+
+fn count(variable: impl Fn(&str) -> Option<OsString>) -> u32 {
     let number = |name| variable(name)?.to_str()?.parse::<u32>().ok();
     if number("LISTEN_PID") == Some(std::process::id()) {
         number("LISTEN_FDS").unwrap_or(0)
@@ -110,5 +118,28 @@ fn shown(bound: &SockAddr) -> String {
         (Some(path), _) => path.display().to_string(),
         (None, Some(name)) => format!("@{}", name.escape_ascii()),
         (None, None) => "nothing".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_for_this_process_counts() {
+        let own = std::process::id().to_string();
+        let told = |pid: &str, sockets: &str| {
+            count(|name| match name {
+                "LISTEN_PID" => Some(OsString::from(pid)),
+                "LISTEN_FDS" => Some(OsString::from(sockets)),
+                _ => None,
+            })
+        };
+        assert_eq!(told(&own, "2"), 2);
+        assert_eq!(told("1", "2"), 0);
+        assert_eq!(told("", "2"), 0);
+        assert_eq!(told(&own, "two"), 0);
+        assert_eq!(told(&own, "-1"), 0);
+        assert_eq!(count(|_| None), 0);
     }
 }

@@ -18,7 +18,6 @@ use crate::net::{Net, RequestLog};
 use crate::python::{Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
 
-#[cfg(unix)]
 use super::activation;
 use super::application::{self};
 use super::certificates::Certificates;
@@ -63,7 +62,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let mut environment = config.environment_set.clone();
     environment.extend(hooks::environment(config));
     let title_spills = title::wants_the_environments_room(config);
-    let (handed_over, says) = handed_over();
+    let (handed_over, says) = activation::handed_over();
     unset.extend(says);
     crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
     let left = match step {
@@ -201,7 +200,7 @@ fn serve(
     if !is_first {
         rebirth::take_signals();
     }
-    let with_sockets = with_handed_over(config, outputs.handed_over)?;
+    let with_sockets = activation::apply(config, outputs.handed_over)?;
     let config = with_sockets.as_ref().unwrap_or(config);
     let certificates = Certificates::open(config)?;
     enter_directory(config)?;
@@ -374,33 +373,6 @@ pub(super) fn enter_directory(config: &Config) -> Result<(), Failure> {
         Some(folder) => change_directory(config, "chdir", folder),
         None => Ok(()),
     }
-}
-
-/// How many sockets a service manager has opened for us, and what says so: not for the application's children.
-#[cfg(unix)]
-fn handed_over() -> (u32, Vec<String>) {
-    let count = activation::count(|name| std::env::var_os(name));
-    let says = activation::VARIABLES.map(str::to_owned).into_iter();
-    (
-        count,
-        says.filter(|name| std::env::var_os(name).is_some())
-            .collect(),
-    )
-}
-
-#[cfg(not(unix))]
-fn handed_over() -> (u32, Vec<String>) {
-    (0, Vec::new())
-}
-
-#[cfg(unix)]
-fn with_handed_over(config: &Config, count: u32) -> Result<Option<Config>, Failure> {
-    activation::apply(config, count)
-}
-
-#[cfg(not(unix))]
-fn with_handed_over(_config: &Config, _count: u32) -> Result<Option<Config>, Failure> {
-    Ok(None)
 }
 
 fn change_directory(

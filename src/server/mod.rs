@@ -28,8 +28,8 @@
 #[cfg(unix)]
 #[path = "accounts_unix.rs"]
 mod accounts;
-#[cfg(unix)]
-#[path = "activation_unix.rs"]
+#[cfg_attr(unix, path = "activation_unix.rs")]
+#[cfg_attr(windows, path = "activation_windows.rs")]
 mod activation;
 mod agenda;
 mod application;
