@@ -428,9 +428,12 @@ impl Worker {
             .rest(|| self.shared.postbox.has_for(self.seat.worker));
     }
 
-    /// This thread steps back: whoever sleeps must see to what is queued.
+    /// This thread steps back: whoever sleeps must see to what is queued, and to signals, whose wake may have ended this
+    /// thread's own wait.
     fn hand_over(&self) {
-        if self.surroundings.shares_poll && self.shared.queue().has_jobs() {
+        if self.surroundings.shares_poll
+            && (self.shared.queue().has_jobs() || self.shared.has_letter_for_sleeper())
+        {
             self.shared.queue().wake_if_idle(&self.surroundings.net);
         }
     }
