@@ -2,11 +2,12 @@
 //! `--cron`. One thread, `sm-clock`, which is started when there is something to wait for; file monitors report on the thread
 //! of [`FileWatch`]. Neither runs Python: a signal is only queued.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::cron::{LocalMinute, When};
 use super::cron_command::CronCommand;
@@ -18,7 +19,8 @@ use super::watch::{FileWatch, WatchId};
 pub type Deliver = Arc<dyn Fn(u8) + Send + Sync>;
 
 enum Order {
-    Replace(u64, Vec<Trigger>, Deliver),
+    /// The last part is dropped when it has been done.
+    Replace(u64, Vec<Trigger>, Deliver, Sender<Infallible>),
     Add(u64, Trigger),
     Commands(Vec<CronCommand>),
     Stop,
@@ -40,13 +42,21 @@ struct State {
 }
 
 impl Clockwork {
-    /// The triggers of another generation instead of those of the last one.
-    pub(super) fn replace(&self, generation: u64, triggers: Vec<Trigger>, deliver: Deliver) {
+    /// The triggers of another generation instead of those of the last one. What is returned disconnects when files are
+    /// watched and timers count.
+    pub(super) fn replace(
+        &self,
+        generation: u64,
+        triggers: Vec<Trigger>,
+        deliver: Deliver,
+    ) -> Receiver<Infallible> {
+        let (armed, is_armed) = bounded(0);
         let mut state = self.lock();
         state.in_charge = Some((generation, Arc::clone(&deliver)));
         if state.orders.is_some() || !triggers.is_empty() {
-            state.send(Order::Replace(generation, triggers, deliver));
+            state.send(Order::Replace(generation, triggers, deliver, armed));
         }
+        is_armed
     }
 
     /// A trigger more, if this generation is still in charge.
@@ -85,7 +95,9 @@ impl State {
         if self.orders.is_none() {
             self.orders = start();
             if let (Some(orders), Some((generation, deliver))) = (&self.orders, &self.in_charge) {
-                let nothing_yet = Order::Replace(*generation, Vec::new(), Arc::clone(deliver));
+                let (nobody_waits, _) = bounded(0);
+                let deliver = Arc::clone(deliver);
+                let nothing_yet = Order::Replace(*generation, Vec::new(), deliver, nobody_waits);
                 orders.send(nothing_yet).ok();
             }
         }
@@ -158,7 +170,7 @@ impl Thread {
     fn take(&mut self, order: Order) {
         let now = Instant::now();
         match order {
-            Order::Replace(generation, triggers, deliver) => {
+            Order::Replace(generation, triggers, deliver, _armed) => {
                 self.generation = generation;
                 self.deliver = Some(deliver);
                 let timers = triggers.iter().filter_map(|trigger| match trigger {

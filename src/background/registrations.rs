@@ -226,11 +226,17 @@ impl Registrations {
     }
 
     /// The generation serves from now on: its timers count, and those of the one before do so no more. `deliver` is called on
-    /// the clockwork's thread, or the one that watches files, with the number of each signal that is due.
+    /// the clockwork's thread, or the one that watches files, with the number of each signal that is due. On return files are
+    /// watched: what changes from then on is seen.
     pub fn take_charge(&self, clockwork: &Arc<Clockwork>, deliver: Arc<dyn Fn(u8) + Send + Sync>) {
-        let mut table = self.lock();
-        clockwork.replace(self.generation, table.triggers.clone(), deliver);
-        table.clockwork = Some(Arc::clone(clockwork));
+        let is_armed = {
+            let mut table = self.lock();
+            table.clockwork = Some(Arc::clone(clockwork));
+            clockwork.replace(self.generation, table.triggers.clone(), deliver)
+        };
+        // Not under the lock: that thread may be about to deliver something, for which it looks into the table. It ends the wait
+        // by letting go of the other end.
+        let _disconnected = is_armed.recv();
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
