@@ -57,8 +57,8 @@ def environment(extra=None):
 class Server:
     """A started binary. `log()` is all it has written so far, stdout and stderr as one stream."""
 
-    def __init__(self, arguments, directory, extra_environment=None, wrapper=()):
-        """`wrapper`: a command that runs the rest of its line in its own place."""
+    def __init__(self, arguments, directory, extra_environment=None, wrapper=(), stdin=None):
+        """`wrapper`: a command that runs the rest of its line in its own place. `stdin`: a file to read from."""
         self.directory = Path(directory)
         self.arguments = [str(argument) for argument in arguments]
         self.exit_code_expected = 0
@@ -70,7 +70,7 @@ class Server:
             [*wrapper, str(binary()), *self.arguments],
             cwd=self.directory,
             env=environment(extra_environment),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )

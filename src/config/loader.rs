@@ -432,8 +432,13 @@ impl<'s> Loader<'s> {
                 }
             },
         };
+        // Their strings hold no such character as it is; what stands in one is written as they write it.
+        let text = match format {
+            Format::Json | Format::Toml => replaced.text.replace('\u{1b}', "\\u001b"),
+            Format::Ini | Format::Xml | Format::Yaml => replaced.text.clone(),
+        };
         let lines = format
-            .read(&replaced.text, section)
+            .read(&text, section)
             .map_err(|failure| match failure {
                 Failure::Syntax { line, why } => {
                     ConfigError::new(format!("{why} ({})", layer::place(&source, line)))
