@@ -50,6 +50,7 @@ class Servers:
         directory=None,
         wrapper=(),
         stdin=None,
+        pass_fds=(),
     ):
         """Starts the binary and waits until it is ready (unless told not to).
 
@@ -85,7 +86,7 @@ class Servers:
                 opened = stack.enter_context(tempfile.TemporaryFile())
                 opened.write(textwrap.dedent(stdin).encode())
                 opened.seek(0)
-            server = Server([*command, *arguments], directory, environment, wrapper, opened)
+            server = Server([*command, *arguments], directory, environment, wrapper, pass_fds, opened)
         self._running.append(server)
         if wait:
             server.wait_until_ready()
