@@ -112,7 +112,7 @@ impl Domain {
     /// Whether a thread of one of these interpreters is active, or runs a job and will look for the next.
     pub fn looks_for_work(&self, workers: &[usize]) -> bool {
         self.lock().iter().any(|runner| {
-            let state = runner.word.load(Ordering::Acquire) & STATE_MASK;
+            let state = runner.word.load(Ordering::SeqCst) & STATE_MASK;
             (state == ACTIVE || state == RUNNING)
                 && workers.contains(&runner.worker)
                 && !runner.is_dismissed.load(Ordering::SeqCst)
@@ -197,8 +197,10 @@ impl Runner {
         quick_jobs >= QUICK_JOBS_MAX && self.is_surplus()
     }
 
-    /// Parks until needed, if somebody else stays active.
-    pub fn rest(&self) {
+    /// Parks until needed, if somebody else stays active. `is_needed`: whether something waits that only this thread's
+    /// interpreter can do. Whoever brings such a thing looks for an active thread afterwards, so here the look comes after the
+    /// step back: one of the two sees the other.
+    pub fn rest(&self, is_needed: impl FnOnce() -> bool) {
         let domain = &self.domain;
         let stepped_back = domain
             .active
@@ -208,8 +210,12 @@ impl Runner {
             .is_ok();
         if stepped_back {
             let word = self.word.load(Ordering::Relaxed);
-            self.word
-                .store((word & !STATE_MASK) | PARKED, Ordering::Release);
+            let parked = (word & !STATE_MASK) | PARKED;
+            self.word.store(parked, Ordering::SeqCst);
+            if is_needed() && self.change(parked, ACTIVE) {
+                domain.active.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
             self.wait_until_active();
         }
     }
@@ -329,7 +335,7 @@ mod tests {
             move || {
                 let runner = domain.join(1, is_dismissed);
                 runner.wait_until_active();
-                runner.rest();
+                runner.rest(|| false);
                 runner.wait_until_active();
                 runner.leave();
             }
@@ -356,6 +362,17 @@ mod tests {
         assert_eq!(states(&domain), [ACTIVE, ACTIVE, PARKED]);
         assert!(domain.looks_for_work(&[2]));
         assert!(!domain.rouse(&[3]));
+    }
+
+    #[test]
+    fn a_thread_that_is_needed_does_not_rest() {
+        let domain = Domain::new();
+        let runners: Vec<_> = [1, 2].map(|worker| domain.join(worker, stays())).into();
+        assert!(domain.rouse(&[2]));
+        // Something came for interpreter 2 while it was active, so nobody was roused.
+        runners[1].rest(|| true);
+        assert_eq!(states(&domain), [ACTIVE, ACTIVE]);
+        assert_eq!(domain.active.load(Ordering::SeqCst), 2);
     }
 
     #[test]

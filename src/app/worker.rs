@@ -142,8 +142,7 @@ impl Worker {
                 continue;
             }
             if self.runner.should_rest(self.quick_jobs) {
-                self.hand_over();
-                self.runner.rest();
+                self.step_back();
                 continue;
             }
             let has_jobs = self.has_work();
@@ -403,8 +402,7 @@ impl Worker {
                     current.wake_successor(self.shared.id, net);
                 }
                 if queued == 0 && timeout == Some(SURPLUS_WAIT) && self.runner.is_surplus() {
-                    self.hand_over();
-                    self.runner.rest();
+                    self.step_back();
                 }
             }
             Err(error) => {
@@ -418,9 +416,16 @@ impl Worker {
         let queue = self.shared.queue();
         match queue.wait(self.seat.worker, self.crew.dismissal(), timeout) {
             Next::Job(job) => python.attached(|py| self.run(py, job)),
-            Next::Empty if self.runner.is_surplus() && !self.has_work() => self.runner.rest(),
+            Next::Empty if self.runner.is_surplus() && !self.has_work() => self.step_back(),
             Next::Empty | Next::Ended => {}
         }
+    }
+
+    /// Parks until needed. A signal that only this interpreter can take keeps it.
+    fn step_back(&self) {
+        self.hand_over();
+        self.runner
+            .rest(|| self.shared.postbox.has_for(self.seat.worker));
     }
 
     /// This thread steps back: whoever sleeps must see to what is queued.
