@@ -94,3 +94,4 @@ def test_standard_input_that_is_wrong(serve):
     server = serve("--ini", "-", listen=(), stdin="[other]\nworkers = 1\n", wait=False)
     server.exit_code_expected = 1
     server.wait_for_log(r"standard input has no \[uwsgi\]")
+    assert server.wait_for_exit() == 1
