@@ -1,8 +1,10 @@
 """Fixtures: the real binary in a fresh folder, always stopped, always checked at the end."""
 
+import contextlib
 import os
 import shlex
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -47,13 +49,14 @@ class Servers:
         wait=True,
         directory=None,
         wrapper=(),
+        stdin=None,
         pass_fds=(),
     ):
         """Starts the binary and waits until it is ready (unless told not to).
 
         `source` is written as app.py and served; `app` names a file of apps/; with neither, the arguments
         say what to serve. `files` are written beside it. `gate` puts apps/knock.py in reach.
-        `wrapper` is a command that runs the binary.
+        `wrapper` is a command that runs the binary; `stdin` is a text for it to read.
         """
         directory = Path(directory) if directory else self._make_directory()
         files = dict(files or {})
@@ -77,7 +80,13 @@ class Servers:
             command += ["--pythonpath", APPS]
         # For another run of the whole suite, as `SINGLEMALT_TEST_ARGUMENTS="--poll acceptor"`.
         command += shlex.split(os.environ.get("SINGLEMALT_TEST_ARGUMENTS", ""))
-        server = Server([*command, *arguments], directory, environment, wrapper, pass_fds)
+        with contextlib.ExitStack() as stack:
+            opened = None
+            if stdin is not None:
+                opened = stack.enter_context(tempfile.TemporaryFile())
+                opened.write(textwrap.dedent(stdin).encode())
+                opened.seek(0)
+            server = Server([*command, *arguments], directory, environment, wrapper, pass_fds, opened)
         self._running.append(server)
         if wait:
             server.wait_until_ready()

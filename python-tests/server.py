@@ -57,8 +57,10 @@ def environment(extra=None):
 class Server:
     """A started binary. `log()` is all it has written so far, stdout and stderr as one stream."""
 
-    def __init__(self, arguments, directory, extra_environment=None, wrapper=(), pass_fds=()):
-        """`wrapper`: a command that runs the rest of its line in its own place. `pass_fds`: descriptors that stay open."""
+    def __init__(self, arguments, directory, extra_environment=None, wrapper=(), pass_fds=(), stdin=None):
+        """`wrapper`: a command that runs the rest of its line in its own place. `pass_fds`: descriptors that stay open.
+        `stdin`: a file to read from.
+        """
         self.directory = Path(directory)
         self.arguments = [str(argument) for argument in arguments]
         self.exit_code_expected = 0
@@ -71,7 +73,7 @@ class Server:
             cwd=self.directory,
             pass_fds=pass_fds,
             env=environment(extra_environment),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )

@@ -70,3 +70,28 @@ def test_files_that_include_others_and_ask_for_variables(serve):
     server = start(serve, "uwsgi.ini", files=files)
     assert server.ask("/").text == "multithread True"
     assert workers(server) == expected(1, 2)
+
+
+WAYS = [(name, arguments) for name in FILES for arguments in (["--" + name.rpartition(".")[2], "-"], ["--config", "-"], ["-"])]
+
+
+@pytest.mark.parametrize(("name", "arguments"), WAYS, ids=[" ".join([*arguments, "<", name]) for name, arguments in WAYS])
+def test_standard_input(serve, name, arguments):
+    """`singlemalt --ini - < FILE`: the option says the format; without one the text itself does."""
+    server = serve(*arguments, files={"myapp.py": APP}, listen=(), stdin=FILES[name])
+    assert server.ask("/").text == "multithread True"
+    assert workers(server) == expected(2, 2)
+
+
+def test_standard_input_beside_a_file(serve):
+    """What is piped in stands where the `-` stands, as a file would."""
+    server = serve("uwsgi.ini", "--ini", "-", files={"myapp.py": APP, "uwsgi.ini": FILES["uwsgi.ini"]}, listen=(), stdin="[uwsgi]\nworkers = 1\n")
+    assert server.ask("/").text == "multithread True"
+    assert workers(server) == expected(1, 2)
+
+
+def test_standard_input_that_is_wrong(serve):
+    server = serve("--ini", "-", listen=(), stdin="[other]\nworkers = 1\n", wait=False)
+    server.exit_code_expected = 1
+    server.wait_for_log(r"standard input has no \[uwsgi\]")
+    assert server.wait_for_exit() == 1

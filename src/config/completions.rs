@@ -76,6 +76,11 @@ fn zsh() -> String {
                 Takes::Always => "=",
             };
             text.push_str(&format!("  '{many}--{name}{equals}[{help}]{value}' \\\n"));
+            if let Some(letter) = row.short.filter(|_| name == row.name) {
+                // Its value may follow at once or as the next word.
+                let joint = equals.replace('=', "+").replace("+-", "-");
+                text.push_str(&format!("  '{many}-{letter}{joint}[{help}]{value}' \\\n"));
+            }
         }
     }
     text.push_str("  '*:application or configuration file:_files'\n");

@@ -447,7 +447,7 @@ impl<'s> Loader<'s> {
         let raw = utf8(&bytes, &source)?;
         let magic = FileMagic::new(&file, section, self.surroundings);
         let first = self.first.get_or_insert_with(|| magic.clone()).clone();
-        let replaced = Magic {
+        let mut replaced = Magic {
             file: &magic,
             first: &first,
             surroundings: self.surroundings,
@@ -468,6 +468,10 @@ impl<'s> Loader<'s> {
                 }
             },
         };
+        // Their strings hold no such character as it is; what stands in one is written as they write it.
+        if matches!(format, Format::Json | Format::Toml) {
+            replaced.text = replaced.text.replace('\u{1b}', "\\u001b");
+        }
         let lines = format.read(&replaced.text, section);
         let lines = match lines {
             Err(Failure::NoSection(_)) if named.row.is_some_and(is_paste) => return Ok(()),

@@ -43,7 +43,8 @@ impl Format {
         match begins {
             Some(line) if line.starts_with('<') => Format::Xml,
             Some(line) if line.starts_with('{') => Format::Json,
-            Some(line) if line.starts_with('[') => Format::Ini,
+            // Whole as TOML and with a string in it: an ini file has no quotes around its values.
+            Some(line) if line.starts_with('[') && toml::is_meant(text) => Format::Toml,
             Some(line) if line.trim_end().ends_with(':') || line.starts_with("---") => Format::Yaml,
             _ => Format::Ini,
         }
@@ -270,6 +271,9 @@ mod tests {
     #[test]
     fn standard_input_says_its_format() {
         assert_eq!(Format::of_text("; a\n[uwsgi]\n"), Format::Ini);
+        assert_eq!(Format::of_text("[uwsgi]\nworkers = 2\n"), Format::Ini);
+        assert_eq!(Format::of_text("[a]\nx = \"y\"\nz = w\n"), Format::Ini);
+        assert_eq!(Format::of_text("# a\n[a]\nx = \"y\"\n"), Format::Toml);
         assert_eq!(Format::of_text("<uwsgi>"), Format::Xml);
         assert_eq!(Format::of_text("\n{"), Format::Json);
         assert_eq!(Format::of_text("# a\nuwsgi:\n"), Format::Yaml);

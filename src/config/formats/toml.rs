@@ -6,6 +6,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Failure, Line, LineEnds, Section};
 
+/// Whether a text without a name is TOML: it can be read as such, and has quotes.
+pub(super) fn is_meant(text: &str) -> bool {
+    text.contains(['"', '\'']) && DeTable::parse(text).is_ok()
+}
+
 /// The lines of a table.
 pub(super) fn read(text: &str, section: Section<'_>) -> Result<Vec<Line>, Failure> {
     let ends = LineEnds::of(text);
