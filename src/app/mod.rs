@@ -24,6 +24,7 @@ mod birth;
 pub mod crew;
 pub mod current;
 pub mod generation;
+pub mod harakiri;
 mod host;
 pub mod openers;
 mod placement;
@@ -34,6 +35,7 @@ pub mod recycling;
 pub mod roster;
 pub mod runners;
 mod tally;
+mod watch;
 pub mod worker;
 
 pub use acceptor::Acceptor;

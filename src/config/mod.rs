@@ -68,8 +68,8 @@ pub use process_settings::{
 pub use proxies::{ProxyConfig, ProxyHeaders};
 pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig, ReloadMode};
 pub use settings::{
-    AppChoice, AppTarget, Config, Deadlines, IsolationChoice, LimitsConfig, ListenAddress, Mount,
-    PollChoice, Protocol, Redirect,
+    AppChoice, AppTarget, Config, Deadlines, HarakiriConfig, IsolationChoice, LimitsConfig,
+    ListenAddress, Mount, PollChoice, Protocol, Redirect,
 };
 pub use static_settings::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
 pub use tls::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};

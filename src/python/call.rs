@@ -87,6 +87,7 @@ impl Attached<'_> {
         let served = catch_unwind(AssertUnwindSafe(|| {
             self.answer(request, body, &mut *response, &mut *sink)
         }));
+        self.interruption.calm(self.token);
         served.unwrap_or_else(|_panic| {
             // The panic hook has said where. Whatever Python was about to hear about is void.
             drop(object::take_exception(self.token));
@@ -149,6 +150,8 @@ impl Attached<'_> {
             exchange: exchange_pointer,
         };
         let outcome = job.run(&app, &environ, functions.start_response());
+        // What comes from here on is ours: no exception from outside may strike it.
+        job.attached.interruption.calm(token);
         let error = outcome
             .err()
             .and_then(|Raised| object::take_exception(token));
@@ -191,6 +194,7 @@ impl Attached<'_> {
         response: &mut Response,
         sink: &mut dyn Sink,
     ) -> Served {
+        self.interruption.calm(self.token);
         if let Some(error) = object::take_exception(self.token) {
             let _not_the_apps = self.log(request, &error);
         }

@@ -16,6 +16,7 @@ use super::bootstrap;
 use super::caches::Caches;
 use super::failure;
 use super::interpreter::{self, Ended, Interpreter, InterpreterHandle, InterpreterSpec, Isolation};
+use super::interruption::Interruption;
 use super::load::{self, LoadFailure, Loaded};
 use super::object::{Raised, Token};
 use super::runtime::{Runtime, RuntimeError};
@@ -41,6 +42,7 @@ pub const STACK_BYTES_MIN: usize = 8 * 1024 * 1024;
 pub struct InterpreterThread {
     state: NonNull<ffi::PyThreadState>,
     interpreter: Arc<Interpreter>,
+    interruption: Arc<Interruption>,
     creator: bool,
     /// Dropped attached, by hand; leaked where that is not possible.
     caches: ManuallyDrop<Box<Caches>>,
@@ -52,6 +54,7 @@ pub struct InterpreterThread {
 pub struct Attached<'a> {
     pub(super) token: Token<'a>,
     pub(super) interpreter: &'a Interpreter,
+    pub(super) interruption: &'a Interruption,
     pub(super) caches: &'a mut Caches,
 }
 
@@ -83,6 +86,7 @@ impl InterpreterThread {
         match prepared {
             Ok(caches) => Ok(Self {
                 state,
+                interruption: Interruption::of_this_thread(&interpreter),
                 interpreter,
                 creator: true,
                 caches: ManuallyDrop::new(Box::new(caches)),
@@ -122,6 +126,7 @@ impl InterpreterThread {
         match prepared {
             Ok(caches) => Ok(Self {
                 state,
+                interruption: Interruption::of_this_thread(&interpreter),
                 interpreter,
                 creator: false,
                 caches: ManuallyDrop::new(Box::new(caches)),
@@ -141,6 +146,12 @@ impl InterpreterThread {
     #[must_use]
     pub fn handle(&self) -> InterpreterHandle {
         InterpreterHandle(Arc::clone(&self.interpreter))
+    }
+
+    /// For whoever may have to interrupt what this thread does.
+    #[must_use]
+    pub fn interruption(&self) -> Arc<Interruption> {
+        Arc::clone(&self.interruption)
     }
 
     /// Loads the app into this interpreter. The creator calls it; siblings that join afterwards find the app, and those that
@@ -173,6 +184,7 @@ impl InterpreterThread {
         work(&mut Attached {
             token,
             interpreter: &self.interpreter,
+            interruption: &self.interruption,
             caches: &mut self.caches,
         })
     }
