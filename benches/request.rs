@@ -22,9 +22,9 @@ use singlemalt::python::{
     AppTarget, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeOptions,
     STACK_BYTES_MIN, Served, TargetKind,
 };
-use singlemalt::wsgi::environ::{self, Link, Mount, Peer, ServerFacts};
+use singlemalt::wsgi::environ::{self, Link, Peer, ServerFacts};
 use singlemalt::wsgi::{
-    ClientGone, Head, HttpDate, RequestBody, RequestFacts, Response, Room, Sink,
+    Chosen, ClientGone, Head, HttpDate, RequestBody, RequestFacts, Response, Room, Sink,
 };
 
 const ROUNDS: usize = 15;
@@ -296,7 +296,10 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
         multithread: false,
         multiprocess: true,
         strict: false,
+        accept_buffer: false,
+        quiet_writes: false,
         file_wrapper: true,
+        plugins: Vec::new(),
         imports: Vec::new(),
         catch_exceptions: false,
         host: Default::default(),
@@ -348,7 +351,7 @@ impl Path {
                     head: &self.head,
                     peer: &self.peer,
                     link: Link::default(),
-                    mount: Mount::ROOT,
+                    chosen: Chosen::FIRST,
                     body,
                     response: &mut self.response,
                     sink: &mut self.sink,

@@ -47,6 +47,7 @@ class Servers:
         wait=True,
         directory=None,
         wrapper=(),
+        pass_fds=(),
     ):
         """Starts the binary and waits until it is ready (unless told not to).
 
@@ -76,7 +77,7 @@ class Servers:
             command += ["--pythonpath", APPS]
         # For another run of the whole suite, as `SINGLEMALT_TEST_ARGUMENTS="--poll acceptor"`.
         command += shlex.split(os.environ.get("SINGLEMALT_TEST_ARGUMENTS", ""))
-        server = Server([*command, *arguments], directory, environment, wrapper)
+        server = Server([*command, *arguments], directory, environment, wrapper, pass_fds)
         self._running.append(server)
         if wait:
             server.wait_until_ready()

@@ -57,8 +57,8 @@ def environment(extra=None):
 class Server:
     """A started binary. `log()` is all it has written so far, stdout and stderr as one stream."""
 
-    def __init__(self, arguments, directory, extra_environment=None, wrapper=()):
-        """`wrapper`: a command that runs the rest of its line in its own place."""
+    def __init__(self, arguments, directory, extra_environment=None, wrapper=(), pass_fds=()):
+        """`wrapper`: a command that runs the rest of its line in its own place. `pass_fds`: descriptors that stay open."""
         self.directory = Path(directory)
         self.arguments = [str(argument) for argument in arguments]
         self.exit_code_expected = 0
@@ -67,8 +67,9 @@ class Server:
         self._ended = False
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [*wrapper, str(binary()), *self.arguments],
+            [*map(str, wrapper), str(binary()), *self.arguments],
             cwd=self.directory,
+            pass_fds=pass_fds,
             env=environment(extra_environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

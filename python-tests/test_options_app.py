@@ -81,17 +81,6 @@ def test_manage_script_name_without_a_mount(serve):
     assert server.ask("/shop/cart").json() == ["", "/shop/cart", "/shop/cart"]
 
 
-@pytest.mark.parametrize("arguments", [["--mount", "/a=app.py", "--mount", "/b=app.py"], ["--mount", "/a=app.py", "--module", "app"], ["--eval", "application = 1", "--module", "app"]])
-def test_several_applications_are_not_yet_served(serve, arguments):
-    log = refused(serve, *arguments, files={"app.py": HELLO})
-    assert "several applications are named" in log
-
-
-def test_the_mount_of_a_host_is_not_yet_served(serve):
-    log = refused(serve, "--mount", "example.org=app.py", files={"app.py": HELLO})
-    assert "error: --mount (command line): applications of hosts are not yet" in log
-
-
 # Code on the command line
 
 

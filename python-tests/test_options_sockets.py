@@ -232,3 +232,53 @@ def test_a_socket_that_a_killed_server_left_is_replaced(serve):
     second = serve(source=HELLO, listen=("app.sock",), directory=first.directory)
     with Connection(str(second.directory / "app.sock")) as connection:
         assert connection.ask(get()).status == 200
+
+
+def failed_start(serve, directory, *arguments):
+    server = serve(*arguments, source=HELLO, listen=(), directory=directory, wait=False)
+    server.exit_code_expected = 1
+    assert server.wait_for_exit() == 1
+    return server.log()
+
+
+def test_what_lies_in_the_way_of_a_unix_socket_stays(serve, tmp_path):
+    (tmp_path / "file.sock").write_text("precious")
+    (tmp_path / "folder.sock").mkdir()
+    for name in ("file.sock", "folder.sock"):
+        log = failed_start(serve, tmp_path, "--http-socket", name)
+        assert re.search(f"^error: .*{name} is there already, and it is no socket", log, re.MULTILINE), log
+    assert (tmp_path / "file.sock").read_text() == "precious"
+
+
+def test_a_socket_that_another_server_answers_on_is_left_to_it(serve, tmp_path):
+    first = serve(source=HELLO, listen=("live.sock",), directory=tmp_path)
+    log = failed_start(serve, tmp_path, "--http-socket", "live.sock")
+    assert re.search("^error: .*live.sock is in use by another process", log, re.MULTILINE), log
+    with Connection(str(tmp_path / "live.sock")) as connection:
+        assert connection.ask(get()).text.startswith("hello")
+    assert first.stop() == 0
+
+
+@linux
+def test_abstract_socket_for_all(serve):
+    name = f"singlemalt-test-a-{os.getpid()}.sock"
+    server = serve("-a", source=HELLO, listen=(name,))
+    assert server.addresses() == [f"@{name}"]
+    with Connection(f"\0{name}") as connection:
+        assert connection.ask(get()).text.startswith("hello")
+
+
+def test_shared_sockets_by_number(serve, tmp_path):
+    arguments = ["--shared-socket", "127.0.0.1:0", "--shared-socket", "shared.sock", "--http", "=1", "--http-socket", "=0"]
+    server = serve(*arguments, source=HELLO, listen=(), directory=tmp_path)
+    unix, tcp = server.addresses()
+    for address in (str(tmp_path / unix), tcp):
+        with Connection(address) as connection:
+            assert connection.ask(get()).text.startswith("hello")
+    log = failed_start(serve, tmp_path, "--shared-socket", "127.0.0.1:0", "--http", "=1")
+    assert "error: --http wants shared socket 1, and there are 1" in log
+
+
+def test_an_address_can_be_listened_on_once(serve, tmp_path):
+    log = failed_start(serve, tmp_path, "--http-socket", "one.sock", "--uwsgi-socket", "one.sock")
+    assert "error: --uwsgi-socket wants one.sock, which --http-socket (command line) has already" in log

@@ -204,3 +204,33 @@ def test_python_2_code_is_told_what_it_is(serve):
     server.wait_for_log(r"importing timers.py failed")
     server.wait_for_log(r"this is Python 2 code \(print without parentheses\).*write print\(\.\.\.\)")
     assert server.ask("/").text == "HelloWorld"
+
+
+PLUGIN = """
+    import uwsgi
+
+    def init():
+        uwsgi.log("Hello World")
+"""
+
+
+def test_a_plugin_of_ones_own(serve):
+    """uWSGI's foobar.c, as a Python file."""
+    server = serve("--plugin", "./foobar.py", "--wsgi-file", "bootstrap.py", *MASTER, files={"bootstrap.py": BOOTSTRAP, "foobar.py": PLUGIN})
+    assert server.ask("/").text == "HelloWorld"
+    assert len(re.findall("Hello World", server.log())) == 1
+    assert "foobar" not in server.log()
+
+
+def test_plugins_of_uwsgi(serve):
+    server = serve("--plugin", "python3,http", "--wsgi-file", "bootstrap.py", files={"bootstrap.py": BOOTSTRAP})
+    assert server.ask("/").text == "HelloWorld"
+    server = serve("--plugin", "./foobar_plugin.so", "--wsgi-file", "bootstrap.py", files={"bootstrap.py": BOOTSTRAP}, wait=False)
+    server.exit_code_expected = 1
+    assert server.wait_for_exit() == 1
+    assert "./foobar_plugin.so" in server.log() and "plugin of uWSGI in C" in server.log()
+
+
+def test_a_plugin_that_is_not_there_is_told(serve):
+    server = serve("--plugin", "./nowhere.py", "--wsgi-file", "bootstrap.py", files={"bootstrap.py": BOOTSTRAP})
+    server.wait_for_log(r"cannot import ./nowhere.py")

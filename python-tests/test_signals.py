@@ -384,3 +384,32 @@ def test_pending_signals_are_dropped_at_the_stop(serve):
     server.wait_for_log(r"^handled$")
     assert server.stop() == 0
     assert len(re.findall(r"^handled$", server.log(), re.MULTILINE)) < 150
+
+
+def test_timers_over_a_reload(serve):
+    """The new version's timers replace the old one's: no beat is doubled, and none is raised in the old version any more."""
+    source = app("""
+    import time
+    from uwsgidecorators import mstimer
+
+    @mstimer(100)
+    def tick(number):
+        say("tick", uwsgi.is_a_reload, time.monotonic())
+
+    def application(environ, start_response):
+        if environ["QUERY_STRING"]:
+            uwsgi.reload()
+        return respond(start_response, uwsgi.is_a_reload)
+""")
+    server = serve("--processes", "2", "--isolation", ISOLATIONS[-1], source=source)
+    server.wait_for_log(r"^tick False \S+$", count=5)
+    assert server.ask("/?reload").text == "False"
+    server.wait_for_log(r"^tick True \S+$", count=20)
+    assert server.ask("/").text == "True"
+    ticks = re.findall(r"^tick (True|False) (\S+)$", server.log(), re.MULTILINE)
+    versions = [version for version, _ in ticks]
+    # One that was on its way when the versions changed may come in between.
+    first_new = versions.index("True")
+    assert versions[first_new:].count("False") <= 1
+    times = [float(stamp) for _, stamp in ticks]
+    assert len(times) <= (times[-1] - times[0]) / 0.1 + 3, times

@@ -83,9 +83,15 @@ fn under_a_mount() {
         root.join("python-tests/apps/environ.py").display()
     );
     let folder = folder_with(&[]);
+    let of_host = format!(
+        "shop.example/caf\u{e9}={}",
+        root.join("python-tests/apps/environ.py").display()
+    );
     let arguments = [
         "--mount",
         &mount,
+        "--mount",
+        &of_host,
         "--manage-script-name",
         "--http-socket",
         "127.0.0.1:0",
@@ -94,13 +100,20 @@ fn under_a_mount() {
     server.wait_until_ready();
     let addresses = server.addresses();
     let address = addresses.first().expect("a listener");
-    for (name, target) in [
-        ("mount-itself", "/shop"),
-        ("mount-slash", "/shop/"),
-        ("mount-below", "/shop/caf%C3%A9/a%2Fb?x=1&y=%20"),
+    for (name, host, target) in [
+        ("mount-itself", "example.com", "/shop"),
+        ("mount-slash", "example.com", "/shop/"),
+        (
+            "mount-below",
+            "example.com",
+            "/shop/caf%C3%A9/a%2Fb?x=1&y=%20",
+        ),
+        ("mount-encoded", "example.com", "/sh%6Fp%2Fcart"),
+        ("mount-beside", "example.com", "/shopping/cart"),
+        ("mount-of-host", "Shop.Example:8080", "/caf%C3%A9/cart?x=1"),
+        ("mount-of-host-not-below", "shop.example", "/shop/cart"),
     ] {
-        let request =
-            format!("GET {target} HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         let answer = exchange(address, request.as_bytes());
         insta::with_settings!({
             snapshot_path => root.join("snapshots"),

@@ -148,6 +148,70 @@ fn several_interpreters_and_listeners() {
     );
 }
 
+/// A table of applications, one of which cannot be loaded.
+#[test]
+fn several_applications() {
+    report(
+        "applications",
+        &[
+            ("app.py", HELLO),
+            ("broken.py", IMPORT_ERROR),
+            ("made.py", FACTORY),
+        ],
+        &[
+            "app.py",
+            "--mount",
+            "/broken=broken.py",
+            "--mount",
+            "/made=made:create_app('x')",
+            "--mount",
+            "shop.example/made=app.py",
+            "--manage-script-name",
+            "--http-socket",
+            "127.0.0.1:0",
+            "--isolation",
+            "main",
+        ],
+    );
+}
+
+#[test]
+fn applications_that_http_does_not_reach() {
+    report(
+        "applications_out_of_reach",
+        &[("app.py", HELLO)],
+        &[
+            "--mount",
+            "/a=app.py",
+            "--mount",
+            "/b=app.py",
+            "--no-default-app",
+            "--http-socket",
+            "127.0.0.1:0",
+            "--isolation",
+            "main",
+        ],
+    );
+}
+
+#[test]
+fn no_application_of_several() {
+    refusal(
+        "applications_need_app",
+        &[("app.py", NO_CALLABLE), ("broken.py", IMPORT_ERROR)],
+        &[
+            "app.py",
+            "--mount",
+            "/broken=broken.py",
+            "--need-app",
+            "--http-socket",
+            "127.0.0.1:0",
+            "--isolation",
+            "main",
+        ],
+    );
+}
+
 #[test]
 fn no_callable() {
     let arguments = [

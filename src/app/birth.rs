@@ -11,12 +11,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, unbounded};
 
-use crate::python::{
-    Ended, InterpreterHandle, InterpreterThread, Isolation, Loaded, STACK_BYTES_MIN,
-};
+use crate::python::{Ended, InterpreterHandle, InterpreterThread, Isolation, LoadFailure};
 
+use super::apps::{NotLoaded, shown};
 use super::crew::{Crew, Gate};
-use super::generation::{Patience, StartError};
+use super::generation::{Isolated, Patience, Plan, StartError};
 use super::placement;
 use super::roster::Shared;
 use super::watch::Watch;
@@ -26,7 +25,7 @@ use super::worker::{Exit, Seat, Worker};
 pub(super) struct Birth {
     pub(super) crew: Arc<Crew>,
     pub(super) elapsed: Duration,
-    pub(super) result: Result<(InterpreterHandle, Option<Loaded>), StartError>,
+    pub(super) result: Result<InterpreterHandle, StartError>,
 }
 
 /// Starts a thread of the crew and counts it until it has ended, however it ends.
@@ -50,7 +49,7 @@ fn spawn(
     let seat = Seat { worker, core };
     std::thread::Builder::new()
         .name(placement::name(shared, seat))
-        .stack_size(STACK_BYTES_MIN)
+        .stack_size(shared.plan.stack_bytes)
         .spawn(move || {
             let Alive(shared, crew) = &alive;
             placement::settle(shared, seat);
@@ -102,7 +101,7 @@ impl Midwife {
         }
     }
 
-    fn report(&mut self, result: Result<(InterpreterHandle, Option<Loaded>), StartError>) {
+    fn report(&mut self, result: Result<InterpreterHandle, StartError>) {
         let Some(births) = self.births.take() else {
             return;
         };
@@ -135,7 +134,7 @@ pub(super) fn of_crew(
 ) -> Result<(), StartError> {
     let (births, born) = unbounded();
     spawn_creator(shared, crew, &births).map_err(StartError::Thread)?;
-    let (handle, _) = patience.receive(&born)?.result?;
+    let handle = patience.receive(&born)?.result?;
     add_siblings(shared, crew, &handle, patience)
 }
 
@@ -166,32 +165,76 @@ fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
         Ok(python) => python,
         Err(error) => return midwife.report(Err(StartError::Runtime(error))),
     };
-    let loading = plan.target.as_ref().map(|target| python.load(target));
+    let mut failed = Vec::new();
+    let loading = load(shared, &plan, crew, &mut python, &mut failed);
     if let Some(on_sources) = &shared.surroundings.on_sources {
         let mut sources = python.attached(|py| py.new_sources(&mut 0));
-        if let Some(Err(failure)) = &loading {
+        for (_, failure) in &failed {
             sources.extend(failure.sources());
         }
-        on_sources(&sources);
+        on_sources(&sources, crew.since.elapsed());
     }
-    let loaded = match loading {
-        Some(result) => match result {
-            Ok(loaded) => Some(loaded),
-            Err(failure) => {
-                end(shared, crew, python);
-                return midwife.report(Err(StartError::Load(Box::new(failure))));
-            }
-        },
-        None => None,
-    };
+    if loading.is_err() {
+        end(shared, crew, python);
+        return midwife.report(Err(StartError::Load(NotLoaded(failed))));
+    }
     shared.ledger.note_spawn(crew.worker);
     let handle = python.handle();
-    midwife.report(Ok((handle.clone(), loaded)));
+    midwife.report(Ok(handle.clone()));
     if crew.wait_at_gate() == Gate::Open {
         work(shared, crew, (0, false), &mut python, &handle);
     }
     crew.wait_for_siblings();
     end(shared, crew, python);
+}
+
+/// The applications do not load.
+struct InVain;
+
+/// Loads the applications; those that fail are added to `failed`. In the first interpreter one that fails is told and left
+/// out, so that it does not take the others down; the other interpreters load what the first one has, and all of it.
+fn load(
+    shared: &Shared,
+    plan: &Plan,
+    crew: &Crew,
+    python: &mut InterpreterThread,
+    failed: &mut Vec<(String, LoadFailure)>,
+) -> Result<(), InVain> {
+    let apps = &plan.apps;
+    let loadable = shared.apps.loadable();
+    let mut loaded = Vec::with_capacity(apps.count());
+    for (at, (place, target)) in apps.iter().enumerate() {
+        if loadable.as_ref().is_some_and(|loadable| !loadable[at]) {
+            loaded.push(None);
+            continue;
+        }
+        let mountpoint = place.mountpoint();
+        match python.load_app(at, &mountpoint, target) {
+            Ok(app) => loaded.push(Some(app)),
+            Err(failure) => {
+                let needs_main = matches!(failure, LoadFailure::ExtensionRefused { .. });
+                loaded.push(None);
+                failed.push((mountpoint, failure));
+                // If one needs the main interpreter, all of them will live there; and what the first interpreter, or the
+                // generation before, could load, this one has to.
+                let is_in_vain = needs_main && plan.isolated == Isolated::Auto;
+                if is_in_vain || loadable.is_some() || apps.needs(at) {
+                    return Err(InVain);
+                }
+            }
+        }
+    }
+    if apps.count() > 0 && loaded.iter().all(Option::is_none) {
+        return Err(InVain);
+    }
+    for (mountpoint, failure) in failed {
+        tracing::error!("{}: {failure}", shown(mountpoint));
+    }
+    if apps.count() > 0 {
+        python.all_loaded();
+    }
+    shared.apps.note_loaded(crew.worker, loaded);
+    Ok(())
 }
 
 fn spawn_sibling(
@@ -217,7 +260,7 @@ fn spawn_sibling(
             Ok(python) => python,
             Err(error) => return midwife.report(Err(StartError::Runtime(error))),
         };
-        midwife.report(Ok((handle.clone(), None)));
+        midwife.report(Ok(handle.clone()));
         if crew.wait_at_gate() == Gate::Open {
             work(shared, crew, (core, true), &mut python, &handle);
         }

@@ -18,12 +18,9 @@ use crossbeam::channel::{Receiver, Sender, at, never, unbounded};
 use crossbeam::select;
 
 use crate::net::{Exchange, Rejected};
-use crate::python::{
-    AppTarget, InterpreterSpec, Isolation, LoadFailure, Loaded, Runtime, RuntimeError, TargetKind,
-};
+use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, TargetKind};
 
-use crate::wsgi::environ::Mount;
-
+use super::apps::{AppReport, AppStats, Apps, NotLoaded};
 use super::birth::{Birth, add_siblings, spawn_creator};
 use super::crew::Gate;
 use super::process::Process;
@@ -47,22 +44,22 @@ pub enum Isolated {
 /// What a generation is made from.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The application; `None` answers every request with 500.
-    pub target: Option<AppTarget>,
+    /// The applications, and which request is for which of them.
+    pub apps: Apps,
     /// Interpreters (uWSGI's processes).
     pub interpreters: usize,
     /// Threads of each.
     pub threads: usize,
     /// How interpreters are made.
     pub isolated: Isolated,
-    /// Where the application is mounted: what the path is relieved of.
-    pub mount: Mount,
     /// Cores that each of uWSGI's workers would be kept on; `None` leaves it to the kernel.
     pub cores_per_worker: Option<usize>,
     /// Threads are called as uWSGI's processes.
     pub uwsgi_names: bool,
     /// What every interpreter is told; its worker number and isolation are filled in.
     pub spec: InterpreterSpec,
+    /// The stack of each worker thread.
+    pub stack_bytes: usize,
     /// Requests that may wait.
     pub queue_max: usize,
     /// When an interpreter is replaced by a fresh one.
@@ -92,11 +89,14 @@ impl Plan {
         }
         let folder = &self.folder;
         let mut plan = self.clone();
-        for target in plan.target.iter_mut().map(|target| &mut target.kind) {
-            anchor(target, folder);
+        for target in plan.apps.targets_mut() {
+            anchor(&mut target.kind, folder);
         }
         for import in &mut plan.spec.imports {
-            anchor(import, folder);
+            anchor(&mut import.target, folder);
+        }
+        for path in &mut plan.spec.plugins {
+            *path = folder.join(&*path);
         }
         for path in &mut plan.spec.python_path {
             *path = folder.join(&*path);
@@ -107,8 +107,14 @@ impl Plan {
 }
 
 fn anchor(target: &mut TargetKind, folder: &Path) {
-    if let TargetKind::File(path) = target {
-        *path = folder.join(&*path);
+    match target {
+        TargetKind::File(path) => *path = folder.join(&*path),
+        TargetKind::Paste { uri, .. } => {
+            if let Some(path) = uri.strip_prefix("config:") {
+                *uri = format!("config:{}", folder.join(path).display());
+            }
+        }
+        TargetKind::Module(_) | TargetKind::Code(_) => {}
     }
 }
 
@@ -119,8 +125,8 @@ pub struct Report {
     pub isolation: Isolation,
     /// Why, in words.
     pub why: String,
-    /// What was loaded, or why nothing was.
-    pub loaded: Result<Loaded, String>,
+    /// What was loaded, each application in order, or why nothing was.
+    pub loaded: Result<Vec<AppReport>, String>,
     /// How long each interpreter took, its application's loading included.
     pub interpreters: Vec<Duration>,
     /// Threads in all.
@@ -130,8 +136,8 @@ pub struct Report {
 /// Why there is no generation.
 #[derive(Debug)]
 pub enum StartError {
-    /// The application could not be loaded, and it is needed.
-    Load(Box<LoadFailure>),
+    /// No application could be loaded; or one that another interpreter has could not.
+    Load(NotLoaded),
     /// An interpreter could not be made.
     Runtime(RuntimeError),
     /// A thread could not be started.
@@ -151,7 +157,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Load(failure) => failure.fmt(out),
+            StartError::Load(failures) => failures.fmt(out),
             StartError::Runtime(error) => error.fmt(out),
             StartError::Thread(error) => write!(
                 out,
@@ -262,11 +268,13 @@ impl Generation {
         let start =
             |isolation| Self::start_with(id, plan, runtime, surroundings, isolation, patience);
         match start(isolation) {
-            Err(StartError::Load(failure))
-                if plan.isolated == Isolated::Auto
-                    && isolation == Isolation::OwnGil
-                    && matches!(*failure, LoadFailure::ExtensionRefused { .. }) =>
-            {
+            Err(StartError::Load(failures)) if plan.isolated == Isolated::Auto => {
+                let Some(failure) = failures
+                    .needs_main()
+                    .filter(|_| isolation == Isolation::OwnGil)
+                else {
+                    return Err(StartError::Load(failures));
+                };
                 let (generation, mut report) = start(Isolation::Main)?;
                 report.why = format!("{}\n{WAY_OUT}", failure.reason());
                 Ok((generation, report))
@@ -288,7 +296,7 @@ impl Generation {
         patience: &Patience,
     ) -> Result<(Arc<Self>, Report), StartError> {
         if isolation == Isolation::Main
-            && plan.target.is_some()
+            && plan.apps.count() > 0
             && MAIN_IS_TAKEN.swap(true, Ordering::SeqCst)
         {
             return Err(StartError::MainIsTaken);
@@ -317,7 +325,6 @@ impl Generation {
         let interpreters = shared.interpreters();
         let mut elapsed = Vec::with_capacity(interpreters);
         let mut crews = Vec::with_capacity(interpreters);
-        let mut loaded = None;
         // The first one alone shows whether the application loads; the others start side by side.
         spawn_creator(shared, &shared.add_crew(1, Gate::Shut), &births)
             .map_err(StartError::Thread)?;
@@ -325,10 +332,9 @@ impl Generation {
         while waiting > 0 {
             waiting -= 1;
             let birth: Birth = patience.receive(&born)?;
-            let (handle, report) = birth.result?;
+            let handle = birth.result?;
             elapsed.push(birth.elapsed);
             if birth.crew.worker == 1 {
-                loaded = report;
                 for worker in 2..=interpreters {
                     let crew = shared.add_crew(worker, Gate::Shut);
                     spawn_creator(shared, &crew, &births).map_err(StartError::Thread)?;
@@ -344,7 +350,7 @@ impl Generation {
         Ok(Report {
             isolation: shared.isolation,
             why: String::new(),
-            loaded: loaded.ok_or_else(|| "no application was named".to_owned()),
+            loaded: shared.apps.reports(&shared.plan.apps),
             threads: interpreters * threads,
             interpreters: elapsed,
         })
@@ -386,6 +392,16 @@ impl Generation {
     /// Whether several threads share a GIL.
     pub fn shares_gil(&self) -> bool {
         self.shared.shares_gil()
+    }
+
+    /// Which of the applications it has loaded.
+    pub fn loaded(&self) -> Vec<bool> {
+        self.shared.apps.loadable().unwrap_or_default()
+    }
+
+    /// What each application has done in each interpreter, so far.
+    pub fn app_stats(&self) -> Vec<AppStats> {
+        self.shared.apps.stats(&self.shared.plan.apps)
     }
 
     /// Who works in it. Outlives the generation, and does not keep it in charge of anything.

@@ -6,7 +6,7 @@
 //! Threads that share a GIL sleep elsewhere: the domain makes one of them active. Where the acceptor polls, each
 //! interpreter has a bell.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ pub(super) struct GenerationHost {
     shared: Weak<Shared>,
     process: Arc<Process>,
     facts: Facts,
+    has_first: AtomicBool,
 }
 
 impl GenerationHost {
@@ -32,6 +33,7 @@ impl GenerationHost {
         Self {
             shared,
             process: Arc::clone(process),
+            has_first: AtomicBool::new(false),
             facts: Facts {
                 is_reload: generation > 1 || process.facts.is_reload,
                 ..process.facts.clone()
@@ -89,6 +91,10 @@ impl Host for GenerationHost {
             .registrations
             .add(worker, is_loading, trigger)
             .map_err(|refused| refused.to_string())
+    }
+
+    fn is_first(&self) -> bool {
+        !self.has_first.swap(true, Ordering::SeqCst)
     }
 
     fn reload(&self) {

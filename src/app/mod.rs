@@ -3,6 +3,7 @@
 //! This room joins `net` (which has requests), `background` (which raises signals) and `python` (which has the application); nobody below knows
 //! both. Reading order:
 //!
+//! - [`apps`]: what is loaded, where it is mounted, and what it has done
 //! - [`queue`]: the bounded queue between those who poll and those who run, and the wake-up protocol
 //! - [`runners`]: which of the threads that share a GIL may take work
 //! - [`worker`]: a thread, its interpreter, its application, for life
@@ -20,6 +21,7 @@
 //! - [`openers`]: threads that open files for those who poll
 
 pub mod acceptor;
+pub mod apps;
 mod birth;
 pub mod crew;
 pub mod current;
@@ -39,6 +41,7 @@ mod watch;
 pub mod worker;
 
 pub use acceptor::Acceptor;
+pub use apps::Apps;
 pub use current::Current;
 pub use generation::{Generation, Isolated, Patience, Plan, Report, StartError};
 pub use recycling::{Due, Exceptions, Recycling};

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use super::apps::AppLedger;
 use super::birth;
 use super::crew::{Crew, Gate, wait_for_none};
 use super::generation::{Patience, Plan, StartError, lock};
@@ -45,6 +46,8 @@ pub struct Shared {
     /// Answered by crews that have ended.
     answered: AtomicU64,
     parked: AtomicUsize,
+    /// What is loaded, and what it has done.
+    pub(super) apps: AppLedger,
 }
 
 impl Shared {
@@ -80,6 +83,7 @@ impl Shared {
             alive: Default::default(),
             answered: AtomicU64::new(0),
             parked: AtomicUsize::new(0),
+            apps: AppLedger::default(),
         })
     }
 
@@ -259,7 +263,7 @@ impl Roster {
 
     /// Whether it serves an application; without one it answers 500.
     pub fn has_application(&self) -> bool {
-        self.0.plan.target.is_some()
+        self.0.plan.apps.count() > 0
     }
 
     /// Its interpreters that serve, in the order of their numbers: crew and worker.

@@ -16,6 +16,7 @@ use crate::wsgi::environ::Link;
 use crate::wsgi::{Head, Response, Summary};
 
 use super::acceptor::Bell;
+use super::apps::Tally;
 use super::crew::Crew;
 use super::current::Current;
 use super::queue::{Job, Next};
@@ -44,8 +45,8 @@ pub struct Seat {
     pub core: usize,
 }
 
-/// Is told of files that the application is made of.
-pub type OnSources = Arc<dyn Fn(&[Source]) + Send + Sync>;
+/// Is told of files that the application is made of, and how long ago they may have been read first.
+pub type OnSources = Arc<dyn Fn(&[Source], Duration) + Send + Sync>;
 
 /// What the threads of all generations share.
 #[derive(Clone)]
@@ -89,6 +90,7 @@ pub struct Worker {
     /// Modules that were loaded when the application's files were last told.
     modules_known: Cell<usize>,
     has_panicked: bool,
+    tally: Arc<Tally>,
 }
 
 impl Worker {
@@ -102,7 +104,9 @@ impl Worker {
         let surroundings = shared.surroundings.clone();
         let requests_max = shared.plan.recycling.requests_of(crew.worker);
         let response = Response::adding(Arc::clone(&surroundings.net.settings.added_fields));
+        let tally = shared.apps.begin(seat.worker, shared.plan.apps.count());
         Self {
+            tally,
             seat,
             shared,
             crew,
@@ -272,9 +276,15 @@ impl Worker {
         if let Some(delivery) = net.files().and_then(|files| files.offer(parts.head)) {
             self.response.offer(delivery);
         }
+        let apps = &self.shared.plan.apps;
+        let chosen = apps.mounts().choose_for(parts.head);
         let response = &mut self.response;
         let served = catch_unwind(AssertUnwindSafe(|| {
             panic_if_asked(parts.head);
+            let Some(chosen) = chosen else {
+                response.fail(500, &mut sink);
+                return Served::NoApp;
+            };
             py.serve(Call {
                 listener: parts.listener,
                 head: parts.head,
@@ -283,12 +293,19 @@ impl Worker {
                     identity: parts.identity.as_deref(),
                     is_https: parts.is_https,
                 },
-                mount: &self.shared.plan.mount,
+                chosen,
                 body: parts.body,
                 response,
                 sink: &mut sink,
             })
         }));
+        match (chosen, &served) {
+            (Some(chosen), served) => {
+                let has_failed = matches!(served, Ok(Served::Failed) | Err(_));
+                self.tally.count(chosen.app, has_failed);
+            }
+            (None, _) => self.shared.apps.say_that_nobody_serves(apps, parts.head),
+        }
         if served.is_err() {
             // The panic hook has logged what and where. The response machine is plain data and stays usable.
             tracing::error!(
@@ -299,8 +316,9 @@ impl Worker {
             self.response.fail(500, &mut sink);
             self.has_panicked = true;
         }
+        py.calm();
         let served = served.ok();
-        self.look_after(py, served);
+        self.look_after(py, served, taken_at);
         let fate = self.watch.end();
         if self.watch.is_given_up() {
             net.regard_connection();
@@ -341,7 +359,7 @@ impl Worker {
 
     /// What a request may have changed, for those who have asked for it: whether this interpreter is to be replaced, and
     /// what the application is made of.
-    fn look_after(&self, py: &mut Attached<'_>, served: Option<Served>) {
+    fn look_after(&self, py: &mut Attached<'_>, served: Option<Served>, began_at: Instant) {
         if served == Some(Served::Failed)
             && let Some(rules) = &self.shared.plan.recycling.exceptions
             && let Some((kind, value)) = py.take_raised()
@@ -354,7 +372,7 @@ impl Worker {
             let sources = py.new_sources(&mut known);
             self.modules_known.set(known);
             if !sources.is_empty() {
-                on_sources(&sources);
+                on_sources(&sources, began_at.elapsed());
             }
         }
     }
@@ -476,6 +494,7 @@ fn panic_if_asked(head: &Head) {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        self.shared.apps.end(self.seat.worker, &self.tally);
         self.runner.leave();
     }
 }

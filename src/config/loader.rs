@@ -8,6 +8,7 @@
 //! files behind everything else. What an option means is not known here.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::rc::Rc;
 
 use super::contents::{self, Unreadable};
@@ -18,7 +19,7 @@ use super::loaded::{Entry, PassedOver, Standing};
 use super::logic::{self, Fate, Logic};
 use super::magic::{self, FileMagic, Magic};
 use super::option::OptionRow;
-use super::options::{self, configuration, python};
+use super::options::{self, app, configuration, python};
 use super::surroundings::Surroundings;
 use super::traps;
 
@@ -309,6 +310,9 @@ impl<'s> Loader<'s> {
         }
         if let Some(format) = format_of(row) {
             self.push(entry.clone());
+            if is_paste(row) && self.paste(&entry, source, inside)? {
+                return Ok(());
+            }
             return self.load(&entry, format, inside);
         }
         let name = row.name;
@@ -368,6 +372,38 @@ impl<'s> Loader<'s> {
             return self.enter(set, row, source, inside);
         }
         Ok(())
+    }
+
+    /// `ini-paste = FILE` stands for `paste = config:FILE` and the options of the file. Whether those are being read already:
+    /// the option is in the file itself.
+    fn paste(
+        &mut self,
+        named: &Entry,
+        source: &Rc<str>,
+        inside: Option<&str>,
+    ) -> Result<bool, Stop> {
+        let (file, _) = split(&named.text, inside);
+        // Absolute, as in uWSGI: --chdir comes later.
+        let path = std::path::absolute(file)
+            .map_err(|error| named.error(format_args!("wants a file: {error}")))?;
+        let is_logged = named
+            .row
+            .is_some_and(|row| row.name == configuration::INI_PASTE_LOGGED.name);
+        let made = |key: &str, text: String| Incoming {
+            key: key.to_owned(),
+            spelled: named.spelled.clone(),
+            text,
+            place: named.place,
+            standing: Standing::Written,
+        };
+        let uri = format!("config:{}", path.display());
+        let paste = made(app::PASTE.name, uri);
+        self.enter(paste, Some(&app::PASTE), source, inside)?;
+        if is_logged {
+            let logged = made(app::PASTE_LOGGER.name, "true".to_owned());
+            self.enter(logged, Some(&app::PASTE_LOGGER), source, inside)?;
+        }
+        Ok(inside.is_some_and(|inside| is_same_file(inside, file)))
     }
 
     /// Reads a file where it is named.
@@ -432,27 +468,30 @@ impl<'s> Loader<'s> {
                 }
             },
         };
-        let lines = format
-            .read(&replaced.text, section)
-            .map_err(|failure| match failure {
-                Failure::Syntax { line, why } => {
-                    ConfigError::new(format!("{why} ({})", layer::place(&source, line)))
-                }
-                Failure::NoSection(found) => {
-                    let error = ConfigError::new(format!(
-                        "{source} has no {} ({})",
-                        format.section(section.name()),
-                        named.position()
-                    ));
-                    match found.as_slice() {
-                        [] if matches!(format, Format::Ini | Format::Toml) => {
-                            error.hint(format!("begin it with a line [{}]", section.name()))
-                        }
-                        [] => error,
-                        found => error.hint(format!("it has {}", found.join(", "))),
+        let lines = format.read(&replaced.text, section);
+        let lines = match lines {
+            Err(Failure::NoSection(_)) if named.row.is_some_and(is_paste) => return Ok(()),
+            lines => lines,
+        };
+        let lines = lines.map_err(|failure| match failure {
+            Failure::Syntax { line, why } => {
+                ConfigError::new(format!("{why} ({})", layer::place(&source, line)))
+            }
+            Failure::NoSection(found) => {
+                let error = ConfigError::new(format!(
+                    "{source} has no {} ({})",
+                    format.section(section.name()),
+                    named.position()
+                ));
+                match found.as_slice() {
+                    [] if matches!(format, Format::Ini | Format::Toml) => {
+                        error.hint(format!("begin it with a line [{}]", section.name()))
                     }
+                    [] => error,
+                    found => error.hint(format!("it has {}", found.join(", "))),
                 }
-            })?;
+            }
+        })?;
         for (letter, number) in replaced.removed {
             if lines.iter().any(|line| line.number == number) {
                 self.warnings.push(magic::warning(letter, &source, number));
@@ -511,9 +550,25 @@ fn format_of(row: &OptionRow) -> Option<Named> {
         (&configuration::TOML, Named::Format(Format::Toml)),
         (&configuration::CONFIG, Named::ByEnding),
         (&configuration::INCLUDE, Named::ByEnding),
+        (&configuration::INI_PASTE, Named::Format(Format::Ini)),
+        (&configuration::INI_PASTE_LOGGED, Named::Format(Format::Ini)),
     ];
     let found = by_row.into_iter().find(|(other, _)| other.name == row.name);
     found.map(|(_, named)| named)
+}
+
+/// The file is an application's, and may have no options for us.
+fn is_paste(row: &OptionRow) -> bool {
+    [&configuration::INI_PASTE, &configuration::INI_PASTE_LOGGED]
+        .iter()
+        .any(|other| other.name == row.name)
+}
+
+fn is_same_file(one: &str, other: &str) -> bool {
+    match (std::fs::canonicalize(one), std::fs::canonicalize(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => Path::new(one).file_name() == Path::new(other).file_name(),
+    }
 }
 
 fn is_logic(row: &OptionRow) -> bool {

@@ -16,6 +16,7 @@ mod background;
 mod command_line;
 mod completions;
 mod contents;
+mod envdir;
 mod environment;
 mod error;
 mod expand;
@@ -68,7 +69,7 @@ pub use process_settings::{
 pub use proxies::{ProxyConfig, ProxyHeaders};
 pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig, ReloadMode};
 pub use settings::{
-    AppChoice, AppTarget, Config, Deadlines, HarakiriConfig, IsolationChoice, LimitsConfig,
+    AppChoice, AppTarget, Config, Deadlines, Errand, HarakiriConfig, IsolationChoice, LimitsConfig,
     ListenAddress, Mount, PollChoice, Protocol, Redirect,
 };
 pub use static_settings::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
@@ -81,6 +82,15 @@ use loader::{Loader, Stop};
 use option::OptionRow;
 use options::configuration;
 use surroundings::Surroundings;
+
+/// `--plugin-list`
+const PLUGINS: &str = "\
+Built in, so that nothing has to be loaded for it:
+  requests     python (WSGI)
+  protocols    http, uwsgi, fastcgi, scgi, with and without TLS
+  beside them  signal (timers, cron, file monitors), static files
+Your own: a Python file with an init(), --plugin ./plugin.py
+";
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -181,7 +191,9 @@ fn resolve_loaded(
     loaded: &Loaded,
 ) -> Result<Config, ConfigError> {
     let resolved = resolve::resolve(raw, warnings, &loaded.unknown)?;
-    if resolved.app.is_none() && resolved.mounts.is_empty() && resolved.eval.is_none() {
+    let needs_app = !matches!(&resolved.errand, Some(errand) if !errand.needs_app());
+    if needs_app && resolved.app.is_none() && resolved.mounts.is_empty() && resolved.eval.is_none()
+    {
         return Err(ConfigError::new("no application was named")
             .hint("give a file or a module: singlemalt app.py, or singlemalt pkg.module:app"));
     }
@@ -229,6 +241,9 @@ impl Asked {
                 "all" => help::everything(),
                 word => help::about(word),
             })));
+        }
+        if self.flag(&configuration::PLUGIN_LIST) {
+            return Ok(Some(Command::Print(PLUGINS.to_owned())));
         }
         if self.flag(&configuration::VERSION) {
             return Ok(Some(Command::Version));

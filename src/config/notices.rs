@@ -8,8 +8,8 @@ use super::layer::{Raw, Setting};
 use super::loaded::Unknown;
 use super::logic::is_built_in_plugin;
 use super::option::{Class, Kind, OptionRow, Ready};
-use super::options::accepted;
-use super::{suggestion, value};
+use super::options::python;
+use super::{suggestion, target, value};
 
 /// What to print at start.
 #[derive(Debug, Default)]
@@ -82,27 +82,32 @@ pub(super) fn collect(
 /// What uWSGI's plugins of these names do is built in, or named by its options; other plugins and
 /// files are not.
 fn plugins(raw: &Raw, notices: &mut Notices) -> Result<(), ConfigError> {
-    for setting in raw.all(&accepted::PLUGIN) {
-        let names = setting
-            .text
-            .split([',', ' '])
-            .filter(|name| !name.is_empty());
-        for name in names {
-            // `0:python` names a slot too.
-            let name = name.split_once(':').map_or(name, |(_, name)| name);
+    for setting in raw.all(&python::PLUGIN) {
+        for name in target::plugin_names(&setting.text) {
+            if name.ends_with(".py") {
+                continue;
+            }
+            if is_built_in_plugin(name) {
+                notices.remarks.push(format!(
+                    "accepted, nothing to do: the plugin {name} ({})",
+                    setting.place()
+                ));
+                continue;
+            }
             if name.contains(['/', '\\']) || name.ends_with(".so") {
                 return Err(setting
                     .error(format_args!(
                         "names {name}, a plugin of uWSGI in C, which cannot be loaded"
                     ))
-                    .hint("leave it out; what uWSGI's own plugins do is built in"));
+                    .hint(
+                        "leave it out: what uWSGI's own plugins do is built in; your own can be a Python file with init(): \
+                         --plugin ./plugin.py",
+                    ));
             }
-            if !is_built_in_plugin(name) {
-                notices.warnings.push(format!(
-                    "there is no plugin {name}: nothing is loaded for it ({})",
-                    setting.place()
-                ));
-            }
+            notices.warnings.push(format!(
+                "there is no plugin {name}: nothing is loaded for it ({})",
+                setting.place()
+            ));
         }
     }
     Ok(())

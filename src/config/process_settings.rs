@@ -273,8 +273,6 @@ pub struct SocketConfig {
     pub keep_alive: bool,
     /// TCP_NODELAY on accepted connections was asked for (`tcp-nodelay`).
     pub no_delay: bool,
-    /// TCP_FASTOPEN, connections that may wait (`tcp-fast-open`).
-    pub fast_open: Option<u32>,
     /// SO_SNDBUF in bytes (`socket-sndbuf`).
     pub send_buffer_bytes: Option<u64>,
     /// SO_RCVBUF in bytes (`socket-rcvbuf`).

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::address::{self, Address};
 use super::background::{BackgroundConfig, CronEntry};
+use super::envdir::Variables;
 use super::error::ConfigError;
 use super::layer::{Raw, Setting};
 use super::loaded::Unknown;
@@ -18,8 +19,8 @@ use super::options::{
     app, background, configuration, http, limits, logging, process, python, sockets, tls, workers,
 };
 use super::settings::{
-    Config, Deadlines, HarakiriConfig, IsolationChoice, LimitsConfig, ListenAddress, PollChoice,
-    Protocol, Redirect,
+    Config, Deadlines, Errand, HarakiriConfig, IsolationChoice, LimitsConfig, ListenAddress,
+    PollChoice, Protocol, Redirect,
 };
 use super::value::{self, NEVER, Read};
 use super::{notices, target};
@@ -36,9 +37,11 @@ pub(super) fn resolve(
     let notices = notices::collect(raw, unknown, strict)?;
     let app = target::choose(raw)?;
     let listen = reader.listeners()?;
+    let environment = reader.environment()?;
     let config = Config {
         app,
         listen,
+        protocol: reader.handed_protocol()?,
         processes: reader.count(&workers::PROCESSES)?,
         threads: reader.count(&workers::THREADS)?,
         isolation: reader.isolation()?,
@@ -50,8 +53,8 @@ pub(super) fn resolve(
         need_app: reader.flag(&app::NEED_APP),
         wsgi_strict: reader.flag(&app::WSGI_STRICT),
         file_wrapper: !reader.flag(&app::WSGI_DISABLE_FILE_WRAPPER),
-        environment_unset: reader.texts(&python::UNENV),
-        environment_set: reader.pairs(&python::ENV)?,
+        environment_unset: environment.unset,
+        environment_set: environment.set,
         log_requests: !reader.flag(&logging::DISABLE_LOGGING),
         limits: LimitsConfig {
             head_bytes_max: reader.count(&limits::BUFFER_SIZE)?,
@@ -87,9 +90,23 @@ pub(super) fn resolve(
         poll: reader.poll()?,
         mounts: target::mounts(raw)?,
         manage_script_name: reader.flag(&app::MANAGE_SCRIPT_NAME),
+        no_default_app: reader.flag(&app::NO_DEFAULT_APP),
+        ignore_script_name: reader.flag(&app::IGNORE_SCRIPT_NAME),
+        callable: target::callable(raw)?,
+        errand: reader.errand()?,
+        once: reader.flag(&process::ONCE),
+        stack_bytes: reader.stack_bytes()?,
+        no_site: reader.flag(&python::NO_SITE),
+        program_name: reader.path(&python::PY_PROGRAMNAME)?,
+        wsgi_accept_buffer: reader.flag(&app::WSGI_ACCEPT_BUFFER),
+        disable_write_exception: reader.flag(&app::DISABLE_WRITE_EXCEPTION),
         eval: reader.text(&app::EVAL),
         imports: target::imports(raw, &python::IMPORT)?,
+        paste_logger: reader.flag(&app::PASTE_LOGGER),
+        module_aliases: target::aliases(raw, &python::PYMODULE_ALIAS)?,
+        post_module_aliases: target::aliases(raw, &python::POST_PYMODULE_ALIAS)?,
         shared_imports: target::imports(raw, &python::SHARED_IMPORT)?,
+        plugins: target::plugins(raw),
         add_headers: reader.headers(&http::ADD_HEADER)?,
         catch_exceptions: reader.flag(&app::CATCH_EXCEPTIONS),
         touch_logreopen: reader.paths(&logging::TOUCH_LOGREOPEN)?,
@@ -296,6 +313,66 @@ impl Reader<'_> {
             .collect()
     }
 
+    /// `early-envdir`, `unenv` and `env`, `envdir`: the later the stronger, as in uWSGI.
+    fn environment(&self) -> Result<Variables, ConfigError> {
+        let mut variables = Variables::default();
+        self.read_envdirs(&python::EARLY_ENVDIR, &mut variables)?;
+        for name in self.texts(&python::UNENV) {
+            variables.remove(name);
+        }
+        variables.set.extend(self.pairs(&python::ENV)?);
+        self.read_envdirs(&python::ENVDIR, &mut variables)?;
+        Ok(variables)
+    }
+
+    fn read_envdirs(&self, row: &OptionRow, to: &mut Variables) -> Result<(), ConfigError> {
+        for setting in self.raw.all(row) {
+            let folder = path_of(setting)?;
+            to.read(&folder)
+                .map_err(|why| setting.error(format_args!("cannot be read: {why}")))?;
+        }
+        Ok(())
+    }
+
+    /// Of several the one that was written last counts.
+    fn errand(&mut self) -> Result<Option<Errand>, ConfigError> {
+        let mut found = Vec::new();
+        for (row, errand) in [
+            (
+                &app::TEST_REQUEST,
+                Errand::TestRequest as fn(String) -> Errand,
+            ),
+            (&python::TEST, Errand::TestModule),
+            (&python::PYRUN, |path| {
+                Errand::RunScript(PathBuf::from(path))
+            }),
+        ] {
+            if let Some(setting) = self.raw.last(row) {
+                if row.kind == Kind::Path {
+                    path_of(setting)?;
+                }
+                found.push((setting, errand(setting.text.clone())));
+            }
+        }
+        if self.flag(&python::PYTHON_VERSION)
+            && let Some(setting) = self.raw.last(&python::PYTHON_VERSION)
+        {
+            found.push((setting, Errand::PythonVersion));
+        }
+        found.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
+        Ok(found.pop().map(|(_, errand)| errand))
+    }
+
+    /// Kilobytes, as uWSGI counts them here.
+    fn stack_bytes(&mut self) -> Result<Option<usize>, ConfigError> {
+        let row = &python::THREADS_STACKSIZE;
+        if self.raw.last(row).is_none() {
+            return Ok(None);
+        }
+        let kilobytes: usize = self.small(row)?;
+        Ok(Some(kilobytes.saturating_mul(1024)))
+    }
+
     /// `NAME: VALUE`, as uWSGI takes it; without the colon it could not be a field.
     fn headers(&self, row: &OptionRow) -> Result<Vec<(String, String)>, ConfigError> {
         let header = |setting: &Setting| {
@@ -393,7 +470,23 @@ impl Reader<'_> {
         Ok(CHOICES.get(chosen).copied().unwrap_or(PollChoice::Auto))
     }
 
-    fn listeners(&mut self) -> Result<Vec<ListenAddress>, ConfigError> {
+    /// The address behind `=0`: the first of `--shared-socket`.
+    fn shared_socket(&self, setting: &Setting, number: &str) -> Result<&str, ConfigError> {
+        let shared = self.raw.all(&sockets::SHARED_SOCKET);
+        let place: Option<usize> = number.parse().ok();
+        match place.and_then(|place| shared.get(place)) {
+            Some(shared) => Ok(&shared.text),
+            None => Err(setting
+                .error(format_args!(
+                    "wants shared socket {number}, and there are {}",
+                    shared.len()
+                ))
+                .hint("they count from 0, in the order of --shared-socket")),
+        }
+    }
+
+    /// What `--socket` speaks.
+    fn protocol(&self) -> Result<Protocol, ConfigError> {
         const PROTOCOLS: [Protocol; 6] = [
             Protocol::Uwsgi,
             Protocol::Http,
@@ -403,7 +496,19 @@ impl Reader<'_> {
             Protocol::Scgi { nph: true },
         ];
         let chosen = self.chosen(&sockets::PROTOCOL)?;
-        let default = PROTOCOLS.get(chosen).copied().unwrap_or(Protocol::Uwsgi);
+        Ok(PROTOCOLS.get(chosen).copied().unwrap_or(Protocol::Uwsgi))
+    }
+
+    /// What is spoken on sockets that were handed over: HTTP, unless somebody said otherwise.
+    fn handed_protocol(&self) -> Result<Protocol, ConfigError> {
+        match self.raw.last(&sockets::PROTOCOL) {
+            Some(_) => self.protocol(),
+            None => Ok(Protocol::Http),
+        }
+    }
+
+    fn listeners(&mut self) -> Result<Vec<ListenAddress>, ConfigError> {
+        let default = self.protocol()?;
         let kinds = [
             (&sockets::HTTP, Protocol::Http),
             (&sockets::HTTP_SOCKET, Protocol::Http),
@@ -428,6 +533,16 @@ impl Reader<'_> {
         }
         settings.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
 
+        let shared = self.raw.all(&sockets::SHARED_SOCKET);
+        for (number, setting) in shared.iter().enumerate() {
+            let (name, named) = (format!("={number}"), format!("addr=={number}"));
+            let mut parts = settings.iter().flat_map(|(one, _)| one.text.split(','));
+            let is_named = parts.any(|part| part == name || part == named);
+            if !is_named {
+                self.warn(setting, &format!("is not opened: no option names {name}"));
+            }
+        }
+        let is_abstract = self.flag(&sockets::ABSTRACT_SOCKET);
         let mut listen: Vec<ListenAddress> = Vec::new();
         for (setting, protocol) in settings {
             let (text, tls, redirect) = match setting.name.as_str() {
@@ -445,10 +560,20 @@ impl Reader<'_> {
                 }
                 _ => (setting.text.as_str(), None, None),
             };
+            let text = match text.strip_prefix('=') {
+                Some(number) => self.shared_socket(setting, number)?,
+                None => text,
+            };
             let address = address::parse(text).map_err(|why| {
                 let why = format!("wants an address, got '{text}': {why}");
                 setting.error_of_value(&why, "8000")
             })?;
+            let address = match address {
+                Address::Unix(path) if is_abstract => {
+                    Address::Abstract(path.to_string_lossy().into_owned())
+                }
+                address => address,
+            };
             let any_port = matches!(&address, Address::Tcp(tcp) if tcp.port() == 0);
             let twice = listen.iter().find(|other| other.address == address);
             if let Some(other) = twice.filter(|_| !any_port) {
@@ -464,6 +589,7 @@ impl Reader<'_> {
                 expects_proxy: false,
                 redirect,
                 origin: setting.place(),
+                is_default: false,
             });
         }
         if listen.is_empty() {
@@ -475,6 +601,7 @@ impl Reader<'_> {
                 expects_proxy: false,
                 redirect: None,
                 origin: "default".to_owned(),
+                is_default: true,
             });
         }
         self.expect_proxies(&mut listen)?;

@@ -72,7 +72,6 @@ impl Reader<'_> {
             freebind: self.flag(&sockets::FREEBIND),
             keep_alive: self.flag(&sockets::SO_KEEPALIVE),
             no_delay: self.flag(&sockets::TCP_NODELAY),
-            fast_open: self.optional_number(&sockets::TCP_FAST_OPEN)?,
             send_buffer_bytes: self.optional_number(&sockets::SOCKET_SNDBUF)?,
             receive_buffer_bytes: self.optional_number(&sockets::SOCKET_RCVBUF)?,
         })

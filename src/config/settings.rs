@@ -24,6 +24,8 @@ pub struct Config {
     pub app: Option<AppChoice>,
     /// Where to listen, in the order in which it was written; never empty.
     pub listen: Vec<ListenAddress>,
+    /// What is spoken on sockets that were handed over and that no option names: `protocol`, or HTTP.
+    pub protocol: Protocol,
     /// Interpreters (uWSGI's processes), at least 1.
     pub processes: usize,
     /// Threads of each interpreter, at least 1.
@@ -76,12 +78,41 @@ pub struct Config {
     pub mounts: Vec<Mount>,
     /// Take the prefix of a mounted application out of the path (`manage-script-name`).
     pub manage_script_name: bool,
+    /// Nobody serves what no mount holds (`no-default-app`).
+    pub no_default_app: bool,
+    /// A `SCRIPT_NAME` that a front end sent does not choose the application (`ignore-script-name`).
+    pub ignore_script_name: bool,
+    /// What is called in an application that names no callable itself (`callable`); those of `app` and `mounts` have it
+    /// already.
+    pub callable: Option<String>,
+    /// What to do instead of serving.
+    pub errand: Option<Errand>,
+    /// Stop when the first request has been answered (`once`).
+    pub once: bool,
+    /// Bytes of each worker thread's stack, if they were given (`threads-stacksize`).
+    pub stack_bytes: Option<usize>,
+    /// Start Python without its site module (`no-site`).
+    pub no_site: bool,
+    /// What Python takes for its own executable (`py-programname`).
+    pub program_name: Option<PathBuf>,
+    /// Take any object with a buffer for a piece of a response (`wsgi-accept-buffer`).
+    pub wsgi_accept_buffer: bool,
+    /// `write()` does not raise when the client is gone (`disable-write-exception`).
+    pub disable_write_exception: bool,
     /// Python code that leaves an application behind (`eval`).
     pub eval: Option<String>,
     /// Modules and files to import in the first interpreter after the application (`import`).
     pub imports: Vec<AppTarget>,
+    /// Set Python's logging up from the file of a PasteDeploy application (`paste-logger`).
+    pub paste_logger: bool,
+    /// Second names of modules and files, given before anything is imported (`pymodule-alias`).
+    pub module_aliases: Vec<(String, AppTarget)>,
+    /// The same, after the imports (`post-pymodule-alias`).
+    pub post_module_aliases: Vec<(String, AppTarget)>,
     /// Modules and files to import in every interpreter (`shared-import`).
     pub shared_imports: Vec<AppTarget>,
+    /// Python files that are plugins (`plugin`).
+    pub plugins: Vec<PathBuf>,
     /// Fields to add to every response (`add-header`): name and value, checked for controls.
     pub add_headers: Vec<(String, String)>,
     /// Show tracebacks to clients (`catch-exceptions`).
@@ -148,6 +179,8 @@ pub enum AppTarget {
     File(PathBuf),
     /// A module, by its dotted name.
     Module(String),
+    /// What PasteDeploy finds behind a URI: `config:/path/site.ini`, `config:/path/site.ini#name`, `egg:package`.
+    Paste(String),
 }
 
 impl fmt::Display for AppChoice {
@@ -155,11 +188,32 @@ impl fmt::Display for AppChoice {
         match &self.target {
             AppTarget::File(path) => path.display().fmt(formatter)?,
             AppTarget::Module(name) => formatter.write_str(name)?,
+            AppTarget::Paste(uri) => formatter.write_str(uri)?,
         }
         match &self.callable {
             Some(callable) => write!(formatter, ":{callable}"),
             None => Ok(()),
         }
+    }
+}
+
+/// What is done in the server's place, before the process leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Answer this request on standard output (`test-request`): `GET /path`.
+    TestRequest(String),
+    /// Say whether this module can be imported (`test`).
+    TestModule(String),
+    /// Run this script (`pyrun`).
+    RunScript(PathBuf),
+    /// Print the version of Python (`python-version`).
+    PythonVersion,
+}
+
+impl Errand {
+    /// Whether an application has to be named for it.
+    pub fn needs_app(&self) -> bool {
+        matches!(self, Errand::TestRequest(_))
     }
 }
 
@@ -191,6 +245,8 @@ pub struct ListenAddress {
     pub redirect: Option<Redirect>,
     /// Where it was named, for messages: `--http (command line)`.
     pub origin: String,
+    /// Nobody named it: it is what is listened on without any address.
+    pub is_default: bool,
 }
 
 /// Where `http-to-https` sends clients: the same host and target, with https.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::error::ConfigError;
 use super::layer::{Raw, Setting};
 use super::option::OptionRow;
-use super::options::app;
+use super::options::{app, python};
 use super::settings::{AppChoice, AppTarget, Mount};
 
 /// The application that the strongest source names. Two in one source are an error.
@@ -21,13 +21,17 @@ pub(super) fn choose(raw: &Raw) -> Result<Option<AppChoice>, ConfigError> {
     for setting in raw.all(&app::MODULE) {
         named.push((setting, module(setting)?));
     }
+    for setting in raw.all(&app::PASTE) {
+        named.push((setting, paste(&setting.text)));
+    }
     named.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
     let Some((setting, mut choice)) = named.pop() else {
+        let has_another = !raw.all(&app::MOUNT).is_empty() || raw.last(&app::EVAL).is_some();
         return match raw.last(&app::CALLABLE) {
-            Some(callable) => Err(callable
+            Some(callable) if !has_another => Err(callable
                 .error("says how the callable is called, but nothing says where it is")
                 .hint("name a file or module too: singlemalt app.py --callable app")),
-            None => Ok(None),
+            _ => Ok(None),
         };
     };
     if let Some((other, _)) = named.last()
@@ -38,7 +42,7 @@ pub(super) fn choose(raw: &Raw) -> Result<Option<AppChoice>, ConfigError> {
             described(other),
             described(setting)
         ))
-        .hint("leave one; several applications in one server are not yet in this version"));
+        .hint("leave one, or give one of them a place of its own: --mount /prefix=APP"));
     }
     if let Some(callable) = raw.last(&app::CALLABLE) {
         let text = callable_name(callable, &callable.text)?;
@@ -52,16 +56,61 @@ pub(super) fn choose(raw: &Raw) -> Result<Option<AppChoice>, ConfigError> {
                 .hint("leave one"));
             }
             Some(_) if callable.origin.rank < setting.origin.rank => {}
+            None if matches!(choice.target, AppTarget::Paste(_)) => {}
             _ => choice.callable = Some(text),
         }
     }
     Ok(Some(choice))
 }
 
+/// A URI as PasteDeploy takes it; a bare path is a file.
+fn paste(text: &str) -> AppChoice {
+    let has_scheme = ["config:", "egg:", "call:"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    let uri = if has_scheme {
+        text.to_owned()
+    } else {
+        format!("config:{text}")
+    };
+    AppChoice {
+        target: AppTarget::Paste(uri),
+        callable: None,
+    }
+}
+
+/// Second names of modules and files: `NAME=MODULE`, `NAME=/path/file.py`.
+pub(super) fn aliases(raw: &Raw, row: &OptionRow) -> Result<Vec<(String, AppTarget)>, ConfigError> {
+    let alias = |setting: &Setting| {
+        let (name, text) = super::value::pair(&setting.text).map_err(|why| setting.error(why))?;
+        let target = if is_module(&text) && !text.ends_with(".py") {
+            AppTarget::Module(text)
+        } else {
+            AppTarget::File(PathBuf::from(text))
+        };
+        if !is_module(&name) {
+            return Err(setting.error(format_args!(
+                "wants the name of a module in front of '=', got '{name}'"
+            )));
+        }
+        Ok((name, target))
+    };
+    raw.all(row).iter().map(alias).collect()
+}
+
+/// What is called in applications that name no callable themselves: as in uWSGI it holds for mounts and `--eval`, too.
+pub(super) fn callable(raw: &Raw) -> Result<Option<String>, ConfigError> {
+    match raw.last(&app::CALLABLE) {
+        Some(setting) => callable_name(setting, &setting.text).map(Some),
+        None => Ok(None),
+    }
+}
+
 /// The applications below URL prefixes: `/prefix=app.py`, `/prefix=pkg.module:app`,
 /// `example.org/prefix=...`, and `example.org|/prefix=...` as old files write it.
 pub(super) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
     let mut mounts: Vec<Mount> = Vec::new();
+    let default_callable = callable(raw)?;
     for setting in raw.all(&app::MOUNT) {
         let Some((place, target)) = setting
             .text
@@ -84,9 +133,10 @@ pub(super) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
             None => (Some(place), ""),
         };
         let prefix = prefix.trim_end_matches('/');
-        let host = host
-            .filter(|host| !host.is_empty())
-            .map(str::to_ascii_lowercase);
+        let host = match host.filter(|host| !host.is_empty()) {
+            Some(name) => Some(host_name(setting, name)?),
+            None => None,
+        };
         if !prefix.is_empty() && !prefix.starts_with('/') {
             return Err(setting.error(format_args!(
                 "wants a prefix that begins with '/', got '{place}'"
@@ -99,8 +149,13 @@ pub(super) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
             )));
         }
         let (name, callable) = split(target);
-        let is_python_file = name.ends_with(".py") || name.ends_with(".wsgi");
-        let app = if is_module(name) && !is_python_file {
+        // As in uWSGI `site.wsgi` is a file and `site.wsgi:app` a module; what neither is, the loader finds out.
+        let is_python_file =
+            name.ends_with(".py") || (name.ends_with(".wsgi") && callable.is_none());
+        let file = target.split('#').next().unwrap_or_default();
+        let mut app = if file.ends_with(".ini") {
+            paste(target)
+        } else if is_module(name) && !is_python_file {
             choice(setting, AppTarget::Module(name.to_owned()), callable)?
         } else {
             let (path, callable) = match split(target) {
@@ -111,6 +166,10 @@ pub(super) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
             };
             choice(setting, AppTarget::File(PathBuf::from(path)), callable)?
         };
+        let is_paste = matches!(app.target, AppTarget::Paste(_));
+        if app.callable.is_none() && !is_paste {
+            app.callable.clone_from(&default_callable);
+        }
         let origin = setting.place();
         mounts.push(Mount {
             host,
@@ -120,6 +179,23 @@ pub(super) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
         });
     }
     Ok(mounts)
+}
+
+/// The host of a mount: a name, an address in brackets, or `*.` and a name. Requests are matched without their port.
+fn host_name(setting: &Setting, text: &str) -> Result<String, ConfigError> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let is_address = name.starts_with('[') && name.ends_with(']');
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if is_address || (!name.is_empty() && name.chars().all(is_name)) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let error = setting.error(format_args!("wants the name of a host, got '{text}'"));
+    Err(match name.split_once(':') {
+        Some((host, _)) if !name.starts_with('[') => error.hint(format!(
+            "a mount holds for every port of its host: write {host}"
+        )),
+        _ => error.hint("write example.org, or *.example.org for all hosts below it"),
+    })
 }
 
 /// Modules and files to import: as in uWSGI both are taken.
@@ -137,6 +213,28 @@ pub(super) fn imports(raw: &Raw, row: &OptionRow) -> Result<Vec<AppTarget>, Conf
         }
     };
     raw.all(row).iter().map(import).collect()
+}
+
+/// The plugins that an option names. `0:python` names a slot too.
+pub(super) fn plugin_names(text: &str) -> impl Iterator<Item = &str> {
+    let names = text.split([',', ' ']).filter(|name| !name.is_empty());
+    names.map(|name| {
+        let slot = name.split_once(':').filter(|(slot, _)| {
+            // A drive of Windows is a letter.
+            slot.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        slot.map_or(name, |(_, name)| name)
+    })
+}
+
+/// Plugins that are Python files.
+pub(super) fn plugins(raw: &Raw) -> Vec<PathBuf> {
+    let settings = raw.all(&python::PLUGIN).iter();
+    settings
+        .flat_map(|setting| plugin_names(&setting.text))
+        .filter(|name| name.ends_with(".py"))
+        .map(PathBuf::from)
+        .collect()
 }
 
 /// A bare name is its own spelling: `app.py (command line)`, but `--module x (command line)`.
@@ -266,6 +364,7 @@ mod tests {
             Ok(Some(choice)) => match choice.target {
                 AppTarget::File(_) => format!("file {choice}"),
                 AppTarget::Module(_) => format!("module {choice}"),
+                AppTarget::Paste(_) => format!("paste {choice}"),
             },
             Err(error) => format!("error: {}", error.message()),
         };
@@ -298,6 +397,8 @@ mod tests {
         check(&["--file", "app.py:app"], "file app.py:app");
         check(&["--file", "a:b"], "file a:b");
         check(&["--module", "m:app", "--callable", "app"], "module m:app");
+        check(&["--paste", "egg:site"], "paste egg:site");
+        check(&["--paste", "a.ini#b"], "paste config:a.ini#b");
     }
 
     #[test]

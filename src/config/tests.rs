@@ -22,6 +22,7 @@ fn sample(row: &OptionRow) -> String {
         "add-header" => "X-Sample: value",
         "mount" => "/sample=sample.py",
         "umask" => "027",
+        "plugin" => "./sample.py",
         "cron" => "5 -1 -1 -1 -1 sample",
         "unique-cron" | "cron2" => "5 4 -1 -1 -1 sample",
         "hook-asap" => "print:sample",
@@ -51,12 +52,21 @@ fn sample(row: &OptionRow) -> String {
 /// What the option changes, with and without notices and origins. The application is named unless
 /// the option names one.
 fn effect(row: &OptionRow, name: &str) -> (bool, bool) {
-    let names_app = [&app::APP, &app::WSGI_FILE, &app::MODULE]
+    let names_app = [&app::APP, &app::WSGI_FILE, &app::MODULE, &app::PASTE]
         .iter()
         .any(|other| other.name == row.name);
     let mut without = words(if names_app { &[] } else { &["app.py"] });
     if row.name == sockets::PROTOCOL.name {
         without.extend(words(&["--socket", ":1"]));
+    }
+    if row.name == "cron-harakiri" {
+        without.extend(words(&["--cron=5 -1 -1 -1 -1 sample"]));
+    }
+    if row.name == sockets::ABSTRACT_SOCKET.name {
+        without.extend(words(&["--http-socket", "app.sock"]));
+    }
+    if row.name == sockets::SHARED_SOCKET.name {
+        without.extend(words(&["--http-socket", "=0"]));
     }
     if row.name == "strict" {
         without.extend(words(&["--zerg", "x"]));
@@ -196,7 +206,8 @@ proptest! {
             Ok(Command::Run(config)) => {
                 prop_assert!(config.processes >= 1 && config.threads >= 1);
                 prop_assert!(!config.listen.is_empty());
-                prop_assert!(config.app.is_some() || !config.mounts.is_empty() || config.eval.is_some());
+                let needs_none = config.errand.as_ref().is_some_and(|errand| !errand.needs_app());
+                prop_assert!(needs_none || config.app.is_some() || !config.mounts.is_empty() || config.eval.is_some());
             }
             Ok(_) => {}
             Err(error) => prop_assert!(!error.message().is_empty()),

@@ -86,7 +86,8 @@ impl Net {
         if can_keep != Some(&true) || keeper.connections.len() >= KEPT_MAX {
             return false;
         }
-        let Ok(descriptor) = connection.io.stream.as_fd().try_clone_to_owned() else {
+        let socket = connection.io.stream.unencrypted();
+        let Some(Ok(descriptor)) = socket.map(|socket| socket.try_clone_to_owned()) else {
             return false;
         };
         // The poll would go on reporting it: it goes by the open socket, not by the number.

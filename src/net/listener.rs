@@ -108,6 +108,11 @@ impl fmt::Display for BindError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = &self.address;
         match self.error.kind() {
+            #[cfg(unix)]
+            io::ErrorKind::AlreadyExists => write!(
+                out,
+                "{address} is there already, and it is no socket. Move it away, or choose another path"
+            ),
             io::ErrorKind::AddrInUse => {
                 let holder = self.holder.as_deref().unwrap_or("another process");
                 write!(
@@ -373,6 +378,9 @@ fn bind_unix(path: &Path, options: &SocketOptions) -> io::Result<Listener> {
         let is_stale = is_socket
             && UnixStream::connect(path)
                 .is_err_and(|refused| refused.kind() == io::ErrorKind::ConnectionRefused);
+        if error.kind() == io::ErrorKind::AddrInUse && path.exists() && !is_socket {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         if error.kind() != io::ErrorKind::AddrInUse || !is_stale {
             return Err(error);
         }

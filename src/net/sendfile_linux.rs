@@ -12,14 +12,14 @@ pub fn send_file_piece(
     offset: u64,
     want: u64,
 ) -> io::Result<u64> {
-    if stream.tls().is_some() {
+    let Some(socket) = stream.unencrypted() else {
         // The kernel cannot encrypt.
         return super::sendfile_portable::send_file_piece(stream, file, offset, want);
-    }
+    };
     let mut position = offset;
     let count = usize::try_from(want).unwrap_or(usize::MAX);
     loop {
-        match rustix::fs::sendfile(&*stream, file, Some(&mut position), count) {
+        match rustix::fs::sendfile(socket, file, Some(&mut position), count) {
             Ok(sent) => return Ok(sent as u64),
             Err(rustix::io::Errno::INTR) => {}
             // The file is of a kind the kernel cannot map (a FIFO, some filesystems): read it ourselves.

@@ -49,10 +49,10 @@ impl Stream {
     /// other systems it is like any other).
     pub fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<usize> {
         #[cfg(target_os = "linux")]
-        if !matches!(self, Stream::Tls(_)) {
+        if let Some(socket) = self.unencrypted() {
             use rustix::net::SendFlags;
             let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-            return retry(|| Ok(rustix::net::send(&*self, bytes, flags)?));
+            return retry(|| Ok(rustix::net::send(socket, bytes, flags)?));
         }
         self.write(bytes)
     }
@@ -68,6 +68,18 @@ impl Stream {
             #[cfg(unix)]
             Stream::Unix(stream) => retry(|| stream.write_vectored(parts)),
             Stream::Tls(tls) => tls.write(parts),
+        }
+    }
+
+    /// The socket, for system calls that this type does not have; `None` with TLS, whose bytes must not go past it. There is
+    /// no other way to the descriptor.
+    #[cfg(unix)]
+    pub(super) fn unencrypted(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        use std::os::fd::AsFd as _;
+        match self {
+            Stream::Tcp(stream) => Some(stream.as_fd()),
+            Stream::Unix(stream) => Some(stream.as_fd()),
+            Stream::Tls(_) => None,
         }
     }
 
@@ -160,17 +172,6 @@ impl Stream {
             #[cfg(unix)]
             Stream::Unix(stream) => socket2::SockRef::from(stream),
             Stream::Tls(tls) => tls.stream().options(),
-        }
-    }
-}
-
-#[cfg(unix)]
-impl std::os::fd::AsFd for Stream {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        match self {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
-            Stream::Tls(tls) => tls.stream().as_fd(),
         }
     }
 }

@@ -258,35 +258,66 @@ pub(super) fn kept<'py>(token: Token<'py>, name: &CStr) -> Result<Option<Object<
     interpreter_dict(token)?.item(name)
 }
 
-/// Keeps the app where the siblings of this thread find it.
-pub(super) fn keep_app(interpreter: &Interpreter, app: &Object<'_>) -> Result<(), Raised> {
-    interpreter_dict(app.token())?.set_item(&app_key(interpreter), app)
+/// Makes room for the apps that the calling creator is about to load.
+pub(super) fn begin_apps(token: Token<'_>, interpreter: &Interpreter) -> Result<(), Raised> {
+    interpreter_dict(token)?.set_item(&apps_key(interpreter), &Object::dict(token)?)
 }
 
-/// The app of this interpreter, if it has been loaded.
+/// Keeps an app where the siblings of this thread find it by its number.
+pub(super) fn keep_app(
+    interpreter: &Interpreter,
+    at: usize,
+    app: &Object<'_>,
+) -> Result<(), Raised> {
+    match interpreter_dict(app.token())?.item(&apps_key(interpreter))? {
+        Some(apps) => apps.set_item(&number_key(at), app),
+        None => Ok(()),
+    }
+}
+
+/// The app of this number in this interpreter, if it has been loaded.
 pub(super) fn app<'py>(
     token: Token<'py>,
     interpreter: &Interpreter,
+    at: usize,
 ) -> Result<Option<Object<'py>>, Raised> {
-    interpreter_dict(token)?.item(&app_key(interpreter))
+    match interpreter_dict(token)?.item(&apps_key(interpreter))? {
+        Some(apps) => apps.item(&number_key(at)),
+        None => Ok(None),
+    }
 }
 
-/// Lets go of the app. What still uses it has references of its own.
-pub(super) fn forget_app(attached: &Attached<'_>) {
+/// Lets go of the apps. What still uses them has references of its own.
+pub(super) fn forget_apps(attached: &Attached<'_>) {
     let token = attached.token;
-    let forgotten = interpreter_dict(token).map(|dict| {
+    let forgotten = interpreter_dict(token).and_then(|dict| {
+        let key = apps_key(attached.interpreter);
+        if dict.item(&key)?.is_none() {
+            return Ok(());
+        }
         // SAFETY: the dict is alive; attached (token).
-        unsafe { ffi::PyDict_DelItemString(dict.as_ptr(), app_key(attached.interpreter).as_ptr()) }
+        match unsafe { ffi::PyDict_DelItemString(dict.as_ptr(), key.as_ptr()) } {
+            0 => Ok(()),
+            _ => Err(Raised),
+        }
     });
-    // There is none if nothing was loaded: a KeyError.
-    if forgotten != Ok(0) {
+    if forgotten.is_err() {
         drop(super::object::take_exception(token));
     }
 }
 
-fn app_key(interpreter: &Interpreter) -> CString {
-    // Digits only: there is no NUL in it.
-    CString::new(format!("singlemalt.app.{}", interpreter.serial)).unwrap_or_default()
+/// The apps of one creator, in the interpreter's dict: the main interpreter can be created into more than once.
+fn apps_key(interpreter: &Interpreter) -> CString {
+    number_key_of("singlemalt.apps.", interpreter.serial)
+}
+
+fn number_key(at: usize) -> CString {
+    number_key_of("", at as u64)
+}
+
+fn number_key_of(prefix: &str, number: u64) -> CString {
+    // Words and digits only: there is no NUL in it.
+    CString::new(format!("{prefix}{number}")).unwrap_or_default()
 }
 
 /// Asks the interpreter's own threads to finish, runs its exit hooks, flushes its streams. Daemon threads, which get

@@ -17,8 +17,10 @@ pub(super) const UWSGI_VERSION: &[u8] = b"2.0.31";
 
 /// See the file's header.
 pub(super) struct Caches {
-    /// `None` until the first request of this thread, or of the creator until the app is loaded.
-    app: Option<Kept>,
+    /// By their number; `None` until this thread's first request for the app, or the creator's until it is loaded.
+    apps: Vec<Option<Kept>>,
+    /// Whether this thread, a creator, has loaded an app, or tried to: what comes before the first one has been done.
+    pub(super) has_loaded: bool,
     pub(super) environs: Environs,
     input_type: Kept,
     carrier_type: Kept,
@@ -67,7 +69,8 @@ impl Caches {
             constants.push((Known::FileWrapper, find(c"FileWrapper")?));
         }
         Ok(Self {
-            app: None,
+            apps: Vec::new(),
+            has_loaded: false,
             environs: Environs::new(token, interpreter, &constants)?,
             input_type: find(c"Input")?.keep(),
             carrier_type: find(c"Exchange")?.keep(),
@@ -82,20 +85,29 @@ impl Caches {
         })
     }
 
-    pub(super) fn set_app(&mut self, app: Object<'_>) {
-        self.app = Some(app.keep());
+    pub(super) fn set_app(&mut self, at: usize, app: Object<'_>) {
+        if self.apps.len() <= at {
+            self.apps.resize_with(at + 1, || None);
+        }
+        self.apps[at] = Some(app.keep());
     }
 
-    /// The app, found once by each thread.
+    /// The app of this number, found once by each thread.
+    #[inline]
     pub(super) fn app<'py>(
         &mut self,
         token: Token<'py>,
         interpreter: &Interpreter,
+        at: usize,
     ) -> Result<Option<Object<'py>>, Raised> {
-        if self.app.is_none() {
-            self.app = bootstrap::app(token, interpreter)?.map(Object::keep);
+        if let Some(Some(app)) = self.apps.get(at) {
+            return Ok(Some(app.get(token)));
         }
-        Ok(self.app.as_ref().map(|app| app.get(token)))
+        let Some(app) = bootstrap::app(token, interpreter, at)? else {
+            return Ok(None);
+        };
+        self.set_app(at, app);
+        Ok(self.apps[at].as_ref().map(|app| app.get(token)))
     }
 
     /// `start_response` and `write` for one request: the last request's, if the app let go of them.

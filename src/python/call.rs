@@ -11,12 +11,12 @@ use super::file;
 use super::interpreter::{Interpreter, Isolation};
 use super::object::{self, Object, Raised, Token};
 use super::sources;
-use super::start_response::{self, Exchange, bytes_of, settle, type_name};
+use super::start_response::{self, Exchange, bytes_of, copied, is_buffer, settle, type_name};
 use super::thread_state::{Attached, detached};
 use super::trampoline::{Exception, caught, raise};
 use super::uwsgi_module;
-use crate::wsgi::environ::{Link, Mount, Peer};
-use crate::wsgi::{Head, RequestBody, Response, Sink};
+use crate::wsgi::environ::{Link, Peer};
+use crate::wsgi::{Chosen, Head, RequestBody, Response, Sink};
 
 /// A list or tuple of pieces that together are at most this large is sent as one, with its length. Bytes.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
@@ -31,8 +31,8 @@ pub struct Call<'a> {
     pub peer: &'a Peer,
     /// What else is known of the client.
     pub link: Link<'a>,
-    /// Where the app is mounted: [`Mount::ROOT`], usually.
-    pub mount: &'a Mount,
+    /// Which of the interpreter's apps, and how much of the path is its prefix.
+    pub chosen: Chosen,
     /// The complete body. It becomes `wsgi.input` and is gone with it.
     pub body: RequestBody,
     /// Reset for this request by the caller.
@@ -47,7 +47,7 @@ pub(super) struct Request<'a> {
     pub(super) head: &'a Head,
     pub(super) peer: &'a Peer,
     pub(super) link: Link<'a>,
-    pub(super) mount: &'a Mount,
+    pub(super) prefix_bytes: usize,
 }
 
 /// What came of a request. The response's own [`summary`](Response::summary) says what was sent.
@@ -59,7 +59,7 @@ pub enum Served {
     Failed,
     /// The client went away before the end.
     ClientGone,
-    /// No app is loaded in this interpreter: a 500.
+    /// This app is not loaded in this interpreter: a 500.
     NoApp,
 }
 
@@ -72,7 +72,7 @@ impl Attached<'_> {
             head,
             peer,
             link,
-            mount,
+            chosen,
             body,
             response,
             sink,
@@ -82,10 +82,10 @@ impl Attached<'_> {
             head,
             peer,
             link,
-            mount,
+            prefix_bytes: chosen.prefix_bytes,
         };
         let served = catch_unwind(AssertUnwindSafe(|| {
-            self.answer(request, body, &mut *response, &mut *sink)
+            self.answer(chosen.app, request, body, &mut *response, &mut *sink)
         }));
         self.interruption.calm(self.token);
         served.unwrap_or_else(|_panic| {
@@ -94,6 +94,12 @@ impl Attached<'_> {
             response.fail(500, sink);
             Served::Failed
         })
+    }
+
+    /// Nothing that was meant for a request strikes what comes after it. [`serve`](Self::serve) has seen to it; a request that
+    /// never came that far has not.
+    pub fn calm(&self) {
+        self.interruption.calm(self.token);
     }
 
     /// Runs the handler of a signal; what it raises is logged. `false`: it failed, or there is none.
@@ -107,13 +113,14 @@ impl Attached<'_> {
 
     fn answer(
         &mut self,
+        app: usize,
         request: Request<'_>,
         body: RequestBody,
         response: &mut Response,
         sink: &mut dyn Sink,
     ) -> Served {
         let token = self.token;
-        let app = match self.caches.app(token, self.interpreter) {
+        let app = match self.caches.app(token, self.interpreter, app) {
             Ok(Some(app)) => app,
             Ok(None) => {
                 response.fail(500, sink);
@@ -292,6 +299,9 @@ impl<'py> Job<'_, 'py, '_> {
         let mut whole = true;
         while let Some(piece) = self.piece(pieces, at)? {
             // SAFETY: `piece` is alive.
+            let copy = unsafe { copied(self.token, self.interpreter(), piece.as_ptr())? };
+            let piece = copy.as_ref().unwrap_or(&piece);
+            // SAFETY: as above.
             let bytes = unsafe { bytes_of(self.token, self.interpreter(), piece.as_ptr())? };
             if joined.len() + bytes.len() > JOINED_BYTES_MAX {
                 whole = false;
@@ -337,14 +347,16 @@ impl<'py> Job<'_, 'py, '_> {
     /// Anything else that the app returned.
     fn send_iterable(&self, result: &Object<'py>) -> Result<(), Raised> {
         // SAFETY: all are alive; attached (token). Only types are compared.
-        let (is_file, is_text) = unsafe {
+        let (is_file, is_whole) = unsafe {
             let is_file =
                 ffi::Py_TYPE(result.as_ptr()).cast() == self.attached.caches.file_wrapper.as_ptr();
             let is_text = ffi::PyBytes_Check(result.as_ptr()) != 0
                 || ffi::PyUnicode_Check(result.as_ptr()) != 0;
-            (is_file, is_text)
+            let is_whole = (is_text && !self.interpreter().spec.strict)
+                || is_buffer(self.interpreter(), result.as_ptr());
+            (is_file, is_whole)
         };
-        if is_text && !self.interpreter().spec.strict {
+        if is_whole {
             // An iterable of single characters, to the letter; no app means that (uWSGI sends it whole, too).
             return self.finish_with(result);
         }
@@ -410,6 +422,9 @@ impl<'py> Job<'_, 'py, '_> {
     }
 
     fn finish_with(&self, only: &Object<'py>) -> Result<(), Raised> {
+        // SAFETY: `only` is alive.
+        let copy = unsafe { copied(self.token, self.interpreter(), only.as_ptr())? };
+        let only = copy.as_ref().unwrap_or(only);
         // SAFETY: `only` is alive until the end of this call.
         let bytes = unsafe { bytes_of(self.token, self.interpreter(), only.as_ptr())? };
         self.complete(|exchange| exchange.response.finish_with(bytes, &mut *exchange.sink))

@@ -228,7 +228,7 @@ impl Environs {
             head,
             peer,
             link,
-            mount,
+            prefix_bytes,
         } = *request;
         let (input, content_length) = input;
         let Some(base) = self.bases.get(listener).or(self.bases.first()) else {
@@ -269,10 +269,17 @@ impl Environs {
         };
         match head {
             Head::Http(head) => {
-                environ::for_each_under(mount, head, peer, Some(content_length), scratch, put)?;
+                environ::for_each_under(
+                    prefix_bytes,
+                    head,
+                    peer,
+                    Some(content_length),
+                    scratch,
+                    put,
+                )?;
             }
             Head::Variables(received) => {
-                environ::for_each_variable(mount, received, content_length, scratch, put)?;
+                environ::for_each_variable(prefix_bytes, received, content_length, scratch, put)?;
             }
         }
         Ok(environ)

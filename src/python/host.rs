@@ -118,6 +118,9 @@ pub trait Host: Send + Sync {
         source: SignalSource,
     ) -> Result<(), String>;
 
+    /// Whether this is the first interpreter of its generation that asks: it initialises plugins.
+    fn is_first(&self) -> bool;
+
     /// Asks for a graceful reload.
     fn reload(&self);
 
@@ -198,6 +201,10 @@ impl Host for Alone {
 
     fn add_source(&self, _: usize, _: bool, _: u8, _: SignalSource) -> Result<(), String> {
         Ok(())
+    }
+
+    fn is_first(&self) -> bool {
+        true
     }
 
     fn reload(&self) {}

@@ -15,7 +15,7 @@ use pyo3_ffi as ffi;
 use super::arenas;
 use super::host::HostRef;
 use super::runtime::{self, Runtime, RuntimeError};
-use super::target::TargetKind;
+use super::target::Import;
 use crate::wsgi::environ::ServerFacts;
 
 /// How an interpreter is kept apart from the others.
@@ -58,11 +58,17 @@ pub struct InterpreterSpec {
     pub multiprocess: bool,
     /// Refuse `str` where PEP 3333 wants `bytes` (`--wsgi-strict`).
     pub strict: bool,
+    /// Take any object with a buffer where PEP 3333 wants `bytes` (`--wsgi-accept-buffer`).
+    pub accept_buffer: bool,
+    /// `write()` returns as ever when the client is gone (`--disable-write-exception`).
+    pub quiet_writes: bool,
     /// Whether the environ has `wsgi.file_wrapper`.
     pub file_wrapper: bool,
-    /// Imported, in order, before the app is loaded (`--shared-import`, `--import`). One that fails is told and
+    /// Python files that are imported before anything else; the `init()` of each is called once in a generation.
+    pub plugins: Vec<PathBuf>,
+    /// Imported, in order, before the first app is loaded (`--pymodule-alias`, `--shared-import`, `--import`). One that fails is told and
     /// passed over.
-    pub imports: Vec<TargetKind>,
+    pub imports: Vec<Import>,
     /// Clients see tracebacks (`--catch-exceptions`).
     pub catch_exceptions: bool,
     /// What the `uwsgi` module asks.

@@ -13,13 +13,18 @@ class Failure(Exception):
 
 
 def load(kind, target, expression, isolated, imports):
-    """`imports`: kinds and targets in turn, of what is wanted before the app."""
+    """`imports`: kinds, targets and second names in turn, of what is wanted before the first app; None for a further one."""
     before = len(REFUSED)
     where = "--eval" if kind == "code" else target
     try:
-        import_all(zip(imports[::2], imports[1::2]), isolated)
-        found = LOADERS[kind](target)
-        app, name, note = find_callable(found, expression, where)
+        if imports is not None:
+            FILES.clear()
+            import_all(zip(imports[::3], imports[1::3], imports[2::3]), isolated)
+        if kind.startswith("paste"):
+            app, name, note = load_paste(target, kind == "paste logged")
+        else:
+            found = load_app_file(target) if kind == "file" else LOADERS[kind](target)
+            app, name, note = find_callable(found, expression, where)
     except Failure as failure:
         return failure.kind, failure.facts
     except BaseException as error:
@@ -36,16 +41,87 @@ def load(kind, target, expression, isolated, imports):
     }, app
 
 
-def load_file(path):
-    """uWSGI's name for such a module: `uwsgi_file_`, then the path with dots and slashes replaced, without `_py`."""
+def import_only(kind, target, isolated):
+    try:
+        LOADERS[kind](target)
+    except Failure as failure:
+        return failure.kind, failure.facts
+    except BaseException as error:
+        return explained(error, isolated)
+    return "imported", {}
+
+
+def run_script(path):
+    """The exit code of a script."""
+    import runpy
+    sys.argv[:1] = [path]
+    folder = os.path.dirname(os.path.abspath(path))
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    code = 0
+    try:
+        runpy.run_path(path, run_name="__main__")
+    except SystemExit as end:
+        code = end.code
+    except BaseException as error:
+        # From the script on: what ran it is ours.
+        own = error.__traceback__
+        while own is not None and own.tb_frame.f_code.co_filename != path:
+            own = own.tb_next
+        code = trimmed(error.with_traceback(own or error.__traceback__), standard_library=True)
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    return (code or 0) & 0xFF
+
+
+# What the apps of one interpreter were loaded from, by absolute path: a file that is mounted twice is one module, as a module is.
+FILES = {}
+
+
+def load_app_file(path):
+    if path.endswith(".wsgi") and not os.path.exists(path) and all(part.isidentifier() for part in path.split(".")):
+        # What `django-admin startproject` makes is the module mysite.wsgi, and looks like a file of mod_wsgi's.
+        return load_module(path)
+    place = os.path.abspath(path)
+    if place not in FILES:
+        FILES[place] = load_file(path)
+    return FILES[place]
+
+
+def load_paste(uri, logged):
+    """What PasteDeploy makes of a URI; a relative path is one of the working directory."""
+    path, _, name = uri.removeprefix("config:").partition("#")
+    if uri.startswith("config:") and not os.path.isfile(path):
+        raise Failure("not_found", wanted=path, is_file="yes", missing=None, near=[], folder=os.getcwd(), problem=None)
+    try:
+        from paste.deploy import loadapp
+    except ModuleNotFoundError as error:
+        if error.name not in ("paste", "paste.deploy"):
+            raise
+        raise Failure("raised", exception=str(error), traceback="",
+                      hint=f"--paste needs the package PasteDeploy (pip install PasteDeploy), and {sys.prefix} has none") from None
+    if logged and uri.startswith("config:"):
+        from logging.config import fileConfig
+        place = os.path.abspath(path)
+        fileConfig(place, {"__file__": place, "here": os.path.dirname(place)}, disable_existing_loggers=False)
+    return loadapp(uri, relative_to=os.getcwd()), name or "main", None
+
+
+def load_file(path, name=None):
+    """uWSGI's name for such a module, unless it is given one: `uwsgi_file_`, then the path with dots and slashes replaced,
+    without `_py`."""
     from importlib.machinery import SourceFileLoader, SourcelessFileLoader
     from importlib.util import module_from_spec, spec_from_loader
     if not os.path.isfile(path):
         is_folder = os.path.isdir(path)
         raise Failure("not_found", wanted=path, is_file="yes", missing=None, near=near_files(path), folder=os.getcwd(),
                       problem="it is a folder" if is_folder else None)
-    name = "uwsgi_file_" + "".join("_" if letter in "./\\:" else letter for letter in path)
-    name = name.removesuffix("_py")
+    if name is None:
+        name = "uwsgi_file_" + "".join("_" if letter in "./\\:" else letter for letter in path).removesuffix("_py")
     folder = os.path.dirname(os.path.abspath(path))
     if folder not in sys.path:
         # The app's siblings are importable wherever the server was started; behind the working directory.
@@ -82,9 +158,14 @@ def load_code(code):
 
 def import_all(targets, isolated):
     """What cannot be imported is told, as in uWSGI, and the rest goes on; unless it is a matter of the interpreter."""
-    for kind, target in targets:
+    for kind, target, alias in targets:
         try:
-            LOADERS[kind](target)
+            if not alias:
+                LOADERS[kind](target)
+            elif kind == "file":
+                load_file(target, alias)
+            else:
+                sys.modules[alias] = LOADERS[kind](target)
         except Failure as failure:
             emit(f"[ERROR] cannot import {target}: {failure.facts.get('problem') or 'there is no such ' + kind}")
         except BaseException as error:
@@ -120,7 +201,14 @@ def load_module(name):
         raise
 
 
-LOADERS = {"file": load_file, "module": load_module, "code": load_code}
+def begin_plugin(path):
+    """In the first interpreter of a generation: uWSGI calls a plugin's init once, before it forks. The others import it only."""
+    init = getattr(load_file(path), "init", None)
+    if init is not None:
+        init()
+
+
+LOADERS = {"file": load_file, "module": load_module, "code": load_code, "plugin": begin_plugin}
 
 
 def find_callable(module, expression, where):
@@ -140,7 +228,13 @@ def find_callable(module, expression, where):
     factory = attribute(module, name, where)
     if not callable(factory):
         raise no_callable(module, name, where, f"`{name}` is of type {type(factory).__name__}, not a function")
-    made = factory(*arguments, **keywords)
+    try:
+        made = factory(*arguments, **keywords)
+    except TypeError as error:
+        if error.__traceback__.tb_next is not None:
+            raise
+        # Not one line of it ran: the call does not fit.
+        raise no_callable(module, expression, where, f"`{expression}` cannot be called like that: {error}") from None
     if not callable(made):
         raise no_callable(module, expression, where, f"`{expression}` returned {made!r:.60}, not a WSGI app")
     return made, expression, None
@@ -184,8 +278,8 @@ def no_callable(module, wanted, where, problem):
 
 def callables(module):
     """What is defined in this module and could be the app, the likeliest first: what takes (environ, start_response), then
-    factories, written as `name()`."""
-    apps, classes, factories = [], [], []
+    factories, written as `name()`, then those that want arguments, `name(argument)`, if their names speak of an app."""
+    apps, classes, factories, wanting = [], [], [], []
     for name, thing in vars(module).items():
         if name.startswith("_") or not callable(thing):
             continue
@@ -198,13 +292,15 @@ def callables(module):
                 apps.append(name)
             elif least <= 0:
                 factories.append(name + "()")
+            elif any(word in name.lower() for word in ("app", "wsgi", "create", "make", "factory")):
+                wanting.append(f"{name}({', '.join(thing.__code__.co_varnames[:least])})")
         elif isinstance(thing, type):
             # A class can be an app: an instance for each request, which is iterated over.
             if thing.__module__ == module.__name__ and hasattr(thing, "__iter__"):
                 classes.append(name)
         elif kind != "builtin_function_or_method":
             apps.append(name)
-    return apps + classes + factories
+    return apps + classes + factories + wanting
 
 
 def explained(error, isolated):
@@ -216,7 +312,9 @@ def explained(error, isolated):
                                "distribution": distribution(module), "traceback": trimmed(error)}
     import traceback
     lines = list(traceback.TracebackException.from_exception(error).format_exception_only())
-    return "raised", {"exception": lines[-1].rstrip(), "traceback": trimmed(error), "hint": hint(error)}
+    exception, frames = lines[-1].rstrip(), trimmed(error)
+    # Without a frame of the app's own the traceback says nothing that the exception does not.
+    return "raised", {"exception": exception, "traceback": frames if frames != exception else "", "hint": hint(error)}
 
 
 def hint(error):

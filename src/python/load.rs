@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::ffi::CStr;
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::bootstrap;
@@ -166,7 +167,14 @@ impl fmt::Display for LoadFailure {
                         "\n  it defines nothing that could be one: a WSGI app is a callable of (environ, start_response)",
                     ),
                     Some(first) => {
-                        write!(f, "\n  it defines: {}\n  name one of them: {target}:{first}", found.join(", "))
+                        write!(f, "\n  it defines: {}", found.join(", "))?;
+                        match first.split_once('(') {
+                            Some((name, arguments)) if arguments != ")" => {
+                                let arguments = arguments.trim_end_matches(')').replace(", ", "=..., ");
+                                write!(f, "\n  name it with values for its arguments: {target}:{name}({arguments}=...)")
+                            }
+                            _ => write!(f, "\n  name one of them: {target}:{first}"),
+                        }
                     }
                 }
             }
@@ -230,6 +238,9 @@ impl fmt::Display for LoadFailure {
                 if let Some(hint) = hint {
                     write!(f, "\n  {hint}")?;
                 }
+                if traceback.is_empty() {
+                    return Ok(());
+                }
                 write!(f, "\n\n{traceback}")
             }
             Self::Internal { message } => {
@@ -241,11 +252,16 @@ impl fmt::Display for LoadFailure {
 
 impl std::error::Error for LoadFailure {}
 
-/// Loads `target` into the attached interpreter and keeps its callable there.
-pub(super) fn load(attached: &mut Attached<'_>, target: &AppTarget) -> Result<Loaded, LoadFailure> {
+/// Loads `target` into the attached interpreter and keeps its callable there, by its number and its mountpoint.
+pub(super) fn load(
+    attached: &mut Attached<'_>,
+    place: (usize, &str),
+    target: &AppTarget,
+) -> Result<Loaded, LoadFailure> {
     let started = Instant::now();
     let token = attached.token;
-    let outcome = ask(attached, target).and_then(|answer| read(attached, &answer, target, started));
+    let outcome =
+        ask(attached, target).and_then(|answer| read(attached, &answer, (place, target), started));
     outcome.unwrap_or_else(|Raised| {
         Err(LoadFailure::Internal {
             message: failure::start_error(token).to_string(),
@@ -253,25 +269,95 @@ pub(super) fn load(attached: &mut Attached<'_>, target: &AppTarget) -> Result<Lo
     })
 }
 
-fn ask<'py>(attached: &Attached<'py>, target: &AppTarget) -> Result<Object<'py>, Raised> {
+/// Imports a module or runs a file, and does nothing with it.
+pub(super) fn import(attached: &mut Attached<'_>, target: &TargetKind) -> Result<(), LoadFailure> {
     let token = attached.token;
+    let target = AppTarget {
+        kind: target.clone(),
+        callable: None,
+    };
+    let mut ask = || {
+        let (kind, text) = described(&target.kind);
+        let kind = Object::text(token, kind)?;
+        let text = Object::text(token, &text)?;
+        let isolated = isolated(attached)?;
+        let answer = bootstrap::find(&bootstrap::namespace(token)?, c"import_only")?
+            .call([&kind, &text, &isolated])?;
+        if answer.element(0)?.to_text() == "imported" {
+            return Ok(Ok(()));
+        }
+        let read = read(attached, &answer, ((0, ""), &target), Instant::now())?;
+        Ok(read.map(drop))
+    };
+    ask().unwrap_or_else(|Raised| {
+        Err(LoadFailure::Internal {
+            message: failure::start_error(token).to_string(),
+        })
+    })
+}
+
+/// Runs a script to its end; its exit code.
+pub(super) fn run_script(attached: &mut Attached<'_>, path: &Path) -> i32 {
+    let token = attached.token;
+    let code = Object::text(token, &path.to_string_lossy())
+        .and_then(|path| {
+            bootstrap::find(&bootstrap::namespace(token)?, c"run_script")?.call([&path])
+        })
+        .and_then(|code| code.to_u64());
+    match code {
+        Ok(code) => i32::try_from(code).unwrap_or(1),
+        Err(Raised) => {
+            tracing::error!("{}", failure::start_error(token));
+            1
+        }
+    }
+}
+
+/// Whether the attached interpreter is one that extension modules may refuse.
+fn isolated<'py>(attached: &Attached<'py>) -> Result<Object<'py>, Raised> {
+    let is_isolated = attached.interpreter.spec.isolation != Isolation::Main;
+    Object::boolean(attached.token, is_isolated)
+}
+
+fn ask<'py>(attached: &mut Attached<'py>, target: &AppTarget) -> Result<Object<'py>, Raised> {
+    let token = attached.token;
+    let is_first = !std::mem::replace(&mut attached.caches.has_loaded, true);
+    if is_first {
+        bootstrap::begin_apps(token, attached.interpreter)?;
+    }
     let (kind, text) = described(&target.kind);
     let kind = Object::text(token, kind)?;
     let text = Object::text(token, &text)?;
     let mut imports = Vec::new();
-    for import in &attached.interpreter.spec.imports {
-        let (kind, text) = described(import);
-        imports.extend([Cow::Borrowed(kind), text]);
+    let spec = &attached.interpreter.spec;
+    let kind_of_plugin = if !spec.plugins.is_empty() && spec.host.0.is_first() {
+        "plugin"
+    } else {
+        "file"
+    };
+    for plugin in &spec.plugins {
+        imports.extend([
+            Cow::Borrowed(kind_of_plugin),
+            plugin.to_string_lossy(),
+            Cow::Borrowed(""),
+        ]);
     }
-    let imports = Object::list_of_text(token, &imports)?;
+    for import in &attached.interpreter.spec.imports {
+        let (kind, text) = described(&import.target);
+        let alias = import.alias.as_deref().unwrap_or_default();
+        imports.extend([Cow::Borrowed(kind), text, Cow::Borrowed(alias)]);
+    }
+    // Once in an interpreter, before its first app.
+    let imports = if is_first {
+        Object::list_of_text(token, &imports)?
+    } else {
+        Object::none(token)
+    };
     let expression = match &target.callable {
         Some(expression) => Object::text(token, expression)?,
         None => Object::none(token),
     };
-    let isolated = Object::boolean(
-        token,
-        attached.interpreter.spec.isolation != Isolation::Main,
-    )?;
+    let isolated = isolated(attached)?;
     bootstrap::find(&bootstrap::namespace(token)?, c"load")?.call([
         &kind,
         &text,
@@ -286,6 +372,8 @@ fn described(target: &TargetKind) -> (&'static str, Cow<'_, str>) {
     match target {
         TargetKind::File(path) => ("file", path.to_string_lossy()),
         TargetKind::Module(name) => ("module", Cow::Borrowed(name)),
+        TargetKind::Paste { uri, logged: false } => ("paste", Cow::Borrowed(uri)),
+        TargetKind::Paste { uri, logged: true } => ("paste logged", Cow::Borrowed(uri)),
         TargetKind::Code(code) => ("code", Cow::Borrowed(code)),
     }
 }
@@ -316,7 +404,7 @@ impl Facts<'_> {
 fn read(
     attached: &mut Attached<'_>,
     answer: &Object<'_>,
-    target: &AppTarget,
+    (place, target): ((usize, &str), &AppTarget),
     started: Instant,
 ) -> Result<Result<Loaded, LoadFailure>, Raised> {
     let kind = answer.element(0)?.to_text();
@@ -324,9 +412,10 @@ fn read(
     let failure = match kind.as_str() {
         "loaded" => {
             let app = answer.element(2)?;
-            bootstrap::keep_app(attached.interpreter, &app)?;
-            uwsgi_module::note_application(&app)?;
-            attached.caches.set_app(app);
+            let (at, mountpoint) = place;
+            bootstrap::keep_app(attached.interpreter, at, &app)?;
+            uwsgi_module::note_application(mountpoint, &app)?;
+            attached.caches.set_app(at, app);
             let twins = facts.texts(c"twins")?;
             let refused = facts.texts(c"refused")?;
             let refused = refused.chunks_exact(3).map(|entry| RefusedExtension {

@@ -41,7 +41,7 @@ pub use interpreter::{
 };
 pub use interruption::Interruption;
 pub use load::{LoadFailure, Loaded, RefusedExtension};
-pub use runtime::{Runtime, RuntimeError, RuntimeOptions, exit_now};
+pub use runtime::{Runtime, RuntimeError, RuntimeOptions, exit_now, linked as linked_version};
 pub use sources::Source;
-pub use target::{AppTarget, TargetKind};
+pub use target::{AppTarget, Import, TargetKind};
 pub use thread_state::{Attached, InterpreterThread, STACK_BYTES_MIN};

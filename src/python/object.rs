@@ -252,7 +252,6 @@ impl<'py> Object<'py> {
     }
 
     /// `getattr(self, name)`.
-    #[cfg(unix)]
     pub(super) fn attribute(&self, name: &CStr) -> Result<Object<'py>, Raised> {
         // SAFETY: `self` is alive; attached (token).
         unsafe {

@@ -34,6 +34,10 @@ pub struct RuntimeOptions {
     pub argv: Vec<String>,
     /// 0, 1 (`-O`) or 2 (`-OO`); `PYTHONOPTIMIZE` can raise it.
     pub optimize: u8,
+    /// What Python takes for its executable; `home` is stronger.
+    pub program_name: Option<PathBuf>,
+    /// Without the site module (`python -S`).
+    pub no_site: bool,
 }
 
 /// Python is running; facts about it, all plain data.
@@ -249,6 +253,12 @@ fn full_version() -> &'static str {
         .unwrap_or("0.0.0")
 }
 
+/// The version of the CPython that we are linked with, like `3.13.0`. It need not run.
+#[must_use]
+pub fn linked() -> String {
+    linked_version().0
+}
+
 fn linked_version() -> (String, (u8, u8)) {
     let version = full_version().split([' ', '+']).next().unwrap_or_default();
     let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
@@ -347,12 +357,18 @@ fn initialise(
     config.0.install_signal_handlers = 0;
     // Fatal signals print every thread's Python stack; only the main interpreter can switch it on.
     config.0.faulthandler = 1;
+    config.0.site_import = i32::from(!options.no_site);
     config.0.optimization_level = options.optimize.min(2).into();
     match &home {
         Some(Home::Virtualenv { program }) => {
             config.set("--virtualenv", |c| &raw mut c.program_name, program)?
         }
         Some(Home::Installation { prefix }) => config.set("--home", |c| &raw mut c.home, prefix)?,
+        None if options.program_name.is_some() => {
+            if let Some(program) = &options.program_name {
+                config.set("--py-programname", |c| &raw mut c.program_name, program)?;
+            }
+        }
         None => {
             // Otherwise Python would take the first `python3` in PATH for itself, whatever its version.
             if let Some(program) = linked_program(major_minor) {

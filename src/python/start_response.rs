@@ -407,7 +407,14 @@ unsafe extern "C" fn write(
     unsafe {
         trampoline::object(|token| {
             let exchange = exchange(token, carrier, "write")?;
-            send_piece(token, exchange, data)?;
+            match send_piece(token, exchange, data) {
+                Err(Raised)
+                    if (*exchange).client_gone && (*exchange).interpreter.spec.quiet_writes =>
+                {
+                    ffi::PyErr_Clear();
+                }
+                sent => sent?,
+            }
             Ok(Object::none(token))
         })
     }
@@ -422,6 +429,9 @@ pub(super) unsafe fn send_piece(
     exchange: *mut Exchange<'_>,
     piece: *mut ffi::PyObject,
 ) -> Result<(), Raised> {
+    // SAFETY: the exchange is alive, and its interpreter is not changed; `piece` is alive.
+    let copy = unsafe { copied(token, (*exchange).interpreter, piece)? };
+    let piece = copy.as_ref().map_or(piece, Object::as_ptr);
     // SAFETY: no Python code runs on this thread until the end of this call, and no other thread looks through the pointer:
     // so the exchange is ours alone. `piece` is immutable and alive.
     unsafe {
@@ -454,6 +464,35 @@ pub(super) fn settle(
             raise(token, Exception::Assertion, &error.to_string())
         }
     })
+}
+
+/// A copy of what is in the piece's buffer, where any buffer is taken and this is none of the usual (`--wsgi-accept-buffer`).
+///
+/// # Safety
+/// `piece` is a live object.
+#[inline]
+pub(super) unsafe fn copied<'py>(
+    token: Token<'py>,
+    interpreter: &Interpreter,
+    piece: *mut ffi::PyObject,
+) -> Result<Option<Object<'py>>, Raised> {
+    // SAFETY: as above; attached (token).
+    unsafe {
+        if !is_buffer(interpreter, piece) {
+            return Ok(None);
+        }
+        Object::from_new(token, ffi::PyBytes_FromObject(piece)).map(Some)
+    }
+}
+
+/// Whether this is something with a buffer that is not bytes, and is taken all the same.
+///
+/// # Safety
+/// `piece` is a live object.
+pub(super) unsafe fn is_buffer(interpreter: &Interpreter, piece: *mut ffi::PyObject) -> bool {
+    // SAFETY: as above; only types are looked at.
+    interpreter.spec.accept_buffer
+        && unsafe { ffi::PyBytes_Check(piece) == 0 && ffi::PyObject_CheckBuffer(piece) != 0 }
 }
 
 /// The bytes of a piece: `bytes`, or UTF-8 of a `str` unless the server is strict (PEP 3333 allows bytes only).

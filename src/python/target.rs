@@ -10,8 +10,24 @@ pub enum TargetKind {
     File(PathBuf),
     /// A dotted module name (`--module`).
     Module(String),
+    /// What PasteDeploy finds behind a URI (`--paste`).
+    Paste {
+        /// `config:/path/site.ini#name`, `egg:package`
+        uri: String,
+        /// Python's logging is set up from the same file.
+        logged: bool,
+    },
     /// Python code (`--eval`). Its module is named as uWSGI names it: `uwsgi_eval_config`.
     Code(String),
+}
+
+/// What an interpreter imports before its first app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Import {
+    /// A file or a module.
+    pub target: TargetKind,
+    /// Under which name it can be imported, too.
+    pub alias: Option<String>,
 }
 
 /// Which app to load.
@@ -28,6 +44,7 @@ impl fmt::Display for AppTarget {
         match &self.kind {
             TargetKind::File(path) => write!(f, "{}", path.display())?,
             TargetKind::Module(name) => f.write_str(name)?,
+            TargetKind::Paste { uri, .. } => f.write_str(uri)?,
             TargetKind::Code(_) => f.write_str("--eval")?,
         }
         self.callable

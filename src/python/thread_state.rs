@@ -6,6 +6,7 @@
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use super::interruption::Interruption;
 use super::load::{self, LoadFailure, Loaded};
 use super::object::{Raised, Token};
 use super::runtime::{Runtime, RuntimeError};
-use super::target::AppTarget;
+use super::target::{AppTarget, TargetKind};
 use super::uwsgi_module;
 
 /// What daemon threads of the app are given to end when the process leaves: enough for a loop that runs Python, not for a
@@ -154,18 +155,52 @@ impl InterpreterThread {
         Arc::clone(&self.interruption)
     }
 
-    /// Loads the app into this interpreter. The creator calls it; siblings that join afterwards find the app, and those that
-    /// joined before find it at their first request.
+    /// Loads the one app of this interpreter: number 0, at the root. See [`load_app`](Self::load_app).
     ///
     /// # Errors
-    /// See [`LoadFailure`]; its text is what a person reads. The interpreter can be ended, or tried again.
+    /// As there.
     pub fn load(&mut self, target: &AppTarget) -> Result<Loaded, LoadFailure> {
+        let loaded = self.load_app(0, "", target)?;
+        self.all_loaded();
+        Ok(loaded)
+    }
+
+    /// Loads an app into this interpreter, by the number that [`Chosen::app`](crate::wsgi::Chosen::app) names it by. The
+    /// creator calls it, one app after the other, and [`all_loaded`](Self::all_loaded) behind the last; siblings that join
+    /// afterwards find the apps, and those that joined before find each at their first request for it.
+    ///
+    /// # Errors
+    /// See [`LoadFailure`]; its text is what a person reads. The interpreter can be ended, tried again, or live on with the
+    /// other apps.
+    pub fn load_app(
+        &mut self,
+        at: usize,
+        mountpoint: &str,
+        target: &AppTarget,
+    ) -> Result<Loaded, LoadFailure> {
+        self.attached(|attached| load::load(attached, (at, mountpoint), target))
+    }
+
+    /// The apps are there: what waited for that runs now (`uwsgi.post_fork_hook`).
+    pub fn all_loaded(&mut self) {
         self.attached(|attached| {
-            let loaded = load::load(attached, target)?;
             uwsgi_module::post_fork(attached);
             attached.interpreter.set_loaded();
-            Ok(loaded)
-        })
+        });
+    }
+
+    /// Imports a module, or runs a file as one, and does nothing with it.
+    ///
+    /// # Errors
+    /// See [`LoadFailure`].
+    pub fn import(&mut self, target: &TargetKind) -> Result<(), LoadFailure> {
+        self.attached(|attached| load::import(attached, target))
+    }
+
+    /// Runs a file as Python runs a script, with its name as `sys.argv[0]`. What it raises is told on standard error. Returns
+    /// its exit code.
+    pub fn run_script(&mut self, path: &Path) -> i32 {
+        self.attached(|attached| load::run_script(attached, path))
     }
 
     /// Attaches, does `work`, detaches. Waits for the GIL first; hold no lock that a thread with the GIL might want.
@@ -220,7 +255,7 @@ impl InterpreterThread {
             if has_it_alone {
                 bootstrap::quiesce(attached, until, daemon_grace);
             }
-            bootstrap::forget_app(attached);
+            bootstrap::forget_apps(attached);
         });
         self.drop_caches();
         if is_main {

@@ -1,72 +1,111 @@
-//! Which application is served, and where below the root: `--module` and its like, `--eval`, or one `--mount`.
-//! Main thread, at start.
+//! Which applications are served, and where: `--module` and its like or `--eval` at the root, `--mount` below prefixes and
+//! for hosts. Main thread, at start.
 
 use super::failure::Failure;
+use crate::app::Apps;
 use crate::config::{self, AppChoice, Config};
-use crate::python::{AppTarget, TargetKind};
-use crate::wsgi::environ::Mount;
+use crate::python::{AppTarget, Import, TargetKind};
+use crate::wsgi::{Place, Rules};
 
-/// What is served.
-pub struct Chosen {
-    /// The application.
-    pub target: Option<AppTarget>,
-    /// What its paths are relieved of.
-    pub mount: Mount,
-}
-
-/// Chooses the one application.
+/// The table of applications, in uWSGI's order: the one at the root, then the mounts as they were written.
 ///
 /// # Errors
-/// Several are named: they come with a later version.
-pub fn choose(config: &Config) -> Result<Chosen, Failure> {
-    if let Some(mounted) = config.mounts.iter().find(|mount| mount.host.is_some()) {
-        return Err(Failure::new(format_args!(
-            "{}: applications of hosts are not yet in this version; name one for all hosts: --mount /prefix=APP",
-            mounted.origin
-        )));
-    }
+/// Two are named for the same place.
+pub fn choose(config: &Config) -> Result<Apps, Failure> {
+    let named = config.app.as_ref().map(|app| target(config, app));
     let code = config.eval.as_ref().map(|code| AppTarget {
         kind: TargetKind::Code(code.clone()),
-        callable: None,
+        callable: config.callable.clone(),
     });
-    let named = config.app.as_ref().map(target);
-    let mounted = config.mounts.first();
-    let count = config.mounts.len() + usize::from(named.is_some()) + usize::from(code.is_some());
-    if count > 1 {
-        let which = match mounted {
-            Some(mounted) => mounted.origin.clone(),
-            None => config.origin("eval").unwrap_or("--eval").to_owned(),
-        };
+    let eval = config.origin("eval").unwrap_or("--eval");
+    if let (Some(named), Some(_)) = (&named, &code) {
         return Err(Failure::new(format_args!(
-            "{which}: several applications are named, and this version serves one: leave one"
+            "{eval} and {named} both name the application at the root: leave one, or give one of them a place of its own \
+             (--mount /prefix=APP)"
         )));
     }
-    Ok(Chosen {
-        target: mounted.map(|mount| target(&mount.app)).or(named).or(code),
-        // As in uWSGI the prefix stays in the path unless the server is told to manage SCRIPT_NAME; a proxy may do it.
-        mount: mounted
-            .filter(|_| config.manage_script_name)
-            .map_or_else(|| Mount::ROOT.clone(), |mount| Mount::new(&mount.prefix)),
-    })
+    let root = named.or(code);
+    let at_root = |mount: &&config::Mount| mount.host.is_none() && mount.prefix.is_empty();
+    if let (Some(root), Some(mount)) = (&root, config.mounts.iter().find(at_root)) {
+        return Err(Failure::new(format_args!(
+            "{} and {root} both name the application at the root: leave one, or mount it at a prefix (/prefix=APP)",
+            mount.origin
+        )));
+    }
+    let mounts = config.mounts.iter().map(|mount| {
+        let place = Place::new(mount.host.as_deref(), &mount.prefix);
+        (place, target(config, &mount.app))
+    });
+    let apps = Apps::new(
+        root.map(|root| (Place::default(), root))
+            .into_iter()
+            .chain(mounts)
+            .collect(),
+        Rules {
+            manages_script_name: config.manage_script_name,
+            no_default_app: config.no_default_app,
+            ignores_script_name: config.ignore_script_name,
+        },
+    );
+    warn(config, &apps);
+    Ok(apps)
 }
 
-fn target(app: &AppChoice) -> AppTarget {
+/// As in uWSGI a prefix stays in the path, and chooses nothing, unless the server manages SCRIPT_NAME; that is meant for a
+/// front end that names the application itself, which one that speaks HTTP cannot.
+fn warn(config: &Config, apps: &Apps) {
+    let speaks_http = |listen: &config::ListenAddress| listen.protocol == config::Protocol::Http;
+    if !config.listen.iter().any(speaks_http) {
+        return;
+    }
+    let places: Vec<String> = apps
+        .mounts()
+        .unreachable_by_http()
+        .map(|place| crate::app::apps::shown(&place.mountpoint()))
+        .collect();
+    if !places.is_empty() {
+        tracing::warn!(
+            "no request over HTTP reaches what is mounted at {}: add manage-script-name, which chooses by the path",
+            places.join(", ")
+        );
+    }
+}
+
+fn target(config: &Config, app: &AppChoice) -> AppTarget {
     AppTarget {
-        kind: kind(&app.target),
+        kind: kind(config, &app.target),
         callable: app.callable.clone(),
     }
 }
 
-fn kind(target: &config::AppTarget) -> TargetKind {
+fn kind(config: &Config, target: &config::AppTarget) -> TargetKind {
     match target {
         config::AppTarget::File(path) => TargetKind::File(path.clone()),
         config::AppTarget::Module(name) => TargetKind::Module(name.clone()),
+        config::AppTarget::Paste(uri) => TargetKind::Paste {
+            uri: uri.clone(),
+            logged: config.paste_logger,
+        },
     }
 }
 
-/// What every interpreter imports before the application: `--shared-import`, then `--import`. uWSGI imports the
-/// latter once and then forks, so that every worker has it: so has every interpreter.
-pub fn imports(config: &Config) -> Vec<TargetKind> {
-    let imports = config.shared_imports.iter().chain(&config.imports);
-    imports.map(kind).collect()
+/// What every interpreter imports before its first application: `--pymodule-alias`, `--shared-import`, `--import`,
+/// `--post-pymodule-alias`. uWSGI imports once and then forks, so that every worker has it: so has every interpreter.
+pub fn imports(config: &Config) -> Vec<Import> {
+    let aliases = |aliases: &[(String, config::AppTarget)]| -> Vec<Import> {
+        let import = |(name, target): &(String, config::AppTarget)| Import {
+            target: kind(config, target),
+            alias: Some(name.clone()),
+        };
+        aliases.iter().map(import).collect()
+    };
+    let plain = config.shared_imports.iter().chain(&config.imports);
+    let plain = plain.map(|target| Import {
+        target: kind(config, target),
+        alias: None,
+    });
+    let mut all = aliases(&config.module_aliases);
+    all.extend(plain);
+    all.extend(aliases(&config.post_module_aliases));
+    all
 }

@@ -1,55 +1,46 @@
 //! Builds the server in order: environment, sockets, Python, the first generation; then supervises it.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::unbounded;
+use crossbeam::channel::{Sender, unbounded};
 
 use crate::app::acceptor::Bell;
-use crate::app::process::Process;
 use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
-    Acceptor, Current, Exceptions, Generation, Isolated, Patience, Plan, Recycling, Report,
-    StartError, openers,
+    Acceptor, Apps, Current, Generation, Patience, Plan, Report, StartError, openers,
 };
 use crate::background::clockwork::Clockwork;
-use crate::background::cron::When;
-use crate::background::cron_command::CronCommand;
-use crate::config::{Config, IsolationChoice, Phase, PollChoice};
-use crate::http::Limits;
+use crate::config::{Config, Phase, PollChoice};
 use crate::net::poll::SharedPoll;
-use crate::net::{self, Address, Net, RequestLog};
-use crate::proxies::trusted::Network;
-use crate::proxies::{Believed, Trusted};
-use crate::python::{HostRef, InterpreterSpec, Isolation, Runtime, RuntimeError, RuntimeOptions};
+use crate::net::{Net, RequestLog};
+use crate::python::{Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
-use crate::wsgi::AddedFields;
-use crate::wsgi::environ::ServerFacts;
 
-use super::application::{self, Chosen, imports};
+use super::activation;
+use super::application::{self};
 use super::certificates::Certificates;
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::hooks::{self, Next};
 use super::log_target::Log;
+use super::notify::Notifier;
 #[cfg(unix)]
 use super::proof;
 use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
-use super::request_log::{Lines, Silence};
-use super::sockets::Listening;
+use super::request_log::{Lines, Once, Silence};
+use super::settings::{added_fields, cron_commands, hostname, plan, settings};
 use super::supervisor::{self, Charge, End, Event};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
-use super::{limits, pidfile, privileges, process, report, signals, sockets, static_files, title};
+use super::{
+    errand, limits, pidfile, privileges, process, report, signals, sockets, static_files, title,
+};
 
 /// uWSGI's exit code for "no application, and one is needed".
-const NO_APP: u8 = 22;
-
-/// What a response that nobody reads may hold in memory before its application has to wait.
-const OUTPUT_BYTES_MAX: usize = 1 << 20;
+pub(super) const NO_APP: u8 = 22;
 
 /// How long the last lines of the log may take.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -71,6 +62,8 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let mut environment = config.environment_set.clone();
     environment.extend(hooks::environment(config));
     let title_spills = title::wants_the_environments_room(config);
+    let (handed_over, says) = activation::handed_over();
+    unset.extend(says);
     crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
     let left = match step {
         #[cfg(unix)]
@@ -79,6 +72,12 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         Step::Next(inheritance) => Some(inheritance),
         Step::First => None,
     };
+    if let Some(errand) = &config.errand {
+        let writer = start_log()?;
+        let done = errand::run(config, errand);
+        writer.flush(FLUSH_TIMEOUT);
+        return done;
+    }
     if left.is_none()
         && let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)?
     {
@@ -117,12 +116,11 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
             }
         }
     }
-    let writer = LogWriter::start().map_err(Failure::new)?;
-    let level = std::env::var("SINGLEMALT_LOG").ok();
-    telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
+    let writer = start_log()?;
     let mut outputs = Outputs {
         log: log.or(daemon_log),
         starter,
+        handed_over,
     };
     title::set(config, title_spills);
     if outputs.starter.is_none() {
@@ -136,10 +134,19 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     served
 }
 
-/// Where the server's words go, and who waits for the first of them.
+fn start_log() -> Result<LogWriter, Failure> {
+    let writer = LogWriter::start().map_err(Failure::new)?;
+    let level = std::env::var("SINGLEMALT_LOG").ok();
+    telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
+    Ok(writer)
+}
+
+/// What the process has with those who started it: where its words go, who waits for the first of them, sockets.
 struct Outputs {
     log: Option<Log>,
     starter: Option<Starter>,
+    /// Sockets that were opened for us by whoever started us.
+    handed_over: u32,
 }
 
 impl Outputs {
@@ -185,7 +192,7 @@ fn serve(
     for remark in &config.remarks {
         tracing::info!("{remark}");
     }
-    let chosen = application::choose(config)?;
+    let apps = application::choose(config)?;
     let added_fields = added_fields(config)?;
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
@@ -193,10 +200,10 @@ fn serve(
     if !is_first {
         rebirth::take_signals();
     }
+    let with_sockets = activation::apply(config, outputs.handed_over)?;
+    let config = with_sockets.as_ref().unwrap_or(config);
     let certificates = Certificates::open(config)?;
-    if let Some(folder) = &config.chdir {
-        change_directory(config, "chdir", folder)?;
-    }
+    enter_directory(config)?;
     // A process that starts anew has done this, as whoever it was then.
     if is_first {
         limits::apply(config);
@@ -242,7 +249,7 @@ fn serve(
             settings(config, added_fields),
             listeners,
             listening.iter().map(|one| one.protocol).collect(),
-            request_log(config, writer),
+            request_log(config, writer, &sender),
             static_files::service(config)?,
         )
         .map_err(Failure::new)?,
@@ -262,7 +269,9 @@ fn serve(
             .filter(|_| config.reload.watches_modules)
             .map(|triggers| {
                 let triggers = Arc::clone(triggers);
-                let add: OnSources = Arc::new(move |sources| triggers.add_sources(sources));
+                let add: OnSources = Arc::new(move |sources, read_within| {
+                    triggers.add_sources(sources, read_within)
+                });
                 add
             }),
         on_due: Arc::new({
@@ -276,7 +285,7 @@ fn serve(
     phases!(PreApp);
     let clockwork = Arc::new(Clockwork::default());
     let process = process::surroundings(config, &hostname(), &sender, &clockwork);
-    let plan = plan(config, &listening, chosen, &process);
+    let plan = plan(config, &listening, apps, &process);
     let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
@@ -312,6 +321,8 @@ fn serve(
         tracing::info!("reloaded: clients waited for {:.2} s", gap.as_secs_f64());
     }
     outputs.detach(writer)?;
+    let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
+    notifier.ready();
     let recipe = Recipe {
         origin: origin.clone(),
         config: config.clone(),
@@ -332,6 +343,7 @@ fn serve(
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone()),
+        notifier: &notifier,
         reopen_log: &mut || {
             if let Some(log) = &mut outputs.log {
                 log.reopen(writer);
@@ -355,17 +367,12 @@ fn serve(
     }
 }
 
-fn cron_commands(config: &Config) -> Result<Vec<CronCommand>, Failure> {
-    let entries = config.background.cron.iter();
-    entries
-        .map(|entry| {
-            let [minute, hour, day, month, weekday] = entry.when;
-            let when = When::new(minute, hour, day, month, weekday)
-                .map_err(|never| Failure::new(format_args!("{}: {never}", entry.origin)))?;
-            let (command, time_max) = (entry.command.clone(), entry.time_max);
-            Ok(CronCommand::new(when, command, entry.is_unique, time_max))
-        })
-        .collect()
+/// `--chdir`
+pub(super) fn enter_directory(config: &Config) -> Result<(), Failure> {
+    match &config.chdir {
+        Some(folder) => change_directory(config, "chdir", folder),
+        None => Ok(()),
+    }
 }
 
 fn change_directory(
@@ -413,6 +420,8 @@ pub(super) fn start_python(config: &Config) -> Result<&'static Runtime, Failure>
         python_path: config.python_path.clone(),
         argv,
         optimize: config.optimize,
+        program_name: config.program_name.clone(),
+        no_site: config.no_site,
     })
     .map_err(|error: RuntimeError| match config.origin("virtualenv") {
         Some(origin) if config.virtualenv.is_some() => {
@@ -422,169 +431,25 @@ pub(super) fn start_python(config: &Config) -> Result<&'static Runtime, Failure>
     })
 }
 
-pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
-    let limits = &config.limits;
-    let deadlines = &config.deadlines;
-    net::Settings {
-        limits: Limits {
-            head_bytes_max: limits.head_bytes_max,
-            fields_max: limits.fields_max,
-            target_bytes_max: limits.target_bytes_max,
-            body_bytes_max: limits.body_bytes_max,
-            chunk_line_bytes_max: limits.chunk_line_bytes_max,
-            trailer_bytes_max: limits.trailer_bytes_max,
-        },
-        body_memory_bytes_max: config.body_memory_bytes_max,
-        output_bytes_max: OUTPUT_BYTES_MAX,
-        header_timeout: deadlines.header,
-        body_timeout: deadlines.body_idle,
-        body_rate_min: deadlines.body_rate_bytes_per_second_min,
-        keep_alive_timeout: deadlines.keep_alive,
-        write_timeout: deadlines.write,
-        connections_max: config.connections_max,
-        tells_handshakes: config.tls.is_verbose,
-        proxies: proxies(config),
-        greeters: greeters(config),
-        added_fields: Arc::new(added_fields),
-    }
-}
-
-/// Whose fields count.
-fn proxies(config: &Config) -> Option<net::Proxies> {
-    let headers = config.proxies.headers;
-    (!config.proxies.is_empty()).then(|| net::Proxies {
-        trusted: trusted(config),
-        believed: Believed {
-            x_for: headers.x_for,
-            x_proto: headers.x_proto,
-            x_host: headers.x_host,
-            forwarded: headers.forwarded,
-        },
-    })
-}
-
-/// Who may speak the PROXY protocol: the trusted ones, and without a list this machine.
-fn greeters(config: &Config) -> Trusted {
-    if !config.proxies.is_empty() {
-        return trusted(config);
-    }
-    if config.listen.iter().any(|listen| listen.expects_proxy) {
-        tracing::info!(
-            "the PROXY protocol is taken from this machine only; name proxies on others with --trusted-proxies"
-        );
-    }
-    Trusted::this_machine()
-}
-
-fn trusted(config: &Config) -> Trusted {
-    let networks = config.proxies.networks.iter();
-    Trusted {
-        networks: networks
-            .map(|&(address, bits)| Network::new(address, bits))
-            .collect(),
-        unix: config.proxies.unix,
-        everybody: config.proxies.everybody,
-    }
-}
-
-/// `--add-header`
-fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
-    let mut added = AddedFields::default();
-    for (name, value) in &config.add_headers {
-        added
-            .add(name, value)
-            .map_err(|why| Failure::about(config, "add-header", why))?;
-    }
-    Ok(added)
-}
-
-pub(super) fn request_log(config: &Config, writer: &LogWriter) -> Box<dyn RequestLog> {
-    if config.log_requests {
+pub(super) fn request_log(
+    config: &Config,
+    writer: &LogWriter,
+    events: &Sender<Event>,
+) -> Box<dyn RequestLog> {
+    let log: Box<dyn RequestLog> = if config.log_requests {
         Box::new(Lines::new(writer.clone()))
     } else {
         Box::new(Silence)
-    }
-}
-
-pub(super) fn plan(
-    config: &Config,
-    listening: &[Listening],
-    chosen: Chosen,
-    process: &Arc<Process>,
-) -> Plan {
-    if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
-        tracing::warn!(
-            "--cpu-affinity is without effect: only Linux lets threads choose their cores"
-        );
-    }
-    let hostname = hostname();
-    let facts = |listening: &Listening| {
-        let local: Option<SocketAddr> = match &listening.address {
-            Address::Tcp(address) => Some(*address),
-            #[cfg(unix)]
-            Address::Unix(_) => None,
-            #[cfg(target_os = "linux")]
-            Address::Abstract(_) => None,
-        };
-        let facts = ServerFacts::new(local, &hostname, listening.scheme());
-        if listening.protocol.takes_variables() {
-            facts.taking_variables()
-        } else {
-            facts
-        }
     };
-    Plan {
-        target: chosen.target,
-        interpreters: config.processes,
-        threads: config.threads,
-        isolated: match config.isolation {
-            IsolationChoice::Auto => Isolated::Auto,
-            IsolationChoice::OwnGil => Isolated::By(Isolation::OwnGil),
-            IsolationChoice::SharedGil => Isolated::By(Isolation::SharedGil),
-            IsolationChoice::Main => Isolated::By(Isolation::Main),
-        },
-        spec: InterpreterSpec {
-            isolation: Isolation::Main,
-            worker_id: 0,
-            python_path: config.python_path.clone(),
-            listeners: listening.iter().map(facts).collect(),
-            multithread: false,
-            multiprocess: false,
-            strict: config.wsgi_strict,
-            file_wrapper: config.file_wrapper,
-            imports: imports(config),
-            catch_exceptions: config.catch_exceptions,
-            host: HostRef::default(),
-        },
-        mount: chosen.mount,
-        cores_per_worker: config.process.cpu_affinity,
-        uwsgi_names: config.process.procname.automatic,
-        queue_max: config.queue_max,
-        recycling: recycling(config),
-        folder: std::env::current_dir().unwrap_or_default(),
-        end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
-        process: Arc::clone(process),
+    if config.once {
+        Box::new(Once::new(log, events.clone()))
+    } else {
+        log
     }
 }
 
-fn recycling(config: &Config) -> Recycling {
-    let reload = &config.reload;
-    Recycling {
-        requests_max: reload.requests_max,
-        requests_delta: reload.requests_delta,
-        lifetime_min: reload.lifetime_min,
-        lifetime_max: reload.lifetime_max,
-        lifetime_delta: reload.lifetime_delta,
-        exceptions: reload.exceptions.clone().map(|rules| Exceptions {
-            types: rules.types,
-            values: rules.values,
-            reprs: rules.reprs,
-        }),
-    }
-}
-
-/// The first generation. An application that does not load is an error with `--need-app`; otherwise the
-/// server comes up without it, says so, and answers 500.
+/// The first generation. With `--need-app` it is an error if no application loads; otherwise the server comes
+/// up without, says so, and answers 500.
 fn start_generation(
     config: &Config,
     mut plan: Plan,
@@ -594,37 +459,29 @@ fn start_generation(
     let patience = Patience::endless();
     match Generation::start(1, &plan, runtime, surroundings, &patience) {
         Ok(started) => Ok(started),
-        Err(StartError::Load(failure)) if config.need_app => Err(Failure {
-            text: failure.to_string(),
+        Err(StartError::Load(failures)) if config.need_app => Err(Failure {
+            text: failures.to_string(),
             code: NO_APP,
         }),
-        Err(StartError::Load(failure)) => {
-            tracing::error!("{failure}");
-            plan.target = None;
+        Err(StartError::Load(failures)) => {
+            tracing::error!("{failures}");
+            let which = if plan.apps.count() > 1 {
+                "none of them"
+            } else {
+                "it"
+            };
+            let not = if plan.apps.count() > 1 { "" } else { " not" };
+            plan.apps = Apps::default();
             plan.interpreters = 1;
             plan.threads = 1;
             let (generation, mut report) =
                 Generation::start(1, &plan, runtime, surroundings, &patience)
                     .map_err(Failure::new)?;
-            report.loaded = Err(
-                "it could not be loaded, see above (--need-app leaves with an error instead)"
-                    .to_owned(),
-            );
+            report.loaded = Err(format!(
+                "{which} could{not} be loaded, see above (--need-app leaves with an error instead)"
+            ));
             Ok((generation, report))
         }
         Err(error) => Err(Failure::new(error)),
     }
-}
-
-#[cfg(unix)]
-pub(super) fn hostname() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
-}
-
-#[cfg(not(unix))]
-pub(super) fn hostname() -> String {
-    std::env::var("COMPUTERNAME").unwrap_or_default()
 }

@@ -8,10 +8,12 @@
 //! - `daemon`: detaches it from its terminal
 //! - `log_target`, `redirect`: where its log goes
 //! - `limits`, `title`, `process_name`: what the process may use, and what it is called
-//! - `sockets`, `inherited`: where it listens
+//! - `sockets`, `inherited`, `activation`: where it listens
+//! - `notify`: how a service manager hears of it
 //! - `certificates`: the TLS of its sockets
 //! - `accounts`, `privileges`, `file_owner`: who it is, and whose its files are
 //! - `application`: what it serves
+//! - `errand`: what it does instead of serving
 //! - `static_files`: what it serves without the application
 //! - `process`: what the application is told about the process, and what becomes of its wishes
 //! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
@@ -26,6 +28,9 @@
 #[cfg(unix)]
 #[path = "accounts_unix.rs"]
 mod accounts;
+#[cfg_attr(unix, path = "activation_unix.rs")]
+#[cfg_attr(windows, path = "activation_windows.rs")]
+mod activation;
 mod agenda;
 mod application;
 mod assembly;
@@ -33,6 +38,7 @@ mod certificates;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 mod daemon;
+mod errand;
 mod failure;
 #[cfg_attr(unix, path = "file_owner_unix.rs")]
 #[cfg_attr(windows, path = "file_owner_windows.rs")]
@@ -48,6 +54,9 @@ mod log_target;
 #[cfg_attr(target_os = "linux", path = "memory_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "memory_other.rs")]
 mod memory;
+#[cfg_attr(unix, path = "notify_unix.rs")]
+#[cfg_attr(windows, path = "notify_windows.rs")]
+mod notify;
 mod pidfile;
 #[cfg_attr(unix, path = "pidfile_unix.rs")]
 #[cfg_attr(windows, path = "pidfile_windows.rs")]
@@ -70,6 +79,7 @@ mod redirect;
 mod reload;
 mod report;
 mod request_log;
+mod settings;
 #[cfg_attr(unix, path = "signals_unix.rs")]
 #[cfg_attr(windows, path = "signals_windows.rs")]
 mod signals;

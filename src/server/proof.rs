@@ -7,10 +7,11 @@ use std::sync::Arc;
 use crossbeam::channel::unbounded;
 
 use super::application;
-use super::assembly::{hostname, plan, request_log, settings, start_python};
+use super::assembly::{enter_directory, request_log, start_python};
 use super::certificates::Certificates;
 use super::failure::Failure;
 use super::process;
+use super::settings::{hostname, plan, settings};
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
 use crate::app::{Current, Generation, Patience};
@@ -26,18 +27,18 @@ use crate::wsgi::AddedFields;
 pub fn run(config: &Config) -> Result<i32, Failure> {
     let writer = LogWriter::start().map_err(Failure::new)?;
     telemetry::install(writer.clone(), None).map_err(Failure::new)?;
-    let chosen = application::choose(config)?;
+    let apps = application::choose(config)?;
     // The next image has to read them as whoever this process is now.
     drop(Certificates::open(config)?);
-    if let Some(folder) = &config.chdir {
-        std::env::set_current_dir(folder).map_err(Failure::new)?;
-    }
+    enter_directory(config)?;
     let runtime = start_python(config)?;
+    // What the application wishes and plans here, nobody does.
+    let (events, _unheard) = unbounded();
     let net = Net::new(
         settings(config, AddedFields::default()),
         Vec::new(),
         [].into(),
-        request_log(config, &writer),
+        request_log(config, &writer, &events),
         None,
     )
     .map_err(Failure::new)?;
@@ -52,10 +53,8 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
             let _nobody = nobody.send(due);
         }),
     };
-    // What the application wishes and plans here, nobody does.
-    let (events, _unheard) = unbounded();
     let process = process::surroundings(config, &hostname(), &events, &Arc::default());
-    let mut plan = plan(config, &[], chosen, &process);
+    let mut plan = plan(config, &[], apps, &process);
     plan.interpreters = 1;
     plan.threads = 1;
     Generation::start(1, &plan, runtime, &surroundings, &Patience::endless())

@@ -33,6 +33,16 @@ pub fn standard_streams_to_socket(socket: &UdpSocket) -> io::Result<()> {
     standard_streams(socket)
 }
 
+/// Standard output as it is, for ourselves alone: what anybody else prints goes to standard error from now on.
+///
+/// # Errors
+/// See dup(2).
+pub fn keep_stdout() -> io::Result<File> {
+    let kept = io::stdout().as_fd().try_clone_to_owned()?;
+    dup2_stdout(io::stderr())?;
+    Ok(File::from(kept))
+}
+
 fn standard_streams(to: &impl AsFd) -> io::Result<()> {
     dup2_stdout(to)?;
     dup2_stderr(to)?;

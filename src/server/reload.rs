@@ -171,6 +171,11 @@ impl Reloader {
         }
     }
 
+    /// Whether something is being born.
+    pub fn is_busy(&self) -> bool {
+        self.interest.is_some()
+    }
+
     /// Whether there is anything to look for.
     pub fn wants_ticks(&self) -> bool {
         let reload = &self.recipe.config.reload;
@@ -396,7 +401,12 @@ impl Recipe {
     /// Makes generation `id`. Runs on `sm-reload`.
     fn bear(&self, id: u64, patience: &Patience) -> Result<(Arc<Generation>, Report), Failed> {
         self.phases(&[Phase::PreApp])?;
-        let born = Generation::start(id, &self.plan, self.runtime, &self.surroundings, patience)
+        let mut plan = self.plan.clone();
+        // An application that is served now has to load, or all stay as they are.
+        if let Some(serving) = self.surroundings.current.load() {
+            plan.apps.need(serving.loaded());
+        }
+        let born = Generation::start(id, &plan, self.runtime, &self.surroundings, patience)
             .map_err(Failed::Start)?;
         self.loaded()?;
         Ok(born)

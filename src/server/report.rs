@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::app::Report;
+use crate::app::apps::{AppReport, shown};
 use crate::net::Address;
-use crate::python::{Isolation, Runtime};
+use crate::python::{Isolation, Loaded, Runtime};
 
 use super::sockets::Listening;
 
@@ -64,30 +65,7 @@ fn write_serving(
     elapsed: Duration,
 ) -> std::fmt::Result {
     match &report.loaded {
-        Ok(loaded) => {
-            writeln!(
-                text,
-                "app: {}, callable '{}', loaded in {}",
-                loaded.name,
-                loaded.callable,
-                milliseconds(loaded.elapsed)
-            )?;
-            if let Some(note) = &loaded.note {
-                writeln!(text, "  note: {note}")?;
-            }
-            for refused in &loaded.refused {
-                let by = if refused.importer.is_empty() {
-                    String::new()
-                } else {
-                    format!(" (imported by {})", refused.importer)
-                };
-                writeln!(
-                    text,
-                    "  note: {}{by} has no subinterpreter support; its pure Python version is used, which is slower",
-                    refused.module
-                )?;
-            }
-        }
+        Ok(apps) => write_apps(text, apps)?,
         Err(why) => {
             writeln!(text, "app: NONE, every request is answered 500:")?;
             write_indented(text, why)?;
@@ -125,6 +103,53 @@ fn write_serving(
         milliseconds(elapsed),
         std::process::id()
     )
+}
+
+/// A line for each; the only one, at the root, needs no number and no place.
+fn write_apps(text: &mut String, apps: &[AppReport]) -> std::fmt::Result {
+    for (number, app) in apps.iter().enumerate() {
+        match apps {
+            [only] if only.mountpoint.is_empty() => write!(text, "app: ")?,
+            [only] => write!(text, "app at {}: ", shown(&only.mountpoint))?,
+            _ => write!(text, "app {number} at {}: ", shown(&app.mountpoint))?,
+        }
+        match &app.loaded {
+            Some(loaded) => write_loaded(text, loaded)?,
+            None => writeln!(text, "NONE, its requests are answered 500, see above")?,
+        }
+    }
+    let default = apps.iter().position(|app| app.is_default);
+    match default {
+        _ if apps.len() < 2 => Ok(()),
+        Some(number) => writeln!(text, "what no mount holds goes to app {number}"),
+        None => writeln!(text, "what no mount holds is answered 500"),
+    }
+}
+
+fn write_loaded(text: &mut String, loaded: &Loaded) -> std::fmt::Result {
+    writeln!(
+        text,
+        "{}, callable '{}', loaded in {}",
+        loaded.name,
+        loaded.callable,
+        milliseconds(loaded.elapsed)
+    )?;
+    if let Some(note) = &loaded.note {
+        writeln!(text, "  note: {note}")?;
+    }
+    for refused in &loaded.refused {
+        let by = if refused.importer.is_empty() {
+            String::new()
+        } else {
+            format!(" (imported by {})", refused.importer)
+        };
+        writeln!(
+            text,
+            "  note: {}{by} has no subinterpreter support; its pure Python version is used, which is slower",
+            refused.module
+        )?;
+    }
+    Ok(())
 }
 
 fn write_indented(text: &mut String, lines: &str) -> std::fmt::Result {

@@ -1,7 +1,11 @@
 //! Turns answered requests into lines of the request log.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
+use crossbeam::channel::Sender;
+
+use super::supervisor::Event;
 use crate::net::{Record, RequestLog};
 use crate::telemetry::{LogWriter, RequestLine, append};
 
@@ -57,4 +61,32 @@ pub struct Silence;
 
 impl RequestLog for Silence {
     fn record(&self, _record: &Record<'_>) {}
+}
+
+/// Asks the server to stop when the first request has been answered (`--once`).
+pub struct Once {
+    log: Box<dyn RequestLog>,
+    events: Sender<Event>,
+    is_over: AtomicBool,
+}
+
+impl Once {
+    /// `log` is told of requests; the wish goes to `events`.
+    pub fn new(log: Box<dyn RequestLog>, events: Sender<Event>) -> Self {
+        Self {
+            log,
+            events,
+            is_over: AtomicBool::new(false),
+        }
+    }
+}
+
+impl RequestLog for Once {
+    fn record(&self, record: &Record<'_>) {
+        self.log.record(record);
+        if !self.is_over.swap(true, Ordering::Relaxed) {
+            // The supervisor has gone: the server stops already.
+            let _gone = self.events.send(Event::stop("--once", 0));
+        }
+    }
 }

@@ -70,7 +70,7 @@ pub fn bind_again(
         let found = left.iter().position(|listener| {
             listener
                 .as_ref()
-                .is_some_and(|listener| is_meant(&listen.address, listener.address()))
+                .is_some_and(|listener| is_meant(&listen.address, listener.address(), &options))
         });
         let again = found.and_then(|at| Some((at, left.get_mut(at)?.take()?)));
         let listener = match again {
@@ -96,12 +96,17 @@ pub fn bind_again(
 
 /// Whether the socket is what was asked for. Port 0 is any port.
 #[cfg(unix)]
-fn is_meant(asked: &config::Address, bound: &Address) -> bool {
+fn is_meant(asked: &config::Address, bound: &Address, options: &SocketOptions) -> bool {
     match (asked, bound) {
         (config::Address::Tcp(asked), Address::Tcp(bound)) => {
             asked.ip() == bound.ip() && (asked.port() == 0 || asked.port() == bound.port())
         }
         (config::Address::Unix(asked), Address::Unix(bound)) => asked == bound,
+        (config::Address::Descriptor(number), bound) => {
+            let handed_over = inherited::take(*number)
+                .and_then(|descriptor| Listener::adopt(descriptor, options));
+            handed_over.is_ok_and(|listener| listener.address() == bound)
+        }
         #[cfg(target_os = "linux")]
         (config::Address::Abstract(asked), Address::Abstract(bound)) => asked.as_bytes() == *bound,
         _ => false,

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::notify::Notifier;
 use super::rebirth::Inheritance;
 use super::reload::{self, Done, Reloader, Then};
 use crate::app::{Acceptor, Current, Due, Roster};
@@ -102,6 +103,8 @@ pub struct Charge<'a> {
     pub exits_on_reload: bool,
     /// Makes the next generation.
     pub reloader: Reloader,
+    /// Hears of reloads and of the stop.
+    pub notifier: &'a Notifier,
     /// Opens the log anew; at every reload too.
     pub reopen_log: &'a mut dyn FnMut(),
     /// Does what a touched file asks for; `Some` if that is to leave with this code.
@@ -139,6 +142,7 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
         mut mercy,
         exits_on_reload,
         mut reloader,
+        notifier,
         reopen_log,
         on_touch,
         mut on_reload,
@@ -169,6 +173,7 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
         match event {
             // Nobody waits for the next image any more; what goes on is a stop like any other.
             Ok(Event::Stop { by, .. }) if rebirth.take().is_some() => {
+                notifier.stopping();
                 tracing::info!("{by}: stopping instead of starting anew");
                 #[cfg(unix)]
                 net.stop_keeping();
@@ -180,6 +185,7 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
             Ok(Event::Stop { by, .. }) => {
                 is_stopping = true;
                 clockwork.stop();
+                notifier.stopping();
                 tracing::info!(
                     "{by}: stopping; requests in progress have {} s to finish",
                     mercy.as_secs()
@@ -199,6 +205,7 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                 tracing::info!("{by}: the server stops; there is nothing to reload");
             }
             Ok(Event::Reload { by }) => {
+                notifier.reloading();
                 reopen_log();
                 for hook in &mut on_reload {
                     hook();
@@ -228,6 +235,9 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                     start_stopping(net, current, (reloader.stop(), mercy), sender);
                 }
                 acceptor.nudge();
+                if !reloader.is_busy() && !is_stopping {
+                    notifier.ready();
+                }
             }
             Ok(Event::Due(due)) => reloader.due(due),
             Ok(Event::Retired { generation }) => reloader.retired(generation),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam::channel::Sender;
 
@@ -19,6 +19,9 @@ use crate::python::Source;
 /// A file is reported when it has been at rest for longer than this. So whatever is reported this soon after a reload was asked
 /// for had changed before that, and is loaded by that reload: a burst of saves is one reload.
 const BURST: Duration = Duration::from_millis(80);
+
+/// A file system's clock lags behind by up to a tick of the kernel.
+const CLOCK_TICK: Duration = Duration::from_millis(10);
 
 /// Watches, as long as it lives.
 pub struct Triggers {
@@ -95,8 +98,10 @@ impl Triggers {
         Ok(Some(Arc::new(triggers)))
     }
 
-    /// Watches these modules of the application too (`--py-autoreload`). Any thread.
-    pub fn add_sources(&self, sources: &[Source]) {
+    /// Watches these modules of the application too (`--py-autoreload`). They were read within the last `read_within`; one that
+    /// was saved in that time may have been read before. Any thread.
+    pub fn add_sources(&self, sources: &[Source], read_within: Duration) {
+        let since = SystemTime::now().checked_sub(read_within + CLOCK_TICK);
         let mut known = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         for source in sources {
             let is_ignored = self.ignored.iter().any(|ignored| {
@@ -105,6 +110,10 @@ impl Triggers {
             });
             if !is_ignored && known.insert(source.file.clone()) {
                 self.add(&source.file, "py-autoreload", Wish::Reload);
+                let saved = source.file.metadata().and_then(|file| file.modified());
+                if since.is_some_and(|since| saved.is_ok_and(|saved| saved > since)) {
+                    self.on_change("py-autoreload", Wish::Reload)(&source.file);
+                }
             }
         }
     }

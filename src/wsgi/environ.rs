@@ -8,7 +8,7 @@
 //! # The rules, in one place
 //! - `PATH_INFO` is the target's path with every `%XX` decoded to its byte, `%2F` and `%00` included. A `%` without two
 //!   hex digits behind it stays as it is; `+` stays a plus. Nothing is normalised: `//a/../b` arrives as sent.
-//! - `SCRIPT_NAME` is empty, or the mount prefix that `PATH_INFO` was relieved of ([`Mount`]).
+//! - `SCRIPT_NAME` is empty, or the mount prefix that `PATH_INFO` was relieved of ([`Mounts`](super::Mounts)).
 //! - `QUERY_STRING` is raw, without the `?`; empty if there is none. `REQUEST_URI` is the whole target, raw.
 //! - `OPTIONS *` has the empty `PATH_INFO` (CGI allows `""` or `/...` only, and `wsgiref.validate` insists);
 //!   `REQUEST_URI` says `*`.
@@ -313,39 +313,6 @@ impl ServerFacts {
     }
 }
 
-/// The prefix under which an application is mounted: `/shop` of `--mount /shop=shop.py`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Mount {
-    /// Percent-decoded; empty, or `/...` without a slash at the end.
-    prefix: Vec<u8>,
-}
-
-impl Mount {
-    /// No prefix: every path is under it.
-    pub const ROOT: &'static Self = &Self { prefix: Vec::new() };
-
-    /// The mount at `prefix`. Slashes around it do not matter: `shop`, `/shop` and `/shop/` are one, and `/` is the root.
-    pub fn new(prefix: &str) -> Self {
-        let inner = prefix.trim_matches('/');
-        let prefix = if inner.is_empty() {
-            String::new()
-        } else {
-            format!("/{inner}")
-        };
-        Self {
-            prefix: prefix.into_bytes(),
-        }
-    }
-
-    /// `SCRIPT_NAME` and `PATH_INFO` of a decoded path under this mount; `None` if it is not under it. Only whole
-    /// segments count: `/shop` holds `/shop` and `/shop/x`, not `/shopping`.
-    pub fn split<'a>(&'a self, path: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
-        let rest = path.strip_prefix(self.prefix.as_slice())?;
-        let whole = self.prefix.is_empty() || rest.is_empty() || rest.starts_with(b"/");
-        whole.then_some((self.prefix.as_slice(), rest))
-    }
-}
-
 /// Calls `put` once for every key whose value the request decides, each key at most once. The others are in the base
 /// environ already ([`for_each_of_listener`] and the Python layer).
 ///
@@ -362,16 +329,16 @@ pub fn for_each<E>(
     scratch: &mut Vec<u8>,
     put: impl FnMut(Key<'_>, &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
-    for_each_under(Mount::ROOT, head, peer, content_length, scratch, put)
+    for_each_under(0, head, peer, content_length, scratch, put)
 }
 
-/// [`for_each`] for an application mounted at `mount`. A path that is not under it is given whole, with an empty
-/// `SCRIPT_NAME`: choosing the application is the caller's business.
+/// [`for_each`] for an application that is mounted at a prefix of so many bytes of the decoded path, which become
+/// `SCRIPT_NAME` ([`Chosen::prefix_bytes`](super::Chosen::prefix_bytes)).
 ///
 /// # Errors
 /// The first error of `put`.
 pub fn for_each_under<E>(
-    mount: &Mount,
+    prefix_bytes: usize,
     head: &RequestHead,
     peer: &Peer,
     content_length: Option<u64>,
@@ -380,8 +347,8 @@ pub fn for_each_under<E>(
 ) -> Result<(), E> {
     put(Key::Known(Known::RequestMethod), head.method())?;
     let path = path_info(head.path(), scratch);
-    match mount.split(path) {
-        Some((script, rest)) if !script.is_empty() => {
+    match path.split_at_checked(prefix_bytes) {
+        Some((script, rest)) if prefix_bytes > 0 => {
             put(Key::Known(Known::ScriptName), script)?;
             put(Key::Known(Known::PathInfo), rest)?;
         }
@@ -440,7 +407,7 @@ pub fn for_each_under<E>(
 /// # Errors
 /// The first error of `put`.
 pub fn for_each_variable<E>(
-    mount: &Mount,
+    prefix_bytes: usize,
     variables: &Variables,
     content_length: u64,
     scratch: &mut Vec<u8>,
@@ -473,8 +440,8 @@ pub fn for_each_variable<E>(
             (under.unwrap_or(path), true)
         }
     };
-    match mount.split(path) {
-        Some((script, rest)) if !script.is_empty() => {
+    match path.split_at_checked(prefix_bytes) {
+        Some((script, rest)) if prefix_bytes > 0 => {
             put(Key::Known(Known::ScriptName), script)?;
             put(Key::Known(Known::PathInfo), rest)
         }
@@ -543,22 +510,26 @@ fn percent_decode(text: &[u8], percent: usize, out: &mut Vec<u8>) {
     while let Some(at) = next {
         let (plain, from) = rest.split_at(at);
         out.extend_from_slice(plain);
-        rest = match from {
-            [b'%', high, low, after @ ..]
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                out.push(hex(*high) << 4 | hex(*low));
-                after
-            }
-            // `%` at the end, or with something else behind it: not an encoding, so it means itself.
-            _ => {
-                out.push(b'%');
-                &from[1..]
-            }
+        let encoded = match from {
+            [b'%', high, low, after @ ..] => hex_byte(*high, *low).map(|byte| (byte, after)),
+            _ => None,
         };
+        // `%` at the end, or with something else behind it: not an encoding, so it means itself.
+        let (byte, after) = encoded.unwrap_or((b'%', &from[1..]));
+        out.push(byte);
+        rest = after;
         next = memchr(b'%', rest);
     }
     out.extend_from_slice(rest);
+}
+
+/// The byte that two hex digits stand for.
+pub(super) const fn hex_byte(high: u8, low: u8) -> Option<u8> {
+    if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() {
+        Some(hex(high) << 4 | hex(low))
+    } else {
+        None
+    }
 }
 
 /// The value of a hex digit.

@@ -3,6 +3,7 @@
 //! In reading order:
 //! - [`Head`]: the head of a request, however it came;
 //! - [`environ`]: every key of the environ and where its value comes from;
+//! - [`Mounts`]: which application a request is for;
 //! - [`RequestBody`]: the complete body, read as `io.BytesIO` is;
 //! - [`Response`]: one response from `start_response` to its last byte, checked, framed and handed to a [`Sink`];
 //! - [`Delivery`]: a file in place of its body, where the application names one;
@@ -20,6 +21,7 @@ pub mod environ;
 mod error;
 mod file_piece;
 mod head;
+mod mounts;
 mod response;
 mod rules;
 mod sink;
@@ -30,5 +32,6 @@ pub use canned::canned;
 pub use delivery::Delivery;
 pub use error::{Blame, ResponseError, WriteError};
 pub use head::Head;
+pub use mounts::{Chosen, FrontEnd, Mounts, Place, Rules};
 pub use response::{HttpDate, RequestFacts, Response, Summary, UNREAD};
 pub use sink::{ClientGone, Room, Sink};

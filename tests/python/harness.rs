@@ -11,8 +11,10 @@ use singlemalt::python::{
     AppTarget, Call, Ended, InterpreterSpec, InterpreterThread, Isolation, LoadFailure, Loaded,
     Runtime, RuntimeOptions, STACK_BYTES_MIN, Served, TargetKind,
 };
-use singlemalt::wsgi::environ::{Link, Mount, Peer, ServerFacts};
-use singlemalt::wsgi::{ClientGone, RequestBody, RequestFacts, Response, Room, Sink, Summary};
+use singlemalt::wsgi::environ::{Link, Peer, ServerFacts};
+use singlemalt::wsgi::{
+    Chosen, ClientGone, RequestBody, RequestFacts, Response, Room, Sink, Summary,
+};
 
 /// The time that a test gives an interpreter to end. Generous: the machine may be busy.
 pub const GRACE: Duration = Duration::from_secs(20);
@@ -115,7 +117,10 @@ pub fn spec(isolation: Isolation) -> InterpreterSpec {
         multithread: false,
         multiprocess: false,
         strict: false,
+        accept_buffer: false,
+        quiet_writes: false,
         file_wrapper: true,
+        plugins: Vec::new(),
         imports: Vec::new(),
         catch_exceptions: false,
         host: Default::default(),
@@ -305,7 +310,21 @@ pub fn request_with(
     thread: &mut InterpreterThread,
     lines: &str,
     body: RequestBody,
-    mut client: Client,
+    client: Client,
+) -> Exchange {
+    request(thread, Chosen::FIRST, lines, (body, client))
+}
+
+/// For one of several apps.
+pub fn request_for(thread: &mut InterpreterThread, chosen: Chosen, lines: &str) -> Exchange {
+    request(thread, chosen, lines, Default::default())
+}
+
+fn request(
+    thread: &mut InterpreterThread,
+    chosen: Chosen,
+    lines: &str,
+    (body, mut client): (RequestBody, Client),
 ) -> Exchange {
     let head = head(lines);
     let mut response = Response::default();
@@ -323,7 +342,7 @@ pub fn request_with(
             head: &head.into(),
             peer: &peer,
             link: Link::default(),
-            mount: Mount::ROOT,
+            chosen,
             body,
             response: &mut response,
             sink: &mut client,

@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use singlemalt::python::{AppTarget, InterpreterThread, Isolation, LoadFailure, TargetKind};
+use singlemalt::python::{AppTarget, Ended, InterpreterThread, Isolation, LoadFailure, TargetKind};
+use singlemalt::wsgi::Chosen;
 
 use crate::harness::*;
 
@@ -165,6 +166,40 @@ fn a_module_is_found_on_the_python_path() {
             LoadFailure::NotFound { is_file: false, .. }
         ));
     });
+}
+
+/// Several apps of one interpreter are told apart by their numbers; one that does not load leaves the others alone.
+#[test]
+fn several_apps_in_one_interpreter() {
+    for isolation in isolations() {
+        on_worker(move || {
+            let who = "def make(name):\n    def app(environ, start_response):\n        start_response('200 OK', [])\n        return [name.encode()]\n    return app\n";
+            let app = App::new(who);
+            let mut thread =
+                InterpreterThread::create(runtime(), spec(isolation)).expect("an interpreter");
+            for (at, name) in ["zero", "one", "two"].iter().enumerate() {
+                let callable = if at == 1 {
+                    "missing".to_owned()
+                } else {
+                    format!("make('{name}')")
+                };
+                let loaded = thread.load_app(at, &format!("/{name}"), &app.target(Some(&callable)));
+                assert_eq!(loaded.is_ok(), at != 1, "{name}");
+            }
+            let mut ask = |app| {
+                let chosen = Chosen {
+                    app,
+                    prefix_bytes: 2,
+                };
+                request_for(&mut thread, chosen, "GET /p/x HTTP/1.1\nHost: a").body()
+            };
+            assert_eq!(ask(0), "zero");
+            assert!(ask(1).starts_with("500 "), "it is not loaded");
+            assert_eq!(ask(2), "two");
+            assert!(ask(3).starts_with("500 "), "there is none");
+            assert_eq!(thread.end(GRACE), Ended::Ended);
+        });
+    }
 }
 
 #[test]

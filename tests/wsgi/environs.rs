@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use singlemalt::http::{Limits, RequestHead, RequestReader, Step};
-use singlemalt::wsgi::RequestBody;
-use singlemalt::wsgi::environ::{self, Key, Mount, Peer, ServerFacts};
+use singlemalt::http::{FieldKind, Limits, RequestHead, RequestReader, Step};
+use singlemalt::wsgi::environ::{self, Key, Peer, ServerFacts};
+use singlemalt::wsgi::{Mounts, Place, RequestBody, Rules};
 
 /// Reads one whole request as a connection does.
 fn read_request(wire: &[u8]) -> (RequestHead, RequestBody) {
@@ -29,7 +29,7 @@ fn read_request(wire: &[u8]) -> (RequestHead, RequestBody) {
     }
 }
 
-fn environ_of(wire: &[u8], mount: &Mount, peer: &Peer) -> Vec<(String, Vec<u8>)> {
+fn environ_of(wire: &[u8], mounts: &Mounts, peer: &Peer) -> Vec<(String, Vec<u8>)> {
     let (head, body) = read_request(wire);
     let mut all = Vec::new();
     let put = |key: Key<'_>, value: &[u8]| {
@@ -45,7 +45,17 @@ fn environ_of(wire: &[u8], mount: &Mount, peer: &Peer) -> Vec<(String, Vec<u8>)>
         ));
         Ok::<(), std::convert::Infallible>(())
     };
-    match environ::for_each_under(mount, &head, peer, Some(body.len()), &mut Vec::new(), put) {
+    let host = head.value_of(FieldKind::Host).unwrap_or_default();
+    let chosen = mounts.choose(host, head.path()).expect("an application");
+    let length = Some(body.len());
+    match environ::for_each_under(
+        chosen.prefix_bytes,
+        &head,
+        peer,
+        length,
+        &mut Vec::new(),
+        put,
+    ) {
         Ok(()) => all,
         Err(never) => match never {},
     }
@@ -57,9 +67,13 @@ fn environs_of_requests() {
     let v6 = Peer::new(Some("[2001:db8::7]:4711".parse().expect("an address")));
     let mapped = Peer::new(Some("[::ffff:192.0.2.7]:4711".parse().expect("an address")));
     let unix = Peer::new(None);
-    let root = Mount::ROOT;
-    let shop = &Mount::new("/shop/");
-    let cases: &[(&str, &Mount, &Peer, &[u8])] = &[
+    let root = &Mounts::one();
+    let managed = Rules {
+        manages_script_name: true,
+        ..Rules::default()
+    };
+    let shop = &Mounts::new(vec![Place::new(None, "/shop/")], managed);
+    let cases: &[(&str, &Mounts, &Peer, &[u8])] = &[
         ("the least", root, &v4, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"),
         ("an IPv6 client", root, &v6, b"GET / HTTP/1.1\r\nHost: [2001:db8::1]:8000\r\n\r\n"),
         ("an IPv4 client of an IPv6 listener", root, &mapped, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
@@ -108,10 +122,10 @@ fn environs_of_requests() {
         ("an asterisk beside a mount", shop, &v4, b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"),
     ];
     let mut text = String::new();
-    for (title, mount, peer, wire) in cases {
+    for (title, mounts, peer, wire) in cases {
         let line = wire.split(|byte| *byte == b'\r').next().unwrap_or_default();
         let _infallible = writeln!(text, "# {title}: {}", line.escape_ascii());
-        let environ = environ_of(wire, mount, peer);
+        let environ = environ_of(wire, mounts, peer);
         for (key, value) in &environ {
             let _infallible = writeln!(text, "    {key} = '{}'", value.escape_ascii());
         }

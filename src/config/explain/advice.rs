@@ -3,8 +3,8 @@
 
 use crate::config::logic::is_built_in_plugin;
 use crate::config::option::OptionRow;
-use crate::config::options::sockets;
-use crate::config::value;
+use crate::config::options::{python, sockets};
+use crate::config::{target, value};
 
 /// What to know about a value.
 pub(super) fn about(row: &OptionRow, text: &str) -> Option<String> {
@@ -15,9 +15,8 @@ pub(super) fn about(row: &OptionRow, text: &str) -> Option<String> {
             format!("write threads = {} instead", threads_for(text))
         }
         "plugin" => {
-            let names: Vec<&str> = text
-                .split([',', ' '])
-                .filter(|name| !name.is_empty())
+            let names: Vec<&str> = target::plugin_names(text)
+                .filter(|name| !name.ends_with(".py"))
                 .collect();
             let file = names
                 .iter()
@@ -130,6 +129,15 @@ pub(super) fn replacement(
     }
     if row.name == sockets::PROTOCOL.name && protocol_is_http {
         return Some(Replacement::Nothing);
+    }
+    if row.name == python::PLUGIN.name {
+        // Only files have to be named.
+        let files = target::plugin_names(text).filter(|name| name.ends_with(".py"));
+        let files: Vec<&str> = files.collect();
+        return Some(match files[..] {
+            [] => Replacement::Nothing,
+            _ => Replacement::Line(row.name.to_owned(), files.join(",")),
+        });
     }
     None
 }

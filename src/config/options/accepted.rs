@@ -17,6 +17,17 @@ macro_rules! accepted {
     };
 }
 
+const APPLICATION: &[OptionRow] = accepted! { Application:
+    "vhost" Flag => "Choose the application by SERVER_NAME.", "a mount that names a host is always chosen by it";
+    "vhost-host" | "vhosthost" Flag => "Choose the application by the Host header.", "a mount that names a host is always chosen by it";
+    "max-apps" Number => "Applications that one interpreter may hold.", "it holds as many as are mounted";
+};
+
+const PYTHON: &[OptionRow] = accepted! { Python:
+    "reload-os-env" Flag => "Read the environment anew for each application that is loaded.", "every interpreter reads it when it is made";
+    "wsgi-env-behaviour" | "wsgi-env-behavior" Text .value("NAME") => "How the environ dict is made for each request.", "each request has a dict of its own, which the application may keep";
+};
+
 const LISTENING: &[OptionRow] = accepted! { Listening:
     "thunder-lock" Flag => "Let one process at a time accept connections.", "one process accepts";
     "no-defer-accept" Flag => "Accept connections before they sent anything.", "connections are always accepted at once";
@@ -87,17 +98,6 @@ const WORKERS: &[OptionRow] = accepted! { Workers:
     "clock" Text => "The kind of clock.", "the system's monotonic clock is used";
 };
 
-/// `notices` looks at the names.
-pub(crate) static PLUGIN: OptionRow = row(
-    Group::Process,
-    "plugin",
-    Kind::Text,
-    "Load plugins, by name.",
-)
-.also(&["plugins", "need-plugin", "need-plugins"])
-.many()
-.accepted("what uWSGI's own plugins do is built in");
-
 const PROCESS: &[OptionRow] = accepted! { Process:
     "die-on-term" Flag => "Stop on SIGTERM instead of reloading.", "always so: SIGTERM stops the server";
     "honour-stdin" Flag => "Leave standard input open.", "it is left alone";
@@ -140,5 +140,14 @@ const LOGGING: &[OptionRow] = accepted! { Logging:
 };
 
 pub(super) static ROWS: &[&[OptionRow]] = &[
-    LISTENING, HTTP, STATIC, WORKERS, PROCESS, LIMITS, TLS, LOGGING,
+    APPLICATION,
+    PYTHON,
+    LISTENING,
+    HTTP,
+    STATIC,
+    WORKERS,
+    PROCESS,
+    LIMITS,
+    TLS,
+    LOGGING,
 ];

@@ -20,6 +20,12 @@ options! {
         "The name of the WSGI callable, or a call that returns it. Without it: application, then \
          app, then whatever single callable looks like one.")
         .value("NAME");
+    PASTE = row(GROUP, "paste", Kind::Text,
+        "Load the application from a PasteDeploy file (config:/path/site.ini#name) or entry point \
+         (egg:package). The virtualenv needs the package PasteDeploy.")
+        .value("URI");
+    PASTE_LOGGER = row(GROUP, "paste-logger", Kind::Flag,
+        "Set Python's logging up from the PasteDeploy file.");
     CHDIR = row(GROUP, "chdir", Kind::Path,
         "Change to this directory before the application is loaded (the whole process changes).");
     NEED_APP = row(GROUP, "need-app", Kind::Flag,
@@ -32,15 +38,32 @@ options! {
         "Do not offer wsgi.file_wrapper.")
         .default("false");
     MOUNT = row(GROUP, "mount", Kind::Text,
-        "Serve an application below a URL prefix: /prefix=app.py, /prefix=pkg.module:app, \
-         host/prefix=... for one host. May be repeated.")
-        .also(&["worker-mount"]).many().value("PREFIX=APP")
-        .mapped("one application for every host; several are not yet in this version");
+        "Serve an application below a URL prefix (/prefix=app.py, /prefix=pkg.module:app), for one \
+         host (example.org=app.py), for all below it (*.example.org=app.py), or both \
+         (example.org/prefix=app.py). May be repeated.")
+        .also(&["worker-mount"]).many().value("PLACE=APP")
+        .mapped("the mounted applications of an interpreter live in it together, as under uWSGI's single-interpreter");
     MANAGE_SCRIPT_NAME = row(GROUP, "manage-script-name", Kind::Flag,
-        "Move the prefix of a mounted application from PATH_INFO to SCRIPT_NAME.");
+        "Choose the mounted application by the path, and move its prefix from PATH_INFO to \
+         SCRIPT_NAME.");
+    NO_DEFAULT_APP = row(GROUP, "no-default-app", Kind::Flag,
+        "Answer 500 to what no mount holds, instead of handing it to the default application (the \
+         one at the root, else the first that is mounted).");
+    IGNORE_SCRIPT_NAME = row(GROUP, "ignore-script-name", Kind::Flag,
+        "Do not choose the application by the SCRIPT_NAME that a front end sent.");
     EVAL = row(GROUP, "eval", Kind::Text,
         "Run Python code that leaves an application behind, under one of the usual names.")
         .value("CODE");
+    TEST_REQUEST = row(GROUP, "test-request", Kind::Text,
+        "Answer one request from the command line on standard output, without binding a socket, and \
+         leave: with 0 for a status below 500, 1 for another, 22 if the application cannot be \
+         loaded.")
+        .value("'GET /PATH'");
+    WSGI_ACCEPT_BUFFER = row(GROUP, "wsgi-accept-buffer", Kind::Flag,
+        "Take any object with a buffer (bytearray, memoryview, array) for a piece of the response.")
+        .also(&["wsgi-accept-buffers"]);
+    DISABLE_WRITE_EXCEPTION = row(GROUP, "disable-write-exception", Kind::Flag,
+        "Do not raise in write() when the client is gone.");
     CATCH_EXCEPTIONS = row(GROUP, "catch-exceptions", Kind::Flag,
         "Show tracebacks to clients (for development only).");
 }

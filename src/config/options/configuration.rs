@@ -12,6 +12,10 @@ options! {
     INI = row(FILES, "ini", Kind::Path, "Read options from an ini file, in this place: later options win. Also without --ini. \
          A section other than [uwsgi] is named behind a colon; - is standard input.")
         .many().value("FILE[:SECTION]").language();
+    INI_PASTE = row(FILES, "ini-paste", Kind::Path, "Load the application from a PasteDeploy file, as --paste does, and read the options of its section [uwsgi], if there is one.")
+        .many().value("FILE").language();
+    INI_PASTE_LOGGED = row(FILES, "ini-paste-logged", Kind::Path, "As --ini-paste, with --paste-logger.")
+        .many().value("FILE").language();
     XML = row(FILES, "xml", Kind::Path, "Read options from an XML file: <uwsgi><http>:8000</http></uwsgi>.")
         .also(&["xmlconfig"]).short('x').many().value("FILE[:ID]").language();
     YAML = row(FILES, "yaml", Kind::Path, "Read options from a YAML file: a mapping below the key uwsgi.")
@@ -86,5 +90,7 @@ options! {
         "Print the options that have an effect; with a word, everything about the options that it \
          occurs in; with 'all', about every option.")
         .also(&["usage"]).short('h').bare("").value("WORD").command();
+    PLUGIN_LIST = row(PRINTS, "plugin-list", Kind::Flag, "Print what is built in of what uWSGI has plugins for.")
+        .also(&["plugins-list"]).command();
     VERSION = row(PRINTS, "version", Kind::Flag, "Print the version.").command();
 }

@@ -90,8 +90,7 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static OptionRow> {
             .into_iter()
             .flatten()
             .copied()
-            .flatten()
-            .chain(std::iter::once(&accepted::PLUGIN)),
+            .flatten(),
     )
 }
 

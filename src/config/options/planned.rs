@@ -20,10 +20,6 @@ macro_rules! planned {
 }
 
 const LISTENING: &[OptionRow] = planned! { Listening:
-    "shared-socket" | "undeferred-shared-socket" Address .many().essential_later("name the address with --http or --http-socket")
-        => "Open a socket before privileges are dropped, to be named by its number.";
-    "abstract-socket" Flag .short('a').essential_later("use a path or a port")
-        => "Put unix sockets into Linux's abstract namespace.";
 };
 
 const HTTP: &[OptionRow] = planned! { Http:
@@ -44,43 +40,20 @@ const HTTP: &[OptionRow] = planned! { Http:
 };
 
 const APPLICATION: &[OptionRow] = planned! { Application:
-    "ignore-script-name" Flag => "Leave SCRIPT_NAME empty.";
-    "no-default-app" Flag => "Answer 404 instead of falling back to the first application.";
-    "max-apps" Number => "Applications that one interpreter may hold.";
-    "vhost" Flag => "Choose the application by server name.";
-    "vhost-host" | "vhosthost" Flag => "Choose the application by the Host header.";
-    "paste" Text .essential_later("name a file or module that calls paste.deploy.loadapp") => "Load the application from a PasteDeploy file.";
-    "paste-logger" Flag => "Set logging up from the PasteDeploy file.";
     "paste-name-as-name" Flag => "Name the application as its PasteDeploy section.";
-    "ini-paste" Path .essential_later("name a file or module that calls paste.deploy.loadapp") => "Read options and the application from a PasteDeploy file.";
-    "ini-paste-logged" Path .essential_later("name a file or module that calls paste.deploy.loadapp") => "Read options, logging and the application from a PasteDeploy file.";
     "exception-handler" Text .many() => "Hand exceptions of the application to a handler.";
     "error-page-403" | "error-page-404" | "error-page-500" Path .many() => "The page of an answer that the server makes itself.";
     "upload-progress" Path => "Leave the progress of uploads in JSON files in a directory.";
-    "disable-write-exception" Flag => "Do not raise in write() when the client is gone.";
-    "test-request" Text .value("'GET /'") => "Answer one request from the command line and leave.";
 };
 
 const PYTHON: &[OptionRow] = planned! { Python:
     "spooler-import" | "spooler-pyimport" | "spooler-py-import" | "spooler-python-import" Text .many().value("MODULE") => "Import a module, or run a file, in the spooler's interpreters.";
-    "pymodule-alias" Text .many().value("NAME=MODULE") => "Give a module a second name.";
-    "post-pymodule-alias" Text .many().value("NAME=MODULE") => "Give a module a second name after the uwsgi module is there.";
     "pyshell" Text .bare("").essential_later("run python -i yourself") => "Run an interactive Python in the server's environment.";
     "pyshell-oneshot" Text .bare("").essential_later("run python -i yourself") => "Run an interactive Python once in the server's environment.";
-    "pyrun" | "python" | "py" Path .essential_later("run the script with python") => "Run a script in the server's environment.";
-    "test" Text .short('J').essential_later("use --check-config, or python -c 'import MODULE'") => "Say whether a module can be imported, and leave.";
-    "python-version" Flag .essential_later("the start-up report names it") => "Print the version of Python and leave.";
-    "no-site" Flag => "Start Python without the site module.";
     "py-tracebacker" Address => "Print the stacks of all threads to whoever connects here.";
-    "reload-os-env" Flag => "Renew os.environ for each request.";
     "profiler" Text .value("NAME") => "Profile the application.";
     "py-sys-executable" | "py-executable" Path => "What Python finds in sys.executable.";
-    "py-programname" | "py-program-name" Path => "The program name that Python is told.";
     "python-worker-override" Path .value("FILE") => "Run a script as the worker.";
-    "wsgi-env-behaviour" | "wsgi-env-behavior" Text .value("NAME") => "How the environ dict is made for each request.";
-    "wsgi-accept-buffer" | "wsgi-accept-buffers" Flag => "Take any object with a buffer for a chunk of the response.";
-    "threads-stacksize" | "thread-stacksize" | "thread-stack-size" | "threads-stack-size" Number .value("KBYTES") => "Kilobytes of stack of each thread.";
-    "envdir" | "early-envdir" Path .many() => "Set environment variables from the files of a directory.";
 };
 
 const LIMITS: &[OptionRow] = planned! { Limits:

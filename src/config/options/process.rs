@@ -5,6 +5,8 @@ use crate::config::option::{Group, Kind, OptionRow, row};
 const GROUP: Group = Group::Process;
 
 options! {
+    ONCE = row(GROUP, "once", Kind::Flag,
+        "Stop when the first request has been answered.");
     RELOAD_MERCY = row(GROUP, "reload-mercy", Kind::Seconds,
         "Seconds that requests in progress have to finish after a stop or a reload was asked for.")
         .also(&["worker-reload-mercy"]).default("60");

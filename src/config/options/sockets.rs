@@ -39,8 +39,9 @@ options! {
         .many();
     PROTOCOL = row(GROUP, "protocol",
         Kind::Choice(&["uwsgi", "http", "fastcgi", "scgi", "fastcgi-nph", "scgi-nph"]),
-        "What --socket speaks, wherever it stands.")
-        .also(&["socket-protocol"]).default("uwsgi");
+        "What --socket speaks, wherever it stands; uwsgi if nobody says otherwise. Also what sockets speak that systemd \
+         hands over and no option names: those HTTP if nobody says otherwise.")
+        .also(&["socket-protocol"]);
     LISTEN = row(GROUP, "listen", Kind::Number { min: 1, max: 65_535 },
         "Connections that the kernel may hold for each listener before they are accepted; it \
          lowers the number to its own limit (somaxconn).")
@@ -61,10 +62,14 @@ options! {
         "Let the kernel probe idle TCP connections (SO_KEEPALIVE).");
     TCP_NODELAY = row(GROUP, "tcp-nodelay", Kind::Flag, "Send small packets at once (TCP_NODELAY).")
         .mapped("always so");
-    TCP_FAST_OPEN = row(GROUP, "tcp-fast-open", Kind::Number { min: 0, max: 65_535 },
-        "Take data with a connection's first packet (TCP Fast Open): the number of such \
-         connections that may wait.")
-        .also(&["tcp-fastopen"]).later();
+    ABSTRACT_SOCKET = row(GROUP, "abstract-socket", Kind::Flag,
+        "Put unix sockets into Linux's abstract namespace: no file, gone with the process. The same as @ in front of each \
+         name.")
+        .short('a');
+    SHARED_SOCKET = row(GROUP, "shared-socket", Kind::Address,
+        "An address to be named by its number: --http =0 is the first of them. May be repeated.")
+        .also(&["undeferred-shared-socket"]).many()
+        .mapped("it is opened where it is named; all sockets are opened before privileges are dropped");
     SOCKET_SNDBUF = row(GROUP, "socket-sndbuf", Kind::Bytes { min: 0, max: 1 << 30 },
         "Bytes of the kernel's send buffer of each connection (SO_SNDBUF).");
     SOCKET_RCVBUF = row(GROUP, "socket-rcvbuf", Kind::Bytes { min: 0, max: 1 << 30 },

@@ -127,7 +127,7 @@ pub(super) static ROWS: &[&[OptionRow]] = unsupported! {
             "privileged-binary-patch" "unprivileged-binary-patch" "privileged-binary-patch-arg"
             "unprivileged-binary-patch-arg" "fork-server" "fork-socket" "symcall-register-rpc" "symcall-post-fork";
     "Reports about the uWSGI binary.", "there is no uWSGI to report about", Some("leave it out to start the server") =>
-        flags "cflags" "dot-h" "plugins-list" "plugin-list" "loggers-list" "logger-list" "clock-list"
+        flags "cflags" "dot-h" "loggers-list" "logger-list" "clock-list"
             "clocks-list" "loop-list" "loops-list" "command-mode" "config-py"
         values "build-plugin" "connect-and-read" "extract" "binary-append-data" "ping" "ping-timeout";
     "Static files of a folder that the front end names.", "name the folder with --check-static: what is served is for the server to say", Some("use --check-static DIR") =>
@@ -137,6 +137,8 @@ pub(super) static ROWS: &[&[OptionRow]] = unsupported! {
             "puwsgi-socket" "suwsgi-socket" "ssl-socket" "mongrel2";
     "Print all options and leave.", "--help all prints them", Some("use --help all") =>
         flags "dump-options";
+    "Data with a connection's first packet (TCP Fast Open).", "the kernel does it for every listener on demand: sysctl net.ipv4.tcp_fastopen=0x602", None =>
+        values "tcp-fast-open" "tcp-fastopen";
     "Options of OpenSSL.", "another library speaks TLS, and has no such switches", None =>
         values "ssl-option";
     "Old protocols of TLS.", "they are not secure, and the TLS library does not have them", None =>

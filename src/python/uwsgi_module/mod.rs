@@ -144,8 +144,8 @@ pub(super) fn install(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
     modules.set_item(c"uwsgi", &module)
 }
 
-/// The app has been loaded: `uwsgi.applications`, by what is in front of its paths.
-pub(super) fn note_application(app: &Object<'_>) -> Result<(), Raised> {
+/// An app has been loaded: `uwsgi.applications`, by its mountpoint in uWSGI's spelling.
+pub(super) fn note_application(mountpoint: &str, app: &Object<'_>) -> Result<(), Raised> {
     let token = app.token();
     let Some(module) = module(token)? else {
         return Ok(());
@@ -154,7 +154,7 @@ pub(super) fn note_application(app: &Object<'_>) -> Result<(), Raised> {
     match module.attribute_if_any(c"applications")? {
         // SAFETY: the object is alive; only its type is looked at.
         Some(all) if unsafe { ffi::PyDict_CheckExact(all.as_ptr()) } != 0 => {
-            all.set(&Object::text(token, "")?, app)
+            all.set(&Object::text(token, mountpoint)?, app)
         }
         _ => Ok(()),
     }

@@ -55,27 +55,6 @@ proptest! {
 }
 
 #[test]
-fn mounts_split_at_segments() {
-    let shop = Mount::new("/shop");
-    for same in ["shop", "/shop/", "shop/", "//shop//"] {
-        assert_eq!(Mount::new(same), shop);
-    }
-    for root in ["", "/", "//"] {
-        assert_eq!(&Mount::new(root), Mount::ROOT);
-    }
-    let split = |path: &'static str| shop.split(path.as_bytes());
-    assert_eq!(split("/shop"), Some((&b"/shop"[..], &b""[..])));
-    assert_eq!(split("/shop/"), Some((&b"/shop"[..], &b"/"[..])));
-    assert_eq!(split("/shop//x"), Some((&b"/shop"[..], &b"//x"[..])));
-    assert_eq!(split("/shopping"), None);
-    assert_eq!(split("/sho"), None);
-    assert_eq!(split("/a/shop"), None);
-    assert_eq!(split(""), None);
-    assert_eq!(Mount::ROOT.split(b"/x"), Some((&b""[..], &b"/x"[..])));
-    assert_eq!(Mount::ROOT.split(b""), Some((&b""[..], &b""[..])));
-}
-
-#[test]
 fn peers_as_text() {
     let text = |address: &str| {
         let peer = Peer::new(Some(address.parse().expect("an address")));

@@ -1,0 +1,314 @@
+//! The applications of a generation: what is to be loaded and where it is mounted, how loading went, and what each of
+//! them has done since. Every interpreter of a generation has the same table.
+//!
+//! Plain data. Loading runs on the thread that makes an interpreter; counters are written by one worker thread each and
+//! read by anybody.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::python::{AppTarget, LoadFailure, Loaded};
+use crate::wsgi::{Head, Mounts, Place, Rules};
+
+use super::generation::lock;
+
+/// What is to be loaded, and which request is for which of them.
+#[derive(Clone, Debug, Default)]
+pub struct Apps {
+    targets: Vec<AppTarget>,
+    mounts: Mounts,
+    /// By number; what is not there need not be loaded.
+    needed: Vec<bool>,
+}
+
+impl Apps {
+    /// These applications, each at its place; [`Chosen::app`](crate::wsgi::Chosen::app) counts them in this order. None at
+    /// all answers every request with 500.
+    pub fn new(apps: Vec<(Place, AppTarget)>, rules: Rules) -> Self {
+        let (places, targets) = apps.into_iter().unzip();
+        Self {
+            targets,
+            mounts: Mounts::new(places, rules),
+            needed: Vec::new(),
+        }
+    }
+
+    /// Which request is for which application.
+    pub fn mounts(&self) -> &Mounts {
+        &self.mounts
+    }
+
+    /// Each application and where it is mounted, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Place, &AppTarget)> {
+        self.mounts.places().iter().zip(&self.targets)
+    }
+
+    pub(super) fn targets_mut(&mut self) -> impl Iterator<Item = &mut AppTarget> {
+        self.targets.iter_mut()
+    }
+
+    /// These have to be loaded, or the generation is none: the one before it serves them.
+    pub fn need(&mut self, needed: Vec<bool>) {
+        self.needed = needed;
+    }
+
+    pub(super) fn needs(&self, app: usize) -> bool {
+        self.needed.get(app).is_some_and(|is_needed| *is_needed)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.targets.len()
+    }
+}
+
+/// How the loading of one application went, for the start-up report.
+#[derive(Clone, Debug)]
+pub struct AppReport {
+    /// Where it is mounted, in uWSGI's spelling.
+    pub mountpoint: String,
+    /// What no mount holds goes to this one.
+    pub is_default: bool,
+    /// What was loaded; `None`: it could not be, and its requests are answered with 500.
+    pub loaded: Option<Loaded>,
+}
+
+/// The applications that could not be loaded, each with its mountpoint: all there are, or what another interpreter of the
+/// same generation could load.
+#[derive(Debug)]
+pub struct NotLoaded(pub Vec<(String, LoadFailure)>);
+
+impl NotLoaded {
+    /// The failure that the main interpreter would be spared, if there is one.
+    pub fn needs_main(&self) -> Option<&LoadFailure> {
+        let mut failures = self.0.iter().map(|(_, failure)| failure);
+        failures.find(|failure| matches!(failure, LoadFailure::ExtensionRefused { .. }))
+    }
+}
+
+impl fmt::Display for NotLoaded {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [(_, failure)] => failure.fmt(out),
+            failures => {
+                for (at, (mountpoint, failure)) in failures.iter().enumerate() {
+                    let between = if at > 0 { "\n" } else { "" };
+                    write!(out, "{between}{}: {failure}", shown(mountpoint))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A mountpoint for a person: `/`, `/shop`, `example.org/shop`.
+pub fn shown(mountpoint: &str) -> String {
+    match mountpoint.split_once('|') {
+        None if mountpoint.is_empty() => "/".to_owned(),
+        None => mountpoint.to_owned(),
+        Some((host, "")) => format!("{host}/"),
+        Some((host, prefix)) => format!("{host}{prefix}"),
+    }
+}
+
+/// What one application has done in one interpreter (`uwsgi.workers()[..]['apps']`).
+#[derive(Clone, Debug)]
+pub struct AppStats {
+    /// The interpreter, from 1 (uWSGI's worker id).
+    pub worker: usize,
+    /// The application's number, from 0.
+    pub id: usize,
+    /// Where it is mounted, in uWSGI's spelling.
+    pub mountpoint: String,
+    /// What is called; empty if it could not be loaded.
+    pub callable: String,
+    /// How long its loading took.
+    pub startup_time: Duration,
+    /// Requests that it was called for, or would have been if it were loaded.
+    pub requests: u64,
+    /// Requests that failed in it.
+    pub exceptions: u64,
+}
+
+/// What one worker thread has done for each application. Only that thread writes, so counting is a plain store: nothing is
+/// shared between processors on the way of a request.
+#[derive(Debug)]
+pub(super) struct Tally(Box<[Counts]>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    requests: AtomicU64,
+    exceptions: AtomicU64,
+}
+
+impl Tally {
+    pub(super) fn new(apps: usize) -> Self {
+        Self((0..apps).map(|_| Counts::default()).collect())
+    }
+
+    /// Counts a request. Only its one thread calls this.
+    #[inline]
+    pub(super) fn count(&self, app: usize, has_failed: bool) {
+        if let Some(counts) = self.0.get(app) {
+            add_one(&counts.requests);
+            if has_failed {
+                add_one(&counts.exceptions);
+            }
+        }
+    }
+
+    /// Requests and exceptions of an application.
+    pub(super) fn of(&self, app: usize) -> (u64, u64) {
+        self.0.get(app).map_or((0, 0), |counts| {
+            (
+                counts.requests.load(Ordering::Relaxed),
+                counts.exceptions.load(Ordering::Relaxed),
+            )
+        })
+    }
+}
+
+/// What is loaded in each interpreter of a generation, and what it has done. Any thread may look.
+#[derive(Debug, Default)]
+pub(super) struct AppLedger {
+    /// By worker number.
+    loaded: Mutex<BTreeMap<usize, Vec<Option<Loaded>>>>,
+    tallies: Mutex<Tallies>,
+    has_said_that_nobody_serves: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Tallies {
+    /// Those of threads that serve, with their worker numbers.
+    present: Vec<(usize, Arc<Tally>)>,
+    /// The sums of threads that have left, by worker and application.
+    past: BTreeMap<(usize, usize), (u64, u64)>,
+}
+
+impl AppLedger {
+    /// Which applications the first interpreter could load; `None` before it has tried. The others load the same, so that
+    /// every interpreter has the same table.
+    pub(super) fn loadable(&self) -> Option<Vec<bool>> {
+        let loaded = lock(&self.loaded);
+        let first = loaded.get(&1)?;
+        Some(first.iter().map(Option::is_some).collect())
+    }
+
+    /// The interpreter of this worker has loaded its applications.
+    pub(super) fn note_loaded(&self, worker: usize, loaded: Vec<Option<Loaded>>) {
+        lock(&self.loaded).insert(worker, loaded);
+    }
+
+    /// The counters of a thread that begins to serve.
+    pub(super) fn begin(&self, worker: usize, apps: usize) -> Arc<Tally> {
+        let tally = Arc::new(Tally::new(apps));
+        let mut tallies = lock(&self.tallies);
+        tallies.present.push((worker, Arc::clone(&tally)));
+        tally
+    }
+
+    /// The thread with these counters serves no more.
+    pub(super) fn end(&self, worker: usize, tally: &Arc<Tally>) {
+        let mut tallies = lock(&self.tallies);
+        tallies
+            .present
+            .retain(|(_, other)| !Arc::ptr_eq(other, tally));
+        for app in 0..tally.0.len() {
+            let (requests, exceptions) = tally.of(app);
+            let sum = tallies.past.entry((worker, app)).or_default();
+            sum.0 += requests;
+            sum.1 += exceptions;
+        }
+    }
+
+    /// A request is for no application: says so, once.
+    pub(super) fn say_that_nobody_serves(&self, apps: &Apps, head: &Head) {
+        let has_said = &self.has_said_that_nobody_serves;
+        if apps.count() > 0 && !has_said.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "no application is mounted for {} of host {}, and there is no default one: such requests are answered with 500 \
+                 (this is said once)",
+                head.target().escape_ascii(),
+                head.host().unwrap_or_default().escape_ascii()
+            );
+        }
+    }
+
+    /// How the loading in the first interpreter went.
+    pub(super) fn reports(&self, apps: &Apps) -> Result<Vec<AppReport>, String> {
+        if apps.count() == 0 {
+            return Err("no application was named".to_owned());
+        }
+        let loaded = lock(&self.loaded);
+        let loaded = loaded.get(&1).map(Vec::as_slice).unwrap_or_default();
+        let all = apps.iter().zip(loaded).enumerate();
+        let report = all.map(|(at, ((place, _), loaded))| AppReport {
+            mountpoint: place.mountpoint(),
+            is_default: apps.mounts().default_app() == Some(at),
+            loaded: loaded.clone(),
+        });
+        Ok(report.collect())
+    }
+
+    /// What each application has done in each interpreter.
+    pub(super) fn stats(&self, apps: &Apps) -> Vec<AppStats> {
+        let tallies = lock(&self.tallies);
+        let mut all = Vec::new();
+        for (worker, loaded) in &*lock(&self.loaded) {
+            for (id, ((place, _), loaded)) in apps.iter().zip(loaded).enumerate() {
+                let own = tallies.present.iter().filter(|(of, _)| of == worker);
+                let past = tallies.past.get(&(*worker, id)).copied();
+                let (requests, exceptions) = own
+                    .map(|(_, tally)| tally.of(id))
+                    .chain(past)
+                    .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+                let loaded = loaded.as_ref();
+                all.push(AppStats {
+                    worker: *worker,
+                    id,
+                    mountpoint: place.mountpoint(),
+                    callable: loaded.map_or_else(String::new, |app| app.callable.clone()),
+                    startup_time: loaded.map_or(Duration::ZERO, |app| app.elapsed),
+                    requests,
+                    exceptions,
+                });
+            }
+        }
+        all
+    }
+}
+
+/// For a counter with a single writer.
+fn add_one(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mountpoints_for_people() {
+        assert_eq!(shown(""), "/");
+        assert_eq!(shown("/shop"), "/shop");
+        assert_eq!(shown("a.example|"), "a.example/");
+        assert_eq!(shown("a.example|/shop"), "a.example/shop");
+    }
+
+    #[test]
+    fn a_tally_counts_each_application_for_itself() {
+        let tally = Tally::new(2);
+        tally.count(0, false);
+        tally.count(1, true);
+        tally.count(1, false);
+        // An application that this generation does not have.
+        tally.count(2, true);
+        assert_eq!(
+            (tally.of(0), tally.of(1), tally.of(2)),
+            ((1, 0), (2, 1), (0, 0))
+        );
+    }
+}

@@ -1,0 +1,22 @@
+//! Windows has no service manager that listens for datagrams: nothing is told. Main thread.
+
+use std::ffi::OsStr;
+
+/// Nobody to tell.
+pub struct Notifier;
+
+impl Notifier {
+    /// The variable means nothing here.
+    pub fn new(_variable: Option<&OsStr>) -> Self {
+        Self
+    }
+
+    /// The server serves.
+    pub fn ready(&self) {}
+
+    /// A reload begins.
+    pub fn reloading(&self) {}
+
+    /// The server stops.
+    pub fn stopping(&self) {}
+}

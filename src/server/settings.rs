@@ -1,0 +1,228 @@
+//! The configuration in the words of the rooms below: what net keeps to, what a generation is made from.
+//!
+//! Plain translation, on the main thread at start; nothing here opens, binds or starts anything.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::app::process::Process;
+use crate::app::{Apps, Exceptions, Isolated, Plan, Recycling};
+use crate::background::cron::When;
+use crate::background::cron_command::CronCommand;
+use crate::config::{Config, IsolationChoice};
+use crate::http::Limits;
+use crate::net::{self, Address};
+use crate::proxies::trusted::Network;
+use crate::proxies::{Believed, Trusted};
+use crate::python::{HostRef, InterpreterSpec, Isolation, STACK_BYTES_MIN};
+use crate::wsgi::AddedFields;
+use crate::wsgi::environ::ServerFacts;
+
+use super::application::imports;
+use super::failure::Failure;
+use super::sockets::Listening;
+use super::supervisor;
+
+/// What a response that nobody reads may hold in memory before its application has to wait.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
+    let limits = &config.limits;
+    let deadlines = &config.deadlines;
+    net::Settings {
+        limits: Limits {
+            head_bytes_max: limits.head_bytes_max,
+            fields_max: limits.fields_max,
+            target_bytes_max: limits.target_bytes_max,
+            body_bytes_max: limits.body_bytes_max,
+            chunk_line_bytes_max: limits.chunk_line_bytes_max,
+            trailer_bytes_max: limits.trailer_bytes_max,
+        },
+        body_memory_bytes_max: config.body_memory_bytes_max,
+        output_bytes_max: OUTPUT_BYTES_MAX,
+        header_timeout: deadlines.header,
+        body_timeout: deadlines.body_idle,
+        body_rate_min: deadlines.body_rate_bytes_per_second_min,
+        keep_alive_timeout: deadlines.keep_alive,
+        write_timeout: deadlines.write,
+        connections_max: config.connections_max,
+        tells_handshakes: config.tls.is_verbose,
+        proxies: proxies(config),
+        greeters: greeters(config),
+        added_fields: Arc::new(added_fields),
+    }
+}
+
+/// Whose fields count.
+fn proxies(config: &Config) -> Option<net::Proxies> {
+    let headers = config.proxies.headers;
+    (!config.proxies.is_empty()).then(|| net::Proxies {
+        trusted: trusted(config),
+        believed: Believed {
+            x_for: headers.x_for,
+            x_proto: headers.x_proto,
+            x_host: headers.x_host,
+            forwarded: headers.forwarded,
+        },
+    })
+}
+
+/// Who may speak the PROXY protocol: the trusted ones, and without a list this machine.
+fn greeters(config: &Config) -> Trusted {
+    if !config.proxies.is_empty() {
+        return trusted(config);
+    }
+    if config.listen.iter().any(|listen| listen.expects_proxy) {
+        tracing::info!(
+            "the PROXY protocol is taken from this machine only; name proxies on others with --trusted-proxies"
+        );
+    }
+    Trusted::this_machine()
+}
+
+fn trusted(config: &Config) -> Trusted {
+    let networks = config.proxies.networks.iter();
+    Trusted {
+        networks: networks
+            .map(|&(address, bits)| Network::new(address, bits))
+            .collect(),
+        unix: config.proxies.unix,
+        everybody: config.proxies.everybody,
+    }
+}
+
+/// `--add-header`
+pub(super) fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
+    let mut added = AddedFields::default();
+    for (name, value) in &config.add_headers {
+        added
+            .add(name, value)
+            .map_err(|why| Failure::about(config, "add-header", why))?;
+    }
+    Ok(added)
+}
+
+pub(super) fn plan(
+    config: &Config,
+    listening: &[Listening],
+    apps: Apps,
+    process: &Arc<Process>,
+) -> Plan {
+    if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
+        tracing::warn!(
+            "--cpu-affinity is without effect: only Linux lets threads choose their cores"
+        );
+    }
+    let hostname = hostname();
+    let facts = |listening: &Listening| {
+        let local: Option<SocketAddr> = match &listening.address {
+            Address::Tcp(address) => Some(*address),
+            #[cfg(unix)]
+            Address::Unix(_) => None,
+            #[cfg(target_os = "linux")]
+            Address::Abstract(_) => None,
+        };
+        let facts = ServerFacts::new(local, &hostname, listening.scheme());
+        if listening.protocol.takes_variables() {
+            facts.taking_variables()
+        } else {
+            facts
+        }
+    };
+    Plan {
+        apps,
+        interpreters: config.processes,
+        threads: config.threads,
+        isolated: match config.isolation {
+            IsolationChoice::Auto => Isolated::Auto,
+            IsolationChoice::OwnGil => Isolated::By(Isolation::OwnGil),
+            IsolationChoice::SharedGil => Isolated::By(Isolation::SharedGil),
+            IsolationChoice::Main => Isolated::By(Isolation::Main),
+        },
+        spec: spec(config, listening.iter().map(facts).collect()),
+        cores_per_worker: config.process.cpu_affinity,
+        uwsgi_names: config.process.procname.automatic,
+        queue_max: config.queue_max,
+        stack_bytes: stack_bytes(config),
+        recycling: recycling(config),
+        folder: std::env::current_dir().unwrap_or_default(),
+        end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
+        process: Arc::clone(process),
+    }
+}
+
+fn recycling(config: &Config) -> Recycling {
+    let reload = &config.reload;
+    Recycling {
+        requests_max: reload.requests_max,
+        requests_delta: reload.requests_delta,
+        lifetime_min: reload.lifetime_min,
+        lifetime_max: reload.lifetime_max,
+        lifetime_delta: reload.lifetime_delta,
+        exceptions: reload.exceptions.clone().map(|rules| Exceptions {
+            types: rules.types,
+            values: rules.values,
+            reprs: rules.reprs,
+        }),
+    }
+}
+
+/// What every interpreter is told; its isolation and number are the caller's to fill in.
+pub(super) fn spec(config: &Config, listeners: Vec<ServerFacts>) -> InterpreterSpec {
+    InterpreterSpec {
+        isolation: Isolation::Main,
+        worker_id: 0,
+        python_path: config.python_path.clone(),
+        listeners,
+        multithread: false,
+        multiprocess: false,
+        strict: config.wsgi_strict,
+        accept_buffer: config.wsgi_accept_buffer,
+        quiet_writes: config.disable_write_exception,
+        file_wrapper: config.file_wrapper,
+        plugins: config.plugins.clone(),
+        imports: imports(config),
+        catch_exceptions: config.catch_exceptions,
+        host: HostRef::default(),
+    }
+}
+
+/// `--threads-stacksize`. Less than Python counts on would turn a deep recursion into a crash.
+fn stack_bytes(config: &Config) -> usize {
+    let Some(wanted) = config.stack_bytes else {
+        return STACK_BYTES_MIN;
+    };
+    if wanted < STACK_BYTES_MIN {
+        let least = STACK_BYTES_MIN / 1024;
+        tracing::info!(
+            "--threads-stacksize: threads have {least} KB, the least that Python is safe with"
+        );
+    }
+    wanted.max(STACK_BYTES_MIN)
+}
+
+pub(super) fn cron_commands(config: &Config) -> Result<Vec<CronCommand>, Failure> {
+    let entries = config.background.cron.iter();
+    entries
+        .map(|entry| {
+            let [minute, hour, day, month, weekday] = entry.when;
+            let when = When::new(minute, hour, day, month, weekday)
+                .map_err(|never| Failure::new(format_args!("{}: {never}", entry.origin)))?;
+            let (command, time_max) = (entry.command.clone(), entry.time_max);
+            Ok(CronCommand::new(when, command, entry.is_unique, time_max))
+        })
+        .collect()
+}
+
+#[cfg(unix)]
+pub(super) fn hostname() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+#[cfg(not(unix))]
+pub(super) fn hostname() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
+}
