@@ -124,6 +124,20 @@ impl Io {
         Ok(())
     }
 
+    /// Sends what more follows behind at once, if only the end.
+    pub(super) fn send_ahead(&mut self, bytes: &[u8]) -> Result<(), ClientGone> {
+        if self.broken {
+            return Err(ClientGone);
+        }
+        let mut sent = 0;
+        if self.output.is_empty() && !bytes.is_empty() {
+            let written = self.stream.write_ahead(bytes);
+            sent = self.taken(written)?;
+        }
+        self.output.push(bytes.get(sent..).unwrap_or_default());
+        Ok(())
+    }
+
     /// Sends a head, and then a part of a file; the kernel takes what it can now.
     fn send_file(
         &mut self,
@@ -132,15 +146,7 @@ impl Io {
         offset: u64,
         length: u64,
     ) -> Result<(), ClientGone> {
-        if self.broken {
-            return Err(ClientGone);
-        }
-        let mut sent = 0;
-        if self.output.is_empty() && !head.is_empty() {
-            let written = self.stream.write_ahead(head);
-            sent = self.taken(written)?;
-        }
-        self.output.push(head.get(sent..).unwrap_or_default());
+        self.send_ahead(head)?;
         self.output.push_file(file, offset, length);
         self.flush().map(|_| ())
     }

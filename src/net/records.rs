@@ -37,6 +37,18 @@ impl<'a> Records<'a> {
 
     /// Sends the last piece, and the end of the response in the same write.
     pub(super) fn end(&mut self, rest: &[u8]) -> Result<(), ClientGone> {
+        let last = self.last(rest)?;
+        self.io.send(&last, &[])
+    }
+
+    /// As [`end`](Self::end), when the end of the connection follows at once.
+    pub(super) fn end_ahead(&mut self, rest: &[u8]) -> Result<(), ClientGone> {
+        let last = self.last(rest)?;
+        self.io.send_ahead(&last)
+    }
+
+    /// The last write of a response. A piece that is too long for one record is sent before.
+    fn last(&mut self, rest: &[u8]) -> Result<Vec<u8>, ClientGone> {
         let mut last = Vec::with_capacity(rest.len() + 4 * HEADER_BYTES);
         if rest.len() > CONTENT_BYTES_MAX {
             self.send(rest, &[])?;
@@ -45,6 +57,6 @@ impl<'a> Records<'a> {
             last.extend_from_slice(rest);
         }
         record::end_response(self.id, &mut last);
-        self.io.send(&last, &[])
+        Ok(last)
     }
 }

@@ -129,10 +129,11 @@ impl Turn {
         connection.body = Default::default();
         connection.close_after = true;
         connection.phase = Phase::Flushing;
-        // A client that is gone already is noticed by the flush.
+        // The end of the connection comes at once, and is to travel with the answer: a FastCGI client that reads `END_REQUEST`
+        // alone takes the connection for free and asks again on it. A client that is gone already is noticed by the flush.
         let sent = match connection.reader.request_id() {
-            Some(id) => Records::new(&mut connection.io, id).end(answer),
-            None => connection.io.send(answer, &[]),
+            Some(id) => Records::new(&mut connection.io, id).end_ahead(answer),
+            None => connection.io.send_ahead(answer),
         };
         if sent.is_err() {
             tracing::debug!("the client of a refused request had gone");
