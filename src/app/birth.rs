@@ -18,6 +18,7 @@ use super::crew::{Crew, Gate};
 use super::generation::{Isolated, Patience, Plan, StartError};
 use super::placement;
 use super::roster::Shared;
+use super::watch::Watch;
 use super::worker::{Exit, Seat, Worker};
 
 /// How one thread's start went.
@@ -181,7 +182,7 @@ fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
     let handle = python.handle();
     midwife.report(Ok(handle.clone()));
     if crew.wait_at_gate() == Gate::Open {
-        work(shared, crew, 0, &mut python, &handle);
+        work(shared, crew, (0, false), &mut python, &handle);
     }
     crew.wait_for_siblings();
     end(shared, crew, python);
@@ -261,7 +262,7 @@ fn spawn_sibling(
         };
         midwife.report(Ok(handle.clone()));
         if crew.wait_at_gate() == Gate::Open {
-            work(shared, crew, core, &mut python, &handle);
+            work(shared, crew, (core, true), &mut python, &handle);
         }
         end(shared, crew, python);
     })
@@ -271,15 +272,29 @@ fn spawn_sibling(
 fn work(
     shared: &Arc<Shared>,
     crew: &Arc<Crew>,
-    core: usize,
+    (core, is_sibling): (usize, bool),
     python: &mut InterpreterThread,
     handle: &InterpreterHandle,
 ) {
     let domain = shared.domain_of(crew, core);
     let runner = domain.join(crew.worker, crew.dismissed_mark());
-    let mut worker = Worker::new(core, Arc::clone(shared), Arc::clone(crew), runner);
+    let seat = Seat {
+        worker: crew.worker,
+        core,
+    };
+    let harakiri = &shared.plan.process.harakiri;
+    let interruption = python.interruption();
+    let watch = Watch::new(harakiri, shared, crew, (seat, is_sibling), interruption);
+    let (ours, theirs) = (Arc::clone(shared), Arc::clone(crew));
+    let mut worker = Worker::new(seat, ours, theirs, runner, Arc::clone(&watch));
     let exit = worker.serve(python);
     drop(worker);
+    if watch.is_given_up() {
+        // Its place has been taken.
+        shared.thread_is_back(crew, is_sibling);
+        harakiri.note_back(&watch);
+        return;
+    }
     // One that was to leave has its successor already, but a retired generation has to run its queue dry.
     if exit == Exit::Panicked && (!crew.is_dismissed() || shared.is_retired()) {
         let (births, _nobody_waits) = unbounded();
@@ -299,6 +314,18 @@ fn work(
             Err(error) => tracing::error!(%error, "cannot replace a worker that panicked"),
         }
     }
+}
+
+/// A further thread in the place of one that was given up, in the same interpreter.
+pub(super) fn replace_thread(
+    shared: &Arc<Shared>,
+    crew: &Arc<Crew>,
+    core: usize,
+    handle: InterpreterHandle,
+) -> Result<(), StartError> {
+    let (births, born) = unbounded();
+    spawn_sibling(shared, crew, core, handle, &births).map_err(StartError::Thread)?;
+    Patience::endless().receive(&born)?.result.map(drop)
 }
 
 fn end(shared: &Shared, crew: &Crew, python: InterpreterThread) {

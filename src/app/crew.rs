@@ -25,6 +25,14 @@ pub(super) enum Gate {
     Aborted,
 }
 
+/// Threads beside the one that made the interpreter.
+#[derive(Debug, Default)]
+struct Siblings {
+    count: usize,
+    /// Of these, how many will perhaps never come back.
+    given_up: usize,
+}
+
 /// An interpreter's threads.
 pub struct Crew {
     /// The interpreter's number, from 1 (uWSGI's worker id). A crew and its successor have the same.
@@ -42,6 +50,8 @@ pub struct Crew {
     put_off_until_ms: AtomicU64,
     gate: (Mutex<Gate>, Condvar),
     is_dismissed: Arc<AtomicBool>,
+    /// A thread of it was given up, and a successor is being made.
+    is_succeeded: AtomicBool,
     /// Threads that wait in the poll, or are about to.
     sleeping: AtomicUsize,
     /// This crew keeps the beacon of the poll lit.
@@ -50,7 +60,7 @@ pub struct Crew {
     presence: Mutex<Option<Sender<Infallible>>>,
     dismissal: Receiver<Infallible>,
     /// Threads beside the one that made the interpreter, and all threads.
-    siblings: (Mutex<usize>, Condvar),
+    siblings: (Mutex<Siblings>, Condvar),
     alive: (Mutex<usize>, Condvar),
 }
 
@@ -67,6 +77,7 @@ impl Crew {
             put_off_until_ms: AtomicU64::new(0),
             gate: (Mutex::new(gate), Condvar::new()),
             is_dismissed: Arc::default(),
+            is_succeeded: AtomicBool::new(false),
             sleeping: AtomicUsize::new(0),
             is_called: AtomicBool::new(false),
             presence: Mutex::new(Some(presence)),
@@ -200,20 +211,42 @@ impl Crew {
     }
 
     pub(super) fn sibling_begins(&self) {
-        *lock(&self.siblings.0) += 1;
+        lock(&self.siblings.0).count += 1;
     }
 
     pub(super) fn sibling_has_ended(&self) {
-        *lock(&self.siblings.0) -= 1;
+        lock(&self.siblings.0).count -= 1;
         self.siblings.1.notify_all();
     }
 
-    /// For the thread that made the interpreter: waits until it is the last one in it.
+    /// One of its threads is not to be waited for any longer.
+    pub(super) fn thread_is_given_up(&self, is_sibling: bool) {
+        self.thread_has_ended();
+        if is_sibling {
+            lock(&self.siblings.0).given_up += 1;
+            self.siblings.1.notify_all();
+        }
+    }
+
+    /// It has come back, and will end.
+    pub(super) fn thread_is_back(&self, is_sibling: bool) {
+        self.thread_begins();
+        if is_sibling {
+            lock(&self.siblings.0).given_up -= 1;
+        }
+    }
+
+    /// Whether a successor is to be made because a thread was given up; `true` once.
+    pub(super) fn becomes_succeeded(&self) -> bool {
+        !self.is_succeeded.swap(true, Ordering::SeqCst)
+    }
+
+    /// For the thread that made the interpreter: waits until it is the last one in it, but for those that were given up.
     pub(super) fn wait_for_siblings(&self) {
         let (siblings, ended) = &self.siblings;
-        let mut count = lock(siblings);
-        while *count > 0 {
-            count = ended.wait(count).unwrap_or_else(PoisonError::into_inner);
+        let mut left = lock(siblings);
+        while left.count > left.given_up {
+            left = ended.wait(left).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

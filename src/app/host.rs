@@ -8,6 +8,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crate::background::TimerSpec;
 use crate::background::cron::When;
@@ -142,6 +143,19 @@ impl Host for GenerationHost {
 
     fn is_locked(&self, number: usize) -> Result<bool, LockRefused> {
         self.process.locks.is_locked(number).map_err(refused)
+    }
+
+    fn limit_request(&self, _interpreter: u64, thread: u64, limit: Option<Duration>) {
+        let harakiri = &self.process.harakiri;
+        harakiri.want();
+        let watch = self
+            .shared
+            .upgrade()
+            .and_then(|shared| harakiri.watch_of(shared.id, thread));
+        // A thread of the application's own works on no request.
+        if let Some(watch) = watch {
+            watch.limit(limit);
+        }
     }
 
     fn release_locks(&self, interpreter: u64, thread: Option<u64>) -> Vec<usize> {

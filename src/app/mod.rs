@@ -26,6 +26,7 @@ mod birth;
 pub mod crew;
 pub mod current;
 pub mod generation;
+pub mod harakiri;
 mod host;
 pub mod openers;
 mod placement;
@@ -36,6 +37,7 @@ pub mod recycling;
 pub mod roster;
 pub mod runners;
 mod tally;
+mod watch;
 pub mod worker;
 
 pub use acceptor::Acceptor;

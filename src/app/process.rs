@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::harakiri::Harakiri;
 use crate::background::clockwork::Clockwork;
 use crate::python::Facts;
 use crate::shared::locks::Locks;
@@ -24,6 +25,8 @@ pub struct Process {
     pub locks: Locks,
     /// Timers, cron entries, file monitors.
     pub clockwork: Arc<Clockwork>,
+    /// Ends requests that take too long.
+    pub harakiri: Arc<Harakiri>,
     /// Tells the server what the application wants. Any thread; does not wait.
     pub wish: Box<dyn Fn(Wish) + Send + Sync>,
     /// Bytes of the process: resident, and of address space; zeros where the system does not tell.

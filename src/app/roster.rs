@@ -126,7 +126,7 @@ impl Shared {
         is_due
     }
 
-    fn dismiss(&self, crew: &Crew) {
+    pub(super) fn dismiss(&self, crew: &Crew) {
         crew.dismiss(self.surroundings.net.poll());
         self.release_runners();
     }
@@ -223,6 +223,18 @@ impl Shared {
     pub(super) fn thread_has_ended(&self) {
         *lock(&self.alive.0) -= 1;
         self.alive.1.notify_all();
+    }
+
+    /// A thread is not to be waited for any longer: it is stuck in a request.
+    pub(super) fn thread_is_given_up(&self, crew: &Crew, is_sibling: bool) {
+        crew.thread_is_given_up(is_sibling);
+        self.thread_has_ended();
+    }
+
+    /// It has come back, and will end.
+    pub(super) fn thread_is_back(&self, crew: &Crew, is_sibling: bool) {
+        self.thread_begins();
+        crew.thread_is_back(is_sibling);
     }
 
     pub(super) fn count_parked(&self) {

@@ -13,7 +13,7 @@ use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
 use crate::python::{Attached, Call, InterpreterThread, Served, Source};
 use crate::wsgi::environ::Link;
-use crate::wsgi::{Head, Response};
+use crate::wsgi::{Head, Response, Summary};
 
 use super::acceptor::Bell;
 use super::apps::Tally;
@@ -23,6 +23,7 @@ use super::queue::{Job, Next};
 use super::recycling::Due;
 use super::roster::Shared;
 use super::runners::Runner;
+use super::watch::{Fate, Watch};
 
 /// Jobs in a row before the poll is looked at.
 const BURST: usize = 32;
@@ -80,6 +81,7 @@ pub struct Worker {
     crew: Arc<Crew>,
     surroundings: Surroundings,
     runner: Arc<Runner>,
+    watch: Arc<Watch>,
     turn: Turn,
     response: Response,
     quick_jobs: u32,
@@ -93,16 +95,13 @@ pub struct Worker {
 
 impl Worker {
     pub(super) fn new(
-        core: usize,
+        seat: Seat,
         shared: Arc<Shared>,
         crew: Arc<Crew>,
         runner: Arc<Runner>,
+        watch: Arc<Watch>,
     ) -> Self {
         let surroundings = shared.surroundings.clone();
-        let seat = Seat {
-            worker: crew.worker,
-            core,
-        };
         let requests_max = shared.plan.recycling.requests_of(crew.worker);
         let response = Response::adding(Arc::clone(&surroundings.net.settings.added_fields));
         let tally = shared.apps.begin(seat.worker, shared.plan.apps.count());
@@ -113,6 +112,7 @@ impl Worker {
             crew,
             surroundings,
             runner,
+            watch,
             turn: Turn::default(),
             response,
             quick_jobs: 0,
@@ -126,13 +126,17 @@ impl Worker {
     pub fn serve(&mut self, python: &mut InterpreterThread) -> Exit {
         loop {
             self.runner.wait_until_active();
-            if self.may_leave() {
+            // Of one that was given up another has the place.
+            if self.watch.is_given_up() || self.may_leave() {
                 // What is queued is for the others.
                 self.hand_over();
                 return Exit::Dismissed;
             }
             if self.has_work() {
                 self.run_burst(python);
+            }
+            if self.watch.is_given_up() {
+                continue;
             }
             if self.has_panicked {
                 return Exit::Panicked;
@@ -221,7 +225,10 @@ impl Worker {
     }
 
     fn should_pause(&self) -> bool {
-        self.has_panicked || self.runner.should_rest(self.quick_jobs) || self.crew.is_dismissed()
+        self.has_panicked
+            || self.watch.is_given_up()
+            || self.runner.should_rest(self.quick_jobs)
+            || self.crew.is_dismissed()
     }
 
     /// Runs the handler of a signal.
@@ -260,8 +267,10 @@ impl Worker {
         self.runner.begin();
         let tally = self.crew.tallies.of(self.seat.core);
         tally.begin_request();
+        self.watch.begin(&exchange, net, taken_at);
         let parts = exchange.parts(net);
         let (facts, mut sink) = (parts.facts, parts.sink);
+        sink.spoken_by(&self.watch.speaker);
         self.response.reset(facts, self.turn.date());
         if let Some(delivery) = net.files().and_then(|files| files.offer(parts.head)) {
             self.response.offer(delivery);
@@ -306,10 +315,20 @@ impl Worker {
             self.response.fail(500, &mut sink);
             self.has_panicked = true;
         }
+        py.calm();
         let served = served.ok();
         self.look_after(py, served, taken_at);
+        let fate = self.watch.end();
+        if self.watch.is_given_up() {
+            net.regard_connection();
+        }
         let at = Instant::now();
-        let summary = self.response.summary();
+        let summary = settle(
+            (&mut self.response, &mut self.turn),
+            net,
+            &mut exchange,
+            fate,
+        );
         let is_failed = matches!(served, None | Some(Served::Failed));
         let sent_bytes = summary.body_bytes + summary.header_bytes as u64;
         tally.end_request(
@@ -437,6 +456,35 @@ impl Worker {
             self.shared.queue().wake_if_idle(&self.surroundings.net);
         }
     }
+}
+
+/// The last word on a response, whoever has spoken it.
+fn settle(
+    (response, turn): (&mut Response, &mut Turn),
+    net: &Net,
+    exchange: &mut Exchange,
+    fate: Fate,
+) -> Summary {
+    if fate == Fate::Owed504 {
+        let mut parts = exchange.parts(net);
+        response.reset(parts.facts, turn.date());
+        response.fail(504, &mut parts.sink);
+    }
+    let mut summary = response.summary();
+    match fate {
+        Fate::Application | Fate::Owed504 => {}
+        Fate::Got504 => {
+            exchange.taken_over(true);
+            summary.status = 504;
+            summary.keep_alive = false;
+            summary.aborted = false;
+        }
+        Fate::BrokenOff => {
+            exchange.taken_over(false);
+            summary.aborted = true;
+        }
+    }
+    summary
 }
 
 /// In debug builds a request for the target in `SINGLEMALT_PANIC_AT` panics the worker: the tests of what happens then

@@ -69,8 +69,8 @@ pub use process_settings::{
 pub use proxies::{ProxyConfig, ProxyHeaders};
 pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig, ReloadMode};
 pub use settings::{
-    AppChoice, AppTarget, Config, Deadlines, Errand, IsolationChoice, LimitsConfig, ListenAddress,
-    Mount, PollChoice, Protocol, Redirect,
+    AppChoice, AppTarget, Config, Deadlines, Errand, HarakiriConfig, IsolationChoice, LimitsConfig,
+    ListenAddress, Mount, PollChoice, Protocol, Redirect,
 };
 pub use static_settings::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
 pub use tls::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};

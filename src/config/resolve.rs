@@ -19,8 +19,8 @@ use super::options::{
     app, background, configuration, http, limits, logging, process, python, sockets, tls, workers,
 };
 use super::settings::{
-    Config, Deadlines, Errand, IsolationChoice, LimitsConfig, ListenAddress, PollChoice, Protocol,
-    Redirect,
+    Config, Deadlines, Errand, HarakiriConfig, IsolationChoice, LimitsConfig, ListenAddress,
+    PollChoice, Protocol, Redirect,
 };
 use super::value::{self, NEVER, Read};
 use super::{notices, target};
@@ -73,6 +73,12 @@ pub(super) fn resolve(
             body_rate_bytes_per_second_min: reader.number(&limits::BODY_MIN_RATE)?,
             keep_alive: reader.keep_alive()?,
             write: reader.deadline(&limits::SOCKET_TIMEOUT)?,
+        },
+        harakiri: HarakiriConfig {
+            limit: Some(reader.seconds(&limits::HARAKIRI)?).filter(|limit| !limit.is_zero()),
+            is_verbose: reader.flag(&limits::HARAKIRI_VERBOSE),
+            grace: reader.seconds(&limits::HARAKIRI_GRACEFUL_TIMEOUT)?,
+            waiting_min: reader.count(&limits::HARAKIRI_QUEUE_THRESHOLD)?,
         },
         connections_max: reader.count(&limits::MAX_CONNECTIONS)?,
         queue_max: reader.count(&limits::REQUEST_QUEUE)?,

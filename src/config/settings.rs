@@ -18,6 +18,8 @@ use super::tls::{TlsAddress, TlsConfig};
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// What becomes of requests that take too long.
+    pub harakiri: HarakiriConfig,
     /// What to serve. `None` only when the command line named no application and did not have to.
     pub app: Option<AppChoice>,
     /// Where to listen, in the order in which it was written; never empty.
@@ -327,4 +329,17 @@ pub struct Deadlines {
     pub keep_alive: Duration,
     /// The longest time without progress while a response is sent.
     pub write: Duration,
+}
+
+/// What becomes of requests that take too long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HarakiriConfig {
+    /// What a request may take (`harakiri`).
+    pub limit: Option<Duration>,
+    /// Log its Python stack (`harakiri-verbose`).
+    pub is_verbose: bool,
+    /// What its worker is given to come back (`harakiri-graceful-timeout`).
+    pub grace: Duration,
+    /// Requests that must wait before any is ended (`harakiri-queue-threshold`).
+    pub waiting_min: usize,
 }

@@ -17,6 +17,7 @@ use super::output::{Flushed, Output};
 use super::reader::{Protocol, Reader};
 use super::records::Records;
 use super::slots::SlotId;
+use super::speaker::Speaker;
 use super::stream::Stream;
 
 /// What a connection is doing.
@@ -253,6 +254,13 @@ impl Exchange {
         self.0.io.stream.is_peer_gone()
     }
 
+    /// Somebody else has seen to the client: nothing more of the application's answer leaves. `was_answered`: in full, and
+    /// the client may still be reading it.
+    pub fn taken_over(&mut self, was_answered: bool) {
+        self.0.io.output.clear();
+        self.0.io.broken = !was_answered;
+    }
+
     /// Borrows everything a worker needs.
     pub fn parts<'a>(&'a mut self, net: &'a super::Net) -> Parts<'a> {
         let connection = &mut *self.0;
@@ -269,6 +277,7 @@ impl Exchange {
                 records: connection.reader.request_id(),
                 io: &mut connection.io,
                 net,
+                speaker: None,
             },
         }
     }
@@ -293,9 +302,26 @@ pub struct ResponseSink<'a> {
     /// The request whose response goes out in records (FastCGI).
     pub(super) records: Option<u16>,
     pub(super) net: &'a super::Net,
+    /// Whom to ask whether the application may still send.
+    pub(super) speaker: Option<&'a Speaker>,
 }
 
-impl ResponseSink<'_> {
+impl<'a> ResponseSink<'a> {
+    /// The application's word may be taken from it.
+    pub fn spoken_by(&mut self, speaker: &'a Speaker) {
+        self.speaker = Some(speaker);
+    }
+
+    fn speaking<T>(
+        &mut self,
+        send: impl FnOnce(&mut Self) -> Result<T, ClientGone>,
+    ) -> Result<T, ClientGone> {
+        match self.speaker {
+            None => send(self),
+            Some(speaker) => speaker.speaking(|| send(self)),
+        }
+    }
+
     fn room(&self) -> Room {
         if self.io.output.memory_bytes() > self.net.settings.output_bytes_max {
             Room::Full
@@ -307,20 +333,24 @@ impl ResponseSink<'_> {
 
 impl Sink for ResponseSink<'_> {
     fn send(&mut self, first: &[u8], second: &[u8]) -> Result<Room, ClientGone> {
-        match self.records {
-            None => self.io.send(first, second)?,
-            Some(id) => Records::new(self.io, id).send(first, second)?,
-        }
-        Ok(self.room())
+        self.speaking(|sink| {
+            match sink.records {
+                None => sink.io.send(first, second)?,
+                Some(id) => Records::new(sink.io, id).send(first, second)?,
+            }
+            Ok(sink.room())
+        })
     }
 
     fn end(&mut self, rest: &[u8]) -> Result<Room, ClientGone> {
-        match self.records {
-            None if rest.is_empty() => {}
-            None => self.io.send(rest, &[])?,
-            Some(id) => Records::new(self.io, id).end(rest)?,
-        }
-        Ok(self.room())
+        self.speaking(|sink| {
+            match sink.records {
+                None if rest.is_empty() => {}
+                None => sink.io.send(rest, &[])?,
+                Some(id) => Records::new(sink.io, id).end(rest)?,
+            }
+            Ok(sink.room())
+        })
     }
 
     fn send_file(
@@ -330,15 +360,17 @@ impl Sink for ResponseSink<'_> {
         offset: u64,
         length: u64,
     ) -> Result<Room, ClientGone> {
-        match self.records {
-            None => self.io.send_file(head, file, offset, length)?,
-            Some(id) => {
-                Records::new(self.io, id).send(head, &[])?;
-                self.io.output.push_file_records(file, offset, length, id);
-                self.io.flush()?;
+        self.speaking(|sink| {
+            match sink.records {
+                None => sink.io.send_file(head, file, offset, length)?,
+                Some(id) => {
+                    Records::new(sink.io, id).send(head, &[])?;
+                    sink.io.output.push_file_records(file, offset, length, id);
+                    sink.io.flush()?;
+                }
             }
-        }
-        Ok(self.room())
+            Ok(sink.room())
+        })
     }
 
     /// Waits on the socket itself: half of the bound must leave within the write timeout.
@@ -347,6 +379,9 @@ impl Sink for ResponseSink<'_> {
         let deadline = Instant::now() + settings.write_timeout;
         while self.io.output.memory_bytes() > settings.output_bytes_max / 2 {
             let left = deadline.saturating_duration_since(Instant::now());
+            if self.speaker.is_some_and(|speaker| !speaker.may_speak()) {
+                return Err(self.io.fail());
+            }
             if left.is_zero() || self.io.stream.set_blocking_writes(Some(left)).is_err() {
                 return Err(self.io.fail());
             }

@@ -33,6 +33,7 @@ mod sendfile_linux;
 mod sendfile_portable;
 pub mod slots;
 mod spare_heads;
+pub mod speaker;
 pub mod stream;
 pub mod tls_stream;
 pub mod turn;
@@ -340,6 +341,16 @@ impl Net {
         u64::try_from(at.saturating_duration_since(self.started).as_millis())
             .unwrap_or(u64::MAX - 1)
             + 1
+    }
+
+    /// A connection is not to be waited for, and counts no more: its worker may never come back.
+    pub fn disregard_connection(&self) {
+        self.connection_closed();
+    }
+
+    /// The worker has come back with it.
+    pub fn regard_connection(&self) {
+        self.open.fetch_add(1, Ordering::SeqCst);
     }
 
     fn connection_opened(&self) {

@@ -121,6 +121,11 @@ impl Stream {
         socket.set_nonblocking(timeout.is_none())
     }
 
+    /// A second handle to the socket below, whatever is spoken on it.
+    pub(super) fn second_handle(&self) -> io::Result<socket2::Socket> {
+        self.options().try_clone()
+    }
+
     /// Whether everything about it is in the kernel, so that it can go on in another image of this process.
     pub fn outlives_the_image(&self) -> bool {
         cfg!(unix) && !matches!(self, Stream::Tls(_))

@@ -16,12 +16,13 @@ use super::thread_state::{Attached, detached};
 use super::trampoline::{self, Method};
 
 /// Name and text of each source; the name is what a traceback shows, and how our frames are told from the app's.
-const SOURCES: [(&CStr, &str); 5] = [
+const SOURCES: [(&CStr, &str); 6] = [
     (c"<singlemalt bootstrap>", include_str!("bootstrap.py")),
     (c"<singlemalt extensions>", include_str!("extensions.py")),
     (c"<singlemalt load>", include_str!("load.py")),
     (c"<singlemalt quiesce>", include_str!("quiesce.py")),
     (c"<singlemalt embedded>", include_str!("embedded.py")),
+    (c"<singlemalt harakiri>", include_str!("harakiri.py")),
 ];
 
 /// Modules that apps may import; embedded.py finds them.

@@ -87,12 +87,19 @@ impl Attached<'_> {
         let served = catch_unwind(AssertUnwindSafe(|| {
             self.answer(chosen.app, request, body, &mut *response, &mut *sink)
         }));
+        self.interruption.calm(self.token);
         served.unwrap_or_else(|_panic| {
             // The panic hook has said where. Whatever Python was about to hear about is void.
             drop(object::take_exception(self.token));
             response.fail(500, sink);
             Served::Failed
         })
+    }
+
+    /// Nothing that was meant for a request strikes what comes after it. [`serve`](Self::serve) has seen to it; a request that
+    /// never came that far has not.
+    pub fn calm(&self) {
+        self.interruption.calm(self.token);
     }
 
     /// Runs the handler of a signal; what it raises is logged. `false`: it failed, or there is none.
@@ -150,6 +157,8 @@ impl Attached<'_> {
             exchange: exchange_pointer,
         };
         let outcome = job.run(&app, &environ, functions.start_response());
+        // What comes from here on is ours: no exception from outside may strike it.
+        job.attached.interruption.calm(token);
         let error = outcome
             .err()
             .and_then(|Raised| object::take_exception(token));
@@ -192,6 +201,7 @@ impl Attached<'_> {
         response: &mut Response,
         sink: &mut dyn Sink,
     ) -> Served {
+        self.interruption.calm(self.token);
         if let Some(error) = object::take_exception(self.token) {
             let _not_the_apps = self.log(request, &error);
         }

@@ -157,6 +157,10 @@ pub trait Host: Send + Sync {
     /// See [`LockRefused`].
     fn is_locked(&self, number: usize) -> Result<bool, LockRefused>;
 
+    /// Gives the request that the thread works on `limit` from now; `None`: no more than what the server allows it. Says for good
+    /// that such limits are used, also outside of a request.
+    fn limit_request(&self, interpreter: u64, thread: u64, limit: Option<Duration>);
+
     /// Opens what the thread holds, or (`None`) any thread of the interpreter. Returns which.
     fn release_locks(&self, interpreter: u64, thread: Option<u64>) -> Vec<usize>;
 }
@@ -232,6 +236,8 @@ impl Host for Alone {
     fn is_locked(&self, _: usize) -> Result<bool, LockRefused> {
         Ok(false)
     }
+
+    fn limit_request(&self, _: u64, _: u64, _: Option<Duration>) {}
 
     fn release_locks(&self, _: u64, _: Option<u64>) -> Vec<usize> {
         Vec::new()

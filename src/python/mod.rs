@@ -20,6 +20,7 @@ mod file;
 mod host;
 mod input;
 mod interpreter;
+mod interruption;
 mod load;
 mod object;
 mod runtime;
@@ -38,6 +39,7 @@ pub use interpreter::{
     Ended, InterpreterHandle, InterpreterSpec, Isolation, alive_count, arena_bytes, arena_bytes_of,
     parked_count,
 };
+pub use interruption::Interruption;
 pub use load::{LoadFailure, Loaded, RefusedExtension};
 pub use runtime::{Runtime, RuntimeError, RuntimeOptions, exit_now, linked as linked_version};
 pub use sources::Source;

@@ -17,6 +17,7 @@ use super::bootstrap;
 use super::caches::Caches;
 use super::failure;
 use super::interpreter::{self, Ended, Interpreter, InterpreterHandle, InterpreterSpec, Isolation};
+use super::interruption::Interruption;
 use super::load::{self, LoadFailure, Loaded};
 use super::object::{Raised, Token};
 use super::runtime::{Runtime, RuntimeError};
@@ -42,6 +43,7 @@ pub const STACK_BYTES_MIN: usize = 8 * 1024 * 1024;
 pub struct InterpreterThread {
     state: NonNull<ffi::PyThreadState>,
     interpreter: Arc<Interpreter>,
+    interruption: Arc<Interruption>,
     creator: bool,
     /// Dropped attached, by hand; leaked where that is not possible.
     caches: ManuallyDrop<Box<Caches>>,
@@ -53,6 +55,7 @@ pub struct InterpreterThread {
 pub struct Attached<'a> {
     pub(super) token: Token<'a>,
     pub(super) interpreter: &'a Interpreter,
+    pub(super) interruption: &'a Interruption,
     pub(super) caches: &'a mut Caches,
 }
 
@@ -84,6 +87,7 @@ impl InterpreterThread {
         match prepared {
             Ok(caches) => Ok(Self {
                 state,
+                interruption: Interruption::of_this_thread(&interpreter),
                 interpreter,
                 creator: true,
                 caches: ManuallyDrop::new(Box::new(caches)),
@@ -123,6 +127,7 @@ impl InterpreterThread {
         match prepared {
             Ok(caches) => Ok(Self {
                 state,
+                interruption: Interruption::of_this_thread(&interpreter),
                 interpreter,
                 creator: false,
                 caches: ManuallyDrop::new(Box::new(caches)),
@@ -142,6 +147,12 @@ impl InterpreterThread {
     #[must_use]
     pub fn handle(&self) -> InterpreterHandle {
         InterpreterHandle(Arc::clone(&self.interpreter))
+    }
+
+    /// For whoever may have to interrupt what this thread does.
+    #[must_use]
+    pub fn interruption(&self) -> Arc<Interruption> {
+        Arc::clone(&self.interruption)
     }
 
     /// Loads the one app of this interpreter: number 0, at the root. See [`load_app`](Self::load_app).
@@ -208,6 +219,7 @@ impl InterpreterThread {
         work(&mut Attached {
             token,
             interpreter: &self.interpreter,
+            interruption: &self.interruption,
             caches: &mut self.caches,
         })
     }

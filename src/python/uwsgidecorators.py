@@ -183,7 +183,8 @@ class rpc:
 
 class harakiri:
     def __init__(self, seconds):
-        _needs("set_user_harakiri", "set_user_harakiri is not yet in this version of singlemalt: @harakiri cannot be used")
+        # Requests are watched from the first one on.
+        uwsgi.set_user_harakiri(0)
         self.seconds = seconds
 
     def __call__(self, f):

@@ -8,6 +8,7 @@ use crossbeam::channel::Sender;
 
 use super::supervisor::Event;
 use super::{memory, title};
+use crate::app::harakiri::{Harakiri, HarakiriSettings};
 use crate::app::process::{Process, Wish};
 use crate::background::clockwork::Clockwork;
 use crate::config::{self, Config};
@@ -37,10 +38,22 @@ pub fn surroundings(
         facts: facts(config, hostname),
         locks: Locks::new(config.background.locks),
         clockwork: Arc::clone(clockwork),
+        harakiri: Harakiri::new(harakiri(config)),
         wish: Box::new(wish),
         memory: memory::of_this_process,
         set_title: title::set_to,
     })
+}
+
+fn harakiri(config: &Config) -> HarakiriSettings {
+    let harakiri = &config.harakiri;
+    HarakiriSettings {
+        limit: harakiri.limit,
+        is_verbose: harakiri.is_verbose,
+        grace: harakiri.grace,
+        waiting_min: harakiri.waiting_min,
+        given_up_max: config.processes * config.threads * 2,
+    }
 }
 
 fn facts(config: &Config, hostname: &str) -> Facts {

@@ -118,6 +118,10 @@ const PROCESS: &[OptionRow] = accepted! { Process:
     "multicast-ttl" | "multicast-loop" Number .many() => "How far multicasts go.", "there are none";
 };
 
+const LIMITS: &[OptionRow] = accepted! { Limits:
+    "harakiri-graceful-signal" Text => "The signal that a process gets before it is killed.", "there is no process to signal: uwsgi.Harakiri is raised in the request first";
+};
+
 const TLS: &[OptionRow] = accepted! { Tls:
     "https-session-context" Text => "The name of the TLS session context.", "sessions belong to the address that they were begun on";
     "sni-dir-ciphers" Text => "The ciphers of --sni-dir.", "the ciphers are the library's, and all of them are safe";
@@ -143,6 +147,7 @@ pub(super) static ROWS: &[&[OptionRow]] = &[
     STATIC,
     WORKERS,
     PROCESS,
+    LIMITS,
     TLS,
     LOGGING,
 ];

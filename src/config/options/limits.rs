@@ -50,6 +50,18 @@ options! {
         .also(&["so-send-timeout", "socket-send-timeout", "so-write-timeout", "socket-write-timeout"])
         .short('z').default("60")
         .mapped("it bounds the writing of a response; reading has its own three deadlines");
+    HARAKIRI = row(GROUP, "harakiri", Kind::Seconds,
+        "Seconds that the application may work on a request; then the client gets 504 and the request an exception. 0 is any.")
+        .short('t').default("0")
+        .mapped("the request is ended, not a process: 504, an exception in its thread, a new worker if it does not come back");
+    HARAKIRI_VERBOSE = row(GROUP, "harakiri-verbose", Kind::Flag,
+        "Log the Python stack of a request that took too long.");
+    HARAKIRI_GRACEFUL_TIMEOUT = row(GROUP, "harakiri-graceful-timeout", Kind::Seconds,
+        "Seconds between the exception and giving the worker up for a fresh one.")
+        .default("5");
+    HARAKIRI_QUEUE_THRESHOLD = row(GROUP, "harakiri-queue-threshold", Kind::Number { min: 0, max: 1_000_000 },
+        "Waiting requests below which no request is ended for its time.")
+        .default("0");
     MAX_CONNECTIONS = row(GROUP, "max-connections", Kind::Number { min: 1, max: 4_000_000 },
         "Connections that may be open at once; further ones wait in the backlog.")
         .default("10000");

@@ -57,12 +57,6 @@ const PYTHON: &[OptionRow] = planned! { Python:
 };
 
 const LIMITS: &[OptionRow] = planned! { Limits:
-    "harakiri" Seconds .short('t').mapped("the request is ended, not a process: 504, an exception in its thread, a new worker if it does not come back")
-        => "Seconds that the application may work on a request.";
-    "harakiri-verbose" Flag => "Log the Python stack of a request that took too long.";
-    "harakiri-queue-threshold" Number => "Waiting requests below which no request is ended for its time.";
-    "harakiri-graceful-timeout" Seconds => "Seconds between the exception and giving a thread up.";
-    "harakiri-graceful-signal" Text .mapped("there is no process to signal: the exception comes first") => "The signal that goes out first.";
     "body-read-warning" Megabytes => "Megabytes of a request body in memory that are worth a warning.";
 };
 

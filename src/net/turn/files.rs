@@ -75,6 +75,7 @@ impl Turn {
             records: reader.request_id(),
             io,
             net,
+            speaker: None,
         };
         if !files.answer(head, response, &mut sink) {
             return Taken::No(connection);

@@ -1,5 +1,7 @@
 //! Reload and stop, numbers and names, counters.
 
+use std::time::Duration;
+
 use pyo3_ffi as ffi;
 
 use super::Called;
@@ -163,6 +165,17 @@ pub(super) fn setprocname<'py>(called: &Called<'py>) -> Result<Object<'py>, Rais
     called.arguments.count(1, 1)?;
     let name = called.arguments.text(0)?;
     called.interpreter.spec.host.0.set_process_name(&name);
+    Ok(Object::none(called.token))
+}
+
+/// `set_user_harakiri(seconds)`: ends this request when they have passed; 0 takes it back.
+pub(super) fn set_user_harakiri<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
+    called.arguments.count(1, 1)?;
+    let seconds = u64::try_from(called.arguments.int(0)?).unwrap_or(0);
+    let limit = (seconds > 0).then(|| Duration::from_secs(seconds));
+    let interpreter = called.interpreter;
+    let host = &interpreter.spec.host.0;
+    host.limit_request(interpreter.serial, super::locks::this_thread(), limit);
     Ok(Object::none(called.token))
 }
 

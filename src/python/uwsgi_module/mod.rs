@@ -80,7 +80,7 @@ functions! {
     control::reload, control::stop, control::worker_id, control::mule_id, control::masterpid,
     control::total_requests, control::request_id, control::listen_queue, control::mem,
     control::micros, control::ready, control::workers, control::log, control::setprocname,
-    control::i_am_the_spooler, control::i_am_the_lord, control::accepting,
+    control::set_user_harakiri, control::i_am_the_spooler, control::i_am_the_lord, control::accepting,
     locks::lock, locks::unlock, locks::is_locked,
 }
 
@@ -134,6 +134,8 @@ pub(super) fn install(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
         dict.set_item(name, &function)?;
     }
     constants::set(&dict, interpreter)?;
+    let harakiri = super::bootstrap::find(&super::bootstrap::namespace(token)?, c"Harakiri")?;
+    dict.set_item(c"Harakiri", &harakiri)?;
     let handlers = Object::dict(token)?;
     super::bootstrap::keep(signals::KEY, &handlers)?;
     super::bootstrap::keep(KEY, &module)?;

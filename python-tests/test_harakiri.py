@@ -1,0 +1,227 @@
+"""Requests that take too long: what their client gets, what becomes of their thread, and that nobody else notices."""
+
+import ssl
+
+import pytest
+
+from certificates import Authority
+from client import Closed, together
+from front_end import ask_uwsgi
+
+GET = b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n"
+POLLS = ["shared", "acceptor"]
+
+
+@pytest.fixture(params=["own-gil", "shared-gil", "main"])
+def mode(request, isolations):
+    if request.param not in isolations:
+        pytest.skip(f"this Python has no {request.param}")
+    return request.param
+
+
+def serves_everybody(server, count=40):
+    """Afterwards every request is answered."""
+    answers = together(8, lambda _: [server.ask("/who").status for _ in range(count // 8)])
+    assert answers == [[200] * (count // 8)] * 8
+
+
+def is_ended(server, path):
+    with server.connect() as connection:
+        answer = connection.ask(GET % path.encode())
+        assert (answer.status, answer.text) == (504, "504 Gateway Timeout\nThe application did not answer in time.\n")
+        assert not answer.keeps_alive
+        assert connection.socket.recv(1) == b"", "and then the connection ends"
+
+
+@pytest.mark.parametrize("path", ["/busy", "/naps", "/cautious", "/sleep/2", "/lock/2", "/recv/2"])
+def test_python_is_interrupted_and_the_worker_stays(serve, mode, path):
+    """What returns to Python within the grace time costs no worker: `except Exception` does not stop it."""
+    server = serve("--isolation", mode, "--harakiri", "500ms", "--harakiri-graceful-timeout", 60, app="stuck.py")
+    before = server.ask("/who").text
+    is_ended(server, path)
+    server.wait_for_log(r"\*\*\* HARAKIRI ON WORKER 1 \(core 0, generation 1\) \*\*\*")
+    server.wait_for_log(rf"HARAKIRI \[core 0\] GET {path} since 0\.\d+ s; the client got 504")
+    assert server.ask("/who").text == before, "the same thread of the same interpreter"
+    server.wait_for_log(rf"GET {path}.* 504")
+    serves_everybody(server)
+    assert "given up" not in server.log()
+
+
+@pytest.mark.parametrize("poll", POLLS)
+def test_a_worker_that_does_not_come_back_is_replaced(serve, mode, poll):
+    """`except BaseException` and on it goes: another takes its place; when it is done at last, it leaves."""
+    server = serve(
+        *("--isolation", mode, "--poll", poll, "--harakiri", "300ms", "--harakiri-graceful-timeout", "300ms"), app="stuck.py"
+    )
+    before = server.ask("/who").text
+    is_ended(server, "/swallow/4")
+    server.wait_for_log("a worker that was given up has a successor")
+    assert server.ask("/who").text != before
+    serves_everybody(server)
+    server.wait_for_log("a worker that was given up has come back; it leaves")
+    serves_everybody(server)
+
+
+def test_code_that_holds_the_gil(serve, mode):
+    """The client gets its 504 all the same; own-gil has a successor before the GIL is free."""
+    server = serve("--isolation", mode, "--harakiri", "300ms", "--harakiri-graceful-timeout", "300ms", app="stuck.py")
+    is_ended(server, "/gil/4")
+    server.wait_for_log("a worker that was given up has a successor")
+    if mode == "own-gil":
+        assert server.ask("/who").status == 200
+        assert "has come back" not in server.log()
+    server.wait_for_log("has come back; it leaves")
+    serves_everybody(server)
+
+
+def test_a_response_that_has_begun_is_broken_off(serve, mode):
+    server = serve("--isolation", mode, "--harakiri", "500ms", app="stuck.py")
+    with server.connect() as connection:
+        connection.send(GET % b"/stream")
+        answer = connection.head()
+        assert answer.status == 200
+        with pytest.raises(Closed):
+            connection.body(answer)
+    server.wait_for_log("GET /stream since .*; the client was broken off in the middle of the response")
+    serves_everybody(server)
+
+
+@pytest.mark.parametrize("poll", POLLS)
+def test_neighbours_do_not_notice(serve, mode, poll):
+    """Threads of the same interpreter go on, and connections stay."""
+    server = serve("--isolation", mode, "--poll", poll, "--threads", 4, "--harakiri", 1, app="stuck.py")
+    with server.connect() as kept:
+        assert kept.ask(GET % b"/who").status == 200
+
+        def ask(index):
+            return server.ask("/naps" if index % 4 == 0 else "/late/0.6").status
+
+        assert together(4, ask) == [504, 200, 200, 200]
+        assert kept.ask(GET % b"/who").status == 200, "on the connection of before"
+    serves_everybody(server)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("path", [b"/late/0.1", b"/tight/0.1"])
+def test_at_the_deadline_it_is_one_or_the_other(serve, mode, threads, path):
+    """Each client has one whole answer, and no exception strikes a request that it was not meant for."""
+    server = serve("--isolation", mode, "--threads", threads, "--processes", 2, "--harakiri", "100ms", app="stuck.py")
+
+    def ask(_):
+        statuses = []
+        for _ in range(40):
+            with server.connect() as connection:
+                answer = connection.ask(GET % path)
+                statuses.append(answer.status)
+                assert answer.text == "in time" or answer.status == 504
+                if answer.status == 200:
+                    # It may be the last one of this connection, if the deadline came behind its last byte.
+                    try:
+                        next_status = connection.ask(GET % b"/who").status
+                    except (Closed, ConnectionError):
+                        next_status = 200
+                    assert next_status in (200, 504)
+        return statuses
+
+    statuses = sum(together(4, ask), [])
+    assert set(statuses) <= {200, 504}
+    serves_everybody(server, 400)
+    assert "given up" not in server.log()
+
+
+def test_an_application_sets_its_own_limit(serve, mode):
+    """The first request that does so was not watched when it began: its worker answers it."""
+    server = serve("--isolation", mode, app="stuck.py")
+    for _ in range(2):
+        assert server.ask("/user").status == 504
+    server.wait_for_log("HARAKIRI .* GET /user since")
+    assert server.ask("/lifted").text == "in time"
+    serves_everybody(server)
+
+
+def test_the_decorator(serve):
+    source = """
+        import time
+        from uwsgidecorators import harakiri
+
+        @harakiri(1)
+        def slow():
+            while True:
+                time.sleep(0.01)
+
+        def application(environ, start_response):
+            if environ["PATH_INFO"] == "/slow":
+                slow()
+            start_response("200 OK", [])
+            return [b"hello"]
+    """
+    server = serve(source=source)
+    is_ended(server, "/slow")
+    assert server.ask("/").text == "hello"
+
+
+def test_the_exception_has_a_name_and_is_not_an_exception(serve):
+    source = """
+        import time
+        import uwsgi
+
+        seen = []
+
+        def application(environ, start_response):
+            if environ["PATH_INFO"] == "/slow":
+                try:
+                    while True:
+                        time.sleep(0.01)
+                except uwsgi.Harakiri as error:
+                    seen.append(f"{type(error).__module__}.{type(error).__name__} {isinstance(error, Exception)}")
+                    raise
+            start_response("200 OK", [])
+            return [repr(seen).encode()]
+    """
+    server = serve("--harakiri", "300ms", source=source)
+    is_ended(server, "/slow")
+    assert server.ask("/").text == "['uwsgi.Harakiri False']"
+
+
+def test_verbose_shows_where_it_stood(serve, mode):
+    server = serve("--isolation", mode, "--harakiri", "300ms", "--harakiri-verbose", app="stuck.py")
+    is_ended(server, "/cautious")
+    server.wait_for_log(r"the Python stack of worker 1:(?s:.*)in cautious(?s:.*)in naps")
+
+
+def test_too_few_wait(serve):
+    """--harakiri-queue-threshold: nobody waits, so nobody gains."""
+    server = serve("--harakiri", "300ms", "--harakiri-queue-threshold", 1, app="stuck.py")
+    assert server.ask("/sleep/1").text == "in time"
+    assert "HARAKIRI" not in server.log()
+
+
+def test_a_uwsgi_socket(serve):
+    server = serve("--uwsgi-socket", "127.0.0.1:0", "--harakiri", "300ms", app="stuck.py")
+    answer = ask_uwsgi(server.addresses()[1], "/naps")
+    assert answer.status == 504
+
+
+def test_through_tls_the_worker_itself_answers(serve, tmp_path):
+    """Only its thread has the keys."""
+    authority = Authority()
+    files = authority.files(tmp_path)
+    server = serve("--https", ",".join(["127.0.0.1:0", *map(str, files)]), "--harakiri", "300ms", app="stuck.py", listen=())
+    with server.connect() as connection:
+        context = ssl.create_default_context(cadata=authority.pem.decode())
+        connection.socket = context.wrap_socket(connection.socket, server_hostname="localhost")
+        assert connection.ask(GET % b"/naps").status == 504
+        assert connection.ask(GET % b"/who").status == 200, "and the connection goes on"
+
+
+def test_the_stop_does_not_wait_for_those_that_were_given_up(serve):
+    server = serve("--processes", 2, "--harakiri", "300ms", "--harakiri-graceful-timeout", "300ms", app="stuck.py")
+    is_ended(server, "/swallow/3600")
+    server.wait_for_log("has a successor")
+    assert server.stop() == 0
+
+
+def test_many_are_stuck_at_once(serve, mode):
+    server = serve("--processes", 2, "--threads", 2, "--isolation", mode, "--harakiri", "500ms", app="stuck.py")
+    assert together(8, lambda _: server.ask("/naps").status) == [504] * 8
+    serves_everybody(server)

@@ -1,0 +1,351 @@
+//! Harakiri: a request that takes too long is ended, and nothing else is.
+//!
+//! At the deadline the client gets 504 (or is broken off, if the application has begun to answer), and `uwsgi.Harakiri` is raised
+//! in the worker's thread. If the worker does not come back in the grace time, it is given up: another takes its place, with a
+//! fresh interpreter of the same number (main isolation: with a further thread of the one there is), and the old one leaves
+//! when, or if ever, its code returns. docs/harakiri.md tells users.
+//!
+//! `sm-harakiri` looks at the deadlines; it never waits for anybody, least of all for a GIL. What may wait runs on a thread that
+//! is thrown away.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::net::speaker::{Line, Word};
+use crate::python::{Isolation, STACK_BYTES_MIN};
+
+use super::birth;
+use super::crew::Gate;
+use super::generation::{Patience, lock};
+use super::roster::Shared;
+use super::watch::{Desk, Stage, Watch};
+
+/// How soon to look again at an application that is just sending.
+const MOMENT_MS: u64 = 1;
+/// How soon to look again when too few requests wait (`--harakiri-queue-threshold`).
+const QUEUE_LOOK_MS: u64 = 1000;
+
+/// What users have set.
+#[derive(Clone, Debug)]
+pub struct HarakiriSettings {
+    /// What a request may take (`--harakiri`).
+    pub limit: Option<Duration>,
+    /// Log the Python stack too.
+    pub is_verbose: bool,
+    /// What a worker is given to come back after the exception.
+    pub grace: Duration,
+    /// Requests that must wait before any is ended; 0: it does not matter.
+    pub waiting_min: usize,
+    /// Workers given up, and not back, above which the log asks for a restart.
+    pub given_up_max: usize,
+}
+
+/// The watcher, and whom it watches. One for the process.
+pub struct Harakiri {
+    pub(super) settings: HarakiriSettings,
+    started: Instant,
+    /// There is a limit, or an application has asked for one.
+    is_wanted: AtomicBool,
+    watches: Mutex<Vec<Weak<Watch>>>,
+    /// The thread runs; raised again when it is to look at once.
+    bell: (Mutex<Bell>, Condvar),
+    given_up: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Bell {
+    is_running: bool,
+    is_rung: bool,
+}
+
+impl Harakiri {
+    /// Nobody is watched yet.
+    pub fn new(settings: HarakiriSettings) -> Arc<Self> {
+        Arc::new(Self {
+            is_wanted: AtomicBool::new(settings.limit.is_some()),
+            settings,
+            started: Instant::now(),
+            watches: Mutex::default(),
+            bell: Default::default(),
+            given_up: AtomicUsize::new(0),
+        })
+    }
+
+    /// Whether requests are watched. One load.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.is_wanted.load(Ordering::Relaxed)
+    }
+
+    /// Requests are watched from now on.
+    pub(super) fn want(self: &Arc<Self>) {
+        self.is_wanted.store(true, Ordering::SeqCst);
+        self.run();
+    }
+
+    pub(super) fn ms_of(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.started);
+        // Rounded up: never early. And never 0, which means none.
+        u64::try_from(since.as_micros().div_ceil(1000)).map_or(u64::MAX, |ms| ms.max(1))
+    }
+
+    pub(super) fn add(self: &Arc<Self>, watch: &Arc<Watch>) {
+        let mut watches = lock(&self.watches);
+        watches.retain(|watch| watch.strong_count() > 0);
+        watches.push(Arc::downgrade(watch));
+        drop(watches);
+        if self.is_wanted() {
+            self.run();
+        }
+    }
+
+    /// The record of a thread of a generation, if it is a worker.
+    pub(super) fn watch_of(&self, generation: u64, thread: u64) -> Option<Arc<Watch>> {
+        let watches = lock(&self.watches);
+        watches.iter().filter_map(Weak::upgrade).find(|watch| {
+            watch.interruption.ident() == thread
+                && watch
+                    .shared
+                    .upgrade()
+                    .is_some_and(|shared| shared.id == generation)
+        })
+    }
+
+    /// A deadline may have come nearer.
+    pub(super) fn look(&self) {
+        lock(&self.bell.0).is_rung = true;
+        self.bell.1.notify_all();
+    }
+
+    /// Starts the thread, once.
+    fn run(self: &Arc<Self>) {
+        let mut bell = lock(&self.bell.0);
+        if bell.is_running {
+            return;
+        }
+        let harakiri = Arc::clone(self);
+        let spawned = std::thread::Builder::new()
+            .name("sm-harakiri".to_owned())
+            .spawn(move || harakiri.watch());
+        match spawned {
+            Ok(_) => bell.is_running = true,
+            Err(error) => {
+                tracing::error!(%error, "no thread could be started for --harakiri: requests are not ended for their time");
+            }
+        }
+    }
+
+    /// The life of the thread.
+    fn watch(self: Arc<Self>) {
+        loop {
+            let mut next = self
+                .settings
+                .limit
+                .map(|limit| self.ms_of(Instant::now() + limit));
+            let watches: Vec<Arc<Watch>> = lock(&self.watches)
+                .iter()
+                .filter_map(Weak::upgrade)
+                .collect();
+            for watch in watches {
+                if watch
+                    .deadline()
+                    .is_some_and(|due| self.ms_of(Instant::now()) >= due)
+                {
+                    self.act(&watch);
+                }
+                next = [next, watch.deadline()].into_iter().flatten().min();
+            }
+            let mut bell = lock(&self.bell.0);
+            if !bell.is_rung {
+                // A request that begins now has the whole limit in front of it; whoever sets a nearer one rings.
+                bell = match next {
+                    Some(next) => {
+                        let wait = next.saturating_sub(self.ms_of(Instant::now()));
+                        let wait = Duration::from_millis(wait.max(MOMENT_MS));
+                        let waited = self.bell.1.wait_timeout(bell, wait);
+                        waited.unwrap_or_else(PoisonError::into_inner).0
+                    }
+                    None => self
+                        .bell
+                        .1
+                        .wait(bell)
+                        .unwrap_or_else(PoisonError::into_inner),
+                };
+            }
+            bell.is_rung = false;
+        }
+    }
+
+    /// Something is due, unless the request has ended meanwhile.
+    fn act(self: &Arc<Self>, watch: &Arc<Watch>) {
+        let now = self.ms_of(Instant::now());
+        let mut desk = watch.desk();
+        if watch.deadline().is_none_or(|due| now < due) {
+            return;
+        }
+        let Some(watched) = &desk.watched else {
+            watch.set_deadline(0);
+            return;
+        };
+        match watched.stage {
+            Stage::Working if self.too_few_wait(watch) => watch.set_deadline(now + QUEUE_LOOK_MS),
+            Stage::Working => self.end_request(watch, &mut desk, now),
+            Stage::Struck => {
+                watch.set_deadline(0);
+                if let Some(line) = &watched.line {
+                    watch.speaker.give_up();
+                    line.end().ok();
+                }
+                let request = Watch::request_line(&desk);
+                let Some(shared) = watch.shared.upgrade() else {
+                    return;
+                };
+                shared.thread_is_given_up(&watch.crew, watch.is_sibling);
+                shared.surroundings.net.disregard_connection();
+                // Under the mutex, which the end of the request takes: the worker sees it before it does anything else.
+                watch.give_up();
+                drop(desk);
+                self.give_up(&shared, watch, &request);
+            }
+        }
+    }
+
+    fn too_few_wait(&self, watch: &Watch) -> bool {
+        let least = self.settings.waiting_min;
+        let shared = watch.shared.upgrade();
+        least > 0 && shared.is_some_and(|shared| shared.queue().len() < least)
+    }
+
+    /// The time is up.
+    fn end_request(self: &Arc<Self>, watch: &Arc<Watch>, desk: &mut Desk, now: u64) {
+        let request = Watch::request_line(desk);
+        let Some(watched) = &mut desk.watched else {
+            return;
+        };
+        let line = watched.line.as_ref();
+        let word = watch.speaker.take(line.is_some_and(Line::can_answer));
+        let heard = match (word, line) {
+            (Word::Sending, _) => return watch.set_deadline(now + MOMENT_MS),
+            (Word::Unspoken, Some(line)) if line.can_answer() => {
+                watched.was_answered = true;
+                let shared = watch.shared.upgrade();
+                let added =
+                    shared.map(|shared| Arc::clone(&shared.surroundings.net.settings.added_fields));
+                match line.answer(504, &added.unwrap_or_default()) {
+                    Ok(()) => "the client got 504",
+                    Err(_) => "the client had gone",
+                }
+            }
+            (Word::Unspoken, _) => "the client gets 504 when the worker comes back",
+            (Word::Spoken, line) => {
+                // Whoever has gone needs no goodbye.
+                line.map(Line::end).and_then(Result::ok);
+                "the client was broken off in the middle of the response"
+            }
+            // It has just ended.
+            (Word::Gone, _) => return,
+        };
+        let took = watched.since.elapsed();
+        watched.stage = Stage::Struck;
+        let grace = u64::try_from(self.settings.grace.as_millis()).unwrap_or(u64::MAX);
+        watch.set_deadline(now.saturating_add(grace.max(MOMENT_MS)));
+        let (worker, core) = (watch.seat.worker, watch.seat.core);
+        let generation = watch.shared.upgrade().map_or(0, |shared| shared.id);
+        tracing::warn!(
+            "*** HARAKIRI ON WORKER {worker} (core {core}, generation {generation}) ***\n\
+             HARAKIRI [core {core}] {request} since {:.3} s; {heard}",
+            took.as_secs_f64()
+        );
+        let number = watched.number;
+        let is_verbose = self.settings.is_verbose;
+        let interruption = Arc::clone(&watch.interruption);
+        throw_away("sm-strike", move || {
+            interruption.strike(number, is_verbose, |stack| {
+                tracing::warn!(
+                    "HARAKIRI [core {core}] the Python stack of worker {worker}:\n{stack}"
+                );
+            });
+        });
+    }
+
+    /// It has not come back.
+    fn give_up(&self, shared: &Arc<Shared>, watch: &Arc<Watch>, request: &str) {
+        let (worker, core) = (watch.seat.worker, watch.seat.core);
+        let given_up = self.given_up.fetch_add(1, Ordering::SeqCst) + 1;
+        tracing::error!(
+            worker,
+            core,
+            "a worker is given up: {request} goes on {} s after its exception (--harakiri-graceful-timeout). It was caught, or code \
+             outside of Python does not return",
+            self.settings.grace.as_secs_f64()
+        );
+        if given_up > self.settings.given_up_max {
+            tracing::error!(
+                "{given_up} workers have been given up and are not back; each keeps its memory. Restart the server, and look for what \
+                 the log says they were doing"
+            );
+        }
+        // A retired generation needs no successors but those who run its queue dry, and there the others do.
+        if shared.is_retired() {
+            return;
+        }
+        let (shared, watch) = (Arc::clone(shared), Arc::clone(watch));
+        throw_away("sm-successor", move || replace(&shared, &watch));
+    }
+
+    /// One that was given up has come back.
+    pub(super) fn note_back(&self, watch: &Watch) {
+        self.given_up.fetch_sub(1, Ordering::SeqCst);
+        let (worker, core) = (watch.seat.worker, watch.seat.core);
+        tracing::warn!(
+            worker,
+            core,
+            "a worker that was given up has come back; it leaves"
+        );
+    }
+}
+
+/// Puts somebody in the place of a worker that was given up.
+fn replace(shared: &Arc<Shared>, watch: &Watch) {
+    let (worker, core) = (watch.seat.worker, watch.seat.core);
+    let crew = &watch.crew;
+    let replaced = if shared.isolation == Isolation::Main {
+        birth::replace_thread(shared, crew, core, watch.interruption.interpreter())
+    } else if crew.becomes_succeeded() && !crew.is_dismissed() {
+        let fresh = shared.add_crew(worker, Gate::Shut);
+        match birth::of_crew(shared, &fresh, &Patience::endless()) {
+            Ok(()) => {
+                fresh.open_gate();
+                shared.dismiss(crew);
+                Ok(())
+            }
+            Err(error) => {
+                shared.dismiss(&fresh);
+                Err(error)
+            }
+        }
+    } else {
+        return;
+    };
+    match replaced {
+        Ok(()) => tracing::warn!(worker, core, "a worker that was given up has a successor"),
+        Err(error) => {
+            tracing::error!(
+                worker,
+                core,
+                "cannot replace a worker that was given up: {error}"
+            );
+        }
+    }
+}
+
+/// Runs what may never end.
+fn throw_away(name: &str, body: impl FnOnce() + Send + 'static) {
+    let spawned = std::thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(STACK_BYTES_MIN)
+        .spawn(body);
+    if let Err(error) = spawned {
+        tracing::error!(%error, "no thread could be started for harakiri");
+    }
+}

@@ -1,0 +1,211 @@
+//! What a worker works on, for whoever sees to it that it does not take too long: one record for each worker thread.
+//!
+//! The worker writes it where a request begins and ends, if anybody watches; the watcher (`harakiri`) reads and acts under its
+//! mutex, so that what it does is over when the request is. The deadline stands in a word of its own, which costs the watcher no
+//! lock to look at. No Python in here, and no waiting.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::{Duration, Instant};
+
+use crate::net::Exchange;
+use crate::net::Net;
+use crate::net::speaker::{Line, Outcome, Speaker};
+use crate::python::Interruption;
+
+use super::crew::Crew;
+use super::generation::lock;
+use super::harakiri::Harakiri;
+use super::roster::Shared;
+use super::worker::Seat;
+
+/// How far it has come with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It may take its time.
+    Working,
+    /// Its time was up; it was interrupted.
+    Struck,
+}
+
+/// A request that is watched.
+#[derive(Debug)]
+pub(super) struct Watched {
+    /// What [`Interruption::strike`] wants.
+    pub(super) number: u64,
+    pub(super) since: Instant,
+    pub(super) stage: Stage,
+    /// To the client; `None` if nobody watched when the request began.
+    pub(super) line: Option<Line>,
+    /// The server's limit, in the watcher's milliseconds.
+    general: Option<u64>,
+    /// Whether the client was answered with 504.
+    pub(super) was_answered: bool,
+}
+
+/// What is behind the mutex. The texts keep their memory from request to request.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    pub(super) method: Vec<u8>,
+    pub(super) target: Vec<u8>,
+    pub(super) watched: Option<Watched>,
+}
+
+/// What became of the client, for the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The application has answered it, or not.
+    Application,
+    /// It waits for a 504.
+    Owed504,
+    /// It has a 504.
+    Got504,
+    /// It was broken off in the middle.
+    BrokenOff,
+}
+
+/// See the file's header.
+pub struct Watch {
+    harakiri: Arc<Harakiri>,
+    pub(super) seat: Seat,
+    pub(super) shared: Weak<Shared>,
+    pub(super) crew: Arc<Crew>,
+    pub(super) interruption: Arc<Interruption>,
+    pub(super) speaker: Speaker,
+    /// When something is due, in the watcher's milliseconds; 0: never.
+    deadline_ms: AtomicU64,
+    desk: Mutex<Desk>,
+    is_given_up: AtomicBool,
+    /// It joined its interpreter, which another thread made.
+    pub(super) is_sibling: bool,
+}
+
+impl Watch {
+    pub(super) fn new(
+        harakiri: &Arc<Harakiri>,
+        shared: &Arc<Shared>,
+        crew: &Arc<Crew>,
+        (seat, is_sibling): (Seat, bool),
+        interruption: Arc<Interruption>,
+    ) -> Arc<Self> {
+        let watch = Arc::new(Self {
+            harakiri: Arc::clone(harakiri),
+            seat,
+            shared: Arc::downgrade(shared),
+            crew: Arc::clone(crew),
+            interruption,
+            speaker: Speaker::default(),
+            deadline_ms: AtomicU64::new(0),
+            desk: Mutex::default(),
+            is_given_up: AtomicBool::new(false),
+            is_sibling,
+        });
+        harakiri.add(&watch);
+        watch
+    }
+
+    /// A request begins. Two plain stores, if nobody watches.
+    pub(super) fn begin(&self, exchange: &Exchange, net: &Net, now: Instant) {
+        let is_watched = self.harakiri.is_wanted();
+        self.speaker.begin(is_watched);
+        if !is_watched {
+            return;
+        }
+        let line = Line::to(exchange, net);
+        let limit = self.harakiri.settings.limit;
+        let general = limit.map(|limit| self.harakiri.ms_of(now + limit));
+        let mut desk = lock(&self.desk);
+        let desk = &mut *desk;
+        desk.method.clear();
+        desk.method.extend_from_slice(exchange.head().method());
+        desk.target.clear();
+        desk.target.extend_from_slice(exchange.head().target());
+        desk.watched = Some(Watched {
+            number: self.interruption.arm(),
+            since: now,
+            stage: Stage::Working,
+            line: Some(line),
+            general,
+            was_answered: false,
+        });
+        self.set_deadline(general.unwrap_or(0));
+    }
+
+    /// The worker's own request gets `limit` from now, or (`None`) what the server allows. Called by the worker.
+    pub(super) fn limit(&self, limit: Option<Duration>) {
+        if !self.speaker.watch() {
+            return;
+        }
+        let now = Instant::now();
+        let mut desk = lock(&self.desk);
+        let watched = desk.watched.get_or_insert_with(|| Watched {
+            number: self.interruption.arm(),
+            since: now,
+            stage: Stage::Working,
+            line: None,
+            general: None,
+            was_answered: false,
+        });
+        if watched.stage != Stage::Working {
+            return;
+        }
+        let own = limit.map(|limit| self.harakiri.ms_of(now + limit));
+        let deadline = [own, watched.general].into_iter().flatten().min();
+        self.set_deadline(deadline.unwrap_or(0));
+        drop(desk);
+        self.harakiri.look();
+    }
+
+    /// The request has ended; from here on nobody touches its client but the worker.
+    pub(super) fn end(&self) -> Fate {
+        let outcome = self.speaker.end();
+        if !self.harakiri.is_wanted() {
+            return Fate::Application;
+        }
+        let watched = {
+            let mut desk = lock(&self.desk);
+            self.set_deadline(0);
+            desk.watched.take()
+        };
+        match outcome {
+            Outcome::Application => Fate::Application,
+            Outcome::Silenced => Fate::Owed504,
+            Outcome::Taken if watched.is_some_and(|watched| watched.was_answered) => Fate::Got504,
+            Outcome::Taken => Fate::BrokenOff,
+        }
+    }
+
+    /// When something is due, in the watcher's milliseconds.
+    pub(super) fn deadline(&self) -> Option<u64> {
+        Some(self.deadline_ms.load(Ordering::Acquire)).filter(|deadline| *deadline > 0)
+    }
+
+    pub(super) fn set_deadline(&self, deadline_ms: u64) {
+        self.deadline_ms.store(deadline_ms, Ordering::Release);
+    }
+
+    pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
+        lock(&self.desk)
+    }
+
+    pub(super) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the thread was given up: it has been replaced, and leaves when it comes back.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::SeqCst)
+    }
+
+    /// For the log.
+    pub(super) fn request_line(desk: &Desk) -> String {
+        if desk.method.is_empty() {
+            return "a request that began before anybody watched".to_owned();
+        }
+        format!(
+            "{} {}",
+            desk.method.escape_ascii(),
+            desk.target.escape_ascii()
+        )
+    }
+}

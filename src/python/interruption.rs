@@ -1,0 +1,133 @@
+//! An exception for a thread that has worked too long: raised from outside, in the request that it is meant for and in no other.
+//!
+//! `PyThreadState_SetAsyncExc` only leaves a note; the thread raises the exception when it runs its next Python instruction, which
+//! may be in the next request. So notes are left and taken back under one mutex: a request that ends withdraws the one that has
+//! not been delivered. The order is GIL first, mutex second, on both sides, and nobody waits for a GIL with the mutex in hand.
+
+use std::ffi::c_long;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3_ffi as ffi;
+
+use super::bootstrap;
+use super::interpreter::{Interpreter, InterpreterHandle};
+use super::object::{self, Object, Raised, Token};
+
+/// One thread of one interpreter, as somebody to be interrupted. It holds no Python object.
+#[derive(Debug)]
+pub struct Interruption {
+    interpreter: Arc<Interpreter>,
+    ident: u64,
+    /// Requests that were armed.
+    count: AtomicU64,
+    /// The number of the request that may be interrupted; 0: none.
+    armed: AtomicU64,
+    /// Whether a note has been left since the request was armed.
+    has_note: Mutex<bool>,
+}
+
+impl Interruption {
+    /// Of the calling thread, which is attached to `interpreter`.
+    pub(super) fn of_this_thread(interpreter: &Arc<Interpreter>) -> Arc<Self> {
+        Arc::new(Self {
+            interpreter: Arc::clone(interpreter),
+            // SAFETY: may be called by any thread at any time.
+            ident: unsafe { ffi::PyThread_get_thread_ident() as u64 },
+            count: AtomicU64::new(0),
+            armed: AtomicU64::new(0),
+            has_note: Mutex::new(false),
+        })
+    }
+
+    /// The thread, as `threading.get_ident()` has it.
+    pub fn ident(&self) -> u64 {
+        self.ident
+    }
+
+    /// Its interpreter.
+    pub fn interpreter(&self) -> InterpreterHandle {
+        InterpreterHandle(Arc::clone(&self.interpreter))
+    }
+
+    /// From now on this thread may be interrupted, until [`calm`](Self::calm). Called by the thread itself. Returns the number to
+    /// interrupt it by.
+    pub fn arm(&self) -> u64 {
+        let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        self.armed.store(number, Ordering::Release);
+        number
+    }
+
+    /// The application's part has ended: nothing of it strikes later code. Called by the thread itself.
+    pub(super) fn calm(&self, _attached: Token<'_>) {
+        if self.armed.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut has_note = self.has_note.lock().unwrap_or_else(PoisonError::into_inner);
+        self.armed.store(0, Ordering::Release);
+        if std::mem::take(&mut *has_note) {
+            // SAFETY: attached (token). Null takes the note back; if it was delivered there is none.
+            unsafe {
+                ffi::PyThreadState_SetAsyncExc(self.ident as c_long, std::ptr::null_mut());
+            }
+        }
+    }
+
+    /// Raises `uwsgi.Harakiri` in the thread, if it is in that request still. `look` is given the Python stack before, if
+    /// `with_stack`. Waits for the GIL of the interpreter, for ever if it must: call it on a thread that has nothing else to do,
+    /// and that is no thread of any interpreter.
+    ///
+    /// Returns whether it was raised.
+    pub fn strike(&self, number: u64, with_stack: bool, look: impl FnOnce(String)) -> bool {
+        let Ok(state) = self.interpreter.enter() else {
+            return false;
+        };
+        // SAFETY: the state was made on this thread just now, is attached nowhere, and this thread has no other.
+        unsafe { ffi::PyEval_RestoreThread(state.as_ptr()) };
+        // SAFETY: attached by the line above; the token and what was made with it do not leave `note`.
+        let is_raised = note(self, unsafe { Token::assume() }, number, with_stack, look);
+        // SAFETY: attached still, on the thread that made the state, which is never used again.
+        unsafe {
+            ffi::PyThreadState_Clear(state.as_ptr());
+            ffi::PyThreadState_DeleteCurrent();
+        }
+        self.interpreter.leave();
+        is_raised
+    }
+}
+
+fn note(
+    thread: &Interruption,
+    token: Token<'_>,
+    number: u64,
+    with_stack: bool,
+    look: impl FnOnce(String),
+) -> bool {
+    let prepared = (|| {
+        let namespace = bootstrap::namespace(token)?;
+        let class = bootstrap::find(&namespace, c"Harakiri")?;
+        if with_stack {
+            let ident = Object::int(token, thread.ident)?;
+            let stack = bootstrap::find(&namespace, c"harakiri_stack")?.call([&ident])?;
+            look(stack.to_text());
+        }
+        Ok::<_, Raised>(class)
+    })();
+    let Ok(class) = prepared else {
+        if let Some(error) = object::take_exception(token) {
+            tracing::error!("harakiri cannot raise its exception: {}", error.to_text());
+        }
+        return false;
+    };
+    let mut has_note = thread
+        .has_note
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if thread.armed.load(Ordering::Acquire) != number {
+        return false;
+    }
+    // SAFETY: attached (token) to the interpreter of the thread, whose class this is; the call takes a reference of its own.
+    let found = unsafe { ffi::PyThreadState_SetAsyncExc(thread.ident as c_long, class.as_ptr()) };
+    *has_note = found > 0;
+    found > 0
+}
