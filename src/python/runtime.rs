@@ -216,6 +216,13 @@ impl Runtime {
         self.major_minor >= (3, 13) && !self.free_threaded
     }
 
+    /// Whether a thread of a subinterpreter may be interrupted by an exception: on 3.12 the end of such an interpreter has
+    /// crashed, in the collection of garbage.
+    #[must_use]
+    pub fn can_interrupt_subinterpreters(&self) -> bool {
+        self.major_minor >= (3, 13)
+    }
+
     /// Whether this Python was built without a GIL (PEP 703).
     #[must_use]
     pub fn is_free_threaded(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::app::{
     Acceptor, Apps, Current, Generation, Patience, Plan, Report, StartError, openers,
 };
 use crate::background::clockwork::Clockwork;
-use crate::config::{Config, Phase, PollChoice};
+use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::net::poll::SharedPoll;
 use crate::net::{Net, RequestLog};
 use crate::python::{Runtime, RuntimeError, RuntimeOptions};
@@ -243,6 +243,19 @@ fn serve(
     }
     phases!(AsUser);
     let runtime = start_python(config)?;
+    if config.harakiri.limit.is_some()
+        && config.isolation == IsolationChoice::SharedGil
+        && !runtime.can_interrupt_subinterpreters()
+    {
+        return Err(Failure::about(
+            config,
+            "harakiri",
+            format_args!(
+                "CPython {} crashes when an interpreter ends whose thread was interrupted: use --isolation main, or CPython 3.13",
+                runtime.version()
+            ),
+        ));
+    }
     say(&report::greeting(runtime));
     let net = Arc::new(
         Net::new(

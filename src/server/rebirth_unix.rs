@@ -209,15 +209,20 @@ fn stays_open(descriptor: &OwnedFd) -> io::Result<i32> {
 
 /// Signals that come while the process starts anew, and would end it.
 fn hangups() -> SigSet {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGHUP);
-    signals
+    [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGTERM,
+    ]
+    .into_iter()
+    .collect()
 }
 
 /// There are handlers for signals now.
 pub fn take_signals() {
     if let Err(error) = hangups().thread_unblock() {
-        tracing::error!(%error, "SIGHUP stays blocked");
+        tracing::error!(%error, "signals stay blocked");
     }
 }
 

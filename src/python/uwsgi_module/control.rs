@@ -5,6 +5,8 @@ use std::time::Duration;
 use pyo3_ffi as ffi;
 
 use super::Called;
+use super::{Exception, raise};
+use crate::python::Isolation;
 use crate::python::host::WorkerFacts;
 use crate::python::object::{Object, Raised};
 use crate::python::thread_state::detached;
@@ -174,6 +176,12 @@ pub(super) fn set_user_harakiri<'py>(called: &Called<'py>) -> Result<Object<'py>
     let seconds = u64::try_from(called.arguments.int(0)?).unwrap_or(0);
     let limit = (seconds > 0).then(|| Duration::from_secs(seconds));
     let interpreter = called.interpreter;
+    // SAFETY: attached (token); the version is a constant of the library.
+    let version = unsafe { std::ptr::read(&raw const ffi::Py_Version) };
+    if version < 0x030d_0000 && interpreter.spec.isolation == Isolation::SharedGil {
+        let text = "requests of shared-gil interpreters cannot be ended on CPython 3.12 (docs/harakiri.md)";
+        return Err(raise(called.token, Exception::Runtime, text));
+    }
     let host = &interpreter.spec.host.0;
     host.limit_request(interpreter.serial, super::locks::this_thread(), limit);
     Ok(Object::none(called.token))
