@@ -79,6 +79,11 @@ impl Speaker {
 
     /// The request has ended. Called by the worker.
     pub fn end(&self) -> Outcome {
+        // Where nobody watches, nobody but the worker writes here.
+        if matches!(self.0.load(Ordering::Relaxed), FREE | FREE_SPOKEN) {
+            self.0.store(IDLE, Ordering::Relaxed);
+            return Outcome::Application;
+        }
         match self.0.swap(IDLE, Ordering::AcqRel) {
             SILENCED => Outcome::Silenced,
             TAKEN => Outcome::Taken,
