@@ -219,7 +219,7 @@ def pss_kilobytes(pid):
 TAKEN_OVER = {
     "swap": r"generation \d+ serves \(",
     "rolling": r"every interpreter of generation \d+ is new",
-    "exec": r"reloaded: clients waited for",
+    "exec": r"reloaded: the stand-in served for",
 }
 
 

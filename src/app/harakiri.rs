@@ -37,7 +37,7 @@ pub struct HarakiriSettings {
     pub grace: Duration,
     /// Requests that must wait before any is ended; 0: it does not matter.
     pub waiting_min: usize,
-    /// Workers given up, and not back, above which the log asks for a restart.
+    /// Workers given up, and not back, above which the process is to be renewed.
     pub given_up_max: usize,
 }
 
@@ -51,6 +51,8 @@ pub struct Harakiri {
     /// The thread runs; raised again when it is to look at once.
     bell: (Mutex<Bell>, Condvar),
     given_up: AtomicUsize,
+    /// Is told when there are more than `given_up_max`.
+    on_overrun: Box<dyn Fn(String) + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -60,8 +62,11 @@ struct Bell {
 }
 
 impl Harakiri {
-    /// Nobody is watched yet.
-    pub fn new(settings: HarakiriSettings) -> Arc<Self> {
+    /// Nobody is watched yet. `on_overrun` hears why the process should be renewed, on any thread, and does not wait.
+    pub fn new(
+        settings: HarakiriSettings,
+        on_overrun: impl Fn(String) + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self {
             is_wanted: AtomicBool::new(settings.limit.is_some()),
             settings,
@@ -69,6 +74,7 @@ impl Harakiri {
             watches: Mutex::default(),
             bell: Default::default(),
             given_up: AtomicUsize::new(0),
+            on_overrun: Box::new(on_overrun),
         })
     }
 
@@ -281,9 +287,10 @@ impl Harakiri {
         );
         if given_up > self.settings.given_up_max {
             tracing::error!(
-                "{given_up} workers have been given up and are not back; each keeps its memory. Restart the server, and look for what \
-                 the log says they were doing"
+                "{given_up} workers have been given up and are not back; each keeps its memory. Look for what the log says they were \
+                 doing"
             );
+            (self.on_overrun)(format!("{given_up} workers given up (--harakiri)"));
         }
         // A retired generation needs no successors but those who run its queue dry, and there the others do.
         if shared.is_retired() {

@@ -246,6 +246,9 @@ impl Shared {
 #[derive(Clone)]
 pub struct Roster(Arc<Shared>);
 
+/// How long an interpreter serves on that could not be replaced: what stood in the way may be gone by then.
+const PAUSE: Duration = Duration::from_secs(60);
+
 impl Roster {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         Self(Arc::clone(shared))
@@ -299,6 +302,13 @@ impl Roster {
         oldest.is_some_and(|crew| self.0.ask_for_replacement(crew, || why.to_owned()))
     }
 
+    /// This crew could not be replaced: nobody asks again for a minute.
+    pub fn put_off(&self, crew: u64) {
+        for late in self.0.crews().iter().filter(|one| one.serial == crew) {
+            late.put_off(PAUSE);
+        }
+    }
+
     /// A fresh interpreter, with the application loaded as it is now, takes the place of this crew's, which leaves after
     /// the requests it is in. Waits for that up to `grace`. Runs on `sm-reload`, detached from Python.
     ///
@@ -310,8 +320,6 @@ impl Roster {
         patience: &Patience,
         grace: Duration,
     ) -> Result<Duration, StartError> {
-        /// What stood in the way may be gone by then.
-        const PAUSE: Duration = Duration::from_secs(60);
         let shared = &self.0;
         let crews = shared.crews();
         let old = crews

@@ -86,6 +86,11 @@ impl RequestReader {
         matches!(&self.state, State::Head(search) if search.looked == 0)
     }
 
+    /// The head is not complete, so no byte of it was consumed.
+    pub fn is_before_head_end(&self) -> bool {
+        matches!(&self.state, State::Head(_))
+    }
+
     #[inline]
     fn advance<'i>(
         &mut self,

@@ -120,6 +120,15 @@ impl Reader {
         }
     }
 
+    /// Whatever it has seen of a request has not been consumed: another reader may begin with the same bytes.
+    #[cfg(unix)]
+    pub(super) fn can_start_over(&self) -> bool {
+        match self {
+            Self::Http(reader) => reader.is_before_head_end(),
+            _ => self.is_idle(),
+        }
+    }
+
     /// What the protocol itself has to say after `Step::Say`.
     pub(super) fn reply(&mut self, connections_max: usize, out: &mut Vec<u8>) -> Reply {
         match self {

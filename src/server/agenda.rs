@@ -87,6 +87,11 @@ impl Agenda {
         Some(task)
     }
 
+    /// Whether a reload waits.
+    pub fn has_reload(&self) -> bool {
+        self.reload.is_some()
+    }
+
     /// What was under way goes on with something else.
     pub fn begin(&mut self) {
         self.is_busy = true;

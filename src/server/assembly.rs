@@ -26,13 +26,15 @@ use super::failure::Failure;
 use super::hooks::{self, Next};
 use super::log_target::Log;
 use super::notify::Notifier;
-#[cfg(unix)]
-use super::proof;
 use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Once, Silence};
 use super::settings::{added_fields, cron_commands, hostname, plan, settings};
+use super::stand_in::{Heard, StandIn};
+#[cfg(unix)]
+use super::standing_in;
 use super::supervisor::{self, Charge, End, Event};
+use super::takeover::{self, Loaded};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
 use super::{
@@ -62,16 +64,73 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let mut environment = config.environment_set.clone();
     environment.extend(hooks::environment(config));
     let title_spills = title::wants_the_environments_room(config);
-    let (handed_over, says) = activation::handed_over();
+    let (handed_over, says) = activation::handed_over(rebirth::pid_of(&step));
     unset.extend(says);
-    crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
-    let left = match step {
+    let mut left = match step {
         #[cfg(unix)]
-        Step::Proof => return proof::run(config),
+        Step::StandIn(line) => {
+            crate::python::set_environment(&unset, &environment, false).map_err(Failure::new)?;
+            return standing_in::run(config, handed_over, line);
+        }
         #[cfg(unix)]
         Step::Next(inheritance) => Some(inheritance),
         Step::First => None,
     };
+    crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
+    #[cfg(unix)]
+    if let Some(left) = &left {
+        left.listen().map_err(Failure::new)?;
+    }
+    let how = (started, origin.clone(), title_spills, handed_over);
+    let mut log = None;
+    match start(config, how, &mut left, &mut log) {
+        Err(failure) => match left {
+            Some(left) => try_again(Some(config), &origin, left, (failure, log)),
+            None => Err(failure),
+        },
+        ended => ended,
+    }
+}
+
+/// See [`takeover::try_again`].
+fn try_again(
+    config: Option<&Config>,
+    origin: &Origin,
+    left: Inheritance,
+    (failure, log): (Failure, Option<LogWriter>),
+) -> Result<i32, Failure> {
+    let flush = || {
+        if let Some(log) = &log {
+            log.flush(FLUSH_TIMEOUT);
+        }
+    };
+    let ended = takeover::try_again(config, origin, left, (failure, &flush));
+    flush();
+    ended
+}
+
+/// The configuration cannot be read. A process that starts anew does not end for that while its stand-in serves. Returns the
+/// exit code, unless the text is all there is to say. Main thread.
+#[must_use]
+pub fn could_not_begin(why: &str) -> Option<i32> {
+    #[cfg(unix)]
+    if let Step::Next(left) = rebirth::step() {
+        let origin = Origin::now().ok()?;
+        let log = start_log().ok()?;
+        left.listen().ok()?;
+        return try_again(None, &origin, left, (Failure::new(why), Some(log))).ok();
+    }
+    let _nobody_serves = why;
+    None
+}
+
+/// What [`run`] does for a server, and for errands. What is in `left` at an error is what another image needs to try again.
+fn start(
+    config: &Config,
+    (started, origin, title_spills, handed_over): (Instant, Origin, bool, u32),
+    left: &mut Option<Inheritance>,
+    log_kept: &mut Option<LogWriter>,
+) -> Result<i32, Failure> {
     if let Some(errand) = &config.errand {
         let writer = start_log()?;
         let done = errand::run(config, errand);
@@ -117,6 +176,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         }
     }
     let writer = start_log()?;
+    *log_kept = Some(writer.clone());
     let mut outputs = Outputs {
         log: log.or(daemon_log),
         starter,
@@ -173,7 +233,7 @@ impl Outputs {
 fn serve(
     config: &Config,
     writer: &LogWriter,
-    (started, origin, left): (Instant, Origin, Option<Inheritance>),
+    (started, origin, left): (Instant, Origin, &mut Option<Inheritance>),
     outputs: &mut Outputs,
 ) -> Result<i32, Failure> {
     let is_first = left.is_none();
@@ -186,6 +246,22 @@ fn serve(
             }
         };
     }
+    // Signals that come while the application loads wait for the supervisor.
+    let (sender, receiver) = unbounded();
+    signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
+    if !is_first {
+        rebirth::take_signals();
+    }
+    let stand_in = left.as_ref().and_then(Inheritance::stand_in);
+    let (given_back, kept) = unbounded();
+    if let Some(stand_in) = &stand_in {
+        let events = sender.clone();
+        stand_in.tell(move |heard| match heard {
+            // Nobody hears of it any more: the server has stopped.
+            Heard::Connection(one) => drop(given_back.send(one)),
+            other => drop(events.send(Event::StandIn(other))),
+        });
+    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -194,12 +270,6 @@ fn serve(
     }
     let apps = application::choose(config)?;
     let added_fields = added_fields(config)?;
-    // Signals that come while the application loads wait for the supervisor.
-    let (sender, receiver) = unbounded();
-    signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
-    if !is_first {
-        rebirth::take_signals();
-    }
     let with_sockets = activation::apply(config, outputs.handed_over)?;
     let config = with_sockets.as_ref().unwrap_or(config);
     let certificates = Certificates::open(config)?;
@@ -212,12 +282,15 @@ fn serve(
     }
     // From here on the end of this function is the end of what the server leaves behind.
     let mut vacuum = Vacuum::new(config.vacuum);
+    // What a stand-in serves at is not to be removed because this image fails.
+    vacuum.spare(stand_in.is_some());
     let since = left.as_ref().map(Inheritance::since);
-    let (listeners, waiting) = match left {
+    let (listeners, waiting, places) = match left {
         Some(left) => left.open(config, &certificates, &mut vacuum)?,
         None => (
             sockets::bind(config, &certificates, &mut vacuum)?,
             Vec::new(),
+            Default::default(),
         ),
     };
     let listening = sockets::listening(config, &listeners);
@@ -243,19 +316,7 @@ fn serve(
     }
     phases!(AsUser);
     let runtime = start_python(config)?;
-    if config.harakiri.limit.is_some()
-        && config.isolation == IsolationChoice::SharedGil
-        && !runtime.can_interrupt_subinterpreters()
-    {
-        return Err(Failure::about(
-            config,
-            "harakiri",
-            format_args!(
-                "CPython {} crashes when an interpreter ends whose thread was interrupted: use --isolation main, or CPython 3.13",
-                runtime.version()
-            ),
-        ));
-    }
+    check_harakiri(config, runtime)?;
     say(&report::greeting(runtime));
     let net = Arc::new(
         Net::new(
@@ -299,10 +360,27 @@ fn serve(
     let clockwork = Arc::new(Clockwork::default());
     let process = process::surroundings(config, &hostname(), &sender, &clockwork);
     let plan = plan(config, &listening, apps, &process);
-    let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
-    if let Some(folder) = &config.process.chdir2 {
-        change_directory(config, "chdir2", folder)?;
-    }
+    let load = |patience: &Patience| {
+        let plan = plan.clone();
+        // Nothing but the whole application is worth more than what the stand-in serves.
+        let is_needed = config.need_app || stand_in.is_some();
+        start_generation(is_needed, plan, runtime, &surroundings, patience)
+    };
+    let (generation, report) = match &stand_in {
+        None => load(&Patience::endless())?,
+        Some(stand_in) => {
+            let events = (&sender, &receiver);
+            match takeover::load(stand_in, events, config.reload_mercy, load)? {
+                Loaded::Yes(loaded) => loaded,
+                Loaded::Stopped(code) => {
+                    vacuum.spare(false);
+                    hooks::run_at_exit(config, &say);
+                    return Ok(code);
+                }
+            }
+        }
+    };
+    change_directory_again(config)?;
     phases!(PostApp, MasterStart);
     for _ in 0..config.processes {
         phases!(PostFork);
@@ -323,15 +401,28 @@ fn serve(
         surroundings.shares_poll,
     )
     .map_err(Failure::new)?;
+    let commands = cron_commands(config)?;
+    // From here on requests are begun here and nowhere else.
+    let was_served = stand_in.as_ref().is_some_and(StandIn::take_back);
     current.swap(Some(Arc::clone(&generation)));
     generation.serve();
-    clockwork.run_commands(cron_commands(config)?);
+    let wants_reload = left.take().is_some_and(|left| left.wants_reload());
+    vacuum.spare(false);
+    clockwork.run_commands(commands);
     drop(generation);
     rebirth::go_on(waiting, &net, &current);
+    if stand_in.is_some() {
+        rebirth::adopt(kept, places, &net, &current).map_err(Failure::new)?;
+    }
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
     if let Some(gap) = since.and_then(|since| since.elapsed().ok()) {
-        tracing::info!("reloaded: clients waited for {:.2} s", gap.as_secs_f64());
+        let who = if was_served {
+            "the stand-in served"
+        } else {
+            "clients waited"
+        };
+        tracing::info!("reloaded: {who} for {:.2} s", gap.as_secs_f64());
     }
     outputs.detach(writer)?;
     let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
@@ -347,6 +438,10 @@ fn serve(
             move |text| self::say(&writer, text)
         }),
     };
+    if wants_reload {
+        // The receiver is here.
+        let _heard = sender.send(Event::reload("a reload that was asked for meanwhile"));
+    }
     let end = supervisor::supervise(Charge {
         events: (&sender, &receiver),
         net: &net,
@@ -356,6 +451,7 @@ fn serve(
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone()),
+        stand_in,
         notifier: &notifier,
         reopen_log: &mut || {
             if let Some(log) = &mut outputs.log {
@@ -373,6 +469,8 @@ fn serve(
         End::Rebirth(inheritance) => {
             writer.flush(FLUSH_TIMEOUT);
             let error = origin.begin_again(&inheritance);
+            vacuum.spare(inheritance.stand_in().is_some());
+            *left = Some(inheritance);
             Err(Failure::new(format_args!(
                 "cannot start anew: {error}; the server has stopped"
             )))
@@ -386,6 +484,32 @@ pub(super) fn enter_directory(config: &Config) -> Result<(), Failure> {
         Some(folder) => change_directory(config, "chdir", folder),
         None => Ok(()),
     }
+}
+
+/// `--chdir2`, when the application is loaded
+pub(super) fn change_directory_again(config: &Config) -> Result<(), Failure> {
+    match &config.process.chdir2 {
+        Some(folder) => change_directory(config, "chdir2", folder),
+        None => Ok(()),
+    }
+}
+
+/// Whether interpreters can be interrupted, if they have to be.
+pub(super) fn check_harakiri(config: &Config, runtime: &Runtime) -> Result<(), Failure> {
+    if config.harakiri.limit.is_some()
+        && config.isolation == IsolationChoice::SharedGil
+        && !runtime.can_interrupt_subinterpreters()
+    {
+        return Err(Failure::about(
+            config,
+            "harakiri",
+            format_args!(
+                "CPython {} crashes when an interpreter ends whose thread was interrupted: use --isolation main, or CPython 3.13",
+                runtime.version()
+            ),
+        ));
+    }
+    Ok(())
 }
 
 fn change_directory(
@@ -464,15 +588,15 @@ pub(super) fn request_log(
 /// The first generation. With `--need-app` it is an error if no application loads; otherwise the server comes
 /// up without, says so, and answers 500.
 fn start_generation(
-    config: &Config,
+    is_needed: bool,
     mut plan: Plan,
     runtime: &'static Runtime,
     surroundings: &Surroundings,
+    patience: &Patience,
 ) -> Result<(Arc<Generation>, Report), Failure> {
-    let patience = Patience::endless();
-    match Generation::start(1, &plan, runtime, surroundings, &patience) {
+    match Generation::start(1, &plan, runtime, surroundings, patience) {
         Ok(started) => Ok(started),
-        Err(StartError::Load(failures)) if config.need_app => Err(Failure {
+        Err(StartError::Load(failures)) if is_needed => Err(Failure {
             text: failures.to_string(),
             code: NO_APP,
         }),
@@ -488,7 +612,7 @@ fn start_generation(
             plan.interpreters = 1;
             plan.threads = 1;
             let (generation, mut report) =
-                Generation::start(1, &plan, runtime, surroundings, &patience)
+                Generation::start(1, &plan, runtime, surroundings, patience)
                     .map_err(Failure::new)?;
             report.loaded = Err(format!(
                 "{which} could{not} be loaded, see above (--need-app leaves with an error instead)"

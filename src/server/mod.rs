@@ -21,7 +21,8 @@
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
-//! - `reload`, `agenda`, `triggers`, `memory`, `rebirth`, `proof`: how and when it renews what it serves, or itself
+//! - `reload`, `agenda`, `triggers`, `memory`: how and when it renews what it serves
+//! - `rebirth`, `stand_in`, `relay`, `takeover`, `line`: how it renews itself while another process serves, which is `standing_in`
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
@@ -50,6 +51,9 @@ mod inherited;
 #[cfg_attr(unix, path = "limits_unix.rs")]
 #[cfg_attr(windows, path = "limits_windows.rs")]
 mod limits;
+#[cfg(unix)]
+#[path = "line_unix.rs"]
+mod line;
 mod log_target;
 #[cfg_attr(target_os = "linux", path = "memory_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "memory_other.rs")]
@@ -68,14 +72,15 @@ mod process;
 #[cfg_attr(target_os = "linux", path = "process_name_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "process_name_other.rs")]
 mod process_name;
-#[cfg(unix)]
-mod proof;
 #[cfg_attr(unix, path = "rebirth_unix.rs")]
 #[cfg_attr(windows, path = "rebirth_windows.rs")]
 mod rebirth;
 #[cfg_attr(unix, path = "redirect_unix.rs")]
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 mod redirect;
+#[cfg_attr(unix, path = "relay_unix.rs")]
+#[cfg_attr(windows, path = "relay_windows.rs")]
+mod relay;
 mod reload;
 mod report;
 mod request_log;
@@ -84,12 +89,18 @@ mod settings;
 #[cfg_attr(windows, path = "signals_windows.rs")]
 mod signals;
 mod sockets;
+#[cfg_attr(unix, path = "stand_in_unix.rs")]
+#[cfg_attr(windows, path = "stand_in_windows.rs")]
+mod stand_in;
+#[cfg(unix)]
+mod standing_in;
 mod static_files;
 mod supervisor;
+mod takeover;
 mod title;
 mod triggers;
 mod vacuum;
 
-pub use assembly::run;
+pub use assembly::{could_not_begin, run};
 pub use failure::Failure;
 pub use pidfile_command::ask as ask_by_pidfile;

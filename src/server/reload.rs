@@ -19,6 +19,7 @@ use super::hooks;
 use super::memory;
 use super::rebirth::{IS_POSSIBLE, Origin};
 use super::report;
+use super::stand_in::StandIn;
 use super::supervisor::Event;
 use crate::app::worker::Surroundings;
 use crate::app::{Due, Generation, Patience, Plan, Report, Roster, StartError};
@@ -50,8 +51,8 @@ pub struct Done {
 enum Outcome {
     Born(Result<(Arc<Generation>, Report), Failed>),
     Rolled(Rolled),
-    /// Whether the application loads in another process.
-    Proved(Result<(), String>),
+    /// Whether another process has loaded the application, and can serve while this one starts anew.
+    Relieved(Result<StandIn, String>),
     Replaced {
         worker: usize,
         result: Result<Duration, StartError>,
@@ -74,12 +75,22 @@ enum Failed {
 }
 
 /// What the supervisor is to do when a task has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Then {
     /// Go on.
     GoOn,
-    /// Let the process start anew.
-    StartAnew,
+    /// Let the process start anew, while this one serves. What is renewed is under way until
+    /// [`not_renewed`](Reloader::not_renewed), or for good.
+    StartAnew(StandIn),
+}
+
+impl Done {
+    /// Nobody wants it any more.
+    pub fn discard(self) {
+        if let Outcome::Relieved(Ok(stand_in)) = self.outcome {
+            stand_in.kill();
+        }
+    }
 }
 
 /// Renews what serves. The main thread's.
@@ -94,6 +105,10 @@ pub struct Reloader {
     retiring: Vec<Roster>,
     /// When an interpreter was replaced for its memory.
     memory_acted: Option<Instant>,
+    /// The next reload is one of the whole process, because of what it cannot get rid of otherwise.
+    needs_rebirth: bool,
+    /// The crew of the main interpreter that is due to be replaced, and so the process.
+    overdue: Option<u64>,
 }
 
 /// How often time and memory are looked at.
@@ -109,6 +124,7 @@ impl Reloader {
         let reload = &recipe.config.reload;
         let serving = recipe.surroundings.current.load();
         if (recipe.plan.recycling.is_wanted() || reload.memory.is_any())
+            && !IS_POSSIBLE
             && serving.is_some_and(|serving| serving.isolation() == Isolation::Main)
         {
             tracing::warn!(
@@ -128,6 +144,8 @@ impl Reloader {
             id: 1,
             retiring: Vec::new(),
             memory_acted: None,
+            needs_rebirth: false,
+            overdue: None,
         }
     }
 
@@ -142,15 +160,52 @@ impl Reloader {
         self.begin_next();
     }
 
-    /// An interpreter is due to be replaced.
+    /// The process itself is to be renewed, whatever `--reload-mode` says.
+    pub fn ask_rebirth(&mut self, by: &str) {
+        if !IS_POSSIBLE {
+            tracing::error!("{by}: this system cannot renew a process; restart the server");
+            return;
+        }
+        self.needs_rebirth = true;
+        self.ask(by, false);
+    }
+
+    /// An interpreter is due to be replaced. The main one is replaced with the process.
     pub fn due(&mut self, due: Due) {
-        let roster = self.roster();
-        if roster.is_some_and(|roster| {
-            roster.generation() == due.generation && roster.isolation() != Isolation::Main
-        }) {
+        let Some(roster) = self.roster() else { return };
+        if roster.generation() != due.generation {
+            return;
+        }
+        if roster.isolation() != Isolation::Main {
             self.agenda.ask_renewal(due);
             self.begin_next();
+        } else if IS_POSSIBLE {
+            self.overdue = Some(due.crew);
+            self.ask(&due.why, false);
         }
+    }
+
+    /// The process does not start anew after all, though there was a stand-in.
+    pub fn not_renewed(&mut self, why: String) {
+        self.agenda.done();
+        self.tell(&Failed::Hook(why));
+        self.begin_next();
+    }
+
+    /// The process has started anew, and the stand-in that it has taken over from has not left yet: nothing else is begun before.
+    pub fn wait_for_stand_in(&mut self) {
+        self.agenda.begin();
+    }
+
+    /// It has left.
+    pub fn stand_in_left(&mut self) {
+        self.agenda.done();
+        self.begin_next();
+    }
+
+    /// Whether one more reload waits for the one that is under way.
+    pub fn has_waiting(&self) -> bool {
+        self.agenda.has_reload()
     }
 
     /// Looks whether time or memory make an interpreter due. Once a [`TICK`].
@@ -191,12 +246,15 @@ impl Reloader {
             Outcome::Born(Ok((generation, report))) => self.swap(generation, &report, elapsed),
             // The application has come to need the main interpreter once more.
             Outcome::Born(Err(Failed::Start(StartError::MainIsTaken))) if IS_POSSIBLE => {
-                self.prove();
+                self.relieve();
                 return Then::GoOn;
             }
             Outcome::Born(Err(failed)) => self.tell(&failed),
-            Outcome::Proved(Ok(())) => return Then::StartAnew,
-            Outcome::Proved(Err(why)) => self.tell(&Failed::Hook(why)),
+            Outcome::Relieved(Ok(stand_in)) => {
+                self.agenda.begin();
+                return Then::StartAnew(stand_in);
+            }
+            Outcome::Relieved(Err(why)) => self.tell(&Failed::Hook(why)),
             Outcome::Rolled(rolled) => self.tell_rolled(&rolled, elapsed),
             Outcome::Replaced { worker, result } => match result {
                 Ok(elapsed) => tracing::info!(
@@ -215,15 +273,15 @@ impl Reloader {
         Then::GoOn
     }
 
-    /// Finds out whether the next image of this process would load the application.
-    fn prove(&mut self) {
+    /// Finds somebody who serves while this process starts anew, which shows that the next image will load the application.
+    fn relieve(&mut self) {
         let until = Some(Instant::now() + self.recipe.config.reload.timeout);
         let (interest, given_up) = bounded(0);
         self.interest = Some(interest);
         self.agenda.begin();
         let patience = Patience { until, given_up };
         let recipe = Arc::clone(&self.recipe);
-        self.run(move || Outcome::Proved(recipe.origin.prove(&patience)));
+        self.run(move || recipe.relieve(&patience));
     }
 
     /// An old generation has ended.
@@ -253,7 +311,8 @@ impl Reloader {
             (Task::Reload { by, is_rolling }, roster) => {
                 tracing::info!("{by}: reloading; generation {serving} serves meanwhile");
                 if IS_POSSIBLE && self.wants_rebirth(roster.as_ref()) {
-                    self.run(move || Outcome::Proved(recipe.origin.prove(&patience)));
+                    self.needs_rebirth = false;
+                    self.run(move || recipe.relieve(&patience));
                     return;
                 }
                 match roster.filter(|roster| is_rolling && can_roll(roster)) {
@@ -282,7 +341,8 @@ impl Reloader {
 
     /// Whether a reload is a new beginning of the process: asked for, or the application lives in the main interpreter.
     fn wants_rebirth(&self, serving: Option<&Roster>) -> bool {
-        self.recipe.config.reload.mode == ReloadMode::Exec
+        self.needs_rebirth
+            || self.recipe.config.reload.mode == ReloadMode::Exec
             || serving.is_some_and(|roster| roster.isolation() == Isolation::Main)
     }
 
@@ -342,14 +402,18 @@ impl Reloader {
         }
     }
 
-    fn tell(&self, failed: &Failed) {
+    fn tell(&mut self, failed: &Failed) {
         if let Some(reason) = failed.reason() {
             let serving = self.recipe.surroundings.current.id();
             tracing::error!("reload failed: {reason}; generation {serving} serves on");
         }
+        // Not asked again at the next request.
+        if let (Some(crew), Some(roster)) = (self.overdue.take(), self.roster()) {
+            roster.put_off(crew);
+        }
     }
 
-    fn tell_rolled(&self, rolled: &Rolled, elapsed: Duration) {
+    fn tell_rolled(&mut self, rolled: &Rolled, elapsed: Duration) {
         let Rolled {
             generation,
             fresh,
@@ -398,6 +462,17 @@ impl Failed {
 }
 
 impl Recipe {
+    /// See [`Origin::stand_in`]. Runs on `sm-reload`.
+    fn relieve(&self, patience: &Patience) -> Outcome {
+        let Surroundings { net, current, .. } = &self.surroundings;
+        // An application that is served now has to load, or all stays as it is.
+        let needed = current.load().map(|serving| serving.loaded());
+        Outcome::Relieved(
+            self.origin
+                .stand_in(net, &needed.unwrap_or_default(), patience),
+        )
+    }
+
     /// Makes generation `id`. Runs on `sm-reload`.
     fn bear(&self, id: u64, patience: &Patience) -> Result<(Arc<Generation>, Report), Failed> {
         self.phases(&[Phase::PreApp])?;

@@ -156,14 +156,13 @@ impl Turn {
             return Next::Close;
         }
         #[cfg(unix)]
-        if !connection.close_after
-            && connection.unread.is_empty()
-            && connection.reader.is_idle()
-            && net.keep(connection)
-        {
-            return Next::Close;
+        if !connection.close_after && net.is_keeping() {
+            connection.phase = Phase::Head;
+            if net.keep(connection) {
+                return Next::Close;
+            }
         }
-        if connection.close_after || net.ends(&connection.io.stream) {
+        if connection.close_after || net.ends(&connection.io) {
             // If the client may still be sending, closing at once would destroy the answer on its way
             // (RFC 9112, 9.6): say that nothing more comes, and wait for it to finish.
             let is_plain = connection
