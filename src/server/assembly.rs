@@ -252,6 +252,10 @@ fn serve(
     if !is_first {
         rebirth::take_signals();
     }
+    if left.as_ref().is_some_and(Inheritance::wants_stop) {
+        // The receiver is here.
+        let _heard = sender.send(Event::stop("a signal that came meanwhile", 0));
+    }
     let stand_in = left.as_ref().and_then(Inheritance::stand_in);
     let (given_back, kept) = unbounded();
     if let Some(stand_in) = &stand_in {

@@ -23,6 +23,7 @@ use super::certificates::Certificates;
 use super::failure::Failure;
 use super::inherited;
 use super::line::{self, Line};
+use super::signals;
 use super::sockets;
 use super::stand_in::StandIn;
 use super::vacuum::Vacuum;
@@ -70,6 +71,8 @@ pub struct Inheritance {
     pub stand_in: Option<StandIn>,
     /// One more reload was asked for meanwhile.
     pub wants_reload: bool,
+    /// A signal has asked for a stop, and was not heard any more.
+    pub wants_stop: bool,
     /// Images that could not take over.
     pub failures: u32,
 }
@@ -83,6 +86,11 @@ impl Inheritance {
     /// Whether one more reload was asked for meanwhile.
     pub fn wants_reload(&self) -> bool {
         self.wants_reload
+    }
+
+    /// Whether a signal has asked for a stop that this process's last image did not hear any more.
+    pub fn wants_stop(&self) -> bool {
+        self.wants_stop
     }
 
     /// Since when this process takes no connections.
@@ -271,6 +279,10 @@ impl Origin {
             let number = stays_open(stand_in.descriptor())?;
             variable.push_str(&format!(" stand-in={}/{number}", stand_in.pid()));
         }
+        let notes = signals::note()?;
+        let stops = stays_open(notes.stops.as_fd())?;
+        let reloads = stays_open(notes.reloads.as_fd())?;
+        variable.push_str(&format!(" stops={stops} reloads={reloads}"));
         // A signal that came before there is a handler for it would end the process.
         hold_signals()?;
         Ok(self.command(variable))
@@ -352,6 +364,10 @@ fn inheritance(facts: &[&str]) -> Inheritance {
     };
     let list = |name| value(name).unwrap_or_default().split(',');
     let number = |name| value(name)?.parse::<u64>().ok();
+    let is_noted = |name| {
+        let socket = number(name).and_then(|number| take(u32::try_from(number).ok()?));
+        socket.is_some_and(signals::is_noted)
+    };
     let listeners = list("listeners").filter_map(|number| take(number.parse().ok()?));
     let connections = list("connections").filter_map(|pair| {
         let (number, listener) = pair.split_once('/')?;
@@ -371,7 +387,8 @@ fn inheritance(facts: &[&str]) -> Inheritance {
         connections: connections.collect(),
         since: UNIX_EPOCH + Duration::from_millis(number("since").unwrap_or_default()),
         stand_in,
-        wants_reload: value("reload").is_some(),
+        wants_reload: is_noted("reloads") || value("reload").is_some(),
+        wants_stop: is_noted("stops"),
         failures: number("failures")
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or_default(),

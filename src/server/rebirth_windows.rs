@@ -79,6 +79,11 @@ impl Inheritance {
     }
 
     /// Never.
+    pub fn wants_stop(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never.
     pub fn since(&self) -> SystemTime {
         match *self {}
     }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::rebirth::{self, Inheritance};
+use super::signals;
 use super::stand_in::StandIn;
 use super::supervisor::Event;
 use crate::app::Current;
@@ -49,6 +50,10 @@ impl Relay {
             wants_reload: false,
             is_drained: false,
         };
+        if let Err(error) = signals::note_anew() {
+            relay.stand_in.kill();
+            return Err(error.to_string());
+        }
         // First of all: only then may an answer of the new version be given.
         net.start_keeping();
         match relay.stand_in.serve().and_then(|()| {
@@ -110,6 +115,8 @@ impl Relay {
     pub fn stop(self, net: &Net) -> StandIn {
         net.stop_keeping();
         join(self.hands);
+        // Nobody accepts any more, so nobody is to wait for it.
+        drop(net.take_listeners());
         self.stand_in.stop();
         self.stand_in
     }
@@ -129,6 +136,7 @@ impl Relay {
             since: self.since,
             stand_in: is_there.then_some(self.stand_in),
             wants_reload: self.wants_reload,
+            wants_stop: false,
             failures: 0,
         })
     }

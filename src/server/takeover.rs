@@ -168,6 +168,10 @@ pub fn try_again(
     let meanings = config.map(hooks::signals).unwrap_or_default();
     signals::listen(sender.clone(), &meanings).map_err(Failure::new)?;
     super::rebirth::take_signals();
+    if left.wants_stop() {
+        // The receiver is here.
+        let _heard = sender.send(Event::stop("a signal that came meanwhile", 0));
+    }
     stand_in.tell(move |heard| {
         // Whoever listened has begun anew, or has left.
         let _gone = sender.send(Event::StandIn(heard));
