@@ -201,7 +201,7 @@ complete -c singlemalt -l unique-cron -r -f -d 'As --cron, but not while the las
 complete -c singlemalt -l cron2 -r -f -d 'Run a command at certain times: minute=,hour=,day=,month=,week=,unique=1,harakiri=SECONDS; what is left out is any. May be repeated.'
 complete -c singlemalt -l cron-harakiri -r -f -d 'Seconds that such a command may take before it is killed; 0 is no limit.'
 complete -c singlemalt -l locks -r -f -d 'Locks for uwsgi.lock(N), beside lock 0, which is always there.'
-complete -c singlemalt -l reload-mode -r -f -a 'swap rolling exec' -d 'How a reload goes: swap loads the new version in all interpreters beside the old ones and switches at once; rolling replaces one interpreter after the other, which takes less memory, and versions mix meanwhile; exec starts the whole process anew in its place, while clients wait (unix). Applications that live in the main interpreter are always reloaded so.'
+complete -c singlemalt -l reload-mode -r -f -a 'swap rolling exec' -d 'How a reload goes: swap loads the new version in all interpreters beside the old ones and switches at once; rolling replaces one interpreter after the other, which takes less memory, and versions mix meanwhile; exec starts the whole process anew in its place, while another one stands in for it (unix). Applications that live in the main interpreter are always reloaded so.'
 complete -c singlemalt -l touch-reload -r -d 'Reload when a file is touched. May be repeated.'
 complete -c singlemalt -l touch-chain-reload -r -d 'Replace one interpreter after the other when a file is touched. May be repeated.'
 complete -c singlemalt -l touch-workers-reload -r -d 'Replace one interpreter after the other when a file is touched. May be repeated.'

@@ -204,7 +204,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--cron2', 'Run a command at certain times: minute=,hour=,day=,month=,week=,unique=1,harakiri=SECONDS; what is left out is any. May be repeated.')
         ,@('--cron-harakiri', 'Seconds that such a command may take before it is killed; 0 is no limit.')
         ,@('--locks', 'Locks for uwsgi.lock(N), beside lock 0, which is always there.')
-        ,@('--reload-mode', 'How a reload goes: swap loads the new version in all interpreters beside the old ones and switches at once; rolling replaces one interpreter after the other, which takes less memory, and versions mix meanwhile; exec starts the whole process anew in its place, while clients wait (unix). Applications that live in the main interpreter are always reloaded so.')
+        ,@('--reload-mode', 'How a reload goes: swap loads the new version in all interpreters beside the old ones and switches at once; rolling replaces one interpreter after the other, which takes less memory, and versions mix meanwhile; exec starts the whole process anew in its place, while another one stands in for it (unix). Applications that live in the main interpreter are always reloaded so.')
         ,@('--touch-reload', 'Reload when a file is touched. May be repeated.')
         ,@('--touch-chain-reload', 'Replace one interpreter after the other when a file is touched. May be repeated.')
         ,@('--touch-workers-reload', 'Replace one interpreter after the other when a file is touched. May be repeated.')
