@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::harakiri::Harakiri;
 use super::stacks::{self, Stacks};
+use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::python::Facts;
 use crate::shared::locks::Locks;
@@ -25,6 +26,8 @@ pub struct Process {
     pub facts: Facts,
     /// `uwsgi.lock()`
     pub locks: Locks,
+    /// `uwsgi.alarm()`
+    pub alarms: Arc<Alarms>,
     /// Timers, cron entries, file monitors.
     pub clockwork: Arc<Clockwork>,
     /// Ends requests that take too long.
