@@ -47,6 +47,7 @@ pub(super) fn resolve(
         isolation: reader.isolation()?,
         chdir: reader.path(&app::CHDIR)?,
         python_path: reader.python_path()?,
+        tracebacker: reader.path(&python::PY_TRACEBACKER)?,
         virtualenv: reader.path(&python::VIRTUALENV)?,
         optimize: reader.small(&python::OPTIMIZE)?,
         pyargv: reader.text(&python::PYARGV),

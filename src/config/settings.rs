@@ -37,6 +37,8 @@ pub struct Config {
     pub chdir: Option<PathBuf>,
     /// Directories to put in front of `sys.path`, in order, wildcards expanded.
     pub python_path: Vec<PathBuf>,
+    /// Where the sockets are that print Python stacks (`py-tracebacker`): the path of the first, and how those of workers begin.
+    pub tracebacker: Option<PathBuf>,
     /// The virtualenv whose `sys.prefix` and packages the application sees.
     pub virtualenv: Option<PathBuf>,
     /// Python's optimization level: 0, 1 (`-O`) or 2 (`-OO`).

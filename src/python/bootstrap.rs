@@ -12,17 +12,19 @@ use pyo3_ffi as ffi;
 
 use super::interpreter::{Interpreter, Isolation};
 use super::object::{Object, Raised, Token};
+use super::stacks;
 use super::thread_state::{Attached, detached};
 use super::trampoline::{self, Method};
 
 /// Name and text of each source; the name is what a traceback shows, and how our frames are told from the app's.
-const SOURCES: [(&CStr, &str); 6] = [
+const SOURCES: [(&CStr, &str); 7] = [
     (c"<singlemalt bootstrap>", include_str!("bootstrap.py")),
     (c"<singlemalt extensions>", include_str!("extensions.py")),
     (c"<singlemalt load>", include_str!("load.py")),
     (c"<singlemalt quiesce>", include_str!("quiesce.py")),
     (c"<singlemalt embedded>", include_str!("embedded.py")),
     (c"<singlemalt harakiri>", include_str!("harakiri.py")),
+    (c"<singlemalt stacks>", include_str!("stacks.py")),
 ];
 
 /// Modules that apps may import; embedded.py finds them.
@@ -212,6 +214,7 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
         (c"emit", &EMIT),
         (c"interrupt", &INTERRUPT),
         (c"embedded_code", &EMBEDDED_CODE),
+        (c"own_frames", &stacks::OWN_FRAMES),
     ] {
         // SAFETY: the function has no self.
         let function = unsafe { trampoline::function(token, method, std::ptr::null_mut())? };
@@ -243,8 +246,9 @@ pub(super) fn adopt_thread(
         token,
         &format!("uWSGIWorker{}Core{core}", interpreter.spec.worker_id),
     )?;
+    let state = Object::int(token, stacks::own_state(token))?;
     find(&namespace(token)?, c"adopt_thread")?
-        .call([&name])
+        .call([&name, &state])
         .map(drop)
 }
 

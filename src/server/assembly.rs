@@ -39,6 +39,7 @@ use super::triggers::Triggers;
 use super::vacuum::Vacuum;
 use super::{
     errand, limits, pidfile, privileges, process, report, signals, sockets, static_files, title,
+    tracebacker,
 };
 
 /// uWSGI's exit code for "no application, and one is needed".
@@ -318,6 +319,8 @@ fn serve(
     };
     phases!(PreApp);
     let process = process::surroundings(config, &hostname(), &sender, (&clockwork, alarms));
+    // An application that does not come out of its import can be looked at.
+    tracebacker::start(config, &process, &mut vacuum)?;
     let plan = plan(config, &listening, apps, &process);
     let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {

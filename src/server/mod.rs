@@ -89,6 +89,9 @@ mod sockets;
 mod static_files;
 mod supervisor;
 mod title;
+#[cfg_attr(unix, path = "tracebacker_unix.rs")]
+#[cfg_attr(windows, path = "tracebacker_windows.rs")]
+mod tracebacker;
 mod triggers;
 mod vacuum;
 

@@ -50,7 +50,6 @@ const PYTHON: &[OptionRow] = planned! { Python:
     "spooler-import" | "spooler-pyimport" | "spooler-py-import" | "spooler-python-import" Text .many().value("MODULE") => "Import a module, or run a file, in the spooler's interpreters.";
     "pyshell" Text .bare("").essential_later("run python -i yourself") => "Run an interactive Python in the server's environment.";
     "pyshell-oneshot" Text .bare("").essential_later("run python -i yourself") => "Run an interactive Python once in the server's environment.";
-    "py-tracebacker" Address => "Print the stacks of all threads to whoever connects here.";
     "profiler" Text .value("NAME") => "Profile the application.";
     "py-sys-executable" | "py-executable" Path => "What Python finds in sys.executable.";
     "python-worker-override" Path .value("FILE") => "Run a script as the worker.";

@@ -48,6 +48,10 @@ options! {
     TEST = row(GROUP, "test", Kind::Text,
         "Import a module, or run a file, and leave: with 0 if it can be, else with 1.")
         .short('J').value("MODULE");
+    PY_TRACEBACKER = row(GROUP, "py-tracebacker", Kind::Path,
+        "Print the Python stacks of all threads to whoever connects to the unix socket ADDRESS, and \
+         those of worker N at ADDRESSN. Only the server's user can.")
+        .value("ADDRESS");
     PYTHON_VERSION = row(GROUP, "python-version", Kind::Flag,
         "Print the version of Python and leave.");
     PYARGV = row(GROUP, "pyargv", Kind::Text,
