@@ -78,11 +78,6 @@ pub(super) fn overall<'e>(value_of: impl Fn(&str) -> Option<&'e str>) -> Vec<Str
     if let Some(cheaper) = number("cheaper").filter(|cheaper| *cheaper >= processes) {
         lines.push(format!("cheaper = {cheaper} wants more than {cheaper} processes, and there are {processes}: uWSGI would not start"));
     }
-    if value_of("socket").is_some()
-        && value_of("protocol").is_none_or(|protocol| protocol != "http")
-    {
-        lines.push("socket speaks the uwsgi protocol, as here: the front end (nginx: uwsgi_pass) stays as it is; it is believed in all that it says, so nobody else should reach the socket".to_owned());
-    }
     if value_of("harakiri").is_none() && value_of("http-timeout").is_some() {
         lines.push("http-timeout bounds the silence of clients here; what bounds the application is harakiri".to_owned());
     }
