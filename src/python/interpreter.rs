@@ -71,6 +71,8 @@ pub struct InterpreterSpec {
     /// Imported, in order, before the first app is loaded (`--pymodule-alias`, `--shared-import`, `--import`). One that fails is told and
     /// passed over.
     pub imports: Vec<Import>,
+    /// `sys.executable`, if not what Python found (`--py-sys-executable`).
+    pub sys_executable: Option<PathBuf>,
     /// Clients see tracebacks (`--catch-exceptions`).
     pub catch_exceptions: bool,
     /// What the `uwsgi` module asks.
