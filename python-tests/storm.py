@@ -302,6 +302,10 @@ class Storm:
         self.tell_gaps(given.gaps)
         for failure in [*load.failures, *map(str, self.asker.failed)][:20]:
             print("FAILED: ", failure)
+        if wrong:
+            for trace in re.findall(r"^.*Traceback \(most recent call last\):\n(?:[ \t].*\n)*.*", log, re.M)[:200]:
+                if "broken on purpose" not in trace and "surely_not_there" not in trace and "was never closed" not in trace:
+                    print("IN THE LOG:", trace)
         return all(self.verdicts)
 
     def tell_gaps(self, count):

@@ -54,13 +54,15 @@ CARELESS = """\
     atexit.register(loop.call_soon_threadsafe, loop.stop)
 
     database = sqlite3.connect(os.environ["DATABASE"], check_same_thread=False)
+    one_at_a_time = threading.Lock()
     database.create_function("twice", 1, lambda number: number * 2)
     files = [open(__file__), tempfile.TemporaryFile()]
     pipe = os.pipe()
     pipe = [os.fdopen(pipe[0], "rb", 0), os.fdopen(pipe[1], "wb", 0)]
 
     def application(environ, start_response):
-        assert database.execute("select twice(21)").fetchone() == (42,)
+        with one_at_a_time:
+            assert database.execute("select twice(21)").fetchone() == (42,)
         assert pool.submit(len, "four").result() == 4
         assert asyncio.run_coroutine_threadsafe(asyncio.sleep(0, 1), loop).result() == 1
         start_response("200 OK", [("Content-Type", "text/plain")])
