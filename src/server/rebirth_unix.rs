@@ -59,6 +59,13 @@ pub enum Step {
     Next(Inheritance),
 }
 
+impl Step {
+    /// Whether it is to serve for another process.
+    pub fn is_stand_in(&self) -> bool {
+        matches!(self, Self::StandIn(_))
+    }
+}
+
 /// What a process leaves to itself.
 pub struct Inheritance {
     /// The listening sockets, in their order.

@@ -31,6 +31,13 @@ pub enum Step {
     First,
 }
 
+impl Step {
+    /// Never.
+    pub fn is_stand_in(&self) -> bool {
+        false
+    }
+}
+
 /// What a process leaves to itself: there is none.
 pub enum Inheritance {}
 

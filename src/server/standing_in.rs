@@ -20,7 +20,7 @@ use super::line::{Line, Word};
 use super::rebirth;
 use super::settings::{added_fields, hostname, plan, settings};
 use super::supervisor::{self, Event};
-use super::{activation, hooks, process, signals, sockets, static_files, title};
+use super::{activation, alarms, hooks, process, signals, sockets, static_files, title};
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
 use crate::app::{Acceptor, Apps, Current, Generation, Patience, openers};
@@ -124,7 +124,9 @@ fn stand_in(
     };
     let clockwork = Arc::new(Clockwork::default());
     clockwork.stop();
-    let process = process::surroundings(config, &hostname(), &events, &clockwork);
+    // What is raised here reaches nobody: the thread of alarms is not started.
+    let alarms = alarms::of(config);
+    let process = process::surroundings(config, &hostname(), &events, (&clockwork, &alarms));
     let plan = plan(config, &listening, apps, &process);
     let (generation, _) = Generation::start(1, &plan, runtime, &surroundings, &Patience::endless())
         .map_err(Failure::new)?;
