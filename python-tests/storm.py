@@ -82,7 +82,7 @@ class Progress:
 
     EVENTS = re.compile(
         r"SIGHUP: (?P<begins>reloading)|SIGHUP: a reload is under way; (?P<follows>one more follows)|SIGHUP: (?P<known>one more reload waits)"
-        r"|(?P<fails>reload failed)|(?P<good>generation \d+ serves \(|every interpreter of generation \d+ is new|reloaded: clients waited for)"
+        r"|(?P<fails>reload failed)|(?P<good>generation \d+ serves \(|every interpreter of generation \d+ is new|reloaded: )"
     )
 
     def __init__(self, text):
