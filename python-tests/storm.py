@@ -231,6 +231,8 @@ class Storm:
                 self.last = reload_often(server, self.site, given.reloads, given.seed, during=self.note, mode=self.mode)
             self.seconds = time.monotonic() - self.began
             self.asker.finish()
+            if not self.load.monotonous:
+                self.asker.failed = [facts for facts in self.asker.failed if "older" not in facts]
             self.newest = self.load.newest
             self.leave()
         self.code = server.wait_for_exit(120)
