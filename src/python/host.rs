@@ -81,6 +81,23 @@ pub struct WorkerFacts {
     pub last_spawn: u64,
     /// How often its interpreter was made.
     pub respawns: u64,
+    /// The applications that its interpreter has loaded.
+    pub apps: Vec<AppFacts>,
+}
+
+/// One application of one worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppFacts {
+    /// From 0.
+    pub id: usize,
+    /// In uWSGI's spelling.
+    pub mountpoint: String,
+    /// Seconds that its loading took.
+    pub startup_time: u64,
+    /// Requests that it was called for.
+    pub requests: u64,
+    /// Of these, requests in which it raised.
+    pub exceptions: u64,
 }
 
 /// Why a lock was not locked or opened.

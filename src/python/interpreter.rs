@@ -14,6 +14,7 @@ use pyo3_ffi as ffi;
 
 use super::arenas;
 use super::host::HostRef;
+use super::object::Token;
 use super::runtime::{self, Runtime, RuntimeError};
 use super::target::Import;
 use super::trim;
@@ -70,6 +71,8 @@ pub struct InterpreterSpec {
     /// Imported, in order, before the first app is loaded (`--pymodule-alias`, `--shared-import`, `--import`). One that fails is told and
     /// passed over.
     pub imports: Vec<Import>,
+    /// `sys.executable`, if not what Python found (`--py-sys-executable`).
+    pub sys_executable: Option<PathBuf>,
     /// Clients see tracebacks (`--catch-exceptions`).
     pub catch_exceptions: bool,
     /// What the `uwsgi` module asks.
@@ -113,6 +116,8 @@ pub(super) struct Interpreter {
     after_job: AtomicUsize,
     /// Whether the app is still to be loaded.
     loading: AtomicBool,
+    /// A thread looks at the stacks, or waits for the GIL in order to.
+    is_looked_at: AtomicBool,
     members: Mutex<Members>,
     left: Condvar,
 }
@@ -237,6 +242,7 @@ pub(super) fn create(
         warned_of_str: AtomicBool::new(false),
         after_job: AtomicUsize::new(0),
         loading: AtomicBool::new(true),
+        is_looked_at: AtomicBool::new(false),
         members: Mutex::new(Members {
             open: true,
             siblings: 0,
@@ -345,6 +351,18 @@ impl Interpreter {
         self.loading.store(false, Ordering::Relaxed);
     }
 
+    /// Lets one thread at a time look at the stacks: those that wait for the GIL do not pile up.
+    pub(super) fn begin_look(&self) -> Option<Look<'_>> {
+        // Made only if it is this thread's: its end would end the other one's.
+        let is_free = !self.is_looked_at.swap(true, Ordering::SeqCst);
+        is_free.then(|| Look(self))
+    }
+
+    /// Keeps our own threads from entering and leaving, which they do detached, as long as this lives. Wait for nothing meanwhile.
+    pub(super) fn keep_members(&self) -> impl Sized {
+        self.members()
+    }
+
     fn members(&self) -> MutexGuard<'_, Members> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -360,6 +378,28 @@ impl Interpreter {
         let state = NonNull::new(state).ok_or_else(|| start_error("a new thread state failed"))?;
         members.siblings += 1;
         Ok(state)
+    }
+
+    /// Enters with a thread state of its own, does `work` attached, and leaves. Waits for the GIL, for ever if it must. The calling
+    /// thread is no thread of any interpreter.
+    pub(super) fn visit<R>(&self, work: impl FnOnce(Token<'_>) -> R) -> Result<R, RuntimeError> {
+        struct Visit<'a>(&'a Interpreter, NonNull<ffi::PyThreadState>);
+        impl Drop for Visit<'_> {
+            fn drop(&mut self) {
+                // SAFETY: attached, on the thread that made the state, which is never used again.
+                unsafe {
+                    ffi::PyThreadState_Clear(self.1.as_ptr());
+                    ffi::PyThreadState_DeleteCurrent();
+                }
+                self.0.leave();
+            }
+        }
+        let state = self.enter()?;
+        // SAFETY: the state was made on this thread just now, is attached nowhere, and this thread has no other.
+        unsafe { ffi::PyEval_RestoreThread(state.as_ptr()) };
+        let _visit = Visit(self, state);
+        // SAFETY: attached until `_visit` is dropped, which is after `work`; the lifetime is that of this call.
+        Ok(work(unsafe { Token::assume() }))
     }
 
     /// A sibling's thread state is gone.
@@ -406,6 +446,15 @@ impl Interpreter {
             }
         }
         others
+    }
+}
+
+/// See [`Interpreter::begin_look`]; the look ends when this is dropped.
+pub(super) struct Look<'a>(&'a Interpreter);
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        self.0.is_looked_at.store(false, Ordering::SeqCst);
     }
 }
 

@@ -160,6 +160,21 @@ pub(super) fn note_application(mountpoint: &str, app: &Object<'_>) -> Result<(),
     }
 }
 
+/// The interpreter that the calling thread is attached to.
+pub(super) fn own_interpreter(token: Token<'_>) -> Result<Option<Arc<Interpreter>>, Raised> {
+    let Some(module) = module(token)? else {
+        return Ok(None);
+    };
+    // SAFETY: a live module of ours, so its pointer came out of an Arc, of which one more is counted before the module can go.
+    Ok(unsafe {
+        interpreter_of(module.as_ptr()).map(|interpreter| {
+            let interpreter = std::ptr::from_ref(interpreter);
+            Arc::increment_strong_count(interpreter);
+            Arc::from_raw(interpreter)
+        })
+    })
+}
+
 /// The module of the attached interpreter.
 fn module(token: Token<'_>) -> Result<Option<Object<'_>>, Raised> {
     super::bootstrap::kept(token, KEY)
