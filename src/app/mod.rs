@@ -8,6 +8,7 @@
 //! - [`runners`]: which of the threads that share a GIL may take work
 //! - [`worker`]: a thread, its interpreter, its application, for life
 //! - [`crew`]: one interpreter's threads: dismissed together, never in a request
+//! - [`canary`]: which requests a canary gets, and what it is judged by
 //! - `birth`: the life of a worker thread
 //! - `placement`: its name and its cores
 //! - [`recycling`]: when an interpreter is due to be replaced
@@ -23,6 +24,7 @@
 pub mod acceptor;
 pub mod apps;
 mod birth;
+pub mod canary;
 pub mod crew;
 pub mod current;
 pub mod generation;

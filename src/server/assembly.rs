@@ -30,6 +30,7 @@ use super::notify::Notifier;
 use super::proof;
 use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
+use super::reload_record::ReloadRecord;
 use super::request_log::{Lines, Once, Silence};
 use super::settings::{added_fields, cron_commands, hostname, plan, settings};
 use super::supervisor::{self, Charge, End, Event};
@@ -346,6 +347,7 @@ fn serve(
             let writer = writer.clone();
             move |text| self::say(&writer, text)
         }),
+        record: since.map_or_else(ReloadRecord::default, ReloadRecord::of_rebirth),
     };
     let end = supervisor::supervise(Charge {
         events: (&sender, &receiver),

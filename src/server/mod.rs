@@ -22,6 +22,7 @@
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
 //! - `reload`, `agenda`, `triggers`, `memory`, `rebirth`, `proof`: how and when it renews what it serves, or itself
+//! - [`reload_record`]: what came of that
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
@@ -77,6 +78,7 @@ mod rebirth;
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 mod redirect;
 mod reload;
+pub mod reload_record;
 mod report;
 mod request_log;
 mod settings;

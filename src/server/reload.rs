@@ -18,6 +18,7 @@ use super::agenda::{Agenda, Asked, Task};
 use super::hooks;
 use super::memory;
 use super::rebirth::{IS_POSSIBLE, Origin};
+use super::reload_record::{ReloadRecord, State, Way};
 use super::report;
 use super::supervisor::Event;
 use crate::app::worker::Surroundings;
@@ -39,6 +40,8 @@ pub struct Recipe {
     pub surroundings: Surroundings,
     /// Writes lines of hooks to the log.
     pub say: Box<dyn Fn(&str) + Send + Sync>,
+    /// Where it is noted what comes of each reload.
+    pub record: ReloadRecord,
 }
 
 /// What came of a task.
@@ -191,10 +194,12 @@ impl Reloader {
             Outcome::Born(Ok((generation, report))) => self.swap(generation, &report, elapsed),
             // The application has come to need the main interpreter once more.
             Outcome::Born(Err(Failed::Start(StartError::MainIsTaken))) if IS_POSSIBLE => {
+                self.recipe.record.goes(Way::Exec);
                 self.prove();
                 return Then::GoOn;
             }
             Outcome::Born(Err(failed)) => self.tell(&failed),
+            // Whether it is, the next image knows.
             Outcome::Proved(Ok(())) => return Then::StartAnew,
             Outcome::Proved(Err(why)) => self.tell(&Failed::Hook(why)),
             Outcome::Rolled(rolled) => self.tell_rolled(&rolled, elapsed),
@@ -236,6 +241,9 @@ impl Reloader {
         if self.interest.take().is_some() {
             tracing::info!("the reload is given up");
         }
+        self.recipe
+            .record
+            .end(State::GivenUp("the server stops".to_owned()));
         std::mem::take(&mut self.retiring)
     }
 
@@ -252,17 +260,22 @@ impl Reloader {
         match (task, self.roster()) {
             (Task::Reload { by, is_rolling }, roster) => {
                 tracing::info!("{by}: reloading; generation {serving} serves meanwhile");
+                let record = &self.recipe.record;
+                record.begin(&by, Way::Swap, serving);
                 if IS_POSSIBLE && self.wants_rebirth(roster.as_ref()) {
+                    record.goes(Way::Exec);
                     self.run(move || Outcome::Proved(recipe.origin.prove(&patience)));
                     return;
                 }
                 match roster.filter(|roster| is_rolling && can_roll(roster)) {
                     Some(roster) => {
+                        record.goes(Way::Rolling);
                         self.run(move || Outcome::Rolled(recipe.roll(&roster, &patience)));
                     }
                     None => {
                         self.id += 1;
                         let id = self.id;
+                        record.makes(id);
                         self.run(move || Outcome::Born(recipe.bear(id, &patience)));
                     }
                 }
@@ -317,6 +330,7 @@ impl Reloader {
         surroundings.bell.ring();
         drop(generation);
         tracing::info!("{}", report::reloaded(id, report, elapsed));
+        self.recipe.record.end(State::Done);
         if let Some(before) = before {
             let roster = before.roster();
             self.retiring.push(roster.clone());
@@ -343,9 +357,14 @@ impl Reloader {
     }
 
     fn tell(&self, failed: &Failed) {
-        if let Some(reason) = failed.reason() {
-            let serving = self.recipe.surroundings.current.id();
-            tracing::error!("reload failed: {reason}; generation {serving} serves on");
+        let record = &self.recipe.record;
+        match failed.reason() {
+            Some(reason) => {
+                let serving = self.recipe.surroundings.current.id();
+                tracing::error!("reload failed: {reason}; generation {serving} serves on");
+                record.end(State::Failed(reason));
+            }
+            None => record.end(State::GivenUp("the server stops".to_owned())),
         }
     }
 
@@ -356,14 +375,21 @@ impl Reloader {
             count,
             failed,
         } = rolled;
+        let record = &self.recipe.record;
         match failed {
-            None => tracing::info!(
-                "every interpreter of generation {generation} is new ({count} in {:.2} s)",
-                elapsed.as_secs_f64()
-            ),
+            None => {
+                tracing::info!(
+                    "every interpreter of generation {generation} is new ({count} in {:.2} s)",
+                    elapsed.as_secs_f64()
+                );
+                record.end(State::Done);
+            }
             Some((_, failed)) if *fresh == 0 => self.tell(failed),
             Some((worker, failed)) => {
                 if let Some(reason) = failed.reason() {
+                    record.end(State::Failed(format!(
+                        "{reason}, at worker {worker}; {fresh} of {count} interpreters have the new version"
+                    )));
                     tracing::error!(
                         "reload failed at worker {worker}: {reason}; {fresh} of {count} interpreters have the new version, the \
                          others serve on with the old one"
