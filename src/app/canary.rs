@@ -129,13 +129,11 @@ impl Evidence {
         others.answered = others.answered.max(OTHERS_MIN);
         canary.failed >= FAILURES_MIN
             && canary.answered >= look.answered_min()
-            && rate(canary) >= TIMES_MIN * rate(others)
             && chance(canary, others) < look.significance()
     }
 }
 
 /// Failures of all. Beyond 2^53 requests the last digits do not matter.
-#[expect(clippy::cast_precision_loss, reason = "see above")]
 fn rate(score: Score) -> f64 {
     if score.answered == 0 {
         return 0.0;
@@ -144,9 +142,12 @@ fn rate(score: Score) -> f64 {
 }
 
 /// How probable it is that of all these failures so many or more fall to the canary, if it fails no more often than the others
-/// (the upper tail of the hypergeometric distribution).
-#[expect(clippy::cast_precision_loss, reason = "as above")]
+/// (the upper tail of the hypergeometric distribution). 1 if it does not fail clearly more often: nobody asks then, and below
+/// each term of the sum is at most half of the one before it, so few of them do.
 fn chance(canary: Score, others: Score) -> f64 {
+    if rate(canary) < TIMES_MIN * rate(others) {
+        return 1.0;
+    }
     let failed = canary.failed.min(canary.answered);
     let all_failed = failed + others.failed.min(others.answered);
     let first = ln_choose(canary.answered, failed)
@@ -160,7 +161,8 @@ fn chance(canary: Score, others: Score) -> f64 {
         let ways_before = (count + 1) as f64 * (others.answered + count + 1 - all_failed) as f64;
         term *= ways / ways_before;
         sum += term;
-        if term < sum * 1e-12 {
+        // Also where both are too small for a number.
+        if term <= sum * 1e-12 {
             break;
         }
     }
@@ -172,7 +174,6 @@ fn ln_choose(all: u64, some: u64) -> f64 {
     ln_factorial(all) - ln_factorial(some) - ln_factorial(all - some)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "as above")]
 fn ln_factorial(number: u64) -> f64 {
     let n = number as f64;
     if number < 20 {
@@ -238,7 +239,7 @@ mod tests {
         // One failure in all: it falls to the canary as often as requests do.
         about(score(1, 10), score(0, 190), 0.05);
         // All ten failures: one way of C(200, 10).
-        about(score(10, 10), score(0, 190), 4.454_182_2e-17);
+        about(score(10, 10), score(0, 190), 4.45414373e-17);
         // A tea lady who knows three cups of four.
         about(score(3, 4), score(1, 4), 17.0 / 70.0);
         about(score(0, 30), score(3, 40), 1.0);

@@ -17,6 +17,7 @@
 //! - [`current`]: the generation that serves, behind an `ArcSwap`
 //! - `postbox`, `host`: signals on their way to a worker, and what the `uwsgi` module is told
 //! - `tally`: what each worker has done
+//! - [`probe`]: what a new interpreter has to answer before it serves
 //! - [`process`]: what all generations have around them
 //! - [`acceptor`]: the thread that keeps going while every worker is stuck
 //! - [`openers`]: threads that open files for those who poll
@@ -33,6 +34,7 @@ mod host;
 pub mod openers;
 mod placement;
 mod postbox;
+pub mod probe;
 pub mod process;
 pub mod queue;
 pub mod recycling;

@@ -300,7 +300,8 @@ fn serve(
     let clockwork = Arc::new(Clockwork::default());
     let process = process::surroundings(config, &hostname(), &sender, &clockwork);
     let plan = plan(config, &listening, apps, &process);
-    let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
+    let (generation, report) =
+        start_generation(config, (plan.clone(), is_first), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
     }
@@ -467,15 +468,23 @@ pub(super) fn request_log(
 /// up without, says so, and answers 500.
 fn start_generation(
     config: &Config,
-    mut plan: Plan,
+    (mut plan, is_first): (Plan, bool),
     runtime: &'static Runtime,
     surroundings: &Surroundings,
 ) -> Result<(Arc<Generation>, Report), Failure> {
     let patience = Patience::endless();
+    if let Some(probe) = &mut plan.probe {
+        // Without anything to fall back on, an application that is not well is better than none.
+        probe.is_lenient = !config.need_app || !is_first;
+    }
     match Generation::start(1, &plan, runtime, surroundings, &patience) {
         Ok(started) => Ok(started),
         Err(StartError::Load(failures)) if config.need_app => Err(Failure {
             text: failures.to_string(),
+            code: NO_APP,
+        }),
+        Err(error @ StartError::Probe(_)) => Err(Failure {
+            text: error.to_string(),
             code: NO_APP,
         }),
         Err(StartError::Load(failures)) => {
@@ -487,6 +496,7 @@ fn start_generation(
             };
             let not = if plan.apps.count() > 1 { "" } else { " not" };
             plan.apps = Apps::default();
+            plan.probe = None;
             plan.interpreters = 1;
             plan.threads = 1;
             let (generation, mut report) =

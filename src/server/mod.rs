@@ -22,6 +22,7 @@
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
 //! - `reload`, `agenda`, `triggers`, `memory`, `rebirth`, `proof`: how and when it renews what it serves, or itself
+//! - `trial`: how a new version is tried out before it gets all requests
 //! - [`reload_record`]: what came of that
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
@@ -89,6 +90,7 @@ mod sockets;
 mod static_files;
 mod supervisor;
 mod title;
+mod trial;
 mod triggers;
 mod vacuum;
 

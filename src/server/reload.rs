@@ -3,10 +3,14 @@
 //!
 //! An application that lives in the main interpreter is renewed with the whole process (`rebirth`).
 //!
+//! Who is in charge when, and who is kept or tried out beside it, is in `succession`.
+//!
 //! One interpreter is replaced in the same way when it is due, and a rolling reload is that for each of them in turn.
 //!
 //! The main thread decides here; births run on `sm-reload`, one at a time, and report back as an event, so a swap and a
 //! stop never meet. A thread called `sm-retire` sees each old generation to its end.
+
+mod succession;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, bounded};
 
+use self::succession::Succession;
 use super::agenda::{Agenda, Asked, Task};
 use super::hooks;
 use super::memory;
@@ -97,6 +102,7 @@ pub struct Reloader {
     retiring: Vec<Roster>,
     /// When an interpreter was replaced for its memory.
     memory_acted: Option<Instant>,
+    succession: Succession,
 }
 
 /// How often time and memory are looked at.
@@ -112,7 +118,9 @@ impl Reloader {
         let reload = &recipe.config.reload;
         let serving = recipe.surroundings.current.load();
         if (recipe.plan.recycling.is_wanted() || reload.memory.is_any())
-            && serving.is_some_and(|serving| serving.isolation() == Isolation::Main)
+            && serving
+                .as_ref()
+                .is_some_and(|serving| serving.isolation() == Isolation::Main)
         {
             tracing::warn!(
                 "interpreters are not replaced (--max-requests and its like): the application lives in the main one, which cannot be"
@@ -123,7 +131,8 @@ impl Reloader {
                 "--reload-on-rss and its like are without effect: this system does not tell"
             );
         }
-        Self {
+        let isolation = serving.map(|serving| serving.isolation());
+        let reloader = Self {
             recipe: Arc::new(recipe),
             events,
             agenda: Agenda::default(),
@@ -131,7 +140,10 @@ impl Reloader {
             id: 1,
             retiring: Vec::new(),
             memory_acted: None,
-        }
+            succession: Succession::default(),
+        };
+        reloader.warn_of_succession(isolation);
+        reloader
     }
 
     /// A reload is wanted. `is_chain`: one interpreter after the other, whatever `--reload-mode` says.
@@ -148,16 +160,25 @@ impl Reloader {
     /// An interpreter is due to be replaced.
     pub fn due(&mut self, due: Due) {
         let roster = self.roster();
-        if roster.is_some_and(|roster| {
-            roster.generation() == due.generation && roster.isolation() != Isolation::Main
-        }) {
-            self.agenda.ask_renewal(due);
-            self.begin_next();
+        let Some(roster) = roster.filter(|roster| roster.generation() == due.generation) else {
+            // One that is tried out may come to be in charge, and one that is kept, too.
+            self.put_off(&due);
+            return;
+        };
+        if roster.isolation() == Isolation::Main {
+            return;
         }
+        if self.is_code_another() {
+            roster.put_off(due.crew);
+            return;
+        }
+        self.agenda.ask_renewal(due);
+        self.begin_next();
     }
 
     /// Looks whether time or memory make an interpreter due. Once a [`TICK`].
     pub fn tick(&mut self) {
+        self.look_after_succession();
         let limits = self.recipe.config.reload.memory;
         let Some(roster) = self.roster() else {
             return;
@@ -182,7 +203,7 @@ impl Reloader {
     /// Whether there is anything to look for.
     pub fn wants_ticks(&self) -> bool {
         let reload = &self.recipe.config.reload;
-        reload.lifetime_max.is_some() || reload.memory.is_any()
+        reload.lifetime_max.is_some() || reload.memory.is_any() || self.is_succession_open()
     }
 
     /// A task has ended.
@@ -190,8 +211,15 @@ impl Reloader {
         self.agenda.done();
         self.interest = None;
         let elapsed = done.started.elapsed();
+        if self.succession.take_unwanted() {
+            if let Outcome::Born(Ok((generation, _))) = done.outcome {
+                self.retire(generation);
+            }
+            self.begin_next();
+            return Then::GoOn;
+        }
         match done.outcome {
-            Outcome::Born(Ok((generation, report))) => self.swap(generation, &report, elapsed),
+            Outcome::Born(Ok((generation, report))) => self.succeed(generation, &report, elapsed),
             // The application has come to need the main interpreter once more.
             Outcome::Born(Err(Failed::Start(StartError::MainIsTaken))) if IS_POSSIBLE => {
                 self.recipe.record.goes(Way::Exec);
@@ -244,6 +272,7 @@ impl Reloader {
         self.recipe
             .record
             .end(State::GivenUp("the server stops".to_owned()));
+        self.end_succession();
         std::mem::take(&mut self.retiring)
     }
 
@@ -260,6 +289,7 @@ impl Reloader {
         match (task, self.roster()) {
             (Task::Reload { by, is_rolling }, roster) => {
                 tracing::info!("{by}: reloading; generation {serving} serves meanwhile");
+                self.supersede_canary();
                 let record = &self.recipe.record;
                 record.begin(&by, Way::Swap, serving);
                 if IS_POSSIBLE && self.wants_rebirth(roster.as_ref()) {
@@ -286,7 +316,7 @@ impl Reloader {
                 let grace = REPLACED_GRACE.min(recipe.config.reload_mercy);
                 self.run(move || Outcome::Replaced {
                     worker,
-                    result: roster.replace(due.crew, &patience, grace),
+                    result: roster.replace(due.crew, &patience, (grace, false)),
                 });
             }
             (Task::Renew(_), None) => self.agenda.done(),
@@ -322,21 +352,12 @@ impl Reloader {
         }
     }
 
-    fn swap(&mut self, generation: Arc<Generation>, report: &Report, elapsed: Duration) {
-        let surroundings = &self.recipe.surroundings;
-        let id = generation.id();
-        let before = surroundings.current.swap(Some(Arc::clone(&generation)));
-        generation.serve();
-        surroundings.bell.ring();
+    /// Lets an old generation finish what it has, and end.
+    fn retire(&mut self, generation: Arc<Generation>) {
+        let roster = generation.roster();
+        self.retiring.push(roster.clone());
         drop(generation);
-        tracing::info!("{}", report::reloaded(id, report, elapsed));
-        self.recipe.record.end(State::Done);
-        if let Some(before) = before {
-            let roster = before.roster();
-            self.retiring.push(roster.clone());
-            drop(before);
-            self.see_off(roster);
-        }
+        self.see_off(roster);
     }
 
     /// Waits for an old generation's end and tells of it.
@@ -452,7 +473,7 @@ impl Recipe {
             if rolled.failed.is_some() {
                 return rolled;
             }
-            match roster.replace(crew, patience, grace) {
+            match roster.replace(crew, patience, (grace, true)) {
                 // One that has left meanwhile was replaced by whoever made it leave.
                 Ok(_) | Err(StartError::Gone) => rolled.fresh += 1,
                 Err(error) => rolled.failed = Some((worker, Failed::Start(error))),

@@ -196,7 +196,6 @@ impl ReloadRecord {
     }
 
     /// How its canary does.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the canary"))]
     pub(super) fn canary(&self, canary: CanaryRecord) {
         self.change(|reload| {
             reload.state = State::Canary;
@@ -228,7 +227,6 @@ impl ReloadRecord {
     }
 
     /// A generation is kept, or none.
-    #[expect(dead_code, reason = "for the canary")]
     pub(super) fn keeps(&self, kept: Option<Kept>) {
         self.lock().kept = kept;
     }
