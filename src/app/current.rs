@@ -97,6 +97,21 @@ impl Current {
             serving.generation.queue().wake_if_idle(net);
         }
     }
+
+    /// The wait of a worker of generation `own` ended for nothing. If there is another generation in charge, and something to
+    /// do in it, the wake may have been meant for one of its workers, who sleep in the same poll: it is passed on. Whether it was.
+    pub(super) fn pass_wake_on(&self, own: u64, net: &Net) -> bool {
+        if self.id() == own {
+            return false;
+        }
+        let serving = self.serving.load();
+        let queue = serving.as_ref().map(|serving| serving.generation.queue());
+        let Some(queue) = queue.filter(|queue| queue.has_jobs()) else {
+            return false;
+        };
+        queue.wake_if_idle(net);
+        true
+    }
 }
 
 impl Dispatch for Current {

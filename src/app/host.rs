@@ -109,6 +109,10 @@ impl Host for GenerationHost {
         (self.process.set_title)(name);
     }
 
+    fn raise_alarm(&self, name: &str, message: &str) -> bool {
+        self.process.alarms.raise(name, message)
+    }
+
     fn workers(&self) -> Vec<WorkerFacts> {
         self.shared
             .upgrade()

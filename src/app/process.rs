@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::harakiri::Harakiri;
+use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::python::Facts;
 use crate::shared::locks::Locks;
@@ -23,6 +24,8 @@ pub struct Process {
     pub facts: Facts,
     /// `uwsgi.lock()`
     pub locks: Locks,
+    /// `uwsgi.alarm()`
+    pub alarms: Arc<Alarms>,
     /// Timers, cron entries, file monitors.
     pub clockwork: Arc<Clockwork>,
     /// Ends requests that take too long.

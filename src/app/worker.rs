@@ -420,6 +420,9 @@ impl Worker {
                 // Not if a swap came in between: then none is.
                 if queued > 0 {
                     current.wake_successor(self.shared.id, net);
+                } else if current.pass_wake_on(self.shared.id, net) && may_wait {
+                    // Out of the other one's way, or the kernel would wake this thread again.
+                    std::thread::sleep(PASS_ON_PAUSE);
                 }
                 if queued == 0 && timeout == Some(SURPLUS_WAIT) && self.runner.is_surplus() {
                     self.step_back();

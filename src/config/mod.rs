@@ -12,6 +12,7 @@
 //! printed. Knows no other room. Runs on the main thread before anything starts.
 
 mod address;
+mod alarms;
 mod background;
 mod command_line;
 mod completions;
@@ -60,6 +61,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 
 pub use address::Address;
+pub use alarms::{Alarm, AlarmConfig, AlarmDescriptor, AlarmKind, AlarmLines};
 pub use background::{BackgroundConfig, CronEntry};
 pub use error::ConfigError;
 pub use process_settings::{
@@ -246,6 +248,9 @@ impl Asked {
         }
         if self.flag(&configuration::PLUGIN_LIST) {
             return Ok(Some(Command::Print(PLUGINS.to_owned())));
+        }
+        if self.flag(&options::alarms::ALARM_LIST) {
+            return Ok(Some(Command::Print(alarms::KINDS.to_owned())));
         }
         if self.flag(&configuration::VERSION) {
             return Ok(Some(Command::Version));

@@ -122,6 +122,7 @@ pub(super) fn resolve(
             cron: reader.cron()?,
         },
         static_files: reader.static_files()?,
+        alarms: reader.alarms()?,
         magic_table: Vec::new(),
         written: Vec::new(),
         prints: Vec::new(),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
+use super::alarms::AlarmConfig;
 use super::background::BackgroundConfig;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
 use super::proxies::ProxyConfig;
@@ -135,6 +136,8 @@ pub struct Config {
     pub process: ProcessConfig,
     /// Static files, and files that applications name.
     pub static_files: StaticConfig,
+    /// Alarms and what raises them.
+    pub alarms: AlarmConfig,
     /// Work beside requests, and what interpreters share.
     pub background: BackgroundConfig,
     /// What stands for uWSGI's magic variables (`uwsgi.magic_table`): the letter and its text.

@@ -130,6 +130,9 @@ pub trait Host: Send + Sync {
     /// Names the process (`setprocname`).
     fn set_process_name(&self, name: &str);
 
+    /// Raises the alarm of this name. Whether there is one.
+    fn raise_alarm(&self, name: &str, message: &str) -> bool;
+
     /// The workers, in the order of their numbers.
     fn workers(&self) -> Vec<WorkerFacts>;
 
@@ -212,6 +215,10 @@ impl Host for Alone {
     fn stop(&self) {}
 
     fn set_process_name(&self, _: &str) {}
+
+    fn raise_alarm(&self, _: &str, _: &str) -> bool {
+        false
+    }
 
     fn workers(&self) -> Vec<WorkerFacts> {
         Vec::new()

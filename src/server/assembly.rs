@@ -11,6 +11,7 @@ use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
     Acceptor, Apps, Current, Generation, Patience, Plan, Report, StartError, openers,
 };
+use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::config::{Config, IsolationChoice, Phase, PollChoice};
 use crate::net::poll::SharedPoll;
@@ -19,11 +20,12 @@ use crate::python::{Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
 
 use super::activation;
+use super::alarms;
 use super::application::{self};
 use super::certificates::Certificates;
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
-use super::hooks::{self, Next};
+use super::hooks::{self, Means, Next};
 use super::log_target::Log;
 use super::notify::Notifier;
 #[cfg(unix)]
@@ -79,8 +81,16 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         writer.flush(FLUSH_TIMEOUT);
         return done;
     }
+    let alarms = alarms::of(config);
     if left.is_none()
-        && let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)?
+        && let Next::Leave(code) = hooks::run(
+            config,
+            &[Phase::Asap],
+            Means {
+                say: &say_early,
+                alarms: &alarms,
+            },
+        )?
     {
         return Ok(code);
     }
@@ -127,7 +137,14 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     if outputs.starter.is_none() {
         outputs.redirect(&writer)?;
     }
-    let served = serve(config, &writer, (started, origin, left), &mut outputs);
+    let served = serve(
+        config,
+        &writer,
+        (started, origin, left),
+        &mut outputs,
+        &alarms,
+    );
+    alarms.flush(alarms::FLUSH_TIMEOUT);
     writer.flush(FLUSH_TIMEOUT);
     if let (Err(failure), Some(starter)) = (&served, outputs.starter.take()) {
         starter.fail(failure.code);
@@ -176,13 +193,15 @@ fn serve(
     writer: &LogWriter,
     (started, origin, left): (Instant, Origin, Option<Inheritance>),
     outputs: &mut Outputs,
+    alarms: &Arc<Alarms>,
 ) -> Result<i32, Failure> {
     let is_first = left.is_none();
     let say = |text: &str| say(writer, text);
+    let means = Means { say: &say, alarms };
     // Runs the hooks of these phases; an `exit:` among them ends the start.
     macro_rules! phases {
         ($($phase:ident),+) => {
-            if let Next::Leave(code) = hooks::run(config, &[$(Phase::$phase),+], &say)? {
+            if let Next::Leave(code) = hooks::run(config, &[$(Phase::$phase),+], means)? {
                 return Ok(code);
             }
         };
@@ -193,6 +212,8 @@ fn serve(
     for remark in &config.remarks {
         tracing::info!("{remark}");
     }
+    let clockwork = Arc::new(Clockwork::default());
+    alarms::start(config, alarms, writer, &clockwork)?;
     let apps = application::choose(config)?;
     let added_fields = added_fields(config)?;
     // Signals that come while the application loads wait for the supervisor.
@@ -297,8 +318,7 @@ fn serve(
         }),
     };
     phases!(PreApp);
-    let clockwork = Arc::new(Clockwork::default());
-    let process = process::surroundings(config, &hostname(), &sender, &clockwork);
+    let process = process::surroundings(config, &hostname(), &sender, (&clockwork, alarms));
     let plan = plan(config, &listening, apps, &process);
     let (generation, report) =
         start_generation(config, (plan.clone(), is_first), runtime, &surroundings)?;
@@ -325,6 +345,7 @@ fn serve(
         surroundings.shares_poll,
     )
     .map_err(Failure::new)?;
+    alarms::watch_queue(config, alarms, &net)?;
     current.swap(Some(Arc::clone(&generation)));
     generation.serve();
     clockwork.run_commands(cron_commands(config)?);
@@ -349,6 +370,7 @@ fn serve(
             move |text| self::say(&writer, text)
         }),
         record: since.map_or_else(ReloadRecord::default, ReloadRecord::of_rebirth),
+        alarms: Arc::clone(alarms),
     };
     let end = supervisor::supervise(Charge {
         events: (&sender, &receiver),
@@ -365,15 +387,16 @@ fn serve(
                 log.reopen(writer);
             }
         },
-        on_touch: &mut |number| hooks::run_touched(config, number, &say),
+        on_touch: &mut |number| hooks::run_touched(config, number, means),
         on_reload: vec![Box::new(|| certificates.reload())],
     });
     match end {
         End::Stop(code) => {
-            hooks::run_at_exit(config, &say);
+            hooks::run_at_exit(config, means);
             Ok(code)
         }
         End::Rebirth(inheritance) => {
+            alarms.flush(alarms::FLUSH_TIMEOUT);
             writer.flush(FLUSH_TIMEOUT);
             let error = origin.begin_again(&inheritance);
             Err(Failure::new(format_args!(

@@ -18,6 +18,7 @@
 //! - `process`: what the application is told about the process, and what becomes of its wishes
 //! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
 //! - `hooks`: what else is to be done at phases of its life
+//! - `alarms`: what raises alarms beside hooks and the application
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
@@ -34,6 +35,7 @@ mod accounts;
 #[cfg_attr(windows, path = "activation_windows.rs")]
 mod activation;
 mod agenda;
+mod alarms;
 mod application;
 mod assembly;
 mod certificates;

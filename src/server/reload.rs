@@ -20,7 +20,7 @@ use crossbeam::channel::{Sender, bounded};
 
 use self::succession::Succession;
 use super::agenda::{Agenda, Asked, Task};
-use super::hooks;
+use super::hooks::{self, Means};
 use super::memory;
 use super::rebirth::{IS_POSSIBLE, Origin};
 use super::reload_record::{ReloadRecord, State, Way};
@@ -28,6 +28,7 @@ use super::report;
 use super::supervisor::Event;
 use crate::app::worker::Surroundings;
 use crate::app::{Due, Generation, Patience, Plan, Report, Roster, StartError};
+use crate::background::alarms::Alarms;
 use crate::config::{Config, Phase, ReloadMode};
 use crate::python::{Isolation, Runtime};
 
@@ -47,6 +48,8 @@ pub struct Recipe {
     pub say: Box<dyn Fn(&str) + Send + Sync>,
     /// Where it is noted what comes of each reload.
     pub record: ReloadRecord,
+    /// Raises alarms, for hooks.
+    pub alarms: Arc<Alarms>,
 }
 
 /// What came of a task.
@@ -230,7 +233,12 @@ impl Reloader {
             // Whether it is, the next image knows.
             Outcome::Proved(Ok(())) => return Then::StartAnew,
             Outcome::Proved(Err(why)) => self.tell(&Failed::Hook(why)),
-            Outcome::Rolled(rolled) => self.tell_rolled(&rolled, elapsed),
+            Outcome::Rolled(rolled) => {
+                if rolled.failed.is_none() {
+                    self.succession.note_all_fresh();
+                }
+                self.tell_rolled(&rolled, elapsed);
+            }
             Outcome::Replaced { worker, result } => match result {
                 Ok(elapsed) => tracing::info!(
                     "worker {worker} has a fresh interpreter ({:.2} s)",
@@ -494,7 +502,11 @@ impl Recipe {
     }
 
     fn phases(&self, phases: &[Phase]) -> Result<(), Failed> {
-        match hooks::run(&self.config, phases, &*self.say) {
+        let means = Means {
+            say: &*self.say,
+            alarms: &self.alarms,
+        };
+        match hooks::run(&self.config, phases, means) {
             Ok(hooks::Next::Go) => Ok(()),
             Ok(hooks::Next::Leave(_)) => Err(Failed::Hook(
                 "an exit: hook ends a start, and a reload likewise".to_owned(),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam::channel::Sender;
@@ -114,10 +114,17 @@ impl Triggers {
                 self.add(&source.file, "py-autoreload", Wish::Reload);
                 let saved = source.file.metadata().and_then(|file| file.modified());
                 if since.is_some_and(|since| saved.is_ok_and(|saved| saved > since)) {
+                    // No burst: it did not rest first, and no reload that was asked for before has to have seen it.
+                    *self.asked() = None;
                     self.on_change("py-autoreload", Wish::Reload)(&source.file);
                 }
             }
         }
+    }
+
+    /// When a reload was asked for last.
+    fn asked(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.asked_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(&self, path: &Path, option: &'static str, wish: Wish) {
@@ -171,4 +178,36 @@ fn is_wanted(config: &Config) -> bool {
         ]
         .iter()
         .any(|paths| !paths.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam::channel::unbounded;
+
+    /// A request imports a module right after a reload, and it is saved before the module is watched.
+    #[test]
+    fn a_module_saved_while_it_is_read_is_no_part_of_the_burst_before() {
+        let (events, told) = unbounded();
+        let triggers = Triggers {
+            watch: FileWatch::start().expect("a thread"),
+            events,
+            asked_at: Arc::default(),
+            sources: Mutex::default(),
+            ignored: Vec::new(),
+        };
+        let folder =
+            std::env::temp_dir().join(format!("singlemalt-triggers-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join("late.py");
+        std::fs::write(&file, "WORD = 1\n").expect("a file");
+        triggers.on_change("py-autoreload", Wish::Reload)(Path::new("early.py"));
+        let source = Source {
+            module: String::from("late"),
+            file,
+        };
+        triggers.add_sources(&[source], Duration::from_secs(60));
+        std::fs::remove_dir_all(&folder).expect("removed");
+        assert_eq!(told.try_iter().count(), 2);
+    }
 }

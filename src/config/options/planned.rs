@@ -178,14 +178,6 @@ const MONITORING: &[OptionRow] = planned! { Monitoring:
     "metrics-dir" | "metric-dir" Path => "Leave metrics in files in a directory.";
     "metrics-dir-restore" | "metric-dir-restore" Flag => "Take metrics up from the files of a directory.";
     "metrics-no-cores" Flag => "Do not collect metrics of threads.";
-    "alarm" Text .many() => "Declare an alarm.";
-    "alarm-freq" Seconds => "Seconds between two alarms of one kind.";
-    "alarm-fd" Text .many() => "Raise an alarm when a descriptor can be read.";
-    "alarm-log" | "log-alarm" Text .many() => "Raise an alarm for log lines that match.";
-    "not-alarm-log" | "not-log-alarm" Text .many() => "Raise no alarm for log lines that match.";
-    "alarm-backlog" | "backlog-alarm" | "lq-alarm" | "alarm-lq" | "alarm-listen-queue" | "listen-queue-alarm" Text .many() => "Raise an alarm when requests wait.";
-    "alarm-msg-size" Bytes => "Bytes of an alarm's message.";
-    "alarm-list" | "alarms-list" Flag .essential_later("leave it out to start the server") => "Print the alarms and leave.";
 };
 
 const ROUTING: &[OptionRow] = planned! { Routing:

@@ -162,6 +162,20 @@ pub(super) fn log<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     Object::boolean(called.token, true)
 }
 
+/// `alarm(name, message)`: raises an alarm of the configuration. One that does not exist is a line in the log, no exception:
+/// in uWSGI it is nothing at all.
+pub(super) fn alarm<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
+    called.arguments.count(2, 2)?;
+    let (name, message) = (called.arguments.text(0)?, called.arguments.text(1)?);
+    let host = &called.interpreter.spec.host.0;
+    detached(called.token, || {
+        if !host.raise_alarm(&name, &message) {
+            tracing::warn!("uwsgi.alarm(): there is no alarm {name}: declare it with --alarm");
+        }
+    });
+    Ok(Object::none(called.token))
+}
+
 /// `setprocname(name)`
 pub(super) fn setprocname<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     called.arguments.count(1, 1)?;

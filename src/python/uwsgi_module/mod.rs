@@ -79,7 +79,7 @@ functions! {
     signals::add_file_monitor,
     control::reload, control::stop, control::worker_id, control::mule_id, control::masterpid,
     control::total_requests, control::request_id, control::listen_queue, control::mem,
-    control::micros, control::ready, control::workers, control::log, control::setprocname,
+    control::micros, control::ready, control::workers, control::log, control::alarm, control::setprocname,
     control::set_user_harakiri, control::i_am_the_spooler, control::i_am_the_lord, control::accepting,
     locks::lock, locks::unlock, locks::is_locked,
 }

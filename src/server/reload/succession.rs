@@ -25,6 +25,11 @@ pub(super) struct Succession {
 }
 
 impl Succession {
+    /// Every interpreter was made anew from what lies on the disk.
+    pub(super) fn note_all_fresh(&mut self) {
+        self.is_put_back = false;
+    }
+
     pub(super) fn take_unwanted(&mut self) -> bool {
         std::mem::take(&mut self.is_unwanted)
     }
