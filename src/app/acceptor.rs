@@ -120,7 +120,7 @@ impl Shared {
                 std::thread::park_timeout(TICK);
                 continue;
             };
-            let is_running = generation.tick();
+            let is_running = generation.tick() | self.current.tick_canary();
             let turns = generation.queue().turns();
             let is_polled = turns != last_turns || generation.queue().has_idle_worker();
             last_turns = turns;

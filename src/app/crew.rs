@@ -163,8 +163,16 @@ impl Crew {
         }
         self.set_gate(Gate::Aborted);
         drop(lock(&self.presence).take());
+        self.call_out(poll);
+    }
+
+    /// Gets its threads out of the poll. The caller has seen to it that those who look do not go back in.
+    pub(super) fn call_out(&self, poll: &SharedPoll) {
         poll.wake_all();
-        self.is_called.store(true, Ordering::SeqCst);
+        if self.is_called.swap(true, Ordering::SeqCst) {
+            // The beacon burns for them already.
+            poll.let_sleep();
+        }
         // A thread goes to sleep by raising the count and then looking at the mark; here it is the other way round. So none
         // sleeps unseen.
         if self.sleeping.load(Ordering::SeqCst) == 0 {
@@ -189,13 +197,15 @@ impl Crew {
 
     /// It has come back.
     pub(super) fn leave_poll(&self, poll: &SharedPoll) {
-        if self.sleeping.fetch_sub(1, Ordering::SeqCst) == 1 && self.is_dismissed() {
+        if self.sleeping.fetch_sub(1, Ordering::SeqCst) == 1
+            && self.is_called.load(Ordering::SeqCst)
+        {
             self.all_called(poll);
         }
     }
 
-    /// Nobody of this crew sleeps any more, and nobody will: the others may.
-    fn all_called(&self, poll: &SharedPoll) {
+    /// Nobody of this crew sleeps any more, and nobody will, or all may again: the beacon need not burn for it.
+    pub(super) fn all_called(&self, poll: &SharedPoll) {
         if self.is_called.swap(false, Ordering::SeqCst) {
             poll.let_sleep();
         }

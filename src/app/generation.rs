@@ -21,10 +21,11 @@ use crate::net::{Exchange, Rejected};
 use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, TargetKind};
 
 use super::apps::{AppReport, AppStats, Apps, NotLoaded};
-use super::birth::{Birth, add_siblings, spawn_creator};
+use super::birth::{Birth, Entrance, add_siblings, spawn_creator};
 use super::crew::Gate;
+use super::probe::{Probe, Unanswered};
 use super::process::Process;
-use super::queue::{self, Job, Queue};
+use super::queue::{self, Job, Next, Queue};
 use super::recycling::Recycling;
 use super::roster::{Roster, Shared};
 use super::worker::Surroundings;
@@ -62,6 +63,8 @@ pub struct Plan {
     pub stack_bytes: usize,
     /// Requests that may wait.
     pub queue_max: usize,
+    /// What the interpreters of a new generation have to answer before they serve.
+    pub probe: Option<Probe>,
     /// When an interpreter is replaced by a fresh one.
     pub recycling: Recycling,
     /// The working directory that relative paths are meant from.
@@ -138,6 +141,8 @@ pub struct Report {
 pub enum StartError {
     /// No application could be loaded; or one that another interpreter has could not.
     Load(NotLoaded),
+    /// The application loads, and does not answer as it should.
+    Probe(Unanswered),
     /// An interpreter could not be made.
     Runtime(RuntimeError),
     /// A thread could not be started.
@@ -158,6 +163,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Load(failures) => failures.fmt(out),
+            StartError::Probe(unanswered) => unanswered.fmt(out),
             StartError::Runtime(error) => error.fmt(out),
             StartError::Thread(error) => write!(
                 out,
@@ -326,8 +332,13 @@ impl Generation {
         let mut elapsed = Vec::with_capacity(interpreters);
         let mut crews = Vec::with_capacity(interpreters);
         // The first one alone shows whether the application loads; the others start side by side.
-        spawn_creator(shared, &shared.add_crew(1, Gate::Shut), &births)
-            .map_err(StartError::Thread)?;
+        spawn_creator(
+            shared,
+            &shared.add_crew(1, Gate::Shut),
+            &births,
+            Entrance::Probed,
+        )
+        .map_err(StartError::Thread)?;
         let mut waiting = 1;
         while waiting > 0 {
             waiting -= 1;
@@ -337,7 +348,8 @@ impl Generation {
             if birth.crew.worker == 1 {
                 for worker in 2..=interpreters {
                     let crew = shared.add_crew(worker, Gate::Shut);
-                    spawn_creator(shared, &crew, &births).map_err(StartError::Thread)?;
+                    spawn_creator(shared, &crew, &births, Entrance::Probed)
+                        .map_err(StartError::Thread)?;
                     waiting += 1;
                 }
             }
@@ -372,6 +384,46 @@ impl Generation {
         for crew in self.shared.crews() {
             crew.open_gate();
         }
+    }
+
+    /// Lets the workers begin, but outside of the poll and without its timers: they see to what is queued. Call it before it
+    /// gets requests as a canary.
+    pub fn serve_aside(&self) {
+        self.shared.stand_aside();
+        for crew in self.shared.crews() {
+            crew.open_gate();
+        }
+    }
+
+    /// The workers finish what is queued and then sleep outside of the poll, at no cost, until something is queued again or
+    /// [`rejoin`](Self::rejoin) is called. Call it when another one is in charge.
+    pub fn stand_aside(&self) {
+        self.shared.stand_aside();
+    }
+
+    /// The workers poll again. Call it when the generation is in charge: one that sleeps in the poll is woken by those who know
+    /// that it is (`Current::wake_successor`).
+    pub fn rejoin(&self) {
+        self.shared.rejoin();
+        self.queue().wake_if_idle(&self.shared.surroundings.net);
+    }
+
+    /// What waits in its queue goes to another one, which is in charge. What finds no room there stays here.
+    pub fn pass_on(&self, other: &Self) {
+        for _ in 0..self.queue().len() {
+            let Next::Job(Job::Request(mut exchange)) = self.queue().next() else {
+                break;
+            };
+            while let Err((back, _)) = other
+                .submit(exchange)
+                .or_else(|(back, _)| self.submit(back))
+            {
+                // Both are full: somebody has queued here what he had decided before. Workers make room.
+                exchange = back;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        other.queue().wake_if_idle(&other.shared.surroundings.net);
     }
 
     /// The queue, for those who look after it.

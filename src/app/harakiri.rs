@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::net::speaker::{Line, Word};
 use crate::python::{Isolation, STACK_BYTES_MIN};
 
-use super::birth;
+use super::birth::{self, Entrance};
 use super::crew::Gate;
 use super::generation::{Patience, lock};
 use super::roster::Shared;
@@ -320,7 +320,7 @@ fn replace(shared: &Arc<Shared>, watch: &Watch) {
         birth::replace_thread(shared, crew, core, watch.interruption.interpreter())
     } else if crew.becomes_succeeded() && !crew.is_dismissed() {
         let fresh = shared.add_crew(worker, Gate::Shut);
-        match birth::of_crew(shared, &fresh, &Patience::endless()) {
+        match birth::of_crew(shared, &fresh, &Patience::endless(), Entrance::Free) {
             Ok(()) => {
                 fresh.open_gate();
                 shared.dismiss(crew);

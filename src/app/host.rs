@@ -215,7 +215,7 @@ impl Shared {
                 self.rouse(to);
             }
         }
-        if self.surroundings.shares_poll {
+        if self.surroundings.shares_poll && !self.is_aside() {
             // As with jobs: first the letter, then the look whether anybody sleeps.
             self.queue().wake_if_idle(&self.surroundings.net);
         } else {

@@ -8,6 +8,7 @@
 //! - [`runners`]: which of the threads that share a GIL may take work
 //! - [`worker`]: a thread, its interpreter, its application, for life
 //! - [`crew`]: one interpreter's threads: dismissed together, never in a request
+//! - [`canary`]: which requests a canary gets, and what it is judged by
 //! - `birth`: the life of a worker thread
 //! - `placement`: its name and its cores
 //! - [`recycling`]: when an interpreter is due to be replaced
@@ -18,6 +19,7 @@
 //! - `tally`: what each worker has done
 //! - [`harakiri`], `watch`: requests that take too long, and what is known of each
 //! - [`stacks`]: what every worker does at this moment
+//! - [`probe`]: what a new interpreter has to answer before it serves
 //! - [`process`]: what all generations have around them
 //! - [`acceptor`]: the thread that keeps going while every worker is stuck
 //! - [`openers`]: threads that open files for those who poll
@@ -25,6 +27,7 @@
 pub mod acceptor;
 pub mod apps;
 mod birth;
+pub mod canary;
 pub mod crew;
 pub mod current;
 pub mod generation;
@@ -37,6 +40,7 @@ mod native_thread_other;
 pub mod openers;
 mod placement;
 mod postbox;
+pub mod probe;
 pub mod process;
 pub mod queue;
 pub mod recycling;

@@ -4,12 +4,14 @@
 //! interpreter of a serving generation is replaced by a fresh one. It holds no sender, so it keeps no queue open.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use super::apps::AppLedger;
-use super::birth;
+use super::birth::{self, Entrance};
+use super::canary::Score;
 use super::crew::{Crew, Gate, wait_for_none};
 use super::generation::{Patience, Plan, StartError, lock};
 use super::host::GenerationHost;
@@ -19,6 +21,8 @@ use super::recycling::Due;
 use super::runners::Domain;
 use super::tally::Ledger;
 use super::worker::Surroundings;
+use crossbeam::channel::{Receiver, Sender, bounded, never};
+
 use crate::background::registrations::Registrations;
 use crate::python::{HostRef, InterpreterSpec, Isolation, Runtime};
 
@@ -42,9 +46,16 @@ pub struct Shared {
     pub(super) ledger: Ledger,
     host: HostRef,
     retired: AtomicBool,
+    /// Its workers wait for the queue and not in the poll; those that wait hear of the end of that by the channel.
+    aside: AtomicBool,
+    recall: Mutex<Option<(Sender<Infallible>, Receiver<Infallible>)>>,
     alive: (Mutex<usize>, Condvar),
     /// Answered by crews that have ended.
     answered: AtomicU64,
+    /// Of these, those that went wrong.
+    failed: AtomicU64,
+    /// Requests that are not waited for any longer: their threads were given up.
+    given_up: AtomicU64,
     parked: AtomicUsize,
     /// What is loaded, and what it has done.
     pub(super) apps: AppLedger,
@@ -80,8 +91,12 @@ impl Shared {
                 &process,
             ))),
             retired: AtomicBool::new(false),
+            aside: AtomicBool::new(false),
+            recall: Mutex::default(),
             alive: Default::default(),
             answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
             parked: AtomicUsize::new(0),
             apps: AppLedger::default(),
         })
@@ -95,6 +110,43 @@ impl Shared {
     /// Whether the generation serves no more: workers run the queue dry and end.
     pub fn is_retired(&self) -> bool {
         self.retired.load(Ordering::SeqCst)
+    }
+
+    /// Whether its workers wait for the queue alone.
+    pub(super) fn is_aside(&self) -> bool {
+        self.aside.load(Ordering::SeqCst)
+    }
+
+    /// Disconnects when those who stand aside are to come back; at once if they are already.
+    pub(super) fn recall(&self) -> Receiver<Infallible> {
+        if !self.surroundings.shares_poll {
+            return never();
+        }
+        match &*lock(&self.recall) {
+            Some((_, recall)) => recall.clone(),
+            None => bounded(0).1,
+        }
+    }
+
+    /// Its workers leave the poll and wait for what is queued. Whoever queues something wakes them by that.
+    pub(super) fn stand_aside(&self) {
+        lock(&self.recall).get_or_insert_with(|| bounded(0));
+        self.aside.store(true, Ordering::SeqCst);
+        for crew in lock(&self.crews).iter() {
+            crew.call_out(self.surroundings.net.poll());
+        }
+    }
+
+    /// They may poll again.
+    pub(super) fn rejoin(&self) {
+        self.aside.store(false, Ordering::SeqCst);
+        lock(&self.recall).take();
+        for crew in lock(&self.crews).iter() {
+            // Some may not have come out yet, and now they do not have to.
+            if !crew.is_dismissed() {
+                crew.all_called(self.surroundings.net.poll());
+            }
+        }
     }
 
     /// Nothing is queued any more: the crews leave when the queue is dry. The order matters: a thread that sees itself
@@ -155,6 +207,8 @@ impl Shared {
         crews.retain(|other| other.serial != crew.serial);
         self.ledger.keep(crew.worker, &crew.tallies);
         self.answered.fetch_add(crew.answered(), Ordering::Relaxed);
+        self.failed
+            .fetch_add(crew.tallies.failed(), Ordering::Relaxed);
         drop(crews);
         lock(&self.domains).retain(|(serial, _), _| *serial != crew.serial);
     }
@@ -227,12 +281,15 @@ impl Shared {
 
     /// A thread is not to be waited for any longer: it is stuck in a request.
     pub(super) fn thread_is_given_up(&self, crew: &Crew, is_sibling: bool) {
+        self.given_up.fetch_add(1, Ordering::Relaxed);
         crew.thread_is_given_up(is_sibling);
         self.thread_has_ended();
     }
 
     /// It has come back, and will end.
     pub(super) fn thread_is_back(&self, crew: &Crew, is_sibling: bool) {
+        // Its request has ended, and is counted among those.
+        self.given_up.fetch_sub(1, Ordering::Relaxed);
         self.thread_begins();
         crew.thread_is_back(is_sibling);
     }
@@ -241,6 +298,9 @@ impl Shared {
         self.parked.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+/// What stood in the way of a replacement may be gone by then.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// Who works in a generation, or still does when it has been retired.
 #[derive(Clone)]
@@ -300,7 +360,7 @@ impl Roster {
     }
 
     /// A fresh interpreter, with the application loaded as it is now, takes the place of this crew's, which leaves after
-    /// the requests it is in. Waits for that up to `grace`. Runs on `sm-reload`, detached from Python.
+    /// the requests it is in. Waits for that up to `grace`. One of a new version has to answer the probe first. Runs on `sm-reload`, detached from Python.
     ///
     /// # Errors
     /// There is no fresh one: the old one serves on, and nobody asks again for a minute.
@@ -308,10 +368,8 @@ impl Roster {
         &self,
         crew: u64,
         patience: &Patience,
-        grace: Duration,
+        (grace, is_new_version): (Duration, bool),
     ) -> Result<Duration, StartError> {
-        /// What stood in the way may be gone by then.
-        const PAUSE: Duration = Duration::from_secs(60);
         let shared = &self.0;
         let crews = shared.crews();
         let old = crews
@@ -322,7 +380,12 @@ impl Roster {
             return Err(StartError::MainIsTaken);
         }
         let fresh = shared.add_crew(old.worker, Gate::Shut);
-        match birth::of_crew(shared, &fresh, patience) {
+        let entrance = if is_new_version {
+            Entrance::Renewed
+        } else {
+            Entrance::Free
+        };
+        match birth::of_crew(shared, &fresh, patience, entrance) {
             Ok(()) => {
                 let elapsed = fresh.since.elapsed();
                 fresh.open_gate();
@@ -351,6 +414,31 @@ impl Roster {
         let crews = lock(&self.0.crews);
         let present: u64 = crews.iter().map(|crew| crew.answered()).sum();
         present + self.0.answered.load(Ordering::Relaxed)
+    }
+
+    /// What came of its requests.
+    pub fn score(&self) -> Score {
+        let crews = lock(&self.0.crews);
+        let failed: u64 = crews.iter().map(|crew| crew.tallies.failed()).sum();
+        drop(crews);
+        let given_up = self.0.given_up.load(Ordering::Relaxed);
+        Score {
+            answered: self.answered() + given_up,
+            failed: failed + self.0.failed.load(Ordering::Relaxed) + given_up,
+        }
+    }
+
+    /// Requests that wait in it.
+    pub fn waiting(&self) -> usize {
+        self.0.queue().len()
+    }
+
+    /// The replacement of this crew is not made now: it may be asked for again later.
+    pub fn put_off(&self, crew: u64) {
+        let crews = self.0.crews();
+        if let Some(crew) = crews.iter().find(|other| other.serial == crew) {
+            crew.put_off(PAUSE);
+        }
     }
 
     /// Interpreters of it that could not be ended and stay for ever.

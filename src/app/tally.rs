@@ -26,12 +26,24 @@ pub(super) enum Activity {
     Signal(u8, Instant),
 }
 
+/// How a request ended, as far as the application is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Good,
+    /// 5xx, or taken from the application by harakiri.
+    Failed,
+    /// An exception got out, or what was answered is no response.
+    Raised,
+}
+
 /// One thread's.
 pub(super) struct Tally {
     /// From here its microseconds are counted.
     origin: Instant,
     requests: AtomicU64,
     exceptions: AtomicU64,
+    /// Answered with 5xx, or broken off by what went wrong here.
+    failed: AtomicU64,
     signals: AtomicU64,
     sent_bytes: AtomicU64,
     running_micros: AtomicU64,
@@ -55,6 +67,7 @@ impl Tally {
             origin,
             requests: AtomicU64::new(0),
             exceptions: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             signals: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
             running_micros: AtomicU64::new(0),
@@ -89,7 +102,7 @@ impl Tally {
     }
 
     /// It has ended.
-    pub(super) fn end_request(&self, took: Duration, sent_bytes: u64, is_failed: bool) {
+    pub(super) fn end_request(&self, took: Duration, sent_bytes: u64, end: Ending) {
         self.state.store(IDLE, Ordering::Relaxed);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         add(&self.running_micros, micros);
@@ -97,8 +110,11 @@ impl Tally {
         let average = average.midpoint(micros);
         self.average_micros.store(average, Ordering::Relaxed);
         add(&self.sent_bytes, sent_bytes);
-        if is_failed {
+        if end == Ending::Raised {
             add(&self.exceptions, 1);
+        }
+        if end != Ending::Good {
+            add(&self.failed, 1);
         }
     }
 
@@ -147,6 +163,14 @@ impl Tallies {
         facts.signals += sum(|thread| &thread.signals);
         facts.sent_bytes += sum(|thread| &thread.sent_bytes);
         facts.running_time += sum(|thread| &thread.running_micros);
+    }
+
+    /// Requests that went wrong.
+    pub(super) fn failed(&self) -> u64 {
+        let threads = self.threads.iter();
+        threads
+            .map(|thread| thread.failed.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// What the interpreter that works for this worker now says of itself.
@@ -219,7 +243,12 @@ mod tests {
 
     fn serve(tally: &Tally, is_failed: bool) {
         tally.begin_request(Instant::now());
-        tally.end_request(Duration::from_micros(100), 10, is_failed);
+        let end = if is_failed {
+            Ending::Raised
+        } else {
+            Ending::Good
+        };
+        tally.end_request(Duration::from_micros(100), 10, end);
     }
 
     #[test]
@@ -243,6 +272,16 @@ mod tests {
         assert_eq!((facts.requests, facts.delta_requests), (3, 1));
         assert_eq!(facts.respawns, 2);
         assert_eq!(ledger.facts(1, std::iter::empty()).requests, 0);
+    }
+
+    #[test]
+    fn what_went_wrong_is_counted() {
+        let tallies = Tallies::new(2);
+        let end = |end| tallies.of(1).end_request(Duration::ZERO, 0, end);
+        for ending in [Ending::Good, Ending::Failed, Ending::Raised] {
+            end(ending);
+        }
+        assert_eq!(tallies.failed(), 2);
     }
 
     #[test]

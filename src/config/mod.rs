@@ -71,7 +71,9 @@ pub use process_settings::{
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
 pub use proxies::{ProxyConfig, ProxyHeaders};
-pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig, ReloadMode};
+pub use reload_settings::{
+    CanaryStage, ExceptionRules, MemoryLimits, ProbeConfig, ReloadConfig, ReloadMode,
+};
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, Errand, HarakiriConfig, IsolationChoice, LimitsConfig,
     ListenAddress, Mount, PollChoice, Protocol, Redirect,

@@ -87,6 +87,11 @@ impl Agenda {
         Some(task)
     }
 
+    /// The reload that waits is not wanted any more.
+    pub fn forget_reload(&mut self) {
+        self.reload = None;
+    }
+
     /// What was under way goes on with something else.
     pub fn begin(&mut self) {
         self.is_busy = true;

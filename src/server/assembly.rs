@@ -34,6 +34,7 @@ use super::notify::Notifier;
 use super::proof;
 use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
+use super::reload_record::ReloadRecord;
 use super::request_log::{Lines, Once, Silence};
 use super::settings::{added_fields, cron_commands, hostname, plan, settings};
 use super::supervisor::{self, Charge, End, Event};
@@ -331,7 +332,8 @@ fn serve(
     // An application that does not come out of its import can be looked at.
     tracebacker::start(config, &process, &mut vacuum)?;
     let plan = plan(config, &listening, apps, &process);
-    let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
+    let (generation, report) =
+        start_generation(config, (plan.clone(), is_first), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
         change_directory(config, "chdir2", folder)?;
     }
@@ -379,6 +381,7 @@ fn serve(
             let writer = writer.clone();
             move |text| self::say(&writer, text)
         }),
+        record: since.map_or_else(ReloadRecord::default, ReloadRecord::of_rebirth),
         alarms: Arc::clone(alarms),
     };
     let end = supervisor::supervise(Charge {
@@ -534,15 +537,23 @@ pub(super) fn request_log(
 /// up without, says so, and answers 500.
 fn start_generation(
     config: &Config,
-    mut plan: Plan,
+    (mut plan, is_first): (Plan, bool),
     runtime: &'static Runtime,
     surroundings: &Surroundings,
 ) -> Result<(Arc<Generation>, Report), Failure> {
     let patience = Patience::endless();
+    if let Some(probe) = &mut plan.probe {
+        // Without anything to fall back on, an application that is not well is better than none.
+        probe.is_lenient = !config.need_app || !is_first;
+    }
     match Generation::start(1, &plan, runtime, surroundings, &patience) {
         Ok(started) => Ok(started),
         Err(StartError::Load(failures)) if config.need_app => Err(Failure {
             text: failures.to_string(),
+            code: NO_APP,
+        }),
+        Err(error @ StartError::Probe(_)) => Err(Failure {
+            text: error.to_string(),
             code: NO_APP,
         }),
         Err(StartError::Load(failures)) => {
@@ -554,6 +565,7 @@ fn start_generation(
             };
             let not = if plan.apps.count() > 1 { "" } else { " not" };
             plan.apps = Apps::default();
+            plan.probe = None;
             plan.interpreters = 1;
             plan.threads = 1;
             let (generation, mut report) =

@@ -25,6 +25,8 @@
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
 //! - `reload`, `agenda`, `triggers`, `memory`, `rebirth`, `proof`: how and when it renews what it serves, or itself
+//! - `trial`: how a new version is tried out before it gets all requests
+//! - [`reload_record`]: what came of that
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
@@ -86,6 +88,7 @@ mod rebirth;
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 mod redirect;
 mod reload;
+pub mod reload_record;
 mod report;
 mod request_log;
 mod settings;
@@ -99,6 +102,7 @@ mod title;
 #[cfg_attr(unix, path = "tracebacker_unix.rs")]
 #[cfg_attr(windows, path = "tracebacker_windows.rs")]
 mod tracebacker;
+mod trial;
 mod triggers;
 mod vacuum;
 

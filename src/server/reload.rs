@@ -3,10 +3,14 @@
 //!
 //! An application that lives in the main interpreter is renewed with the whole process (`rebirth`).
 //!
+//! Who is in charge when, and who is kept or tried out beside it, is in `succession`.
+//!
 //! One interpreter is replaced in the same way when it is due, and a rolling reload is that for each of them in turn.
 //!
 //! The main thread decides here; births run on `sm-reload`, one at a time, and report back as an event, so a swap and a
 //! stop never meet. A thread called `sm-retire` sees each old generation to its end.
+
+mod succession;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,10 +18,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, bounded};
 
+use self::succession::Succession;
 use super::agenda::{Agenda, Asked, Task};
 use super::hooks::{self, Means};
 use super::memory;
 use super::rebirth::{IS_POSSIBLE, Origin};
+use super::reload_record::{ReloadRecord, State, Way};
 use super::report;
 use super::supervisor::Event;
 use crate::app::worker::Surroundings;
@@ -40,6 +46,8 @@ pub struct Recipe {
     pub surroundings: Surroundings,
     /// Writes lines of hooks to the log.
     pub say: Box<dyn Fn(&str) + Send + Sync>,
+    /// Where it is noted what comes of each reload.
+    pub record: ReloadRecord,
     /// Raises alarms, for hooks.
     pub alarms: Arc<Alarms>,
 }
@@ -97,6 +105,7 @@ pub struct Reloader {
     retiring: Vec<Roster>,
     /// When an interpreter was replaced for its memory.
     memory_acted: Option<Instant>,
+    succession: Succession,
 }
 
 /// How often time and memory are looked at.
@@ -112,7 +121,9 @@ impl Reloader {
         let reload = &recipe.config.reload;
         let serving = recipe.surroundings.current.load();
         if (recipe.plan.recycling.is_wanted() || reload.memory.is_any())
-            && serving.is_some_and(|serving| serving.isolation() == Isolation::Main)
+            && serving
+                .as_ref()
+                .is_some_and(|serving| serving.isolation() == Isolation::Main)
         {
             tracing::warn!(
                 "interpreters are not replaced (--max-requests and its like): the application lives in the main one, which cannot be"
@@ -123,7 +134,8 @@ impl Reloader {
                 "--reload-on-rss and its like are without effect: this system does not tell"
             );
         }
-        Self {
+        let isolation = serving.map(|serving| serving.isolation());
+        let reloader = Self {
             recipe: Arc::new(recipe),
             events,
             agenda: Agenda::default(),
@@ -131,7 +143,10 @@ impl Reloader {
             id: 1,
             retiring: Vec::new(),
             memory_acted: None,
-        }
+            succession: Succession::default(),
+        };
+        reloader.warn_of_succession(isolation);
+        reloader
     }
 
     /// A reload is wanted. `is_chain`: one interpreter after the other, whatever `--reload-mode` says.
@@ -148,16 +163,25 @@ impl Reloader {
     /// An interpreter is due to be replaced.
     pub fn due(&mut self, due: Due) {
         let roster = self.roster();
-        if roster.is_some_and(|roster| {
-            roster.generation() == due.generation && roster.isolation() != Isolation::Main
-        }) {
-            self.agenda.ask_renewal(due);
-            self.begin_next();
+        let Some(roster) = roster.filter(|roster| roster.generation() == due.generation) else {
+            // One that is tried out may come to be in charge, and one that is kept, too.
+            self.put_off(&due);
+            return;
+        };
+        if roster.isolation() == Isolation::Main {
+            return;
         }
+        if self.is_code_another() {
+            roster.put_off(due.crew);
+            return;
+        }
+        self.agenda.ask_renewal(due);
+        self.begin_next();
     }
 
     /// Looks whether time or memory make an interpreter due. Once a [`TICK`].
     pub fn tick(&mut self) {
+        self.look_after_succession();
         let limits = self.recipe.config.reload.memory;
         let Some(roster) = self.roster() else {
             return;
@@ -182,7 +206,7 @@ impl Reloader {
     /// Whether there is anything to look for.
     pub fn wants_ticks(&self) -> bool {
         let reload = &self.recipe.config.reload;
-        reload.lifetime_max.is_some() || reload.memory.is_any()
+        reload.lifetime_max.is_some() || reload.memory.is_any() || self.is_succession_open()
     }
 
     /// A task has ended.
@@ -190,17 +214,31 @@ impl Reloader {
         self.agenda.done();
         self.interest = None;
         let elapsed = done.started.elapsed();
+        if self.succession.take_unwanted() {
+            if let Outcome::Born(Ok((generation, _))) = done.outcome {
+                self.retire(generation);
+            }
+            self.begin_next();
+            return Then::GoOn;
+        }
         match done.outcome {
-            Outcome::Born(Ok((generation, report))) => self.swap(generation, &report, elapsed),
+            Outcome::Born(Ok((generation, report))) => self.succeed(generation, &report, elapsed),
             // The application has come to need the main interpreter once more.
             Outcome::Born(Err(Failed::Start(StartError::MainIsTaken))) if IS_POSSIBLE => {
+                self.recipe.record.goes(Way::Exec);
                 self.prove();
                 return Then::GoOn;
             }
             Outcome::Born(Err(failed)) => self.tell(&failed),
+            // Whether it is, the next image knows.
             Outcome::Proved(Ok(())) => return Then::StartAnew,
             Outcome::Proved(Err(why)) => self.tell(&Failed::Hook(why)),
-            Outcome::Rolled(rolled) => self.tell_rolled(&rolled, elapsed),
+            Outcome::Rolled(rolled) => {
+                if rolled.failed.is_none() {
+                    self.succession.note_all_fresh();
+                }
+                self.tell_rolled(&rolled, elapsed);
+            }
             Outcome::Replaced { worker, result } => match result {
                 Ok(elapsed) => tracing::info!(
                     "worker {worker} has a fresh interpreter ({:.2} s)",
@@ -239,6 +277,10 @@ impl Reloader {
         if self.interest.take().is_some() {
             tracing::info!("the reload is given up");
         }
+        self.recipe
+            .record
+            .end(State::GivenUp("the server stops".to_owned()));
+        self.end_succession();
         std::mem::take(&mut self.retiring)
     }
 
@@ -255,17 +297,23 @@ impl Reloader {
         match (task, self.roster()) {
             (Task::Reload { by, is_rolling }, roster) => {
                 tracing::info!("{by}: reloading; generation {serving} serves meanwhile");
+                self.supersede_canary();
+                let record = &self.recipe.record;
+                record.begin(&by, Way::Swap, serving);
                 if IS_POSSIBLE && self.wants_rebirth(roster.as_ref()) {
+                    record.goes(Way::Exec);
                     self.run(move || Outcome::Proved(recipe.origin.prove(&patience)));
                     return;
                 }
                 match roster.filter(|roster| is_rolling && can_roll(roster)) {
                     Some(roster) => {
+                        record.goes(Way::Rolling);
                         self.run(move || Outcome::Rolled(recipe.roll(&roster, &patience)));
                     }
                     None => {
                         self.id += 1;
                         let id = self.id;
+                        record.makes(id);
                         self.run(move || Outcome::Born(recipe.bear(id, &patience)));
                     }
                 }
@@ -276,7 +324,7 @@ impl Reloader {
                 let grace = REPLACED_GRACE.min(recipe.config.reload_mercy);
                 self.run(move || Outcome::Replaced {
                     worker,
-                    result: roster.replace(due.crew, &patience, grace),
+                    result: roster.replace(due.crew, &patience, (grace, false)),
                 });
             }
             (Task::Renew(_), None) => self.agenda.done(),
@@ -312,20 +360,12 @@ impl Reloader {
         }
     }
 
-    fn swap(&mut self, generation: Arc<Generation>, report: &Report, elapsed: Duration) {
-        let surroundings = &self.recipe.surroundings;
-        let id = generation.id();
-        let before = surroundings.current.swap(Some(Arc::clone(&generation)));
-        generation.serve();
-        surroundings.bell.ring();
+    /// Lets an old generation finish what it has, and end.
+    fn retire(&mut self, generation: Arc<Generation>) {
+        let roster = generation.roster();
+        self.retiring.push(roster.clone());
         drop(generation);
-        tracing::info!("{}", report::reloaded(id, report, elapsed));
-        if let Some(before) = before {
-            let roster = before.roster();
-            self.retiring.push(roster.clone());
-            drop(before);
-            self.see_off(roster);
-        }
+        self.see_off(roster);
     }
 
     /// Waits for an old generation's end and tells of it.
@@ -346,9 +386,14 @@ impl Reloader {
     }
 
     fn tell(&self, failed: &Failed) {
-        if let Some(reason) = failed.reason() {
-            let serving = self.recipe.surroundings.current.id();
-            tracing::error!("reload failed: {reason}; generation {serving} serves on");
+        let record = &self.recipe.record;
+        match failed.reason() {
+            Some(reason) => {
+                let serving = self.recipe.surroundings.current.id();
+                tracing::error!("reload failed: {reason}; generation {serving} serves on");
+                record.end(State::Failed(reason));
+            }
+            None => record.end(State::GivenUp("the server stops".to_owned())),
         }
     }
 
@@ -359,14 +404,21 @@ impl Reloader {
             count,
             failed,
         } = rolled;
+        let record = &self.recipe.record;
         match failed {
-            None => tracing::info!(
-                "every interpreter of generation {generation} is new ({count} in {:.2} s)",
-                elapsed.as_secs_f64()
-            ),
+            None => {
+                tracing::info!(
+                    "every interpreter of generation {generation} is new ({count} in {:.2} s)",
+                    elapsed.as_secs_f64()
+                );
+                record.end(State::Done);
+            }
             Some((_, failed)) if *fresh == 0 => self.tell(failed),
             Some((worker, failed)) => {
                 if let Some(reason) = failed.reason() {
+                    record.end(State::Failed(format!(
+                        "{reason}, at worker {worker}; {fresh} of {count} interpreters have the new version"
+                    )));
                     tracing::error!(
                         "reload failed at worker {worker}: {reason}; {fresh} of {count} interpreters have the new version, the \
                          others serve on with the old one"
@@ -429,7 +481,7 @@ impl Recipe {
             if rolled.failed.is_some() {
                 return rolled;
             }
-            match roster.replace(crew, patience, grace) {
+            match roster.replace(crew, patience, (grace, true)) {
                 // One that has left meanwhile was replaced by whoever made it leave.
                 Ok(_) | Err(StartError::Gone) => rolled.fresh += 1,
                 Err(error) => rolled.failed = Some((worker, Failed::Start(error))),

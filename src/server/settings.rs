@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::app::probe::Probe;
 use crate::app::process::Process;
 use crate::app::{Apps, Exceptions, Isolated, Plan, Recycling};
 use crate::background::cron::When;
@@ -168,6 +169,11 @@ pub(super) fn plan(
             facts.adding(Arc::clone(&variables))
         }
     };
+    let mut listeners: Vec<_> = listening.iter().map(facts).collect();
+    if listeners.is_empty() {
+        // Where nothing is bound, only a probe comes from somewhere.
+        listeners.push(ServerFacts::new(None, &hostname, "http"));
+    }
     Plan {
         apps,
         interpreters: config.processes,
@@ -178,7 +184,8 @@ pub(super) fn plan(
             IsolationChoice::SharedGil => Isolated::By(Isolation::SharedGil),
             IsolationChoice::Main => Isolated::By(Isolation::Main),
         },
-        spec: spec(config, listening.iter().map(facts).collect()),
+        spec: spec(config, listeners),
+        probe: probe(config, listening),
         cores_per_worker: config.process.cpu_affinity,
         uwsgi_names: config.process.procname.automatic,
         queue_max: config.queue_max,
@@ -188,6 +195,19 @@ pub(super) fn plan(
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
         process: Arc::clone(process),
     }
+}
+
+/// `--reload-probe`: it seems to come from the first socket for HTTP.
+fn probe(config: &Config, listening: &[Listening]) -> Option<Probe> {
+    let is_http = |one: &Listening| !one.protocol.takes_variables();
+    let probe = config.reload.probe.as_ref()?;
+    Some(Probe {
+        target: probe.target.clone(),
+        status: probe.status,
+        timeout: probe.timeout,
+        listener: listening.iter().position(is_http).unwrap_or(0),
+        is_lenient: false,
+    })
 }
 
 fn recycling(config: &Config) -> Recycling {

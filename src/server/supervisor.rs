@@ -48,6 +48,13 @@ pub enum Event {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
     },
+    /// Go back to the generation before: a canary ends, or the one that is kept is put back.
+    Rollback {
+        /// What asked for it, for the log.
+        by: Cow<'static, str>,
+        /// Who waits for the outcome, in words: what was done, or why nothing was.
+        reply: Option<Sender<Result<String, String>>>,
+    },
     /// The file of a `hook-touch` was touched: the number of the hook.
     Touched(usize),
     /// An interpreter is due to be replaced.
@@ -72,6 +79,14 @@ impl Event {
     /// A wish to reload.
     pub fn reload(by: impl Into<Cow<'static, str>>) -> Self {
         Self::Reload { by: by.into() }
+    }
+
+    /// A wish to go back; nobody waits for the outcome.
+    pub fn rollback(by: impl Into<Cow<'static, str>>) -> Self {
+        Self::Rollback {
+            by: by.into(),
+            reply: None,
+        }
     }
 }
 
@@ -213,6 +228,19 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                 reloader.ask(&by, false);
             }
             Ok(Event::ChainReload { by }) => reloader.ask(&by, true),
+            Ok(Event::Rollback { by, reply }) => {
+                let done = if is_stopping {
+                    tracing::info!("{by}: the server stops; there is nothing to go back to");
+                    Err("the server stops".to_owned())
+                } else {
+                    reloader.roll_back(&by)
+                };
+                acceptor.nudge();
+                if let Some(reply) = reply {
+                    // Whoever asked has left.
+                    let _gone = reply.send(done);
+                }
+            }
             Ok(Event::ReopenLog { by }) => {
                 tracing::info!("{by}: opening the log anew");
                 reopen_log();
