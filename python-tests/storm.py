@@ -2,7 +2,8 @@
 
     storm.py [--reloads N] [--seed N] [--flask | --django] [--mode swap|rolling|exec] [--isolation MODE]
              [--processes N] [--threads N] [--poll shared|acceptor] [--import-seconds S] [--work-seconds S]
-             [--clients N] [--pause S] [--gaps N] [-- OPTION ...]
+             [--clients N] [--pause S] [--gaps N] [--log FILE]
+             [-- OPTION ...]
     storm.py --recycle 50 --seconds 60 ...
 
 What must hold: every request is answered, whole, with 200; and once an answer of a version has come, no request that is sent
@@ -32,6 +33,7 @@ from pathlib import Path
 from client import Connection
 from server import Server, virtualenv_arguments
 from storm_load import Load
+from storm_probe import NOTED_SECONDS
 from storm_site import BROKEN, Site
 
 __all__ = ["BROKEN", "Load", "Site", "reload_often"]
@@ -210,7 +212,7 @@ class Storm:
         self.server = Stamped(
             ["app.py", "--http-socket", "127.0.0.1:0", "--socket", "127.0.0.1:0", "--processes", given.processes, "--threads", given.threads,
              "--poll", given.poll, "--isolation", given.isolation, "--disable-logging", *recycling, *virtualenv_arguments(), *given.options],
-            folder,
+            folder, {"SINGLEMALT_LOG": "debug"} if given.gaps or given.log else {},
         )
         self.memory = {}
         self.verdicts = []
@@ -294,9 +296,16 @@ class Storm:
         machine = self.sleeper.longest_between(self.began, end)
         print(f"       longest time without an answer to the probe: {self.asker.last['longest'] * 1000:.0f} ms; "
               f"longest that the machine let a thread wait that only slept: {machine * 1000:.0f} ms")
+        waits = [seconds for _, seconds in self.asker.noted]
+        print(f"       the probe waited {len(waits)} times for more than {NOTED_SECONDS * 1000:.0f} ms, {sum(waits):.2f} s in all; "
+              f"the sleeper {len(self.sleeper.noted)} times, {sum(seconds for _, seconds in self.sleeper.noted):.2f} s")
         self.tell_gaps(given.gaps)
         for failure in [*load.failures, *map(str, self.asker.failed)][:20]:
             print("FAILED: ", failure)
+        if wrong:
+            for trace in re.findall(r"^.*Traceback \(most recent call last\):\n(?:[ \t].*\n)*.*", log, re.M)[:200]:
+                if "broken on purpose" not in trace and "surely_not_there" not in trace and "was never closed" not in trace:
+                    print("IN THE LOG:", trace)
         return all(self.verdicts)
 
     def tell_gaps(self, count):
@@ -325,6 +334,7 @@ def main():
     parser.add_argument("--clients", type=int, help="how many (one of each kind)")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds that each client rests between two requests, at most")
     parser.add_argument("--gaps", type=int, default=0, help="tell of so many of the longest times without an answer")
+    parser.add_argument("--log", metavar="FILE", help="where the server's log goes, with the seconds of each line")
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--flask", action="store_true", help="the application is Flask's, with sqlite open and a daemon thread")
     kinds.add_argument("--django", action="store_true", help="a Django project with the admin, sqlite open and a daemon thread")
@@ -344,6 +354,9 @@ def main():
             if storm.server.process.poll() is None:
                 storm.server.process.kill()
         good = storm.verdict()
+        if given.log:
+            lines = (f"{at - storm.began:9.3f} {line}\n" for at, line in storm.server.stamps)
+            Path(given.log).write_text("".join(lines))
     raise SystemExit(not good)
 
 

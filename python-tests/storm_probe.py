@@ -21,6 +21,7 @@ PAUSE_SECONDS = 0.001
 NOTED_SECONDS = 0.015
 TIMEOUT_SECONDS = 30
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+CLOSES = re.compile(rb"\r\nconnection: close\r\n", re.IGNORECASE)
 HEAD = re.compile(rb"HTTP/1\.1 200 [^\r]*\r\n(?:[^\r]+\r\n)*?[Cc]ontent-[Ll]ength: (\d+)\r\n(?:[^\r]+\r\n)*\r\n")
 
 
@@ -30,8 +31,10 @@ def say(**facts):
 
 
 class Asker:
-    def __init__(self, host, port):
-        self.address = (host, int(port))
+    """Asks on one connection for as long as that is there. Whoever wants to know more than its answers overrides the last three."""
+
+    def __init__(self, host, port, request=REQUEST):
+        self.address, self.request = (host, int(port)), request
         self.socket = None
         self.newest = 0
 
@@ -40,17 +43,16 @@ class Asker:
             if self.socket is None:
                 self.socket = socket.create_connection(self.address, TIMEOUT_SECONDS)
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.socket.sendall(REQUEST)
+            self.socket.sendall(self.request)
             version = int(self.answer().partition(b";")[0])
         except (OSError, EOFError, ValueError) as error:
-            if self.socket is not None:
-                self.socket.close()
-            self.socket = None
-            say(failed=f"{type(error).__name__}: {error}", at=time.monotonic())
+            self.close()
+            self.failed(error)
             return
         if version < self.newest:
-            say(failed=f"version {version} after {self.newest}", at=time.monotonic(), older=True)
+            self.older(version)
         self.newest = max(self.newest, version)
+        self.answered(version)
 
     def answer(self):
         data = b""
@@ -61,9 +63,25 @@ class Asker:
             data += part
             head = HEAD.match(data)
             if head is not None and len(data) >= head.end() + int(head[1]):
+                if CLOSES.search(data, 0, head.end()):
+                    self.close()
                 return data[head.end() :]
             if head is None and b"\r\n\r\n" in data:
                 raise ValueError(f"not the answer: {data[:100]!r}")
+
+    def close(self):
+        if self.socket is not None:
+            self.socket.close()
+        self.socket = None
+
+    def answered(self, version):
+        pass
+
+    def failed(self, error):
+        say(failed=f"{type(error).__name__}: {error}", at=time.monotonic())
+
+    def older(self, version):
+        say(failed=f"version {version} after {self.newest}", at=time.monotonic(), older=True)
 
 
 class Sleeper:

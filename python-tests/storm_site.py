@@ -60,7 +60,12 @@ def beat():
 threading.Thread(target=beat, daemon=True).start()
 """
 
-FLASK_IMPORTS = "import flask, sqlite3\ndatabase = sqlite3.connect('storm.sqlite3', check_same_thread=False)\n"
+FLASK_IMPORTS = """\
+import flask, sqlite3, threading
+database = sqlite3.connect("storm.sqlite3", check_same_thread=False)
+# Threads that use one connection at once get each other's statements.
+one_at_a_time = threading.Lock()
+"""
 
 FLASK = """\
 app = application = flask.Flask(__name__)
@@ -68,7 +73,8 @@ app = application = flask.Flask(__name__)
 
 @app.get("/")
 def index():
-    assert database.execute("select 1").fetchone() == (1,)
+    with one_at_a_time:
+        assert database.execute("select 1").fetchone() == (1,)
     return WORD, {{"Content-Type": "text/plain"}}
 
 

@@ -42,11 +42,13 @@ mod proxies;
 mod reference;
 mod reload_settings;
 mod resolve;
+mod resolve_parts;
 mod resolve_process;
 mod resolve_reload;
 mod resolve_static;
 mod settings;
 mod show;
+mod start;
 mod static_settings;
 mod suggestion;
 mod surroundings;
@@ -74,6 +76,7 @@ pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, Errand, HarakiriConfig, IsolationChoice, LimitsConfig,
     ListenAddress, Mount, PollChoice, Protocol, Redirect,
 };
+pub use start::{Awaited, FileLock, StartConfig, Thing};
 pub use static_settings::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
 pub use tls::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};
 pub use value::NEVER;

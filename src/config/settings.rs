@@ -13,6 +13,7 @@ use super::background::BackgroundConfig;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
 use super::proxies::ProxyConfig;
 use super::reload_settings::ReloadConfig;
+use super::start::StartConfig;
 use super::static_settings::StaticConfig;
 use super::tls::{TlsAddress, TlsConfig};
 
@@ -118,6 +119,17 @@ pub struct Config {
     pub plugins: Vec<PathBuf>,
     /// Fields to add to every response (`add-header`): name and value, checked for controls.
     pub add_headers: Vec<(String, String)>,
+    /// Fields to leave out of every response (`del-header`).
+    pub removed_headers: Vec<String>,
+    /// Variables of the environ of every request over HTTP (`http-var`).
+    pub http_variables: Vec<(String, String)>,
+    /// HTML files for answers that the server makes itself, by their status; the first that can be read counts
+    /// (`error-page-403` and its kin).
+    pub error_pages: [(u16, Vec<PathBuf>); 3],
+    /// `sys.executable` (`py-sys-executable`).
+    pub sys_executable: Option<PathBuf>,
+    /// What must hold before the server starts.
+    pub start: StartConfig,
     /// Show tracebacks to clients (`catch-exceptions`).
     pub catch_exceptions: bool,
     /// Open the log anew when one of these is touched (`touch-logreopen`).

@@ -13,8 +13,10 @@ WSGI_VERSION = (1, 0)
 NODE = (os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "localhost")).encode()
 
 
-def prepare(python_path, guard, twins):
-    """`guard`: extensions may refuse this interpreter. `twins`: load the .py beside one that does."""
+def prepare(python_path, guard, twins, executable):
+    """`guard`: extensions may refuse this interpreter. `twins`: load the .py beside one that does. `executable`: for sys, or None."""
+    if executable is not None:
+        sys.executable = executable
     for stream in (sys.stdout, sys.stderr):
         # None where the descriptor is closed. Several interpreters write to one descriptor: lines must stay whole.
         if stream is not None and hasattr(stream, "reconfigure"):

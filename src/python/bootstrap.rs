@@ -169,7 +169,11 @@ pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
     let isolation = interpreter.spec.isolation;
     let guard = Object::boolean(token, isolation != Isolation::Main)?;
     let twins = Object::boolean(token, isolation == Isolation::OwnGil)?;
-    find(&namespace, c"prepare")?.call([&python_path, &guard, &twins])?;
+    let executable = match &interpreter.spec.sys_executable {
+        Some(path) => Object::text(token, &path.to_string_lossy())?,
+        None => Object::none(token),
+    };
+    find(&namespace, c"prepare")?.call([&python_path, &guard, &twins, &executable])?;
     super::uwsgi_module::install(token, interpreter)?;
     adopt_thread(token, interpreter, 0)
 }

@@ -17,6 +17,7 @@ use super::host::HostRef;
 use super::object::Token;
 use super::runtime::{self, Runtime, RuntimeError};
 use super::target::Import;
+use super::trim;
 use crate::wsgi::environ::ServerFacts;
 
 /// How an interpreter is kept apart from the others.
@@ -70,6 +71,8 @@ pub struct InterpreterSpec {
     /// Imported, in order, before the first app is loaded (`--pymodule-alias`, `--shared-import`, `--import`). One that fails is told and
     /// passed over.
     pub imports: Vec<Import>,
+    /// `sys.executable`, if not what Python found (`--py-sys-executable`).
+    pub sys_executable: Option<PathBuf>,
     /// Clients see tracebacks (`--catch-exceptions`).
     pub catch_exceptions: bool,
     /// What the `uwsgi` module asks.
@@ -269,6 +272,7 @@ fn start_error(message: &str) -> RuntimeError {
 
 fn new_subinterpreter(isolation: Isolation) -> Result<NonNull<ffi::PyThreadState>, RuntimeError> {
     let _one_at_a_time = lifecycle();
+    let started = Instant::now();
     let configuration = configuration(isolation);
     let mut state = std::ptr::null_mut();
     // SAFETY: Python is running (a `Runtime` exists), this thread has no thread state, and both pointers are valid.
@@ -282,6 +286,10 @@ fn new_subinterpreter(isolation: Isolation) -> Result<NonNull<ffi::PyThreadState
     runtime::check_status("making an interpreter", status)?;
     let state = NonNull::new(state).ok_or_else(|| start_error("no thread state came back"))?;
     ALIVE.fetch_add(1, Ordering::Relaxed);
+    tracing::debug!(
+        "an interpreter was made in {:.1} ms",
+        started.elapsed().as_secs_f64() * 1000.0
+    );
     Ok(state)
 }
 
@@ -464,6 +472,7 @@ pub(super) unsafe fn end(
     let mut others;
     loop {
         let one_at_a_time = lifecycle();
+        let started = Instant::now();
         // SAFETY: `state` is this thread's and detached (the caller's promise).
         unsafe { ffi::PyEval_RestoreThread(state.as_ptr()) };
         others = interpreter.other_states(state);
@@ -477,6 +486,12 @@ pub(super) unsafe fn end(
             }
             drop(one_at_a_time);
             ALIVE.fetch_sub(1, Ordering::Relaxed);
+            tracing::debug!(
+                interpreter = interpreter.id,
+                "ended in {:.1} ms",
+                started.elapsed().as_secs_f64() * 1000.0
+            );
+            trim::free_memory();
             return Ended::Ended;
         }
         // SAFETY: attached just now.

@@ -30,6 +30,7 @@ mod start_response;
 mod target;
 mod thread_state;
 mod trampoline;
+mod trim;
 mod uwsgi_module;
 mod virtualenv;
 

@@ -13,7 +13,7 @@ use crate::app::{
 };
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
-use crate::config::{Config, IsolationChoice, Phase, PollChoice};
+use crate::config::{Awaited, Config, IsolationChoice, Phase, PollChoice, Thing};
 use crate::net::poll::SharedPoll;
 use crate::net::{Net, RequestLog};
 use crate::python::{Runtime, RuntimeError, RuntimeOptions};
@@ -22,9 +22,11 @@ use crate::telemetry::{self, LogWriter};
 use super::activation;
 use super::alarms;
 use super::application::{self};
+use super::awaited;
 use super::certificates::Certificates;
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
+use super::file_locks;
 use super::hooks::{self, Means, Next};
 use super::log_target::Log;
 use super::notify::Notifier;
@@ -57,6 +59,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let started = Instant::now();
     let origin = Origin::now().map_err(Failure::new)?;
     let step = rebirth::step();
+    begin(config)?;
     set_umask(config);
     let mut unset = config.environment_unset.clone();
     if std::env::var_os(rebirth::VARIABLE).is_some() {
@@ -82,6 +85,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         return done;
     }
     let alarms = alarms::of(config);
+    let _early_locks = file_locks::take(config, false, &say_early)?;
     if left.is_none()
         && let Next::Leave(code) = hooks::run(
             config,
@@ -198,6 +202,7 @@ fn serve(
     let is_first = left.is_none();
     let say = |text: &str| say(writer, text);
     let means = Means { say: &say, alarms };
+    let _late_locks = file_locks::take(config, true, &say)?;
     // Runs the hooks of these phases; an `exit:` among them ends the start.
     macro_rules! phases {
         ($($phase:ident),+) => {
@@ -215,7 +220,6 @@ fn serve(
     let clockwork = Arc::new(Clockwork::default());
     alarms::start(config, alarms, writer, &clockwork)?;
     let apps = application::choose(config)?;
-    let added_fields = added_fields(config)?;
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
@@ -226,6 +230,7 @@ fn serve(
     let config = with_sockets.as_ref().unwrap_or(config);
     let certificates = Certificates::open(config)?;
     enter_directory(config)?;
+    let added_fields = added_fields(config)?;
     // A process that starts anew has done this, as whoever it was then.
     if is_first {
         limits::apply(config);
@@ -250,6 +255,7 @@ fn serve(
         pidfile::Files::written_before(config, &mut vacuum)
     };
     if is_first {
+        awaited::wait(paths(config), &say)?;
         phases!(AsRoot);
         privileges::drop(config)?;
     }
@@ -264,6 +270,9 @@ fn serve(
         pidfiles.after_privileges(config, &mut vacuum)?;
     }
     phases!(AsUser);
+    if is_first {
+        awaited::wait(sockets_of_others(config), &say)?;
+    }
     let runtime = start_python(config)?;
     if config.harakiri.limit.is_some()
         && config.isolation == IsolationChoice::SharedGil
@@ -290,7 +299,7 @@ fn serve(
         .map_err(Failure::new)?,
     );
     // Watches until this function ends.
-    let triggers = Triggers::start(config, &sender).map_err(Failure::new)?;
+    let triggers = Triggers::start(config, &sender, &clockwork).map_err(Failure::new)?;
     let surroundings = Surroundings {
         net: Arc::clone(&net),
         current: Arc::new(Current::default()),
@@ -435,6 +444,40 @@ fn set_umask(config: &Config) {
 
 #[cfg(not(unix))]
 fn set_umask(_config: &Config) {}
+
+/// `--force-cwd`, `--prio`
+fn begin(config: &Config) -> Result<(), Failure> {
+    if let Some(folder) = &config.start.folder {
+        change_directory(config, "force-cwd", folder)?;
+    }
+    #[cfg(unix)]
+    if let Some(nice) = config.start.nice
+        && let Err(error) = rustix::process::setpriority_process(None, nice)
+    {
+        // As in uWSGI the server does without.
+        let origin = config.origin("prio").unwrap_or("--prio");
+        say_early(&format!(
+            "{origin}: cannot set the nice value to {nice}: {error}"
+        ));
+    }
+    #[cfg(not(unix))]
+    if config.start.nice.is_some() {
+        say_early("--prio is without effect: this system has no nice values");
+    }
+    Ok(())
+}
+
+/// What is waited for before privileges are dropped.
+fn paths(config: &Config) -> impl Iterator<Item = &Awaited> {
+    let all = config.start.awaited.iter();
+    all.filter(|awaited| !matches!(awaited.thing, Thing::Socket(_)))
+}
+
+/// What is waited for before the application is loaded.
+fn sockets_of_others(config: &Config) -> impl Iterator<Item = &Awaited> {
+    let all = config.start.awaited.iter();
+    all.filter(|awaited| matches!(awaited.thing, Thing::Socket(_)))
+}
 
 /// Before there is a log.
 fn say_early(line: &str) {

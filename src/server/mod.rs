@@ -3,10 +3,12 @@
 //! In the order of a server's life:
 //!
 //! - [`run`]: assembles the server in order, and takes it down in reverse
+//! - [`start_with`]: starts anew with another configuration when that failed
 //! - [`ask_by_pidfile`]: tells a running server something instead
 //! - `failure`: why there is no server
 //! - `daemon`: detaches it from its terminal
 //! - `log_target`, `redirect`: where its log goes
+//! - `file_locks`, `awaited`: what must hold before it starts
 //! - `limits`, `title`, `process_name`: what the process may use, and what it is called
 //! - `sockets`, `inherited`, `activation`: where it listens
 //! - `notify`: how a service manager hears of it
@@ -36,12 +38,17 @@ mod agenda;
 mod alarms;
 mod application;
 mod assembly;
+mod awaited;
 mod certificates;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 mod daemon;
 mod errand;
 mod failure;
+mod fallback;
+#[cfg_attr(unix, path = "file_locks_unix.rs")]
+#[cfg_attr(windows, path = "file_locks_windows.rs")]
+mod file_locks;
 #[cfg_attr(unix, path = "file_owner_unix.rs")]
 #[cfg_attr(windows, path = "file_owner_windows.rs")]
 mod file_owner;
@@ -97,4 +104,5 @@ mod vacuum;
 
 pub use assembly::run;
 pub use failure::Failure;
+pub use fallback::start_with;
 pub use pidfile_command::ask as ask_by_pidfile;

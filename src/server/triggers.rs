@@ -12,6 +12,8 @@ use crossbeam::channel::Sender;
 
 use super::hooks;
 use super::supervisor::Event;
+use crate::background::clockwork::Clockwork;
+use crate::background::commands;
 use crate::background::watch::FileWatch;
 use crate::config::{Config, ReloadConfig};
 use crate::python::Source;
@@ -52,7 +54,11 @@ impl Triggers {
     ///
     /// # Errors
     /// The watching thread cannot be started.
-    pub fn start(config: &Config, events: &Sender<Event>) -> io::Result<Option<Arc<Self>>> {
+    pub fn start(
+        config: &Config,
+        events: &Sender<Event>,
+        clockwork: &Arc<Clockwork>,
+    ) -> io::Result<Option<Arc<Self>>> {
         let reload = &config.reload;
         if !is_wanted(config) {
             return Ok(None);
@@ -86,6 +92,24 @@ impl Triggers {
                 // The supervisor left first: the server stops.
                 let _gone = events.send(Event::Touched(hook));
             });
+        }
+        let background = &config.background;
+        for (path, command) in &background.touch_exec {
+            let command = command.clone();
+            triggers.watch.add(path, move |path: &Path| {
+                tracing::info!("touch-exec: {} has changed", path.display());
+                commands::start("touch-exec", &command);
+            });
+        }
+        for (path, number) in &background.touch_signals {
+            triggers.watch.add(path, raise(clockwork, *number));
+        }
+        for (path, number) in &background.folder_signals {
+            if path.is_dir() {
+                triggers.watch.add_tree(path, raise(clockwork, *number));
+            } else {
+                triggers.watch.add(path, raise(clockwork, *number));
+            }
         }
         for path in &reload.folders {
             if path.is_dir() {
@@ -155,7 +179,13 @@ impl Triggers {
     }
 }
 
+fn raise(clockwork: &Arc<Clockwork>, number: u8) -> impl Fn(&Path) + Send + use<> + 'static {
+    let clockwork = Arc::clone(clockwork);
+    move |_: &Path| clockwork.raise(number)
+}
+
 fn is_wanted(config: &Config) -> bool {
+    let background = &config.background;
     let ReloadConfig {
         touch,
         touch_chain,
@@ -164,6 +194,9 @@ fn is_wanted(config: &Config) -> bool {
         ..
     } = &config.reload;
     *watches_modules
+        || !background.touch_exec.is_empty()
+        || !background.touch_signals.is_empty()
+        || !background.folder_signals.is_empty()
         || hooks::touched(config).next().is_some()
         || [touch, touch_chain, folders, &config.touch_logreopen]
             .iter()

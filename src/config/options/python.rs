@@ -35,6 +35,9 @@ options! {
         "What Python takes for its own executable, and finds its prefix by. --virtualenv is \
          stronger.")
         .also(&["py-program-name"]);
+    PY_SYS_EXECUTABLE = row(GROUP, "py-sys-executable", Kind::Path,
+        "What the application finds in sys.executable.")
+        .also(&["py-executable"]);
     THREADS_STACKSIZE = row(GROUP, "threads-stacksize",
         Kind::Number { min: 0, max: 4 * 1024 * 1024 },
         "Kilobytes of stack of each worker thread.")
