@@ -399,6 +399,8 @@ fn work(
         let is_alone = shared.threads_per_interpreter() == 1 && shared.isolation != Isolation::Main;
         let replaced = if is_alone {
             let successor = shared.add_crew(crew.worker, Gate::Open);
+            // This one has done its part.
+            shared.dismiss(crew);
             spawn_creator(shared, &successor, &births, Entrance::Free)
         } else {
             spawn_sibling(shared, crew, core, handle.clone(), &births)

@@ -162,6 +162,9 @@ impl Crew {
             return;
         }
         self.set_gate(Gate::Aborted);
+        // Under the mutex, so that the maker does not look away in between.
+        drop(lock(&self.siblings.0));
+        self.siblings.1.notify_all();
         drop(lock(&self.presence).take());
         self.call_out(poll);
     }
@@ -251,11 +254,13 @@ impl Crew {
         !self.is_succeeded.swap(true, Ordering::SeqCst)
     }
 
-    /// For the thread that made the interpreter: waits until it is the last one in it, but for those that were given up.
+    /// For the thread that made the interpreter: waits until nobody needs it any more (the crew was dismissed), and it is the last
+    /// one in it, but for those that were given up. Not before the dismissal: when all siblings have been given up, successors are
+    /// on their way into this interpreter.
     pub(super) fn wait_for_siblings(&self) {
         let (siblings, ended) = &self.siblings;
         let mut left = lock(siblings);
-        while left.count > left.given_up {
+        while left.count > left.given_up || !self.is_dismissed() {
             left = ended.wait(left).unwrap_or_else(PoisonError::into_inner);
         }
     }

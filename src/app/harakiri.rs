@@ -16,8 +16,8 @@ use crate::net::speaker::{Line, Word};
 use crate::python::{Isolation, STACK_BYTES_MIN};
 
 use super::birth::{self, Entrance};
-use super::crew::Gate;
-use super::generation::{Patience, lock};
+use super::crew::{Crew, Gate};
+use super::generation::{Patience, StartError, lock};
 use super::roster::Shared;
 use super::watch::{Desk, Stage, Watch};
 
@@ -25,6 +25,9 @@ use super::watch::{Desk, Stage, Watch};
 const MOMENT_MS: u64 = 1;
 /// How soon to look again when too few requests wait (`--harakiri-queue-threshold`).
 const QUEUE_LOOK_MS: u64 = 1000;
+
+/// How soon to try again to replace a worker that was given up.
+const REPLACE_PAUSE: Duration = Duration::from_secs(5);
 
 /// What users have set.
 #[derive(Clone, Debug)]
@@ -312,38 +315,52 @@ impl Harakiri {
     }
 }
 
-/// Puts somebody in the place of a worker that was given up.
+/// Puts somebody in the place of a worker that was given up, however long that takes: without, one would be missing for ever. Runs on
+/// a thread of its own.
 fn replace(shared: &Arc<Shared>, watch: &Watch) {
     let (worker, core) = (watch.seat.worker, watch.seat.core);
     let crew = &watch.crew;
-    let replaced = if shared.isolation == Isolation::Main {
-        birth::replace_thread(shared, crew, core, watch.interruption.interpreter())
-    } else if crew.becomes_succeeded() && !crew.is_dismissed() {
-        let fresh = shared.add_crew(worker, Gate::Shut);
-        match birth::of_crew(shared, &fresh, &Patience::endless(), Entrance::Free) {
+    let is_main = shared.isolation == Isolation::Main;
+    // Of several threads of an interpreter, the first one sees to it.
+    if !is_main && !crew.becomes_succeeded() {
+        return;
+    }
+    while !crew.is_dismissed() {
+        let replaced = if is_main {
+            birth::replace_thread(shared, crew, core, watch.interruption.interpreter())
+        } else {
+            replace_crew(shared, crew)
+        };
+        match replaced {
             Ok(()) => {
-                fresh.open_gate();
-                shared.dismiss(crew);
-                Ok(())
+                tracing::warn!(worker, core, "a worker that was given up has a successor");
+                return;
             }
             Err(error) => {
-                shared.dismiss(&fresh);
-                Err(error)
+                tracing::error!(
+                    worker,
+                    core,
+                    "cannot replace a worker that was given up: {error}; trying again in {} s",
+                    REPLACE_PAUSE.as_secs()
+                );
+                std::thread::sleep(REPLACE_PAUSE);
             }
         }
-    } else {
-        return;
-    };
-    match replaced {
-        Ok(()) => tracing::warn!(worker, core, "a worker that was given up has a successor"),
-        Err(error) => {
-            tracing::error!(
-                worker,
-                core,
-                "cannot replace a worker that was given up: {error}"
-            );
-        }
     }
+}
+
+/// A fresh interpreter in the place of this one.
+fn replace_crew(shared: &Arc<Shared>, crew: &Arc<Crew>) -> Result<(), StartError> {
+    let fresh = shared.add_crew(crew.worker, Gate::Shut);
+    let born = birth::of_crew(shared, &fresh, &Patience::endless(), Entrance::Free);
+    match &born {
+        Ok(()) => {
+            fresh.open_gate();
+            shared.dismiss(crew);
+        }
+        Err(_) => shared.dismiss(&fresh),
+    }
+    born
 }
 
 /// Runs what may never end, on a thread of its own.
