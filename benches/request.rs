@@ -220,6 +220,7 @@ fn nanoseconds(runtime: &'static Runtime, isolation: Isolation) {
 /// The request machine alone.
 fn machine(raw: &[u8], requests: usize) {
     let (mut head, limits) = (RequestHead::default(), Limits::default());
+    let memory = Arc::new(BodyMemory::new(1 << 20));
     for _ in 0..requests {
         head.clear();
         let mut body = RequestBody::default();
