@@ -61,7 +61,9 @@ impl Net {
             |deadline_ms| draining || (deadline_ms != 0 && deadline_ms <= now_ms),
             expired,
         );
-        if self.open_connections() == 0 {
+        let is_deserted = self.open_connections() == 0;
+        self.settings.body_memory.tidy(is_deserted);
+        if is_deserted {
             return None;
         }
         let next = earliest.map_or(SWEEP_MAX, |earliest| {

@@ -49,7 +49,7 @@ use mio::Interest;
 use crate::http::Limits;
 use crate::proxies::{Believed, Trusted};
 use crate::wsgi::environ::Peer;
-use crate::wsgi::{AddedFields, Delivery, Head, Response, Sink};
+use crate::wsgi::{AddedFields, BodyMemory, Delivery, Head, Response, Sink};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
 #[cfg(unix)]
@@ -65,8 +65,8 @@ pub use turn::Turn;
 pub struct Settings {
     /// Bounds of the protocol.
     pub limits: Limits,
-    /// A body past this many bytes goes to a temporary file.
-    pub body_memory_bytes_max: usize,
+    /// Where bodies are kept, and past which bounds they go to temporary files.
+    pub body_memory: Arc<BodyMemory>,
     /// A response that the client does not read may hold this many bytes in memory before the
     /// application has to wait.
     pub output_bytes_max: usize,

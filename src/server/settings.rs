@@ -17,8 +17,8 @@ use crate::net::{self, Address};
 use crate::proxies::trusted::Network;
 use crate::proxies::{Believed, Trusted};
 use crate::python::{HostRef, InterpreterSpec, Isolation, STACK_BYTES_MIN};
-use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
+use crate::wsgi::{AddedFields, BodyMemory};
 
 use super::application::imports;
 use super::failure::Failure;
@@ -43,7 +43,7 @@ pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Setti
             chunk_line_bytes_max: limits.chunk_line_bytes_max,
             trailer_bytes_max: limits.trailer_bytes_max,
         },
-        body_memory_bytes_max: config.body_memory_bytes_max,
+        body_memory: Arc::new(BodyMemory::new(config.body_memory_bytes_max)),
         output_bytes_max: OUTPUT_BYTES_MAX,
         header_timeout: deadlines.header,
         body_timeout: deadlines.body_idle,
