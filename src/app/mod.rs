@@ -23,6 +23,8 @@
 pub mod acceptor;
 pub mod apps;
 mod birth;
+pub mod cheaper;
+pub mod cheaper_busyness;
 pub mod crew;
 pub mod current;
 pub mod generation;
@@ -34,6 +36,7 @@ mod postbox;
 pub mod process;
 pub mod queue;
 pub mod recycling;
+mod rest;
 pub mod roster;
 pub mod runners;
 mod tally;

@@ -38,11 +38,13 @@ pub(super) fn resolve(
     let app = target::choose(raw)?;
     let listen = reader.listeners()?;
     let environment = reader.environment()?;
+    let processes = reader.count(&workers::PROCESSES)?;
     let config = Config {
         app,
         listen,
         protocol: reader.handed_protocol()?,
-        processes: reader.count(&workers::PROCESSES)?,
+        processes,
+        adapting: reader.adapting(processes)?,
         threads: reader.count(&workers::THREADS)?,
         isolation: reader.isolation()?,
         chdir: reader.path(&app::CHDIR)?,
@@ -143,7 +145,7 @@ fn origins(raw: &Raw) -> Vec<(&'static str, String)> {
 /// Reads values by their rows and collects what to warn of.
 pub(super) struct Reader<'a> {
     pub(super) raw: &'a Raw,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -216,7 +218,7 @@ impl Reader<'_> {
         Ok(number)
     }
 
-    fn count(&mut self, row: &OptionRow) -> Result<usize, ConfigError> {
+    pub(super) fn count(&mut self, row: &OptionRow) -> Result<usize, ConfigError> {
         self.small(row)
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::background::BackgroundConfig;
+use super::cheaper_settings::AdaptingConfig;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
 use super::proxies::ProxyConfig;
 use super::reload_settings::ReloadConfig;
@@ -30,6 +31,8 @@ pub struct Config {
     pub processes: usize,
     /// Threads of each interpreter, at least 1.
     pub threads: usize,
+    /// When there are fewer of them.
+    pub adapting: AdaptingConfig,
     /// How interpreters are made.
     pub isolation: IsolationChoice,
     /// The directory to change to before the application is loaded.

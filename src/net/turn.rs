@@ -29,7 +29,7 @@ use super::poll::{Ready, SharedPoll, WaitBuffer};
 use super::slots::SlotId;
 use super::spare_heads::SpareHeads;
 use super::stream::Stream;
-use super::{Dispatch, Exchange, Net, count};
+use super::{Dispatch, Exchange, Net, Rejected, count};
 
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// What one connection may read before the others have their turn.
@@ -227,6 +227,20 @@ impl Turn {
         connection.phase = Phase::Flushing;
         self.drive(net, dispatch, connection);
         self.queued
+    }
+
+    /// Answers a request that could not be queued with 503, and goes on with its connection.
+    pub fn turn_away(
+        &mut self,
+        net: &Net,
+        dispatch: &dyn Dispatch,
+        exchange: Exchange,
+        rejected: Rejected,
+    ) {
+        self.now = Instant::now();
+        let mut connection = exchange.0;
+        self.shed(net, &mut connection, rejected);
+        self.drive(net, dispatch, connection);
     }
 
     /// Lets go of a request that nobody waits for any more.

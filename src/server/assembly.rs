@@ -31,7 +31,7 @@ use super::proof;
 use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Once, Silence};
-use super::settings::{added_fields, cron_commands, hostname, plan, settings};
+use super::settings::{adapting, added_fields, cron_commands, hostname, plan, settings};
 use super::supervisor::{self, Charge, End, Event};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
@@ -287,6 +287,13 @@ fn serve(
                 });
                 add
             }),
+        on_wanted: Arc::new({
+            let sender = sender.clone();
+            move |generation| {
+                // The supervisor left first: the server stops.
+                let _gone = sender.send(Event::Wanted(generation));
+            }
+        }),
         on_due: Arc::new({
             let sender = sender.clone();
             move |due| {
@@ -338,6 +345,7 @@ fn serve(
     notifier.ready();
     let recipe = Recipe {
         origin: origin.clone(),
+        adapting: adapting(config),
         config: config.clone(),
         plan,
         runtime,

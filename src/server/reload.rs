@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, bounded};
 
-use super::agenda::{Agenda, Asked, Task};
+use super::adaptation::{Adaptation, Adapting, Found};
+use super::agenda::{Agenda, Asked, Change, Task};
+use super::changing::{Changed, carry_out, listed};
 use super::hooks;
 use super::memory;
 use super::rebirth::{IS_POSSIBLE, Origin};
@@ -31,6 +33,8 @@ pub struct Recipe {
     pub config: Config,
     /// The plan of the first one.
     pub plan: Plan,
+    /// How many interpreters there are, in time.
+    pub adapting: Adapting,
     /// How the process was started.
     pub origin: Origin,
     /// The one CPython.
@@ -56,6 +60,7 @@ enum Outcome {
         worker: usize,
         result: Result<Duration, StartError>,
     },
+    Changed(Changed),
 }
 
 /// How far a rolling reload came.
@@ -80,6 +85,8 @@ pub enum Then {
     GoOn,
     /// Let the process start anew.
     StartAnew,
+    /// Stop: nobody has asked for anything for long.
+    Stop,
 }
 
 /// Renews what serves. The main thread's.
@@ -89,6 +96,9 @@ pub struct Reloader {
     agenda: Agenda,
     /// Dropped to give a birth up.
     interest: Option<Sender<Infallible>>,
+    /// What is being made is what requests wait for.
+    is_waking: bool,
+    adaptation: Adaptation,
     id: u64,
     /// Old generations that have not ended.
     retiring: Vec<Roster>,
@@ -109,7 +119,9 @@ impl Reloader {
         let reload = &recipe.config.reload;
         let serving = recipe.surroundings.current.load();
         if (recipe.plan.recycling.is_wanted() || reload.memory.is_any())
-            && serving.is_some_and(|serving| serving.isolation() == Isolation::Main)
+            && serving
+                .as_ref()
+                .is_some_and(|serving| serving.isolation() == Isolation::Main)
         {
             tracing::warn!(
                 "interpreters are not replaced (--max-requests and its like): the application lives in the main one, which cannot be"
@@ -120,11 +132,22 @@ impl Reloader {
                 "--reload-on-rss and its like are without effect: this system does not tell"
             );
         }
+        let adaptation = Adaptation::new(recipe.adapting.clone(), memory::of_this_process);
+        if adaptation.is_wanted()
+            && serving.is_some_and(|serving| serving.isolation() == Isolation::Main)
+        {
+            tracing::warn!(
+                "the number of interpreters stays as it is (--cheaper, --cheap and --idle are without effect): the application \
+                 lives in the main one, which cannot be ended"
+            );
+        }
         Self {
             recipe: Arc::new(recipe),
             events,
             agenda: Agenda::default(),
             interest: None,
+            is_waking: false,
+            adaptation,
             id: 1,
             retiring: Vec::new(),
             memory_acted: None,
@@ -151,6 +174,81 @@ impl Reloader {
             self.agenda.ask_renewal(due);
             self.begin_next();
         }
+    }
+
+    /// The server has begun. With `--cheap` it lets its interpreters go: they have shown that the application loads.
+    pub fn begin(&mut self) {
+        if self.recipe.adapting.is_cheap {
+            self.rest("--cheap");
+        }
+    }
+
+    /// No interpreter is wanted until the next request.
+    pub fn rest(&mut self, by: &str) {
+        let can_rest = |roster: Roster| can_roll(&roster) && !roster.is_at_rest();
+        if !self.roster().is_some_and(can_rest) {
+            tracing::info!("{by}: there is no interpreter that could be ended");
+            return;
+        }
+        self.agenda.ask_change(Change::Rest);
+        self.begin_next();
+    }
+
+    /// The operator wants one more interpreter, or one less; the last one stays.
+    pub fn adjust(&mut self, by: &str, is_up: bool) {
+        let Some(roster) = self.roster().filter(can_roll) else {
+            tracing::info!("{by}: the number of interpreters cannot be changed here");
+            return;
+        };
+        let count = roster.crews().len();
+        if is_up && count >= roster.most() {
+            tracing::info!("{by}: there are {count} interpreters already (--processes)");
+            return;
+        }
+        let why = by.to_owned();
+        self.agenda.ask_change(if is_up {
+            Change::Grow { count: 1, why }
+        } else {
+            Change::Shrink { why }
+        });
+        self.begin_next();
+    }
+
+    /// Generation `id` has requests and no interpreter. `is_stopping`: it gets none any more.
+    pub fn wanted(&mut self, id: u64, is_stopping: bool) {
+        let roster = self.roster();
+        // One that is in charge no more has handed its requests on.
+        let Some(roster) = roster.filter(|roster| roster.generation() == id && roster.is_at_rest())
+        else {
+            return;
+        };
+        if roster.is_broken() || (is_stopping && !self.is_waking) {
+            roster.turn_away();
+            return;
+        }
+        self.agenda.ask_change(Change::Wake);
+        self.begin_next();
+    }
+
+    /// Looks whether there are to be more or fewer interpreters. Once every [`looks_every`](Self::looks_every).
+    pub fn look(&mut self) -> Then {
+        let Some(roster) = self.roster().filter(|_| !self.is_busy()) else {
+            return Then::GoOn;
+        };
+        match self.adaptation.look(&roster, Instant::now()) {
+            Found::Nothing => {}
+            Found::Die => return Then::Stop,
+            Found::Change(change) => {
+                self.agenda.ask_change(change);
+                self.begin_next();
+            }
+        }
+        Then::GoOn
+    }
+
+    /// How often to [`look`](Self::look); `None`: never.
+    pub fn looks_every(&self) -> Option<Duration> {
+        self.adaptation.cycle(self.roster().as_ref())
     }
 
     /// Looks whether time or memory make an interpreter due. Once a [`TICK`].
@@ -186,6 +284,7 @@ impl Reloader {
     pub fn done(&mut self, done: Done) -> Then {
         self.agenda.done();
         self.interest = None;
+        self.is_waking = false;
         let elapsed = done.started.elapsed();
         match done.outcome {
             Outcome::Born(Ok((generation, report))) => self.swap(generation, &report, elapsed),
@@ -198,6 +297,7 @@ impl Reloader {
             Outcome::Proved(Ok(())) => return Then::StartAnew,
             Outcome::Proved(Err(why)) => self.tell(&Failed::Hook(why)),
             Outcome::Rolled(rolled) => self.tell_rolled(&rolled, elapsed),
+            Outcome::Changed(changed) => self.tell_changed(changed, elapsed),
             Outcome::Replaced { worker, result } => match result {
                 Ok(elapsed) => tracing::info!(
                     "worker {worker} has a fresh interpreter ({:.2} s)",
@@ -233,8 +333,15 @@ impl Reloader {
 
     /// The server stops: what is being born is given up. Returns who is still at work.
     pub fn stop(&mut self) -> Vec<Roster> {
+        // What requests wait for is made all the same, and others that wait are told at once that they do so in vain.
+        if self.is_waking {
+            return std::mem::take(&mut self.retiring);
+        }
         if self.interest.take().is_some() {
             tracing::info!("the reload is given up");
+        }
+        if let Some(roster) = self.roster() {
+            roster.turn_away();
         }
         std::mem::take(&mut self.retiring)
     }
@@ -276,7 +383,16 @@ impl Reloader {
                     result: roster.replace(due.crew, &patience, grace),
                 });
             }
-            (Task::Renew(_), None) => self.agenda.done(),
+            (Task::Change(change), Some(roster)) => {
+                self.is_waking = change == Change::Wake;
+                self.adaptation.note_waking();
+                let at_waking = self.adaptation.at_waking(roster.most());
+                let grace = REPLACED_GRACE.min(recipe.config.reload_mercy);
+                self.run(move || {
+                    Outcome::Changed(carry_out(change, &roster, at_waking, &patience, grace))
+                });
+            }
+            (Task::Renew(_) | Task::Change(_), None) => self.agenda.done(),
         }
     }
 
@@ -305,6 +421,7 @@ impl Reloader {
         if let Err(error) = spawned {
             self.agenda.done();
             self.interest = None;
+            self.is_waking = false;
             self.tell(&Failed::Start(StartError::Thread(error)));
         }
     }
@@ -319,9 +436,14 @@ impl Reloader {
         tracing::info!("{}", report::reloaded(id, report, elapsed));
         if let Some(before) = before {
             let roster = before.roster();
+            let was_at_rest = roster.is_at_rest();
             self.retiring.push(roster.clone());
             drop(before);
             self.see_off(roster);
+            if was_at_rest {
+                // The new version has shown that it loads; if somebody has come meanwhile it stays.
+                self.agenda.ask_change(Change::Rest);
+            }
         }
     }
 
@@ -346,6 +468,60 @@ impl Reloader {
         if let Some(reason) = failed.reason() {
             let serving = self.recipe.surroundings.current.id();
             tracing::error!("reload failed: {reason}; generation {serving} serves on");
+        }
+    }
+
+    fn tell_changed(&mut self, changed: Changed, elapsed: Duration) {
+        let seconds = elapsed.as_secs_f64();
+        let count = self.roster().map_or(0, |roster| roster.crews().len());
+        match changed {
+            Changed::Grew(Ok(workers)) if workers.is_empty() => {}
+            Changed::Grew(Ok(workers)) => {
+                self.adaptation.note_birth(true);
+                tracing::info!(
+                    "interpreters: {count} (worker {} is new, {seconds:.2} s)",
+                    listed(&workers)
+                );
+            }
+            Changed::Grew(Err(error)) => {
+                if let Some(reason) = Failed::Start(error).reason() {
+                    let pause = self.adaptation.note_birth(false).as_secs();
+                    tracing::error!(
+                        "no further interpreter, those that there are ({count}) serve on: {reason}; the next attempt in {pause} s or later"
+                    );
+                }
+            }
+            Changed::Shrank(Some(worker)) => {
+                tracing::info!("interpreters: {count} (worker {worker} is cheap now)");
+            }
+            Changed::Shrank(None) => tracing::info!("the last interpreter stays"),
+            Changed::Rested(true) => {
+                tracing::info!("cheap mode enabled: waiting for a request, no interpreter runs");
+            }
+            Changed::Rested(false) => {
+                tracing::info!("a request came: the interpreters stay");
+                // At a start or a reload without requests only one is made.
+                let most = self.roster().map_or(0, |roster| roster.most());
+                let missing = self.adaptation.at_waking(most).saturating_sub(count);
+                if missing > 0 {
+                    let why = "there are requests".to_owned();
+                    self.agenda.ask_change(Change::Grow {
+                        count: missing,
+                        why,
+                    });
+                }
+            }
+            Changed::Woke(Ok(count)) => {
+                tracing::info!("cheap mode disabled, interpreters: {count} ({seconds:.2} s)");
+            }
+            Changed::Woke(Err((error, pause))) => {
+                if let Some(reason) = Failed::Start(error).reason() {
+                    tracing::error!(
+                        "no interpreter could be started, requests are answered 503: {reason}; the next attempt at the first request in {} s",
+                        pause.as_secs()
+                    );
+                }
+            }
         }
     }
 
@@ -405,6 +581,13 @@ impl Recipe {
         // An application that is served now has to load, or all stay as they are.
         if let Some(serving) = self.surroundings.current.load() {
             plan.apps.need(serving.loaded());
+            // As many as have been needed so far; one is enough to see whether the next version loads.
+            let roster = serving.roster();
+            plan.at_first = if roster.is_at_rest() {
+                1
+            } else {
+                plan.at_first.max(roster.crews().len())
+            };
         }
         let born = Generation::start(id, &plan, self.runtime, &self.surroundings, patience)
             .map_err(Failed::Start)?;

@@ -5,11 +5,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::app::cheaper::{Algorithm, Rules};
+use crate::app::cheaper_busyness::BusynessRules;
 use crate::app::process::Process;
 use crate::app::{Apps, Exceptions, Isolated, Plan, Recycling};
 use crate::background::cron::When;
 use crate::background::cron_command::CronCommand;
-use crate::config::{Config, IsolationChoice};
+use crate::config::{BusynessConfig, CheaperAlgorithm, Config, IsolationChoice};
 use crate::http::Limits;
 use crate::net::{self, Address};
 use crate::proxies::trusted::Network;
@@ -18,6 +20,7 @@ use crate::python::{HostRef, InterpreterSpec, Isolation, STACK_BYTES_MIN};
 use crate::wsgi::AddedFields;
 use crate::wsgi::environ::ServerFacts;
 
+use super::adaptation::Adapting;
 use super::application::imports;
 use super::failure::Failure;
 use super::sockets::Listening;
@@ -102,6 +105,56 @@ pub(super) fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
     Ok(added)
 }
 
+/// How many interpreters are made at start.
+fn at_first(config: &Config) -> usize {
+    match &config.adapting.cheaper {
+        // One shows whether the application loads, and is ended.
+        _ if config.adapting.cheap => 1,
+        Some(cheaper) => cheaper.initial,
+        None => config.processes,
+    }
+}
+
+/// When there are more interpreters, and when fewer.
+pub(super) fn adapting(config: &Config) -> Adapting {
+    let adapting = &config.adapting;
+    let rules = adapting.cheaper.as_ref().map(|cheaper| Rules {
+        least: cheaper.least,
+        step: cheaper.step,
+        overload: cheaper.overload,
+        idle: cheaper.idle,
+        algorithm: match cheaper.algorithm {
+            CheaperAlgorithm::Spare => Algorithm::Spare,
+            CheaperAlgorithm::Spare2 => Algorithm::Spare2,
+            CheaperAlgorithm::Backlog => Algorithm::Backlog,
+            CheaperAlgorithm::Busyness => Algorithm::Busyness(busyness(&cheaper.busyness)),
+            CheaperAlgorithm::Manual => Algorithm::Manual,
+        },
+        memory_soft: cheaper.memory_soft,
+        memory_hard: cheaper.memory_hard,
+    });
+    Adapting {
+        rules,
+        is_cheap: adapting.cheap,
+        idle: adapting.idle,
+        dies: adapting.die_on_idle,
+    }
+}
+
+fn busyness(config: &BusynessConfig) -> BusynessRules {
+    BusynessRules {
+        percent_min: config.percent_min,
+        percent_max: config.percent_max,
+        multiplier: config.multiplier,
+        penalty: config.penalty,
+        is_verbose: config.is_verbose,
+        backlog_alert: config.backlog_alert,
+        backlog_multiplier: config.backlog_multiplier,
+        backlog_step: config.backlog_step,
+        backlog_nonzero: config.backlog_nonzero,
+    }
+}
+
 pub(super) fn plan(
     config: &Config,
     listening: &[Listening],
@@ -132,6 +185,7 @@ pub(super) fn plan(
     Plan {
         apps,
         interpreters: config.processes,
+        at_first: at_first(config),
         threads: config.threads,
         isolated: match config.isolation {
             IsolationChoice::Auto => Isolated::Auto,

@@ -52,6 +52,21 @@ pub enum Event {
     Touched(usize),
     /// An interpreter is due to be replaced.
     Due(Due),
+    /// A generation, of this number, has requests and no interpreter.
+    Wanted(u64),
+    /// One more interpreter, or one less (`+` and `-` of uWSGI's master-fifo).
+    Adjust {
+        /// What asked for it, for the log.
+        by: Cow<'static, str>,
+        /// One more.
+        is_up: bool,
+    },
+    /// No interpreter until the next request (`C` of uWSGI's master-fifo).
+    #[allow(dead_code, reason = "for whoever reads a master-fifo")]
+    Rest {
+        /// What asked for it, for the log.
+        by: Cow<'static, str>,
+    },
     /// What was to be renewed is, or could not be.
     Done(Box<Done>),
     /// An old generation has ended.
@@ -67,6 +82,15 @@ impl Event {
     /// A wish to stop.
     pub fn stop(by: &'static str, signal: i32) -> Self {
         Self::Stop { by, signal }
+    }
+
+    /// A wish for one more interpreter, or one less.
+    #[cfg_attr(windows, expect(dead_code, reason = "only a signal asks for it"))]
+    pub fn adjust(by: impl Into<Cow<'static, str>>, is_up: bool) -> Self {
+        Self::Adjust {
+            by: by.into(),
+            is_up,
+        }
     }
 
     /// A wish to reload.
@@ -149,15 +173,28 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
     } = charge;
     let mut is_stopping = false;
     let mut exit_code = 0;
+    let mut ticks = Beat::default();
+    let mut looks = Beat::default();
+    reloader.begin();
     loop {
-        let event = if reloader.wants_ticks() && !is_stopping {
-            receiver.recv_timeout(reload::TICK)
-        } else {
-            receiver.recv().map_err(RecvTimeoutError::from)
+        let now = Instant::now();
+        let next_tick = ticks.next(reloader.wants_ticks().then_some(reload::TICK), now);
+        let next_look = looks.next(reloader.looks_every(), now);
+        let next = next_tick.into_iter().chain(next_look).min();
+        let event = match next.filter(|_| !is_stopping) {
+            Some(next) => receiver.recv_timeout(next.saturating_duration_since(now)),
+            None => receiver.recv().map_err(RecvTimeoutError::from),
         };
         let event = match event {
             Err(RecvTimeoutError::Timeout) => {
-                reloader.tick();
+                let now = Instant::now();
+                if ticks.is_due(now) {
+                    reloader.tick();
+                }
+                if looks.is_due(now) && reloader.look() == Then::Stop {
+                    // The receiver is here.
+                    let _heard = sender.send(Event::stop("--die-on-idle", 0));
+                }
                 continue;
             }
             Ok(Event::Reload { by }) if exits_on_reload && !is_stopping => {
@@ -217,9 +254,18 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                 tracing::info!("{by}: opening the log anew");
                 reopen_log();
             }
+            Ok(Event::Wanted(generation)) => reloader.wanted(generation, is_stopping),
             // What was born for a server that stops is dropped, and ends.
-            Ok(Event::Done(_) | Event::Retired { .. } | Event::Due(_) | Event::Touched(_))
-                if is_stopping => {}
+            Ok(
+                Event::Done(_)
+                | Event::Retired { .. }
+                | Event::Due(_)
+                | Event::Touched(_)
+                | Event::Adjust { .. }
+                | Event::Rest { .. },
+            ) if is_stopping => {}
+            Ok(Event::Adjust { by, is_up }) => reloader.adjust(&by, is_up),
+            Ok(Event::Rest { by }) => reloader.rest(&by),
             Ok(Event::Touched(hook)) => {
                 if let Some(code) = on_touch(hook) {
                     exit_code = code;
@@ -254,6 +300,31 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                 return 1;
             }
         }
+    }
+}
+
+/// Something that is done again and again, however often something else happens in between.
+#[derive(Default)]
+struct Beat(Option<Instant>);
+
+impl Beat {
+    /// When it is due next, if it is done so often; from now on if that begins only now.
+    fn next(&mut self, every: Option<Duration>, now: Instant) -> Option<Instant> {
+        let latest = every.map(|every| now + every);
+        self.0 = match (self.0, latest) {
+            (Some(due), Some(latest)) => Some(due.min(latest)),
+            (_, latest) => latest,
+        };
+        self.0
+    }
+
+    /// Whether it is now; the next time counts from here.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.0.is_some_and(|due| due <= now);
+        if is_due {
+            self.0 = None;
+        }
+        is_due
     }
 }
 
