@@ -217,7 +217,7 @@ def test_recycling_goes_on_beside_it(cheap):
 @pytest.mark.stress
 def test_nobody_notices_that_they_come_and_go(cheap):
     """Interpreters are added and ended all the while; every request is answered."""
-    server = cheap("--processes", "3", "--cheaper", "1", "--cheaper-algo", "manual", "--threads", "2")
+    server = cheap("--processes", "3", "--cheaper", "1", "--cheaper-algo", "manual", "--threads", "2", "--disable-logging")
     stopped = []
 
     def ask_again_and_again():

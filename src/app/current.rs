@@ -58,4 +58,11 @@ impl Dispatch for Current {
             None => Err((exchange, Rejected::Stopped)),
         }
     }
+
+    fn is_ready(&self) -> bool {
+        let generation = self.generation.load();
+        generation
+            .as_ref()
+            .is_some_and(|generation| generation.is_healthy())
+    }
 }

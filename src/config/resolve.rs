@@ -89,6 +89,8 @@ pub(super) fn resolve(
         socket_mode: reader.mode(&sockets::CHMOD_SOCKET)?,
         vacuum: reader.flag(&sockets::VACUUM),
         reload_mercy: reader.seconds(&process::RELOAD_MERCY)?,
+        shutdown_delay: reader.seconds(&process::SHUTDOWN_DELAY)?,
+        ready_path: reader.ready_path()?,
         poll: reader.poll()?,
         mounts: target::mounts(raw)?,
         manage_script_name: reader.flag(&app::MANAGE_SCRIPT_NAME),
@@ -216,6 +218,23 @@ impl Reader<'_> {
             return Err(setting.error(format_args!("wants at most {max}, got {number}")));
         }
         Ok(number)
+    }
+
+    fn ready_path(&self) -> Result<Option<String>, ConfigError> {
+        let Some(setting) = self.raw.last(&http::READY_PATH) else {
+            return Ok(None);
+        };
+        let path = &setting.text;
+        let is_path = path.starts_with('/')
+            && path
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#');
+        if !is_path {
+            return Err(setting.error(format_args!(
+                "wants a path such as /readyz, without a query, got '{path}'"
+            )));
+        }
+        Ok(Some(path.clone()))
     }
 
     pub(super) fn count(&mut self, row: &OptionRow) -> Result<usize, ConfigError> {

@@ -75,6 +75,10 @@ pub struct Config {
     pub vacuum: bool,
     /// How long requests in progress may take to finish after a stop or reload was asked for.
     pub reload_mercy: Duration,
+    /// How long requests are answered as before after a signal to stop (`shutdown-delay`).
+    pub shutdown_delay: Duration,
+    /// The path that is answered with whether the server is ready (`ready-path`); begins with a slash.
+    pub ready_path: Option<String>,
     /// Who waits in the poll (for tests and development).
     pub poll: PollChoice,
     /// Applications below URL prefixes (`mount`), in the order in which they were written.

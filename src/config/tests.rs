@@ -28,6 +28,7 @@ fn sample(row: &OptionRow) -> String {
         "hook-asap" => "print:sample",
         "http-socket" => "127.0.0.1:4322",
         "cheaper-initial" => "3",
+        "ready-path" => "/readyz",
         "cheaper-algo" => "busyness",
         _ => "",
     };

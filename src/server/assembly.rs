@@ -362,6 +362,7 @@ fn serve(
         acceptor: &acceptor,
         clockwork: &clockwork,
         mercy: config.reload_mercy,
+        delay: config.shutdown_delay,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone()),
         notifier: &notifier,

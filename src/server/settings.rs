@@ -52,6 +52,7 @@ pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Setti
         tells_handshakes: config.tls.is_verbose,
         proxies: proxies(config),
         greeters: greeters(config),
+        ready_path: config.ready_path.clone(),
         added_fields: Arc::new(added_fields),
     }
 }

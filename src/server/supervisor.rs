@@ -16,7 +16,7 @@ use super::rebirth::Inheritance;
 use super::reload::{self, Done, Reloader, Then};
 use crate::app::{Acceptor, Current, Due, Roster};
 use crate::background::clockwork::Clockwork;
-use crate::net::Net;
+use crate::net::{Net, Turn};
 
 /// What the supervisor is told.
 pub enum Event {
@@ -123,6 +123,8 @@ pub struct Charge<'a> {
     pub clockwork: &'a Clockwork,
     /// What requests in progress are given when the server stops.
     pub mercy: Duration,
+    /// How long it goes on as before after a signal to stop (`--shutdown-delay`).
+    pub delay: Duration,
     /// A reload is a stop (`--exit-on-reload`).
     pub exits_on_reload: bool,
     /// Makes the next generation.
@@ -164,6 +166,7 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
         acceptor,
         clockwork,
         mut mercy,
+        mut delay,
         exits_on_reload,
         mut reloader,
         notifier,
@@ -172,6 +175,8 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
         mut on_reload,
     } = charge;
     let mut is_stopping = false;
+    // When the stop begins that was asked for, and by what.
+    let mut leaving: Option<(Instant, &'static str, i32)> = None;
     let mut exit_code = 0;
     let mut ticks = Beat::default();
     let mut looks = Beat::default();
@@ -180,12 +185,20 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
         let now = Instant::now();
         let next_tick = ticks.next(reloader.wants_ticks().then_some(reload::TICK), now);
         let next_look = looks.next(reloader.looks_every(), now);
-        let next = next_tick.into_iter().chain(next_look).min();
+        let begins = leaving.map(|(at, ..)| at);
+        let next = [next_tick, next_look, begins].into_iter().flatten().min();
         let event = match next.filter(|_| !is_stopping) {
             Some(next) => receiver.recv_timeout(next.saturating_duration_since(now)),
             None => receiver.recv().map_err(RecvTimeoutError::from),
         };
         let event = match event {
+            Err(RecvTimeoutError::Timeout)
+                if let Some((_, by, signal)) =
+                    leaving.take_if(|(at, ..)| *at <= Instant::now()) =>
+            {
+                delay = Duration::ZERO;
+                Ok(Event::stop(by, signal))
+            }
             Err(RecvTimeoutError::Timeout) => {
                 let now = Instant::now();
                 if ticks.is_due(now) {
@@ -203,11 +216,29 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
             }
             Ok(Event::StopNow { by }) if !is_stopping => {
                 mercy = Duration::ZERO;
+                delay = Duration::ZERO;
+                leaving = None;
                 Ok(Event::stop(by, 0))
             }
             event => event,
         };
         match event {
+            Ok(Event::Stop { by, signal }) if leaving.is_some() => {
+                tracing::warn!("{by} again: stopping now");
+                return KILLED_BY + signal;
+            }
+            // Only what comes from outside is worth a delay: others look whether the server is ready.
+            Ok(Event::Stop { by, signal })
+                if signal != 0 && !delay.is_zero() && !is_stopping && rebirth.is_none() =>
+            {
+                leaving = Some((Instant::now() + delay, by, signal));
+                net.start_leaving();
+                notifier.stopping();
+                tracing::info!(
+                    "{by}: stopping in {} s (--shutdown-delay); requests are answered until then",
+                    delay.as_secs_f64()
+                );
+            }
             // Nobody waits for the next image any more; what goes on is a stop like any other.
             Ok(Event::Stop { by, .. }) if rebirth.take().is_some() => {
                 notifier.stopping();
@@ -227,6 +258,12 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                     "{by}: stopping; requests in progress have {} s to finish",
                     mercy.as_secs()
                 );
+                net.start_leaving();
+                if Turn::default().accept_the_rest(net, &**current) > 0
+                    && let Some(generation) = current.load()
+                {
+                    generation.queue().wake_if_idle(net);
+                }
                 net.start_draining();
                 if !start_stopping(net, current, (reloader.stop(), mercy), sender) {
                     return 1;
@@ -238,7 +275,9 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                 *rebirth = None;
                 return 0;
             }
-            Ok(Event::Reload { by } | Event::ChainReload { by }) if is_stopping => {
+            Ok(Event::Reload { by } | Event::ChainReload { by })
+                if is_stopping || leaving.is_some() =>
+            {
                 tracing::info!("{by}: the server stops; there is nothing to reload");
             }
             Ok(Event::Reload { by }) => {
@@ -275,13 +314,16 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
             }
             Ok(Event::Done(done)) => {
                 let is_rebirth = reloader.done(*done) == Then::StartAnew;
-                if is_rebirth && let Some(inheritance) = begin_rebirth(net) {
+                if is_rebirth
+                    && leaving.is_none()
+                    && let Some(inheritance) = begin_rebirth(net)
+                {
                     *rebirth = Some(inheritance);
                     is_stopping = true;
                     start_stopping(net, current, (reloader.stop(), mercy), sender);
                 }
                 acceptor.nudge();
-                if !reloader.is_busy() && !is_stopping {
+                if !reloader.is_busy() && !is_stopping && leaving.is_none() {
                     notifier.ready();
                 }
             }
