@@ -16,6 +16,8 @@
 //! - [`current`]: the generation that serves, behind an `ArcSwap`
 //! - `postbox`, `host`: signals on their way to a worker, and what the `uwsgi` module is told
 //! - `tally`: what each worker has done
+//! - [`harakiri`], `watch`: requests that take too long, and what is known of each
+//! - [`stacks`]: what every worker does at this moment
 //! - [`process`]: what all generations have around them
 //! - [`acceptor`]: the thread that keeps going while every worker is stuck
 //! - [`openers`]: threads that open files for those who poll
@@ -30,6 +32,10 @@ pub mod current;
 pub mod generation;
 pub mod harakiri;
 mod host;
+#[cfg(target_os = "linux")]
+mod native_thread_linux;
+#[cfg(not(target_os = "linux"))]
+mod native_thread_other;
 pub mod openers;
 mod placement;
 mod postbox;
@@ -39,6 +45,7 @@ pub mod recycling;
 mod rest;
 pub mod roster;
 pub mod runners;
+pub mod stacks;
 mod tally;
 mod watch;
 pub mod worker;

@@ -11,19 +11,23 @@ use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
     Acceptor, Apps, Current, Generation, Patience, Plan, Report, StartError, openers,
 };
+use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
-use crate::config::{Config, IsolationChoice, Phase, PollChoice};
+use crate::config::{Awaited, Config, IsolationChoice, Phase, PollChoice, Thing};
 use crate::net::poll::SharedPoll;
 use crate::net::{Net, RequestLog};
 use crate::python::{Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
 
 use super::activation;
+use super::alarms;
 use super::application::{self};
+use super::awaited;
 use super::certificates::Certificates;
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
-use super::hooks::{self, Next};
+use super::file_locks;
+use super::hooks::{self, Means, Next};
 use super::log_target::Log;
 use super::notify::Notifier;
 #[cfg(unix)]
@@ -37,6 +41,7 @@ use super::triggers::Triggers;
 use super::vacuum::Vacuum;
 use super::{
     errand, limits, pidfile, privileges, process, report, signals, sockets, static_files, title,
+    tracebacker,
 };
 
 /// uWSGI's exit code for "no application, and one is needed".
@@ -54,6 +59,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let started = Instant::now();
     let origin = Origin::now().map_err(Failure::new)?;
     let step = rebirth::step();
+    begin(config)?;
     set_umask(config);
     let mut unset = config.environment_unset.clone();
     if std::env::var_os(rebirth::VARIABLE).is_some() {
@@ -78,8 +84,17 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         writer.flush(FLUSH_TIMEOUT);
         return done;
     }
+    let alarms = alarms::of(config);
+    let _early_locks = file_locks::take(config, false, &say_early)?;
     if left.is_none()
-        && let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)?
+        && let Next::Leave(code) = hooks::run(
+            config,
+            &[Phase::Asap],
+            Means {
+                say: &say_early,
+                alarms: &alarms,
+            },
+        )?
     {
         return Ok(code);
     }
@@ -126,7 +141,14 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     if outputs.starter.is_none() {
         outputs.redirect(&writer)?;
     }
-    let served = serve(config, &writer, (started, origin, left), &mut outputs);
+    let served = serve(
+        config,
+        &writer,
+        (started, origin, left),
+        &mut outputs,
+        &alarms,
+    );
+    alarms.flush(alarms::FLUSH_TIMEOUT);
     writer.flush(FLUSH_TIMEOUT);
     if let (Err(failure), Some(starter)) = (&served, outputs.starter.take()) {
         starter.fail(failure.code);
@@ -175,13 +197,16 @@ fn serve(
     writer: &LogWriter,
     (started, origin, left): (Instant, Origin, Option<Inheritance>),
     outputs: &mut Outputs,
+    alarms: &Arc<Alarms>,
 ) -> Result<i32, Failure> {
     let is_first = left.is_none();
     let say = |text: &str| say(writer, text);
+    let means = Means { say: &say, alarms };
+    let _late_locks = file_locks::take(config, true, &say)?;
     // Runs the hooks of these phases; an `exit:` among them ends the start.
     macro_rules! phases {
         ($($phase:ident),+) => {
-            if let Next::Leave(code) = hooks::run(config, &[$(Phase::$phase),+], &say)? {
+            if let Next::Leave(code) = hooks::run(config, &[$(Phase::$phase),+], means)? {
                 return Ok(code);
             }
         };
@@ -192,8 +217,9 @@ fn serve(
     for remark in &config.remarks {
         tracing::info!("{remark}");
     }
+    let clockwork = Arc::new(Clockwork::default());
+    alarms::start(config, alarms, writer, &clockwork)?;
     let apps = application::choose(config)?;
-    let added_fields = added_fields(config)?;
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
@@ -204,6 +230,7 @@ fn serve(
     let config = with_sockets.as_ref().unwrap_or(config);
     let certificates = Certificates::open(config)?;
     enter_directory(config)?;
+    let added_fields = added_fields(config)?;
     // A process that starts anew has done this, as whoever it was then.
     if is_first {
         limits::apply(config);
@@ -228,6 +255,7 @@ fn serve(
         pidfile::Files::written_before(config, &mut vacuum)
     };
     if is_first {
+        awaited::wait(paths(config), &say)?;
         phases!(AsRoot);
         privileges::drop(config)?;
     }
@@ -242,6 +270,9 @@ fn serve(
         pidfiles.after_privileges(config, &mut vacuum)?;
     }
     phases!(AsUser);
+    if is_first {
+        awaited::wait(sockets_of_others(config), &say)?;
+    }
     let runtime = start_python(config)?;
     if config.harakiri.limit.is_some()
         && config.isolation == IsolationChoice::SharedGil
@@ -268,7 +299,7 @@ fn serve(
         .map_err(Failure::new)?,
     );
     // Watches until this function ends.
-    let triggers = Triggers::start(config, &sender).map_err(Failure::new)?;
+    let triggers = Triggers::start(config, &sender, &clockwork).map_err(Failure::new)?;
     let surroundings = Surroundings {
         net: Arc::clone(&net),
         current: Arc::new(Current::default()),
@@ -303,8 +334,9 @@ fn serve(
         }),
     };
     phases!(PreApp);
-    let clockwork = Arc::new(Clockwork::default());
-    let process = process::surroundings(config, &hostname(), &sender, &clockwork);
+    let process = process::surroundings(config, &hostname(), &sender, (&clockwork, alarms));
+    // An application that does not come out of its import can be looked at.
+    tracebacker::start(config, &process, &mut vacuum)?;
     let plan = plan(config, &listening, apps, &process);
     let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
@@ -330,6 +362,7 @@ fn serve(
         surroundings.shares_poll,
     )
     .map_err(Failure::new)?;
+    alarms::watch_queue(config, alarms, &net)?;
     current.swap(Some(Arc::clone(&generation)));
     generation.serve();
     clockwork.run_commands(cron_commands(config)?);
@@ -354,6 +387,7 @@ fn serve(
             let writer = writer.clone();
             move |text| self::say(&writer, text)
         }),
+        alarms: Arc::clone(alarms),
     };
     let end = supervisor::supervise(Charge {
         events: (&sender, &receiver),
@@ -371,15 +405,16 @@ fn serve(
                 log.reopen(writer);
             }
         },
-        on_touch: &mut |number| hooks::run_touched(config, number, &say),
+        on_touch: &mut |number| hooks::run_touched(config, number, means),
         on_reload: vec![Box::new(|| certificates.reload())],
     });
     match end {
         End::Stop(code) => {
-            hooks::run_at_exit(config, &say);
+            hooks::run_at_exit(config, means);
             Ok(code)
         }
         End::Rebirth(inheritance) => {
+            alarms.flush(alarms::FLUSH_TIMEOUT);
             writer.flush(FLUSH_TIMEOUT);
             let error = origin.begin_again(&inheritance);
             Err(Failure::new(format_args!(
@@ -418,6 +453,40 @@ fn set_umask(config: &Config) {
 
 #[cfg(not(unix))]
 fn set_umask(_config: &Config) {}
+
+/// `--force-cwd`, `--prio`
+fn begin(config: &Config) -> Result<(), Failure> {
+    if let Some(folder) = &config.start.folder {
+        change_directory(config, "force-cwd", folder)?;
+    }
+    #[cfg(unix)]
+    if let Some(nice) = config.start.nice
+        && let Err(error) = rustix::process::setpriority_process(None, nice)
+    {
+        // As in uWSGI the server does without.
+        let origin = config.origin("prio").unwrap_or("--prio");
+        say_early(&format!(
+            "{origin}: cannot set the nice value to {nice}: {error}"
+        ));
+    }
+    #[cfg(not(unix))]
+    if config.start.nice.is_some() {
+        say_early("--prio is without effect: this system has no nice values");
+    }
+    Ok(())
+}
+
+/// What is waited for before privileges are dropped.
+fn paths(config: &Config) -> impl Iterator<Item = &Awaited> {
+    let all = config.start.awaited.iter();
+    all.filter(|awaited| !matches!(awaited.thing, Thing::Socket(_)))
+}
+
+/// What is waited for before the application is loaded.
+fn sockets_of_others(config: &Config) -> impl Iterator<Item = &Awaited> {
+    let all = config.start.awaited.iter();
+    all.filter(|awaited| matches!(awaited.thing, Thing::Socket(_)))
+}
 
 /// Before there is a log.
 fn say_early(line: &str) {

@@ -17,13 +17,14 @@ use crossbeam::channel::{Sender, bounded};
 use super::adaptation::{Adaptation, Adapting, Found};
 use super::agenda::{Agenda, Asked, Change, Task};
 use super::changing::{Changed, carry_out, listed};
-use super::hooks;
+use super::hooks::{self, Means};
 use super::memory;
 use super::rebirth::{IS_POSSIBLE, Origin};
 use super::report;
 use super::supervisor::Event;
 use crate::app::worker::Surroundings;
 use crate::app::{Due, Generation, Patience, Plan, Report, Roster, StartError};
+use crate::background::alarms::Alarms;
 use crate::config::{Config, Phase, ReloadMode};
 use crate::python::{Isolation, Runtime};
 
@@ -43,6 +44,8 @@ pub struct Recipe {
     pub surroundings: Surroundings,
     /// Writes lines of hooks to the log.
     pub say: Box<dyn Fn(&str) + Send + Sync>,
+    /// Raises alarms, for hooks.
+    pub alarms: Arc<Alarms>,
 }
 
 /// What came of a task.
@@ -630,7 +633,11 @@ impl Recipe {
     }
 
     fn phases(&self, phases: &[Phase]) -> Result<(), Failed> {
-        match hooks::run(&self.config, phases, &*self.say) {
+        let means = Means {
+            say: &*self.say,
+            alarms: &self.alarms,
+        };
+        match hooks::run(&self.config, phases, means) {
             Ok(hooks::Next::Go) => Ok(()),
             Ok(hooks::Next::Leave(_)) => Err(Failed::Hook(
                 "an exit: hook ends a start, and a reload likewise".to_owned(),
