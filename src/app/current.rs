@@ -124,6 +124,13 @@ impl Dispatch for Current {
             None => Err((exchange, Rejected::Stopped)),
         }
     }
+
+    fn is_ready(&self) -> bool {
+        let serving = self.serving.load();
+        serving
+            .as_ref()
+            .is_some_and(|serving| serving.generation.is_healthy())
+    }
 }
 
 impl Canary {

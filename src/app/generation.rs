@@ -47,8 +47,10 @@ pub enum Isolated {
 pub struct Plan {
     /// The applications, and which request is for which of them.
     pub apps: Apps,
-    /// Interpreters (uWSGI's processes).
+    /// Interpreters (uWSGI's processes), at most.
     pub interpreters: usize,
+    /// How many of them are made at once; the others when they are needed.
+    pub at_first: usize,
     /// Threads of each.
     pub threads: usize,
     /// How interpreters are made.
@@ -132,6 +134,8 @@ pub struct Report {
     pub loaded: Result<Vec<AppReport>, String>,
     /// How long each interpreter took, its application's loading included.
     pub interpreters: Vec<Duration>,
+    /// How many there may be.
+    pub most: usize,
     /// Threads in all.
     pub threads: usize,
 }
@@ -328,7 +332,7 @@ impl Generation {
     fn give_birth(&self, patience: &Patience) -> Result<Report, StartError> {
         let shared = &self.shared;
         let (births, born) = unbounded();
-        let interpreters = shared.interpreters();
+        let interpreters = shared.interpreters_at_first();
         let mut elapsed = Vec::with_capacity(interpreters);
         let mut crews = Vec::with_capacity(interpreters);
         // The first one alone shows whether the application loads; the others start side by side.
@@ -365,6 +369,7 @@ impl Generation {
             loaded: shared.apps.reports(&shared.plan.apps),
             threads: interpreters * threads,
             interpreters: elapsed,
+            most: shared.interpreters(),
         })
     }
 
@@ -381,6 +386,8 @@ impl Generation {
     /// Lets the workers begin, and its timers count. Call it when the generation is in charge.
     pub fn serve(&self) {
         self.shared.take_charge_of_signals();
+        let surroundings = &self.shared.surroundings;
+        surroundings.bell.call_in(&surroundings.net);
         for crew in self.shared.crews() {
             crew.open_gate();
         }
@@ -441,6 +448,16 @@ impl Generation {
         self.shared.has_letter_for_sleeper()
     }
 
+    /// Whether no interpreter serves: the acceptor polls, and a request brings one.
+    pub fn is_at_rest(&self) -> bool {
+        self.shared.rest.is_asleep()
+    }
+
+    /// Whether a request would be answered by the application.
+    pub fn is_healthy(&self) -> bool {
+        !self.shared.rest.is_broken() && self.loaded().contains(&true)
+    }
+
     /// Whether several threads share a GIL.
     pub fn shares_gil(&self) -> bool {
         self.shared.shares_gil()
@@ -462,7 +479,14 @@ impl Generation {
     }
 
     pub(super) fn submit(&self, exchange: Exchange) -> Result<(), (Exchange, Rejected)> {
-        queue::send(&self.sender, exchange)
+        if self.shared.rest.is_broken() {
+            return Err((exchange, Rejected::Stopped));
+        }
+        queue::send(&self.sender, exchange)?;
+        if self.shared.rest.is_asleep() {
+            self.shared.want_interpreter();
+        }
+        Ok(())
     }
 }
 
@@ -470,6 +494,9 @@ impl Drop for Generation {
     /// Retires it. Nobody can queue anything any more: that would have needed a reference.
     fn drop(&mut self) {
         self.shared.retire();
+        if self.shared.rest.is_asleep() {
+            self.shared.pass_on(true);
+        }
     }
 }
 

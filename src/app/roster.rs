@@ -12,18 +12,21 @@ use std::time::{Duration, Instant};
 use super::apps::AppLedger;
 use super::birth::{self, Entrance};
 use super::canary::Score;
+use super::cheaper::Seen;
 use super::crew::{Crew, Gate, wait_for_none};
 use super::generation::{Patience, Plan, StartError, lock};
 use super::host::GenerationHost;
 use super::postbox::Postbox;
-use super::queue::Queue;
+use super::queue::{Job, Next, Queue};
 use super::recycling::Due;
+use super::rest::Rest;
 use super::runners::Domain;
 use super::tally::Ledger;
 use super::worker::Surroundings;
 use crossbeam::channel::{Receiver, Sender, bounded, never};
 
 use crate::background::registrations::Registrations;
+use crate::net::{Dispatch as _, Rejected, Turn};
 use crate::python::{HostRef, InterpreterSpec, Isolation, Runtime};
 
 /// What every thread of the generation shares. Holds no sender: the queue must be able to end.
@@ -49,6 +52,7 @@ pub struct Shared {
     /// Its workers wait for the queue and not in the poll; those that wait hear of the end of that by the channel.
     aside: AtomicBool,
     recall: Mutex<Option<(Sender<Infallible>, Receiver<Infallible>)>>,
+    pub(super) rest: Rest,
     alive: (Mutex<usize>, Condvar),
     /// Answered by crews that have ended.
     answered: AtomicU64,
@@ -93,6 +97,7 @@ impl Shared {
             retired: AtomicBool::new(false),
             aside: AtomicBool::new(false),
             recall: Mutex::default(),
+            rest: Rest::default(),
             alive: Default::default(),
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -162,6 +167,41 @@ impl Shared {
             crew.dismiss(self.surroundings.net.poll());
         }
         self.release_runners();
+    }
+
+    /// A request was queued and no interpreter is there.
+    pub(super) fn want_interpreter(&self) {
+        if self.rest.becomes_wanted() {
+            (self.surroundings.on_wanted)(self.id);
+        }
+    }
+
+    /// The crews that serve.
+    fn serving(&self) -> Vec<Arc<Crew>> {
+        let mut crews = self.crews();
+        crews.retain(|crew| !crew.is_dismissed());
+        crews
+    }
+
+    /// What is queued here, where nobody serves, goes to the generation in charge, or gets 503.
+    pub(super) fn pass_on(&self, is_wanted_elsewhere: bool) {
+        let (net, current) = (&*self.surroundings.net, &*self.surroundings.current);
+        let mut turn = None;
+        while let Next::Job(Job::Request(exchange)) = self.queue.next() {
+            let (exchange, rejected) = if is_wanted_elsewhere {
+                match current.submit(exchange) {
+                    Ok(()) => continue,
+                    Err(back) => back,
+                }
+            } else {
+                (exchange, Rejected::Stopped)
+            };
+            let turn = turn.get_or_insert_with(Turn::default);
+            turn.turn_away(net, current, exchange, rejected);
+        }
+        if is_wanted_elsewhere {
+            current.wake_successor(self.id, net);
+        }
     }
 
     /// The crew is due, unless that was said already or it is too young. Whether it is.
@@ -252,8 +292,14 @@ impl Shared {
         }
     }
 
+    /// At most.
     pub(super) fn interpreters(&self) -> usize {
         self.plan.shape(self.isolation).0
+    }
+
+    /// At its birth.
+    pub(super) fn interpreters_at_first(&self) -> usize {
+        self.plan.at_first.clamp(1, self.interpreters())
     }
 
     pub(super) fn threads_per_interpreter(&self) -> usize {
@@ -404,6 +450,142 @@ impl Roster {
         }
     }
 
+    /// How many interpreters there may be.
+    pub fn most(&self) -> usize {
+        self.0.interpreters()
+    }
+
+    /// What is to be seen of those that serve, in the order of their age.
+    pub fn seen(&self) -> Vec<Seen> {
+        let mut serving = self.0.serving();
+        serving.sort_by_key(|crew| crew.since);
+        let seen = serving.iter().map(|crew| Seen {
+            crew: crew.serial,
+            worker: crew.worker,
+            is_busy: crew.tallies.is_busy(),
+            running: crew.tallies.running(),
+        });
+        seen.collect()
+    }
+
+    /// Requests that no thread has begun.
+    pub fn waiting(&self) -> usize {
+        self.0.queue().len()
+    }
+
+    /// Whether it has let the last interpreter go; the next request brings one back.
+    pub fn is_at_rest(&self) -> bool {
+        self.0.rest.is_asleep()
+    }
+
+    /// Whether no interpreter could be made just now, so that none is tried yet.
+    pub fn is_broken(&self) -> bool {
+        self.0.rest.is_broken()
+    }
+
+    /// Makes up to `count` more interpreters, side by side; each serves as soon as it is ready. Returns their numbers. Runs on
+    /// `sm-reload`, detached from Python.
+    ///
+    /// # Errors
+    /// One could not be made; others may have been.
+    pub fn hire(&self, count: usize, patience: &Patience) -> Result<Vec<usize>, StartError> {
+        let shared = &self.0;
+        let taken: Vec<usize> = shared.serving().iter().map(|crew| crew.worker).collect();
+        let free = (1..=self.most()).filter(|worker| !taken.contains(worker));
+        let workers: Vec<usize> = free.take(count).collect();
+        let births: Vec<_> = std::thread::scope(|scope| {
+            let births: Vec<_> = workers
+                .iter()
+                .map(|&worker| scope.spawn(move || self.hire_one(worker, patience)))
+                .collect();
+            births.into_iter().map(|birth| birth.join()).collect()
+        });
+        for birth in births {
+            birth.unwrap_or(Err(StartError::Panicked))?;
+        }
+        Ok(workers)
+    }
+
+    fn hire_one(&self, worker: usize, patience: &Patience) -> Result<(), StartError> {
+        let shared = &self.0;
+        let fresh = shared.add_crew(worker, Gate::Shut);
+        match birth::of_crew(shared, &fresh, patience, Entrance::Free) {
+            Ok(()) => {
+                shared.rest.wake();
+                shared.surroundings.bell.call_in(&shared.surroundings.net);
+                fresh.open_gate();
+                Ok(())
+            }
+            Err(error) => {
+                shared.dismiss(&fresh);
+                if !matches!(error, StartError::TooLate | StartError::GivenUp) {
+                    fresh.wait_until_ended(Instant::now() + shared.plan.end_grace * 2);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets the interpreter go that has lived longest, after the requests it is in; waits for that up to `grace`. Returns its
+    /// number. `None`: it is the last one. Runs on `sm-reload`.
+    pub fn let_one_go(&self, grace: Duration) -> Option<usize> {
+        let shared = &self.0;
+        let serving = shared.serving();
+        let oldest = serving.iter().min_by_key(|crew| crew.since)?;
+        if serving.len() < 2 {
+            return None;
+        }
+        shared.dismiss(oldest);
+        self.forget_letters();
+        oldest.wait_until_ended(Instant::now() + grace);
+        Some(oldest.worker)
+    }
+
+    /// Lets all interpreters go, unless there is something to do; waits for their end up to `grace`. Whether they went. Runs on
+    /// `sm-reload`.
+    pub fn go_to_rest(&self, grace: Duration) -> bool {
+        let shared = &self.0;
+        shared.rest.fall_asleep();
+        let serving = shared.serving();
+        let is_busy = || serving.iter().any(|crew| crew.tallies.is_busy());
+        if shared.queue().has_jobs() || is_busy() {
+            shared.rest.wake();
+            return false;
+        }
+        for crew in &serving {
+            shared.dismiss(crew);
+        }
+        shared.postbox.clear();
+        // From now on it polls.
+        shared.surroundings.bell.ring();
+        let deadline = Instant::now() + grace;
+        for crew in &serving {
+            crew.wait_until_ended(deadline);
+        }
+        true
+    }
+
+    /// No interpreter could be made for those who wait: they are told so. Returns how long nobody tries again.
+    pub fn give_up_waking(&self) -> Duration {
+        let pause = self.0.rest.fail();
+        self.turn_away();
+        pause
+    }
+
+    /// Answers what is queued in a generation at rest with 503.
+    pub fn turn_away(&self) {
+        if self.is_at_rest() {
+            self.0.rest.unwant();
+            self.0.pass_on(false);
+        }
+    }
+
+    fn forget_letters(&self) {
+        let serving = self.0.serving();
+        let present: Vec<usize> = serving.iter().map(|crew| crew.worker).collect();
+        self.0.postbox.keep_for(&present);
+    }
+
     /// Waits until every thread of the generation has ended, or until `deadline`. Returns how many have not.
     pub fn wait(&self, deadline: Instant) -> usize {
         wait_for_none(&self.0.alive, deadline)
@@ -426,11 +608,6 @@ impl Roster {
             answered: self.answered() + given_up,
             failed: failed + self.0.failed.load(Ordering::Relaxed) + given_up,
         }
-    }
-
-    /// Requests that wait in it.
-    pub fn waiting(&self) -> usize {
-        self.0.queue().len()
     }
 
     /// The replacement of this crew is not made now: it may be asked for again later.

@@ -150,6 +150,19 @@ impl Tallies {
         &self.threads[core % self.threads.len()]
     }
 
+    /// Whether one of the threads is in a request or a handler.
+    pub(super) fn is_busy(&self) -> bool {
+        let mut states = self.threads.iter();
+        states.any(|thread| thread.state.load(Ordering::Relaxed) != IDLE)
+    }
+
+    /// Time in requests that have ended.
+    pub(super) fn running(&self) -> Duration {
+        let times = self.threads.iter();
+        let times = times.map(|thread| thread.running_micros.load(Ordering::Relaxed));
+        Duration::from_micros(times.fold(0, u64::wrapping_add))
+    }
+
     /// Adds them to what is known of their worker.
     fn add_to(&self, facts: &mut WorkerFacts) {
         let sum = |counter: fn(&Tally) -> &AtomicU64| {
@@ -229,6 +242,8 @@ impl Ledger {
             .cloned()
             .unwrap_or_default();
         facts.id = worker;
+        // uWSGI's word for one that was ended because it was not needed.
+        facts.status = "cheap".to_owned();
         for tallies in present {
             tallies.add_to(&mut facts);
             tallies.describe(&mut facts);
@@ -271,7 +286,8 @@ mod tests {
         let facts = ledger.facts(2, [&second].into_iter());
         assert_eq!((facts.requests, facts.delta_requests), (3, 1));
         assert_eq!(facts.respawns, 2);
-        assert_eq!(ledger.facts(1, std::iter::empty()).requests, 0);
+        let nobody = ledger.facts(1, std::iter::empty());
+        assert_eq!((nobody.requests, nobody.status.as_str()), (0, "cheap"));
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct Surroundings {
     pub shares_poll: bool,
     /// Is told of interpreters that are due to be replaced. Called by workers, between requests.
     pub on_due: Arc<dyn Fn(Due) + Send + Sync>,
+    /// Is told, once, that a generation (its number) has requests and no interpreter. Called by whoever queues them.
+    pub on_wanted: Arc<dyn Fn(u64) + Send + Sync>,
     /// Is told of the application's files, if somebody watches them. Called by workers.
     pub on_sources: Option<OnSources>,
 }

@@ -14,6 +14,7 @@
 mod address;
 mod alarms;
 mod background;
+mod cheaper_settings;
 mod command_line;
 mod completions;
 mod contents;
@@ -65,6 +66,7 @@ use std::ffi::OsString;
 pub use address::Address;
 pub use alarms::{Alarm, AlarmConfig, AlarmDescriptor, AlarmKind, AlarmLines};
 pub use background::{BackgroundConfig, CronEntry};
+pub use cheaper_settings::{AdaptingConfig, BusynessConfig, CheaperAlgorithm, CheaperConfig};
 pub use error::ConfigError;
 pub use process_settings::{
     HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,

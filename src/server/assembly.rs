@@ -36,7 +36,7 @@ use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
 use super::reload_record::ReloadRecord;
 use super::request_log::{Lines, Once, Silence};
-use super::settings::{added_fields, cron_commands, hostname, plan, settings};
+use super::settings::{adapting, added_fields, cron_commands, hostname, plan, settings};
 use super::supervisor::{self, Charge, End, Event};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
@@ -319,6 +319,13 @@ fn serve(
                 });
                 add
             }),
+        on_wanted: Arc::new({
+            let sender = sender.clone();
+            move |generation| {
+                // The supervisor left first: the server stops.
+                let _gone = sender.send(Event::Wanted(generation));
+            }
+        }),
         on_due: Arc::new({
             let sender = sender.clone();
             move |due| {
@@ -373,6 +380,7 @@ fn serve(
     notifier.ready();
     let recipe = Recipe {
         origin: origin.clone(),
+        adapting: adapting(config),
         config: config.clone(),
         plan,
         runtime,
@@ -391,6 +399,7 @@ fn serve(
         acceptor: &acceptor,
         clockwork: &clockwork,
         mercy: config.reload_mercy,
+        delay: config.shutdown_delay,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone()),
         notifier: &notifier,

@@ -36,12 +36,14 @@ mod accounts;
 #[cfg_attr(unix, path = "activation_unix.rs")]
 #[cfg_attr(windows, path = "activation_windows.rs")]
 mod activation;
+mod adaptation;
 mod agenda;
 mod alarms;
 mod application;
 mod assembly;
 mod awaited;
 mod certificates;
+mod changing;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 mod daemon;

@@ -50,6 +50,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         bell: Arc::new(Bell::default()),
         shares_poll: false,
         on_sources: None,
+        on_wanted: Arc::new(|_| {}),
         on_due: Arc::new(move |due| {
             let _nobody = nobody.send(due);
         }),

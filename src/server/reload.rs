@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Sender, bounded};
 
 use self::succession::Succession;
-use super::agenda::{Agenda, Asked, Task};
+use super::adaptation::{Adaptation, Adapting, Found};
+use super::agenda::{Agenda, Asked, Change, Task};
+use super::changing::{Changed, carry_out, listed};
 use super::hooks::{self, Means};
 use super::memory;
 use super::rebirth::{IS_POSSIBLE, Origin};
@@ -38,6 +40,8 @@ pub struct Recipe {
     pub config: Config,
     /// The plan of the first one.
     pub plan: Plan,
+    /// How many interpreters there are, in time.
+    pub adapting: Adapting,
     /// How the process was started.
     pub origin: Origin,
     /// The one CPython.
@@ -67,6 +71,7 @@ enum Outcome {
         worker: usize,
         result: Result<Duration, StartError>,
     },
+    Changed(Changed),
 }
 
 /// How far a rolling reload came.
@@ -91,6 +96,8 @@ pub enum Then {
     GoOn,
     /// Let the process start anew.
     StartAnew,
+    /// Stop: nobody has asked for anything for long.
+    Stop,
 }
 
 /// Renews what serves. The main thread's.
@@ -100,6 +107,9 @@ pub struct Reloader {
     agenda: Agenda,
     /// Dropped to give a birth up.
     interest: Option<Sender<Infallible>>,
+    /// What is being made is what requests wait for.
+    is_waking: bool,
+    adaptation: Adaptation,
     id: u64,
     /// Old generations that have not ended.
     retiring: Vec<Roster>,
@@ -135,11 +145,20 @@ impl Reloader {
             );
         }
         let isolation = serving.map(|serving| serving.isolation());
+        let adaptation = Adaptation::new(recipe.adapting.clone(), memory::of_this_process);
+        if adaptation.is_wanted() && isolation == Some(Isolation::Main) {
+            tracing::warn!(
+                "the number of interpreters stays as it is (--cheaper, --cheap and --idle are without effect): the application \
+                 lives in the main one, which cannot be ended"
+            );
+        }
         let reloader = Self {
             recipe: Arc::new(recipe),
             events,
             agenda: Agenda::default(),
             interest: None,
+            is_waking: false,
+            adaptation,
             id: 1,
             retiring: Vec::new(),
             memory_acted: None,
@@ -179,6 +198,89 @@ impl Reloader {
         self.begin_next();
     }
 
+    /// The server has begun. With `--cheap` it lets its interpreters go: they have shown that the application loads.
+    pub fn begin(&mut self) {
+        if self.recipe.adapting.is_cheap {
+            self.rest("--cheap");
+        }
+    }
+
+    /// No interpreter is wanted until the next request.
+    pub fn rest(&mut self, by: &str) {
+        // It would wake with another version than the one that serves.
+        let is_another = self.is_code_another();
+        let can_rest = |roster: Roster| !is_another && can_roll(&roster) && !roster.is_at_rest();
+        if !self.roster().is_some_and(can_rest) {
+            tracing::info!("{by}: there is no interpreter that could be ended");
+            return;
+        }
+        self.agenda.ask_change(Change::Rest);
+        self.begin_next();
+    }
+
+    /// The operator wants one more interpreter, or one less; the last one stays.
+    pub fn adjust(&mut self, by: &str, is_up: bool) {
+        let Some(roster) = self.roster().filter(can_roll) else {
+            tracing::info!("{by}: the number of interpreters cannot be changed here");
+            return;
+        };
+        let count = roster.crews().len();
+        if is_up && self.is_code_another() {
+            tracing::info!("{by}: what serves is not the newest version; reload first");
+            return;
+        }
+        if is_up && count >= roster.most() {
+            tracing::info!("{by}: there are {count} interpreters already (--processes)");
+            return;
+        }
+        let why = by.to_owned();
+        self.agenda.ask_change(if is_up {
+            Change::Grow { count: 1, why }
+        } else {
+            Change::Shrink { why }
+        });
+        self.begin_next();
+    }
+
+    /// Generation `id` has requests and no interpreter. `is_stopping`: it gets none any more.
+    pub fn wanted(&mut self, id: u64, is_stopping: bool) {
+        let roster = self.roster();
+        // One that is in charge no more has handed its requests on.
+        let Some(roster) = roster.filter(|roster| roster.generation() == id && roster.is_at_rest())
+        else {
+            return;
+        };
+        if roster.is_broken() || (is_stopping && !self.is_waking) {
+            roster.turn_away();
+            return;
+        }
+        self.agenda.ask_change(Change::Wake);
+        self.begin_next();
+    }
+
+    /// Looks whether there are to be more or fewer interpreters. Once every [`looks_every`](Self::looks_every).
+    pub fn look(&mut self) -> Then {
+        let Some(roster) = self.roster().filter(|_| !self.is_busy()) else {
+            return Then::GoOn;
+        };
+        match self.adaptation.look(&roster, Instant::now()) {
+            Found::Nothing => {}
+            Found::Die => return Then::Stop,
+            // They would load another version than the one that serves, or wake with it.
+            Found::Change(Change::Grow { .. } | Change::Rest) if self.is_code_another() => {}
+            Found::Change(change) => {
+                self.agenda.ask_change(change);
+                self.begin_next();
+            }
+        }
+        Then::GoOn
+    }
+
+    /// How often to [`look`](Self::look); `None`: never.
+    pub fn looks_every(&self) -> Option<Duration> {
+        self.adaptation.cycle(self.roster().as_ref())
+    }
+
     /// Looks whether time or memory make an interpreter due. Once a [`TICK`].
     pub fn tick(&mut self) {
         self.look_after_succession();
@@ -213,6 +315,7 @@ impl Reloader {
     pub fn done(&mut self, done: Done) -> Then {
         self.agenda.done();
         self.interest = None;
+        self.is_waking = false;
         let elapsed = done.started.elapsed();
         if self.succession.take_unwanted() {
             if let Outcome::Born(Ok((generation, _))) = done.outcome {
@@ -239,6 +342,7 @@ impl Reloader {
                 }
                 self.tell_rolled(&rolled, elapsed);
             }
+            Outcome::Changed(changed) => self.tell_changed(changed, elapsed),
             Outcome::Replaced { worker, result } => match result {
                 Ok(elapsed) => tracing::info!(
                     "worker {worker} has a fresh interpreter ({:.2} s)",
@@ -274,6 +378,10 @@ impl Reloader {
 
     /// The server stops: what is being born is given up. Returns who is still at work.
     pub fn stop(&mut self) -> Vec<Roster> {
+        // What requests wait for is made all the same, and others that wait are told at once that they do so in vain.
+        if self.is_waking {
+            return std::mem::take(&mut self.retiring);
+        }
         if self.interest.take().is_some() {
             tracing::info!("the reload is given up");
         }
@@ -281,6 +389,9 @@ impl Reloader {
             .record
             .end(State::GivenUp("the server stops".to_owned()));
         self.end_succession();
+        if let Some(roster) = self.roster() {
+            roster.turn_away();
+        }
         std::mem::take(&mut self.retiring)
     }
 
@@ -327,7 +438,16 @@ impl Reloader {
                     result: roster.replace(due.crew, &patience, (grace, false)),
                 });
             }
-            (Task::Renew(_), None) => self.agenda.done(),
+            (Task::Change(change), Some(roster)) => {
+                self.is_waking = change == Change::Wake;
+                self.adaptation.note_waking();
+                let at_waking = self.adaptation.at_waking(roster.most());
+                let grace = REPLACED_GRACE.min(recipe.config.reload_mercy);
+                self.run(move || {
+                    Outcome::Changed(carry_out(change, &roster, at_waking, &patience, grace))
+                });
+            }
+            (Task::Renew(_) | Task::Change(_), None) => self.agenda.done(),
         }
     }
 
@@ -356,6 +476,7 @@ impl Reloader {
         if let Err(error) = spawned {
             self.agenda.done();
             self.interest = None;
+            self.is_waking = false;
             self.tell(&Failed::Start(StartError::Thread(error)));
         }
     }
@@ -394,6 +515,60 @@ impl Reloader {
                 record.end(State::Failed(reason));
             }
             None => record.end(State::GivenUp("the server stops".to_owned())),
+        }
+    }
+
+    fn tell_changed(&mut self, changed: Changed, elapsed: Duration) {
+        let seconds = elapsed.as_secs_f64();
+        let count = self.roster().map_or(0, |roster| roster.crews().len());
+        match changed {
+            Changed::Grew(Ok(workers)) if workers.is_empty() => {}
+            Changed::Grew(Ok(workers)) => {
+                self.adaptation.note_birth(true);
+                tracing::info!(
+                    "interpreters: {count} (worker {} is new, {seconds:.2} s)",
+                    listed(&workers)
+                );
+            }
+            Changed::Grew(Err(error)) => {
+                if let Some(reason) = Failed::Start(error).reason() {
+                    let pause = self.adaptation.note_birth(false).as_secs();
+                    tracing::error!(
+                        "no further interpreter, those that there are ({count}) serve on: {reason}; the next attempt in {pause} s or later"
+                    );
+                }
+            }
+            Changed::Shrank(Some(worker)) => {
+                tracing::info!("interpreters: {count} (worker {worker} is cheap now)");
+            }
+            Changed::Shrank(None) => tracing::info!("the last interpreter stays"),
+            Changed::Rested(true) => {
+                tracing::info!("cheap mode enabled: waiting for a request, no interpreter runs");
+            }
+            Changed::Rested(false) => {
+                tracing::info!("a request came: the interpreters stay");
+                // At a start or a reload without requests only one is made.
+                let most = self.roster().map_or(0, |roster| roster.most());
+                let missing = self.adaptation.at_waking(most).saturating_sub(count);
+                if missing > 0 {
+                    let why = "there are requests".to_owned();
+                    self.agenda.ask_change(Change::Grow {
+                        count: missing,
+                        why,
+                    });
+                }
+            }
+            Changed::Woke(Ok(count)) => {
+                tracing::info!("cheap mode disabled, interpreters: {count} ({seconds:.2} s)");
+            }
+            Changed::Woke(Err((error, pause))) => {
+                if let Some(reason) = Failed::Start(error).reason() {
+                    tracing::error!(
+                        "no interpreter could be started, requests are answered 503: {reason}; the next attempt at the first request in {} s",
+                        pause.as_secs()
+                    );
+                }
+            }
         }
     }
 
@@ -460,6 +635,13 @@ impl Recipe {
         // An application that is served now has to load, or all stay as they are.
         if let Some(serving) = self.surroundings.current.load() {
             plan.apps.need(serving.loaded());
+            // As many as have been needed so far; one is enough to see whether the next version loads.
+            let roster = serving.roster();
+            plan.at_first = if roster.is_at_rest() {
+                1
+            } else {
+                plan.at_first.max(roster.crews().len())
+            };
         }
         let born = Generation::start(id, &plan, self.runtime, &self.surroundings, patience)
             .map_err(Failed::Start)?;

@@ -107,10 +107,14 @@ fn write_serving(
     let each: Vec<String> = report.interpreters.iter().map(milliseconds_of).collect();
     writeln!(
         text,
-        "workers: {} x {}, ready in {}",
+        "workers: {} x {}, ready in {}{}",
         counted(interpreters, "interpreter"),
         counted(report.threads / interpreters.max(1), "thread"),
-        each.join(", ")
+        each.join(", "),
+        match report.most {
+            most if most > interpreters => format!(" (up to {most} when they are needed)"),
+            _ => String::new(),
+        }
     )?;
     for one in listening {
         writeln!(text, "listening on {}", url(one))?;

@@ -6,12 +6,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::app::cheaper::{Algorithm, Rules};
+use crate::app::cheaper_busyness::BusynessRules;
 use crate::app::probe::Probe;
 use crate::app::process::Process;
 use crate::app::{Apps, Exceptions, Isolated, Plan, Recycling};
 use crate::background::cron::When;
 use crate::background::cron_command::CronCommand;
-use crate::config::{Config, IsolationChoice};
+use crate::config::{BusynessConfig, CheaperAlgorithm, Config, IsolationChoice};
 use crate::http::Limits;
 use crate::net::{self, Address};
 use crate::proxies::trusted::Network;
@@ -20,6 +22,7 @@ use crate::python::{HostRef, InterpreterSpec, Isolation, STACK_BYTES_MIN};
 use crate::wsgi::environ::ServerFacts;
 use crate::wsgi::{AddedFields, BodyMemory};
 
+use super::adaptation::Adapting;
 use super::application::imports;
 use super::failure::Failure;
 use super::sockets::Listening;
@@ -54,6 +57,7 @@ pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Setti
         tells_handshakes: config.tls.is_verbose,
         proxies: proxies(config),
         greeters: greeters(config),
+        ready_path: config.ready_path.clone(),
         added_fields: Arc::new(added_fields),
     }
 }
@@ -117,6 +121,56 @@ pub(super) fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
     Ok(added)
 }
 
+/// How many interpreters are made at start.
+fn at_first(config: &Config) -> usize {
+    match &config.adapting.cheaper {
+        // One shows whether the application loads, and is ended.
+        _ if config.adapting.cheap => 1,
+        Some(cheaper) => cheaper.initial,
+        None => config.processes,
+    }
+}
+
+/// When there are more interpreters, and when fewer.
+pub(super) fn adapting(config: &Config) -> Adapting {
+    let adapting = &config.adapting;
+    let rules = adapting.cheaper.as_ref().map(|cheaper| Rules {
+        least: cheaper.least,
+        step: cheaper.step,
+        overload: cheaper.overload,
+        idle: cheaper.idle,
+        algorithm: match cheaper.algorithm {
+            CheaperAlgorithm::Spare => Algorithm::Spare,
+            CheaperAlgorithm::Spare2 => Algorithm::Spare2,
+            CheaperAlgorithm::Backlog => Algorithm::Backlog,
+            CheaperAlgorithm::Busyness => Algorithm::Busyness(busyness(&cheaper.busyness)),
+            CheaperAlgorithm::Manual => Algorithm::Manual,
+        },
+        memory_soft: cheaper.memory_soft,
+        memory_hard: cheaper.memory_hard,
+    });
+    Adapting {
+        rules,
+        is_cheap: adapting.cheap,
+        idle: adapting.idle,
+        dies: adapting.die_on_idle,
+    }
+}
+
+fn busyness(config: &BusynessConfig) -> BusynessRules {
+    BusynessRules {
+        percent_min: config.percent_min,
+        percent_max: config.percent_max,
+        multiplier: config.multiplier,
+        penalty: config.penalty,
+        is_verbose: config.is_verbose,
+        backlog_alert: config.backlog_alert,
+        backlog_multiplier: config.backlog_multiplier,
+        backlog_step: config.backlog_step,
+        backlog_nonzero: config.backlog_nonzero,
+    }
+}
+
 /// The first of the files that can be read, as in uWSGI, which looks anew at every answer.
 fn error_page(config: &Config, status: u16, files: &[PathBuf]) -> Result<Option<Vec<u8>>, Failure> {
     for file in files {
@@ -177,6 +231,7 @@ pub(super) fn plan(
     Plan {
         apps,
         interpreters: config.processes,
+        at_first: at_first(config),
         threads: config.threads,
         isolated: match config.isolation {
             IsolationChoice::Auto => Isolated::Auto,

@@ -16,7 +16,7 @@ use super::rebirth::Inheritance;
 use super::reload::{self, Done, Reloader, Then};
 use crate::app::{Acceptor, Current, Due, Roster};
 use crate::background::clockwork::Clockwork;
-use crate::net::Net;
+use crate::net::{Net, Turn};
 
 /// What the supervisor is told.
 pub enum Event {
@@ -59,6 +59,21 @@ pub enum Event {
     Touched(usize),
     /// An interpreter is due to be replaced.
     Due(Due),
+    /// A generation, of this number, has requests and no interpreter.
+    Wanted(u64),
+    /// One more interpreter, or one less (`+` and `-` of uWSGI's master-fifo).
+    Adjust {
+        /// What asked for it, for the log.
+        by: Cow<'static, str>,
+        /// One more.
+        is_up: bool,
+    },
+    /// No interpreter until the next request (`C` of uWSGI's master-fifo).
+    #[allow(dead_code, reason = "for whoever reads a master-fifo")]
+    Rest {
+        /// What asked for it, for the log.
+        by: Cow<'static, str>,
+    },
     /// What was to be renewed is, or could not be.
     Done(Box<Done>),
     /// An old generation has ended.
@@ -74,6 +89,15 @@ impl Event {
     /// A wish to stop.
     pub fn stop(by: &'static str, signal: i32) -> Self {
         Self::Stop { by, signal }
+    }
+
+    /// A wish for one more interpreter, or one less.
+    #[cfg_attr(windows, expect(dead_code, reason = "only a signal asks for it"))]
+    pub fn adjust(by: impl Into<Cow<'static, str>>, is_up: bool) -> Self {
+        Self::Adjust {
+            by: by.into(),
+            is_up,
+        }
     }
 
     /// A wish to reload.
@@ -114,6 +138,8 @@ pub struct Charge<'a> {
     pub clockwork: &'a Clockwork,
     /// What requests in progress are given when the server stops.
     pub mercy: Duration,
+    /// How long it goes on as before after a signal to stop (`--shutdown-delay`).
+    pub delay: Duration,
     /// A reload is a stop (`--exit-on-reload`).
     pub exits_on_reload: bool,
     /// Makes the next generation.
@@ -155,6 +181,7 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
         acceptor,
         clockwork,
         mut mercy,
+        mut delay,
         exits_on_reload,
         mut reloader,
         notifier,
@@ -163,16 +190,39 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
         mut on_reload,
     } = charge;
     let mut is_stopping = false;
+    // When the stop begins that was asked for, and by what.
+    let mut leaving: Option<(Instant, &'static str, i32)> = None;
     let mut exit_code = 0;
+    let mut ticks = Beat::default();
+    let mut looks = Beat::default();
+    reloader.begin();
     loop {
-        let event = if reloader.wants_ticks() && !is_stopping {
-            receiver.recv_timeout(reload::TICK)
-        } else {
-            receiver.recv().map_err(RecvTimeoutError::from)
+        let now = Instant::now();
+        let next_tick = ticks.next(reloader.wants_ticks().then_some(reload::TICK), now);
+        let next_look = looks.next(reloader.looks_every(), now);
+        let begins = leaving.map(|(at, ..)| at);
+        let next = [next_tick, next_look, begins].into_iter().flatten().min();
+        let event = match next.filter(|_| !is_stopping) {
+            Some(next) => receiver.recv_timeout(next.saturating_duration_since(now)),
+            None => receiver.recv().map_err(RecvTimeoutError::from),
         };
         let event = match event {
+            Err(RecvTimeoutError::Timeout)
+                if let Some((_, by, signal)) =
+                    leaving.take_if(|(at, ..)| *at <= Instant::now()) =>
+            {
+                delay = Duration::ZERO;
+                Ok(Event::stop(by, signal))
+            }
             Err(RecvTimeoutError::Timeout) => {
-                reloader.tick();
+                let now = Instant::now();
+                if ticks.is_due(now) {
+                    reloader.tick();
+                }
+                if looks.is_due(now) && reloader.look() == Then::Stop {
+                    // The receiver is here.
+                    let _heard = sender.send(Event::stop("--die-on-idle", 0));
+                }
                 continue;
             }
             Ok(Event::Reload { by }) if exits_on_reload && !is_stopping => {
@@ -181,11 +231,29 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
             }
             Ok(Event::StopNow { by }) if !is_stopping => {
                 mercy = Duration::ZERO;
+                delay = Duration::ZERO;
+                leaving = None;
                 Ok(Event::stop(by, 0))
             }
             event => event,
         };
         match event {
+            Ok(Event::Stop { by, signal }) if leaving.is_some() => {
+                tracing::warn!("{by} again: stopping now");
+                return KILLED_BY + signal;
+            }
+            // Only what comes from outside is worth a delay: others look whether the server is ready.
+            Ok(Event::Stop { by, signal })
+                if signal != 0 && !delay.is_zero() && !is_stopping && rebirth.is_none() =>
+            {
+                leaving = Some((Instant::now() + delay, by, signal));
+                net.start_leaving();
+                notifier.stopping();
+                tracing::info!(
+                    "{by}: stopping in {} s (--shutdown-delay); requests are answered until then",
+                    delay.as_secs_f64()
+                );
+            }
             // Nobody waits for the next image any more; what goes on is a stop like any other.
             Ok(Event::Stop { by, .. }) if rebirth.take().is_some() => {
                 notifier.stopping();
@@ -205,6 +273,12 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                     "{by}: stopping; requests in progress have {} s to finish",
                     mercy.as_secs()
                 );
+                net.start_leaving();
+                if Turn::default().accept_the_rest(net, &**current) > 0
+                    && let Some(generation) = current.load()
+                {
+                    generation.queue().wake_if_idle(net);
+                }
                 net.start_draining();
                 if !start_stopping(net, current, (reloader.stop(), mercy), sender) {
                     return 1;
@@ -216,7 +290,9 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                 *rebirth = None;
                 return 0;
             }
-            Ok(Event::Reload { by } | Event::ChainReload { by }) if is_stopping => {
+            Ok(Event::Reload { by } | Event::ChainReload { by })
+                if is_stopping || leaving.is_some() =>
+            {
                 tracing::info!("{by}: the server stops; there is nothing to reload");
             }
             Ok(Event::Reload { by }) => {
@@ -245,9 +321,18 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                 tracing::info!("{by}: opening the log anew");
                 reopen_log();
             }
+            Ok(Event::Wanted(generation)) => reloader.wanted(generation, is_stopping),
             // What was born for a server that stops is dropped, and ends.
-            Ok(Event::Done(_) | Event::Retired { .. } | Event::Due(_) | Event::Touched(_))
-                if is_stopping => {}
+            Ok(
+                Event::Done(_)
+                | Event::Retired { .. }
+                | Event::Due(_)
+                | Event::Touched(_)
+                | Event::Adjust { .. }
+                | Event::Rest { .. },
+            ) if is_stopping => {}
+            Ok(Event::Adjust { by, is_up }) => reloader.adjust(&by, is_up),
+            Ok(Event::Rest { by }) => reloader.rest(&by),
             Ok(Event::Touched(hook)) => {
                 if let Some(code) = on_touch(hook) {
                     exit_code = code;
@@ -257,13 +342,16 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
             }
             Ok(Event::Done(done)) => {
                 let is_rebirth = reloader.done(*done) == Then::StartAnew;
-                if is_rebirth && let Some(inheritance) = begin_rebirth(net) {
+                if is_rebirth
+                    && leaving.is_none()
+                    && let Some(inheritance) = begin_rebirth(net)
+                {
                     *rebirth = Some(inheritance);
                     is_stopping = true;
                     start_stopping(net, current, (reloader.stop(), mercy), sender);
                 }
                 acceptor.nudge();
-                if !reloader.is_busy() && !is_stopping {
+                if !reloader.is_busy() && !is_stopping && leaving.is_none() {
                     notifier.ready();
                 }
             }
@@ -282,6 +370,31 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                 return 1;
             }
         }
+    }
+}
+
+/// Something that is done again and again, however often something else happens in between.
+#[derive(Default)]
+struct Beat(Option<Instant>);
+
+impl Beat {
+    /// When it is due next, if it is done so often; from now on if that begins only now.
+    fn next(&mut self, every: Option<Duration>, now: Instant) -> Option<Instant> {
+        let latest = every.map(|every| now + every);
+        self.0 = match (self.0, latest) {
+            (Some(due), Some(latest)) => Some(due.min(latest)),
+            (_, latest) => latest,
+        };
+        self.0
+    }
+
+    /// Whether it is now; the next time counts from here.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.0.is_some_and(|due| due <= now);
+        if is_due {
+            self.0 = None;
+        }
+        is_due
     }
 }
 

@@ -52,26 +52,6 @@ const PYTHON: &[OptionRow] = planned! { Python:
 };
 
 const WORKERS: &[OptionRow] = planned! { Workers:
-    "cheaper" Number .mapped("interpreters are started when they are needed, and ended when they are not") => "The least number of interpreters that run.";
-    "cheaper-initial" Number => "Interpreters that run at start.";
-    "cheaper-step" Number => "Interpreters that are started at once when there is too much work.";
-    "cheaper-overload" Seconds => "Seconds of too much work before more interpreters are started.";
-    "cheaper-idle" Seconds => "Seconds without work before an interpreter is ended.";
-    "cheaper-algo" Text .mapped("spare and busyness are real, others are spare") => "How the number of interpreters is chosen.";
-    "cheaper-rss-limit-soft" Bytes => "Bytes of memory above which no interpreter is started.";
-    "cheaper-rss-limit-hard" Bytes => "Bytes of memory above which interpreters are ended.";
-    "cheaper-busyness-min" Number => "Percent of work below which an interpreter is ended.";
-    "cheaper-busyness-max" Number => "Percent of work above which an interpreter is started.";
-    "cheaper-busyness-multiplier" Number => "Rounds of little work before an interpreter is ended.";
-    "cheaper-busyness-penalty" Number => "Rounds that are added when an interpreter was ended too early.";
-    "cheaper-busyness-verbose" Flag => "Log what the busyness algorithm does.";
-    "cheaper-busyness-backlog-alert" Number => "Waiting requests that start interpreters at once.";
-    "cheaper-busyness-backlog-multiplier" Number => "Rounds of little work before an extra interpreter is ended.";
-    "cheaper-busyness-backlog-step" Number => "Interpreters that are started at once for waiting requests.";
-    "cheaper-busyness-backlog-nonzero" Seconds => "Seconds of waiting requests that start interpreters.";
-    "cheap" Flag => "Start the interpreters at the first request.";
-    "idle" Seconds => "Seconds without requests before all interpreters are ended.";
-    "die-on-idle" Flag => "Stop the server when it is idle.";
 };
 
 const PROCESS: &[OptionRow] = planned! { Process:

@@ -10,6 +10,10 @@ options! {
     RELOAD_MERCY = row(GROUP, "reload-mercy", Kind::Seconds,
         "Seconds that requests in progress have to finish after a stop or a reload was asked for.")
         .also(&["worker-reload-mercy"]).default("60");
+    SHUTDOWN_DELAY = row(GROUP, "shutdown-delay", Kind::Seconds,
+        "Seconds between a signal to stop and the stop: requests are answered meanwhile, each with Connection: close, and \
+         --ready-path says 503, so that load balancers look elsewhere.")
+        .also(&["lame-duck"]).default("0");
     EXIT_ON_RELOAD = row(Group::Reload, "exit-on-reload", Kind::Flag,
         "Leave with code 0 when a reload is asked for.");
     UID = row(GROUP, "uid", Kind::Text,

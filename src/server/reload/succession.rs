@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::super::agenda::Change;
 use super::super::reload_record::{CanaryRecord, Kept, State, Way};
 use super::super::report;
 use super::super::trial::{Counts, Step, Trial};
@@ -79,10 +80,16 @@ impl Reloader {
         let Some(before) = before else {
             return;
         };
+        let roster = before.roster();
+        let was_at_rest = roster.is_at_rest();
         let time = self.recipe.config.reload.keep_previous;
-        match time.filter(|_| before.roster().has_application()) {
+        match time.filter(|_| roster.has_application() && !was_at_rest) {
             Some(time) => self.keep(before, time),
             None => self.retire(before),
+        }
+        if was_at_rest {
+            // The new version has shown that it loads; if somebody has come meanwhile it stays.
+            self.agenda.ask_change(Change::Rest);
         }
     }
 
