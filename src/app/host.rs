@@ -263,7 +263,7 @@ impl Shared {
         self.registrations.take_charge(clockwork, Arc::new(deliver));
     }
 
-    fn worker_facts(&self) -> Vec<WorkerFacts> {
+    pub(super) fn worker_facts(&self) -> Vec<WorkerFacts> {
         let crews = self.crews();
         (1..=self.interpreters())
             .map(|worker| {

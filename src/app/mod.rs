@@ -16,6 +16,7 @@
 //! - [`current`]: the generation that serves, behind an `ArcSwap`
 //! - `postbox`, `host`: signals on their way to a worker, and what the `uwsgi` module is told
 //! - `tally`: what each worker has done
+//! - [`survey`]: what workers do at this moment, for whoever asks from outside
 //! - [`process`]: what all generations have around them
 //! - [`acceptor`]: the thread that keeps going while every worker is stuck
 //! - [`openers`]: threads that open files for those who poll
@@ -36,6 +37,7 @@ pub mod queue;
 pub mod recycling;
 pub mod roster;
 pub mod runners;
+pub mod survey;
 mod tally;
 mod watch;
 pub mod worker;

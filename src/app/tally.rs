@@ -25,6 +25,8 @@ pub(super) struct Tally {
     sent_bytes: AtomicU64,
     running_micros: AtomicU64,
     average_micros: AtomicU64,
+    /// Only the watcher writes it.
+    harakiri: AtomicU64,
     state: AtomicU16,
 }
 
@@ -53,6 +55,11 @@ impl Tally {
         if is_failed {
             add(&self.exceptions, 1);
         }
+    }
+
+    /// A request took too long. Only the watcher calls this.
+    pub(super) fn count_harakiri(&self) {
+        add(&self.harakiri, 1);
     }
 
     /// The handler of a signal begins.
@@ -87,6 +94,14 @@ impl Tallies {
         &self.threads[core % self.threads.len()]
     }
 
+    /// What each thread does, and how many requests it was given.
+    pub(super) fn each(&self) -> impl Iterator<Item = (String, u64)> {
+        self.threads.iter().map(|thread| {
+            let state = thread.state.load(Ordering::Relaxed);
+            (word(state), thread.requests.load(Ordering::Relaxed))
+        })
+    }
+
     /// Adds them to what is known of their worker.
     fn add_to(&self, facts: &mut WorkerFacts) {
         let sum = |counter: fn(&Tally) -> &AtomicU64| {
@@ -98,6 +113,7 @@ impl Tallies {
         facts.requests += requests;
         facts.exceptions += sum(|thread| &thread.exceptions);
         facts.signals += sum(|thread| &thread.signals);
+        facts.harakiri += sum(|thread| &thread.harakiri);
         facts.sent_bytes += sum(|thread| &thread.sent_bytes);
         facts.running_time += sum(|thread| &thread.running_micros);
     }
@@ -118,11 +134,15 @@ impl Tallies {
         facts.delta_requests = requests.sum();
         let states = self.threads.iter();
         let states = states.map(|thread| thread.state.load(Ordering::Relaxed));
-        facts.status = match states.max().unwrap_or(IDLE) {
-            IDLE => "idle".to_owned(),
-            number if number >= SIGNAL => format!("sig{}", number - SIGNAL),
-            _ => "busy".to_owned(),
-        };
+        facts.status = word(states.max().unwrap_or(IDLE));
+    }
+}
+
+fn word(state: u16) -> String {
+    match state {
+        IDLE => "idle".to_owned(),
+        number if number >= SIGNAL => format!("sig{}", number - SIGNAL),
+        _ => "busy".to_owned(),
     }
 }
 

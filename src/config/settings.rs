@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::background::BackgroundConfig;
+use super::control_settings::ControlConfig;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
 use super::proxies::ProxyConfig;
 use super::reload_settings::ReloadConfig;
@@ -133,6 +134,8 @@ pub struct Config {
     pub reload: ReloadConfig,
     /// The process: user, files, title, limits, hooks.
     pub process: ProcessConfig,
+    /// Control socket, fifos, stats server.
+    pub control: ControlConfig,
     /// Static files, and files that applications name.
     pub static_files: StaticConfig,
     /// Work beside requests, and what interpreters share.

@@ -32,6 +32,7 @@ mod trampoline;
 mod uwsgi_module;
 mod virtualenv;
 
+pub use caches::UWSGI_VERSION;
 pub use call::{Call, Served};
 pub use environment::{EnvironmentError, set_environment};
 pub use host::{Facts, Host, HostRef, LockRefused, OptionText, SignalSource, WorkerFacts};

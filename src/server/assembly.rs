@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam::channel::{Sender, unbounded};
 
@@ -20,10 +21,15 @@ use crate::telemetry::{self, LogWriter};
 
 use super::activation;
 use super::application::{self};
+use super::bequest::{self, Bequest};
+use super::census::Census;
 use super::certificates::Certificates;
+use super::control::{Control, Desk};
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
+use super::fifo::Fifos;
 use super::hooks::{self, Next};
+use super::journal::{self, Journal};
 use super::log_target::Log;
 use super::notify::Notifier;
 #[cfg(unix)]
@@ -31,7 +37,8 @@ use super::proof;
 use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
 use super::request_log::{Lines, Once, Silence};
-use super::settings::{added_fields, cron_commands, hostname, plan, settings};
+use super::settings::{about, added_fields, cron_commands, hostname, plan, settings};
+use super::stats::StatsServer;
 use super::supervisor::{self, Charge, End, Event};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
@@ -52,8 +59,12 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// What kept the server from starting.
 pub fn run(config: &Config) -> Result<i32, Failure> {
     let started = Instant::now();
-    let origin = Origin::now().map_err(Failure::new)?;
+    let mut origin = Origin::now().map_err(Failure::new)?;
     let step = rebirth::step();
+    let bequest = Bequest::read();
+    if std::env::var_os(bequest::VARIABLE).is_some() {
+        origin.forget(bequest::VARIABLE);
+    }
     set_umask(config);
     let mut unset = config.environment_unset.clone();
     if std::env::var_os(rebirth::VARIABLE).is_some() {
@@ -62,6 +73,9 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let mut environment = config.environment_set.clone();
     environment.extend(hooks::environment(config));
     let title_spills = title::wants_the_environments_room(config);
+    if std::env::var_os(bequest::VARIABLE).is_some() {
+        unset.push(bequest::VARIABLE.to_owned());
+    }
     let (handed_over, says) = activation::handed_over();
     unset.extend(says);
     crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
@@ -126,7 +140,12 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     if outputs.starter.is_none() {
         outputs.redirect(&writer)?;
     }
-    let served = serve(config, &writer, (started, origin, left), &mut outputs);
+    let served = serve(
+        config,
+        &writer,
+        (started, origin, left, bequest),
+        &mut outputs,
+    );
     writer.flush(FLUSH_TIMEOUT);
     if let (Err(failure), Some(starter)) = (&served, outputs.starter.take()) {
         starter.fail(failure.code);
@@ -173,7 +192,7 @@ impl Outputs {
 fn serve(
     config: &Config,
     writer: &LogWriter,
-    (started, origin, left): (Instant, Origin, Option<Inheritance>),
+    (started, mut origin, left, mut bequest): (Instant, Origin, Option<Inheritance>, Bequest),
     outputs: &mut Outputs,
 ) -> Result<i32, Failure> {
     let is_first = left.is_none();
@@ -227,6 +246,7 @@ fn serve(
     } else {
         pidfile::Files::written_before(config, &mut vacuum)
     };
+    let control = Control::open(config, &mut bequest)?;
     if is_first {
         phases!(AsRoot);
         privileges::drop(config)?;
@@ -241,6 +261,7 @@ fn serve(
     if is_first {
         pidfiles.after_privileges(config, &mut vacuum)?;
     }
+    let stats = StatsServer::open(config, &mut bequest)?;
     phases!(AsUser);
     let runtime = start_python(config)?;
     if config.harakiri.limit.is_some()
@@ -334,6 +355,34 @@ fn serve(
         tracing::info!("reloaded: clients waited for {:.2} s", gap.as_secs_f64());
     }
     outputs.detach(writer)?;
+    let journal = Arc::new(Journal::resumed(&bequest.journal));
+    journal.takes_over();
+    journal.end(journal::Outcome::Serves(1));
+    let census = Arc::new(Census {
+        net: Arc::clone(&net),
+        current: Arc::clone(&current),
+        process: Arc::clone(&process),
+        journal: Arc::clone(&journal),
+        python: runtime.version().to_string(),
+        listen: listening.iter().map(report::url).collect(),
+        queue_max: config.queue_max,
+        started: (started, SystemTime::now() - started.elapsed()),
+        about: about(config, &listening),
+    });
+    if let Some(stats) = &stats {
+        // uWSGI tells of requests in progress, too.
+        process.harakiri.look_on();
+        stats.serve(&census).map_err(Failure::new)?;
+        tracing::info!("statistics at {}", stats.place(config));
+    }
+    let desk = Arc::new(Desk {
+        events: sender.clone(),
+        journal: Arc::clone(&journal),
+        census,
+        is_stopping: AtomicBool::new(false),
+    });
+    control.serve(&desk).map_err(Failure::new)?;
+    let _fifos = Fifos::start(config, &desk)?;
     let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
     notifier.ready();
     let recipe = Recipe {
@@ -355,7 +404,7 @@ fn serve(
         clockwork: &clockwork,
         mercy: config.reload_mercy,
         exits_on_reload: config.process.exit_on_reload,
-        reloader: Reloader::new(recipe, sender.clone()),
+        reloader: Reloader::new(recipe, sender.clone(), Arc::clone(&journal)),
         notifier: &notifier,
         reopen_log: &mut || {
             if let Some(log) = &mut outputs.log {
@@ -372,6 +421,12 @@ fn serve(
         }
         End::Rebirth(inheritance) => {
             writer.flush(FLUSH_TIMEOUT);
+            let left = Bequest::write(
+                &control.doors(),
+                stats.as_ref().map(StatsServer::door),
+                &journal.carried(),
+            );
+            origin.remember(bequest::VARIABLE, left.map_err(Failure::new)?);
             let error = origin.begin_again(&inheritance);
             Err(Failure::new(format_args!(
                 "cannot start anew: {error}; the server has stopped"

@@ -21,6 +21,8 @@
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
+//! - `control`, `fifo`, `stats`, `doors`, `census`, `journal`, `bequest`: how it is asked and told while it runs
+//! - `control_command`: asks it: [`ask_by_control`]
 //! - `reload`, `agenda`, `triggers`, `memory`, `rebirth`, `proof`: how and when it renews what it serves, or itself
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
@@ -34,12 +36,24 @@ mod activation;
 mod agenda;
 mod application;
 mod assembly;
+#[cfg_attr(unix, path = "bequest_unix.rs")]
+#[cfg_attr(windows, path = "bequest_windows.rs")]
+mod bequest;
+mod census;
 mod certificates;
+mod control;
+mod control_command;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 mod daemon;
+#[cfg_attr(unix, path = "doors_unix.rs")]
+#[cfg_attr(windows, path = "doors_windows.rs")]
+mod doors;
 mod errand;
 mod failure;
+#[cfg_attr(unix, path = "fifo_unix.rs")]
+#[cfg_attr(windows, path = "fifo_windows.rs")]
+mod fifo;
 #[cfg_attr(unix, path = "file_owner_unix.rs")]
 #[cfg_attr(windows, path = "file_owner_windows.rs")]
 mod file_owner;
@@ -47,6 +61,7 @@ mod hooks;
 #[cfg(unix)]
 #[path = "inherited_unix.rs"]
 mod inherited;
+mod journal;
 #[cfg_attr(unix, path = "limits_unix.rs")]
 #[cfg_attr(windows, path = "limits_windows.rs")]
 mod limits;
@@ -85,11 +100,13 @@ mod settings;
 mod signals;
 mod sockets;
 mod static_files;
+mod stats;
 mod supervisor;
 mod title;
 mod triggers;
 mod vacuum;
 
 pub use assembly::run;
+pub use control_command::ask as ask_by_control;
 pub use failure::Failure;
 pub use pidfile_command::ask as ask_by_pidfile;

@@ -16,6 +16,7 @@ use crossbeam::channel::{Sender, bounded};
 
 use super::agenda::{Agenda, Asked, Task};
 use super::hooks;
+use super::journal::{self, Journal};
 use super::memory;
 use super::rebirth::{IS_POSSIBLE, Origin};
 use super::report;
@@ -86,6 +87,7 @@ pub enum Then {
 pub struct Reloader {
     recipe: Arc<Recipe>,
     events: Sender<Event>,
+    journal: Arc<Journal>,
     agenda: Agenda,
     /// Dropped to give a birth up.
     interest: Option<Sender<Infallible>>,
@@ -105,7 +107,7 @@ const REPLACED_GRACE: Duration = Duration::from_secs(10);
 
 impl Reloader {
     /// Nothing is under way; generation 1 serves.
-    pub fn new(recipe: Recipe, events: Sender<Event>) -> Self {
+    pub fn new(recipe: Recipe, events: Sender<Event>, journal: Arc<Journal>) -> Self {
         let reload = &recipe.config.reload;
         let serving = recipe.surroundings.current.load();
         if (recipe.plan.recycling.is_wanted() || reload.memory.is_any())
@@ -123,12 +125,18 @@ impl Reloader {
         Self {
             recipe: Arc::new(recipe),
             events,
+            journal,
             agenda: Agenda::default(),
             interest: None,
             id: 1,
             retiring: Vec::new(),
             memory_acted: None,
         }
+    }
+
+    /// How reloads went.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// A reload is wanted. `is_chain`: one interpreter after the other, whatever `--reload-mode` says.
@@ -229,6 +237,7 @@ impl Reloader {
     /// An old generation has ended.
     pub fn retired(&mut self, id: u64) {
         self.retiring.retain(|roster| roster.generation() != id);
+        self.tell_retiring();
     }
 
     /// The server stops: what is being born is given up. Returns who is still at work.
@@ -252,6 +261,7 @@ impl Reloader {
         match (task, self.roster()) {
             (Task::Reload { by, is_rolling }, roster) => {
                 tracing::info!("{by}: reloading; generation {serving} serves meanwhile");
+                self.journal.begin(&by);
                 if IS_POSSIBLE && self.wants_rebirth(roster.as_ref()) {
                     self.run(move || Outcome::Proved(recipe.origin.prove(&patience)));
                     return;
@@ -317,9 +327,12 @@ impl Reloader {
         surroundings.bell.ring();
         drop(generation);
         tracing::info!("{}", report::reloaded(id, report, elapsed));
+        self.journal.takes_over();
+        self.journal.end(journal::Outcome::Serves(id));
         if let Some(before) = before {
             let roster = before.roster();
             self.retiring.push(roster.clone());
+            self.tell_retiring();
             drop(before);
             self.see_off(roster);
         }
@@ -342,7 +355,13 @@ impl Reloader {
         }
     }
 
+    fn tell_retiring(&self) {
+        self.journal
+            .ending(self.retiring.iter().map(Roster::generation).collect());
+    }
+
     fn tell(&self, failed: &Failed) {
+        self.journal.end(journal::Outcome::Failed(failed.gist()));
         if let Some(reason) = failed.reason() {
             let serving = self.recipe.surroundings.current.id();
             tracing::error!("reload failed: {reason}; generation {serving} serves on");
@@ -356,6 +375,14 @@ impl Reloader {
             count,
             failed,
         } = rolled;
+        self.journal.end(match failed {
+            None => journal::Outcome::Serves(*generation),
+            Some((_, failed)) if *fresh == 0 => journal::Outcome::Failed(failed.gist()),
+            Some((_, failed)) => journal::Outcome::Partly(format!(
+                "{fresh} of {count} interpreters have the new version: {}",
+                failed.gist()
+            )),
+        });
         match failed {
             None => tracing::info!(
                 "every interpreter of generation {generation} is new ({count} in {:.2} s)",
@@ -380,6 +407,17 @@ fn can_roll(roster: &Roster) -> bool {
 }
 
 impl Failed {
+    /// Why, in a line: of a traceback the last one.
+    fn gist(&self) -> String {
+        let text = match self {
+            Failed::Start(error) => error.to_string(),
+            Failed::Hook(why) => why.clone(),
+        };
+        let mut lines = text.lines().map(str::trim);
+        let last = lines.rfind(|line| !line.is_empty());
+        last.unwrap_or_default().to_owned()
+    }
+
     /// Why, for the log, in which more of it may stand then; `None` if it is not worth a word.
     fn reason(&self) -> Option<String> {
         Some(match self {

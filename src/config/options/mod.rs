@@ -1,6 +1,6 @@
 //! The option table: every option that singlemalt knows, declared once, a file for each subject.
 //!
-//! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `reload`, `background`,
+//! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `control`, `reload`, `background`,
 //! `logging`, `static_files` and `configuration` hold what this version does: each row is a static that `resolve` names, so
 //! that a row without a reader is a compile-time warning. `planned` holds what later versions
 //! do, `accepted` and `unsupported` what uWSGI has and one process does not need or cannot do.
@@ -45,6 +45,7 @@ mod against_uwsgi;
 pub(crate) mod app;
 pub(crate) mod background;
 pub(crate) mod configuration;
+pub(crate) mod control;
 pub(crate) mod http;
 pub(crate) mod limits;
 pub(crate) mod logging;
@@ -72,6 +73,7 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         limits::ROWS,
         workers::ROWS,
         process::ROWS,
+        control::ROWS,
         background::ROWS,
         reload::ROWS,
         logging::ROWS,

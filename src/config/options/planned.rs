@@ -92,7 +92,6 @@ const PROCESS: &[OptionRow] = planned! { Process:
     "flock2" Path .essential_later("use flock(1)") => "Lock a file after the logs are open, or leave if it is locked.";
     "flock-wait2" Path .essential_later("use flock(1)") => "Lock a file after the logs are open, and wait for it.";
     "file-write" Text .many().value("FILE=TEXT") => "Write a text to a file before privileges are dropped.";
-    "master-fifo" Path .many() => "Take one-letter commands from a named pipe.";
     "prio" Number => "The nice value of the process.";
     "never-swap" Flag => "Keep the process in memory.";
     "wait-for-fs" | "wait-for-file" | "wait-for-dir" | "wait-for-mountpoint" Path .many() => "Wait for a file, a directory or a mount before starting.";
@@ -152,10 +151,6 @@ const LOGGING: &[OptionRow] = planned! { Logging:
 };
 
 const MONITORING: &[OptionRow] = planned! { Monitoring:
-    "stats" | "stats-server" Address => "Serve statistics as JSON here.";
-    "stats-http" Flag => "Put an HTTP header in front of the statistics.";
-    "stats-minified" | "stats-min" Flag => "Leave spaces out of the statistics.";
-    "stats-no-cores" Flag => "Leave threads out of the statistics.";
     "stats-no-metrics" Flag => "Leave metrics out of the statistics.";
     "stats-push" Text .many() => "Send statistics somewhere from time to time.";
     "stats-pusher-default-freq" | "stats-pushers-default-freq" Seconds => "Seconds between two statistics.";
