@@ -84,6 +84,12 @@ storm *arguments:
     tools/with-python cargo build --release
     SINGLEMALT_BIN={{ quote(target) }}/release/singlemalt tools/storm "$@"
 
+# What a reload costs the clients, beside uWSGI, gunicorn and granian: `just bench-reload`, `just bench-reload --write`
+[group('measure')]
+[no-exit-message]
+bench-reload *arguments:
+    tools/bench-reload "$@"
+
 # Rewrite the snapshots that changed, then read them
 [group('change')]
 [no-exit-message]

@@ -102,6 +102,7 @@ fn make(runtime: &Runtime, isolation: Isolation, app: Option<&PathBuf>) -> Inter
             port: "8000".into(),
             scheme: "http",
             takes_variables: false,
+            added: Default::default(),
         }],
         multithread: false,
         multiprocess: true,
@@ -112,6 +113,7 @@ fn make(runtime: &Runtime, isolation: Isolation, app: Option<&PathBuf>) -> Inter
         plugins: Vec::new(),
         imports: Vec::new(),
         catch_exceptions: false,
+        sys_executable: None,
         host: Default::default(),
     };
     let mut thread = InterpreterThread::create(runtime, spec).expect("an interpreter");

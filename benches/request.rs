@@ -292,6 +292,7 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
             port: "8000".into(),
             scheme: "http",
             takes_variables: false,
+            added: Default::default(),
         }],
         multithread: false,
         multiprocess: true,
@@ -302,6 +303,7 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
         plugins: Vec::new(),
         imports: Vec::new(),
         catch_exceptions: false,
+        sys_executable: None,
         host: Default::default(),
     };
     let mut thread = InterpreterThread::create(runtime, spec).expect("an interpreter");

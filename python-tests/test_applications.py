@@ -470,3 +470,38 @@ def test_a_reload_renews_all_or_none(serve, mode):
 )
 def test_mounts_that_cannot_be_meant(serve, arguments, why):
     assert why in refused(serve, *arguments, files=FILES)
+
+
+def test_each_application_counts_for_itself(serve):
+    """`uwsgi.workers()[..]['apps']`, as uWSGI has it."""
+    counting = """
+        import uwsgi
+
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [repr([{**app, "worker": worker["id"]} for worker in uwsgi.workers() for app in worker["apps"]]).encode()]
+    """
+    failing = """
+        def application(environ, start_response):
+            raise ValueError("as asked")
+    """
+    server = serve(
+        *("--mount", "/count=counting.py", "--mount", "/fail=failing.py", "--manage-script-name", "--processes", 2),
+        files={"counting.py": counting, "failing.py": failing},
+    )
+    for _ in range(6):
+        assert server.ask("/fail").status == 500
+
+    def apps():
+        return eval(server.ask("/count").text)
+
+    def sums(name):
+        return [sum(app[name] for app in apps() if app["id"] == number) for number in (0, 1)]
+
+    # Another worker may answer before the one that failed has counted it.
+    server.wait_until(lambda: sums("exceptions") == [0, 6], what="six exceptions are counted")
+    assert sums("requests")[1] == 6
+    assert sums("requests")[0] >= 2
+    found = {(app["worker"], app["id"], app["mountpoint"]) for app in apps()}
+    assert found == {(worker, *app) for worker in (1, 2) for app in [(0, b"/count"), (1, b"/fail")]}
+    assert set(apps()[0]) >= {"id", "modifier1", "mountpoint", "startup_time", "requests", "exceptions", "chdir"}

@@ -242,3 +242,73 @@ def test_cpu_affinity(serve, isolation, each):
         else:
             assert cores == set(ours), name
     assert server.ask("/").text == "hello"
+
+
+# What the operator has to say in every response and every environ
+
+PAGES = """
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/fail":
+            raise ValueError("no")
+        status = "404 Not Found" if environ["PATH_INFO"] == "/missing" else "200 OK"
+        start_response(status, [("X-Powered-By", "me"), ("x-other", "1"), ("Server", "mine")])
+        return [repr(environ.get("DEPLOYMENT")).encode(), b" ", repr(environ.get("EMPTY")).encode()]
+"""
+
+
+def test_del_header(serve):
+    server = serve("--del-header", "x-powered-by", "--rem-header", "Server", "--add-header", "X-Powered-By: us", source=PAGES)
+    answer = server.ask()
+    assert answer.status == 200
+    assert answer.headers.get_all("X-Powered-By") == ["us"]
+    assert answer.headers.get("X-Other") == "1"
+    assert answer.headers.get("Server") is None
+    # The server's own answers too.
+    assert server.ask("/fail").headers.get("Server") is None
+
+
+def test_a_field_that_is_the_servers_cannot_be_removed(serve):
+    server = serve("--del-header", "Content-Length", source=PAGES, wait=False)
+    server.exit_code_expected = 1
+    assert server.wait_for_exit() == 1
+    assert "Content-Length is about one response" in server.log()
+
+
+def test_http_var(serve):
+    server = serve("--http-var", "DEPLOYMENT=blue=1", "--http-var", "EMPTY", "--http-var", "REQUEST_METHOD=NONE", source=PAGES)
+    assert server.ask().text == "'blue=1' ''"
+
+
+def test_error_pages(serve, tmp_path):
+    (tmp_path / "500.html").write_text("<h1>Unwell</h1>")
+    (tmp_path / "404.html").write_text("<h1>Not here</h1>")
+    pages = ["--error-page-500", tmp_path / "none.html", "--error-page-500", tmp_path / "500.html", "--error-page-404", tmp_path / "404.html"]
+    server = serve(*pages, source=PAGES)
+    answer = server.ask("/fail")
+    assert (answer.status, answer.text) == (500, "<h1>Unwell</h1>")
+    assert answer.headers.get("Content-Type") == "text/html"
+    assert "none.html" in server.log()
+    # What the application says is the application's.
+    assert server.ask("/missing").text == "None None"
+    # Of a HEAD only the head.
+    head = server.ask("/fail", method="HEAD")
+    assert (head.status, head.body) == (500, b"")
+
+
+def test_error_pages_of_answers_without_an_application(serve, tmp_path):
+    (tmp_path / "500.html").write_text("<h1>Unwell</h1>")
+    server = serve("--error-page-500", tmp_path / "500.html", source="1 / 0")
+    answer = server.ask()
+    assert (answer.status, answer.text, answer.headers.get("Content-Type")) == (500, "<h1>Unwell</h1>", "text/html")
+
+
+def test_py_sys_executable(serve):
+    source = """
+        import sys
+
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [sys.executable.encode()]
+    """
+    assert serve("--py-sys-executable", "/opt/python", source=source).ask().text == "/opt/python"
+    assert serve("--py-executable", "/opt/python", "--processes", "2", source=source).ask().text == "/opt/python"

@@ -8,12 +8,19 @@ fn main() {
     let code = match config::from_args(std::env::args_os().skip(1), std::env::vars_os()) {
         Ok(Command::Run(config)) => {
             say(&config.prints);
-            match server::run(&config) {
+            let code = match server::run(&config) {
                 Ok(code) => code,
                 Err(failure) => {
                     say_error(&failure.text);
                     i32::from(failure.code)
                 }
+            };
+            match &config.start.fallback {
+                Some(file) if code == 1 => server::start_with(file).unwrap_or_else(|why| {
+                    say_error(&why);
+                    1
+                }),
+                _ => code,
             }
         }
         Ok(Command::CheckConfig(config)) => {

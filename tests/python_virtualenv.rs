@@ -240,6 +240,7 @@ fn load(runtime: &'static Runtime, isolation: Isolation, kind: TargetKind) {
                     port: "1".into(),
                     scheme: "http",
                     takes_variables: false,
+                    added: Default::default(),
                 }],
                 multithread: false,
                 multiprocess: false,
@@ -250,6 +251,7 @@ fn load(runtime: &'static Runtime, isolation: Isolation, kind: TargetKind) {
                 plugins: Vec::new(),
                 imports: Vec::new(),
                 catch_exceptions: false,
+                sys_executable: None,
                 host: Default::default(),
             };
             let mut thread = InterpreterThread::create(runtime, spec).expect("an interpreter");

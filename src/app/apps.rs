@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::python::{AppTarget, LoadFailure, Loaded};
+use crate::python::{AppFacts, AppTarget, LoadFailure, Loaded};
 use crate::wsgi::{Head, Mounts, Place, Rules};
 
 use super::generation::lock;
@@ -131,6 +131,19 @@ pub struct AppStats {
     pub requests: u64,
     /// Requests that failed in it.
     pub exceptions: u64,
+}
+
+impl AppStats {
+    /// The same for the `uwsgi` module.
+    pub(super) fn facts(&self) -> AppFacts {
+        AppFacts {
+            id: self.id,
+            mountpoint: self.mountpoint.clone(),
+            startup_time: self.startup_time.as_secs(),
+            requests: self.requests,
+            exceptions: self.exceptions,
+        }
+    }
 }
 
 /// What one worker thread has done for each application. Only that thread writes, so counting is a plain store: nothing is

@@ -18,7 +18,7 @@ use super::crew::{Crew, Gate};
 use super::generation::{Isolated, Patience, Plan, StartError};
 use super::placement;
 use super::roster::Shared;
-use super::watch::Watch;
+use super::watch::{Life, Watch};
 use super::worker::{Exit, Seat, Worker};
 
 /// How one thread's start went.
@@ -165,6 +165,7 @@ fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
         Ok(python) => python,
         Err(error) => return midwife.report(Err(StartError::Runtime(error))),
     };
+    let watch = watch(shared, crew, (0, false), &python);
     let mut failed = Vec::new();
     let loading = load(shared, &plan, crew, &mut python, &mut failed);
     if let Some(on_sources) = &shared.surroundings.on_sources {
@@ -182,7 +183,7 @@ fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
     let handle = python.handle();
     midwife.report(Ok(handle.clone()));
     if crew.wait_at_gate() == Gate::Open {
-        work(shared, crew, (0, false), &mut python, &handle);
+        work(shared, crew, &watch, &mut python, &handle);
     }
     crew.wait_for_siblings();
     end(shared, crew, python);
@@ -260,39 +261,53 @@ fn spawn_sibling(
             Ok(python) => python,
             Err(error) => return midwife.report(Err(StartError::Runtime(error))),
         };
+        let watch = watch(shared, crew, (core, true), &python);
         midwife.report(Ok(handle.clone()));
         if crew.wait_at_gate() == Gate::Open {
-            work(shared, crew, (core, true), &mut python, &handle);
+            work(shared, crew, &watch, &mut python, &handle);
         }
         end(shared, crew, python);
     })
 }
 
-/// Serves until the crew is dismissed. A thread whose job panicked sees to its own replacement.
-fn work(
+/// The record of the calling thread, for those who look after it.
+fn watch(
     shared: &Arc<Shared>,
     crew: &Arc<Crew>,
     (core, is_sibling): (usize, bool),
-    python: &mut InterpreterThread,
-    handle: &InterpreterHandle,
-) {
-    let domain = shared.domain_of(crew, core);
-    let runner = domain.join(crew.worker, crew.dismissed_mark());
+    python: &InterpreterThread,
+) -> Arc<Watch> {
     let seat = Seat {
         worker: crew.worker,
         core,
     };
     let harakiri = &shared.plan.process.harakiri;
     let interruption = python.interruption();
-    let watch = Watch::new(harakiri, shared, crew, (seat, is_sibling), interruption);
+    Watch::new(harakiri, shared, crew, (seat, is_sibling), interruption)
+}
+
+/// Serves until the crew is dismissed. A thread whose job panicked sees to its own replacement.
+fn work(
+    shared: &Arc<Shared>,
+    crew: &Arc<Crew>,
+    watch: &Arc<Watch>,
+    python: &mut InterpreterThread,
+    handle: &InterpreterHandle,
+) {
+    let (seat, is_sibling) = (watch.seat, watch.is_sibling);
+    let core = seat.core;
+    let domain = shared.domain_of(crew, core);
+    let runner = domain.join(crew.worker, crew.dismissed_mark());
     let (ours, theirs) = (Arc::clone(shared), Arc::clone(crew));
-    let mut worker = Worker::new(seat, ours, theirs, runner, Arc::clone(&watch));
+    let mut worker = Worker::new(seat, ours, theirs, runner, Arc::clone(watch));
+    watch.is_now(Life::Serving);
     let exit = worker.serve(python);
+    watch.is_now(Life::Leaving);
     drop(worker);
     if watch.is_given_up() {
         // Its place has been taken.
         shared.thread_is_back(crew, is_sibling);
-        harakiri.note_back(&watch);
+        shared.plan.process.harakiri.note_back(watch);
         return;
     }
     // One that was to leave has its successor already, but a retired generation has to run its queue dry.

@@ -52,6 +52,8 @@ pub struct Harakiri {
     watches: Mutex<Vec<Weak<Watch>>>,
     /// The thread runs; raised again when it is to look at once.
     bell: (Mutex<Bell>, Condvar),
+    /// Held by whoever looks at the stacks.
+    pub(super) looks: Mutex<()>,
     given_up: AtomicUsize,
 }
 
@@ -70,6 +72,7 @@ impl Harakiri {
             started: Instant::now(),
             watches: Mutex::default(),
             bell: Default::default(),
+            looks: Mutex::default(),
             given_up: AtomicUsize::new(0),
         })
     }
@@ -101,16 +104,19 @@ impl Harakiri {
         }
     }
 
+    /// The records of all workers.
+    pub(super) fn watches(&self) -> Vec<Arc<Watch>> {
+        let watches = lock(&self.watches);
+        watches.iter().filter_map(Weak::upgrade).collect()
+    }
+
     /// The record of a thread of a generation, if it is a worker.
     pub(super) fn watch_of(&self, generation: u64, thread: u64) -> Option<Arc<Watch>> {
         let watches = lock(&self.watches);
-        watches.iter().filter_map(Weak::upgrade).find(|watch| {
-            watch.interruption.ident() == thread
-                && watch
-                    .shared
-                    .upgrade()
-                    .is_some_and(|shared| shared.id == generation)
-        })
+        watches
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(|watch| watch.interruption.ident() == thread && watch.generation == generation)
     }
 
     /// Requests are watched from now on, so that what workers work on can be told.
@@ -177,11 +183,7 @@ impl Harakiri {
                 .settings
                 .limit
                 .map(|limit| self.ms_of(Instant::now() + limit));
-            let watches: Vec<Arc<Watch>> = lock(&self.watches)
-                .iter()
-                .filter_map(Weak::upgrade)
-                .collect();
-            for watch in watches {
+            for watch in self.watches() {
                 if watch
                     .deadline()
                     .is_some_and(|due| self.ms_of(Instant::now()) >= due)
@@ -286,7 +288,7 @@ impl Harakiri {
         watch.set_deadline(now.saturating_add(grace.max(MOMENT_MS)));
         let (worker, core) = (watch.seat.worker, watch.seat.core);
         watch.crew.tallies.of(core).count_harakiri();
-        let generation = watch.shared.upgrade().map_or(0, |shared| shared.id);
+        let generation = watch.generation;
         tracing::warn!(
             "*** HARAKIRI ON WORKER {worker} (core {core}, generation {generation}) ***\n\
              HARAKIRI [core {core}] {request} since {:.3} s; {heard}",
@@ -297,6 +299,11 @@ impl Harakiri {
         let interruption = Arc::clone(&watch.interruption);
         throw_away("sm-strike", move || {
             interruption.strike(number, is_verbose, |stack| {
+                let stack = stack.map_or_else(
+                    || "  it runs no Python code".to_owned(),
+                    |stack| stack.to_string(),
+                );
+                let stack = stack.trim_end_matches('\n');
                 tracing::warn!(
                     "HARAKIRI [core {core}] the Python stack of worker {worker}:\n{stack}"
                 );
@@ -375,13 +382,13 @@ fn replace(shared: &Arc<Shared>, watch: &Watch) {
     }
 }
 
-/// Runs what may never end.
-fn throw_away(name: &str, body: impl FnOnce() + Send + 'static) {
+/// Runs what may never end, on a thread of its own.
+pub(super) fn throw_away(name: &str, body: impl FnOnce() + Send + 'static) {
     let spawned = std::thread::Builder::new()
         .name(name.to_owned())
         .stack_size(STACK_BYTES_MIN)
         .spawn(body);
     if let Err(error) = spawned {
-        tracing::error!(%error, "no thread could be started for harakiri");
+        tracing::error!(%error, "no thread could be started ({name})");
     }
 }

@@ -16,6 +16,7 @@ use crate::background::registrations::{Route, Trigger};
 use crate::python::{Facts, Host, Isolation, LockRefused, SignalSource, WorkerFacts};
 use crate::shared::locks::{Holder, LockError};
 
+use super::apps::AppStats;
 use super::generation::lock;
 use super::process::{Process, Wish};
 use super::roster::Shared;
@@ -107,6 +108,10 @@ impl Host for GenerationHost {
 
     fn set_process_name(&self, name: &str) {
         (self.process.set_title)(name);
+    }
+
+    fn raise_alarm(&self, name: &str, message: &str) -> bool {
+        self.process.alarms.raise(name, message)
     }
 
     fn workers(&self) -> Vec<WorkerFacts> {
@@ -265,11 +270,15 @@ impl Shared {
 
     pub(super) fn worker_facts(&self) -> Vec<WorkerFacts> {
         let crews = self.crews();
+        let apps = self.apps.stats(&self.plan.apps);
         (1..=self.interpreters())
             .map(|worker| {
                 let present = crews.iter().filter(|crew| crew.worker == worker);
                 let tallies = present.map(|crew| &crew.tallies);
-                self.ledger.facts(worker, tallies)
+                let mut facts = self.ledger.facts(worker, tallies);
+                let loaded = apps.iter().filter(|app| app.worker == worker);
+                facts.apps = loaded.map(AppStats::facts).collect();
+                facts
             })
             .collect()
     }

@@ -17,6 +17,8 @@
 //! - `postbox`, `host`: signals on their way to a worker, and what the `uwsgi` module is told
 //! - `tally`: what each worker has done
 //! - [`survey`]: what workers do at this moment, for whoever asks from outside
+//! - [`harakiri`], `watch`: requests that take too long, and what is known of each
+//! - [`stacks`]: what every worker does at this moment
 //! - [`process`]: what all generations have around them
 //! - [`acceptor`]: the thread that keeps going while every worker is stuck
 //! - [`openers`]: threads that open files for those who poll
@@ -29,6 +31,10 @@ pub mod current;
 pub mod generation;
 pub mod harakiri;
 mod host;
+#[cfg(target_os = "linux")]
+mod native_thread_linux;
+#[cfg(not(target_os = "linux"))]
+mod native_thread_other;
 pub mod openers;
 mod placement;
 mod postbox;
@@ -37,6 +43,7 @@ pub mod queue;
 pub mod recycling;
 pub mod roster;
 pub mod runners;
+pub mod stacks;
 pub mod survey;
 mod tally;
 mod watch;

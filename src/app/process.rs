@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::harakiri::Harakiri;
+use super::stacks::{self, Stacks};
+use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::python::Facts;
 use crate::shared::locks::Locks;
@@ -23,6 +26,8 @@ pub struct Process {
     pub facts: Facts,
     /// `uwsgi.lock()`
     pub locks: Locks,
+    /// `uwsgi.alarm()`
+    pub alarms: Arc<Alarms>,
     /// Timers, cron entries, file monitors.
     pub clockwork: Arc<Clockwork>,
     /// Ends requests that take too long.
@@ -33,6 +38,14 @@ pub struct Process {
     pub memory: fn() -> (u64, u64),
     /// Gives the process a title.
     pub set_title: fn(&str),
+}
+
+impl Process {
+    /// What every worker of every generation does at this moment. Takes `patience` and a moment at most, also when a GIL is held
+    /// by code that does not return. Any thread that has no part in an interpreter may call it.
+    pub fn stacks(&self, patience: Duration) -> Stacks {
+        stacks::of(&self.harakiri, patience)
+    }
 }
 
 impl fmt::Debug for Process {

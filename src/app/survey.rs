@@ -30,6 +30,8 @@ pub struct ThreadSurvey {
     pub status: String,
     /// Requests that it was given.
     pub requests: u64,
+    /// How long it has been at it, unless it is idle.
+    pub time: Option<Duration>,
     /// What it works on, if requests are watched.
     pub work: Option<Work>,
 }
@@ -56,7 +58,7 @@ impl Roster {
         let workers = shared.worker_facts().into_iter().map(|facts| {
             // The one that was made last is the one that takes requests.
             let crew = crews.iter().rev().find(|crew| crew.worker == facts.id);
-            let threads = crew.map_or_else(Vec::new, |crew| threads(&crew.tallies));
+            let threads = crew.map_or_else(Vec::new, |crew| threads(&crew.tallies, now));
             let threads = threads.into_iter().map(|thread| {
                 let found = works
                     .iter()
@@ -84,10 +86,11 @@ impl Roster {
     }
 }
 
-fn threads(tallies: &Tallies) -> Vec<ThreadSurvey> {
+fn threads(tallies: &Tallies, now: Instant) -> Vec<ThreadSurvey> {
     let threads = tallies.each().enumerate();
     threads
-        .map(|(core, (status, requests))| ThreadSurvey {
+        .map(|(core, (status, since, requests))| ThreadSurvey {
+            time: since.map(|since| now.saturating_duration_since(since)),
             core,
             status,
             requests,

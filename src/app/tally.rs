@@ -3,22 +3,33 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
 
 use super::generation::lock;
 use crate::python::WorkerFacts;
 
-const IDLE: u16 = 0;
-const BUSY: u16 = 1;
+const IDLE: u64 = 0;
+const BUSY: u64 = 1;
 /// And the number of the signal.
-const SIGNAL: u16 = 256;
+const SIGNAL: u64 = 256;
+/// Above these stands since when, in microseconds.
+const STATE_BITS: u32 = 10;
+
+/// What a thread is at, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Activity {
+    Idle,
+    Request(Instant),
+    Signal(u8, Instant),
+}
 
 /// One thread's.
-#[derive(Default)]
 pub(super) struct Tally {
+    /// From here its microseconds are counted.
+    origin: Instant,
     requests: AtomicU64,
     exceptions: AtomicU64,
     signals: AtomicU64,
@@ -27,7 +38,11 @@ pub(super) struct Tally {
     average_micros: AtomicU64,
     /// Only the watcher writes it.
     harakiri: AtomicU64,
-    state: AtomicU16,
+    state: AtomicU64,
+}
+
+fn state_of(word: u64) -> u64 {
+    word & ((1 << STATE_BITS) - 1)
 }
 
 /// Adds to a counter that only the calling thread writes.
@@ -37,9 +52,42 @@ fn add(counter: &AtomicU64, value: u64) {
 }
 
 impl Tally {
+    fn new(origin: Instant) -> Self {
+        Self {
+            origin,
+            requests: AtomicU64::new(0),
+            exceptions: AtomicU64::new(0),
+            signals: AtomicU64::new(0),
+            sent_bytes: AtomicU64::new(0),
+            running_micros: AtomicU64::new(0),
+            average_micros: AtomicU64::new(0),
+            harakiri: AtomicU64::new(0),
+            state: AtomicU64::new(IDLE),
+        }
+    }
+
+    /// One word, so that what and since when belong together, and one store.
+    fn enter(&self, state: u64, now: Instant) {
+        let since = now.saturating_duration_since(self.origin).as_micros() as u64;
+        self.state
+            .store(since << STATE_BITS | state, Ordering::Relaxed);
+    }
+
+    /// What the thread is at. Any thread.
+    pub(super) fn activity(&self) -> Activity {
+        let word = self.state.load(Ordering::Relaxed);
+        let since = self.origin + Duration::from_micros(word >> STATE_BITS);
+        match state_of(word) {
+            IDLE => Activity::Idle,
+            // A byte and SIGNAL were put together.
+            state if state >= SIGNAL => Activity::Signal((state - SIGNAL) as u8, since),
+            _ => Activity::Request(since),
+        }
+    }
+
     /// A request begins.
-    pub(super) fn begin_request(&self) {
-        self.state.store(BUSY, Ordering::Relaxed);
+    pub(super) fn begin_request(&self, now: Instant) {
+        self.enter(BUSY, now);
         add(&self.requests, 1);
     }
 
@@ -64,8 +112,7 @@ impl Tally {
 
     /// The handler of a signal begins.
     pub(super) fn begin_signal(&self, number: u8) {
-        let state = SIGNAL + u16::from(number);
-        self.state.store(state, Ordering::Relaxed);
+        self.enter(SIGNAL + u64::from(number), Instant::now());
         add(&self.signals, 1);
     }
 
@@ -83,7 +130,8 @@ pub(super) struct Tallies {
 impl Tallies {
     pub(super) fn new(threads: usize) -> Self {
         // One at least, so that there is always one to write to.
-        let threads = (0..threads.max(1)).map(|_| CachePadded::default());
+        let origin = Instant::now();
+        let threads = (0..threads.max(1)).map(|_| CachePadded::new(Tally::new(origin)));
         Self {
             threads: threads.collect(),
         }
@@ -94,11 +142,15 @@ impl Tallies {
         &self.threads[core % self.threads.len()]
     }
 
-    /// What each thread does, and how many requests it was given.
-    pub(super) fn each(&self) -> impl Iterator<Item = (String, u64)> {
+    /// What each thread does, since when, and how many requests it was given.
+    pub(super) fn each(&self) -> impl Iterator<Item = (String, Option<Instant>, u64)> {
         self.threads.iter().map(|thread| {
-            let state = thread.state.load(Ordering::Relaxed);
-            (word(state), thread.requests.load(Ordering::Relaxed))
+            let (status, since) = match thread.activity() {
+                Activity::Idle => ("idle".to_owned(), None),
+                Activity::Request(since) => ("busy".to_owned(), Some(since)),
+                Activity::Signal(number, since) => (format!("sig{number}"), Some(since)),
+            };
+            (status, since, thread.requests.load(Ordering::Relaxed))
         })
     }
 
@@ -133,12 +185,12 @@ impl Tallies {
             .map(|thread| thread.requests.load(Ordering::Relaxed));
         facts.delta_requests = requests.sum();
         let states = self.threads.iter();
-        let states = states.map(|thread| thread.state.load(Ordering::Relaxed));
+        let states = states.map(|thread| state_of(thread.state.load(Ordering::Relaxed)));
         facts.status = word(states.max().unwrap_or(IDLE));
     }
 }
 
-fn word(state: u16) -> String {
+fn word(state: u64) -> String {
     match state {
         IDLE => "idle".to_owned(),
         number if number >= SIGNAL => format!("sig{}", number - SIGNAL),
@@ -191,7 +243,7 @@ mod tests {
     use super::*;
 
     fn serve(tally: &Tally, is_failed: bool) {
-        tally.begin_request();
+        tally.begin_request(Instant::now());
         tally.end_request(Duration::from_micros(100), 10, is_failed);
     }
 
@@ -222,9 +274,19 @@ mod tests {
     fn what_it_does_is_told() {
         let (ledger, tallies) = (Ledger::default(), Tallies::new(2));
         let status = || ledger.facts(1, [&tallies].into_iter()).status;
-        tallies.of(0).begin_request();
+        assert_eq!(tallies.of(0).activity(), Activity::Idle);
+        let before = Instant::now();
+        tallies.of(0).begin_request(Instant::now());
         assert_eq!(status(), "busy");
-        tallies.of(1).begin_signal(17);
-        assert_eq!(status(), "sig17");
+        let Activity::Request(since) = tallies.of(0).activity() else {
+            panic!("it is in a request");
+        };
+        // Told in whole microseconds.
+        assert!(before <= since + Duration::from_micros(1) && since <= Instant::now());
+        tallies.of(1).begin_signal(255);
+        assert_eq!(status(), "sig255");
+        assert!(matches!(tallies.of(1).activity(), Activity::Signal(255, _)));
+        tallies.of(1).end_signal();
+        assert_eq!(tallies.of(1).activity(), Activity::Idle);
     }
 }

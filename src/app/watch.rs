@@ -4,7 +4,7 @@
 //! mutex, so that what it does is over when the request is. The deadline stands in a word of its own, which costs the watcher no
 //! lock to look at. No Python in here, and no waiting.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,14 @@ pub(super) enum Stage {
     Struck,
 }
 
+/// Where the thread is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    Loading,
+    Serving,
+    Leaving,
+}
+
 /// A request that is watched.
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -42,6 +50,10 @@ pub(super) struct Watched {
     /// Whether the client was answered with 504.
     pub(super) was_answered: bool,
 }
+
+const LOADING: u8 = 0;
+const SERVING: u8 = 1;
+const LEAVING: u8 = 2;
 
 /// What is behind the mutex. The texts keep their memory from request to request.
 #[derive(Debug, Default)]
@@ -69,6 +81,8 @@ pub struct Watch {
     harakiri: Arc<Harakiri>,
     pub(super) seat: Seat,
     pub(super) shared: Weak<Shared>,
+    /// The generation's number.
+    pub(super) generation: u64,
     pub(super) crew: Arc<Crew>,
     pub(super) interruption: Arc<Interruption>,
     pub(super) speaker: Speaker,
@@ -76,6 +90,7 @@ pub struct Watch {
     deadline_ms: AtomicU64,
     desk: Mutex<Desk>,
     is_given_up: AtomicBool,
+    life: AtomicU8,
     /// It joined its interpreter, which another thread made.
     pub(super) is_sibling: bool,
 }
@@ -92,12 +107,14 @@ impl Watch {
             harakiri: Arc::clone(harakiri),
             seat,
             shared: Arc::downgrade(shared),
+            generation: shared.id,
             crew: Arc::clone(crew),
             interruption,
             speaker: Speaker::default(),
             deadline_ms: AtomicU64::new(0),
             desk: Mutex::default(),
             is_given_up: AtomicBool::new(false),
+            life: AtomicU8::new(LOADING),
             is_sibling,
         });
         harakiri.add(&watch);
@@ -195,6 +212,31 @@ impl Watch {
     /// Whether the thread was given up: it has been replaced, and leaves when it comes back.
     pub(super) fn is_given_up(&self) -> bool {
         self.is_given_up.load(Ordering::SeqCst)
+    }
+
+    /// The thread serves from now on, or no more.
+    pub(super) fn is_now(&self, life: Life) {
+        let life = match life {
+            Life::Loading => LOADING,
+            Life::Serving => SERVING,
+            Life::Leaving => LEAVING,
+        };
+        self.life.store(life, Ordering::Relaxed);
+    }
+
+    pub(super) fn life(&self) -> Life {
+        match self.life.load(Ordering::Relaxed) {
+            LOADING => Life::Loading,
+            SERVING => Life::Serving,
+            _ => Life::Leaving,
+        }
+    }
+
+    /// The line of the request, if it was watched from its beginning.
+    pub(super) fn noted_line(&self) -> Option<String> {
+        let desk = lock(&self.desk);
+        let watched = desk.watched.as_ref()?;
+        (watched.line.is_some()).then(|| Self::request_line(&desk))
     }
 
     /// For the log.

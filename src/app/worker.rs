@@ -266,7 +266,7 @@ impl Worker {
         }
         self.runner.begin();
         let tally = self.crew.tallies.of(self.seat.core);
-        tally.begin_request();
+        tally.begin_request(taken_at);
         self.watch.begin(&exchange, net, taken_at);
         let parts = exchange.parts(net);
         let (facts, mut sink) = (parts.facts, parts.sink);

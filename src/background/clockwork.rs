@@ -71,6 +71,15 @@ impl Clockwork {
         }
     }
 
+    /// Raises a signal in the generation in charge, if there is one. Any thread; does not wait for the handler.
+    pub fn raise(&self, number: u8) {
+        let deliver = match &self.lock().in_charge {
+            Some((_, deliver)) => Arc::clone(deliver),
+            None => return,
+        };
+        deliver(number);
+    }
+
     /// Nothing is raised or run any more.
     pub fn stop(&self) {
         let mut state = self.lock();

@@ -108,7 +108,8 @@ fn kill(child: &mut Child) -> std::io::Result<()> {
     child.kill()
 }
 
-fn shell(command: &str) -> Command {
+/// A command line for the system's shell, with nothing on its standard input.
+pub(super) fn shell(command: &str) -> Command {
     #[cfg(not(windows))]
     let mut shell = {
         use std::os::unix::process::CommandExt as _;

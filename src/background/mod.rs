@@ -4,9 +4,13 @@
 //! - `timers`, [`cron`]: when something is due, as pure functions of the time
 //! - [`registrations`]: which signals one generation of the application handles, and what raises them
 //! - [`clockwork`]: the thread that raises them
+//! - [`alarms`]: messages that run commands, raise signals or stand out in the log
+//! - [`commands`]: commands that nobody waits for
 //! - [`cron_command`]: commands that run at certain times
 
+pub mod alarms;
 pub mod clockwork;
+pub mod commands;
 pub mod cron;
 pub mod cron_command;
 pub mod registrations;

@@ -1,5 +1,6 @@
 //! The part of the configuration that is about work beside requests: plain values, and the text of `--cron` and its kin.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Work beside requests, and what interpreters share.
@@ -9,6 +10,12 @@ pub struct BackgroundConfig {
     pub locks: usize,
     /// Commands that run at certain times (`cron`, `unique-cron`, `cron2`).
     pub cron: Vec<CronEntry>,
+    /// Files, and the command that each runs when it is touched (`touch-exec`).
+    pub touch_exec: Vec<(PathBuf, String)>,
+    /// Files, and the uwsgi signal that each raises when it is touched (`touch-signal`).
+    pub touch_signals: Vec<(PathBuf, u8)>,
+    /// Folders, and the uwsgi signal that each raises when something in it changes (`fs-signal`).
+    pub folder_signals: Vec<(PathBuf, u8)>,
 }
 
 /// A command that runs at certain times.

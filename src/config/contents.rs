@@ -14,6 +14,8 @@ use super::fetch;
 
 /// What is longer was not meant to be configuration.
 const BYTES_MAX: u64 = 4 << 20;
+/// Room for a usual file.
+const USUAL_BYTES: usize = 16 * 1024;
 
 /// Why there is nothing to read, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +92,8 @@ fn file(name: &str) -> Result<Vec<u8>, Unreadable> {
 }
 
 fn bounded(source: impl Read) -> Result<Vec<u8>, Unreadable> {
-    let mut bytes = Vec::new();
+    // Most files fit, and are read by one system call and a second that finds their end.
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
     source
         .take(BYTES_MAX + 1)
         .read_to_end(&mut bytes)

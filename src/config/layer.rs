@@ -126,7 +126,7 @@ impl Provider for Layer {
 }
 
 /// Where a value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Origin {
     /// The source.
     pub(crate) source: String,
@@ -143,7 +143,7 @@ impl fmt::Display for Origin {
 }
 
 /// A value after the sources were stacked: what stands, and where it came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Setting {
     /// The name of the option that was used, an alias or the row's own.
     pub(crate) name: String,
@@ -200,13 +200,13 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// A stack that holds the defaults.
+    /// An empty stack. The defaults, whose rank is 0, are put below it in the end: a merge costs as much as the stack has
+    /// options, and there may be many.
     pub(crate) fn new() -> Stack {
         Stack {
             figment: Figment::new(),
-            rank: 0,
+            rank: 1,
         }
-        .on_top(Layer::defaults())
     }
 
     /// Puts a source on top: its values win, its list items come last.
@@ -218,7 +218,8 @@ impl Stack {
     }
 
     /// What stands when every source has spoken.
-    pub(crate) fn settle(&self) -> Result<Raw, ConfigError> {
+    pub(crate) fn settle(mut self) -> Result<Raw, ConfigError> {
+        self.figment = self.figment.join(Layer::defaults());
         let profiles = self
             .figment
             .data()
@@ -229,27 +230,31 @@ impl Stack {
                 Value::Array(_, values) => values,
                 value => vec![value],
             };
-            settings.insert(
-                name,
-                values.iter().map(|value| self.setting(value)).collect(),
-            );
+            let values = values.into_iter();
+            settings.insert(name, values.map(|value| self.setting(value)).collect());
         }
         Ok(Raw { settings })
     }
 
-    fn setting(&self, value: &Value) -> Setting {
-        let text = |key: &str| {
-            let found = value.find_ref(key).and_then(Value::as_str);
-            found.unwrap_or_default().to_owned()
+    fn setting(&self, value: Value) -> Setting {
+        let tag = value.tag();
+        let Value::Dict(_, mut parts) = value else {
+            // A layer holds nothing else.
+            return Setting::default();
         };
-        let number = |key: &str| {
-            let found = value.find_ref(key).and_then(Value::to_u128);
+        // The tag of a part is the tag of the source that wrote it; a merged dict keeps its own.
+        let tag = parts.get("text").map_or(tag, Value::tag);
+        let number = |parts: &Dict, key: &str| {
+            let found = parts.get(key).and_then(Value::to_u128);
             found
                 .and_then(|n| u32::try_from(n).ok())
                 .unwrap_or_default()
         };
-        // The tag of a part is the tag of the source that wrote it; a merged dict keeps its own.
-        let tag = value.find_ref("text").map_or(value.tag(), Value::tag);
+        let (place, rank) = (number(&parts, "place"), number(&parts, "rank"));
+        let mut text = |key: &str| match parts.remove(key) {
+            Some(Value::String(_, text)) => text,
+            _ => String::new(),
+        };
         Setting {
             name: text("name"),
             spelled: text("spelled"),
@@ -260,8 +265,8 @@ impl Stack {
                     .get_metadata(tag)
                     .map(|metadata| metadata.name.clone().into_owned())
                     .unwrap_or_default(),
-                rank: number("rank") as usize,
-                place: number("place"),
+                rank: rank as usize,
+                place,
             },
         }
     }

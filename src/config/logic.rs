@@ -75,6 +75,18 @@ pub(super) fn is_built_in_plugin(name: &str) -> bool {
         || BUILT_IN.contains(&name)
 }
 
+/// The plugin's work is done by this version, all of it: what `need-plugin` asks for.
+pub(super) fn is_there(name: &str) -> bool {
+    const HERE: &[&str] = &["http", "corerouter", "ping", "signal"];
+    match name.strip_prefix("python") {
+        Some(version) => {
+            let is_version = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+            version.is_empty() || version.starts_with('3') && version.bytes().all(is_version)
+        }
+        None => HERE.contains(&name),
+    }
+}
+
 /// What is open while options are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Logic {

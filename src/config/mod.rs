@@ -12,6 +12,7 @@
 //! printed. Knows no other room. Runs on the main thread before anything starts.
 
 mod address;
+mod alarms;
 mod background;
 mod command_line;
 mod completions;
@@ -43,11 +44,13 @@ mod reference;
 mod reload_settings;
 mod resolve;
 mod resolve_control;
+mod resolve_parts;
 mod resolve_process;
 mod resolve_reload;
 mod resolve_static;
 mod settings;
 mod show;
+mod start;
 mod static_settings;
 mod subcommand;
 mod suggestion;
@@ -63,6 +66,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 
 pub use address::Address;
+pub use alarms::{Alarm, AlarmConfig, AlarmDescriptor, AlarmKind, AlarmLines};
 pub use background::{BackgroundConfig, CronEntry};
 pub use control_settings::{ControlConfig, ControlDoor, Subcommand, Verb, beside};
 pub use error::ConfigError;
@@ -76,6 +80,7 @@ pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, Errand, HarakiriConfig, IsolationChoice, LimitsConfig,
     ListenAddress, Mount, PollChoice, Protocol, Redirect,
 };
+pub use start::{Awaited, FileLock, StartConfig, Thing};
 pub use static_settings::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
 pub use tls::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};
 pub use value::NEVER;
@@ -258,6 +263,9 @@ impl Asked {
         }
         if self.flag(&configuration::PLUGIN_LIST) {
             return Ok(Some(Command::Print(PLUGINS.to_owned())));
+        }
+        if self.flag(&options::alarms::ALARM_LIST) {
+            return Ok(Some(Command::Print(alarms::KINDS.to_owned())));
         }
         if self.flag(&configuration::VERSION) {
             return Ok(Some(Command::Version));

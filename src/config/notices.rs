@@ -6,7 +6,7 @@
 use super::error::ConfigError;
 use super::layer::{Raw, Setting};
 use super::loaded::Unknown;
-use super::logic::is_built_in_plugin;
+use super::logic::{is_built_in_plugin, is_there};
 use super::option::{Class, Kind, OptionRow, Ready};
 use super::options::python;
 use super::{suggestion, target, value};
@@ -86,6 +86,14 @@ fn plugins(raw: &Raw, notices: &mut Notices) -> Result<(), ConfigError> {
         for name in target::plugin_names(&setting.text) {
             if name.ends_with(".py") {
                 continue;
+            }
+            let is_needed = setting.name.starts_with("need-");
+            if is_needed && !is_there(name) && !name.contains(['/', '\\']) {
+                return Err(setting
+                    .error(format_args!("needs the plugin {name}, and there is none"))
+                    .hint(
+                        "leave it out, or write plugin instead of need-plugin to start without it",
+                    ));
             }
             if is_built_in_plugin(name) {
                 notices.remarks.push(format!(

@@ -47,6 +47,7 @@ pub(super) fn resolve(
         isolation: reader.isolation()?,
         chdir: reader.path(&app::CHDIR)?,
         python_path: reader.python_path()?,
+        tracebacker: reader.path(&python::PY_TRACEBACKER)?,
         virtualenv: reader.path(&python::VIRTUALENV)?,
         optimize: reader.small(&python::OPTIMIZE)?,
         pyargv: reader.text(&python::PYARGV),
@@ -108,6 +109,14 @@ pub(super) fn resolve(
         shared_imports: target::imports(raw, &python::SHARED_IMPORT)?,
         plugins: target::plugins(raw),
         add_headers: reader.headers(&http::ADD_HEADER)?,
+        removed_headers: reader.header_names(&http::DEL_HEADER)?,
+        http_variables: reader.variables(&http::HTTP_VAR)?,
+        error_pages: [
+            (403, reader.paths(&app::ERROR_PAGE_403)?),
+            (404, reader.paths(&app::ERROR_PAGE_404)?),
+            (500, reader.paths(&app::ERROR_PAGE_500)?),
+        ],
+        sys_executable: reader.path(&python::PY_SYS_EXECUTABLE)?,
         catch_exceptions: reader.flag(&app::CATCH_EXCEPTIONS),
         touch_logreopen: reader.paths(&logging::TOUCH_LOGREOPEN)?,
         logto: reader.log_target(&logging::LOGTO)?,
@@ -121,8 +130,13 @@ pub(super) fn resolve(
         background: BackgroundConfig {
             locks: reader.count(&background::LOCKS)?,
             cron: reader.cron()?,
+            touch_exec: reader.of_files(&background::TOUCH_EXEC, "COMMAND")?,
+            touch_signals: reader.signals_of(&background::TOUCH_SIGNAL)?,
+            folder_signals: reader.signals_of(&background::FS_SIGNAL)?,
         },
         static_files: reader.static_files()?,
+        alarms: reader.alarms()?,
+        start: reader.start()?,
         magic_table: Vec::new(),
         written: Vec::new(),
         prints: Vec::new(),
@@ -372,26 +386,6 @@ impl Reader<'_> {
         }
         let kilobytes: usize = self.small(row)?;
         Ok(Some(kilobytes.saturating_mul(1024)))
-    }
-
-    /// `NAME: VALUE`, as uWSGI takes it; without the colon it could not be a field.
-    fn headers(&self, row: &OptionRow) -> Result<Vec<(String, String)>, ConfigError> {
-        let header = |setting: &Setting| {
-            let parts = setting.text.split_once(':');
-            let (name, value) = parts.map_or(("", ""), |(name, value)| (name.trim(), value.trim()));
-            let is_token =
-                |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-            if name.is_empty() || !name.bytes().all(is_token) {
-                return Err(
-                    setting.error(format_args!("wants NAME: VALUE, got '{}'", setting.text))
-                );
-            }
-            if value.contains(|c: char| c.is_control() && c != '\t') {
-                return Err(setting.error("has a control character in its value"));
-            }
-            Ok((name.to_owned(), value.to_owned()))
-        };
-        self.raw.all(row).iter().map(header).collect()
     }
 
     pub(super) fn path(&self, row: &OptionRow) -> Result<Option<PathBuf>, ConfigError> {

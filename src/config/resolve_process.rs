@@ -9,12 +9,13 @@ use super::hook;
 use super::layer::Raw;
 use super::layer::Setting;
 use super::option::OptionRow;
-use super::options::{process, sockets};
+use super::options::{process, sockets, start};
 use super::process_settings::{
     Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal, ProcessConfig,
     ProcessTitle, SocketConfig,
 };
 use super::resolve::Reader;
+use super::value;
 
 impl Reader<'_> {
     pub(super) fn process(&mut self) -> Result<ProcessConfig, ConfigError> {
@@ -154,6 +155,15 @@ impl Reader<'_> {
         }
         for setting in self.raw.all(&process::EXEC) {
             hooks.extend(hook_of(setting, HookAction::Exec(setting.text.clone())));
+        }
+        for setting in self.raw.all(&start::FILE_WRITE) {
+            let (file, text) = value::pair(&setting.text).map_err(|why| setting.error(why))?;
+            hooks.push(Hook {
+                phase: Phase::AsRoot,
+                action: HookAction::Write(PathBuf::from(file), text),
+                file: None,
+                origin: setting.place(),
+            });
         }
         hooks.sort_by_key(|hook| hook.phase);
         Ok(hooks)

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
+use super::alarms::AlarmConfig;
 use super::background::BackgroundConfig;
 use super::control_settings::ControlConfig;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
 use super::proxies::ProxyConfig;
 use super::reload_settings::ReloadConfig;
+use super::start::StartConfig;
 use super::static_settings::StaticConfig;
 use super::tls::{TlsAddress, TlsConfig};
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub chdir: Option<PathBuf>,
     /// Directories to put in front of `sys.path`, in order, wildcards expanded.
     pub python_path: Vec<PathBuf>,
+    /// Where the sockets are that print Python stacks (`py-tracebacker`): the path of the first, and how those of workers begin.
+    pub tracebacker: Option<PathBuf>,
     /// The virtualenv whose `sys.prefix` and packages the application sees.
     pub virtualenv: Option<PathBuf>,
     /// Python's optimization level: 0, 1 (`-O`) or 2 (`-OO`).
@@ -116,6 +120,17 @@ pub struct Config {
     pub plugins: Vec<PathBuf>,
     /// Fields to add to every response (`add-header`): name and value, checked for controls.
     pub add_headers: Vec<(String, String)>,
+    /// Fields to leave out of every response (`del-header`).
+    pub removed_headers: Vec<String>,
+    /// Variables of the environ of every request over HTTP (`http-var`).
+    pub http_variables: Vec<(String, String)>,
+    /// HTML files for answers that the server makes itself, by their status; the first that can be read counts
+    /// (`error-page-403` and its kin).
+    pub error_pages: [(u16, Vec<PathBuf>); 3],
+    /// `sys.executable` (`py-sys-executable`).
+    pub sys_executable: Option<PathBuf>,
+    /// What must hold before the server starts.
+    pub start: StartConfig,
     /// Show tracebacks to clients (`catch-exceptions`).
     pub catch_exceptions: bool,
     /// Open the log anew when one of these is touched (`touch-logreopen`).
@@ -138,6 +153,8 @@ pub struct Config {
     pub control: ControlConfig,
     /// Static files, and files that applications name.
     pub static_files: StaticConfig,
+    /// Alarms and what raises them.
+    pub alarms: AlarmConfig,
     /// Work beside requests, and what interpreters share.
     pub background: BackgroundConfig,
     /// What stands for uWSGI's magic variables (`uwsgi.magic_table`): the letter and its text.

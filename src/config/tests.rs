@@ -62,6 +62,15 @@ fn effect(row: &OptionRow, name: &str) -> (bool, bool) {
     if row.name == "cron-harakiri" {
         without.extend(words(&["--cron=5 -1 -1 -1 -1 sample"]));
     }
+    for (timeout, awaited) in [
+        ("wait-for-fs-timeout", "--wait-for-fs=sample"),
+        ("wait-for-interface-timeout", "--wait-for-interface=sample"),
+        ("wait-for-socket-timeout", "--wait-for-socket=sample:1"),
+    ] {
+        if row.name == timeout {
+            without.push(awaited.to_owned());
+        }
+    }
     if row.name == sockets::ABSTRACT_SOCKET.name {
         without.extend(words(&["--http-socket", "app.sock"]));
     }

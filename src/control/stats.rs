@@ -247,10 +247,10 @@ fn core(thread: &super::status::Thread, now: u64) -> Core {
         in_request: u8::from(thread.status == "busy"),
         vars,
         req_info: RequestInfo {
-            request_start: request.map(|request| {
-                // Whole seconds; a request is not as old as 1970.
-                now.saturating_sub(request.seconds as u64)
-            }),
+            // Whole seconds; a request is not as old as 1970.
+            request_start: thread
+                .seconds
+                .map(|seconds| now.saturating_sub(seconds as u64)),
         },
     }
 }
@@ -280,6 +280,7 @@ mod tests {
                         id: 0,
                         status: "busy".to_owned(),
                         requests: 5,
+                        seconds: Some(2.5),
                         request: Some(Request {
                             method: "GET".to_owned(),
                             target: "/a\"b?c=d".to_owned(),

@@ -129,6 +129,9 @@ pub struct Thread {
     pub status: String,
     /// Requests that it was given.
     pub requests: u64,
+    /// How long it has been at it, unless it is idle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
     /// What it works on, if requests are watched (--harakiri).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,

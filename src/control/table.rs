@@ -131,7 +131,8 @@ fn row(cells: [&str; 8]) -> String {
 
 fn request(thread: &Value) -> String {
     if !thread["request"].is_object() {
-        return String::new();
+        let seconds = thread["seconds"].as_f64();
+        return seconds.map_or_else(String::new, |seconds| format!("? for {}", span(seconds)));
     }
     format!(
         "{} {}, for {}",
@@ -250,6 +251,7 @@ mod tests {
             id,
             status: if request { "busy" } else { "idle" }.to_owned(),
             requests: 3,
+            seconds: request.then_some(1.25),
             request: request.then(|| Request {
                 method: "GET".to_owned(),
                 target: "/slow".to_owned(),

@@ -1,6 +1,6 @@
 """Runs once in every interpreter, before the app: streams, sys.path, threads, and the two WSGI objects that need no C.
 
-This file, extensions.py, load.py, quiesce.py and embedded.py are executed into one private namespace that is no module: the app cannot
+This file, extensions.py, load.py, quiesce.py, embedded.py, harakiri.py and stacks.py are executed into one private namespace that is no module: the app cannot
 import it, and nothing here is imported that every interpreter does not need (memory: each further one pays for it).
 Rust puts `emit` and `interrupt` into the namespace first.
 """
@@ -13,8 +13,10 @@ WSGI_VERSION = (1, 0)
 NODE = (os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "localhost")).encode()
 
 
-def prepare(python_path, guard, twins):
-    """`guard`: extensions may refuse this interpreter. `twins`: load the .py beside one that does."""
+def prepare(python_path, guard, twins, executable):
+    """`guard`: extensions may refuse this interpreter. `twins`: load the .py beside one that does. `executable`: for sys, or None."""
+    if executable is not None:
+        sys.executable = executable
     for stream in (sys.stdout, sys.stderr):
         # None where the descriptor is closed. Several interpreters write to one descriptor: lines must stay whole.
         if stream is not None and hasattr(stream, "reconfigure"):
@@ -23,6 +25,7 @@ def prepare(python_path, guard, twins):
     distrust_bytecode()
     if guard:
         watch_extensions()
+        replace_current_frames()
     if twins:
         prefer_twins()
 
@@ -66,12 +69,13 @@ def distrust_bytecode():
     SourceFileLoader.get_data, SourceFileLoader.set_data = get_data, set_data
 
 
-def adopt_thread(name):
+def adopt_thread(name, state):
     """A worker is a thread that `threading` did not start: it would count as a daemon, and so would, by inheritance, every
     thread that the app starts; at the end those would be killed instead of joined."""
     thread = threading.current_thread()
     thread._daemonic = False
     thread._name = name
+    worker_idents[state] = thread.ident
 
 
 class ErrorStream:

@@ -12,17 +12,19 @@ use pyo3_ffi as ffi;
 
 use super::interpreter::{Interpreter, Isolation};
 use super::object::{Object, Raised, Token};
+use super::stacks;
 use super::thread_state::{Attached, detached};
 use super::trampoline::{self, Method};
 
 /// Name and text of each source; the name is what a traceback shows, and how our frames are told from the app's.
-const SOURCES: [(&CStr, &str); 6] = [
+const SOURCES: [(&CStr, &str); 7] = [
     (c"<singlemalt bootstrap>", include_str!("bootstrap.py")),
     (c"<singlemalt extensions>", include_str!("extensions.py")),
     (c"<singlemalt load>", include_str!("load.py")),
     (c"<singlemalt quiesce>", include_str!("quiesce.py")),
     (c"<singlemalt embedded>", include_str!("embedded.py")),
     (c"<singlemalt harakiri>", include_str!("harakiri.py")),
+    (c"<singlemalt stacks>", include_str!("stacks.py")),
 ];
 
 /// Modules that apps may import; embedded.py finds them.
@@ -167,7 +169,11 @@ pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
     let isolation = interpreter.spec.isolation;
     let guard = Object::boolean(token, isolation != Isolation::Main)?;
     let twins = Object::boolean(token, isolation == Isolation::OwnGil)?;
-    find(&namespace, c"prepare")?.call([&python_path, &guard, &twins])?;
+    let executable = match &interpreter.spec.sys_executable {
+        Some(path) => Object::text(token, &path.to_string_lossy())?,
+        None => Object::none(token),
+    };
+    find(&namespace, c"prepare")?.call([&python_path, &guard, &twins, &executable])?;
     super::uwsgi_module::install(token, interpreter)?;
     adopt_thread(token, interpreter, 0)
 }
@@ -212,6 +218,7 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
         (c"emit", &EMIT),
         (c"interrupt", &INTERRUPT),
         (c"embedded_code", &EMBEDDED_CODE),
+        (c"own_frames", &stacks::OWN_FRAMES),
     ] {
         // SAFETY: the function has no self.
         let function = unsafe { trampoline::function(token, method, std::ptr::null_mut())? };
@@ -243,8 +250,9 @@ pub(super) fn adopt_thread(
         token,
         &format!("uWSGIWorker{}Core{core}", interpreter.spec.worker_id),
     )?;
+    let state = Object::int(token, stacks::own_state(token))?;
     find(&namespace(token)?, c"adopt_thread")?
-        .call([&name])
+        .call([&name, &state])
         .map(drop)
 }
 

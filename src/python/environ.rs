@@ -190,6 +190,10 @@ impl Environs {
                 let value = Object::latin1(token, value)?;
                 set(&base, &known[key.index()].key, value.as_ptr())
             })?;
+            for (name, value) in facts.added.iter() {
+                let value = Object::latin1(token, value.as_bytes())?;
+                base.set(&interned(token, name)?, &value)?;
+            }
             for (key, value) in constants {
                 set(&base, &known[key.index()].key, value.as_ptr())?;
             }

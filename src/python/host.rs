@@ -83,6 +83,23 @@ pub struct WorkerFacts {
     pub last_spawn: u64,
     /// How often its interpreter was made.
     pub respawns: u64,
+    /// The applications that its interpreter has loaded.
+    pub apps: Vec<AppFacts>,
+}
+
+/// One application of one worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppFacts {
+    /// From 0.
+    pub id: usize,
+    /// In uWSGI's spelling.
+    pub mountpoint: String,
+    /// Seconds that its loading took.
+    pub startup_time: u64,
+    /// Requests that it was called for.
+    pub requests: u64,
+    /// Of these, requests in which it raised.
+    pub exceptions: u64,
 }
 
 /// Why a lock was not locked or opened.
@@ -131,6 +148,9 @@ pub trait Host: Send + Sync {
 
     /// Names the process (`setprocname`).
     fn set_process_name(&self, name: &str);
+
+    /// Raises the alarm of this name. Whether there is one.
+    fn raise_alarm(&self, name: &str, message: &str) -> bool;
 
     /// The workers, in the order of their numbers.
     fn workers(&self) -> Vec<WorkerFacts>;
@@ -214,6 +234,10 @@ impl Host for Alone {
     fn stop(&self) {}
 
     fn set_process_name(&self, _: &str) {}
+
+    fn raise_alarm(&self, _: &str, _: &str) -> bool {
+        false
+    }
 
     fn workers(&self) -> Vec<WorkerFacts> {
         Vec::new()

@@ -14,8 +14,10 @@ use pyo3_ffi as ffi;
 
 use super::arenas;
 use super::host::HostRef;
+use super::object::Token;
 use super::runtime::{self, Runtime, RuntimeError};
 use super::target::Import;
+use super::trim;
 use crate::wsgi::environ::ServerFacts;
 
 /// How an interpreter is kept apart from the others.
@@ -69,6 +71,8 @@ pub struct InterpreterSpec {
     /// Imported, in order, before the first app is loaded (`--pymodule-alias`, `--shared-import`, `--import`). One that fails is told and
     /// passed over.
     pub imports: Vec<Import>,
+    /// `sys.executable`, if not what Python found (`--py-sys-executable`).
+    pub sys_executable: Option<PathBuf>,
     /// Clients see tracebacks (`--catch-exceptions`).
     pub catch_exceptions: bool,
     /// What the `uwsgi` module asks.
@@ -112,6 +116,8 @@ pub(super) struct Interpreter {
     after_job: AtomicUsize,
     /// Whether the app is still to be loaded.
     loading: AtomicBool,
+    /// A thread looks at the stacks, or waits for the GIL in order to.
+    is_looked_at: AtomicBool,
     members: Mutex<Members>,
     left: Condvar,
 }
@@ -236,6 +242,7 @@ pub(super) fn create(
         warned_of_str: AtomicBool::new(false),
         after_job: AtomicUsize::new(0),
         loading: AtomicBool::new(true),
+        is_looked_at: AtomicBool::new(false),
         members: Mutex::new(Members {
             open: true,
             siblings: 0,
@@ -265,6 +272,7 @@ fn start_error(message: &str) -> RuntimeError {
 
 fn new_subinterpreter(isolation: Isolation) -> Result<NonNull<ffi::PyThreadState>, RuntimeError> {
     let _one_at_a_time = lifecycle();
+    let started = Instant::now();
     let configuration = configuration(isolation);
     let mut state = std::ptr::null_mut();
     // SAFETY: Python is running (a `Runtime` exists), this thread has no thread state, and both pointers are valid.
@@ -278,6 +286,10 @@ fn new_subinterpreter(isolation: Isolation) -> Result<NonNull<ffi::PyThreadState
     runtime::check_status("making an interpreter", status)?;
     let state = NonNull::new(state).ok_or_else(|| start_error("no thread state came back"))?;
     ALIVE.fetch_add(1, Ordering::Relaxed);
+    tracing::debug!(
+        "an interpreter was made in {:.1} ms",
+        started.elapsed().as_secs_f64() * 1000.0
+    );
     Ok(state)
 }
 
@@ -339,6 +351,18 @@ impl Interpreter {
         self.loading.store(false, Ordering::Relaxed);
     }
 
+    /// Lets one thread at a time look at the stacks: those that wait for the GIL do not pile up.
+    pub(super) fn begin_look(&self) -> Option<Look<'_>> {
+        // Made only if it is this thread's: its end would end the other one's.
+        let is_free = !self.is_looked_at.swap(true, Ordering::SeqCst);
+        is_free.then(|| Look(self))
+    }
+
+    /// Keeps our own threads from entering and leaving, which they do detached, as long as this lives. Wait for nothing meanwhile.
+    pub(super) fn keep_members(&self) -> impl Sized {
+        self.members()
+    }
+
     fn members(&self) -> MutexGuard<'_, Members> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -354,6 +378,28 @@ impl Interpreter {
         let state = NonNull::new(state).ok_or_else(|| start_error("a new thread state failed"))?;
         members.siblings += 1;
         Ok(state)
+    }
+
+    /// Enters with a thread state of its own, does `work` attached, and leaves. Waits for the GIL, for ever if it must. The calling
+    /// thread is no thread of any interpreter.
+    pub(super) fn visit<R>(&self, work: impl FnOnce(Token<'_>) -> R) -> Result<R, RuntimeError> {
+        struct Visit<'a>(&'a Interpreter, NonNull<ffi::PyThreadState>);
+        impl Drop for Visit<'_> {
+            fn drop(&mut self) {
+                // SAFETY: attached, on the thread that made the state, which is never used again.
+                unsafe {
+                    ffi::PyThreadState_Clear(self.1.as_ptr());
+                    ffi::PyThreadState_DeleteCurrent();
+                }
+                self.0.leave();
+            }
+        }
+        let state = self.enter()?;
+        // SAFETY: the state was made on this thread just now, is attached nowhere, and this thread has no other.
+        unsafe { ffi::PyEval_RestoreThread(state.as_ptr()) };
+        let _visit = Visit(self, state);
+        // SAFETY: attached until `_visit` is dropped, which is after `work`; the lifetime is that of this call.
+        Ok(work(unsafe { Token::assume() }))
     }
 
     /// A sibling's thread state is gone.
@@ -403,6 +449,15 @@ impl Interpreter {
     }
 }
 
+/// See [`Interpreter::begin_look`]; the look ends when this is dropped.
+pub(super) struct Look<'a>(&'a Interpreter);
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        self.0.is_looked_at.store(false, Ordering::SeqCst);
+    }
+}
+
 /// Ends a subinterpreter, or parks it if a thread is left in it at `until`. On return this thread is detached and must
 /// never attach `state` again.
 ///
@@ -417,6 +472,7 @@ pub(super) unsafe fn end(
     let mut others;
     loop {
         let one_at_a_time = lifecycle();
+        let started = Instant::now();
         // SAFETY: `state` is this thread's and detached (the caller's promise).
         unsafe { ffi::PyEval_RestoreThread(state.as_ptr()) };
         others = interpreter.other_states(state);
@@ -430,6 +486,12 @@ pub(super) unsafe fn end(
             }
             drop(one_at_a_time);
             ALIVE.fetch_sub(1, Ordering::Relaxed);
+            tracing::debug!(
+                interpreter = interpreter.id,
+                "ended in {:.1} ms",
+                started.elapsed().as_secs_f64() * 1000.0
+            );
+            trim::free_memory();
             return Ended::Ended;
         }
         // SAFETY: attached just now.

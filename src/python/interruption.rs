@@ -5,6 +5,7 @@
 //! not been delivered. The order is GIL first, mutex second, on both sides, and nobody waits for a GIL with the mutex in hand.
 
 use std::ffi::c_long;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,13 +13,17 @@ use pyo3_ffi as ffi;
 
 use super::bootstrap;
 use super::interpreter::{Interpreter, InterpreterHandle};
-use super::object::{self, Object, Raised, Token};
+use super::object::{self, Token};
+use super::stacks::{self, PythonStack, ThreadKey};
 
 /// One thread of one interpreter, as somebody to be interrupted. It holds no Python object.
 #[derive(Debug)]
 pub struct Interruption {
     interpreter: Arc<Interpreter>,
     ident: u64,
+    /// CPython's number of its state.
+    state: u64,
+    native_id: Option<u32>,
     /// Requests that were armed.
     count: AtomicU64,
     /// The number of the request that may be interrupted; 0: none.
@@ -28,12 +33,18 @@ pub struct Interruption {
 }
 
 impl Interruption {
-    /// Of the calling thread, which is attached to `interpreter`.
-    pub(super) fn of_this_thread(interpreter: &Arc<Interpreter>) -> Arc<Self> {
+    /// Of the calling thread, which has this state in `interpreter`.
+    pub(super) fn of_this_thread(
+        interpreter: &Arc<Interpreter>,
+        state: NonNull<ffi::PyThreadState>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             interpreter: Arc::clone(interpreter),
             // SAFETY: may be called by any thread at any time.
             ident: unsafe { ffi::PyThread_get_thread_ident() as u64 },
+            // SAFETY: the state is the calling thread's and lives; its number never changes.
+            state: unsafe { ffi::PyThreadState_GetID(state.as_ptr()) as u64 },
+            native_id: native_id(),
             count: AtomicU64::new(0),
             armed: AtomicU64::new(0),
             has_note: Mutex::new(false),
@@ -73,47 +84,52 @@ impl Interruption {
         }
     }
 
-    /// Raises `uwsgi.Harakiri` in the thread, if it is in that request still. `look` is given the Python stack before, if
-    /// `with_stack`. Waits for the GIL of the interpreter, for ever if it must: call it on a thread that has nothing else to do,
+    /// Whether a stack is this thread's.
+    pub fn is_of(&self, thread: ThreadKey) -> bool {
+        match thread {
+            ThreadKey::State(state) => state == self.state,
+            ThreadKey::Ident(ident) => ident == self.ident,
+        }
+    }
+
+    /// The kernel's number of the thread, where it can be known.
+    pub fn native_id(&self) -> Option<u32> {
+        self.native_id
+    }
+
+    /// Raises `uwsgi.Harakiri` in the thread, if it is in that request still. `look` is given the Python stack as it was right before,
+    /// if `with_stack`. Waits for the GIL of the interpreter, for ever if it must: call it on a thread that has nothing else to do,
     /// and that is no thread of any interpreter.
     ///
     /// Returns whether it was raised.
-    pub fn strike(&self, number: u64, with_stack: bool, look: impl FnOnce(String)) -> bool {
-        let Ok(state) = self.interpreter.enter() else {
+    pub fn strike(
+        &self,
+        number: u64,
+        with_stack: bool,
+        look: impl FnOnce(Option<PythonStack>),
+    ) -> bool {
+        let visited = self.interpreter.visit(|token| {
+            let stack = with_stack
+                .then(|| stacks::of_thread(token, &self.interpreter, |thread| self.is_of(thread)));
+            (note(self, token, number), stack)
+        });
+        let Ok((is_raised, stack)) = visited else {
             return false;
         };
-        // SAFETY: the state was made on this thread just now, is attached nowhere, and this thread has no other.
-        unsafe { ffi::PyEval_RestoreThread(state.as_ptr()) };
-        // SAFETY: attached by the line above; the token and what was made with it do not leave `note`.
-        let is_raised = note(self, unsafe { Token::assume() }, number, with_stack, look);
-        // SAFETY: attached still, on the thread that made the state, which is never used again.
-        unsafe {
-            ffi::PyThreadState_Clear(state.as_ptr());
-            ffi::PyThreadState_DeleteCurrent();
+        if let Some(mut stack) = stack {
+            if let Some(stack) = &mut stack {
+                stack.read_sources();
+            }
+            look(stack);
         }
-        self.interpreter.leave();
         is_raised
     }
 }
 
-fn note(
-    thread: &Interruption,
-    token: Token<'_>,
-    number: u64,
-    with_stack: bool,
-    look: impl FnOnce(String),
-) -> bool {
-    let prepared = (|| {
-        let namespace = bootstrap::namespace(token)?;
-        let class = bootstrap::find(&namespace, c"Harakiri")?;
-        if with_stack {
-            let ident = Object::int(token, thread.ident)?;
-            let stack = bootstrap::find(&namespace, c"harakiri_stack")?.call([&ident])?;
-            look(stack.to_text());
-        }
-        Ok::<_, Raised>(class)
-    })();
-    let Ok(class) = prepared else {
+fn note(thread: &Interruption, token: Token<'_>, number: u64) -> bool {
+    let found =
+        bootstrap::namespace(token).and_then(|namespace| bootstrap::find(&namespace, c"Harakiri"));
+    let Ok(class) = found else {
         if let Some(error) = object::take_exception(token) {
             tracing::error!("harakiri cannot raise its exception: {}", error.to_text());
         }
@@ -130,4 +146,20 @@ fn note(
     let found = unsafe { ffi::PyThreadState_SetAsyncExc(thread.ident as c_long, class.as_ptr()) };
     *has_note = found > 0;
     found > 0
+}
+
+/// The kernel's number of the calling thread.
+#[cfg(target_os = "linux")]
+fn native_id() -> Option<u32> {
+    Some(
+        rustix::thread::gettid()
+            .as_raw_nonzero()
+            .get()
+            .cast_unsigned(),
+    )
+}
+
+#[cfg(not(target_os = "linux"))]
+fn native_id() -> Option<u32> {
+    None
 }

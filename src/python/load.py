@@ -292,7 +292,7 @@ def callables(module):
                 apps.append(name)
             elif least <= 0:
                 factories.append(name + "()")
-            elif any(word in name.lower() for word in ("app", "wsgi", "create", "make", "factory")):
+            elif speaks_of_an_app(name):
                 wanting.append(f"{name}({', '.join(thing.__code__.co_varnames[:least])})")
         elif isinstance(thing, type):
             # A class can be an app: an instance for each request, which is iterated over.
@@ -300,7 +300,13 @@ def callables(module):
                 classes.append(name)
         elif kind != "builtin_function_or_method":
             apps.append(name)
+    # main() is more often what runs a development server.
+    factories.sort(key=lambda name: not speaks_of_an_app(name))
     return apps + classes + factories + wanting
+
+
+def speaks_of_an_app(name):
+    return any(word in name.lower() for word in ("app", "wsgi", "create", "make", "factory"))
 
 
 def explained(error, isolated):

@@ -25,17 +25,21 @@ mod load;
 mod object;
 mod runtime;
 mod sources;
+mod stacks;
 mod start_response;
 mod target;
 mod thread_state;
 mod trampoline;
+mod trim;
 mod uwsgi_module;
 mod virtualenv;
 
 pub use caches::UWSGI_VERSION;
 pub use call::{Call, Served};
 pub use environment::{EnvironmentError, set_environment};
-pub use host::{Facts, Host, HostRef, LockRefused, OptionText, SignalSource, WorkerFacts};
+pub use host::{
+    AppFacts, Facts, Host, HostRef, LockRefused, OptionText, SignalSource, WorkerFacts,
+};
 pub use interpreter::{
     Ended, InterpreterHandle, InterpreterSpec, Isolation, alive_count, arena_bytes, arena_bytes_of,
     parked_count,
@@ -44,5 +48,6 @@ pub use interruption::Interruption;
 pub use load::{LoadFailure, Loaded, RefusedExtension};
 pub use runtime::{Runtime, RuntimeError, RuntimeOptions, exit_now, linked as linked_version};
 pub use sources::Source;
+pub use stacks::{Frame, PythonStack, ThreadKey};
 pub use target::{AppTarget, Import, TargetKind};
 pub use thread_state::{Attached, InterpreterThread, STACK_BYTES_MIN};

@@ -87,7 +87,7 @@ impl InterpreterThread {
         match prepared {
             Ok(caches) => Ok(Self {
                 state,
-                interruption: Interruption::of_this_thread(&interpreter),
+                interruption: Interruption::of_this_thread(&interpreter, state),
                 interpreter,
                 creator: true,
                 caches: ManuallyDrop::new(Box::new(caches)),
@@ -127,7 +127,7 @@ impl InterpreterThread {
         match prepared {
             Ok(caches) => Ok(Self {
                 state,
-                interruption: Interruption::of_this_thread(&interpreter),
+                interruption: Interruption::of_this_thread(&interpreter, state),
                 interpreter,
                 creator: false,
                 caches: ManuallyDrop::new(Box::new(caches)),

@@ -12,15 +12,18 @@ use crate::app::worker::{OnSources, Surroundings};
 use crate::app::{
     Acceptor, Apps, Current, Generation, Patience, Plan, Report, StartError, openers,
 };
+use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
-use crate::config::{Config, IsolationChoice, Phase, PollChoice};
+use crate::config::{Awaited, Config, IsolationChoice, Phase, PollChoice, Thing};
 use crate::net::poll::SharedPoll;
 use crate::net::{Net, RequestLog};
 use crate::python::{Runtime, RuntimeError, RuntimeOptions};
 use crate::telemetry::{self, LogWriter};
 
 use super::activation;
+use super::alarms;
 use super::application::{self};
+use super::awaited;
 use super::bequest::{self, Bequest};
 use super::census::Census;
 use super::certificates::Certificates;
@@ -28,7 +31,8 @@ use super::control::{Control, Desk};
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::fifo::Fifos;
-use super::hooks::{self, Next};
+use super::file_locks;
+use super::hooks::{self, Means, Next};
 use super::journal::{self, Journal};
 use super::log_target::Log;
 use super::notify::Notifier;
@@ -44,6 +48,7 @@ use super::triggers::Triggers;
 use super::vacuum::Vacuum;
 use super::{
     errand, limits, pidfile, privileges, process, report, signals, sockets, static_files, title,
+    tracebacker,
 };
 
 /// uWSGI's exit code for "no application, and one is needed".
@@ -65,6 +70,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     if std::env::var_os(bequest::VARIABLE).is_some() {
         origin.forget(bequest::VARIABLE);
     }
+    begin(config)?;
     set_umask(config);
     let mut unset = config.environment_unset.clone();
     if std::env::var_os(rebirth::VARIABLE).is_some() {
@@ -92,8 +98,17 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         writer.flush(FLUSH_TIMEOUT);
         return done;
     }
+    let alarms = alarms::of(config);
+    let _early_locks = file_locks::take(config, false, &say_early)?;
     if left.is_none()
-        && let Next::Leave(code) = hooks::run(config, &[Phase::Asap], &say_early)?
+        && let Next::Leave(code) = hooks::run(
+            config,
+            &[Phase::Asap],
+            Means {
+                say: &say_early,
+                alarms: &alarms,
+            },
+        )?
     {
         return Ok(code);
     }
@@ -145,7 +160,9 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         &writer,
         (started, origin, left, bequest),
         &mut outputs,
+        &alarms,
     );
+    alarms.flush(alarms::FLUSH_TIMEOUT);
     writer.flush(FLUSH_TIMEOUT);
     if let (Err(failure), Some(starter)) = (&served, outputs.starter.take()) {
         starter.fail(failure.code);
@@ -194,13 +211,16 @@ fn serve(
     writer: &LogWriter,
     (started, mut origin, left, mut bequest): (Instant, Origin, Option<Inheritance>, Bequest),
     outputs: &mut Outputs,
+    alarms: &Arc<Alarms>,
 ) -> Result<i32, Failure> {
     let is_first = left.is_none();
     let say = |text: &str| say(writer, text);
+    let means = Means { say: &say, alarms };
+    let _late_locks = file_locks::take(config, true, &say)?;
     // Runs the hooks of these phases; an `exit:` among them ends the start.
     macro_rules! phases {
         ($($phase:ident),+) => {
-            if let Next::Leave(code) = hooks::run(config, &[$(Phase::$phase),+], &say)? {
+            if let Next::Leave(code) = hooks::run(config, &[$(Phase::$phase),+], means)? {
                 return Ok(code);
             }
         };
@@ -211,8 +231,9 @@ fn serve(
     for remark in &config.remarks {
         tracing::info!("{remark}");
     }
+    let clockwork = Arc::new(Clockwork::default());
+    alarms::start(config, alarms, writer, &clockwork)?;
     let apps = application::choose(config)?;
-    let added_fields = added_fields(config)?;
     // Signals that come while the application loads wait for the supervisor.
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
@@ -223,6 +244,7 @@ fn serve(
     let config = with_sockets.as_ref().unwrap_or(config);
     let certificates = Certificates::open(config)?;
     enter_directory(config)?;
+    let added_fields = added_fields(config)?;
     // A process that starts anew has done this, as whoever it was then.
     if is_first {
         limits::apply(config);
@@ -248,6 +270,7 @@ fn serve(
     };
     let control = Control::open(config, &mut bequest)?;
     if is_first {
+        awaited::wait(paths(config), &say)?;
         phases!(AsRoot);
         privileges::drop(config)?;
     }
@@ -263,6 +286,9 @@ fn serve(
     }
     let stats = StatsServer::open(config, &mut bequest)?;
     phases!(AsUser);
+    if is_first {
+        awaited::wait(sockets_of_others(config), &say)?;
+    }
     let runtime = start_python(config)?;
     if config.harakiri.limit.is_some()
         && config.isolation == IsolationChoice::SharedGil
@@ -289,7 +315,7 @@ fn serve(
         .map_err(Failure::new)?,
     );
     // Watches until this function ends.
-    let triggers = Triggers::start(config, &sender).map_err(Failure::new)?;
+    let triggers = Triggers::start(config, &sender, &clockwork).map_err(Failure::new)?;
     let surroundings = Surroundings {
         net: Arc::clone(&net),
         current: Arc::new(Current::default()),
@@ -317,8 +343,9 @@ fn serve(
         }),
     };
     phases!(PreApp);
-    let clockwork = Arc::new(Clockwork::default());
-    let process = process::surroundings(config, &hostname(), &sender, &clockwork);
+    let process = process::surroundings(config, &hostname(), &sender, (&clockwork, alarms));
+    // An application that does not come out of its import can be looked at.
+    tracebacker::start(config, &process, &mut vacuum)?;
     let plan = plan(config, &listening, apps, &process);
     let (generation, report) = start_generation(config, plan.clone(), runtime, &surroundings)?;
     if let Some(folder) = &config.process.chdir2 {
@@ -344,6 +371,7 @@ fn serve(
         surroundings.shares_poll,
     )
     .map_err(Failure::new)?;
+    alarms::watch_queue(config, alarms, &net)?;
     current.swap(Some(Arc::clone(&generation)));
     generation.serve();
     clockwork.run_commands(cron_commands(config)?);
@@ -395,6 +423,7 @@ fn serve(
             let writer = writer.clone();
             move |text| self::say(&writer, text)
         }),
+        alarms: Arc::clone(alarms),
     };
     let end = supervisor::supervise(Charge {
         events: (&sender, &receiver),
@@ -411,15 +440,16 @@ fn serve(
                 log.reopen(writer);
             }
         },
-        on_touch: &mut |number| hooks::run_touched(config, number, &say),
+        on_touch: &mut |number| hooks::run_touched(config, number, means),
         on_reload: vec![Box::new(|| certificates.reload())],
     });
     match end {
         End::Stop(code) => {
-            hooks::run_at_exit(config, &say);
+            hooks::run_at_exit(config, means);
             Ok(code)
         }
         End::Rebirth(inheritance) => {
+            alarms.flush(alarms::FLUSH_TIMEOUT);
             writer.flush(FLUSH_TIMEOUT);
             let left = Bequest::write(
                 &control.doors(),
@@ -464,6 +494,40 @@ fn set_umask(config: &Config) {
 
 #[cfg(not(unix))]
 fn set_umask(_config: &Config) {}
+
+/// `--force-cwd`, `--prio`
+fn begin(config: &Config) -> Result<(), Failure> {
+    if let Some(folder) = &config.start.folder {
+        change_directory(config, "force-cwd", folder)?;
+    }
+    #[cfg(unix)]
+    if let Some(nice) = config.start.nice
+        && let Err(error) = rustix::process::setpriority_process(None, nice)
+    {
+        // As in uWSGI the server does without.
+        let origin = config.origin("prio").unwrap_or("--prio");
+        say_early(&format!(
+            "{origin}: cannot set the nice value to {nice}: {error}"
+        ));
+    }
+    #[cfg(not(unix))]
+    if config.start.nice.is_some() {
+        say_early("--prio is without effect: this system has no nice values");
+    }
+    Ok(())
+}
+
+/// What is waited for before privileges are dropped.
+fn paths(config: &Config) -> impl Iterator<Item = &Awaited> {
+    let all = config.start.awaited.iter();
+    all.filter(|awaited| !matches!(awaited.thing, Thing::Socket(_)))
+}
+
+/// What is waited for before the application is loaded.
+fn sockets_of_others(config: &Config) -> impl Iterator<Item = &Awaited> {
+    let all = config.start.awaited.iter();
+    all.filter(|awaited| matches!(awaited.thing, Thing::Socket(_)))
+}
 
 /// Before there is a log.
 fn say_early(line: &str) {

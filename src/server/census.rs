@@ -154,6 +154,7 @@ fn thread(survey: ThreadSurvey) -> Thread {
         id: survey.core,
         status: survey.status,
         requests: survey.requests,
+        seconds: survey.time.map(|time| time.as_secs_f64()),
         request: survey.work.map(|work| Request {
             method: work.method.escape_ascii().to_string(),
             target: work.target.escape_ascii().to_string(),

@@ -11,10 +11,20 @@ use std::time::{Duration, Instant};
 
 use super::failure::Failure;
 use super::file_owner;
+use crate::background::alarms::Alarms;
 use crate::config::{Config, HOOK_WAIT_MAX, Hook, HookAction, Phase, SignalMeaning};
 
 /// How often a file that is waited for is looked for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How actions make themselves heard.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// Writes a line to the log.
+    pub say: &'a dyn Fn(&str),
+    /// Raises alarms.
+    pub alarms: &'a Alarms,
+}
 
 /// What comes after a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,17 +35,17 @@ pub enum Next {
     Leave(i32),
 }
 
-/// Does what is to be done at these phases, in this order. `say` writes a line to the log.
+/// Does what is to be done at these phases, in this order.
 ///
 /// # Errors
 /// The first action that fails; the rest is not done.
-pub fn run(config: &Config, phases: &[Phase], say: &dyn Fn(&str)) -> Result<Next, Failure> {
+pub fn run(config: &Config, phases: &[Phase], means: Means<'_>) -> Result<Next, Failure> {
     for phase in phases {
         for hook in of(config, *phase) {
-            match act(&hook.action, say) {
+            match act(&hook.action, means) {
                 Ok(Next::Go) => {}
                 Ok(leave @ Next::Leave(code)) => {
-                    say(&format!("{}: leaving with code {code}", hook.origin));
+                    (means.say)(&format!("{}: leaving with code {code}", hook.origin));
                     return Ok(leave);
                 }
                 Err(why) => {
@@ -48,9 +58,9 @@ pub fn run(config: &Config, phases: &[Phase], say: &dyn Fn(&str)) -> Result<Next
 }
 
 /// The phase of the end: whatever fails is said, and the rest is done.
-pub fn run_at_exit(config: &Config, say: &dyn Fn(&str)) {
+pub fn run_at_exit(config: &Config, means: Means<'_>) {
     for hook in of(config, Phase::AsUserAtExit) {
-        match act(&hook.action, say) {
+        match act(&hook.action, means) {
             Ok(Next::Go) => {}
             Ok(Next::Leave(_)) => return,
             Err(why) => tracing::error!("{}: {why}", hook.origin),
@@ -92,10 +102,10 @@ pub fn touched(config: &Config) -> impl Iterator<Item = (usize, &Path)> {
 
 /// The file of this hook was touched: what fails is said, and the server goes on. `Some` if it is to leave with this
 /// code.
-pub fn run_touched(config: &Config, number: usize, say: &dyn Fn(&str)) -> Option<i32> {
+pub fn run_touched(config: &Config, number: usize, means: Means<'_>) -> Option<i32> {
     let hook = config.process.hooks.get(number)?;
     tracing::info!("{}: the file was touched", hook.origin);
-    match act(&hook.action, say) {
+    match act(&hook.action, means) {
         Ok(Next::Go) => None,
         Ok(Next::Leave(code)) => Some(code),
         Err(why) => {
@@ -110,7 +120,8 @@ fn of(config: &Config, phase: Phase) -> impl Iterator<Item = &Hook> {
     hooks.filter(move |hook| hook.phase == phase)
 }
 
-fn act(action: &HookAction, say: &dyn Fn(&str)) -> Result<Next, String> {
+fn act(action: &HookAction, means: Means<'_>) -> Result<Next, String> {
+    let say = means.say;
     let about = |verb: &str, path: &Path, result: io::Result<()>| {
         result.map_err(|error| format!("cannot {verb} {}: {error}", path.display()))
     };
@@ -148,10 +159,10 @@ fn act(action: &HookAction, say: &dyn Fn(&str)) -> Result<Next, String> {
         HookAction::WaitForFile(path) => wait_for(path, say, Path::is_file)?,
         HookAction::WaitForDirectory(path) => wait_for(path, say, Path::is_dir)?,
         HookAction::Log(text) => say(text),
-        HookAction::Alarm(name, _) => {
-            say(&format!(
-                "alarms are not yet in this version: '{name}' is not raised"
-            ));
+        HookAction::Alarm(name, message) => {
+            if !means.alarms.raise(name, message) {
+                return Err(format!("there is no alarm {name}"));
+            }
         }
         HookAction::Exit(code) => return Ok(Next::Leave(*code)),
         // Done at the start: see `environment` and `signals`.

@@ -3,10 +3,12 @@
 //! In the order of a server's life:
 //!
 //! - [`run`]: assembles the server in order, and takes it down in reverse
+//! - [`start_with`]: starts anew with another configuration when that failed
 //! - [`ask_by_pidfile`]: tells a running server something instead
 //! - `failure`: why there is no server
 //! - `daemon`: detaches it from its terminal
 //! - `log_target`, `redirect`: where its log goes
+//! - `file_locks`, `awaited`: what must hold before it starts
 //! - `limits`, `title`, `process_name`: what the process may use, and what it is called
 //! - `sockets`, `inherited`, `activation`: where it listens
 //! - `notify`: how a service manager hears of it
@@ -18,6 +20,7 @@
 //! - `process`: what the application is told about the process, and what becomes of its wishes
 //! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
 //! - `hooks`: what else is to be done at phases of its life
+//! - `alarms`: what raises alarms beside hooks and the application
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
@@ -34,8 +37,10 @@ mod accounts;
 #[cfg_attr(windows, path = "activation_windows.rs")]
 mod activation;
 mod agenda;
+mod alarms;
 mod application;
 mod assembly;
+mod awaited;
 #[cfg_attr(unix, path = "bequest_unix.rs")]
 #[cfg_attr(windows, path = "bequest_windows.rs")]
 mod bequest;
@@ -51,9 +56,13 @@ mod daemon;
 mod doors;
 mod errand;
 mod failure;
+mod fallback;
 #[cfg_attr(unix, path = "fifo_unix.rs")]
 #[cfg_attr(windows, path = "fifo_windows.rs")]
 mod fifo;
+#[cfg_attr(unix, path = "file_locks_unix.rs")]
+#[cfg_attr(windows, path = "file_locks_windows.rs")]
+mod file_locks;
 #[cfg_attr(unix, path = "file_owner_unix.rs")]
 #[cfg_attr(windows, path = "file_owner_windows.rs")]
 mod file_owner;
@@ -103,10 +112,14 @@ mod static_files;
 mod stats;
 mod supervisor;
 mod title;
+#[cfg_attr(unix, path = "tracebacker_unix.rs")]
+#[cfg_attr(windows, path = "tracebacker_windows.rs")]
+mod tracebacker;
 mod triggers;
 mod vacuum;
 
 pub use assembly::run;
 pub use control_command::ask as ask_by_control;
 pub use failure::Failure;
+pub use fallback::start_with;
 pub use pidfile_command::ask as ask_by_pidfile;

@@ -10,6 +10,7 @@ use super::supervisor::Event;
 use super::{memory, title};
 use crate::app::harakiri::{Harakiri, HarakiriSettings};
 use crate::app::process::{Process, Wish};
+use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::config::{self, Config};
 use crate::python::{Facts, OptionText};
@@ -20,7 +21,7 @@ pub fn surroundings(
     config: &Config,
     hostname: &str,
     events: &Sender<Event>,
-    clockwork: &Arc<Clockwork>,
+    (clockwork, alarms): (&Arc<Clockwork>, &Arc<Alarms>),
 ) -> Arc<Process> {
     let events = events.clone();
     let is_stopping = AtomicBool::new(false);
@@ -38,6 +39,7 @@ pub fn surroundings(
         facts: facts(config, hostname),
         locks: Locks::new(config.background.locks),
         clockwork: Arc::clone(clockwork),
+        alarms: Arc::clone(alarms),
         harakiri: Harakiri::new(harakiri(config)),
         wish: Box::new(wish),
         memory: memory::of_this_process,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crossbeam::channel::unbounded;
 
+use super::alarms;
 use super::application;
 use super::assembly::{enter_directory, request_log, start_python};
 use super::certificates::Certificates;
@@ -53,7 +54,9 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
             let _nobody = nobody.send(due);
         }),
     };
-    let process = process::surroundings(config, &hostname(), &events, &Arc::default());
+    // What a proof raises reaches nobody: their thread is not started.
+    let alarms = alarms::of(config);
+    let process = process::surroundings(config, &hostname(), &events, (&Arc::default(), &alarms));
     let mut plan = plan(config, &[], apps, &process);
     plan.interpreters = 1;
     plan.threads = 1;

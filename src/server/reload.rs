@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Sender, bounded};
 
 use super::agenda::{Agenda, Asked, Task};
-use super::hooks;
+use super::hooks::{self, Means};
 use super::journal::{self, Journal};
 use super::memory;
 use super::rebirth::{IS_POSSIBLE, Origin};
@@ -23,6 +23,7 @@ use super::report;
 use super::supervisor::Event;
 use crate::app::worker::Surroundings;
 use crate::app::{Due, Generation, Patience, Plan, Report, Roster, StartError};
+use crate::background::alarms::Alarms;
 use crate::config::{Config, Phase, ReloadMode};
 use crate::python::{Isolation, Runtime};
 
@@ -40,6 +41,8 @@ pub struct Recipe {
     pub surroundings: Surroundings,
     /// Writes lines of hooks to the log.
     pub say: Box<dyn Fn(&str) + Send + Sync>,
+    /// Raises alarms, for hooks.
+    pub alarms: Arc<Alarms>,
 }
 
 /// What came of a task.
@@ -485,7 +488,11 @@ impl Recipe {
     }
 
     fn phases(&self, phases: &[Phase]) -> Result<(), Failed> {
-        match hooks::run(&self.config, phases, &*self.say) {
+        let means = Means {
+            say: &*self.say,
+            alarms: &self.alarms,
+        };
+        match hooks::run(&self.config, phases, means) {
             Ok(hooks::Next::Go) => Ok(()),
             Ok(hooks::Next::Leave(_)) => Err(Failed::Hook(
                 "an exit: hook ends a start, and a reload likewise".to_owned(),

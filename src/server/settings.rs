@@ -3,6 +3,7 @@
 //! Plain translation, on the main thread at start; nothing here opens, binds or starts anything.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::app::process::Process;
@@ -26,6 +27,9 @@ use super::supervisor;
 
 /// What a response that nobody reads may hold in memory before its application has to wait.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of a page of `--error-page-*`: it is kept in memory.
+const ERROR_PAGE_BYTES_MAX: usize = 1 << 20;
 
 pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
     let limits = &config.limits;
@@ -100,7 +104,41 @@ pub(super) fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
             .add(name, value)
             .map_err(|why| Failure::about(config, "add-header", why))?;
     }
+    for name in &config.removed_headers {
+        added
+            .remove(name)
+            .map_err(|why| Failure::about(config, "rem-header", why))?;
+    }
+    for (status, files) in &config.error_pages {
+        if let Some(page) = error_page(config, *status, files)? {
+            added.set_page(*status, page);
+        }
+    }
     Ok(added)
+}
+
+/// The first of the files that can be read, as in uWSGI, which looks anew at every answer.
+fn error_page(config: &Config, status: u16, files: &[PathBuf]) -> Result<Option<Vec<u8>>, Failure> {
+    for file in files {
+        match std::fs::read(file) {
+            Ok(page) if page.len() > ERROR_PAGE_BYTES_MAX => {
+                let option = format!("error-page-{status}");
+                let why = format!(
+                    "{} has more than {ERROR_PAGE_BYTES_MAX} bytes",
+                    file.display()
+                );
+                return Err(Failure::about(config, &option, why));
+            }
+            Ok(page) => return Ok(Some(page)),
+            Err(error) => {
+                tracing::warn!(
+                    "--error-page-{status}: cannot read {}: {error}",
+                    file.display()
+                );
+            }
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn plan(
@@ -115,6 +153,7 @@ pub(super) fn plan(
         );
     }
     let hostname = hostname();
+    let variables: Arc<[(String, String)]> = config.http_variables.clone().into();
     let facts = |listening: &Listening| {
         let local: Option<SocketAddr> = match &listening.address {
             Address::Tcp(address) => Some(*address),
@@ -127,7 +166,7 @@ pub(super) fn plan(
         if listening.protocol.takes_variables() {
             facts.taking_variables()
         } else {
-            facts
+            facts.adding(Arc::clone(&variables))
         }
     };
     Plan {
@@ -184,6 +223,7 @@ pub(super) fn spec(config: &Config, listeners: Vec<ServerFacts>) -> InterpreterS
         plugins: config.plugins.clone(),
         imports: imports(config),
         catch_exceptions: config.catch_exceptions,
+        sys_executable: config.sys_executable.clone(),
         host: HostRef::default(),
     }
 }

@@ -161,8 +161,14 @@ pub fn warn_of_strangers(listening: &[Listening]) {
         address, protocol, ..
     } in listening
     {
-        let Address::Tcp(tcp) = address else { continue };
-        if protocol.takes_variables() && !tcp.ip().to_canonical().is_loopback() {
+        let is_open = match address {
+            Address::Tcp(tcp) => !tcp.ip().to_canonical().is_loopback(),
+            #[cfg(unix)]
+            Address::Unix(_) => false,
+            #[cfg(target_os = "linux")]
+            Address::Abstract(_) => false,
+        };
+        if protocol.takes_variables() && is_open {
             tracing::warn!(
                 "{address} speaks {protocol} to whoever reaches it, and believes them: they can set REMOTE_USER, \
                  REMOTE_ADDR and every other variable. Bind it to 127.0.0.1 or a unix socket, or let a firewall \

@@ -5,13 +5,15 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam::channel::Sender;
 
 use super::hooks;
 use super::supervisor::Event;
+use crate::background::clockwork::Clockwork;
+use crate::background::commands;
 use crate::background::watch::FileWatch;
 use crate::config::{Config, ReloadConfig};
 use crate::python::Source;
@@ -52,7 +54,11 @@ impl Triggers {
     ///
     /// # Errors
     /// The watching thread cannot be started.
-    pub fn start(config: &Config, events: &Sender<Event>) -> io::Result<Option<Arc<Self>>> {
+    pub fn start(
+        config: &Config,
+        events: &Sender<Event>,
+        clockwork: &Arc<Clockwork>,
+    ) -> io::Result<Option<Arc<Self>>> {
         let reload = &config.reload;
         if !is_wanted(config) {
             return Ok(None);
@@ -87,6 +93,24 @@ impl Triggers {
                 let _gone = events.send(Event::Touched(hook));
             });
         }
+        let background = &config.background;
+        for (path, command) in &background.touch_exec {
+            let command = command.clone();
+            triggers.watch.add(path, move |path: &Path| {
+                tracing::info!("touch-exec: {} has changed", path.display());
+                commands::start("touch-exec", &command);
+            });
+        }
+        for (path, number) in &background.touch_signals {
+            triggers.watch.add(path, raise(clockwork, *number));
+        }
+        for (path, number) in &background.folder_signals {
+            if path.is_dir() {
+                triggers.watch.add_tree(path, raise(clockwork, *number));
+            } else {
+                triggers.watch.add(path, raise(clockwork, *number));
+            }
+        }
         for path in &reload.folders {
             if path.is_dir() {
                 let on_change = triggers.on_change("fs-reload", Wish::Reload);
@@ -112,10 +136,17 @@ impl Triggers {
                 self.add(&source.file, "py-autoreload", Wish::Reload);
                 let saved = source.file.metadata().and_then(|file| file.modified());
                 if since.is_some_and(|since| saved.is_ok_and(|saved| saved > since)) {
+                    // No burst: it did not rest first, and no reload that was asked for before has to have seen it.
+                    *self.asked() = None;
                     self.on_change("py-autoreload", Wish::Reload)(&source.file);
                 }
             }
         }
+    }
+
+    /// When a reload was asked for last.
+    fn asked(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.asked_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(&self, path: &Path, option: &'static str, wish: Wish) {
@@ -148,7 +179,13 @@ impl Triggers {
     }
 }
 
+fn raise(clockwork: &Arc<Clockwork>, number: u8) -> impl Fn(&Path) + Send + use<> + 'static {
+    let clockwork = Arc::clone(clockwork);
+    move |_: &Path| clockwork.raise(number)
+}
+
 fn is_wanted(config: &Config) -> bool {
+    let background = &config.background;
     let ReloadConfig {
         touch,
         touch_chain,
@@ -157,8 +194,43 @@ fn is_wanted(config: &Config) -> bool {
         ..
     } = &config.reload;
     *watches_modules
+        || !background.touch_exec.is_empty()
+        || !background.touch_signals.is_empty()
+        || !background.folder_signals.is_empty()
         || hooks::touched(config).next().is_some()
         || [touch, touch_chain, folders, &config.touch_logreopen]
             .iter()
             .any(|paths| !paths.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam::channel::unbounded;
+
+    /// A request imports a module right after a reload, and it is saved before the module is watched.
+    #[test]
+    fn a_module_saved_while_it_is_read_is_no_part_of_the_burst_before() {
+        let (events, told) = unbounded();
+        let triggers = Triggers {
+            watch: FileWatch::start().expect("a thread"),
+            events,
+            asked_at: Arc::default(),
+            sources: Mutex::default(),
+            ignored: Vec::new(),
+        };
+        let folder =
+            std::env::temp_dir().join(format!("singlemalt-triggers-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join("late.py");
+        std::fs::write(&file, "WORD = 1\n").expect("a file");
+        triggers.on_change("py-autoreload", Wish::Reload)(Path::new("early.py"));
+        let source = Source {
+            module: String::from("late"),
+            file,
+        };
+        triggers.add_sources(&[source], Duration::from_secs(60));
+        std::fs::remove_dir_all(&folder).expect("removed");
+        assert_eq!(told.try_iter().count(), 2);
+    }
 }

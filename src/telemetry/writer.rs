@@ -58,10 +58,14 @@ struct State {
     is_writing: bool,
 }
 
+/// Is shown what is written.
+pub type Observer = Box<dyn FnMut(&[u8]) + Send>;
+
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     destination: Mutex<Destination>,
+    observer: Mutex<Option<Observer>>,
     has_lines: Condvar,
     is_written: Condvar,
 }
@@ -118,6 +122,11 @@ impl LogWriter {
         *self.0.destination() = destination;
     }
 
+    /// Shows every batch, whole lines, to `observer` too, on the writing thread: it may append lines, but not wait for them.
+    pub fn show_batches_to(&self, observer: Observer) {
+        *self.0.observer() = Some(observer);
+    }
+
     /// Waits until everything that was appended before has been written, but no longer than `timeout`.
     pub fn flush(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
@@ -139,12 +148,20 @@ impl LogWriter {
 }
 
 impl Shared {
+    fn observer(&self) -> MutexGuard<'_, Option<Observer>> {
+        // It is replaced as a whole.
+        self.observer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn run(&self) {
         let mut batch = Vec::new();
         loop {
             self.collect(&mut batch);
             // With nobody to read it there is nobody to tell.
             let _unread = self.destination().write(&batch);
+            if let Some(observer) = &mut *self.observer() {
+                observer(&batch);
+            }
             batch.clear();
             let mut state = self.state();
             state.is_writing = false;

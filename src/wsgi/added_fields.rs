@@ -1,4 +1,5 @@
-//! Fields that go into every response, whoever makes it (`--add-header`). Made once at start, read by all threads.
+//! What the operator has to say in every response, whoever makes it: fields that are added (`--add-header`) or left out
+//! (`--del-header`), and the pages of the server's own errors. Made once at start, read by all threads.
 
 use super::rules::{self, HeaderKind};
 use crate::http::response as wire;
@@ -11,6 +12,8 @@ pub struct AddedFields {
     has_server: bool,
     has_date: bool,
     closes: bool,
+    removed: Vec<Box<[u8]>>,
+    pages: Vec<(u16, Box<[u8]>)>,
 }
 
 impl AddedFields {
@@ -39,6 +42,46 @@ impl AddedFields {
         wire::field(name.as_bytes(), value.as_bytes(), &mut self.bytes);
         self.count += 1;
         Ok(())
+    }
+
+    /// Leaves fields of this name out, whoever says them but [`add`](Self::add).
+    ///
+    /// # Errors
+    /// The name is no token, or the field is the server's business; in words.
+    pub fn remove(&mut self, name: &str) -> Result<(), String> {
+        rules::check_name(name.as_bytes()).map_err(|error| error.to_string())?;
+        match rules::header_kind(name.as_bytes()) {
+            HeaderKind::Plain => {}
+            HeaderKind::Server => self.has_server = true,
+            HeaderKind::Date => self.has_date = true,
+            HeaderKind::ContentLength | HeaderKind::Connection | HeaderKind::HopByHop => {
+                return Err(format!(
+                    "{name} is about one response or one connection, so the server says it"
+                ));
+            }
+        }
+        self.removed.push(name.as_bytes().into());
+        Ok(())
+    }
+
+    /// The HTML page of answers with this status that the server makes itself. The last one counts.
+    pub fn set_page(&mut self, status: u16, page: Vec<u8>) {
+        self.pages.retain(|(other, _)| *other != status);
+        self.pages.push((status, page.into()));
+    }
+
+    /// Whether fields of this name are left out.
+    pub(super) fn removes(&self, name: &[u8]) -> bool {
+        let mut removed = self.removed.iter();
+        removed.any(|other| other.eq_ignore_ascii_case(name))
+    }
+
+    /// The page of this status, if it is not the server's own.
+    pub(super) fn page(&self, status: u16) -> Option<&[u8]> {
+        let mut pages = self.pages.iter();
+        pages
+            .find(|(other, _)| *other == status)
+            .map(|(_, page)| &**page)
     }
 
     /// `Connection: close` is among them.
@@ -76,5 +119,24 @@ mod tests {
             assert!(added.add(name, value).is_err(), "{name}: {value}");
         }
         assert_eq!(added, AddedFields::default());
+    }
+
+    #[test]
+    fn what_is_removed() {
+        let mut added = AddedFields::default();
+        added.remove("x-powered-by").expect("a name");
+        assert!(added.removes(b"X-Powered-By"));
+        assert!(!added.removes(b"X-Powered"));
+        for name in [
+            "Content-Length",
+            "connection",
+            "Transfer-Encoding",
+            "a b",
+            "",
+        ] {
+            assert!(added.remove(name).is_err(), "{name}");
+        }
+        added.remove("Server").expect("a name");
+        assert_eq!(added.replaces(), (true, false));
     }
 }

@@ -16,14 +16,15 @@ pub fn canned(
     date: &HttpDate,
     added: &AddedFields,
 ) -> Vec<u8> {
-    let page = page(status);
+    let (own, html) = (page(status), added.page(status));
+    let page = html.unwrap_or(own.as_bytes());
     let facts = RequestFacts {
         keep_alive: facts.keep_alive && !added.closes(),
         ..facts
     };
     let plan = wire::choose(facts, status, Some(page.len() as u64));
     let mut out = Vec::with_capacity(256 + page.len());
-    begin_page(facts.form, status, &mut out);
+    begin_page(facts.form, status, html.is_some(), &mut out);
     let (has_server, has_date) = added.replaces();
     added.write(&mut out);
     let is_http = facts.form == wire::Form::Http;
@@ -41,19 +42,25 @@ pub fn canned(
     }
     wire::end_head(plan, facts.form, facts.version, &mut out);
     if plan.body != wire::BodyFraming::None {
-        out.extend_from_slice(page.as_bytes());
+        out.extend_from_slice(page);
     }
     out
 }
 
 /// Status line and `Content-Type` of a page.
-pub(super) fn begin_page(form: wire::Form, status: u16, head: &mut Vec<u8>) {
+pub(super) fn begin_page(form: wire::Form, status: u16, is_html: bool, head: &mut Vec<u8>) {
     wire::status_line(
         form,
         format!("{status} {}", wire::reason(status)).as_bytes(),
         head,
     );
-    wire::field(b"Content-Type", b"text/plain; charset=utf-8", head);
+    let media_type: &[u8] = if is_html {
+        // The page says its charset itself, as under uWSGI.
+        b"text/html"
+    } else {
+        b"text/plain; charset=utf-8"
+    };
+    wire::field(b"Content-Type", media_type, head);
 }
 
 /// The page: the status, and one sentence where a person can do something with it.

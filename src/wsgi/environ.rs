@@ -27,6 +27,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use memchr::memchr;
 
@@ -280,6 +281,8 @@ pub struct ServerFacts {
     pub scheme: &'static str,
     /// Its requests come as variables of a front end, which has the say on everything that it mentions.
     pub takes_variables: bool,
+    /// Variables that the operator adds to the environ; those of the request are stronger.
+    pub added: Arc<[(String, String)]>,
 }
 
 impl ServerFacts {
@@ -301,7 +304,13 @@ impl ServerFacts {
             port,
             scheme,
             takes_variables: false,
+            added: Arc::default(),
         }
+    }
+
+    /// The same with these variables in every environ.
+    pub fn adding(self, added: Arc<[(String, String)]>) -> Self {
+        Self { added, ..self }
     }
 
     /// The same for a listener whose requests come as variables.

@@ -251,6 +251,11 @@ impl Response {
                 return Ok(());
             }
         }
+        if let Some(added) = &self.added
+            && added.removes(name)
+        {
+            return Ok(());
+        }
         wire::field(name, value, &mut self.buffer);
         self.said.header_count += 1;
         Ok(())
@@ -343,9 +348,12 @@ impl Response {
                 };
                 self.buffer.clear();
                 self.instead = Instead::Nothing;
-                canned::begin_page(self.request.form, status, &mut self.buffer);
+                let added = self.added.clone();
+                let html = added.as_deref().and_then(|added| added.page(status));
+                canned::begin_page(self.request.form, status, html.is_some(), &mut self.buffer);
                 self.phase = Phase::Begun;
-                match self.finish_with(canned::page(status).as_bytes(), sink) {
+                let own = canned::page(status);
+                match self.finish_with(html.unwrap_or(own.as_bytes()), sink) {
                     // Whether it arrives is no longer anybody's question.
                     Ok(_) | Err(_) => {}
                 }

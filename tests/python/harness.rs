@@ -113,6 +113,7 @@ pub fn spec(isolation: Isolation) -> InterpreterSpec {
             port: "8000".into(),
             scheme: "http",
             takes_variables: false,
+            added: Default::default(),
         }],
         multithread: false,
         multiprocess: false,
@@ -123,6 +124,7 @@ pub fn spec(isolation: Isolation) -> InterpreterSpec {
         plugins: Vec::new(),
         imports: Vec::new(),
         catch_exceptions: false,
+        sys_executable: None,
         host: Default::default(),
     }
 }

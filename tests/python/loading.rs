@@ -205,7 +205,12 @@ fn several_apps_in_one_interpreter() {
 #[test]
 fn every_failure_names_the_thing_and_the_way_out() {
     on_worker(|| {
-        let cases: [(&str, &str, Option<&str>); 11] = [
+        let cases: [(&str, &str, Option<&str>); 12] = [
+            (
+                "factories",
+                "def main(): pass\ndef create_app(): pass",
+                None,
+            ),
             (
                 "no_callable",
                 "import os\nfrom collections import OrderedDict\ndef helper(one): pass\ndef create_app(): pass\n\

@@ -78,11 +78,6 @@ pub(super) fn overall<'e>(value_of: impl Fn(&str) -> Option<&'e str>) -> Vec<Str
     if let Some(cheaper) = number("cheaper").filter(|cheaper| *cheaper >= processes) {
         lines.push(format!("cheaper = {cheaper} wants more than {cheaper} processes, and there are {processes}: uWSGI would not start"));
     }
-    if value_of("socket").is_some()
-        && value_of("protocol").is_none_or(|protocol| protocol != "http")
-    {
-        lines.push("socket speaks the uwsgi protocol, which is not yet in this version: use http-socket here, and proxy_pass instead of uwsgi_pass (with its Host and X-Forwarded-* headers) in nginx".to_owned());
-    }
     if value_of("harakiri").is_none() && value_of("http-timeout").is_some() {
         lines.push("http-timeout bounds the silence of clients here; what bounds the application is harakiri".to_owned());
     }
@@ -120,7 +115,7 @@ pub(super) fn replacement(
     text: &str,
     protocol_is_http: bool,
 ) -> Option<Replacement> {
-    if row.name == sockets::SOCKET.name || row.name == sockets::HTTP_SOCKET.name {
+    if row.name == sockets::SOCKET.name && protocol_is_http {
         return Some(Replacement::Line("http-socket".to_owned(), text.to_owned()));
     }
     if matches!(row.name, "gevent" | "asyncio" | "coroae" | "async") {

@@ -238,8 +238,8 @@ impl<'l> Report<'l> {
         if row.name == "log-format" && entry.text != entry.before {
             parts.push("a placeholder replaces the variable of its name".to_owned());
         }
-        if row.name == sockets::SOCKET.name && !self.protocol_is_http() {
-            parts.push("the uwsgi protocol is not yet in this version".to_owned());
+        if row.name == sockets::SOCKET.name && self.protocol() == "uwsgi" {
+            parts.push("nginx's uwsgi_pass goes on as it is".to_owned());
         }
         let mark = match row.class {
             Class::Same => "E",
@@ -293,7 +293,7 @@ impl<'l> Report<'l> {
         if self.entries.iter().any(|entry| entry.before.contains("$(")) {
             text.push_str("; values of the environment are written out as they are now\n");
         }
-        let protocol_is_http = self.protocol_is_http();
+        let protocol_is_http = self.protocol() == "http";
         let mut later = String::new();
         for (index, entry) in self.entries.iter().enumerate() {
             let Some(row) = entry.row else {
@@ -389,12 +389,13 @@ impl<'l> Report<'l> {
             .collect()
     }
 
-    fn protocol_is_http(&self) -> bool {
+    /// What `socket` speaks.
+    fn protocol(&self) -> &str {
         let last = self
             .entries
             .iter()
             .rfind(|entry| is_of(entry, &sockets::PROTOCOL));
-        last.is_some_and(|entry| entry.text == "http")
+        last.map_or("uwsgi", |entry| &entry.text)
     }
 }
 

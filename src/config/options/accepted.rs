@@ -119,6 +119,7 @@ const PROCESS: &[OptionRow] = accepted! { Process:
 };
 
 const LIMITS: &[OptionRow] = accepted! { Limits:
+    "body-read-warning" Megabytes => "Megabytes of a request body in memory that are worth a warning.", "a body past --post-buffering is in a file";
     "harakiri-graceful-signal" Text => "The signal that a process gets before it is killed.", "there is no process to signal: uwsgi.Harakiri is raised in the request first";
 };
 
@@ -130,6 +131,10 @@ const TLS: &[OptionRow] = accepted! { Tls:
 };
 
 const LOGGING: &[OptionRow] = accepted! { Logging:
+    "ignore-sigpipe" Flag => "Do not report clients that went away.", "they are counted, not reported";
+    "ignore-write-errors" Flag => "Do not report failed writes.", "they are counted, not reported";
+    "write-errors-tolerance" Number => "Failed writes that are put up with.", "a client that went away harms nobody else";
+    "write-errors-exception-only" Flag => "Raise on a failed write, and do not report it.", "always so: write() raises, and nothing is reported";
     "log-master" Flag => "Let the supervisor write the logs.", "one process writes them";
     "log-master-bufsize" Bytes => "Bytes of the supervisor's log buffer.", "one process writes the logs";
     "log-master-stream" | "log-master-req-stream" Flag .many() => "How workers send logs to the supervisor.", "one process writes the logs";

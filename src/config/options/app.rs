@@ -64,6 +64,16 @@ options! {
         .also(&["wsgi-accept-buffers"]);
     DISABLE_WRITE_EXCEPTION = row(GROUP, "disable-write-exception", Kind::Flag,
         "Do not raise in write() when the client is gone.");
+    ERROR_PAGE_403 = row(GROUP, "error-page-403", Kind::Path,
+        "The HTML page of a 403 that the server makes itself; of several the first that can be read.")
+        .many();
+    ERROR_PAGE_404 = row(GROUP, "error-page-404", Kind::Path,
+        "The HTML page of a 404 that the server makes itself; of several the first that can be read.")
+        .many();
+    ERROR_PAGE_500 = row(GROUP, "error-page-500", Kind::Path,
+        "The HTML page of a 500 that the server makes itself, as when the application fails; of several the first that can \
+         be read.")
+        .many();
     CATCH_EXCEPTIONS = row(GROUP, "catch-exceptions", Kind::Flag,
         "Show tracebacks to clients (for development only).");
 }

@@ -19,6 +19,15 @@ options! {
     CRON_HARAKIRI = row(GROUP, "cron-harakiri", Kind::Seconds,
         "Seconds that such a command may take before it is killed; 0 is no limit.")
         .default("0");
+    TOUCH_EXEC = row(GROUP, "touch-exec", Kind::Text,
+        "Run a command, without waiting for it, when a file is touched. May be repeated.")
+        .many().value("'FILE COMMAND'");
+    TOUCH_SIGNAL = row(GROUP, "touch-signal", Kind::Text,
+        "Raise a uwsgi signal when a file is touched. May be repeated.")
+        .many().value("'FILE SIGNAL'");
+    FS_SIGNAL = row(GROUP, "fs-signal", Kind::Text,
+        "Raise a uwsgi signal when something below a directory, or a file, changes. May be repeated.")
+        .many().value("'PATH SIGNAL'");
     LOCKS = row(Group::Shared, "locks", Kind::Number { min: 0, max: 1024 },
         "Locks for uwsgi.lock(N), beside lock 0, which is always there.")
         .default("0");

@@ -14,4 +14,10 @@ options! {
     ADD_HEADER = row(GROUP, "add-header", Kind::Text,
         "Add a field to every response. May be repeated.")
         .many().value("'NAME: VALUE'");
+    DEL_HEADER = row(GROUP, "rem-header", Kind::Text,
+        "Leave a field out of every response, the server's own Server and Date included. May be repeated.")
+        .also(&["del-header"]).many().value("NAME");
+    HTTP_VAR = row(GROUP, "http-var", Kind::Text,
+        "Add a variable to the environ of every request over HTTP. What the request says itself is stronger. May be repeated.")
+        .many().value("NAME=VALUE");
 }

@@ -1,7 +1,7 @@
 //! The option table: every option that singlemalt knows, declared once, a file for each subject.
 //!
-//! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `control`, `reload`, `background`,
-//! `logging`, `static_files` and `configuration` hold what this version does: each row is a static that `resolve` names, so
+//! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `start`, `control`, `reload`, `background`,
+//! `logging`, `alarms`, `static_files` and `configuration` hold what this version does: each row is a static that `resolve` names, so
 //! that a row without a reader is a compile-time warning. `planned` holds what later versions
 //! do, `accepted` and `unsupported` what uWSGI has and one process does not need or cannot do.
 //! Command line, environment, files, help and documentation all derive from these rows.
@@ -42,6 +42,7 @@ macro_rules! kind {
 pub(crate) mod accepted;
 #[cfg(test)]
 mod against_uwsgi;
+pub(crate) mod alarms;
 pub(crate) mod app;
 pub(crate) mod background;
 pub(crate) mod configuration;
@@ -55,6 +56,7 @@ pub(crate) mod proxies;
 pub(crate) mod python;
 pub(crate) mod reload;
 pub(crate) mod sockets;
+pub(crate) mod start;
 pub(crate) mod static_files;
 pub(crate) mod tls;
 pub(crate) mod unsupported;
@@ -73,10 +75,12 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         limits::ROWS,
         workers::ROWS,
         process::ROWS,
+        start::ROWS,
         control::ROWS,
         background::ROWS,
         reload::ROWS,
         logging::ROWS,
+        alarms::ROWS,
         static_files::ROWS,
         configuration::ROWS,
     ]

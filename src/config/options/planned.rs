@@ -23,12 +23,10 @@ const LISTENING: &[OptionRow] = planned! { Listening:
 };
 
 const HTTP: &[OptionRow] = planned! { Http:
-    "rem-header" | "del-header" Text .many().value("NAME") => "Remove a header from every response.";
     "collect-header" | "response-header-collect" Text .many().value("HEADER VAR") => "Keep a response header in a request variable, for logs and routes.";
     "pull-header" Text .many().value("HEADER VAR") => "Keep a response header in a request variable and do not send it.";
     "http-raw-body" Flag => "Hand connections over to the application as they are.";
     "http-websockets" Flag => "Let the application take over websocket connections.";
-    "http-var" Text .many() => "Add a variable to the environ of every request.";
     "http-auto-gzip" Flag => "Compress responses that ask for it by a uWSGI-Encoding header.";
     "http-buffer-size" Bytes => "Bytes of the connection buffer.";
     "websockets-ping-freq" | "websocket-ping-freq" Seconds => "Seconds between the pings of a websocket.";
@@ -42,7 +40,6 @@ const HTTP: &[OptionRow] = planned! { Http:
 const APPLICATION: &[OptionRow] = planned! { Application:
     "paste-name-as-name" Flag => "Name the application as its PasteDeploy section.";
     "exception-handler" Text .many() => "Hand exceptions of the application to a handler.";
-    "error-page-403" | "error-page-404" | "error-page-500" Path .many() => "The page of an answer that the server makes itself.";
     "upload-progress" Path => "Leave the progress of uploads in JSON files in a directory.";
 };
 
@@ -50,14 +47,8 @@ const PYTHON: &[OptionRow] = planned! { Python:
     "spooler-import" | "spooler-pyimport" | "spooler-py-import" | "spooler-python-import" Text .many().value("MODULE") => "Import a module, or run a file, in the spooler's interpreters.";
     "pyshell" Text .bare("").essential_later("run python -i yourself") => "Run an interactive Python in the server's environment.";
     "pyshell-oneshot" Text .bare("").essential_later("run python -i yourself") => "Run an interactive Python once in the server's environment.";
-    "py-tracebacker" Address => "Print the stacks of all threads to whoever connects here.";
     "profiler" Text .value("NAME") => "Profile the application.";
-    "py-sys-executable" | "py-executable" Path => "What Python finds in sys.executable.";
     "python-worker-override" Path .value("FILE") => "Run a script as the worker.";
-};
-
-const LIMITS: &[OptionRow] = planned! { Limits:
-    "body-read-warning" Megabytes => "Megabytes of a request body in memory that are worth a warning.";
 };
 
 const WORKERS: &[OptionRow] = planned! { Workers:
@@ -84,24 +75,8 @@ const WORKERS: &[OptionRow] = planned! { Workers:
 };
 
 const PROCESS: &[OptionRow] = planned! { Process:
-    "cap" Text .essential_later("start with just these capabilities: the server would keep all") => "Keep only these capabilities (Linux).";
-    "chroot" Path .essential_later("start inside it: the server would see the whole file system") => "Change the root directory.";
-    "force-cwd" Path => "Change to this directory before anything else.";
-    "flock" Path .essential_later("use flock(1)") => "Lock a file, or leave if it is locked.";
-    "flock-wait" Path .essential_later("use flock(1)") => "Lock a file, and wait for it.";
-    "flock2" Path .essential_later("use flock(1)") => "Lock a file after the logs are open, or leave if it is locked.";
-    "flock-wait2" Path .essential_later("use flock(1)") => "Lock a file after the logs are open, and wait for it.";
-    "file-write" Text .many().value("FILE=TEXT") => "Write a text to a file before privileges are dropped.";
-    "prio" Number => "The nice value of the process.";
     "never-swap" Flag => "Keep the process in memory.";
-    "wait-for-fs" | "wait-for-file" | "wait-for-dir" | "wait-for-mountpoint" Path .many() => "Wait for a file, a directory or a mount before starting.";
-    "wait-for-fs-timeout" Seconds => "Seconds to wait for a file, a directory or a mount.";
-    "wait-for-socket" Address .many() => "Wait for a socket that takes connections before the application is loaded.";
-    "wait-for-socket-timeout" Seconds => "Seconds to wait for a socket.";
-    "check-mountpoint" | "mountpoint-check" | "check-mount" | "mount-check" Path .many() => "Leave when a file system cannot be reached any more.";
     "notify-socket" Path => "Take commands as datagrams.";
-    "wait-for-interface" | "wait-interface" | "wait-for-iface" | "wait-iface" Text .many() => "Wait for a network interface before starting.";
-    "wait-for-interface-timeout" | "wait-interface-timeout" | "wait-for-iface-timeout" | "wait-iface-timeout" Seconds => "Seconds to wait for a network interface.";
     "binsh" Path .many() => "The shell that runs commands.";
 };
 
@@ -144,10 +119,6 @@ const LOGGING: &[OptionRow] = planned! { Logging:
     "log-ioerror" Flag => "Log requests whose client went away.";
     "log-micros" Flag => "Write response times in microseconds.";
     "memory-report" Text .short('m').bare("true").value("LEVEL") => "Write memory use into request lines.";
-    "ignore-sigpipe" Flag => "Do not report clients that went away.";
-    "ignore-write-errors" Flag => "Do not report failed writes.";
-    "write-errors-tolerance" Number => "Failed writes that are put up with.";
-    "write-errors-exception-only" Flag => "Raise on a failed write, and do not report it.";
 };
 
 const MONITORING: &[OptionRow] = planned! { Monitoring:
@@ -173,14 +144,6 @@ const MONITORING: &[OptionRow] = planned! { Monitoring:
     "metrics-dir" | "metric-dir" Path => "Leave metrics in files in a directory.";
     "metrics-dir-restore" | "metric-dir-restore" Flag => "Take metrics up from the files of a directory.";
     "metrics-no-cores" Flag => "Do not collect metrics of threads.";
-    "alarm" Text .many() => "Declare an alarm.";
-    "alarm-freq" Seconds => "Seconds between two alarms of one kind.";
-    "alarm-fd" Text .many() => "Raise an alarm when a descriptor can be read.";
-    "alarm-log" | "log-alarm" Text .many() => "Raise an alarm for log lines that match.";
-    "not-alarm-log" | "not-log-alarm" Text .many() => "Raise no alarm for log lines that match.";
-    "alarm-backlog" | "backlog-alarm" | "lq-alarm" | "alarm-lq" | "alarm-listen-queue" | "listen-queue-alarm" Text .many() => "Raise an alarm when requests wait.";
-    "alarm-msg-size" Bytes => "Bytes of an alarm's message.";
-    "alarm-list" | "alarms-list" Flag .essential_later("leave it out to start the server") => "Print the alarms and leave.";
 };
 
 const ROUTING: &[OptionRow] = planned! { Routing:
@@ -217,9 +180,6 @@ const BACKGROUND: &[OptionRow] = planned! { Background:
     "attach-daemon" | "attach-daemon2" | "attach-control-daemon" Text .many().value("COMMAND") => "Run a program beside the server, and again when it ends.";
     "smart-attach-daemon" | "smart-attach-daemon2" Text .many().value("PIDFILE COMMAND") => "Run a program beside the server unless it runs already.";
     "daemons-honour-stdin" Flag => "Leave such programs their standard input.";
-    "touch-exec" Text .many().value("FILE COMMAND") => "Run a command when a file changes.";
-    "touch-signal" Text .many().value("FILE SIGNAL") => "Raise a uwsgi signal when a file changes.";
-    "fs-signal" Text .many().value("FILE SIGNAL") => "Raise a uwsgi signal when something below a directory changes.";
     "signal" Text .many().essential_later("there is no other way yet") => "Send a uwsgi signal to a server.";
 };
 
@@ -245,16 +205,11 @@ const SHARED: &[OptionRow] = planned! { Shared:
     "rpc-max" Number => "Functions that can be called by name.";
 };
 
-const CONFIGURATION: &[OptionRow] = planned! { Configuration:
-    "fallback-config" Path => "Read this file when the start fails with code 1.";
-};
-
 pub(super) static ROWS: &[&[OptionRow]] = &[
     LISTENING,
     HTTP,
     APPLICATION,
     PYTHON,
-    LIMITS,
     WORKERS,
     PROCESS,
     RELOAD,
@@ -263,5 +218,4 @@ pub(super) static ROWS: &[&[OptionRow]] = &[
     ROUTING,
     BACKGROUND,
     SHARED,
-    CONFIGURATION,
 ];

@@ -35,6 +35,9 @@ options! {
         "What Python takes for its own executable, and finds its prefix by. --virtualenv is \
          stronger.")
         .also(&["py-program-name"]);
+    PY_SYS_EXECUTABLE = row(GROUP, "py-sys-executable", Kind::Path,
+        "What the application finds in sys.executable.")
+        .also(&["py-executable"]);
     THREADS_STACKSIZE = row(GROUP, "threads-stacksize",
         Kind::Number { min: 0, max: 4 * 1024 * 1024 },
         "Kilobytes of stack of each worker thread.")
@@ -48,6 +51,10 @@ options! {
     TEST = row(GROUP, "test", Kind::Text,
         "Import a module, or run a file, and leave: with 0 if it can be, else with 1.")
         .short('J').value("MODULE");
+    PY_TRACEBACKER = row(GROUP, "py-tracebacker", Kind::Path,
+        "Print the Python stacks of all threads to whoever connects to the unix socket ADDRESS, and \
+         those of worker N at ADDRESSN. Only the server's user can.")
+        .value("ADDRESS");
     PYTHON_VERSION = row(GROUP, "python-version", Kind::Flag,
         "Print the version of Python and leave.");
     PYARGV = row(GROUP, "pyargv", Kind::Text,

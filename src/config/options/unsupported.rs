@@ -55,6 +55,17 @@ pub(super) static ROWS: &[&[OptionRow]] = unsupported! {
             "hook-emperor-lost" "hook-as-on-demand-vassal" "hook-as-on-config-vassal" "exec-as-vassal" "exec-as-emperor" "mount-as-vassal" "mount-as-emperor"
             "umount-as-vassal" "umount-as-emperor" "call-as-vassal" "call-as-vassal1" "call-as-vassal3"
             "call-as-emperor" "call-as-emperor1" "call-as-emperor2" "call-as-emperor4" "unshare2";
+    "Capabilities of the process (Linux).",
+        "a service manager gives and takes them before the server starts",
+        Some("with systemd: AmbientCapabilities= and CapabilityBoundingSet=; the server would keep all that it has") =>
+        values "cap";
+    "Change the root directory.",
+        "Python, the application and a reload need files of the old root",
+        Some("start the server inside: RootDirectory= of systemd, or a container") =>
+        values "chroot";
+    "Leave when a file system cannot be reached any more.",
+        "the service manager knows: BindsTo= and RequiresMountsFor= of systemd stop the server with its mounts", None =>
+        values "check-mountpoint" "mountpoint-check" "check-mount" "mount-check";
     "Zerg mode: servers that share the sockets of another.", "a reload here loses nothing: use that", None =>
         flags "zerg-fallback" values "zerg" "zerg-server" "http-zerg" "zergpool" "zerg-pool";
     "Legions: servers that elect a leader.", "use the cluster's own election", None =>

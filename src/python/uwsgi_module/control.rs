@@ -7,7 +7,7 @@ use pyo3_ffi as ffi;
 use super::Called;
 use super::{Exception, raise};
 use crate::python::Isolation;
-use crate::python::host::WorkerFacts;
+use crate::python::host::{AppFacts, WorkerFacts};
 use crate::python::object::{Object, Raised};
 use crate::python::thread_state::detached;
 
@@ -130,21 +130,30 @@ fn described<'py>(
         dict.set_item(name, &Object::int(token, value)?)?;
     }
     dict.set_item(c"status", &Object::bytes(token, worker.status.as_bytes())?)?;
+    let apps = Object::list(token)?;
+    for facts in &worker.apps {
+        apps.push(&described_app(called, facts)?)?;
+    }
+    dict.set_item(c"apps", &apps)?;
+    Ok(dict)
+}
+
+fn described_app<'py>(called: &Called<'py>, facts: &AppFacts) -> Result<Object<'py>, Raised> {
+    let token = called.token;
     let app = Object::dict(token)?;
     for (name, value) in [
-        (c"id", 0),
+        (c"id", facts.id as u64),
         (c"modifier1", 0),
-        (c"requests", worker.requests),
-        (c"exceptions", worker.exceptions),
+        (c"startup_time", facts.startup_time),
+        (c"requests", facts.requests),
+        (c"exceptions", facts.exceptions),
     ] {
         app.set_item(name, &Object::int(token, value)?)?;
     }
-    app.set_item(c"mountpoint", &Object::bytes(token, b"")?)?;
+    let mountpoint = Object::bytes(token, facts.mountpoint.as_bytes())?;
+    app.set_item(c"mountpoint", &mountpoint)?;
     app.set_item(c"chdir", &Object::bytes(token, b"")?)?;
-    let apps = Object::list(token)?;
-    apps.push(&app)?;
-    dict.set_item(c"apps", &apps)?;
-    Ok(dict)
+    Ok(app)
 }
 
 fn tuple<'py>(called: &Called<'py>, list: &Object<'py>) -> Result<Object<'py>, Raised> {
@@ -160,6 +169,20 @@ pub(super) fn log<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     // Whoever reads the log may be slow.
     detached(called.token, || tracing::info!(target: "app.log", "{line}"));
     Object::boolean(called.token, true)
+}
+
+/// `alarm(name, message)`: raises an alarm of the configuration. One that does not exist is a line in the log, no exception:
+/// in uWSGI it is nothing at all.
+pub(super) fn alarm<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
+    called.arguments.count(2, 2)?;
+    let (name, message) = (called.arguments.text(0)?, called.arguments.text(1)?);
+    let host = &called.interpreter.spec.host.0;
+    detached(called.token, || {
+        if !host.raise_alarm(&name, &message) {
+            tracing::warn!("uwsgi.alarm(): there is no alarm {name}: declare it with --alarm");
+        }
+    });
+    Ok(Object::none(called.token))
 }
 
 /// `setprocname(name)`

@@ -79,7 +79,7 @@ functions! {
     signals::add_file_monitor,
     control::reload, control::stop, control::worker_id, control::mule_id, control::masterpid,
     control::total_requests, control::request_id, control::listen_queue, control::mem,
-    control::micros, control::ready, control::workers, control::log, control::setprocname,
+    control::micros, control::ready, control::workers, control::log, control::alarm, control::setprocname,
     control::set_user_harakiri, control::i_am_the_spooler, control::i_am_the_lord, control::accepting,
     locks::lock, locks::unlock, locks::is_locked,
 }
@@ -158,6 +158,21 @@ pub(super) fn note_application(mountpoint: &str, app: &Object<'_>) -> Result<(),
         }
         _ => Ok(()),
     }
+}
+
+/// The interpreter that the calling thread is attached to.
+pub(super) fn own_interpreter(token: Token<'_>) -> Result<Option<Arc<Interpreter>>, Raised> {
+    let Some(module) = module(token)? else {
+        return Ok(None);
+    };
+    // SAFETY: a live module of ours, so its pointer came out of an Arc, of which one more is counted before the module can go.
+    Ok(unsafe {
+        interpreter_of(module.as_ptr()).map(|interpreter| {
+            let interpreter = std::ptr::from_ref(interpreter);
+            Arc::increment_strong_count(interpreter);
+            Arc::from_raw(interpreter)
+        })
+    })
 }
 
 /// The module of the attached interpreter.

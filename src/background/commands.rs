@@ -1,0 +1,24 @@
+//! Commands that nobody waits for (`--touch-exec`): each has a thread that sees it to its end and says how that went.
+
+use super::cron_command::shell;
+
+/// Runs a command in a shell. `by` is what asked for it, for the log.
+pub fn start(by: &'static str, command: &str) {
+    let mut child = match shell(command).spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            tracing::error!("{by}: cannot run \"{command}\": {error}");
+            return;
+        }
+    };
+    let command = command.to_owned();
+    let thread = std::thread::Builder::new().name("sm-command".to_owned());
+    let attended = thread.spawn(move || match child.wait() {
+        Ok(status) if status.success() => {}
+        Ok(status) => tracing::warn!("{by}: \"{command}\" failed: {status}"),
+        Err(error) => tracing::error!("{by}: waiting for \"{command}\" failed: {error}"),
+    });
+    if let Err(error) = attended {
+        tracing::error!(%error, "{by}: cannot wait for a command");
+    }
+}
