@@ -73,6 +73,7 @@ def test_numbers(serve, gate):
     for _ in range(3):
         assert server.ask().status == 200
     assert server.ask("/fails").status == 500
+    server.wait_until(lambda: stats(server)["workers"][0]["exceptions"] == 1, what="the end of the last request")
     [worker] = stats(server)["workers"]
     assert (worker["requests"], worker["exceptions"], worker["respawn_count"]) == (4, 1, 1)
     assert (worker["apps"][0]["requests"], worker["apps"][0]["exceptions"]) == (4, 1)
@@ -137,6 +138,8 @@ def test_it_stays_open_when_the_process_starts_anew(serve, gate):
 def test_the_control_socket_tells_the_same(serve, gate):
     server = with_stats(serve, gate, "--pidfile", "app.pid")
     server.ask()
+    # The worker notes what a request took when its client has the answer already.
+    server.wait_until(lambda: stats(server)["workers"][0]["tx"] > 0, what="the end of the request")
     ours, theirs = stats(server), ask(server.directory / "app.pid.control", target="/stats")[1]
     changing = {"rss", "vsz"}
     for told in (ours, theirs):
