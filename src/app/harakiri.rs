@@ -19,7 +19,9 @@ use super::birth::{self, Entrance};
 use super::crew::{Crew, Gate};
 use super::generation::{Patience, StartError, lock};
 use super::roster::Shared;
+use super::survey::Work;
 use super::watch::{Desk, Stage, Watch};
+use super::worker::Seat;
 
 /// How soon to look again at an application that is just sending.
 const MOMENT_MS: u64 = 1;
@@ -118,6 +120,39 @@ impl Harakiri {
             .iter()
             .filter_map(Weak::upgrade)
             .find(|watch| watch.interruption.ident() == thread && watch.generation == generation)
+    }
+
+    /// Requests are watched from now on, so that what workers work on can be told.
+    pub fn look_on(self: &Arc<Self>) {
+        if !self.is_wanted() {
+            self.want();
+        }
+    }
+
+    /// Threads that were given up and have not come back.
+    pub fn stuck(&self) -> usize {
+        self.given_up.load(Ordering::SeqCst)
+    }
+
+    /// What the threads of a generation work on.
+    pub(super) fn works(&self, generation: u64, now: Instant) -> Vec<(Seat, Work)> {
+        let watches = lock(&self.watches).clone();
+        let watches = watches.iter().filter_map(Weak::upgrade).filter(|watch| {
+            let shared = watch.shared.upgrade();
+            shared.is_some_and(|shared| shared.id == generation) && !watch.is_given_up()
+        });
+        watches
+            .filter_map(|watch| {
+                let desk = watch.desk();
+                let watched = desk.watched.as_ref()?;
+                let work = Work {
+                    method: desk.method.clone(),
+                    target: desk.target.clone(),
+                    time: now.saturating_duration_since(watched.since),
+                };
+                Some((watch.seat, work))
+            })
+            .collect()
     }
 
     /// A deadline may have come nearer.
@@ -255,6 +290,7 @@ impl Harakiri {
         let grace = u64::try_from(self.settings.grace.as_millis()).unwrap_or(u64::MAX);
         watch.set_deadline(now.saturating_add(grace.max(MOMENT_MS)));
         let (worker, core) = (watch.seat.worker, watch.seat.core);
+        watch.crew.tallies.of(core).count_harakiri();
         let generation = watch.generation;
         tracing::warn!(
             "*** HARAKIRI ON WORKER {worker} (core {core}, generation {generation}) ***\n\

@@ -281,7 +281,7 @@ impl Shared {
         self.registrations.take_charge(clockwork, Arc::new(deliver));
     }
 
-    fn worker_facts(&self) -> Vec<WorkerFacts> {
+    pub(super) fn worker_facts(&self) -> Vec<WorkerFacts> {
         let crews = self.crews();
         let apps = self.apps.stats(&self.plan.apps);
         (1..=self.interpreters())

@@ -17,6 +17,7 @@
 //! - [`current`]: the generation that serves, behind an `ArcSwap`
 //! - `postbox`, `host`: signals on their way to a worker, and what the `uwsgi` module is told
 //! - `tally`: what each worker has done
+//! - [`survey`]: what workers do at this moment, for whoever asks from outside
 //! - [`harakiri`], `watch`: requests that take too long, and what is known of each
 //! - [`stacks`]: what every worker does at this moment
 //! - [`probe`]: what a new interpreter has to answer before it serves
@@ -50,6 +51,7 @@ mod rest;
 pub mod roster;
 pub mod runners;
 pub mod stacks;
+pub mod survey;
 mod tally;
 mod watch;
 pub mod worker;

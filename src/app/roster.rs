@@ -357,6 +357,10 @@ impl Roster {
         Self(Arc::clone(shared))
     }
 
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0
+    }
+
     /// The generation's number.
     pub fn generation(&self) -> u64 {
         self.0.id

@@ -48,6 +48,8 @@ pub(super) struct Tally {
     sent_bytes: AtomicU64,
     running_micros: AtomicU64,
     average_micros: AtomicU64,
+    /// Only the watcher writes it.
+    harakiri: AtomicU64,
     state: AtomicU64,
 }
 
@@ -72,6 +74,7 @@ impl Tally {
             sent_bytes: AtomicU64::new(0),
             running_micros: AtomicU64::new(0),
             average_micros: AtomicU64::new(0),
+            harakiri: AtomicU64::new(0),
             state: AtomicU64::new(IDLE),
         }
     }
@@ -116,6 +119,11 @@ impl Tally {
         if end != Ending::Good {
             add(&self.failed, 1);
         }
+    }
+
+    /// A request took too long. Only the watcher calls this.
+    pub(super) fn count_harakiri(&self) {
+        add(&self.harakiri, 1);
     }
 
     /// The handler of a signal begins.
@@ -163,6 +171,18 @@ impl Tallies {
         Duration::from_micros(times.fold(0, u64::wrapping_add))
     }
 
+    /// What each thread does, since when, and how many requests it was given.
+    pub(super) fn each(&self) -> impl Iterator<Item = (String, Option<Instant>, u64)> {
+        self.threads.iter().map(|thread| {
+            let (status, since) = match thread.activity() {
+                Activity::Idle => ("idle".to_owned(), None),
+                Activity::Request(since) => ("busy".to_owned(), Some(since)),
+                Activity::Signal(number, since) => (format!("sig{number}"), Some(since)),
+            };
+            (status, since, thread.requests.load(Ordering::Relaxed))
+        })
+    }
+
     /// Adds them to what is known of their worker.
     fn add_to(&self, facts: &mut WorkerFacts) {
         let sum = |counter: fn(&Tally) -> &AtomicU64| {
@@ -174,6 +194,7 @@ impl Tallies {
         facts.requests += requests;
         facts.exceptions += sum(|thread| &thread.exceptions);
         facts.signals += sum(|thread| &thread.signals);
+        facts.harakiri += sum(|thread| &thread.harakiri);
         facts.sent_bytes += sum(|thread| &thread.sent_bytes);
         facts.running_time += sum(|thread| &thread.running_micros);
     }
@@ -202,11 +223,15 @@ impl Tallies {
         facts.delta_requests = requests.sum();
         let states = self.threads.iter();
         let states = states.map(|thread| state_of(thread.state.load(Ordering::Relaxed)));
-        facts.status = match states.max().unwrap_or(IDLE) {
-            IDLE => "idle".to_owned(),
-            number if number >= SIGNAL => format!("sig{}", number - SIGNAL),
-            _ => "busy".to_owned(),
-        };
+        facts.status = word(states.max().unwrap_or(IDLE));
+    }
+}
+
+fn word(state: u64) -> String {
+    match state {
+        IDLE => "idle".to_owned(),
+        number if number >= SIGNAL => format!("sig{}", number - SIGNAL),
+        _ => "busy".to_owned(),
     }
 }
 

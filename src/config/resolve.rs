@@ -130,6 +130,7 @@ pub(super) fn resolve(
         tls: reader.tls()?,
         reload: reader.reload()?,
         process: reader.process()?,
+        control: reader.control()?,
         background: BackgroundConfig {
             locks: reader.count(&background::LOCKS)?,
             cron: reader.cron()?,

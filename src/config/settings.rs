@@ -11,6 +11,7 @@ use super::address::Address;
 use super::alarms::AlarmConfig;
 use super::background::BackgroundConfig;
 use super::cheaper_settings::AdaptingConfig;
+use super::control_settings::ControlConfig;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
 use super::proxies::ProxyConfig;
 use super::reload_settings::ReloadConfig;
@@ -155,6 +156,8 @@ pub struct Config {
     pub reload: ReloadConfig,
     /// The process: user, files, title, limits, hooks.
     pub process: ProcessConfig,
+    /// Control socket, fifos, stats server.
+    pub control: ControlConfig,
     /// Static files, and files that applications name.
     pub static_files: StaticConfig,
     /// Alarms and what raises them.

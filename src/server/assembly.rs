@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam::channel::{Sender, unbounded};
 
@@ -23,11 +24,16 @@ use super::activation;
 use super::alarms;
 use super::application::{self};
 use super::awaited;
+use super::bequest::{self, Bequest};
+use super::census::Census;
 use super::certificates::Certificates;
+use super::control::{Control, Desk};
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
+use super::fifo::Fifos;
 use super::file_locks;
 use super::hooks::{self, Means, Next};
+use super::journal::{self, Journal};
 use super::log_target::Log;
 use super::notify::Notifier;
 #[cfg(unix)]
@@ -36,7 +42,8 @@ use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
 use super::reload_record::ReloadRecord;
 use super::request_log::{Lines, Once, Silence};
-use super::settings::{adapting, added_fields, cron_commands, hostname, plan, settings};
+use super::settings::{about, adapting, added_fields, cron_commands, hostname, plan, settings};
+use super::stats::StatsServer;
 use super::supervisor::{self, Charge, End, Event};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
@@ -58,8 +65,12 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// What kept the server from starting.
 pub fn run(config: &Config) -> Result<i32, Failure> {
     let started = Instant::now();
-    let origin = Origin::now().map_err(Failure::new)?;
+    let mut origin = Origin::now().map_err(Failure::new)?;
     let step = rebirth::step();
+    let bequest = Bequest::read();
+    if std::env::var_os(bequest::VARIABLE).is_some() {
+        origin.forget(bequest::VARIABLE);
+    }
     begin(config)?;
     set_umask(config);
     let mut unset = config.environment_unset.clone();
@@ -69,6 +80,9 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let mut environment = config.environment_set.clone();
     environment.extend(hooks::environment(config));
     let title_spills = title::wants_the_environments_room(config);
+    if std::env::var_os(bequest::VARIABLE).is_some() {
+        unset.push(bequest::VARIABLE.to_owned());
+    }
     let (handed_over, says) = activation::handed_over();
     unset.extend(says);
     crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
@@ -145,7 +159,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     let served = serve(
         config,
         &writer,
-        (started, origin, left),
+        (started, origin, left, bequest),
         &mut outputs,
         &alarms,
     );
@@ -196,7 +210,7 @@ impl Outputs {
 fn serve(
     config: &Config,
     writer: &LogWriter,
-    (started, origin, left): (Instant, Origin, Option<Inheritance>),
+    (started, mut origin, left, mut bequest): (Instant, Origin, Option<Inheritance>, Bequest),
     outputs: &mut Outputs,
     alarms: &Arc<Alarms>,
 ) -> Result<i32, Failure> {
@@ -255,6 +269,7 @@ fn serve(
     } else {
         pidfile::Files::written_before(config, &mut vacuum)
     };
+    let control = Control::open(config, &mut bequest)?;
     if is_first {
         awaited::wait(paths(config), &say)?;
         phases!(AsRoot);
@@ -270,6 +285,7 @@ fn serve(
     if is_first {
         pidfiles.after_privileges(config, &mut vacuum)?;
     }
+    let stats = StatsServer::open(config, &mut bequest)?;
     phases!(AsUser);
     if is_first {
         awaited::wait(sockets_of_others(config), &say)?;
@@ -376,6 +392,34 @@ fn serve(
         tracing::info!("reloaded: clients waited for {:.2} s", gap.as_secs_f64());
     }
     outputs.detach(writer)?;
+    let journal = Arc::new(Journal::resumed(&bequest.journal));
+    journal.takes_over();
+    journal.end(journal::Outcome::Serves(1));
+    let census = Arc::new(Census {
+        net: Arc::clone(&net),
+        current: Arc::clone(&current),
+        process: Arc::clone(&process),
+        journal: Arc::clone(&journal),
+        python: runtime.version().to_string(),
+        listen: listening.iter().map(report::url).collect(),
+        queue_max: config.queue_max,
+        started: (started, SystemTime::now() - started.elapsed()),
+        about: about(config, &listening),
+    });
+    if let Some(stats) = &stats {
+        // uWSGI tells of requests in progress, too.
+        process.harakiri.look_on();
+        stats.serve(&census).map_err(Failure::new)?;
+        tracing::info!("statistics at {}", stats.place(config));
+    }
+    let desk = Arc::new(Desk {
+        events: sender.clone(),
+        journal: Arc::clone(&journal),
+        census,
+        is_stopping: AtomicBool::new(false),
+    });
+    control.serve(&desk).map_err(Failure::new)?;
+    let _fifos = Fifos::start(config, &desk)?;
     let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
     notifier.ready();
     let recipe = Recipe {
@@ -401,7 +445,7 @@ fn serve(
         mercy: config.reload_mercy,
         delay: config.shutdown_delay,
         exits_on_reload: config.process.exit_on_reload,
-        reloader: Reloader::new(recipe, sender.clone()),
+        reloader: Reloader::new(recipe, sender.clone(), Arc::clone(&journal)),
         notifier: &notifier,
         reopen_log: &mut || {
             if let Some(log) = &mut outputs.log {
@@ -419,6 +463,12 @@ fn serve(
         End::Rebirth(inheritance) => {
             alarms.flush(alarms::FLUSH_TIMEOUT);
             writer.flush(FLUSH_TIMEOUT);
+            let left = Bequest::write(
+                &control.doors(),
+                stats.as_ref().map(StatsServer::door),
+                &journal.carried(),
+            );
+            origin.remember(bequest::VARIABLE, left.map_err(Failure::new)?);
             let error = origin.begin_again(&inheritance);
             Err(Failure::new(format_args!(
                 "cannot start anew: {error}; the server has stopped"

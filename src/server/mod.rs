@@ -24,6 +24,8 @@
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
+//! - `control`, `fifo`, `stats`, `doors`, `census`, `journal`, `bequest`: how it is asked and told while it runs
+//! - `control_command`: asks it: [`ask_by_control`]
 //! - `reload`, `agenda`, `triggers`, `memory`, `rebirth`, `proof`: how and when it renews what it serves, or itself
 //! - `trial`: how a new version is tried out before it gets all requests
 //! - [`reload_record`]: what came of that
@@ -42,14 +44,26 @@ mod alarms;
 mod application;
 mod assembly;
 mod awaited;
+#[cfg_attr(unix, path = "bequest_unix.rs")]
+#[cfg_attr(windows, path = "bequest_windows.rs")]
+mod bequest;
+mod census;
 mod certificates;
 mod changing;
+mod control;
+mod control_command;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 mod daemon;
+#[cfg_attr(unix, path = "doors_unix.rs")]
+#[cfg_attr(windows, path = "doors_windows.rs")]
+mod doors;
 mod errand;
 mod failure;
 mod fallback;
+#[cfg_attr(unix, path = "fifo_unix.rs")]
+#[cfg_attr(windows, path = "fifo_windows.rs")]
+mod fifo;
 #[cfg_attr(unix, path = "file_locks_unix.rs")]
 #[cfg_attr(windows, path = "file_locks_windows.rs")]
 mod file_locks;
@@ -60,6 +74,7 @@ mod hooks;
 #[cfg(unix)]
 #[path = "inherited_unix.rs"]
 mod inherited;
+mod journal;
 #[cfg_attr(unix, path = "limits_unix.rs")]
 #[cfg_attr(windows, path = "limits_windows.rs")]
 mod limits;
@@ -99,6 +114,7 @@ mod settings;
 mod signals;
 mod sockets;
 mod static_files;
+mod stats;
 mod supervisor;
 mod title;
 #[cfg_attr(unix, path = "tracebacker_unix.rs")]
@@ -109,6 +125,7 @@ mod triggers;
 mod vacuum;
 
 pub use assembly::run;
+pub use control_command::ask as ask_by_control;
 pub use failure::Failure;
 pub use fallback::start_with;
 pub use pidfile_command::ask as ask_by_pidfile;

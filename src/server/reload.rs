@@ -23,6 +23,7 @@ use super::adaptation::{Adaptation, Adapting, Found};
 use super::agenda::{Agenda, Asked, Change, Task};
 use super::changing::{Changed, carry_out, listed};
 use super::hooks::{self, Means};
+use super::journal::{self, Journal};
 use super::memory;
 use super::rebirth::{IS_POSSIBLE, Origin};
 use super::reload_record::{ReloadRecord, State, Way};
@@ -104,6 +105,7 @@ pub enum Then {
 pub struct Reloader {
     recipe: Arc<Recipe>,
     events: Sender<Event>,
+    journal: Arc<Journal>,
     agenda: Agenda,
     /// Dropped to give a birth up.
     interest: Option<Sender<Infallible>>,
@@ -127,7 +129,7 @@ const REPLACED_GRACE: Duration = Duration::from_secs(10);
 
 impl Reloader {
     /// Nothing is under way; generation 1 serves.
-    pub fn new(recipe: Recipe, events: Sender<Event>) -> Self {
+    pub fn new(recipe: Recipe, events: Sender<Event>, journal: Arc<Journal>) -> Self {
         let reload = &recipe.config.reload;
         let serving = recipe.surroundings.current.load();
         if (recipe.plan.recycling.is_wanted() || reload.memory.is_any())
@@ -155,6 +157,7 @@ impl Reloader {
         let reloader = Self {
             recipe: Arc::new(recipe),
             events,
+            journal,
             agenda: Agenda::default(),
             interest: None,
             is_waking: false,
@@ -166,6 +169,11 @@ impl Reloader {
         };
         reloader.warn_of_succession(isolation);
         reloader
+    }
+
+    /// How reloads went.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// A reload is wanted. `is_chain`: one interpreter after the other, whatever `--reload-mode` says.
@@ -374,6 +382,7 @@ impl Reloader {
     /// An old generation has ended.
     pub fn retired(&mut self, id: u64) {
         self.retiring.retain(|roster| roster.generation() != id);
+        self.tell_retiring();
     }
 
     /// The server stops: what is being born is given up. Returns who is still at work.
@@ -411,6 +420,7 @@ impl Reloader {
                 self.supersede_canary();
                 let record = &self.recipe.record;
                 record.begin(&by, Way::Swap, serving);
+                self.journal.begin(&by);
                 if IS_POSSIBLE && self.wants_rebirth(roster.as_ref()) {
                     record.goes(Way::Exec);
                     self.run(move || Outcome::Proved(recipe.origin.prove(&patience)));
@@ -486,6 +496,7 @@ impl Reloader {
         let roster = generation.roster();
         self.retiring.push(roster.clone());
         drop(generation);
+        self.tell_retiring();
         self.see_off(roster);
     }
 
@@ -506,7 +517,13 @@ impl Reloader {
         }
     }
 
+    fn tell_retiring(&self) {
+        self.journal
+            .ending(self.retiring.iter().map(Roster::generation).collect());
+    }
+
     fn tell(&self, failed: &Failed) {
+        self.journal.end(journal::Outcome::Failed(failed.gist()));
         let record = &self.recipe.record;
         match failed.reason() {
             Some(reason) => {
@@ -579,6 +596,14 @@ impl Reloader {
             count,
             failed,
         } = rolled;
+        self.journal.end(match failed {
+            None => journal::Outcome::Serves(*generation),
+            Some((_, failed)) if *fresh == 0 => journal::Outcome::Failed(failed.gist()),
+            Some((_, failed)) => journal::Outcome::Partly(format!(
+                "{fresh} of {count} interpreters have the new version: {}",
+                failed.gist()
+            )),
+        });
         let record = &self.recipe.record;
         match failed {
             None => {
@@ -610,6 +635,17 @@ fn can_roll(roster: &Roster) -> bool {
 }
 
 impl Failed {
+    /// Why, in a line: of a traceback the last one.
+    fn gist(&self) -> String {
+        let text = match self {
+            Failed::Start(error) => error.to_string(),
+            Failed::Hook(why) => why.clone(),
+        };
+        let mut lines = text.lines().map(str::trim);
+        let last = lines.rfind(|line| !line.is_empty());
+        last.unwrap_or_default().to_owned()
+    }
+
     /// Why, for the log, in which more of it may stand then; `None` if it is not worth a word.
     fn reason(&self) -> Option<String> {
         Some(match self {

@@ -181,7 +181,8 @@ fn write_indented(text: &mut String, lines: &str) -> std::fmt::Result {
     Ok(())
 }
 
-fn url(listening: &Listening) -> String {
+/// Where one listens, and how.
+pub fn url(listening: &Listening) -> String {
     let word = listening.word();
     match &listening.address {
         Address::Tcp(address) => format!("{word}://{address}"),

@@ -14,11 +14,12 @@ use crate::app::{Apps, Exceptions, Isolated, Plan, Recycling};
 use crate::background::cron::When;
 use crate::background::cron_command::CronCommand;
 use crate::config::{BusynessConfig, CheaperAlgorithm, Config, IsolationChoice};
+use crate::control::stats::About;
 use crate::http::Limits;
 use crate::net::{self, Address};
 use crate::proxies::trusted::Network;
 use crate::proxies::{Believed, Trusted};
-use crate::python::{HostRef, InterpreterSpec, Isolation, STACK_BYTES_MIN};
+use crate::python::{HostRef, InterpreterSpec, Isolation, STACK_BYTES_MIN, UWSGI_VERSION};
 use crate::wsgi::environ::ServerFacts;
 use crate::wsgi::{AddedFields, BodyMemory};
 
@@ -327,6 +328,34 @@ pub(super) fn cron_commands(config: &Config) -> Result<Vec<CronCommand>, Failure
             Ok(CronCommand::new(when, command, entry.is_unique, time_max))
         })
         .collect()
+}
+
+/// What uWSGI's statistics tell of the process.
+pub(super) fn about(config: &Config, listening: &[Listening]) -> About {
+    let (uid, gid) = user();
+    let sockets = listening
+        .iter()
+        .map(|one| (one.address.to_string(), one.protocol.word()));
+    About {
+        version: UWSGI_VERSION,
+        uid,
+        gid,
+        sockets: sockets.collect(),
+        no_cores: !config.control.stats_cores,
+        minified: config.control.stats_minified,
+        ..About::default()
+    }
+}
+
+#[cfg(unix)]
+fn user() -> (u32, u32) {
+    use rustix::process::{getgid, getuid};
+    (getuid().as_raw(), getgid().as_raw())
+}
+
+#[cfg(not(unix))]
+fn user() -> (u32, u32) {
+    (0, 0)
 }
 
 #[cfg(unix)]

@@ -28,7 +28,6 @@ pub enum Event {
         signal: i32,
     },
     /// Stop without waiting for requests in progress.
-    #[cfg_attr(windows, expect(dead_code, reason = "only a signal asks for it"))]
     StopNow {
         /// What asked for it, for the log.
         by: &'static str,
@@ -37,6 +36,13 @@ pub enum Event {
     Reload {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
+    },
+    /// Somebody waits for the reload with this number (`Journal::number`).
+    Asked {
+        /// The number.
+        number: u64,
+        /// One interpreter after the other.
+        is_rolling: bool,
     },
     /// Open the log anew, and nothing else.
     ReopenLog {
@@ -225,6 +231,19 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                 }
                 continue;
             }
+            Ok(Event::Asked { number, is_rolling }) => {
+                reloader.journal().heard(number);
+                Ok(if is_rolling {
+                    Event::ChainReload {
+                        by: "control".into(),
+                    }
+                } else {
+                    Event::reload("control")
+                })
+            }
+            event => event,
+        };
+        let event = match event {
             Ok(Event::Reload { by }) if exits_on_reload && !is_stopping => {
                 tracing::info!("{by}: a reload is a stop here (--exit-on-reload)");
                 Ok(Event::stop("reload", 0))
@@ -257,6 +276,7 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
             // Nobody waits for the next image any more; what goes on is a stop like any other.
             Ok(Event::Stop { by, .. }) if rebirth.take().is_some() => {
                 notifier.stopping();
+                reloader.journal().close("the server stops");
                 tracing::info!("{by}: stopping instead of starting anew");
                 #[cfg(unix)]
                 net.stop_keeping();
@@ -267,6 +287,7 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
             }
             Ok(Event::Stop { by, .. }) => {
                 is_stopping = true;
+                reloader.journal().close("the server stops");
                 clockwork.stop();
                 notifier.stopping();
                 tracing::info!(
@@ -355,6 +376,8 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                     notifier.ready();
                 }
             }
+            // It became one of the others above.
+            Ok(Event::Asked { .. }) => {}
             Ok(Event::Due(due)) => reloader.due(due),
             Ok(Event::Retired { generation }) => reloader.retired(generation),
             // Leaving somebody behind at the end of the mercy is how a stop was asked to go.

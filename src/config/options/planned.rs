@@ -55,7 +55,6 @@ const WORKERS: &[OptionRow] = planned! { Workers:
 };
 
 const PROCESS: &[OptionRow] = planned! { Process:
-    "master-fifo" Path .many() => "Take one-letter commands from a named pipe.";
     "never-swap" Flag => "Keep the process in memory.";
     "notify-socket" Path => "Take commands as datagrams.";
     "binsh" Path .many() => "The shell that runs commands.";
@@ -103,10 +102,6 @@ const LOGGING: &[OptionRow] = planned! { Logging:
 };
 
 const MONITORING: &[OptionRow] = planned! { Monitoring:
-    "stats" | "stats-server" Address => "Serve statistics as JSON here.";
-    "stats-http" Flag => "Put an HTTP header in front of the statistics.";
-    "stats-minified" | "stats-min" Flag => "Leave spaces out of the statistics.";
-    "stats-no-cores" Flag => "Leave threads out of the statistics.";
     "stats-no-metrics" Flag => "Leave metrics out of the statistics.";
     "stats-push" Text .many() => "Send statistics somewhere from time to time.";
     "stats-pusher-default-freq" | "stats-pushers-default-freq" Seconds => "Seconds between two statistics.";

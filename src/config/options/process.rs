@@ -51,6 +51,10 @@ options! {
         .value("PIDFILE").command();
     RELOAD = row(GROUP, "reload", Kind::Path, "Reload the server whose process id is in a file.")
         .value("PIDFILE").command();
+    RELOAD_STATUS = row(GROUP, "reload-status", Kind::Path,
+        "Say how the last reload of the server went whose process id is in a file: exit code 0 if \
+         its version serves, 2 if not, 4 while it is under way.")
+        .value("PIDFILE").command();
     PAUSE = row(GROUP, "pause", Kind::Path,
         "Pause or resume the server whose process id is in a file.")
         .also(&["suspend", "resume"]).value("PIDFILE").command()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::super::agenda::Change;
+use super::super::journal;
 use super::super::reload_record::{CanaryRecord, Kept, State, Way};
 use super::super::report;
 use super::super::trial::{Counts, Step, Trial};
@@ -55,6 +56,8 @@ impl Reloader {
         let Some(trial) = canary else {
             self.take_over(&generation);
             tracing::info!("{}", report::reloaded(id, report, elapsed));
+            self.journal.takes_over();
+            self.journal.end(journal::Outcome::Serves(id));
             return;
         };
         generation.serve_aside();
