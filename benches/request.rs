@@ -15,6 +15,7 @@
 use singlemalt::http::response::Form;
 use std::fs::File;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use singlemalt::http::{Limits, RequestHead, RequestReader, Step};
@@ -24,7 +25,7 @@ use singlemalt::python::{
 };
 use singlemalt::wsgi::environ::{self, Link, Peer, ServerFacts};
 use singlemalt::wsgi::{
-    Chosen, ClientGone, Head, HttpDate, RequestBody, RequestFacts, Response, Room, Sink,
+    BodyMemory, Chosen, ClientGone, Head, HttpDate, RequestBody, RequestFacts, Response, Room, Sink,
 };
 
 const ROUNDS: usize = 15;
@@ -219,10 +220,11 @@ fn nanoseconds(runtime: &'static Runtime, isolation: Isolation) {
 /// The request machine alone.
 fn machine(raw: &[u8], requests: usize) {
     let (mut head, limits) = (RequestHead::default(), Limits::default());
+    let memory = Arc::new(BodyMemory::new(1 << 20));
     for _ in 0..requests {
         head.clear();
         let mut body = RequestBody::default();
-        read(black_box(raw), &limits, &mut head, &mut body);
+        read(black_box(raw), (&limits, &memory), &mut head, &mut body);
     }
 }
 
@@ -233,7 +235,12 @@ fn rust_alone(raw: &[u8], requests: usize) {
     for _ in 0..requests {
         head.clear();
         let mut body = RequestBody::default();
-        read(black_box(raw), &path.limits, &mut head, &mut body);
+        read(
+            black_box(raw),
+            (&path.limits, &path.memory),
+            &mut head,
+            &mut body,
+        );
         let put = environ::for_each(&head, &path.peer, None, &mut scratch, |key, value| {
             black_box(&key);
             values += black_box(value).len();
@@ -254,7 +261,12 @@ fn rust_alone(raw: &[u8], requests: usize) {
 }
 
 /// One whole request through the machine; its body, if it has one, into `body`.
-fn read(raw: &[u8], limits: &Limits, head: &mut RequestHead, body: &mut RequestBody) {
+fn read(
+    raw: &[u8],
+    (limits, memory): (&Limits, &Arc<BodyMemory>),
+    head: &mut RequestHead,
+    body: &mut RequestBody,
+) {
     let (mut reader, mut input) = (RequestReader::default(), raw);
     loop {
         let Ok((used, step)) = reader.read(input, limits, head) else {
@@ -263,7 +275,7 @@ fn read(raw: &[u8], limits: &Limits, head: &mut RequestHead, body: &mut RequestB
         input = &input[used..];
         match step {
             Step::Head => {}
-            Step::Data(data) => assert!(body.push(data, 128 << 10).is_ok()),
+            Step::Data(data) => assert!(body.push(data, memory).is_ok()),
             Step::End => break,
             Step::NeedMore => unreachable!("these requests are whole"),
         }
@@ -322,6 +334,7 @@ struct Path {
     sink: Drain,
     peer: Peer,
     limits: Limits,
+    memory: Arc<BodyMemory>,
 }
 
 impl Default for Path {
@@ -332,6 +345,7 @@ impl Default for Path {
             sink: Drain { bytes: 0 },
             peer: Peer::new(Some(([127, 0, 0, 1], 40_000).into())),
             limits: Limits::default(),
+            memory: Arc::new(BodyMemory::new(1 << 20)),
         }
     }
 }
@@ -346,7 +360,12 @@ impl Path {
                 };
                 http.clear();
                 let mut body = RequestBody::default();
-                read(black_box(raw), &self.limits, http, &mut body);
+                read(
+                    black_box(raw),
+                    (&self.limits, &self.memory),
+                    http,
+                    &mut body,
+                );
                 self.response.reset(facts_of(http), DATE);
                 let served = attached.serve(Call {
                     listener: 0,

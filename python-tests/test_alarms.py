@@ -62,7 +62,7 @@ def test_an_alarm_that_does_not_exist_is_said(serve):
 
 @unix
 def test_a_command_gets_the_message_on_its_standard_input(serve):
-    server = serve("--alarm", "ops cmd:sed 's/^/got: /' >&2", source=APP)
+    server = serve("--alarm", "ops cmd:sed 's/^/got: /' >&2; echo >&2", source=APP)
     server.ask("/?ops=smoke")
     server.wait_for_log(r"^got: smoke")
 

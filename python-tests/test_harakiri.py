@@ -1,5 +1,8 @@
 """Requests that take too long: what their client gets, what becomes of their thread, and that nobody else notices."""
 
+import collections
+import os
+import re
 import ssl
 
 import pytest
@@ -8,6 +11,7 @@ from certificates import Authority
 from client import Closed, together
 from conftest import PYTHON
 from front_end import ask_uwsgi
+from stacks import read as read_stacks
 
 GET = b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n"
 POLLS = ["shared", "acceptor"]
@@ -77,6 +81,37 @@ def test_code_that_holds_the_gil(serve, mode):
     serves_everybody(server)
 
 
+def test_a_successor_is_tried_for_until_there_is_one(serve, tmp_path):
+    """The application cannot be loaded for a while: nobody is missing for ever."""
+    broken = tmp_path / "broken"
+    source = f"""
+        import os
+        import time
+
+        if os.path.exists({str(broken)!r}):
+            raise RuntimeError("the database is away")
+
+        def application(environ, start_response):
+            end = time.monotonic() + (3600 if environ["PATH_INFO"] == "/stuck" else 0)
+            while time.monotonic() < end:
+                try:
+                    time.sleep(0.01)
+                except BaseException:
+                    pass
+            start_response("200 OK", [])
+            return [b"in time"]
+    """
+    server = serve("--harakiri", "300ms", "--harakiri-graceful-timeout", "300ms", "--isolation", "auto", source=source)
+    if "main" in re.search("isolation: (.*)", server.log())[1].split(",")[0]:
+        pytest.skip("the main interpreter loads nothing anew")
+    broken.touch()
+    is_ended(server, "/stuck")
+    server.wait_for_log("cannot replace a worker that was given up: (?s:.*)the database is away(?s:.*)trying again")
+    broken.unlink()
+    server.wait_for_log("a worker that was given up has a successor")
+    assert server.ask("/").text == "in time"
+
+
 def test_a_response_that_has_begun_is_broken_off(serve, mode):
     server = serve("--isolation", mode, "--harakiri", "500ms", app="stuck.py")
     with server.connect() as connection:
@@ -130,6 +165,125 @@ def test_at_the_deadline_it_is_one_or_the_other(serve, mode, threads, path):
     assert set(statuses) <= {200, 504}
     serves_everybody(server, 400)
     assert "given up" not in server.log()
+
+
+def workers_of(sockets):
+    """What --py-tracebacker says of each worker: its number, its core, what it does."""
+    return re.findall(r"^worker (\d+) core (\d+) .*: (.*)$", read_stacks(sockets), re.M)
+
+
+def test_ten_thousand_around_the_deadline(serve, mode, tmp_path):
+    """3,400 in each mode, of every length around the limit, busy, asleep and streaming: each client has its own whole answer or a
+    504, neighbours see nothing, and in the end the same workers wait for work in the same interpreters."""
+    sockets = tmp_path / "tb"
+    server = serve(
+        *("--isolation", mode, "--processes", 2, "--threads", 8, "--harakiri", "40ms", "--py-tracebacker", sockets),
+        app="stuck.py",
+    )
+    before = sorted(workers_of(sockets))
+    assert {doing for *_, doing in before} == {"idle"} and len(before) == 16
+
+    def length(number):
+        """In milliseconds: 30 to 49."""
+        return 30 + number * 7 % 20
+
+    def ask(client):
+        """A quarter of the requests are short ones, between the others."""
+        counts = collections.Counter()
+        connection = None
+        for number in range(340):
+            seconds = length(client + number) / 1000
+            path = [f"/late/{seconds}", f"/tight/{seconds / 4}", "/who", f"/pauses/{seconds / 4}"][(client + number) % 4]
+            is_fresh = connection is None
+            try:
+                connection = connection or server.connect()
+                answer = connection.ask(GET % path.encode())
+            except (Closed, ConnectionError):
+                # Broken off in the middle of a stream; or the answer before was the last one of its connection.
+                assert path.startswith("/pauses") or not is_fresh, f"{path}: no answer"
+                counts["broken off"] += 1
+                connection.close()
+                connection = None
+                continue
+            counts[answer.status] += 1
+            if answer.status == 200 and path.startswith("/pauses"):
+                assert answer.text == "in time," * 4
+            elif answer.status == 200 and path != "/who":
+                assert answer.text == "in time"
+            else:
+                assert answer.status == 504 or path == "/who"
+            if not answer.keeps_alive:
+                connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+        return counts
+
+    counts = sum(together(10, ask), collections.Counter())
+    assert set(counts) <= {200, 504, "broken off"} and counts[200] and counts[504]
+    serves_everybody(server, 400)
+    server.wait_until(lambda: sorted(workers_of(sockets)) == before, what="all workers are back")
+    assert "given up" not in server.log()
+
+
+def test_workers_that_are_given_up_leave_nothing(serve, mode, tmp_path):
+    """Twelve of them, and when they have come back there are as many workers and interpreters as ever, and threads."""
+    sockets = tmp_path / "tb"
+    server = serve(
+        *("--isolation", mode, "--processes", 2, "--harakiri", "200ms", "--harakiri-graceful-timeout", "100ms"),
+        *("--py-tracebacker", sockets),
+        app="stuck.py",
+    )
+
+    def numbers():
+        """The one that made the main interpreter stays until the end, though it serves no more."""
+        return sorted(worker[:2] for worker in workers_of(sockets) if mode != "main" or not worker[2].startswith("leaving"))
+
+    def threads():
+        return len(os.listdir(f"/proc/{server.process.pid}/task"))
+
+    before = numbers(), threads() + (mode == "main")
+    for round_ in range(1, 7):
+        assert together(2, lambda _: server.ask("/swallow/1").status) == [504, 504]
+        server.wait_for_log("has come back; it leaves", count=2 * round_)
+    serves_everybody(server)
+    server.wait_until(lambda: (numbers(), threads())[0] == before[0] and threads() <= before[1], what="as many as before")
+    assert "parked" not in server.log()
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("seconds", [4, 3600])
+def test_a_sibling_that_is_given_up(serve, mode, tmp_path, seconds):
+    """One of several threads of an interpreter, and not the one that made it: what the others run comes to its end, all of them
+    have successors (own GIL) or it alone has (main), and the old interpreter ends, or is left alone for ever."""
+    if mode == "shared-gil":
+        pytest.skip("as own-gil")
+    sockets = tmp_path / "tb"
+    server = serve(
+        *("--isolation", mode, "--processes", 1, "--threads", 3, "--harakiri-graceful-timeout", "300ms"),
+        *("--py-tracebacker", sockets),
+        app="stuck.py",
+    )
+    # From now on requests are watched from their beginning.
+    assert server.ask("/lifted").status == 200
+    with server.connect() as first:
+        # The one that made the interpreter is in a request of its own, which has no limit.
+        first.send(GET % b"/sleep/3")
+        server.wait_until(lambda: any("/sleep/3" in doing for *_, doing in workers_of(sockets)), what="it runs")
+        is_ended(server, f"/mine/{seconds}")
+        server.wait_for_log("a worker that was given up has a successor")
+        assert first.receive().text == "in time"
+    cores = re.findall(r"HARAKIRI ON WORKER 1 \(core (\d)", server.log())
+    assert len(cores) == 1
+    serves_everybody(server)
+    if seconds < 60:
+        server.wait_for_log("has come back; it leaves")
+        server.wait_until(lambda: len(workers_of(sockets)) == 3, what="three workers are left")
+        assert "parked" not in server.log()
+    elif cores != ["0"] and mode == "own-gil":
+        server.wait_for_log("an interpreter is parked")
+    serves_everybody(server)
+    assert server.stop() == 0
 
 
 def test_an_application_sets_its_own_limit(serve, mode):

@@ -1,4 +1,4 @@
-"""wsgi.input against io.BytesIO, operation by operation: in memory and spilled, with a length and chunked."""
+"""wsgi.input against io.BytesIO, operation by operation: in memory, in pages of it and spilled, with a length and chunked."""
 
 import io
 import json
@@ -16,12 +16,20 @@ from input_operations import OPERATIONS, body, digest, perform, sequence
 
 MEMORY_BYTES = 4096
 SIZES = {"memory": [0, 1, 10, 1000, MEMORY_BYTES - 1, MEMORY_BYTES], "spilled": [MEMORY_BYTES + 1, 10_000, 70_000, 400_000]}
+# What is past a page is in several pieces of memory.
+PAGE_BYTES, PAGES_BYTES = 64 << 10, 1 << 20
+PAGED_SIZES = [PAGE_BYTES - 1, PAGE_BYTES, PAGE_BYTES + 1, 2 * PAGE_BYTES, 400_000, PAGES_BYTES, PAGES_BYTES + 1]
 SEQUENCES = 60
 
 
 @pytest.fixture(scope="module")
 def server(serve_module):
     return serve_module(*limits(body_memory_bytes=MEMORY_BYTES), "--pythonpath", APPS, app="input.py")
+
+
+@pytest.fixture(scope="module")
+def paged(serve_module):
+    return serve_module(*limits(body_memory_bytes=PAGES_BYTES), "--pythonpath", APPS, app="input.py")
 
 
 def pieces(random_source, data):
@@ -52,6 +60,44 @@ def test_random_sequences(server, place, framing):
                 chunks = list(pieces(source, data))
                 wire_of = lambda field: chunked("/", chunks, field)
             check(connection, wire_of, data, sequence(source))
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_random_sequences_in_pages(paged, framing):
+    source = random.Random(f"pages {framing}")
+    with paged.connect() as connection:
+        for size in 3 * PAGED_SIZES:
+            data = body(source, size)
+            if framing == "length":
+                wire_of = lambda field: post("/", data, field)
+            else:
+                wire_of = lambda field: chunked("/", list(pieces(source, data)), field)
+            check(connection, wire_of, data, sequence(source))
+
+
+@pytest.mark.parametrize("size", PAGED_SIZES)
+def test_a_long_body_in_pieces_ends_where_it_ends(paged, size):
+    """It is read past the request machine; what is behind it is the next request all the same."""
+    source = random.Random(size)
+    first, second = body(source, size), body(source, 1000)
+    operations = [("read", -1)]
+    expected = [[digest(perform(io.BytesIO(data), *operations[0]))] for data in (first, second)]
+    field = f"X-Operations: {json.dumps(operations)}"
+    wire = post("/", first, field) + post("/", second, field)
+    with paged.connect() as connection:
+        while wire:
+            # Through the socket's buffers now and then, so that the server sees borders of its own.
+            cut = source.choice([1, 4096, 65_536, 65_537, 200_000])
+            connection.send(wire[:cut])
+            wire = wire[cut:]
+        assert [connection.receive("POST").json() for _ in range(2)] == expected
+
+
+def test_a_client_that_leaves_in_a_long_body_leaves_no_trace(paged):
+    for _ in range(50):
+        with paged.connect() as connection:
+            connection.send(post("/", b"x" * 500_000, "X-Operations: []")[:300_000])
+    assert paged.ask("/", "POST", b"", {"X-Operations": "[]"}).json() == []
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

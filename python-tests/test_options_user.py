@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from control import ask, singlemalt
 from server import START_SECONDS, virtualenv_arguments
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root may become somebody else")
@@ -169,3 +170,15 @@ def test_a_log_that_only_root_may_open(serve, public):
     server.process.terminate()
     assert server.wait_for_exit() == 0
     assert "SIGTERM" in log.read_text()
+
+
+def test_the_control_socket_goes_with_the_server(serve, public):
+    nobody = pwd.getpwnam("nobody")
+    server = become(serve, public, "--pidfile", "app.pid", "--isolation", "main")
+    path = public / "app.pid.control"
+    assert (path.stat().st_uid, path.stat().st_gid) == (nobody.pw_uid, nobody.pw_gid)
+    # Started anew as somebody who could not make the socket there: it stays open.
+    for number in (1, 2):
+        done = singlemalt(public, "reload", "app.pid")
+        assert done.returncode == 0, (done, server.log())
+        assert ask(path)[1]["reload"]["number"] == number

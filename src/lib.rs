@@ -9,6 +9,7 @@
 //! - [`wsgi`]: PEP 3333 as data and rules: environ, body, response
 //! - [`files`]: static files: paths, conditions, ranges; opened, but not sent
 //! - [`config`]: the option table, its sources, the resolved configuration
+//! - [`control`]: what can be asked of a running server, and how it is said
 //! - [`telemetry`]: messages and the request log
 //! - [`python`]: CPython; the only room with `unsafe`
 //! - [`proxies`]: what a proxy in front tells about its client, and whether to believe it
@@ -23,6 +24,7 @@ pub mod app;
 pub mod background;
 pub mod cgi;
 pub mod config;
+pub mod control;
 pub mod fastcgi;
 pub mod files;
 pub mod http;

@@ -40,6 +40,16 @@ fn main() {
             }
             code
         }
+        Ok(Command::Control(subcommand)) => match server::ask_by_control(&subcommand) {
+            Ok((code, text)) => {
+                print(&mut std::io::stdout(), &format!("{text}\n"));
+                code
+            }
+            Err((code, text)) => {
+                say_error(&text);
+                code
+            }
+        },
         Ok(Command::Help(text) | Command::ShowConfig(text) | Command::Print(text)) => {
             print(&mut std::io::stdout(), &text)
         }

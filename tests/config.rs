@@ -135,7 +135,7 @@ fn notices() {
         ),
         (
             "",
-            "app.py --harakiri 30 --stats :9191 --touch-reload app.py",
+            "app.py --harakiri 30 --metrics-dir m --touch-reload app.py",
         ),
         ("", "app.py --gevent 100 --zerg /tmp/z"),
         ("", "app.py --plugin python3,http --die-on-term=false"),
@@ -163,7 +163,7 @@ fn notices() {
 fn show_config() {
     let shown = run(
         "UWSGI_WORKERS=4 UWSGI_HTTP=:9090 VIRTUAL_ENV=/srv/venv",
-        "--show-config app.py:app --threads 2 --http 127.0.0.1:9091 --master --stats :9191 --zerg x",
+        "--show-config app.py:app --threads 2 --http 127.0.0.1:9091 --master --metrics-dir m --zerg x",
     );
     match shown {
         Ok(Command::ShowConfig(text)) => check("config__show_config", &text),

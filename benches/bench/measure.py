@@ -101,8 +101,8 @@ def begin(bench, scenario, row, shape, core, stack):
         return
     row.server = peers.start(row.peer, scenario.app, shape, bench.tools, bench.folder, core, row.label)
     stack.callback(row.server.stop)
-    if shape.speaks == "uwsgi":
-        row.front = nginx.in_front_of(row.server.socket, bench.folder, core, root)
+    if shape.speaks in ("uwsgi", "kept"):
+        row.front = nginx.in_front_of(row.server.socket, bench.folder, core, root, shape.speaks)
         stack.callback(row.front.stop)
 
 

@@ -23,6 +23,7 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
+{upstream}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
 {location}
@@ -49,11 +50,23 @@ PASS = """\
             uwsgi_param SERVER_NAME $server_name;
         }}"""
 
+KEPT = """\
+        location / {{
+            proxy_pass http://app;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+        }}"""
+
+UPSTREAM = "    upstream app {{ server unix:{socket}; keepalive 64; }}"
+
 FILES = """\
         location /static/ {{ alias {static}/; open_file_cache max=100; }}"""
 
 
-def start(name, folder, cores, location, root):
+def start(name, folder, cores, location, root, upstream=""):
     """`folder` is the server's own; it is made."""
     path = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if not path:
@@ -62,11 +75,13 @@ def start(name, folder, cores, location, root):
     folder = pathlib.Path(folder) / f"nginx-{port}"
     folder.mkdir(parents=True)
     user = "user root;\n" if root else ""
-    (folder / "nginx.conf").write_text(CONFIGURATION.format(folder=folder, port=port, location=location, user=user))
+    (folder / "nginx.conf").write_text(CONFIGURATION.format(folder=folder, port=port, location=location, user=user, upstream=upstream))
     return Server(name, [path, "-c", folder / "nginx.conf", "-p", folder], port, folder / "log", cores)
 
 
-def in_front_of(socket, folder, cores, root):
+def in_front_of(socket, folder, cores, root, speaks="uwsgi"):
+    if speaks == "kept":
+        return start("nginx", folder, cores, KEPT.format(), root, UPSTREAM.format(socket=socket))
     return start("nginx", folder, cores, PASS.format(socket=socket), root)
 
 

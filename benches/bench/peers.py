@@ -29,7 +29,7 @@ class Shape:
     processes: int = 1
     threads: int = 1
     log: bool = False
-    # "http", "tls", "uwsgi" (nginx in front speaks it), "static" (a folder of files beside the app)
+    # "http", "tls", "uwsgi" (nginx in front speaks it), "kept" (nginx speaks HTTP and keeps its connections), "static" (a folder of files beside the app)
     speaks: str = "http"
     # Only singlemalt has a choice.
     isolation: str = ""
@@ -94,6 +94,8 @@ def singlemalt(case):
             command += ["--https", ",".join(map(str, (case.address, *case.certificate)))]
         case "uwsgi":
             command += ["--socket", case.socket, "--chmod-socket=666"]
+        case "kept":
+            command += ["--http-socket", case.socket, "--chmod-socket=666", "--trusted-proxies", "unix"]
         case "static":
             command += ["--http", case.address, "--static-map", f"/static={case.static}"]
     command += ["--processes", shape.processes, "--threads", shape.threads]

@@ -152,6 +152,7 @@ SCENARIOS = [
         "uwsgi-nginx",
         "Hello through nginx by uwsgi_pass",
         shape=Shape(speaks="uwsgi"),
+        rows=(("singlemalt, proxy_pass with keepalive", "singlemalt", Shape(speaks="kept")),),
         peers=("singlemalt", "uwsgi"),
         strace=True,
         note="nginx and the server share one core, wrk has the other; nginx's own CPU is in a column of its own.",

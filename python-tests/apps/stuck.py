@@ -12,7 +12,6 @@ lock.acquire()
 left, right = socket.socketpair()
 
 
-
 def swallow(seconds):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -50,9 +49,19 @@ def application(environ, start_response):
             naps()
             yield b"never"
         return pieces()
+    if word == "pauses":
+        def pauses():
+            start_response("200 OK", headers)
+            for _ in range(4):
+                yield b"in time,"
+                time.sleep(float(number))
+        return pauses()
     if word == "user":
         uwsgi.set_user_harakiri(1)
         naps()
+    elif word == "mine":
+        uwsgi.set_user_harakiri(1)
+        swallow(float(number))
     elif word == "lifted":
         uwsgi.set_user_harakiri(1)
         uwsgi.set_user_harakiri(0)

@@ -22,11 +22,15 @@ const TICK_SHARED: Duration = Duration::from_millis(1);
 /// Looks without any activity after which the acceptor sleeps until the next deadline.
 const QUIET_LOOKS_MAX: u32 = 100;
 const QUIET_TICK_MAX: Duration = Duration::from_millis(20);
+/// How often it is called out of the poll.
+const CALL_PAUSE: Duration = Duration::from_millis(1);
 
 /// What workers need to reach the acceptor.
 #[derive(Default)]
 pub struct Bell {
     is_asleep: AtomicBool,
+    /// It waits in the poll until something happens, and nobody else does.
+    polls_alone: AtomicBool,
     thread: std::sync::OnceLock<Thread>,
 }
 
@@ -35,6 +39,15 @@ impl Bell {
     pub fn ring(&self) {
         if self.is_asleep.load(Ordering::SeqCst) && self.is_asleep.swap(false, Ordering::SeqCst) {
             self.wake();
+        }
+    }
+
+    /// Has the acceptor come out of the poll, in which it waits alone while no interpreter serves. Call it when one does, and
+    /// before that takes a turn.
+    pub fn call_in(&self, net: &Net) {
+        while self.polls_alone.load(Ordering::SeqCst) {
+            net.poll().wake();
+            std::thread::sleep(CALL_PAUSE);
         }
     }
 
@@ -85,7 +98,7 @@ impl Acceptor {
     pub fn nudge(&self) {
         self.shared.bell.is_asleep.store(false, Ordering::SeqCst);
         self.shared.bell.wake();
-        if !self.shared.shares_poll {
+        if !self.shared.shares_poll || self.shared.bell.polls_alone.load(Ordering::SeqCst) {
             self.shared.net.poll().wake();
         }
     }
@@ -120,7 +133,7 @@ impl Shared {
                 std::thread::park_timeout(TICK);
                 continue;
             };
-            let is_running = generation.tick();
+            let is_running = generation.tick() | self.current.tick_canary();
             let turns = generation.queue().turns();
             let is_polled = turns != last_turns || generation.queue().has_idle_worker();
             last_turns = turns;
@@ -133,6 +146,11 @@ impl Shared {
                 TICK
             };
             let until_sweep = next_sweep.map(|sweep| sweep.saturating_duration_since(now));
+            if self.shares_poll && generation.is_at_rest() {
+                drop(generation);
+                self.poll_alone(&mut turn, until_sweep, &mut quiet_looks);
+                continue;
+            }
             let is_quiet = quiet_looks > QUIET_LOOKS_MAX;
             if !self.shares_poll {
                 let timeout = if is_quiet {
@@ -160,6 +178,19 @@ impl Shared {
                 std::thread::park_timeout(shortest(pause, until_sweep));
             }
         }
+    }
+
+    /// No interpreter serves, so nobody else polls: waits until something happens.
+    fn poll_alone(&self, turn: &mut Turn, until_sweep: Option<Duration>, quiet_looks: &mut u32) {
+        self.bell.polls_alone.store(true, Ordering::SeqCst);
+        // Whoever changes one of these looks at the mark afterwards.
+        let is_alone = self.current.load().is_some_and(|now| now.is_at_rest());
+        let is_over = self.is_stopping.load(Ordering::SeqCst) || self.net.is_draining();
+        if is_alone {
+            let timeout = if is_over { Some(TICK) } else { until_sweep };
+            self.take(turn, Wait::Shared(timeout), quiet_looks);
+        }
+        self.bell.polls_alone.store(false, Ordering::SeqCst);
     }
 
     fn take(&self, turn: &mut Turn, wait: Wait, quiet_looks: &mut u32) {

@@ -4,19 +4,22 @@
 //! siblings have left it; a sibling joins an interpreter and leaves it again. Each of these runs on the
 //! thread it is about.
 
+use std::convert::Infallible;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Sender, unbounded};
+use crossbeam::channel::{RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::python::{Ended, InterpreterHandle, InterpreterThread, Isolation, LoadFailure};
+use crate::wsgi::Mounts;
 
 use super::apps::{NotLoaded, shown};
 use super::crew::{Crew, Gate};
-use super::generation::{Isolated, Patience, Plan, StartError};
+use super::generation::{Isolated, Patience, Plan, StartError, lock};
 use super::placement;
+use super::probe::{Probe, Unanswered};
 use super::roster::Shared;
 use super::watch::{Life, Watch};
 use super::worker::{Exit, Seat, Worker};
@@ -65,10 +68,22 @@ fn spawn(
         .map(drop)
 }
 
+/// Whether an interpreter has to answer before it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entrance {
+    /// Of a new generation: if there is a probe, and as that says.
+    Probed,
+    /// Of a new version in an old generation, which may have begun without a good answer.
+    Renewed,
+    /// In the place of one that serves: a database that is away for a moment must not cost workers, too.
+    Free,
+}
+
 pub(super) fn spawn_creator(
     shared: &Arc<Shared>,
     crew: &Arc<Crew>,
     births: &Sender<Birth>,
+    entrance: Entrance,
 ) -> io::Result<()> {
     /// The interpreter goes when its creator does.
     struct Listed(Arc<Shared>, Arc<Crew>);
@@ -81,7 +96,7 @@ pub(super) fn spawn_creator(
     let listed = Listed(Arc::clone(shared), Arc::clone(crew));
     spawn(shared, crew, 0, move |shared, crew| {
         let _listed = listed;
-        create(shared, crew, births);
+        create(shared, crew, births, entrance);
     })
 }
 
@@ -89,7 +104,7 @@ pub(super) fn spawn_creator(
 struct Midwife {
     crew: Arc<Crew>,
     started: Instant,
-    births: Option<Sender<Birth>>,
+    births: Arc<Mutex<Option<Sender<Birth>>>>,
 }
 
 impl Midwife {
@@ -97,12 +112,12 @@ impl Midwife {
         Self {
             crew: Arc::clone(crew),
             started: Instant::now(),
-            births: Some(births),
+            births: Arc::new(Mutex::new(Some(births))),
         }
     }
 
     fn report(&mut self, result: Result<InterpreterHandle, StartError>) {
-        let Some(births) = self.births.take() else {
+        let Some(births) = lock(&self.births).take() else {
             return;
         };
         let birth = Birth {
@@ -120,6 +135,62 @@ impl Midwife {
     }
 }
 
+impl Midwife {
+    /// Asks the probe's question. If the answer takes too long, whoever waits for this birth is told meanwhile: a thread in the
+    /// application cannot be called back.
+    fn wait_for_answer(
+        &self,
+        probe: &Probe,
+        python: &mut InterpreterThread,
+        mounts: &Mounts,
+    ) -> Result<(), Unanswered> {
+        let (answered, is_answered) = bounded::<Infallible>(0);
+        let watch = {
+            let (probe, births) = (probe.clone(), Arc::clone(&self.births));
+            let (crew, started) = (Arc::clone(&self.crew), self.started);
+            move || {
+                if is_answered.recv_timeout(probe.timeout) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                if probe.is_lenient {
+                    tracing::error!("{}; it is waited for", probe.too_late());
+                    return;
+                }
+                if let Some(births) = lock(&births).take() {
+                    let result = Err(StartError::Probe(probe.too_late()));
+                    let elapsed = started.elapsed();
+                    // Nobody listens any more: another interpreter has failed.
+                    let _unheard = births.send(Birth {
+                        crew,
+                        elapsed,
+                        result,
+                    });
+                }
+            }
+        };
+        let watching = std::thread::Builder::new()
+            .name("sm-probe".to_owned())
+            .spawn(watch);
+        if let Err(error) = watching {
+            tracing::warn!(%error, "nobody watches how long the probe takes");
+        }
+        let asked = probe.ask(python, mounts);
+        drop(answered);
+        match asked {
+            Err(unanswered) if probe.is_lenient => {
+                tracing::error!(
+                    "{unanswered}; worker {} serves nevertheless (--need-app leaves with an error instead)",
+                    self.crew.worker
+                );
+                Ok(())
+            }
+            // Too late: the generation was given up.
+            Ok(()) if lock(&self.births).is_none() => Err(probe.too_late()),
+            asked => asked,
+        }
+    }
+}
+
 impl Drop for Midwife {
     fn drop(&mut self) {
         self.report(Err(StartError::Panicked));
@@ -131,9 +202,10 @@ pub(super) fn of_crew(
     shared: &Arc<Shared>,
     crew: &Arc<Crew>,
     patience: &Patience,
+    entrance: Entrance,
 ) -> Result<(), StartError> {
     let (births, born) = unbounded();
-    spawn_creator(shared, crew, &births).map_err(StartError::Thread)?;
+    spawn_creator(shared, crew, &births, entrance).map_err(StartError::Thread)?;
     let handle = patience.receive(&born)?.result?;
     add_siblings(shared, crew, &handle, patience)
 }
@@ -156,7 +228,7 @@ pub(super) fn add_siblings(
 }
 
 /// The life of a thread that makes an interpreter.
-fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
+fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>, entrance: Entrance) {
     let mut midwife = Midwife::new(crew, births);
     shared.registrations.begin_anew(crew.worker);
     let plan = shared.plan.seen_from_here();
@@ -178,6 +250,17 @@ fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>) {
     if loading.is_err() {
         end(shared, crew, python);
         return midwife.report(Err(StartError::Load(NotLoaded(failed))));
+    }
+    let probe = plan.probe.clone().map(|probe| Probe {
+        is_lenient: probe.is_lenient && entrance == Entrance::Probed,
+        ..probe
+    });
+    if entrance != Entrance::Free
+        && let Some(probe) = probe
+        && let Err(unanswered) = midwife.wait_for_answer(&probe, &mut python, plan.apps.mounts())
+    {
+        end(shared, crew, python);
+        return midwife.report(Err(StartError::Probe(unanswered)));
     }
     shared.ledger.note_spawn(crew.worker);
     let handle = python.handle();
@@ -316,7 +399,9 @@ fn work(
         let is_alone = shared.threads_per_interpreter() == 1 && shared.isolation != Isolation::Main;
         let replaced = if is_alone {
             let successor = shared.add_crew(crew.worker, Gate::Open);
-            spawn_creator(shared, &successor, &births)
+            // This one has done its part.
+            shared.dismiss(crew);
+            spawn_creator(shared, &successor, &births, Entrance::Free)
         } else {
             spawn_sibling(shared, crew, core, handle.clone(), &births)
         };

@@ -162,9 +162,20 @@ impl Crew {
             return;
         }
         self.set_gate(Gate::Aborted);
+        // Under the mutex, so that the maker does not look away in between.
+        drop(lock(&self.siblings.0));
+        self.siblings.1.notify_all();
         drop(lock(&self.presence).take());
+        self.call_out(poll);
+    }
+
+    /// Gets its threads out of the poll. The caller has seen to it that those who look do not go back in.
+    pub(super) fn call_out(&self, poll: &SharedPoll) {
         poll.wake_all();
-        self.is_called.store(true, Ordering::SeqCst);
+        if self.is_called.swap(true, Ordering::SeqCst) {
+            // The beacon burns for them already.
+            poll.let_sleep();
+        }
         // A thread goes to sleep by raising the count and then looking at the mark; here it is the other way round. So none
         // sleeps unseen.
         if self.sleeping.load(Ordering::SeqCst) == 0 {
@@ -189,13 +200,15 @@ impl Crew {
 
     /// It has come back.
     pub(super) fn leave_poll(&self, poll: &SharedPoll) {
-        if self.sleeping.fetch_sub(1, Ordering::SeqCst) == 1 && self.is_dismissed() {
+        if self.sleeping.fetch_sub(1, Ordering::SeqCst) == 1
+            && self.is_called.load(Ordering::SeqCst)
+        {
             self.all_called(poll);
         }
     }
 
-    /// Nobody of this crew sleeps any more, and nobody will: the others may.
-    fn all_called(&self, poll: &SharedPoll) {
+    /// Nobody of this crew sleeps any more, and nobody will, or all may again: the beacon need not burn for it.
+    pub(super) fn all_called(&self, poll: &SharedPoll) {
         if self.is_called.swap(false, Ordering::SeqCst) {
             poll.let_sleep();
         }
@@ -241,11 +254,13 @@ impl Crew {
         !self.is_succeeded.swap(true, Ordering::SeqCst)
     }
 
-    /// For the thread that made the interpreter: waits until it is the last one in it, but for those that were given up.
+    /// For the thread that made the interpreter: waits until nobody needs it any more (the crew was dismissed), and it is the last
+    /// one in it, but for those that were given up. Not before the dismissal: when all siblings have been given up, successors are
+    /// on their way into this interpreter.
     pub(super) fn wait_for_siblings(&self) {
         let (siblings, ended) = &self.siblings;
         let mut left = lock(siblings);
-        while left.count > left.given_up {
+        while left.count > left.given_up || !self.is_dismissed() {
             left = ended.wait(left).unwrap_or_else(PoisonError::into_inner);
         }
     }

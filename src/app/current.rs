@@ -1,4 +1,4 @@
-//! The generation that serves.
+//! The generation that serves, and the one that is tried out beside it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,20 @@ use arc_swap::ArcSwapOption;
 
 use crate::net::{Dispatch, Exchange, Net, Rejected};
 
+use super::canary::Chooser;
 use super::generation::Generation;
+
+/// Who gets requests. Never changed: another one takes its place.
+struct Serving {
+    generation: Arc<Generation>,
+    /// One that gets a share of them, while there is one.
+    canary: Option<Canary>,
+}
+
+struct Canary {
+    generation: Arc<Generation>,
+    chooser: Chooser,
+}
 
 /// The one place where the serving generation is named. Swapped as a whole; loaded once per request that
 /// is queued. Nobody keeps what was loaded, so a generation that was swapped out ends when its queue is dry.
@@ -15,25 +28,53 @@ use super::generation::Generation;
 /// No request is lost to a swap: a thread that has loaded the old generation in order to queue a request keeps it alive
 /// until it has done so (arc-swap hands it a reference of its own), the generation is retired by the drop of its last
 /// reference, and only a retired generation's workers leave, after they have seen the queue dry *since*.
+///
+/// A canary's workers stand aside (`Generation::stand_aside`): they wait for their queue and not in the poll, so whoever
+/// queues a request in it need not know whom to wake.
 #[derive(Default)]
 pub struct Current {
-    generation: ArcSwapOption<Generation>,
+    serving: ArcSwapOption<Serving>,
     /// The number of the generation; set before the swap, so that whoever queued a request in a generation can tell
     /// whether it may have been another than his own.
     id: AtomicU64,
 }
 
 impl Current {
-    /// Puts a generation in charge; the previous one, if any, is returned and gets no more requests.
+    /// Puts a generation in charge, alone; the previous one, if any, is returned and gets no more requests. Neither does a
+    /// canary, which ends with its last reference.
     pub fn swap(&self, next: Option<Arc<Generation>>) -> Option<Arc<Generation>> {
         let id = next.as_ref().map_or(0, |next| next.id());
         self.id.store(id, Ordering::SeqCst);
-        self.generation.swap(next)
+        let next = next.map(|generation| {
+            Arc::new(Serving {
+                generation,
+                canary: None,
+            })
+        });
+        let before = self.serving.swap(next)?;
+        Some(Arc::clone(&before.generation))
+    }
+
+    /// Gives `share` of a million requests to `canary`, if there is a generation for the others. A canary that had a share
+    /// before has this one instead. The main thread's, like `swap`: two at once would undo each other.
+    pub fn try_out(&self, canary: &Arc<Generation>, share: u32) {
+        if let Some(generation) = self.load() {
+            self.serving.store(Some(Arc::new(Serving {
+                generation,
+                canary: Some(Canary {
+                    generation: Arc::clone(canary),
+                    chooser: Chooser::new(share),
+                }),
+            })));
+        }
     }
 
     /// The generation in charge.
     pub fn load(&self) -> Option<Arc<Generation>> {
-        self.generation.load_full()
+        let serving = self.serving.load();
+        serving
+            .as_ref()
+            .map(|serving| Arc::clone(&serving.generation))
     }
 
     /// Its number; 0 if there is none.
@@ -41,21 +82,65 @@ impl Current {
         self.id.load(Ordering::SeqCst)
     }
 
+    /// Looks after the runners of a canary; whether anybody runs a job there. The acceptor calls it once a tick.
+    pub(super) fn tick_canary(&self) -> bool {
+        let serving = self.serving.load();
+        let canary = serving.as_ref().and_then(|serving| serving.canary.as_ref());
+        canary.is_some_and(|canary| canary.generation.tick())
+    }
+
     /// A worker of generation `own` has queued requests: if they went to another one, that one's workers may all be asleep.
     pub(super) fn wake_successor(&self, own: u64, net: &Net) {
         if self.id() != own
-            && let Some(generation) = &*self.generation.load()
+            && let Some(serving) = &*self.serving.load()
         {
-            generation.queue().wake_if_idle(net);
+            serving.generation.queue().wake_if_idle(net);
         }
+    }
+
+    /// The wait of a worker of generation `own` ended for nothing. If there is another generation in charge, and something to
+    /// do in it, the wake may have been meant for one of its workers, who sleep in the same poll: it is passed on. Whether it was.
+    pub(super) fn pass_wake_on(&self, own: u64, net: &Net) -> bool {
+        if self.id() == own {
+            return false;
+        }
+        let serving = self.serving.load();
+        let queue = serving.as_ref().map(|serving| serving.generation.queue());
+        let Some(queue) = queue.filter(|queue| queue.has_jobs()) else {
+            return false;
+        };
+        queue.wake_if_idle(net);
+        true
     }
 }
 
 impl Dispatch for Current {
     fn submit(&self, exchange: Exchange) -> Result<(), (Exchange, Rejected)> {
-        match &*self.generation.load() {
-            Some(generation) => generation.submit(exchange),
+        match &*self.serving.load() {
+            Some(serving) => match &serving.canary {
+                None => serving.generation.submit(exchange),
+                Some(canary) => canary.submit(exchange, &serving.generation),
+            },
             None => Err((exchange, Rejected::Stopped)),
         }
+    }
+
+    fn is_ready(&self) -> bool {
+        let serving = self.serving.load();
+        serving
+            .as_ref()
+            .is_some_and(|serving| serving.generation.is_healthy())
+    }
+}
+
+impl Canary {
+    /// A canary whose queue is full passes its share on: nobody is refused because something is tried out.
+    fn submit(&self, exchange: Exchange, others: &Generation) -> Result<(), (Exchange, Rejected)> {
+        if !self.chooser.is_canarys() {
+            return others.submit(exchange);
+        }
+        self.generation
+            .submit(exchange)
+            .or_else(|(exchange, _)| others.submit(exchange))
     }
 }

@@ -21,10 +21,11 @@ use crate::net::{Exchange, Rejected};
 use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, TargetKind};
 
 use super::apps::{AppReport, AppStats, Apps, NotLoaded};
-use super::birth::{Birth, add_siblings, spawn_creator};
+use super::birth::{Birth, Entrance, add_siblings, spawn_creator};
 use super::crew::Gate;
+use super::probe::{Probe, Unanswered};
 use super::process::Process;
-use super::queue::{self, Job, Queue};
+use super::queue::{self, Job, Next, Queue};
 use super::recycling::Recycling;
 use super::roster::{Roster, Shared};
 use super::worker::Surroundings;
@@ -46,8 +47,10 @@ pub enum Isolated {
 pub struct Plan {
     /// The applications, and which request is for which of them.
     pub apps: Apps,
-    /// Interpreters (uWSGI's processes).
+    /// Interpreters (uWSGI's processes), at most.
     pub interpreters: usize,
+    /// How many of them are made at once; the others when they are needed.
+    pub at_first: usize,
     /// Threads of each.
     pub threads: usize,
     /// How interpreters are made.
@@ -62,6 +65,8 @@ pub struct Plan {
     pub stack_bytes: usize,
     /// Requests that may wait.
     pub queue_max: usize,
+    /// What the interpreters of a new generation have to answer before they serve.
+    pub probe: Option<Probe>,
     /// When an interpreter is replaced by a fresh one.
     pub recycling: Recycling,
     /// The working directory that relative paths are meant from.
@@ -129,6 +134,8 @@ pub struct Report {
     pub loaded: Result<Vec<AppReport>, String>,
     /// How long each interpreter took, its application's loading included.
     pub interpreters: Vec<Duration>,
+    /// How many there may be.
+    pub most: usize,
     /// Threads in all.
     pub threads: usize,
 }
@@ -138,6 +145,8 @@ pub struct Report {
 pub enum StartError {
     /// No application could be loaded; or one that another interpreter has could not.
     Load(NotLoaded),
+    /// The application loads, and does not answer as it should.
+    Probe(Unanswered),
     /// An interpreter could not be made.
     Runtime(RuntimeError),
     /// A thread could not be started.
@@ -158,6 +167,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Load(failures) => failures.fmt(out),
+            StartError::Probe(unanswered) => unanswered.fmt(out),
             StartError::Runtime(error) => error.fmt(out),
             StartError::Thread(error) => write!(
                 out,
@@ -322,12 +332,17 @@ impl Generation {
     fn give_birth(&self, patience: &Patience) -> Result<Report, StartError> {
         let shared = &self.shared;
         let (births, born) = unbounded();
-        let interpreters = shared.interpreters();
+        let interpreters = shared.interpreters_at_first();
         let mut elapsed = Vec::with_capacity(interpreters);
         let mut crews = Vec::with_capacity(interpreters);
         // The first one alone shows whether the application loads; the others start side by side.
-        spawn_creator(shared, &shared.add_crew(1, Gate::Shut), &births)
-            .map_err(StartError::Thread)?;
+        spawn_creator(
+            shared,
+            &shared.add_crew(1, Gate::Shut),
+            &births,
+            Entrance::Probed,
+        )
+        .map_err(StartError::Thread)?;
         let mut waiting = 1;
         while waiting > 0 {
             waiting -= 1;
@@ -337,7 +352,8 @@ impl Generation {
             if birth.crew.worker == 1 {
                 for worker in 2..=interpreters {
                     let crew = shared.add_crew(worker, Gate::Shut);
-                    spawn_creator(shared, &crew, &births).map_err(StartError::Thread)?;
+                    spawn_creator(shared, &crew, &births, Entrance::Probed)
+                        .map_err(StartError::Thread)?;
                     waiting += 1;
                 }
             }
@@ -353,6 +369,7 @@ impl Generation {
             loaded: shared.apps.reports(&shared.plan.apps),
             threads: interpreters * threads,
             interpreters: elapsed,
+            most: shared.interpreters(),
         })
     }
 
@@ -369,9 +386,51 @@ impl Generation {
     /// Lets the workers begin, and its timers count. Call it when the generation is in charge.
     pub fn serve(&self) {
         self.shared.take_charge_of_signals();
+        let surroundings = &self.shared.surroundings;
+        surroundings.bell.call_in(&surroundings.net);
         for crew in self.shared.crews() {
             crew.open_gate();
         }
+    }
+
+    /// Lets the workers begin, but outside of the poll and without its timers: they see to what is queued. Call it before it
+    /// gets requests as a canary.
+    pub fn serve_aside(&self) {
+        self.shared.stand_aside();
+        for crew in self.shared.crews() {
+            crew.open_gate();
+        }
+    }
+
+    /// The workers finish what is queued and then sleep outside of the poll, at no cost, until something is queued again or
+    /// [`rejoin`](Self::rejoin) is called. Call it when another one is in charge.
+    pub fn stand_aside(&self) {
+        self.shared.stand_aside();
+    }
+
+    /// The workers poll again. Call it when the generation is in charge: one that sleeps in the poll is woken by those who know
+    /// that it is (`Current::wake_successor`).
+    pub fn rejoin(&self) {
+        self.shared.rejoin();
+        self.queue().wake_if_idle(&self.shared.surroundings.net);
+    }
+
+    /// What waits in its queue goes to another one, which is in charge. What finds no room there stays here.
+    pub fn pass_on(&self, other: &Self) {
+        for _ in 0..self.queue().len() {
+            let Next::Job(Job::Request(mut exchange)) = self.queue().next() else {
+                break;
+            };
+            while let Err((back, _)) = other
+                .submit(exchange)
+                .or_else(|(back, _)| self.submit(back))
+            {
+                // Both are full: somebody has queued here what he had decided before. Workers make room.
+                exchange = back;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        other.queue().wake_if_idle(&other.shared.surroundings.net);
     }
 
     /// The queue, for those who look after it.
@@ -387,6 +446,16 @@ impl Generation {
     /// Whether a signal waits for a thread that sleeps in the poll.
     pub fn has_signal_for_sleeper(&self) -> bool {
         self.shared.has_letter_for_sleeper()
+    }
+
+    /// Whether no interpreter serves: the acceptor polls, and a request brings one.
+    pub fn is_at_rest(&self) -> bool {
+        self.shared.rest.is_asleep()
+    }
+
+    /// Whether a request would be answered by the application.
+    pub fn is_healthy(&self) -> bool {
+        !self.shared.rest.is_broken() && self.loaded().contains(&true)
     }
 
     /// Whether several threads share a GIL.
@@ -410,7 +479,14 @@ impl Generation {
     }
 
     pub(super) fn submit(&self, exchange: Exchange) -> Result<(), (Exchange, Rejected)> {
-        queue::send(&self.sender, exchange)
+        if self.shared.rest.is_broken() {
+            return Err((exchange, Rejected::Stopped));
+        }
+        queue::send(&self.sender, exchange)?;
+        if self.shared.rest.is_asleep() {
+            self.shared.want_interpreter();
+        }
+        Ok(())
     }
 }
 
@@ -418,6 +494,9 @@ impl Drop for Generation {
     /// Retires it. Nobody can queue anything any more: that would have needed a reference.
     fn drop(&mut self) {
         self.shared.retire();
+        if self.shared.rest.is_asleep() {
+            self.shared.pass_on(true);
+        }
     }
 }
 

@@ -15,16 +15,21 @@ use std::time::{Duration, Instant};
 use crate::net::speaker::{Line, Word};
 use crate::python::{Isolation, STACK_BYTES_MIN};
 
-use super::birth;
-use super::crew::Gate;
-use super::generation::{Patience, lock};
+use super::birth::{self, Entrance};
+use super::crew::{Crew, Gate};
+use super::generation::{Patience, StartError, lock};
 use super::roster::Shared;
+use super::survey::Work;
 use super::watch::{Desk, Stage, Watch};
+use super::worker::Seat;
 
 /// How soon to look again at an application that is just sending.
 const MOMENT_MS: u64 = 1;
 /// How soon to look again when too few requests wait (`--harakiri-queue-threshold`).
 const QUEUE_LOOK_MS: u64 = 1000;
+
+/// How soon to try again to replace a worker that was given up.
+const REPLACE_PAUSE: Duration = Duration::from_secs(5);
 
 /// What users have set.
 #[derive(Clone, Debug)]
@@ -121,6 +126,39 @@ impl Harakiri {
             .iter()
             .filter_map(Weak::upgrade)
             .find(|watch| watch.interruption.ident() == thread && watch.generation == generation)
+    }
+
+    /// Requests are watched from now on, so that what workers work on can be told.
+    pub fn look_on(self: &Arc<Self>) {
+        if !self.is_wanted() {
+            self.want();
+        }
+    }
+
+    /// Threads that were given up and have not come back.
+    pub fn stuck(&self) -> usize {
+        self.given_up.load(Ordering::SeqCst)
+    }
+
+    /// What the threads of a generation work on.
+    pub(super) fn works(&self, generation: u64, now: Instant) -> Vec<(Seat, Work)> {
+        let watches = lock(&self.watches).clone();
+        let watches = watches.iter().filter_map(Weak::upgrade).filter(|watch| {
+            let shared = watch.shared.upgrade();
+            shared.is_some_and(|shared| shared.id == generation) && !watch.is_given_up()
+        });
+        watches
+            .filter_map(|watch| {
+                let desk = watch.desk();
+                let watched = desk.watched.as_ref()?;
+                let work = Work {
+                    method: desk.method.clone(),
+                    target: desk.target.clone(),
+                    time: now.saturating_duration_since(watched.since),
+                };
+                Some((watch.seat, work))
+            })
+            .collect()
     }
 
     /// A deadline may have come nearer.
@@ -258,6 +296,7 @@ impl Harakiri {
         let grace = u64::try_from(self.settings.grace.as_millis()).unwrap_or(u64::MAX);
         watch.set_deadline(now.saturating_add(grace.max(MOMENT_MS)));
         let (worker, core) = (watch.seat.worker, watch.seat.core);
+        watch.crew.tallies.of(core).count_harakiri();
         let generation = watch.generation;
         tracing::warn!(
             "*** HARAKIRI ON WORKER {worker} (core {core}, generation {generation}) ***\n\
@@ -319,38 +358,52 @@ impl Harakiri {
     }
 }
 
-/// Puts somebody in the place of a worker that was given up.
+/// Puts somebody in the place of a worker that was given up, however long that takes: without, one would be missing for ever. Runs on
+/// a thread of its own.
 fn replace(shared: &Arc<Shared>, watch: &Watch) {
     let (worker, core) = (watch.seat.worker, watch.seat.core);
     let crew = &watch.crew;
-    let replaced = if shared.isolation == Isolation::Main {
-        birth::replace_thread(shared, crew, core, watch.interruption.interpreter())
-    } else if crew.becomes_succeeded() && !crew.is_dismissed() {
-        let fresh = shared.add_crew(worker, Gate::Shut);
-        match birth::of_crew(shared, &fresh, &Patience::endless()) {
+    let is_main = shared.isolation == Isolation::Main;
+    // Of several threads of an interpreter, the first one sees to it.
+    if !is_main && !crew.becomes_succeeded() {
+        return;
+    }
+    while !crew.is_dismissed() {
+        let replaced = if is_main {
+            birth::replace_thread(shared, crew, core, watch.interruption.interpreter())
+        } else {
+            replace_crew(shared, crew)
+        };
+        match replaced {
             Ok(()) => {
-                fresh.open_gate();
-                shared.dismiss(crew);
-                Ok(())
+                tracing::warn!(worker, core, "a worker that was given up has a successor");
+                return;
             }
             Err(error) => {
-                shared.dismiss(&fresh);
-                Err(error)
+                tracing::error!(
+                    worker,
+                    core,
+                    "cannot replace a worker that was given up: {error}; trying again in {} s",
+                    REPLACE_PAUSE.as_secs()
+                );
+                std::thread::sleep(REPLACE_PAUSE);
             }
         }
-    } else {
-        return;
-    };
-    match replaced {
-        Ok(()) => tracing::warn!(worker, core, "a worker that was given up has a successor"),
-        Err(error) => {
-            tracing::error!(
-                worker,
-                core,
-                "cannot replace a worker that was given up: {error}"
-            );
-        }
     }
+}
+
+/// A fresh interpreter in the place of this one.
+fn replace_crew(shared: &Arc<Shared>, crew: &Arc<Crew>) -> Result<(), StartError> {
+    let fresh = shared.add_crew(crew.worker, Gate::Shut);
+    let born = birth::of_crew(shared, &fresh, &Patience::endless(), Entrance::Free);
+    match &born {
+        Ok(()) => {
+            fresh.open_gate();
+            shared.dismiss(crew);
+        }
+        Err(_) => shared.dismiss(&fresh),
+    }
+    born
 }
 
 /// Runs what may never end, on a thread of its own.

@@ -197,9 +197,22 @@ impl Shared {
         if self.is_retired() {
             return;
         }
+        // Those that were ended because they were not needed take nothing.
+        let crews = self.crews();
+        let serves = |worker: &usize| {
+            let mut crews = crews.iter();
+            crews.any(|crew| crew.worker == *worker && !crew.is_dismissed())
+        };
         let letters: Vec<Arc<[usize]>> = match self.registrations.route(number) {
-            Route::Any(workers) => vec![workers.into()],
-            Route::Each(workers) => workers.into_iter().map(|one| [one].into()).collect(),
+            Route::Any(mut workers) => {
+                workers.retain(serves);
+                let is_any = !workers.is_empty();
+                is_any.then(|| workers.into()).into_iter().collect()
+            }
+            Route::Each(workers) => {
+                let workers = workers.into_iter().filter(serves);
+                workers.map(|one| [one].into()).collect()
+            }
             Route::Nowhere(why) => {
                 // A timer would say it at every tick.
                 if !self.undeliverable[usize::from(number)].swap(true, Ordering::Relaxed) {
@@ -215,7 +228,7 @@ impl Shared {
                 self.rouse(to);
             }
         }
-        if self.surroundings.shares_poll {
+        if self.surroundings.shares_poll && !self.is_aside() {
             // As with jobs: first the letter, then the look whether anybody sleeps.
             self.queue().wake_if_idle(&self.surroundings.net);
         } else {
@@ -268,7 +281,7 @@ impl Shared {
         self.registrations.take_charge(clockwork, Arc::new(deliver));
     }
 
-    fn worker_facts(&self) -> Vec<WorkerFacts> {
+    pub(super) fn worker_facts(&self) -> Vec<WorkerFacts> {
         let crews = self.crews();
         let apps = self.apps.stats(&self.plan.apps);
         (1..=self.interpreters())

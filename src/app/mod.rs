@@ -8,6 +8,7 @@
 //! - [`runners`]: which of the threads that share a GIL may take work
 //! - [`worker`]: a thread, its interpreter, its application, for life
 //! - [`crew`]: one interpreter's threads: dismissed together, never in a request
+//! - [`canary`]: which requests a canary gets, and what it is judged by
 //! - `birth`: the life of a worker thread
 //! - `placement`: its name and its cores
 //! - [`recycling`]: when an interpreter is due to be replaced
@@ -16,8 +17,10 @@
 //! - [`current`]: the generation that serves, behind an `ArcSwap`
 //! - `postbox`, `host`: signals on their way to a worker, and what the `uwsgi` module is told
 //! - `tally`: what each worker has done
+//! - [`survey`]: what workers do at this moment, for whoever asks from outside
 //! - [`harakiri`], `watch`: requests that take too long, and what is known of each
 //! - [`stacks`]: what every worker does at this moment
+//! - [`probe`]: what a new interpreter has to answer before it serves
 //! - [`process`]: what all generations have around them
 //! - [`acceptor`]: the thread that keeps going while every worker is stuck
 //! - [`openers`]: threads that open files for those who poll
@@ -25,6 +28,9 @@
 pub mod acceptor;
 pub mod apps;
 mod birth;
+pub mod canary;
+pub mod cheaper;
+pub mod cheaper_busyness;
 pub mod crew;
 pub mod current;
 pub mod generation;
@@ -37,12 +43,15 @@ mod native_thread_other;
 pub mod openers;
 mod placement;
 mod postbox;
+pub mod probe;
 pub mod process;
 pub mod queue;
 pub mod recycling;
+mod rest;
 pub mod roster;
 pub mod runners;
 pub mod stacks;
+pub mod survey;
 mod tally;
 mod watch;
 pub mod worker;

@@ -102,6 +102,20 @@ impl Postbox {
             .collect()
     }
 
+    /// Drops what only interpreters could take that are not among these.
+    pub(super) fn keep_for(&self, present: &[usize]) {
+        let mut letters = self.lock();
+        let Letters { all, counts, .. } = &mut *letters;
+        all.retain(|letter| {
+            let has_taker = letter.to.iter().any(|worker| present.contains(worker));
+            if !has_taker && let Some(count) = counts.get_mut(&letter.number) {
+                *count -= 1;
+            }
+            has_taker
+        });
+        self.waiting.store(letters.all.len(), Ordering::SeqCst);
+    }
+
     /// Drops what waits.
     pub(super) fn clear(&self) {
         let mut letters = self.lock();

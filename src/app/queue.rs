@@ -63,15 +63,21 @@ impl Queue {
         }
     }
 
-    /// The next job, waiting for it up to `timeout`, until `dismissal` disconnects or until the interpreter's bell rings (where
-    /// workers do not poll).
-    pub fn wait(&self, worker: usize, dismissal: &Receiver<Infallible>, timeout: Duration) -> Next {
+    /// The next job, waiting for it up to `timeout`, until `dismissal` or `recall` disconnects or until the interpreter's bell
+    /// rings (where workers do not poll).
+    pub fn wait(
+        &self,
+        worker: usize,
+        (dismissal, recall): (&Receiver<Infallible>, &Receiver<Infallible>),
+        timeout: Duration,
+    ) -> Next {
         let never = crossbeam::channel::never();
         let bell = self.bells.get(worker.wrapping_sub(1));
         let rung = bell.map_or(&never, |(_, rung)| rung);
         select! {
             recv(self.jobs) -> job => job.map_or(Next::Ended, Next::Job),
             recv(dismissal) -> _ => self.next(),
+            recv(recall) -> _ => self.next(),
             recv(rung) -> _ => Next::Empty,
             default(timeout) => Next::Empty,
         }

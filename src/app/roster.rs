@@ -4,22 +4,29 @@
 //! interpreter of a serving generation is replaced by a fresh one. It holds no sender, so it keeps no queue open.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use super::apps::AppLedger;
-use super::birth;
+use super::birth::{self, Entrance};
+use super::canary::Score;
+use super::cheaper::Seen;
 use super::crew::{Crew, Gate, wait_for_none};
 use super::generation::{Patience, Plan, StartError, lock};
 use super::host::GenerationHost;
 use super::postbox::Postbox;
-use super::queue::Queue;
+use super::queue::{Job, Next, Queue};
 use super::recycling::Due;
+use super::rest::Rest;
 use super::runners::Domain;
 use super::tally::Ledger;
 use super::worker::Surroundings;
+use crossbeam::channel::{Receiver, Sender, bounded, never};
+
 use crate::background::registrations::Registrations;
+use crate::net::{Dispatch as _, Rejected, Turn};
 use crate::python::{HostRef, InterpreterSpec, Isolation, Runtime};
 
 /// What every thread of the generation shares. Holds no sender: the queue must be able to end.
@@ -42,9 +49,17 @@ pub struct Shared {
     pub(super) ledger: Ledger,
     host: HostRef,
     retired: AtomicBool,
+    /// Its workers wait for the queue and not in the poll; those that wait hear of the end of that by the channel.
+    aside: AtomicBool,
+    recall: Mutex<Option<(Sender<Infallible>, Receiver<Infallible>)>>,
+    pub(super) rest: Rest,
     alive: (Mutex<usize>, Condvar),
     /// Answered by crews that have ended.
     answered: AtomicU64,
+    /// Of these, those that went wrong.
+    failed: AtomicU64,
+    /// Requests that are not waited for any longer: their threads were given up.
+    given_up: AtomicU64,
     parked: AtomicUsize,
     /// What is loaded, and what it has done.
     pub(super) apps: AppLedger,
@@ -80,8 +95,13 @@ impl Shared {
                 &process,
             ))),
             retired: AtomicBool::new(false),
+            aside: AtomicBool::new(false),
+            recall: Mutex::default(),
+            rest: Rest::default(),
             alive: Default::default(),
             answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
             parked: AtomicUsize::new(0),
             apps: AppLedger::default(),
         })
@@ -97,6 +117,43 @@ impl Shared {
         self.retired.load(Ordering::SeqCst)
     }
 
+    /// Whether its workers wait for the queue alone.
+    pub(super) fn is_aside(&self) -> bool {
+        self.aside.load(Ordering::SeqCst)
+    }
+
+    /// Disconnects when those who stand aside are to come back; at once if they are already.
+    pub(super) fn recall(&self) -> Receiver<Infallible> {
+        if !self.surroundings.shares_poll {
+            return never();
+        }
+        match &*lock(&self.recall) {
+            Some((_, recall)) => recall.clone(),
+            None => bounded(0).1,
+        }
+    }
+
+    /// Its workers leave the poll and wait for what is queued. Whoever queues something wakes them by that.
+    pub(super) fn stand_aside(&self) {
+        lock(&self.recall).get_or_insert_with(|| bounded(0));
+        self.aside.store(true, Ordering::SeqCst);
+        for crew in lock(&self.crews).iter() {
+            crew.call_out(self.surroundings.net.poll());
+        }
+    }
+
+    /// They may poll again.
+    pub(super) fn rejoin(&self) {
+        self.aside.store(false, Ordering::SeqCst);
+        lock(&self.recall).take();
+        for crew in lock(&self.crews).iter() {
+            // Some may not have come out yet, and now they do not have to.
+            if !crew.is_dismissed() {
+                crew.all_called(self.surroundings.net.poll());
+            }
+        }
+    }
+
     /// Nothing is queued any more: the crews leave when the queue is dry. The order matters: a thread that sees itself
     /// dismissed sees the generation retired too, and does not leave a request behind.
     pub(super) fn retire(&self) {
@@ -110,6 +167,41 @@ impl Shared {
             crew.dismiss(self.surroundings.net.poll());
         }
         self.release_runners();
+    }
+
+    /// A request was queued and no interpreter is there.
+    pub(super) fn want_interpreter(&self) {
+        if self.rest.becomes_wanted() {
+            (self.surroundings.on_wanted)(self.id);
+        }
+    }
+
+    /// The crews that serve.
+    fn serving(&self) -> Vec<Arc<Crew>> {
+        let mut crews = self.crews();
+        crews.retain(|crew| !crew.is_dismissed());
+        crews
+    }
+
+    /// What is queued here, where nobody serves, goes to the generation in charge, or gets 503.
+    pub(super) fn pass_on(&self, is_wanted_elsewhere: bool) {
+        let (net, current) = (&*self.surroundings.net, &*self.surroundings.current);
+        let mut turn = None;
+        while let Next::Job(Job::Request(exchange)) = self.queue.next() {
+            let (exchange, rejected) = if is_wanted_elsewhere {
+                match current.submit(exchange) {
+                    Ok(()) => continue,
+                    Err(back) => back,
+                }
+            } else {
+                (exchange, Rejected::Stopped)
+            };
+            let turn = turn.get_or_insert_with(Turn::default);
+            turn.turn_away(net, current, exchange, rejected);
+        }
+        if is_wanted_elsewhere {
+            current.wake_successor(self.id, net);
+        }
     }
 
     /// The crew is due, unless that was said already or it is too young. Whether it is.
@@ -155,6 +247,8 @@ impl Shared {
         crews.retain(|other| other.serial != crew.serial);
         self.ledger.keep(crew.worker, &crew.tallies);
         self.answered.fetch_add(crew.answered(), Ordering::Relaxed);
+        self.failed
+            .fetch_add(crew.tallies.failed(), Ordering::Relaxed);
         drop(crews);
         lock(&self.domains).retain(|(serial, _), _| *serial != crew.serial);
     }
@@ -198,8 +292,14 @@ impl Shared {
         }
     }
 
+    /// At most.
     pub(super) fn interpreters(&self) -> usize {
         self.plan.shape(self.isolation).0
+    }
+
+    /// At its birth.
+    pub(super) fn interpreters_at_first(&self) -> usize {
+        self.plan.at_first.clamp(1, self.interpreters())
     }
 
     pub(super) fn threads_per_interpreter(&self) -> usize {
@@ -227,12 +327,15 @@ impl Shared {
 
     /// A thread is not to be waited for any longer: it is stuck in a request.
     pub(super) fn thread_is_given_up(&self, crew: &Crew, is_sibling: bool) {
+        self.given_up.fetch_add(1, Ordering::Relaxed);
         crew.thread_is_given_up(is_sibling);
         self.thread_has_ended();
     }
 
     /// It has come back, and will end.
     pub(super) fn thread_is_back(&self, crew: &Crew, is_sibling: bool) {
+        // Its request has ended, and is counted among those.
+        self.given_up.fetch_sub(1, Ordering::Relaxed);
         self.thread_begins();
         crew.thread_is_back(is_sibling);
     }
@@ -242,16 +345,20 @@ impl Shared {
     }
 }
 
+/// What stood in the way of a replacement may be gone by then.
+const PAUSE: Duration = Duration::from_secs(60);
+
 /// Who works in a generation, or still does when it has been retired.
 #[derive(Clone)]
 pub struct Roster(Arc<Shared>);
 
-/// How long an interpreter serves on that could not be replaced: what stood in the way may be gone by then.
-const PAUSE: Duration = Duration::from_secs(60);
-
 impl Roster {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         Self(Arc::clone(shared))
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0
     }
 
     /// The generation's number.
@@ -302,7 +409,7 @@ impl Roster {
         oldest.is_some_and(|crew| self.0.ask_for_replacement(crew, || why.to_owned()))
     }
 
-    /// This crew could not be replaced: nobody asks again for a minute.
+    /// This crew is not replaced now: nobody asks again for a minute.
     pub fn put_off(&self, crew: u64) {
         for late in self.0.crews().iter().filter(|one| one.serial == crew) {
             late.put_off(PAUSE);
@@ -310,7 +417,7 @@ impl Roster {
     }
 
     /// A fresh interpreter, with the application loaded as it is now, takes the place of this crew's, which leaves after
-    /// the requests it is in. Waits for that up to `grace`. Runs on `sm-reload`, detached from Python.
+    /// the requests it is in. Waits for that up to `grace`. One of a new version has to answer the probe first. Runs on `sm-reload`, detached from Python.
     ///
     /// # Errors
     /// There is no fresh one: the old one serves on, and nobody asks again for a minute.
@@ -318,7 +425,7 @@ impl Roster {
         &self,
         crew: u64,
         patience: &Patience,
-        grace: Duration,
+        (grace, is_new_version): (Duration, bool),
     ) -> Result<Duration, StartError> {
         let shared = &self.0;
         let crews = shared.crews();
@@ -330,7 +437,12 @@ impl Roster {
             return Err(StartError::MainIsTaken);
         }
         let fresh = shared.add_crew(old.worker, Gate::Shut);
-        match birth::of_crew(shared, &fresh, patience) {
+        let entrance = if is_new_version {
+            Entrance::Renewed
+        } else {
+            Entrance::Free
+        };
+        match birth::of_crew(shared, &fresh, patience, entrance) {
             Ok(()) => {
                 let elapsed = fresh.since.elapsed();
                 fresh.open_gate();
@@ -349,6 +461,142 @@ impl Roster {
         }
     }
 
+    /// How many interpreters there may be.
+    pub fn most(&self) -> usize {
+        self.0.interpreters()
+    }
+
+    /// What is to be seen of those that serve, in the order of their age.
+    pub fn seen(&self) -> Vec<Seen> {
+        let mut serving = self.0.serving();
+        serving.sort_by_key(|crew| crew.since);
+        let seen = serving.iter().map(|crew| Seen {
+            crew: crew.serial,
+            worker: crew.worker,
+            is_busy: crew.tallies.is_busy(),
+            running: crew.tallies.running(),
+        });
+        seen.collect()
+    }
+
+    /// Requests that no thread has begun.
+    pub fn waiting(&self) -> usize {
+        self.0.queue().len()
+    }
+
+    /// Whether it has let the last interpreter go; the next request brings one back.
+    pub fn is_at_rest(&self) -> bool {
+        self.0.rest.is_asleep()
+    }
+
+    /// Whether no interpreter could be made just now, so that none is tried yet.
+    pub fn is_broken(&self) -> bool {
+        self.0.rest.is_broken()
+    }
+
+    /// Makes up to `count` more interpreters, side by side; each serves as soon as it is ready. Returns their numbers. Runs on
+    /// `sm-reload`, detached from Python.
+    ///
+    /// # Errors
+    /// One could not be made; others may have been.
+    pub fn hire(&self, count: usize, patience: &Patience) -> Result<Vec<usize>, StartError> {
+        let shared = &self.0;
+        let taken: Vec<usize> = shared.serving().iter().map(|crew| crew.worker).collect();
+        let free = (1..=self.most()).filter(|worker| !taken.contains(worker));
+        let workers: Vec<usize> = free.take(count).collect();
+        let births: Vec<_> = std::thread::scope(|scope| {
+            let births: Vec<_> = workers
+                .iter()
+                .map(|&worker| scope.spawn(move || self.hire_one(worker, patience)))
+                .collect();
+            births.into_iter().map(|birth| birth.join()).collect()
+        });
+        for birth in births {
+            birth.unwrap_or(Err(StartError::Panicked))?;
+        }
+        Ok(workers)
+    }
+
+    fn hire_one(&self, worker: usize, patience: &Patience) -> Result<(), StartError> {
+        let shared = &self.0;
+        let fresh = shared.add_crew(worker, Gate::Shut);
+        match birth::of_crew(shared, &fresh, patience, Entrance::Free) {
+            Ok(()) => {
+                shared.rest.wake();
+                shared.surroundings.bell.call_in(&shared.surroundings.net);
+                fresh.open_gate();
+                Ok(())
+            }
+            Err(error) => {
+                shared.dismiss(&fresh);
+                if !matches!(error, StartError::TooLate | StartError::GivenUp) {
+                    fresh.wait_until_ended(Instant::now() + shared.plan.end_grace * 2);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets the interpreter go that has lived longest, after the requests it is in; waits for that up to `grace`. Returns its
+    /// number. `None`: it is the last one. Runs on `sm-reload`.
+    pub fn let_one_go(&self, grace: Duration) -> Option<usize> {
+        let shared = &self.0;
+        let serving = shared.serving();
+        let oldest = serving.iter().min_by_key(|crew| crew.since)?;
+        if serving.len() < 2 {
+            return None;
+        }
+        shared.dismiss(oldest);
+        self.forget_letters();
+        oldest.wait_until_ended(Instant::now() + grace);
+        Some(oldest.worker)
+    }
+
+    /// Lets all interpreters go, unless there is something to do; waits for their end up to `grace`. Whether they went. Runs on
+    /// `sm-reload`.
+    pub fn go_to_rest(&self, grace: Duration) -> bool {
+        let shared = &self.0;
+        shared.rest.fall_asleep();
+        let serving = shared.serving();
+        let is_busy = || serving.iter().any(|crew| crew.tallies.is_busy());
+        if shared.queue().has_jobs() || is_busy() {
+            shared.rest.wake();
+            return false;
+        }
+        for crew in &serving {
+            shared.dismiss(crew);
+        }
+        shared.postbox.clear();
+        // From now on it polls.
+        shared.surroundings.bell.ring();
+        let deadline = Instant::now() + grace;
+        for crew in &serving {
+            crew.wait_until_ended(deadline);
+        }
+        true
+    }
+
+    /// No interpreter could be made for those who wait: they are told so. Returns how long nobody tries again.
+    pub fn give_up_waking(&self) -> Duration {
+        let pause = self.0.rest.fail();
+        self.turn_away();
+        pause
+    }
+
+    /// Answers what is queued in a generation at rest with 503.
+    pub fn turn_away(&self) {
+        if self.is_at_rest() {
+            self.0.rest.unwant();
+            self.0.pass_on(false);
+        }
+    }
+
+    fn forget_letters(&self) {
+        let serving = self.0.serving();
+        let present: Vec<usize> = serving.iter().map(|crew| crew.worker).collect();
+        self.0.postbox.keep_for(&present);
+    }
+
     /// Waits until every thread of the generation has ended, or until `deadline`. Returns how many have not.
     pub fn wait(&self, deadline: Instant) -> usize {
         wait_for_none(&self.0.alive, deadline)
@@ -359,6 +607,18 @@ impl Roster {
         let crews = lock(&self.0.crews);
         let present: u64 = crews.iter().map(|crew| crew.answered()).sum();
         present + self.0.answered.load(Ordering::Relaxed)
+    }
+
+    /// What came of its requests.
+    pub fn score(&self) -> Score {
+        let crews = lock(&self.0.crews);
+        let failed: u64 = crews.iter().map(|crew| crew.tallies.failed()).sum();
+        drop(crews);
+        let given_up = self.0.given_up.load(Ordering::Relaxed);
+        Score {
+            answered: self.answered() + given_up,
+            failed: failed + self.0.failed.load(Ordering::Relaxed) + given_up,
+        }
     }
 
     /// Interpreters of it that could not be ended and stay for ever.

@@ -26,16 +26,30 @@ pub(super) enum Activity {
     Signal(u8, Instant),
 }
 
+/// How a request ended, as far as the application is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Good,
+    /// 5xx, or taken from the application by harakiri.
+    Failed,
+    /// An exception got out, or what was answered is no response.
+    Raised,
+}
+
 /// One thread's.
 pub(super) struct Tally {
     /// From here its microseconds are counted.
     origin: Instant,
     requests: AtomicU64,
     exceptions: AtomicU64,
+    /// Answered with 5xx, or broken off by what went wrong here.
+    failed: AtomicU64,
     signals: AtomicU64,
     sent_bytes: AtomicU64,
     running_micros: AtomicU64,
     average_micros: AtomicU64,
+    /// Only the watcher writes it.
+    harakiri: AtomicU64,
     state: AtomicU64,
 }
 
@@ -55,10 +69,12 @@ impl Tally {
             origin,
             requests: AtomicU64::new(0),
             exceptions: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             signals: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
             running_micros: AtomicU64::new(0),
             average_micros: AtomicU64::new(0),
+            harakiri: AtomicU64::new(0),
             state: AtomicU64::new(IDLE),
         }
     }
@@ -89,7 +105,7 @@ impl Tally {
     }
 
     /// It has ended.
-    pub(super) fn end_request(&self, took: Duration, sent_bytes: u64, is_failed: bool) {
+    pub(super) fn end_request(&self, took: Duration, sent_bytes: u64, end: Ending) {
         self.state.store(IDLE, Ordering::Relaxed);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         add(&self.running_micros, micros);
@@ -97,9 +113,17 @@ impl Tally {
         let average = average.midpoint(micros);
         self.average_micros.store(average, Ordering::Relaxed);
         add(&self.sent_bytes, sent_bytes);
-        if is_failed {
+        if end == Ending::Raised {
             add(&self.exceptions, 1);
         }
+        if end != Ending::Good {
+            add(&self.failed, 1);
+        }
+    }
+
+    /// A request took too long. Only the watcher calls this.
+    pub(super) fn count_harakiri(&self) {
+        add(&self.harakiri, 1);
     }
 
     /// The handler of a signal begins.
@@ -134,6 +158,31 @@ impl Tallies {
         &self.threads[core % self.threads.len()]
     }
 
+    /// Whether one of the threads is in a request or a handler.
+    pub(super) fn is_busy(&self) -> bool {
+        let mut states = self.threads.iter();
+        states.any(|thread| thread.state.load(Ordering::Relaxed) != IDLE)
+    }
+
+    /// Time in requests that have ended.
+    pub(super) fn running(&self) -> Duration {
+        let times = self.threads.iter();
+        let times = times.map(|thread| thread.running_micros.load(Ordering::Relaxed));
+        Duration::from_micros(times.fold(0, u64::wrapping_add))
+    }
+
+    /// What each thread does, since when, and how many requests it was given.
+    pub(super) fn each(&self) -> impl Iterator<Item = (String, Option<Instant>, u64)> {
+        self.threads.iter().map(|thread| {
+            let (status, since) = match thread.activity() {
+                Activity::Idle => ("idle".to_owned(), None),
+                Activity::Request(since) => ("busy".to_owned(), Some(since)),
+                Activity::Signal(number, since) => (format!("sig{number}"), Some(since)),
+            };
+            (status, since, thread.requests.load(Ordering::Relaxed))
+        })
+    }
+
     /// Adds them to what is known of their worker.
     fn add_to(&self, facts: &mut WorkerFacts) {
         let sum = |counter: fn(&Tally) -> &AtomicU64| {
@@ -145,8 +194,17 @@ impl Tallies {
         facts.requests += requests;
         facts.exceptions += sum(|thread| &thread.exceptions);
         facts.signals += sum(|thread| &thread.signals);
+        facts.harakiri += sum(|thread| &thread.harakiri);
         facts.sent_bytes += sum(|thread| &thread.sent_bytes);
         facts.running_time += sum(|thread| &thread.running_micros);
+    }
+
+    /// Requests that went wrong.
+    pub(super) fn failed(&self) -> u64 {
+        let threads = self.threads.iter();
+        threads
+            .map(|thread| thread.failed.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// What the interpreter that works for this worker now says of itself.
@@ -165,11 +223,15 @@ impl Tallies {
         facts.delta_requests = requests.sum();
         let states = self.threads.iter();
         let states = states.map(|thread| state_of(thread.state.load(Ordering::Relaxed)));
-        facts.status = match states.max().unwrap_or(IDLE) {
-            IDLE => "idle".to_owned(),
-            number if number >= SIGNAL => format!("sig{}", number - SIGNAL),
-            _ => "busy".to_owned(),
-        };
+        facts.status = word(states.max().unwrap_or(IDLE));
+    }
+}
+
+fn word(state: u64) -> String {
+    match state {
+        IDLE => "idle".to_owned(),
+        number if number >= SIGNAL => format!("sig{}", number - SIGNAL),
+        _ => "busy".to_owned(),
     }
 }
 
@@ -205,6 +267,8 @@ impl Ledger {
             .cloned()
             .unwrap_or_default();
         facts.id = worker;
+        // uWSGI's word for one that was ended because it was not needed.
+        facts.status = "cheap".to_owned();
         for tallies in present {
             tallies.add_to(&mut facts);
             tallies.describe(&mut facts);
@@ -219,7 +283,12 @@ mod tests {
 
     fn serve(tally: &Tally, is_failed: bool) {
         tally.begin_request(Instant::now());
-        tally.end_request(Duration::from_micros(100), 10, is_failed);
+        let end = if is_failed {
+            Ending::Raised
+        } else {
+            Ending::Good
+        };
+        tally.end_request(Duration::from_micros(100), 10, end);
     }
 
     #[test]
@@ -242,7 +311,18 @@ mod tests {
         let facts = ledger.facts(2, [&second].into_iter());
         assert_eq!((facts.requests, facts.delta_requests), (3, 1));
         assert_eq!(facts.respawns, 2);
-        assert_eq!(ledger.facts(1, std::iter::empty()).requests, 0);
+        let nobody = ledger.facts(1, std::iter::empty());
+        assert_eq!((nobody.requests, nobody.status.as_str()), (0, "cheap"));
+    }
+
+    #[test]
+    fn what_went_wrong_is_counted() {
+        let tallies = Tallies::new(2);
+        let end = |end| tallies.of(1).end_request(Duration::ZERO, 0, end);
+        for ending in [Ending::Good, Ending::Failed, Ending::Raised] {
+            end(ending);
+        }
+        assert_eq!(tallies.failed(), 2);
     }
 
     #[test]

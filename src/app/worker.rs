@@ -23,6 +23,7 @@ use super::queue::{Job, Next};
 use super::recycling::Due;
 use super::roster::Shared;
 use super::runners::Runner;
+use super::tally::Ending;
 use super::watch::{Fate, Watch};
 
 /// Jobs in a row before the poll is looked at.
@@ -61,6 +62,8 @@ pub struct Surroundings {
     pub shares_poll: bool,
     /// Is told of interpreters that are due to be replaced. Called by workers, between requests.
     pub on_due: Arc<dyn Fn(Due) + Send + Sync>,
+    /// Is told, once, that a generation (its number) has requests and no interpreter. Called by whoever queues them.
+    pub on_wanted: Arc<dyn Fn(u64) + Send + Sync>,
     /// Is told of the application's files, if somebody watches them. Called by workers.
     pub on_sources: Option<OnSources>,
 }
@@ -157,7 +160,7 @@ impl Worker {
             } else {
                 None
             };
-            if self.surroundings.shares_poll {
+            if self.surroundings.shares_poll && !self.shared.is_aside() {
                 if !has_jobs {
                     self.pass_on();
                 }
@@ -329,13 +332,13 @@ impl Worker {
             &mut exchange,
             fate,
         );
-        let is_failed = matches!(served, None | Some(Served::Failed));
+        let end = match served {
+            None | Some(Served::Failed) => Ending::Raised,
+            _ if summary.status >= 500 || fate != Fate::Application => Ending::Failed,
+            _ => Ending::Good,
+        };
         let sent_bytes = summary.body_bytes + summary.header_bytes as u64;
-        tally.end_request(
-            at.saturating_duration_since(taken_at),
-            sent_bytes,
-            is_failed,
-        );
+        tally.end_request(at.saturating_duration_since(taken_at), sent_bytes, end);
         let answered = Answered {
             summary,
             queued,
@@ -394,8 +397,8 @@ impl Worker {
                 queue.leave_poll();
                 return;
             }
-            // A letter is put first, and then somebody is woken.
-            if self.shared.postbox.has_for(self.seat.worker) {
+            // A letter is put first, and then somebody is woken; so it is with the wish that this one stands aside.
+            if self.shared.postbox.has_for(self.seat.worker) || self.shared.is_aside() {
                 self.crew.leave_poll(net.poll());
                 queue.leave_poll();
                 return;
@@ -419,6 +422,9 @@ impl Worker {
                 // Not if a swap came in between: then none is.
                 if queued > 0 {
                     current.wake_successor(self.shared.id, net);
+                } else if current.pass_wake_on(self.shared.id, net) && may_wait {
+                    // Out of the other one's way, or the kernel would wake this thread again.
+                    std::thread::sleep(PASS_ON_PAUSE);
                 }
                 if queued == 0 && timeout == Some(SURPLUS_WAIT) && self.runner.is_surplus() {
                     self.step_back();
@@ -433,7 +439,9 @@ impl Worker {
 
     fn wait_for_queue(&mut self, python: &mut InterpreterThread, timeout: Duration) {
         let queue = self.shared.queue();
-        match queue.wait(self.seat.worker, self.crew.dismissal(), timeout) {
+        let recall = self.shared.recall();
+        let ends = (self.crew.dismissal(), &recall);
+        match queue.wait(self.seat.worker, ends, timeout) {
             Next::Job(job) => python.attached(|py| self.run(py, job)),
             Next::Empty if self.runner.is_surplus() && !self.has_work() => self.step_back(),
             Next::Empty | Next::Ended => {}

@@ -17,6 +17,16 @@ impl KnownBody {
         self.left == 0
     }
 
+    /// What is still to come, in bytes.
+    pub fn left(self) -> u64 {
+        self.left
+    }
+
+    /// So many bytes of it, at most what is left, have come another way.
+    pub fn came(&mut self, count: u64) {
+        self.left = self.left.saturating_sub(count);
+    }
+
     /// Takes what is the body's from the front of `input`; what is behind it is not.
     pub fn take<'i>(&mut self, input: &'i [u8]) -> &'i [u8] {
         let length = usize::try_from(self.left).unwrap_or(usize::MAX);

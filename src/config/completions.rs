@@ -6,6 +6,7 @@
 use super::error::ConfigError;
 use super::option::{Class, Kind, OptionRow, Takes};
 use super::options;
+use super::subcommand;
 
 /// The script for a shell.
 pub(super) fn script(shell: &str) -> Result<String, ConfigError> {
@@ -35,6 +36,12 @@ fn words(row: &OptionRow) -> &'static [&'static str] {
 
 const HEAD: &str = "Made from the option table by `singlemalt --completions`; do not edit.";
 
+/// The subcommands, where they can stand: as the first word.
+fn subcommands() -> String {
+    let words: Vec<&str> = subcommand::WORDS.iter().map(|(word, _, _)| *word).collect();
+    words.join(" ")
+}
+
 fn bash() -> String {
     let mut names: Vec<String> = Vec::new();
     let mut cases = String::new();
@@ -53,8 +60,10 @@ fn bash() -> String {
         "# {HEAD}\n_singlemalt() {{\n    local word=\"${{COMP_WORDS[COMP_CWORD]}}\"\n    \
          case \"${{COMP_WORDS[COMP_CWORD-1]}}\" in\n{cases}    esac\n    if [[ $word == -* ]]; then\n        \
          COMPREPLY=($(compgen -W \"{}\" -- \"$word\"))\n    else\n        \
-         COMPREPLY=($(compgen -f -- \"$word\"))\n    fi\n}}\ncomplete -o filenames -F _singlemalt singlemalt\n",
-        names.join(" ")
+         COMPREPLY=($(compgen -f -- \"$word\"))\n        \
+         [[ $COMP_CWORD == 1 ]] && COMPREPLY+=($(compgen -W \"{}\" -- \"$word\"))\n    fi\n    return 0\n}}\ncomplete -o filenames -F _singlemalt singlemalt\n",
+        names.join(" "),
+        subcommands()
     )
 }
 
@@ -83,7 +92,11 @@ fn zsh() -> String {
             }
         }
     }
-    text.push_str("  '*:application or configuration file:_files'\n");
+    text.push_str(&format!(
+        "  '1:command, application or configuration file:_alternative \"commands\\:command\\:({})\" \
+         \"files\\:file\\:_files\"' \\\n  '*:application or configuration file:_files'\n",
+        subcommands()
+    ));
     text
 }
 
@@ -96,6 +109,11 @@ fn quoted_for_zsh(text: &str) -> String {
 
 fn fish() -> String {
     let mut text = format!("# {HEAD}\n");
+    for (word, _, help) in subcommand::WORDS {
+        text.push_str(&format!(
+            "complete -c singlemalt -n __fish_use_subcommand -a {word} -d '{help}'\n"
+        ));
+    }
     for row in offered() {
         let help = row.help.replace('\\', "\\\\").replace('\'', "\\'");
         for (index, name) in row.names().enumerate() {
@@ -122,6 +140,9 @@ fn powershell() -> String {
         "# {HEAD}\nRegister-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {{\n    \
          param($word, $line, $position)\n    $options = @(\n"
     );
+    for (word, _, help) in subcommand::WORDS {
+        text.push_str(&format!("        ,@('{word}', '{help}')\n"));
+    }
     for row in offered() {
         let help = row.help.replace('\'', "''");
         for name in row.names() {

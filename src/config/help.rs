@@ -17,6 +17,12 @@ usage: singlemalt [OPTIONS] [APPLICATION]
   singlemalt pkg.module:app              a callable in a module
   singlemalt --http :9090 --wsgi-file app.py --processes 4 --threads 2
 
+A running server is told by its pidfile, its control socket or its configuration:
+
+  singlemalt reload --pidfile app.pid    load it anew, and say how that went
+  singlemalt status --pidfile app.pid    say what the workers do
+  singlemalt stop --pidfile app.pid      stop, and wait for the end
+
 --help WORD explains every option that WORD occurs in. Each option is also an
 environment variable: --http-socket is SINGLEMALT_HTTP_SOCKET or
 UWSGI_HTTP_SOCKET; the command line wins.

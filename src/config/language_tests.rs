@@ -479,7 +479,7 @@ fn the_traps_are_kept_and_warned_of() {
     assert!(config.need_app && config.vacuum && config.manage_script_name);
     assert!(!config.wsgi_strict, "upper case does not matter");
     assert_eq!(config.processes, 4);
-    assert_eq!(config.body_memory_bytes_max, 128 << 10);
+    assert_eq!(config.body_memory_bytes_max, 1 << 20);
     assert_eq!(config.socket_mode, Some(0o666));
     assert_eq!(config.limits.head_bytes_max, 32 << 10);
     assert_eq!(config.prints, ["hello a"]);

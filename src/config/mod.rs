@@ -4,7 +4,7 @@
 //! `environment` (sources), `loader` and `finish` with `formats`, `magic`, `logic`, `expand`, `contents` and `fetch`
 //! (files and their language), `layer` (sources stacked by figment, each value with its origin), `value`,
 //! `address`, `target`, `hook` and `background` (texts become values), `resolve` with `resolve_process` and
-//! `resolve_static` (the only makers of a [`Config`]), `notices` (options without effect are named); and the texts that are
+//! `resolve_control` and their like (the only makers of a [`Config`]), `subcommand` (what a running server is asked), `notices` (options without effect are named); and the texts that are
 //! made from the table: `help`, `show`, `explain`, `reference`, `completions`, `suggestion`.
 //!
 //! Reads configuration files and what they name, and asks the machine for what magic variables
@@ -14,9 +14,11 @@
 mod address;
 mod alarms;
 mod background;
+mod cheaper_settings;
 mod command_line;
 mod completions;
 mod contents;
+mod control_settings;
 mod envdir;
 mod environment;
 mod error;
@@ -42,6 +44,7 @@ mod proxies;
 mod reference;
 mod reload_settings;
 mod resolve;
+mod resolve_control;
 mod resolve_parts;
 mod resolve_process;
 mod resolve_reload;
@@ -50,6 +53,7 @@ mod settings;
 mod show;
 mod start;
 mod static_settings;
+mod subcommand;
 mod suggestion;
 mod surroundings;
 mod target;
@@ -65,13 +69,17 @@ use std::ffi::OsString;
 pub use address::Address;
 pub use alarms::{Alarm, AlarmConfig, AlarmDescriptor, AlarmKind, AlarmLines};
 pub use background::{BackgroundConfig, CronEntry};
+pub use cheaper_settings::{AdaptingConfig, BusynessConfig, CheaperAlgorithm, CheaperConfig};
+pub use control_settings::{ControlConfig, ControlDoor, Subcommand, Verb, beside};
 pub use error::ConfigError;
 pub use process_settings::{
     HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
 };
 pub use proxies::{ProxyConfig, ProxyHeaders};
-pub use reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig, ReloadMode};
+pub use reload_settings::{
+    CanaryStage, ExceptionRules, MemoryLimits, ProbeConfig, ReloadConfig, ReloadMode,
+};
 pub use settings::{
     AppChoice, AppTarget, Config, Deadlines, Errand, HarakiriConfig, IsolationChoice, LimitsConfig,
     ListenAddress, Mount, PollChoice, Protocol, Redirect,
@@ -114,6 +122,8 @@ pub enum Command {
     Print(String),
     /// Ask the server of a pidfile for something and leave.
     Pidfile(PidfileCommand),
+    /// Ask a running server for something and leave.
+    Control(Box<Subcommand>),
     /// A configuration file said `exit`: leave with this code.
     Exit(i32),
 }
@@ -148,6 +158,11 @@ fn from_surroundings(
     arguments: &[String],
     surroundings: &Surroundings,
 ) -> Result<Command, ConfigError> {
+    if let Some((word, rest)) = arguments.split_first()
+        && let Some(verb) = subcommand::verb(word)
+    {
+        return subcommand::read(word, verb, rest, surroundings);
+    }
     let variables = utf8_variables(surroundings)?;
     let command_line = command_line::read(arguments)?;
     let (environment, mut warnings) = environment::read(&variables)?;
@@ -168,6 +183,9 @@ fn from_surroundings(
     let raw = loaded.stack().settle()?;
     if let Some(command) = resolve_process::pidfile_command(&raw) {
         return Ok(Command::Pidfile(command));
+    }
+    if let Some(subcommand) = subcommand::reload_status(&raw) {
+        return Ok(Command::Control(Box::new(subcommand)));
     }
     let wanted = raw.all(&configuration::GET);
     if !wanted.is_empty() {

@@ -4,6 +4,7 @@
 use super::error::ConfigError;
 use super::option::{Class, Group, Kind, OptionRow, Ready, Takes};
 use super::options;
+use super::subcommand;
 
 /// The reference in a format.
 pub(super) fn render(format: &str) -> Result<String, ConfigError> {
@@ -130,6 +131,13 @@ fn manual() -> String {
          line; a file takes effect where it is named; the last value wins, and lists add up.\n",
         env!("CARGO_PKG_VERSION")
     );
+    text.push_str(".SH COMMANDS\nAs the first word, for a running server that its pidfile names (\\-\\-pidfile), its control socket (\\-\\-control) or its configuration file.\n");
+    for (word, _, what) in subcommand::WORDS {
+        text.push_str(&format!(".TP\n\\fBsinglemalt {word}\\fR\n{}\n", roff(what)));
+    }
+    for (flag, what) in subcommand::FLAGS {
+        text.push_str(&format!(".TP\n\\fB{}\\fR\n{}\n", roff(flag), roff(what)));
+    }
     for group in Group::ALL {
         let rows: Vec<_> = options::rows()
             .filter(|row| {
@@ -166,8 +174,12 @@ fn manual() -> String {
     text.push_str(
         ".SH EXIT STATUS\n.TP\n0\nThe server was stopped.\n.TP\n1\nThe configuration cannot be used, or the \
          server could not start.\n.TP\n22\nThe application could not be loaded, and \\-\\-need\\-app was given.\n\
-         .SH SEE ALSO\nuwsgi(1)\n",
+         .PP\nOf a command:\n",
     );
+    for (code, what) in subcommand::EXIT_CODES {
+        text.push_str(&format!(".TP\n{code}\n{}\n", roff(what)));
+    }
+    text.push_str(".SH SEE ALSO\nuwsgi(1)\n");
     text
 }
 

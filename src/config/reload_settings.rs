@@ -10,6 +10,14 @@ pub struct ReloadConfig {
     pub mode: ReloadMode,
     /// What the application may take to load at a reload (`reload-timeout`).
     pub timeout: Duration,
+    /// What a new version has to answer before it serves (`reload-probe`).
+    pub probe: Option<ProbeConfig>,
+    /// Which share of the requests a new version gets, and for how long (`reload-canary`). Empty: all at once.
+    pub canary: Vec<CanaryStage>,
+    /// How long the version before is kept (`keep-previous`).
+    pub keep_previous: Option<Duration>,
+    /// Go back when one of these is touched (`touch-rollback`).
+    pub touch_rollback: Vec<PathBuf>,
     /// Reload when one of these is touched (`touch-reload`).
     pub touch: Vec<PathBuf>,
     /// Replace one interpreter after the other when one of these is touched (`touch-chain-reload`).
@@ -34,6 +42,26 @@ pub struct ReloadConfig {
     pub lifetime_delta: Duration,
     /// Memory for each interpreter.
     pub memory: MemoryLimits,
+}
+
+/// A request that the server makes itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeConfig {
+    /// A path and query, or a URL.
+    pub target: String,
+    /// The only status that will do; otherwise 2xx and 3xx will.
+    pub status: Option<u16>,
+    /// What the answer may take (`reload-probe-timeout`).
+    pub timeout: Duration,
+}
+
+/// A part of a new version's way to all requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CanaryStage {
+    /// Its share, of a million requests.
+    pub share: u32,
+    /// How long.
+    pub time: Duration,
 }
 
 /// How a reload goes.

@@ -38,11 +38,13 @@ pub(super) fn resolve(
     let app = target::choose(raw)?;
     let listen = reader.listeners()?;
     let environment = reader.environment()?;
+    let processes = reader.count(&workers::PROCESSES)?;
     let config = Config {
         app,
         listen,
         protocol: reader.handed_protocol()?,
-        processes: reader.count(&workers::PROCESSES)?,
+        processes,
+        adapting: reader.adapting(processes)?,
         threads: reader.count(&workers::THREADS)?,
         isolation: reader.isolation()?,
         chdir: reader.path(&app::CHDIR)?,
@@ -88,6 +90,8 @@ pub(super) fn resolve(
         socket_mode: reader.mode(&sockets::CHMOD_SOCKET)?,
         vacuum: reader.flag(&sockets::VACUUM),
         reload_mercy: reader.seconds(&process::RELOAD_MERCY)?,
+        shutdown_delay: reader.seconds(&process::SHUTDOWN_DELAY)?,
+        ready_path: reader.ready_path()?,
         poll: reader.poll()?,
         mounts: target::mounts(raw)?,
         manage_script_name: reader.flag(&app::MANAGE_SCRIPT_NAME),
@@ -126,6 +130,7 @@ pub(super) fn resolve(
         tls: reader.tls()?,
         reload: reader.reload()?,
         process: reader.process()?,
+        control: reader.control()?,
         background: BackgroundConfig {
             locks: reader.count(&background::LOCKS)?,
             cron: reader.cron()?,
@@ -157,7 +162,7 @@ fn origins(raw: &Raw) -> Vec<(&'static str, String)> {
 /// Reads values by their rows and collects what to warn of.
 pub(super) struct Reader<'a> {
     pub(super) raw: &'a Raw,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -230,7 +235,24 @@ impl Reader<'_> {
         Ok(number)
     }
 
-    fn count(&mut self, row: &OptionRow) -> Result<usize, ConfigError> {
+    fn ready_path(&self) -> Result<Option<String>, ConfigError> {
+        let Some(setting) = self.raw.last(&http::READY_PATH) else {
+            return Ok(None);
+        };
+        let path = &setting.text;
+        let is_path = path.starts_with('/')
+            && path
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#');
+        if !is_path {
+            return Err(setting.error(format_args!(
+                "wants a path such as /readyz, without a query, got '{path}'"
+            )));
+        }
+        Ok(Some(path.clone()))
+    }
+
+    pub(super) fn count(&mut self, row: &OptionRow) -> Result<usize, ConfigError> {
         self.small(row)
     }
 

@@ -5,8 +5,11 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::option::OptionRow;
 use super::options::reload;
-use super::reload_settings::{ExceptionRules, MemoryLimits, ReloadConfig, ReloadMode};
+use super::reload_settings::{
+    CanaryStage, ExceptionRules, MemoryLimits, ProbeConfig, ReloadConfig, ReloadMode,
+};
 use super::resolve::Reader;
+use super::value;
 
 impl Reader<'_> {
     pub(super) fn reload(&mut self) -> Result<ReloadConfig, ConfigError> {
@@ -16,6 +19,10 @@ impl Reader<'_> {
                 2 => ReloadMode::Exec,
                 _ => ReloadMode::Swap,
             },
+            probe: self.probe()?,
+            canary: self.canary()?,
+            keep_previous: self.time(&reload::KEEP_PREVIOUS)?,
+            touch_rollback: self.paths(&reload::TOUCH_ROLLBACK)?,
             touch: self.paths(&reload::TOUCH_RELOAD)?,
             touch_chain: self.paths(&reload::TOUCH_CHAIN_RELOAD)?,
             folders: self.paths(&reload::FS_RELOAD)?,
@@ -37,6 +44,26 @@ impl Reader<'_> {
                 proportional_bytes: self.megabytes(&reload::RELOAD_ON_PSS)?,
             },
         })
+    }
+
+    fn probe(&mut self) -> Result<Option<ProbeConfig>, ConfigError> {
+        let timeout = self.deadline(&reload::RELOAD_PROBE_TIMEOUT)?;
+        let Some(setting) = self.raw.last(&reload::RELOAD_PROBE) else {
+            return Ok(None);
+        };
+        let (target, status) = probe_of(&setting.text).map_err(|why| setting.error(why))?;
+        Ok(Some(ProbeConfig {
+            target,
+            status,
+            timeout,
+        }))
+    }
+
+    fn canary(&mut self) -> Result<Vec<CanaryStage>, ConfigError> {
+        match self.raw.last(&reload::RELOAD_CANARY) {
+            Some(setting) => stages(&setting.text).map_err(|why| setting.error(why)),
+            None => Ok(Vec::new()),
+        }
     }
 
     fn exceptions(&mut self) -> Option<ExceptionRules> {
@@ -67,6 +94,108 @@ impl Reader<'_> {
         match self.raw.last(row) {
             None => Ok(None),
             Some(_) => Ok(Some(self.seconds(row)?).filter(|time| !time.is_zero())),
+        }
+    }
+}
+
+/// `/healthz`, `/healthz,204`, `https://shop.example/healthz`.
+fn probe_of(text: &str) -> Result<(String, Option<u16>), String> {
+    let text = text.trim();
+    let (target, status) = match text.rsplit_once(',') {
+        Some((target, status)) if status.trim().bytes().all(|byte| byte.is_ascii_digit()) => {
+            let status: u16 = status.trim().parse().unwrap_or_default();
+            if !(200..=599).contains(&status) {
+                return Err(format!(
+                    "wants a status from 200 to 599 behind the comma, got '{text}'"
+                ));
+            }
+            (target, Some(status))
+        }
+        _ => (text, None),
+    };
+    let is_url = target.starts_with("http://") || target.starts_with("https://");
+    if !(target.starts_with('/') || is_url) || target.contains(char::is_whitespace) {
+        return Err(format!(
+            "wants a path ('/healthz') or a URL ('http://shop.example/healthz'), got '{text}'"
+        ));
+    }
+    Ok((target.to_owned(), status))
+}
+
+/// `5%,60s`, `5%,1m,50%,5m`.
+fn stages(text: &str) -> Result<Vec<CanaryStage>, String> {
+    let bad = || format!("wants shares and times, as in 5%,60s or 5%,1m,50%,5m; got '{text}'");
+    let words: Vec<&str> = text.split(',').map(str::trim).collect();
+    let stages = words.chunks(2).map(|stage| {
+        let [share, time] = stage else {
+            return Err(bad());
+        };
+        let share = share_of(share).ok_or_else(bad)?;
+        let time = value::seconds(time).map_err(|_| bad())?.value;
+        if time.is_zero() {
+            return Err(format!("wants times that are not 0, got '{text}'"));
+        }
+        Ok(CanaryStage { share, time })
+    });
+    stages.collect()
+}
+
+/// `5%`, `0.25%`: of a million. More than nothing, and not more than everything.
+fn share_of(text: &str) -> Option<u32> {
+    let percent = text.strip_suffix('%')?.trim_end();
+    let (whole, fraction) = percent.split_once('.').unwrap_or((percent, ""));
+    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || fraction.len() > 4 || !is_number(whole) || !is_number(fraction) {
+        return None;
+    }
+    let whole: u32 = whole.parse().ok().filter(|whole| *whole <= 100)?;
+    let fraction: u32 = format!("{fraction:0<4}").parse().ok()?;
+    Some(whole * 10_000 + fraction).filter(|share| (1..=1_000_000).contains(share))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_are_paths_or_urls() {
+        let read = |text: &str| probe_of(text).map_err(|_| ());
+        assert_eq!(read("/healthz"), Ok(("/healthz".to_owned(), None)));
+        assert_eq!(read("/a?b=1,204"), Ok(("/a?b=1".to_owned(), Some(204))));
+        assert_eq!(read("/a,b"), Ok(("/a,b".to_owned(), None)));
+        let url = "https://shop.example/up";
+        assert_eq!(read(url), Ok((url.to_owned(), None)));
+        for wrong in ["", "healthz", "/a,99", "/a,1000", "/a,", "/a b", "ftp://a/"] {
+            assert_eq!(read(wrong), Err(()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn canaries_have_shares_and_times() {
+        let read = |text: &str| {
+            let stages = stages(text).ok()?;
+            let plain = |stage: &CanaryStage| (stage.share, stage.time.as_millis());
+            Some(stages.iter().map(plain).collect::<Vec<_>>())
+        };
+        assert_eq!(read("5%,60s"), Some(vec![(50_000, 60_000)]));
+        let two = Some(vec![(2_500, 500), (1_000_000, 300_000)]);
+        assert_eq!(read("0.25%, 500ms, 100%, 5m"), two);
+        for wrong in [
+            "",
+            "5%",
+            "5,60",
+            "60s,5%",
+            "5%,60s,",
+            "0%,60s",
+            "101%,60s",
+            "100.0001%,1s",
+            "-5%,1s",
+            "5%,0",
+            "5%,x",
+            "5.%5,1",
+            "0.00001%,1s",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
         }
     }
 }

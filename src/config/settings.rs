@@ -10,6 +10,8 @@ use std::time::Duration;
 use super::address::Address;
 use super::alarms::AlarmConfig;
 use super::background::BackgroundConfig;
+use super::cheaper_settings::AdaptingConfig;
+use super::control_settings::ControlConfig;
 use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
 use super::proxies::ProxyConfig;
 use super::reload_settings::ReloadConfig;
@@ -32,6 +34,8 @@ pub struct Config {
     pub processes: usize,
     /// Threads of each interpreter, at least 1.
     pub threads: usize,
+    /// When there are fewer of them.
+    pub adapting: AdaptingConfig,
     /// How interpreters are made.
     pub isolation: IsolationChoice,
     /// The directory to change to before the application is loaded.
@@ -76,6 +80,10 @@ pub struct Config {
     pub vacuum: bool,
     /// How long requests in progress may take to finish after a stop or reload was asked for.
     pub reload_mercy: Duration,
+    /// How long requests are answered as before after a signal to stop (`shutdown-delay`).
+    pub shutdown_delay: Duration,
+    /// The path that is answered with whether the server is ready (`ready-path`); begins with a slash.
+    pub ready_path: Option<String>,
     /// Who waits in the poll (for tests and development).
     pub poll: PollChoice,
     /// Applications below URL prefixes (`mount`), in the order in which they were written.
@@ -148,6 +156,8 @@ pub struct Config {
     pub reload: ReloadConfig,
     /// The process: user, files, title, limits, hooks.
     pub process: ProcessConfig,
+    /// Control socket, fifos, stats server.
+    pub control: ControlConfig,
     /// Static files, and files that applications name.
     pub static_files: StaticConfig,
     /// Alarms and what raises them.

@@ -27,6 +27,9 @@ fn sample(row: &OptionRow) -> String {
         "unique-cron" | "cron2" => "5 4 -1 -1 -1 sample",
         "hook-asap" => "print:sample",
         "http-socket" => "127.0.0.1:4322",
+        "cheaper-initial" => "3",
+        "ready-path" => "/readyz",
+        "cheaper-algo" => "busyness",
         _ => "",
     };
     if !special.is_empty() {
@@ -76,6 +79,12 @@ fn effect(row: &OptionRow, name: &str) -> (bool, bool) {
     }
     if row.name == sockets::SHARED_SOCKET.name {
         without.extend(words(&["--http-socket", "=0"]));
+    }
+    if row.name.starts_with("cheaper") {
+        without.extend(words(&["--processes=100"]));
+        if row.name != "cheaper" {
+            without.extend(words(&["--cheaper=1", "--cheaper-rss-limit-soft=9"]));
+        }
     }
     if row.name == "strict" {
         without.extend(words(&["--zerg", "x"]));

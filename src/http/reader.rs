@@ -91,6 +91,25 @@ impl RequestReader {
         matches!(&self.state, State::Head(_))
     }
 
+    /// What is left of a body of known length, in bytes; 0 outside of one. So many bytes of the connection may be taken past
+    /// this machine, if it is told by [`body_came`](Self::body_came).
+    pub fn body_left(&self) -> u64 {
+        match self.state {
+            State::Length(left) => left,
+            _ => 0,
+        }
+    }
+
+    /// So many bytes of the body, at most what was left, have been taken by somebody else.
+    pub fn body_came(&mut self, count: u64) {
+        if let State::Length(left) = &mut self.state {
+            *left = left.saturating_sub(count);
+            if *left == 0 {
+                self.state = State::Complete;
+            }
+        }
+    }
+
     #[inline]
     fn advance<'i>(
         &mut self,

@@ -30,6 +30,10 @@ impl Net {
             Phase::Head if connection.since_ms != 0 => {
                 after(connection.since_ms, settings.header_timeout)
             }
+            Phase::Head if self.is_draining() => {
+                let kept = settings.keep_alive_timeout;
+                after(now_ms, kept).min(now_ms.saturating_add(self.kept_grace_ms()))
+            }
             Phase::Head => after(now_ms, settings.keep_alive_timeout),
             Phase::Body => after(now_ms, settings.body_timeout),
             Phase::Flushing => after(now_ms, settings.write_timeout),
@@ -47,7 +51,7 @@ impl Net {
                 < self.settings.body_rate_min.saturating_mul(elapsed_ms)
     }
 
-    /// Collects every connection whose time is up (while draining: also every idle one), and says when to
+    /// Collects every connection whose time is up (while draining, after a moment: also every idle one), and says when to
     /// look again. `None`: there is nothing to look at.
     pub(super) fn expired(
         &self,
@@ -57,11 +61,14 @@ impl Net {
         let now_ms = self.milliseconds(now);
         let draining = self.is_draining();
         self.resume_accepting();
+        let takes_idle = draining && self.is_grace_over(now_ms);
         let earliest = self.slots.sweep(
-            |deadline_ms| draining || (deadline_ms != 0 && deadline_ms <= now_ms),
+            |deadline_ms| takes_idle || (deadline_ms != 0 && deadline_ms <= now_ms),
             expired,
         );
-        if self.open_connections() == 0 {
+        let is_deserted = self.open_connections() == 0;
+        self.settings.body_memory.tidy(is_deserted);
+        if is_deserted {
             return None;
         }
         let next = earliest.map_or(SWEEP_MAX, |earliest| {

@@ -83,7 +83,7 @@ impl Net {
         queue.is_open = true;
         drop(queue);
         self.keeping.store(true, Ordering::SeqCst);
-        self.draining.store(true, Ordering::SeqCst);
+        self.drain_now();
     }
 
     /// Nothing more is kept: what is idle is closed as at a stop. What is in the queue stays there.
@@ -108,7 +108,7 @@ impl Net {
             .listeners
             .write()
             .unwrap_or_else(PoisonError::into_inner) = aside;
-        self.draining.store(false, Ordering::SeqCst);
+        self.stage.store(super::SERVING, Ordering::SeqCst);
         let (lock, closed) = &self.all_closed;
         drop(lock.lock().unwrap_or_else(PoisonError::into_inner));
         closed.notify_all();

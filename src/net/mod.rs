@@ -38,7 +38,7 @@ pub mod stream;
 pub mod tls_stream;
 pub mod turn;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ use mio::Interest;
 use crate::http::Limits;
 use crate::proxies::{Believed, Trusted};
 use crate::wsgi::environ::Peer;
-use crate::wsgi::{AddedFields, Delivery, Head, Response, Sink};
+use crate::wsgi::{AddedFields, BodyMemory, Delivery, Head, Response, Sink};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
 #[cfg(unix)]
@@ -65,8 +65,8 @@ pub use turn::Turn;
 pub struct Settings {
     /// Bounds of the protocol.
     pub limits: Limits,
-    /// A body past this many bytes goes to a temporary file.
-    pub body_memory_bytes_max: usize,
+    /// Where bodies are kept, and past which bounds they go to temporary files.
+    pub body_memory: Arc<BodyMemory>,
     /// A response that the client does not read may hold this many bytes in memory before the
     /// application has to wait.
     pub output_bytes_max: usize,
@@ -88,6 +88,8 @@ pub struct Settings {
     pub proxies: Option<Proxies>,
     /// Who may greet us with the PROXY protocol.
     pub greeters: Trusted,
+    /// The path that is answered with whether the server is ready.
+    pub ready_path: Option<String>,
     /// What every response says.
     pub added_fields: Arc<AddedFields>,
 }
@@ -100,6 +102,17 @@ pub struct Proxies {
     /// The fields that count.
     pub believed: Believed,
 }
+
+/// Everybody is served, and may come again.
+const SERVING: u8 = 0;
+/// The server is about to stop: everybody is served, and told not to come again.
+const LEAVING: u8 = 1;
+/// Nobody new is served.
+const DRAINING: u8 = 2;
+
+/// How long a stopping server leaves a kept connection open on which nothing is under way: a request may be on its way, sent
+/// before the client could know.
+const KEPT_GRACE: Duration = Duration::from_millis(500);
 
 /// How long a closing connection waits for the client to take notice (RFC 9112, 9.6).
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -120,6 +133,9 @@ pub enum Rejected {
 pub trait Dispatch: Sync {
     /// Queues the request, or gives it back.
     fn submit(&self, exchange: Exchange) -> Result<(), (Exchange, Rejected)>;
+
+    /// Whether a request would be answered by the application.
+    fn is_ready(&self) -> bool;
 }
 
 /// Who answers some requests before they are queued: static files. Called by whoever takes a turn, so it may open a file
@@ -207,7 +223,10 @@ pub struct Net {
     open: AtomicUsize,
     /// Accepting stopped at the connection limit or for want of descriptors.
     accept_paused: AtomicBool,
-    draining: AtomicBool,
+    /// `SERVING`, `LEAVING` or `DRAINING`.
+    stage: AtomicU8,
+    /// When it began to drain, in milliseconds since the start.
+    draining_since_ms: AtomicU64,
     /// Draining, but another process serves: connections are kept for it.
     keeping: AtomicBool,
     #[cfg(unix)]
@@ -246,7 +265,8 @@ impl Net {
             unfinished: SegQueue::new(),
             open: AtomicUsize::new(0),
             accept_paused: AtomicBool::new(false),
-            draining: AtomicBool::new(false),
+            stage: AtomicU8::new(SERVING),
+            draining_since_ms: AtomicU64::new(0),
             keeping: AtomicBool::new(false),
             #[cfg(unix)]
             kept: kept_unix::Keeper::default(),
@@ -290,7 +310,33 @@ impl Net {
 
     /// Whether the server is stopping: connections are not kept after their next response.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.stage.load(Ordering::Relaxed) == DRAINING
+    }
+
+    /// Whether the server stops, or is about to.
+    fn is_leaving(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) != SERVING
+    }
+
+    /// The server is about to stop: connections are taken on as before, but end with their next response, and whoever asks
+    /// whether the server is ready hears that it is not.
+    pub fn start_leaving(&self) {
+        self.stage.fetch_max(LEAVING, Ordering::SeqCst);
+    }
+
+    /// What a kept connection without a request is given when the server drains, in milliseconds. The next image goes on
+    /// with those that are kept for it, so they need not wait.
+    fn kept_grace_ms(&self) -> u64 {
+        if self.is_keeping() {
+            return 0;
+        }
+        u64::try_from(KEPT_GRACE.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether connections that were idle when the server began to drain have been open for long enough.
+    fn is_grace_over(&self, now_ms: u64) -> bool {
+        let since = self.draining_since_ms.load(Ordering::Relaxed);
+        now_ms >= since.saturating_add(self.kept_grace_ms())
     }
 
     /// Whether connections are kept for another process.
@@ -301,13 +347,19 @@ impl Net {
     /// Whether a connection ends with the response under way because the server stops, or another process serves and cannot go on
     /// with it.
     fn ends(&self, io: &connection::Io) -> bool {
-        self.is_draining() && !(self.is_keeping() && io.can_move())
+        self.is_leaving() && !(self.is_keeping() && io.can_move())
     }
 
-    /// Stops accepting and closes the listeners. Idle connections are closed by the next sweep.
+    /// Stops accepting and closes the listeners. Idle connections are closed by a sweep, after a moment.
     pub fn start_draining(&self) {
-        self.draining.store(true, Ordering::SeqCst);
+        self.drain_now();
         drop(self.stop_listening());
+    }
+
+    fn drain_now(&self) {
+        let now_ms = self.milliseconds(Instant::now());
+        self.draining_since_ms.store(now_ms, Ordering::SeqCst);
+        self.stage.store(DRAINING, Ordering::SeqCst);
     }
 
     /// Nobody accepts from them any more.

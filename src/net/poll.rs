@@ -15,7 +15,8 @@ use mio::{Events, Poll, Registry, Token, Waker};
 #[cfg(target_os = "linux")]
 use super::beacon_linux::Beacon;
 
-const EVENTS_PER_TURN: usize = 64;
+/// Events that one wait collects.
+pub(super) const EVENTS_PER_TURN: usize = 64;
 
 /// The tokens of the poll's own count down from the top. Slots stay below (`slots::SlotId`).
 const WAKER: usize = usize::MAX;

@@ -129,6 +129,27 @@ impl Reader {
         }
     }
 
+    /// What is left of a body that the protocol does not cut up, in bytes: it may be read to where it belongs, past the machine.
+    #[inline]
+    pub(super) fn body_left(&self) -> u64 {
+        match self {
+            Self::Http(reader) => reader.body_left(),
+            Self::Uwsgi(reader) => reader.body_left(),
+            Self::FastCgi { .. } => 0,
+            Self::Scgi { headers, .. } => headers.body_left(),
+        }
+    }
+
+    /// So many bytes of it were.
+    pub(super) fn body_came(&mut self, count: u64) {
+        match self {
+            Self::Http(reader) => reader.body_came(count),
+            Self::Uwsgi(reader) => reader.body_came(count),
+            Self::FastCgi { .. } => {}
+            Self::Scgi { headers, .. } => headers.body_came(count),
+        }
+    }
+
     /// What the protocol itself has to say after `Step::Say`.
     pub(super) fn reply(&mut self, connections_max: usize, out: &mut Vec<u8>) -> Reply {
         match self {

@@ -6,8 +6,9 @@ use crate::wsgi::Head;
 
 use super::reader::Protocol;
 
-/// Heads kept of each kind.
-const HEADS_MAX: usize = 16;
+/// Heads kept of each kind: as many as one turn can read (the poll's events) before the first of them is answered. Where fewer
+/// were kept, every other request of 32 connections allocated its head anew.
+const HEADS_MAX: usize = super::poll::EVENTS_PER_TURN;
 /// A head with more memory than this is not kept: one client with a huge head must not cost it for ever.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 

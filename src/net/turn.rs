@@ -23,19 +23,22 @@ use crate::wsgi::environ::Peer;
 use crate::wsgi::{HttpDate, Response};
 
 use self::files::Taken;
+use self::respond::is_probe;
 use super::connection::{Answered, Connection, Phase};
 use super::date::DateCache;
 use super::poll::{Ready, SharedPoll, WaitBuffer};
 use super::slots::SlotId;
 use super::spare_heads::SpareHeads;
 use super::stream::Stream;
-use super::{Dispatch, Exchange, Net, count};
+use super::{Dispatch, Exchange, Net, Rejected, count};
 
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// What one connection may read before the others have their turn.
 const READ_BYTES_PER_TURN: usize = 1 << 20;
 /// Accepted connections per listener before the others have their turn.
 const ACCEPTS_PER_TURN: usize = 128;
+/// Times so many that are accepted at the end.
+const LAST_TURNS_MAX: usize = 64;
 /// Files that are answered with on one connection before the others have their turn: a client may have asked for many
 /// ahead.
 const FILES_PER_TURN: usize = 32;
@@ -156,16 +159,19 @@ impl Turn {
         self.queued = 0;
         self.now = Instant::now();
         let now_ms = net.milliseconds(self.now);
+        // While draining, one that became idle after that has a deadline of its own; the others have had their moment.
+        let fresh_until_ms = now_ms.saturating_add(net.kept_grace_ms());
         let mut expired = Vec::new();
         let next = net.expired(self.now, |connection| expired.push(connection));
         for mut connection in expired {
             let is_due = connection.deadline_ms != 0 && connection.deadline_ms <= now_ms;
-            if is_due {
-                count(&net.counters.expired);
-            }
             let is_idle = connection.phase == Phase::Head
                 && connection.reader.is_idle()
                 && connection.unread.is_empty();
+            // The moment that an idle one is given at a stop is no deadline that it missed.
+            if is_due && !(is_idle && net.is_draining()) {
+                count(&net.counters.expired);
+            }
             #[cfg(unix)]
             if !is_due && net.keep(&mut connection) {
                 self.close(net, connection);
@@ -175,7 +181,11 @@ impl Turn {
             let is_new = net.is_keeping() && !is_due && connection.since_ms != 0;
             match connection.phase {
                 // The client may have sent its next request in this very moment: look once more.
-                Phase::Head if is_idle && !is_new => {
+                Phase::Head
+                    if is_idle
+                        && !is_new
+                        && (is_due || connection.deadline_ms > fresh_until_ms) =>
+                {
                     if !self.has_input(&mut connection) {
                         self.close(net, connection);
                         continue;
@@ -234,6 +244,20 @@ impl Turn {
         self.queued
     }
 
+    /// Answers a request that could not be queued with 503, and goes on with its connection.
+    pub fn turn_away(
+        &mut self,
+        net: &Net,
+        dispatch: &dyn Dispatch,
+        exchange: Exchange,
+        rejected: Rejected,
+    ) {
+        self.now = Instant::now();
+        let mut connection = exchange.0;
+        self.shed(net, &mut connection, rejected);
+        self.drive(net, dispatch, connection);
+    }
+
     /// Lets go of a request that nobody waits for any more.
     pub fn abandon(&mut self, net: &Net, exchange: Exchange) {
         count(&net.counters.abandoned);
@@ -243,6 +267,24 @@ impl Turn {
     /// The text of the Date field for a response that begins now.
     pub fn date(&mut self) -> &HttpDate {
         self.date.now()
+    }
+
+    /// The server stops: takes on whoever has connected already, and would be reset when the listeners are closed. Returns how
+    /// many requests were queued.
+    pub fn accept_the_rest(&mut self, net: &Net, dispatch: &dyn Dispatch) -> usize {
+        self.queued = 0;
+        self.now = Instant::now();
+        for index in 0..net.protocols.len() {
+            // More than any backlog holds.
+            for _ in 0..LAST_TURNS_MAX {
+                let before = net.counters.accepted.load(Ordering::Relaxed);
+                self.accept(net, dispatch, index);
+                if net.counters.accepted.load(Ordering::Relaxed) == before {
+                    break;
+                }
+            }
+        }
+        self.queued
     }
 
     /// Accepts what is waiting, and reads at once: most clients have sent their request by now, and a
@@ -382,6 +424,11 @@ impl Turn {
         dispatch: &dyn Dispatch,
         connection: Box<Connection>,
     ) -> Option<Box<Connection>> {
+        if let Some(path) = &net.settings.ready_path
+            && is_probe(&connection.head, path)
+        {
+            return Some(self.tell_readiness(net, dispatch, connection));
+        }
         let mut connection = match self.take_file(net, connection) {
             Taken::Answered(connection) => return Some(connection),
             Taken::HandedOver => return None,

@@ -13,7 +13,7 @@ use crate::wsgi::RequestBody;
 use crate::wsgi::environ::Known;
 
 /// `uwsgi.version`: the uWSGI whose behaviour is kept. Applications compare it, so it must look like one of uWSGI's.
-pub(super) const UWSGI_VERSION: &[u8] = b"2.0.31";
+pub const UWSGI_VERSION: &str = "2.0.31";
 
 /// See the file's header.
 pub(super) struct Caches {
@@ -61,7 +61,10 @@ impl Caches {
                 Object::boolean(token, spec.multiprocess)?,
             ),
             (Known::RunOnce, Object::boolean(token, false)?),
-            (Known::UwsgiVersion, Object::bytes(token, UWSGI_VERSION)?),
+            (
+                Known::UwsgiVersion,
+                Object::bytes(token, UWSGI_VERSION.as_bytes())?,
+            ),
             (Known::UwsgiNode, find(c"NODE")?),
             (Known::UwsgiCore, Object::int(token, core as u64)?),
         ];

@@ -67,6 +67,8 @@ pub struct WorkerFacts {
     pub delta_requests: u64,
     /// Requests in which the app raised.
     pub exceptions: u64,
+    /// Requests that took too long and were ended.
+    pub harakiri: u64,
     /// Signals that were handled.
     pub signals: u64,
     /// `idle`, `busy` or `sigN`.

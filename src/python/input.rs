@@ -251,12 +251,23 @@ unsafe extern "C" fn read(
                     token,
                     ffi::PyBytes_FromStringAndSize(std::ptr::null(), room),
                 )?;
+                let start = ffi::PyBytes_AsString(bytes.as_ptr()).cast::<u8>();
+                let mut filled = 0;
+                let is_filled = body.take_pieces(Some(room as usize), |piece| {
+                    // All pieces together are as long as the object (`readable`); the bound is for the proof's sake.
+                    let count = piece.len().min(room as usize - filled);
+                    start
+                        .add(filled)
+                        .copy_from_nonoverlapping(piece.as_ptr(), count);
+                    filled += count;
+                });
+                if is_filled {
+                    return Ok(bytes);
+                }
                 // The new object is nobody else's yet: its bytes may be written, also detached.
-                let out = std::slice::from_raw_parts_mut(
-                    ffi::PyBytes_AsString(bytes.as_ptr()).cast::<u8>(),
-                    room as usize,
-                );
-                out.fill(0);
+                // No slice may be made of bytes that were never written.
+                start.write_bytes(0, room as usize);
+                let out = std::slice::from_raw_parts_mut(start, room as usize);
                 let read = if length > ATTACHED_BYTES_MAX {
                     detached(token, || body.read_into(out))
                 } else {
@@ -279,8 +290,12 @@ fn line<'py>(
         return Object::bytes(token, bytes);
     }
     let mut bytes = Vec::new();
-    detached(token, || body.readline(size, &mut bytes))
-        .map_err(|error| disk_error(token, &error))?;
+    let read = if body.is_in_memory() {
+        body.readline(size, &mut bytes)
+    } else {
+        detached(token, || body.readline(size, &mut bytes))
+    };
+    read.map_err(|error| disk_error(token, &error))?;
     Object::bytes(token, &bytes)
 }
 

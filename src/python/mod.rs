@@ -34,6 +34,7 @@ mod trim;
 mod uwsgi_module;
 mod virtualenv;
 
+pub use caches::UWSGI_VERSION;
 pub use call::{Call, Served};
 pub use environment::{EnvironmentError, set_environment};
 pub use host::{

@@ -16,6 +16,29 @@ pub enum Task {
     },
     /// A fresh interpreter takes the place of one.
     Renew(Due),
+    /// There are to be more interpreters, or fewer.
+    Change(Change),
+}
+
+/// Another number of interpreters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// So many more.
+    Grow {
+        /// How many.
+        count: usize,
+        /// Why, for the log.
+        why: String,
+    },
+    /// One less.
+    Shrink {
+        /// Why, for the log.
+        why: String,
+    },
+    /// None, until the next request.
+    Rest,
+    /// There is none, and a request waits.
+    Wake,
 }
 
 /// What became of a wish.
@@ -35,6 +58,7 @@ pub struct Agenda {
     is_busy: bool,
     reload: Option<(String, bool)>,
     renewals: VecDeque<Due>,
+    change: Option<Change>,
 }
 
 impl Agenda {
@@ -42,6 +66,8 @@ impl Agenda {
     pub fn ask_reload(&mut self, by: String, is_rolling: bool) -> Asked {
         // A new generation has new interpreters: whatever was due is settled by it.
         self.renewals.clear();
+        // And is as large as the present one is then; but whoever waits for an interpreter waits still.
+        self.change.take_if(|change| *change != Change::Wake);
         match &mut self.reload {
             Some((_, waiting)) => {
                 *waiting &= is_rolling;
@@ -65,6 +91,23 @@ impl Agenda {
         self.fate()
     }
 
+    /// There are to be more interpreters, or fewer. What the operator or a request asks for comes before what a policy
+    /// wishes: that looks again.
+    pub fn ask_change(&mut self, change: Change) -> Asked {
+        match (&self.change, &change) {
+            (Some(Change::Wake), _) => Asked::Known,
+            (_, Change::Wake) => {
+                self.change = Some(change);
+                self.fate()
+            }
+            _ if self.reload.is_some() => Asked::Known,
+            _ => {
+                self.change = Some(change);
+                self.fate()
+            }
+        }
+    }
+
     fn fate(&self) -> Asked {
         if self.is_busy {
             Asked::Waits
@@ -78,10 +121,15 @@ impl Agenda {
         if self.is_busy {
             return None;
         }
-        let reload = self.reload.take();
-        let task = match reload {
-            Some((by, is_rolling)) => Task::Reload { by, is_rolling },
-            None => Task::Renew(self.renewals.pop_front()?),
+        let wake = self.change.take_if(|change| *change == Change::Wake);
+        let task = if let Some(wake) = wake {
+            Task::Change(wake)
+        } else if let Some((by, is_rolling)) = self.reload.take() {
+            Task::Reload { by, is_rolling }
+        } else if let Some(renewal) = self.renewals.pop_front() {
+            Task::Renew(renewal)
+        } else {
+            Task::Change(self.change.take()?)
         };
         self.is_busy = true;
         Some(task)
@@ -90,6 +138,11 @@ impl Agenda {
     /// Whether a reload waits.
     pub fn has_reload(&self) -> bool {
         self.reload.is_some()
+    }
+
+    /// The reload that waits is not wanted any more.
+    pub fn forget_reload(&mut self) {
+        self.reload = None;
     }
 
     /// What was under way goes on with something else.
@@ -155,6 +208,39 @@ mod tests {
         assert_eq!(agenda.take(), None);
         agenda.done();
         assert_eq!(agenda.take(), Some(Task::Renew(renewal(2))));
+    }
+
+    fn grow(count: usize) -> Change {
+        Change::Grow {
+            count,
+            why: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_request_that_waits_for_an_interpreter_comes_first() {
+        let mut agenda = Agenda::default();
+        agenda.ask_renewal(renewal(1));
+        agenda.ask_change(grow(1));
+        assert_eq!(agenda.ask_change(Change::Wake), Asked::Next);
+        assert_eq!(agenda.ask_change(Change::Rest), Asked::Known);
+        agenda.ask_reload("SIGHUP".to_owned(), false);
+        assert_eq!(agenda.take(), Some(Task::Change(Change::Wake)));
+        agenda.done();
+        assert_eq!(agenda.take(), reload("SIGHUP"));
+        agenda.done();
+        assert_eq!(agenda.take(), None);
+    }
+
+    #[test]
+    fn a_reload_makes_its_own_number_of_interpreters() {
+        let mut agenda = Agenda::default();
+        agenda.ask_reload("SIGHUP".to_owned(), false);
+        assert_eq!(agenda.ask_change(grow(2)), Asked::Known);
+        assert_eq!(agenda.take(), reload("SIGHUP"));
+        assert_eq!(agenda.ask_change(grow(3)), Asked::Waits, "of the next one");
+        agenda.done();
+        assert_eq!(agenda.take(), Some(Task::Change(grow(3))));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Builds the server in order: environment, sockets, Python, the first generation; then supervises it.
 
-use std::io::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam::channel::{Sender, unbounded};
+use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
 use crate::app::worker::{OnSources, Surroundings};
@@ -13,30 +13,40 @@ use crate::app::{
 };
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
-use crate::config::{Awaited, Config, IsolationChoice, Phase, PollChoice, Thing};
+use crate::config::{Awaited, Config, Phase, PollChoice, Thing};
+use crate::net::Net;
 use crate::net::poll::SharedPoll;
-use crate::net::{Net, RequestLog};
-use crate::python::{Runtime, RuntimeError, RuntimeOptions};
+use crate::python::Runtime;
 use crate::telemetry::{self, LogWriter};
 
 use super::activation;
 use super::alarms;
 use super::application::{self};
 use super::awaited;
+use super::bequest::{self, Bequest};
+use super::census::Census;
 use super::certificates::Certificates;
+use super::control::{Control, Desk};
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
+use super::fifo::Fifos;
 use super::file_locks;
+use super::groundwork::{
+    begin, change_directory_again, check_harakiri, enter_directory, request_log, say_early,
+    set_umask, start_python,
+};
 use super::hooks::{self, Means, Next};
+use super::journal::{self, Journal};
 use super::log_target::Log;
 use super::notify::Notifier;
 use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
-use super::request_log::{Lines, Once, Silence};
-use super::settings::{added_fields, cron_commands, hostname, plan, settings};
+use super::reload_record::ReloadRecord;
+use super::settings::{about, adapting, added_fields, cron_commands, hostname, plan, settings};
 use super::stand_in::{Heard, StandIn};
 #[cfg(unix)]
 use super::standing_in;
+use super::stats::StatsServer;
 use super::supervisor::{self, Charge, End, Event};
 use super::takeover::{self, Loaded};
 use super::triggers::Triggers;
@@ -72,7 +82,11 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
 
 fn run_step(config: &Config, step: Step) -> Result<i32, Failure> {
     let started = Instant::now();
-    let origin = Origin::now().map_err(Failure::new)?;
+    let mut origin = Origin::now().map_err(Failure::new)?;
+    let bequest = Bequest::read();
+    if std::env::var_os(bequest::VARIABLE).is_some() {
+        origin.forget(bequest::VARIABLE);
+    }
     begin(config)?;
     set_umask(config);
     let mut unset = config.environment_unset.clone();
@@ -82,6 +96,9 @@ fn run_step(config: &Config, step: Step) -> Result<i32, Failure> {
     let mut environment = config.environment_set.clone();
     environment.extend(hooks::environment(config));
     let title_spills = title::wants_the_environments_room(config);
+    if std::env::var_os(bequest::VARIABLE).is_some() {
+        unset.push(bequest::VARIABLE.to_owned());
+    }
     let (handed_over, says) = activation::handed_over(rebirth::pid_of(&step));
     unset.extend(says);
     let mut left = match step {
@@ -99,7 +116,12 @@ fn run_step(config: &Config, step: Step) -> Result<i32, Failure> {
     if let Some(left) = &left {
         left.listen().map_err(Failure::new)?;
     }
-    let how = (started, origin.clone(), title_spills, handed_over);
+    let how = (
+        started,
+        origin.clone(),
+        title_spills,
+        (handed_over, bequest),
+    );
     let mut log = None;
     match start(config, how, &mut left, &mut log) {
         Err(failure) => match left {
@@ -145,7 +167,12 @@ pub fn could_not_begin(why: &str) -> Option<i32> {
 /// What [`run`] does for a server, and for errands. What is in `left` at an error is what another image needs to try again.
 fn start(
     config: &Config,
-    (started, origin, title_spills, handed_over): (Instant, Origin, bool, u32),
+    (started, origin, title_spills, (handed_over, bequest)): (
+        Instant,
+        Origin,
+        bool,
+        (u32, Bequest),
+    ),
     left: &mut Option<Inheritance>,
     log_kept: &mut Option<LogWriter>,
 ) -> Result<i32, Failure> {
@@ -216,7 +243,7 @@ fn start(
     let served = serve(
         config,
         &writer,
-        (started, origin, left),
+        (started, origin, left, bequest),
         &mut outputs,
         &alarms,
     );
@@ -267,7 +294,7 @@ impl Outputs {
 fn serve(
     config: &Config,
     writer: &LogWriter,
-    (started, origin, left): (Instant, Origin, &mut Option<Inheritance>),
+    (started, mut origin, left, mut bequest): (Instant, Origin, &mut Option<Inheritance>, Bequest),
     outputs: &mut Outputs,
     alarms: &Arc<Alarms>,
 ) -> Result<i32, Failure> {
@@ -343,6 +370,7 @@ fn serve(
     } else {
         pidfile::Files::written_before(config, &mut vacuum)
     };
+    let control = Control::open(config, &mut bequest)?;
     if is_first {
         awaited::wait(paths(config), &say)?;
         phases!(AsRoot);
@@ -358,6 +386,7 @@ fn serve(
     if is_first {
         pidfiles.after_privileges(config, &mut vacuum)?;
     }
+    let stats = StatsServer::open(config, &mut bequest)?;
     phases!(AsUser);
     if is_first {
         awaited::wait(sockets_of_others(config), &say)?;
@@ -395,6 +424,13 @@ fn serve(
                 });
                 add
             }),
+        on_wanted: Arc::new({
+            let sender = sender.clone();
+            move |generation| {
+                // The supervisor left first: the server stops.
+                let _gone = sender.send(Event::Wanted(generation));
+            }
+        }),
         on_due: Arc::new({
             let sender = sender.clone();
             move |due| {
@@ -409,9 +445,13 @@ fn serve(
     tracebacker::start(config, &process, &mut vacuum)?;
     let plan = plan(config, &listening, apps, &process);
     let load = |patience: &Patience| {
-        let plan = plan.clone();
         // Nothing but the whole application is worth more than what the stand-in serves.
         let is_needed = config.need_app || stand_in.is_some();
+        let mut plan = plan.clone();
+        if let Some(probe) = &mut plan.probe {
+            // Without anything to fall back on, an application that is not well is better than none.
+            probe.is_lenient = !is_needed || (!is_first && stand_in.is_none());
+        }
         start_generation(is_needed, plan, runtime, &surroundings, patience)
     };
     let (generation, report) = match &stand_in {
@@ -474,10 +514,39 @@ fn serve(
         tracing::info!("reloaded: {who} for {:.2} s", gap.as_secs_f64());
     }
     outputs.detach(writer)?;
+    let journal = Arc::new(Journal::resumed(&bequest.journal));
+    journal.takes_over();
+    journal.end(journal::Outcome::Serves(1));
+    let census = Arc::new(Census {
+        net: Arc::clone(&net),
+        current: Arc::clone(&current),
+        process: Arc::clone(&process),
+        journal: Arc::clone(&journal),
+        python: runtime.version().to_string(),
+        listen: listening.iter().map(report::url).collect(),
+        queue_max: config.queue_max,
+        started: (started, SystemTime::now() - started.elapsed()),
+        about: about(config, &listening),
+    });
+    if let Some(stats) = &stats {
+        // uWSGI tells of requests in progress, too.
+        process.harakiri.look_on();
+        stats.serve(&census).map_err(Failure::new)?;
+        tracing::info!("statistics at {}", stats.place(config));
+    }
+    let desk = Arc::new(Desk {
+        events: sender.clone(),
+        journal: Arc::clone(&journal),
+        census,
+        is_stopping: AtomicBool::new(false),
+    });
+    control.serve(&desk).map_err(Failure::new)?;
+    let _fifos = Fifos::start(config, &desk)?;
     let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
     notifier.ready();
     let recipe = Recipe {
         origin: origin.clone(),
+        adapting: adapting(config),
         config: config.clone(),
         plan,
         runtime,
@@ -486,6 +555,7 @@ fn serve(
             let writer = writer.clone();
             move |text| self::say(&writer, text)
         }),
+        record: since.map_or_else(ReloadRecord::default, ReloadRecord::of_rebirth),
         alarms: Arc::clone(alarms),
     };
     if wants_reload {
@@ -499,8 +569,9 @@ fn serve(
         acceptor: &acceptor,
         clockwork: &clockwork,
         mercy: config.reload_mercy,
+        delay: config.shutdown_delay,
         exits_on_reload: config.process.exit_on_reload,
-        reloader: Reloader::new(recipe, sender.clone()),
+        reloader: Reloader::new(recipe, sender.clone(), Arc::clone(&journal)),
         stand_in,
         notifier: &notifier,
         reopen_log: &mut || {
@@ -519,6 +590,12 @@ fn serve(
         End::Rebirth(inheritance) => {
             alarms.flush(alarms::FLUSH_TIMEOUT);
             writer.flush(FLUSH_TIMEOUT);
+            let bequest = Bequest::write(
+                &control.doors(),
+                stats.as_ref().map(StatsServer::door),
+                &journal.carried(),
+            );
+            origin.remember(bequest::VARIABLE, bequest.map_err(Failure::new)?);
             let error = origin.begin_again(&inheritance);
             vacuum.spare(inheritance.stand_in().is_some());
             *left = Some(inheritance);
@@ -527,84 +604,6 @@ fn serve(
             )))
         }
     }
-}
-
-/// `--chdir`
-pub(super) fn enter_directory(config: &Config) -> Result<(), Failure> {
-    match &config.chdir {
-        Some(folder) => change_directory(config, "chdir", folder),
-        None => Ok(()),
-    }
-}
-
-/// `--chdir2`, when the application is loaded
-pub(super) fn change_directory_again(config: &Config) -> Result<(), Failure> {
-    match &config.process.chdir2 {
-        Some(folder) => change_directory(config, "chdir2", folder),
-        None => Ok(()),
-    }
-}
-
-/// Whether interpreters can be interrupted, if they have to be.
-pub(super) fn check_harakiri(config: &Config, runtime: &Runtime) -> Result<(), Failure> {
-    if config.harakiri.limit.is_some()
-        && config.isolation == IsolationChoice::SharedGil
-        && !runtime.can_interrupt_subinterpreters()
-    {
-        return Err(Failure::about(
-            config,
-            "harakiri",
-            format_args!(
-                "CPython {} crashes when an interpreter ends whose thread was interrupted: use --isolation main, or CPython 3.13",
-                runtime.version()
-            ),
-        ));
-    }
-    Ok(())
-}
-
-fn change_directory(
-    config: &Config,
-    option: &'static str,
-    folder: &std::path::Path,
-) -> Result<(), Failure> {
-    std::env::set_current_dir(folder).map_err(|error| {
-        let why = format_args!("cannot change to {}: {error}", folder.display()).to_string();
-        Failure::about(config, option, why)
-    })
-}
-
-#[cfg(unix)]
-fn set_umask(config: &Config) {
-    if let Some(mask) = config.process.umask {
-        // The type of a mode is as wide as the system has it.
-        rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask as _));
-    }
-}
-
-#[cfg(not(unix))]
-fn set_umask(_config: &Config) {}
-
-/// `--force-cwd`, `--prio`
-fn begin(config: &Config) -> Result<(), Failure> {
-    if let Some(folder) = &config.start.folder {
-        change_directory(config, "force-cwd", folder)?;
-    }
-    #[cfg(unix)]
-    if let Some(nice) = config.start.nice
-        && let Err(error) = rustix::process::setpriority_process(None, nice)
-    {
-        // As in uWSGI the server does without.
-        let origin = config.origin("prio").unwrap_or("--prio");
-        say_early(&format!(
-            "{origin}: cannot set the nice value to {nice}: {error}"
-        ));
-    }
-    #[cfg(not(unix))]
-    if config.start.nice.is_some() {
-        say_early("--prio is without effect: this system has no nice values");
-    }
-    Ok(())
 }
 
 /// What is waited for before privileges are dropped.
@@ -619,55 +618,11 @@ fn sockets_of_others(config: &Config) -> impl Iterator<Item = &Awaited> {
     all.filter(|awaited| matches!(awaited.thing, Thing::Socket(_)))
 }
 
-/// Before there is a log.
-fn say_early(line: &str) {
-    // With nobody to read it there is nobody to tell.
-    let _unread = writeln!(std::io::stderr(), "{line}");
-}
-
 fn say(writer: &LogWriter, text: &str) {
     writer.append(|lines| {
         lines.extend_from_slice(text.as_bytes());
         lines.push(b'\n');
     });
-}
-
-pub(super) fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
-    let mut argv = vec!["singlemalt".to_owned()];
-    if let Some(arguments) = &config.pyargv {
-        argv.extend(arguments.split_whitespace().map(str::to_owned));
-    }
-    Runtime::start(&RuntimeOptions {
-        home: config.virtualenv.clone(),
-        python_path: config.python_path.clone(),
-        argv,
-        optimize: config.optimize,
-        program_name: config.program_name.clone(),
-        no_site: config.no_site,
-    })
-    .map_err(|error: RuntimeError| match config.origin("virtualenv") {
-        Some(origin) if config.virtualenv.is_some() => {
-            Failure::new(format_args!("{origin}: {error}"))
-        }
-        _ => Failure::new(error),
-    })
-}
-
-pub(super) fn request_log(
-    config: &Config,
-    writer: &LogWriter,
-    events: &Sender<Event>,
-) -> Box<dyn RequestLog> {
-    let log: Box<dyn RequestLog> = if config.log_requests {
-        Box::new(Lines::new(writer.clone()))
-    } else {
-        Box::new(Silence)
-    };
-    if config.once {
-        Box::new(Once::new(log, events.clone()))
-    } else {
-        log
-    }
 }
 
 /// The first generation. With `--need-app` it is an error if no application loads; otherwise the server comes
@@ -685,6 +640,10 @@ fn start_generation(
             text: failures.to_string(),
             code: NO_APP,
         }),
+        Err(error @ StartError::Probe(_)) => Err(Failure {
+            text: error.to_string(),
+            code: NO_APP,
+        }),
         Err(StartError::Load(failures)) => {
             tracing::error!("{failures}");
             let which = if plan.apps.count() > 1 {
@@ -694,6 +653,7 @@ fn start_generation(
             };
             let not = if plan.apps.count() > 1 { "" } else { " not" };
             plan.apps = Apps::default();
+            plan.probe = None;
             plan.interpreters = 1;
             plan.threads = 1;
             let (generation, mut report) =

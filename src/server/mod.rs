@@ -3,6 +3,7 @@
 //! In the order of a server's life:
 //!
 //! - [`run`]: assembles the server in order, and takes it down in reverse
+//! - `groundwork`: what it needs around it, and its stand-in too
 //! - [`start_with`]: starts anew with another configuration when that failed
 //! - [`ask_by_pidfile`]: tells a running server something instead
 //! - `failure`: why there is no server
@@ -24,8 +25,12 @@
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `signals`: what it is told, and how it stops
-//! - `reload`, `agenda`, `triggers`, `memory`: how and when it renews what it serves
+//! - `control`, `fifo`, `stats`, `doors`, `census`, `journal`, `bequest`: how it is asked and told while it runs
+//! - `control_command`: asks it: [`ask_by_control`]
+//! - `reload`, `agenda`, `adaptation`, `changing`, `beat`, `triggers`, `memory`: how and when it renews what it serves
 //! - `rebirth`, `stand_in`, `relay`, `takeover`, `line`: how it renews itself while another process serves, which is `standing_in`
+//! - `trial`: how a new version is tried out before it gets all requests
+//! - [`reload_record`]: what came of that
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
@@ -35,28 +40,45 @@ mod accounts;
 #[cfg_attr(unix, path = "activation_unix.rs")]
 #[cfg_attr(windows, path = "activation_windows.rs")]
 mod activation;
+mod adaptation;
 mod agenda;
 mod alarms;
 mod application;
 mod assembly;
 mod awaited;
+mod beat;
+#[cfg_attr(unix, path = "bequest_unix.rs")]
+#[cfg_attr(windows, path = "bequest_windows.rs")]
+mod bequest;
+mod census;
 mod certificates;
+mod changing;
+mod control;
+mod control_command;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 mod daemon;
+#[cfg_attr(unix, path = "doors_unix.rs")]
+#[cfg_attr(windows, path = "doors_windows.rs")]
+mod doors;
 mod errand;
 mod failure;
 mod fallback;
+#[cfg_attr(unix, path = "fifo_unix.rs")]
+#[cfg_attr(windows, path = "fifo_windows.rs")]
+mod fifo;
 #[cfg_attr(unix, path = "file_locks_unix.rs")]
 #[cfg_attr(windows, path = "file_locks_windows.rs")]
 mod file_locks;
 #[cfg_attr(unix, path = "file_owner_unix.rs")]
 #[cfg_attr(windows, path = "file_owner_windows.rs")]
 mod file_owner;
+mod groundwork;
 mod hooks;
 #[cfg(unix)]
 #[path = "inherited_unix.rs"]
 mod inherited;
+mod journal;
 #[cfg_attr(unix, path = "limits_unix.rs")]
 #[cfg_attr(windows, path = "limits_windows.rs")]
 mod limits;
@@ -91,6 +113,7 @@ mod redirect;
 #[cfg_attr(windows, path = "relay_windows.rs")]
 mod relay;
 mod reload;
+pub mod reload_record;
 mod report;
 mod request_log;
 mod settings;
@@ -104,16 +127,19 @@ mod stand_in;
 #[cfg(unix)]
 mod standing_in;
 mod static_files;
+mod stats;
 mod supervisor;
 mod takeover;
 mod title;
 #[cfg_attr(unix, path = "tracebacker_unix.rs")]
 #[cfg_attr(windows, path = "tracebacker_windows.rs")]
 mod tracebacker;
+mod trial;
 mod triggers;
 mod vacuum;
 
 pub use assembly::{could_not_begin, run};
+pub use control_command::ask as ask_by_control;
 pub use failure::Failure;
 pub use fallback::start_with;
 pub use pidfile_command::ask as ask_by_pidfile;

@@ -123,6 +123,25 @@ fn failed(config: &Config, option: &'static str, path: &Path, error: &io::Error)
     Failure::about(config, option, why)
 }
 
+/// All pidfiles that are asked for, absolute, each once.
+pub fn paths(config: &Config) -> Vec<PathBuf> {
+    let process = &config.process;
+    let files = [
+        &process.pidfile,
+        &process.pidfile2,
+        &process.safe_pidfile,
+        &process.safe_pidfile2,
+    ];
+    let mut paths = Vec::new();
+    for file in files.into_iter().flatten() {
+        let path = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    paths
+}
+
 /// The process id in a file.
 ///
 /// # Errors

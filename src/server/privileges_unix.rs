@@ -34,6 +34,24 @@ pub fn drop_at_once(config: &Config) -> Result<(), Failure> {
     change(config, &wanted)
 }
 
+/// User and group that [`drop`] is going to become, as far as they change. What is made before is given to them.
+pub fn future(config: &Config) -> (Option<u32>, Option<u32>) {
+    if !geteuid().is_root() {
+        return (None, None);
+    }
+    let process = &config.process;
+    // Who does not exist is reported by `drop`.
+    let uid = process
+        .uid
+        .as_ref()
+        .and_then(|user| accounts::user(user).ok());
+    let gid = process
+        .gid
+        .as_ref()
+        .and_then(|group| accounts::group(group).ok());
+    (uid.map(Uid::as_raw), gid.map(Gid::as_raw))
+}
+
 /// `--uid`, `--gid`, `--add-gid`.
 ///
 /// # Errors

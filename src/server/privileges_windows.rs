@@ -24,6 +24,11 @@ pub fn drop(config: &Config) -> Result<(), Failure> {
     refuse(config, !process.add_gid.is_empty(), "add-gid")
 }
 
+/// Nobody becomes anybody else.
+pub fn future(_config: &Config) -> (Option<u32>, Option<u32>) {
+    (None, None)
+}
+
 fn refuse(config: &Config, is_given: bool, option: &'static str) -> Result<(), Failure> {
     if !is_given {
         return Ok(());

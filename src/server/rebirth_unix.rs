@@ -202,6 +202,17 @@ impl Origin {
         })
     }
 
+    /// The next image does not find this variable.
+    pub fn forget(&mut self, variable: &str) {
+        self.environment.retain(|(name, _)| name != variable);
+    }
+
+    /// The next image finds this variable.
+    pub fn remember(&mut self, variable: &str, value: String) {
+        self.forget(variable);
+        self.environment.push((variable.into(), value.into()));
+    }
+
     fn command(&self, variable: String) -> Command {
         let mut command = Command::new(&self.program);
         if let Some((name, arguments)) = self.arguments.split_first() {

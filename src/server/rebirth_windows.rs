@@ -50,6 +50,12 @@ impl Origin {
         Ok(Self)
     }
 
+    /// There is no next image.
+    pub fn forget(&mut self, _variable: &str) {}
+
+    /// There is no next image.
+    pub fn remember(&mut self, _variable: &str, _value: String) {}
+
     /// Never asked for.
     ///
     /// # Errors

@@ -3,10 +3,15 @@
 //!
 //! An application that lives in the main interpreter is renewed with the whole process (`rebirth`).
 //!
+//! Who is in charge when, and who is kept or tried out beside it, is in `succession`.
+//!
 //! One interpreter is replaced in the same way when it is due, and a rolling reload is that for each of them in turn.
 //!
 //! The main thread decides here; births run on `sm-reload`, one at a time, and report back as an event, so a swap and a
 //! stop never meet. A thread called `sm-retire` sees each old generation to its end.
+
+mod adapting;
+mod succession;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,10 +19,15 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, bounded};
 
-use super::agenda::{Agenda, Asked, Task};
+use self::succession::Succession;
+use super::adaptation::{Adaptation, Adapting};
+use super::agenda::{Agenda, Asked, Change, Task};
+use super::changing::{Changed, carry_out};
 use super::hooks::{self, Means};
+use super::journal::{self, Journal};
 use super::memory;
 use super::rebirth::{IS_POSSIBLE, Origin};
+use super::reload_record::{ReloadRecord, State, Way};
 use super::report;
 use super::stand_in::StandIn;
 use super::supervisor::Event;
@@ -33,6 +43,8 @@ pub struct Recipe {
     pub config: Config,
     /// The plan of the first one.
     pub plan: Plan,
+    /// How many interpreters there are, in time.
+    pub adapting: Adapting,
     /// How the process was started.
     pub origin: Origin,
     /// The one CPython.
@@ -41,6 +53,8 @@ pub struct Recipe {
     pub surroundings: Surroundings,
     /// Writes lines of hooks to the log.
     pub say: Box<dyn Fn(&str) + Send + Sync>,
+    /// Where it is noted what comes of each reload.
+    pub record: ReloadRecord,
     /// Raises alarms, for hooks.
     pub alarms: Arc<Alarms>,
 }
@@ -60,6 +74,7 @@ enum Outcome {
         worker: usize,
         result: Result<Duration, StartError>,
     },
+    Changed(Changed),
 }
 
 /// How far a rolling reload came.
@@ -85,6 +100,8 @@ pub enum Then {
     /// Let the process start anew, while this one serves. What is renewed is under way until
     /// [`not_renewed`](Reloader::not_renewed), or for good.
     StartAnew(StandIn),
+    /// Stop: nobody has asked for anything for long.
+    Stop,
 }
 
 impl Done {
@@ -100,9 +117,13 @@ impl Done {
 pub struct Reloader {
     recipe: Arc<Recipe>,
     events: Sender<Event>,
+    journal: Arc<Journal>,
     agenda: Agenda,
     /// Dropped to give a birth up.
     interest: Option<Sender<Infallible>>,
+    /// What is being made is what requests wait for.
+    is_waking: bool,
+    adaptation: Adaptation,
     id: u64,
     /// Old generations that have not ended.
     retiring: Vec<Roster>,
@@ -112,6 +133,7 @@ pub struct Reloader {
     needs_rebirth: bool,
     /// The crew of the main interpreter that is due to be replaced, and so the process.
     overdue: Option<u64>,
+    succession: Succession,
 }
 
 /// How often time and memory are looked at.
@@ -123,12 +145,14 @@ const REPLACED_GRACE: Duration = Duration::from_secs(10);
 
 impl Reloader {
     /// Nothing is under way; generation 1 serves.
-    pub fn new(recipe: Recipe, events: Sender<Event>) -> Self {
+    pub fn new(recipe: Recipe, events: Sender<Event>, journal: Arc<Journal>) -> Self {
         let reload = &recipe.config.reload;
         let serving = recipe.surroundings.current.load();
         if (recipe.plan.recycling.is_wanted() || reload.memory.is_any())
             && !IS_POSSIBLE
-            && serving.is_some_and(|serving| serving.isolation() == Isolation::Main)
+            && serving
+                .as_ref()
+                .is_some_and(|serving| serving.isolation() == Isolation::Main)
         {
             tracing::warn!(
                 "interpreters are not replaced (--max-requests and its like): the application lives in the main one, which cannot be"
@@ -139,17 +163,36 @@ impl Reloader {
                 "--reload-on-rss and its like are without effect: this system does not tell"
             );
         }
-        Self {
+        let isolation = serving.map(|serving| serving.isolation());
+        let adaptation = Adaptation::new(recipe.adapting.clone(), memory::of_this_process);
+        if adaptation.is_wanted() && isolation == Some(Isolation::Main) {
+            tracing::warn!(
+                "the number of interpreters stays as it is (--cheaper, --cheap and --idle are without effect): the application \
+                 lives in the main one, which cannot be ended"
+            );
+        }
+        let reloader = Self {
             recipe: Arc::new(recipe),
             events,
+            journal,
             agenda: Agenda::default(),
             interest: None,
+            is_waking: false,
+            adaptation,
             id: 1,
             retiring: Vec::new(),
             memory_acted: None,
             needs_rebirth: false,
             overdue: None,
-        }
+            succession: Succession::default(),
+        };
+        reloader.warn_of_succession(isolation);
+        reloader
+    }
+
+    /// How reloads went.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// A reload is wanted. `is_chain`: one interpreter after the other, whatever `--reload-mode` says.
@@ -175,17 +218,25 @@ impl Reloader {
 
     /// An interpreter is due to be replaced. The main one is replaced with the process.
     pub fn due(&mut self, due: Due) {
-        let Some(roster) = self.roster() else { return };
-        if roster.generation() != due.generation {
+        let roster = self.roster();
+        let Some(roster) = roster.filter(|roster| roster.generation() == due.generation) else {
+            // One that is tried out may come to be in charge, and one that is kept, too.
+            self.put_off(&due);
+            return;
+        };
+        if roster.isolation() == Isolation::Main {
+            if IS_POSSIBLE {
+                self.overdue = Some(due.crew);
+                self.ask(&due.why, false);
+            }
             return;
         }
-        if roster.isolation() != Isolation::Main {
-            self.agenda.ask_renewal(due);
-            self.begin_next();
-        } else if IS_POSSIBLE {
-            self.overdue = Some(due.crew);
-            self.ask(&due.why, false);
+        if self.is_code_another() {
+            roster.put_off(due.crew);
+            return;
         }
+        self.agenda.ask_renewal(due);
+        self.begin_next();
     }
 
     /// The process does not start anew after all, though there was a stand-in.
@@ -213,6 +264,7 @@ impl Reloader {
 
     /// Looks whether time or memory make an interpreter due. Once a [`TICK`].
     pub fn tick(&mut self) {
+        self.look_after_succession();
         let limits = self.recipe.config.reload.memory;
         let Some(roster) = self.roster() else {
             return;
@@ -237,18 +289,28 @@ impl Reloader {
     /// Whether there is anything to look for.
     pub fn wants_ticks(&self) -> bool {
         let reload = &self.recipe.config.reload;
-        reload.lifetime_max.is_some() || reload.memory.is_any()
+        reload.lifetime_max.is_some() || reload.memory.is_any() || self.is_succession_open()
     }
 
     /// A task has ended.
     pub fn done(&mut self, done: Done) -> Then {
         self.agenda.done();
         self.interest = None;
+        self.is_waking = false;
         let elapsed = done.started.elapsed();
+        if self.succession.take_unwanted() {
+            match done.outcome {
+                Outcome::Born(Ok((generation, _))) => self.retire(generation),
+                _ => done.discard(),
+            }
+            self.begin_next();
+            return Then::GoOn;
+        }
         match done.outcome {
-            Outcome::Born(Ok((generation, report))) => self.swap(generation, &report, elapsed),
+            Outcome::Born(Ok((generation, report))) => self.succeed(generation, &report, elapsed),
             // The application has come to need the main interpreter once more.
             Outcome::Born(Err(Failed::Start(StartError::MainIsTaken))) if IS_POSSIBLE => {
+                self.recipe.record.goes(Way::Exec);
                 self.relieve();
                 return Then::GoOn;
             }
@@ -258,7 +320,13 @@ impl Reloader {
                 return Then::StartAnew(stand_in);
             }
             Outcome::Relieved(Err(why)) => self.tell(&Failed::Hook(why)),
-            Outcome::Rolled(rolled) => self.tell_rolled(&rolled, elapsed),
+            Outcome::Rolled(rolled) => {
+                if rolled.failed.is_none() {
+                    self.succession.note_all_fresh();
+                }
+                self.tell_rolled(&rolled, elapsed);
+            }
+            Outcome::Changed(changed) => self.tell_changed(changed, elapsed),
             Outcome::Replaced { worker, result } => match result {
                 Ok(elapsed) => tracing::info!(
                     "worker {worker} has a fresh interpreter ({:.2} s)",
@@ -290,12 +358,24 @@ impl Reloader {
     /// An old generation has ended.
     pub fn retired(&mut self, id: u64) {
         self.retiring.retain(|roster| roster.generation() != id);
+        self.tell_retiring();
     }
 
     /// The server stops: what is being born is given up. Returns who is still at work.
     pub fn stop(&mut self) -> Vec<Roster> {
+        // What requests wait for is made all the same, and others that wait are told at once that they do so in vain.
+        if self.is_waking {
+            return std::mem::take(&mut self.retiring);
+        }
         if self.interest.take().is_some() {
             tracing::info!("the reload is given up");
+        }
+        self.recipe
+            .record
+            .end(State::GivenUp("the server stops".to_owned()));
+        self.end_succession();
+        if let Some(roster) = self.roster() {
+            roster.turn_away();
         }
         std::mem::take(&mut self.retiring)
     }
@@ -313,18 +393,25 @@ impl Reloader {
         match (task, self.roster()) {
             (Task::Reload { by, is_rolling }, roster) => {
                 tracing::info!("{by}: reloading; generation {serving} serves meanwhile");
+                self.supersede_canary();
+                let record = &self.recipe.record;
+                record.begin(&by, Way::Swap, serving);
+                self.journal.begin(&by);
                 if IS_POSSIBLE && self.wants_rebirth(roster.as_ref()) {
+                    record.goes(Way::Exec);
                     self.needs_rebirth = false;
                     self.run(move || recipe.relieve(&patience));
                     return;
                 }
                 match roster.filter(|roster| is_rolling && can_roll(roster)) {
                     Some(roster) => {
+                        record.goes(Way::Rolling);
                         self.run(move || Outcome::Rolled(recipe.roll(&roster, &patience)));
                     }
                     None => {
                         self.id += 1;
                         let id = self.id;
+                        record.makes(id);
                         self.run(move || Outcome::Born(recipe.bear(id, &patience)));
                     }
                 }
@@ -335,10 +422,19 @@ impl Reloader {
                 let grace = REPLACED_GRACE.min(recipe.config.reload_mercy);
                 self.run(move || Outcome::Replaced {
                     worker,
-                    result: roster.replace(due.crew, &patience, grace),
+                    result: roster.replace(due.crew, &patience, (grace, false)),
                 });
             }
-            (Task::Renew(_), None) => self.agenda.done(),
+            (Task::Change(change), Some(roster)) => {
+                self.is_waking = change == Change::Wake;
+                self.adaptation.note_waking();
+                let at_waking = self.adaptation.at_waking(roster.most());
+                let grace = REPLACED_GRACE.min(recipe.config.reload_mercy);
+                self.run(move || {
+                    Outcome::Changed(carry_out(change, &roster, at_waking, &patience, grace))
+                });
+            }
+            (Task::Renew(_) | Task::Change(_), None) => self.agenda.done(),
         }
     }
 
@@ -368,24 +464,18 @@ impl Reloader {
         if let Err(error) = spawned {
             self.agenda.done();
             self.interest = None;
+            self.is_waking = false;
             self.tell(&Failed::Start(StartError::Thread(error)));
         }
     }
 
-    fn swap(&mut self, generation: Arc<Generation>, report: &Report, elapsed: Duration) {
-        let surroundings = &self.recipe.surroundings;
-        let id = generation.id();
-        let before = surroundings.current.swap(Some(Arc::clone(&generation)));
-        generation.serve();
-        surroundings.bell.ring();
+    /// Lets an old generation finish what it has, and end.
+    fn retire(&mut self, generation: Arc<Generation>) {
+        let roster = generation.roster();
+        self.retiring.push(roster.clone());
         drop(generation);
-        tracing::info!("{}", report::reloaded(id, report, elapsed));
-        if let Some(before) = before {
-            let roster = before.roster();
-            self.retiring.push(roster.clone());
-            drop(before);
-            self.see_off(roster);
-        }
+        self.tell_retiring();
+        self.see_off(roster);
     }
 
     /// Waits for an old generation's end and tells of it.
@@ -405,10 +495,21 @@ impl Reloader {
         }
     }
 
+    fn tell_retiring(&self) {
+        self.journal
+            .ending(self.retiring.iter().map(Roster::generation).collect());
+    }
+
     fn tell(&mut self, failed: &Failed) {
-        if let Some(reason) = failed.reason() {
-            let serving = self.recipe.surroundings.current.id();
-            tracing::error!("reload failed: {reason}; generation {serving} serves on");
+        self.journal.end(journal::Outcome::Failed(failed.gist()));
+        let record = &self.recipe.record;
+        match failed.reason() {
+            Some(reason) => {
+                let serving = self.recipe.surroundings.current.id();
+                tracing::error!("reload failed: {reason}; generation {serving} serves on");
+                record.end(State::Failed(reason));
+            }
+            None => record.end(State::GivenUp("the server stops".to_owned())),
         }
         // Not asked again at the next request.
         if let (Some(crew), Some(roster)) = (self.overdue.take(), self.roster()) {
@@ -423,14 +524,29 @@ impl Reloader {
             count,
             failed,
         } = rolled;
+        self.journal.end(match failed {
+            None => journal::Outcome::Serves(*generation),
+            Some((_, failed)) if *fresh == 0 => journal::Outcome::Failed(failed.gist()),
+            Some((_, failed)) => journal::Outcome::Partly(format!(
+                "{fresh} of {count} interpreters have the new version: {}",
+                failed.gist()
+            )),
+        });
+        let record = &self.recipe.record;
         match failed {
-            None => tracing::info!(
-                "every interpreter of generation {generation} is new ({count} in {:.2} s)",
-                elapsed.as_secs_f64()
-            ),
+            None => {
+                tracing::info!(
+                    "every interpreter of generation {generation} is new ({count} in {:.2} s)",
+                    elapsed.as_secs_f64()
+                );
+                record.end(State::Done);
+            }
             Some((_, failed)) if *fresh == 0 => self.tell(failed),
             Some((worker, failed)) => {
                 if let Some(reason) = failed.reason() {
+                    record.end(State::Failed(format!(
+                        "{reason}, at worker {worker}; {fresh} of {count} interpreters have the new version"
+                    )));
                     tracing::error!(
                         "reload failed at worker {worker}: {reason}; {fresh} of {count} interpreters have the new version, the \
                          others serve on with the old one"
@@ -447,6 +563,17 @@ fn can_roll(roster: &Roster) -> bool {
 }
 
 impl Failed {
+    /// Why, in a line: of a traceback the last one.
+    fn gist(&self) -> String {
+        let text = match self {
+            Failed::Start(error) => error.to_string(),
+            Failed::Hook(why) => why.clone(),
+        };
+        let mut lines = text.lines().map(str::trim);
+        let last = lines.rfind(|line| !line.is_empty());
+        last.unwrap_or_default().to_owned()
+    }
+
     /// Why, for the log, in which more of it may stand then; `None` if it is not worth a word.
     fn reason(&self) -> Option<String> {
         Some(match self {
@@ -483,6 +610,13 @@ impl Recipe {
         // An application that is served now has to load, or all stay as they are.
         if let Some(serving) = self.surroundings.current.load() {
             plan.apps.need(serving.loaded());
+            // As many as have been needed so far; one is enough to see whether the next version loads.
+            let roster = serving.roster();
+            plan.at_first = if roster.is_at_rest() {
+                1
+            } else {
+                plan.at_first.max(roster.crews().len())
+            };
         }
         let born = Generation::start(id, &plan, self.runtime, &self.surroundings, patience)
             .map_err(Failed::Start)?;
@@ -504,7 +638,7 @@ impl Recipe {
             if rolled.failed.is_some() {
                 return rolled;
             }
-            match roster.replace(crew, patience, grace) {
+            match roster.replace(crew, patience, (grace, true)) {
                 // One that has left meanwhile was replaced by whoever made it leave.
                 Ok(_) | Err(StartError::Gone) => rolled.fresh += 1,
                 Err(error) => rolled.failed = Some((worker, Failed::Start(error))),

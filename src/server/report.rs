@@ -43,6 +43,24 @@ pub fn reloaded(id: u64, report: &Report, elapsed: Duration) -> String {
     text
 }
 
+/// A generation is ready, and does not have all requests yet.
+pub fn born(id: u64, report: &Report, elapsed: Duration) -> String {
+    let interpreters = counted(report.interpreters.len(), "interpreter");
+    let seconds = elapsed.as_secs_f64();
+    format!("generation {id} is ready ({interpreters} in {seconds:.2} s)")
+}
+
+/// A time that somebody has configured: `5 m`, `90 s`, `0.5 s`.
+pub fn time(time: Duration) -> String {
+    // What is left of a stage is a moment less than what was asked for.
+    let tenths = (time.as_secs_f64() * 10.0).round();
+    let seconds = tenths / 10.0;
+    if seconds >= 120.0 && seconds % 60.0 == 0.0 {
+        return format!("{} min", seconds / 60.0);
+    }
+    format!("{seconds} s")
+}
+
 /// The one before it has ended.
 pub fn retired(id: u64, finished: u64, parked: usize) -> String {
     let finished = usize::try_from(finished).unwrap_or(usize::MAX);
@@ -89,10 +107,14 @@ fn write_serving(
     let each: Vec<String> = report.interpreters.iter().map(milliseconds_of).collect();
     writeln!(
         text,
-        "workers: {} x {}, ready in {}",
+        "workers: {} x {}, ready in {}{}",
         counted(interpreters, "interpreter"),
         counted(report.threads / interpreters.max(1), "thread"),
-        each.join(", ")
+        each.join(", "),
+        match report.most {
+            most if most > interpreters => format!(" (up to {most} when they are needed)"),
+            _ => String::new(),
+        }
     )?;
     for one in listening {
         writeln!(text, "listening on {}", url(one))?;
@@ -159,7 +181,8 @@ fn write_indented(text: &mut String, lines: &str) -> std::fmt::Result {
     Ok(())
 }
 
-fn url(listening: &Listening) -> String {
+/// Where one listens, and how.
+pub fn url(listening: &Listening) -> String {
     let word = listening.word();
     match &listening.address {
         Address::Tcp(address) => format!("{word}://{address}"),

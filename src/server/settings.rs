@@ -6,19 +6,24 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::app::cheaper::{Algorithm, Rules};
+use crate::app::cheaper_busyness::BusynessRules;
+use crate::app::probe::Probe;
 use crate::app::process::Process;
 use crate::app::{Apps, Exceptions, Isolated, Plan, Recycling};
 use crate::background::cron::When;
 use crate::background::cron_command::CronCommand;
-use crate::config::{Config, IsolationChoice};
+use crate::config::{BusynessConfig, CheaperAlgorithm, Config, IsolationChoice};
+use crate::control::stats::About;
 use crate::http::Limits;
 use crate::net::{self, Address};
 use crate::proxies::trusted::Network;
 use crate::proxies::{Believed, Trusted};
-use crate::python::{HostRef, InterpreterSpec, Isolation, STACK_BYTES_MIN};
-use crate::wsgi::AddedFields;
+use crate::python::{HostRef, InterpreterSpec, Isolation, STACK_BYTES_MIN, UWSGI_VERSION};
 use crate::wsgi::environ::ServerFacts;
+use crate::wsgi::{AddedFields, BodyMemory};
 
+use super::adaptation::Adapting;
 use super::application::imports;
 use super::failure::Failure;
 use super::sockets::Listening;
@@ -42,7 +47,7 @@ pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Setti
             chunk_line_bytes_max: limits.chunk_line_bytes_max,
             trailer_bytes_max: limits.trailer_bytes_max,
         },
-        body_memory_bytes_max: config.body_memory_bytes_max,
+        body_memory: Arc::new(BodyMemory::new(config.body_memory_bytes_max)),
         output_bytes_max: OUTPUT_BYTES_MAX,
         header_timeout: deadlines.header,
         body_timeout: deadlines.body_idle,
@@ -53,6 +58,7 @@ pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Setti
         tells_handshakes: config.tls.is_verbose,
         proxies: proxies(config),
         greeters: greeters(config),
+        ready_path: config.ready_path.clone(),
         added_fields: Arc::new(added_fields),
     }
 }
@@ -116,6 +122,56 @@ pub(super) fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
     Ok(added)
 }
 
+/// How many interpreters are made at start.
+fn at_first(config: &Config) -> usize {
+    match &config.adapting.cheaper {
+        // One shows whether the application loads, and is ended.
+        _ if config.adapting.cheap => 1,
+        Some(cheaper) => cheaper.initial,
+        None => config.processes,
+    }
+}
+
+/// When there are more interpreters, and when fewer.
+pub(super) fn adapting(config: &Config) -> Adapting {
+    let adapting = &config.adapting;
+    let rules = adapting.cheaper.as_ref().map(|cheaper| Rules {
+        least: cheaper.least,
+        step: cheaper.step,
+        overload: cheaper.overload,
+        idle: cheaper.idle,
+        algorithm: match cheaper.algorithm {
+            CheaperAlgorithm::Spare => Algorithm::Spare,
+            CheaperAlgorithm::Spare2 => Algorithm::Spare2,
+            CheaperAlgorithm::Backlog => Algorithm::Backlog,
+            CheaperAlgorithm::Busyness => Algorithm::Busyness(busyness(&cheaper.busyness)),
+            CheaperAlgorithm::Manual => Algorithm::Manual,
+        },
+        memory_soft: cheaper.memory_soft,
+        memory_hard: cheaper.memory_hard,
+    });
+    Adapting {
+        rules,
+        is_cheap: adapting.cheap,
+        idle: adapting.idle,
+        dies: adapting.die_on_idle,
+    }
+}
+
+fn busyness(config: &BusynessConfig) -> BusynessRules {
+    BusynessRules {
+        percent_min: config.percent_min,
+        percent_max: config.percent_max,
+        multiplier: config.multiplier,
+        penalty: config.penalty,
+        is_verbose: config.is_verbose,
+        backlog_alert: config.backlog_alert,
+        backlog_multiplier: config.backlog_multiplier,
+        backlog_step: config.backlog_step,
+        backlog_nonzero: config.backlog_nonzero,
+    }
+}
+
 /// The first of the files that can be read, as in uWSGI, which looks anew at every answer.
 fn error_page(config: &Config, status: u16, files: &[PathBuf]) -> Result<Option<Vec<u8>>, Failure> {
     for file in files {
@@ -168,9 +224,15 @@ pub(super) fn plan(
             facts.adding(Arc::clone(&variables))
         }
     };
+    let mut listeners: Vec<_> = listening.iter().map(facts).collect();
+    if listeners.is_empty() {
+        // Where nothing is bound, only a probe comes from somewhere.
+        listeners.push(ServerFacts::new(None, &hostname, "http"));
+    }
     Plan {
         apps,
         interpreters: config.processes,
+        at_first: at_first(config),
         threads: config.threads,
         isolated: match config.isolation {
             IsolationChoice::Auto => Isolated::Auto,
@@ -178,7 +240,8 @@ pub(super) fn plan(
             IsolationChoice::SharedGil => Isolated::By(Isolation::SharedGil),
             IsolationChoice::Main => Isolated::By(Isolation::Main),
         },
-        spec: spec(config, listening.iter().map(facts).collect()),
+        spec: spec(config, listeners),
+        probe: probe(config, listening),
         cores_per_worker: config.process.cpu_affinity,
         uwsgi_names: config.process.procname.automatic,
         queue_max: config.queue_max,
@@ -188,6 +251,19 @@ pub(super) fn plan(
         end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
         process: Arc::clone(process),
     }
+}
+
+/// `--reload-probe`: it seems to come from the first socket for HTTP.
+fn probe(config: &Config, listening: &[Listening]) -> Option<Probe> {
+    let is_http = |one: &Listening| !one.protocol.takes_variables();
+    let probe = config.reload.probe.as_ref()?;
+    Some(Probe {
+        target: probe.target.clone(),
+        status: probe.status,
+        timeout: probe.timeout,
+        listener: listening.iter().position(is_http).unwrap_or(0),
+        is_lenient: false,
+    })
 }
 
 fn recycling(config: &Config) -> Recycling {
@@ -252,6 +328,34 @@ pub(super) fn cron_commands(config: &Config) -> Result<Vec<CronCommand>, Failure
             Ok(CronCommand::new(when, command, entry.is_unique, time_max))
         })
         .collect()
+}
+
+/// What uWSGI's statistics tell of the process.
+pub(super) fn about(config: &Config, listening: &[Listening]) -> About {
+    let (uid, gid) = user();
+    let sockets = listening
+        .iter()
+        .map(|one| (one.address.to_string(), one.protocol.word()));
+    About {
+        version: UWSGI_VERSION,
+        uid,
+        gid,
+        sockets: sockets.collect(),
+        no_cores: !config.control.stats_cores,
+        minified: config.control.stats_minified,
+        ..About::default()
+    }
+}
+
+#[cfg(unix)]
+fn user() -> (u32, u32) {
+    use rustix::process::{getgid, getuid};
+    (getuid().as_raw(), getgid().as_raw())
+}
+
+#[cfg(not(unix))]
+fn user() -> (u32, u32) {
+    (0, 0)
 }
 
 #[cfg(unix)]

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
 
 use crossbeam::channel::Sender;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU};
 use signal_hook::iterator::Signals;
 
 use super::supervisor::Event;
@@ -89,6 +89,10 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
     // The same for the life of the process.
     let meanings = MEANINGS.get_or_init(|| meanings);
     let mut wanted = vec![SIGINT, SIGTERM, SIGQUIT, SIGHUP];
+    // gunicorn's signals for one worker more or less. A terminal has its own use for them: it stops who writes from the background.
+    if !io::stderr().is_terminal() {
+        wanted.extend([SIGTTIN, SIGTTOU]);
+    }
     for (number, _) in meanings {
         let is_forbidden = signal_hook::consts::FORBIDDEN.contains(number);
         if is_forbidden {
@@ -123,6 +127,8 @@ fn usual(signal: i32) -> Event {
     match signal {
         // A closed terminal ends what was started in it; a daemon is not told anything by it.
         SIGHUP if !io::stderr().is_terminal() => Event::reload("SIGHUP"),
+        SIGTTIN => Event::adjust("SIGTTIN", true),
+        SIGTTOU => Event::adjust("SIGTTOU", false),
         SIGINT => Event::stop("Ctrl-C", signal),
         SIGTERM => Event::stop("SIGTERM", signal),
         SIGQUIT => Event::stop("SIGQUIT", signal),

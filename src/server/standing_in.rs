@@ -11,11 +11,11 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, Sender, bounded, select, unbounded};
 
 use super::application;
-use super::assembly::{
-    change_directory_again, check_harakiri, enter_directory, request_log, start_python,
-};
 use super::certificates::Certificates;
 use super::failure::Failure;
+use super::groundwork::{
+    change_directory_again, check_harakiri, enter_directory, request_log, start_python,
+};
 use super::line::{Line, Word};
 use super::rebirth;
 use super::settings::{added_fields, hostname, plan, settings};
@@ -121,6 +121,7 @@ fn stand_in(
         on_sources: None,
         // It does not live long enough for its interpreters to be replaced.
         on_due: Arc::new(|_| {}),
+        on_wanted: Arc::new(|_| {}),
     };
     let clockwork = Arc::new(Clockwork::default());
     clockwork.stop();

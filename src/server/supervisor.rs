@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::beat::Beat;
 use super::notify::Notifier;
 use super::rebirth::Inheritance;
 use super::relay::Relay;
@@ -18,7 +19,7 @@ use super::reload::{self, Done, Reloader, Then};
 use super::stand_in::{Heard, StandIn};
 use crate::app::{Acceptor, Current, Due, Roster};
 use crate::background::clockwork::Clockwork;
-use crate::net::Net;
+use crate::net::{Net, Turn};
 
 /// What the supervisor is told.
 pub enum Event {
@@ -30,7 +31,6 @@ pub enum Event {
         signal: i32,
     },
     /// Stop without waiting for requests in progress.
-    #[cfg_attr(windows, expect(dead_code, reason = "only a signal asks for it"))]
     StopNow {
         /// What asked for it, for the log.
         by: &'static str,
@@ -39,6 +39,13 @@ pub enum Event {
     Reload {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
+    },
+    /// Somebody waits for the reload with this number (`Journal::number`).
+    Asked {
+        /// The number.
+        number: u64,
+        /// One interpreter after the other.
+        is_rolling: bool,
     },
     /// Open the log anew, and nothing else.
     ReopenLog {
@@ -50,10 +57,32 @@ pub enum Event {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
     },
+    /// Go back to the generation before: a canary ends, or the one that is kept is put back.
+    Rollback {
+        /// What asked for it, for the log.
+        by: Cow<'static, str>,
+        /// Who waits for the outcome, in words: what was done, or why nothing was.
+        reply: Option<Sender<Result<String, String>>>,
+    },
     /// The file of a `hook-touch` was touched: the number of the hook.
     Touched(usize),
     /// An interpreter is due to be replaced.
     Due(Due),
+    /// A generation, of this number, has requests and no interpreter.
+    Wanted(u64),
+    /// One more interpreter, or one less (`+` and `-` of uWSGI's master-fifo).
+    Adjust {
+        /// What asked for it, for the log.
+        by: Cow<'static, str>,
+        /// One more.
+        is_up: bool,
+    },
+    /// No interpreter until the next request (`C` of uWSGI's master-fifo).
+    #[allow(dead_code, reason = "for whoever reads a master-fifo")]
+    Rest {
+        /// What asked for it, for the log.
+        by: Cow<'static, str>,
+    },
     /// What was to be renewed is, or could not be.
     Done(Box<Done>),
     /// An old generation has ended.
@@ -85,9 +114,26 @@ impl Event {
         Self::Stop { by, signal }
     }
 
+    /// A wish for one more interpreter, or one less.
+    #[cfg_attr(windows, expect(dead_code, reason = "only a signal asks for it"))]
+    pub fn adjust(by: impl Into<Cow<'static, str>>, is_up: bool) -> Self {
+        Self::Adjust {
+            by: by.into(),
+            is_up,
+        }
+    }
+
     /// A wish to reload.
     pub fn reload(by: impl Into<Cow<'static, str>>) -> Self {
         Self::Reload { by: by.into() }
+    }
+
+    /// A wish to go back; nobody waits for the outcome.
+    pub fn rollback(by: impl Into<Cow<'static, str>>) -> Self {
+        Self::Rollback {
+            by: by.into(),
+            reply: None,
+        }
     }
 }
 
@@ -115,6 +161,8 @@ pub struct Charge<'a> {
     pub clockwork: &'a Clockwork,
     /// What requests in progress are given when the server stops.
     pub mercy: Duration,
+    /// How long it goes on as before after a signal to stop (`--shutdown-delay`).
+    pub delay: Duration,
     /// A reload is a stop (`--exit-on-reload`).
     pub exits_on_reload: bool,
     /// Makes the next generation.
@@ -145,6 +193,9 @@ pub fn supervise(charge: Charge<'_>) -> End {
         mercy: charge.mercy,
         leaving: charge.stand_in.clone(),
         charge,
+        departure: None,
+        ticks: Beat::default(),
+        looks: Beat::default(),
         relay: None,
         is_stopping: false,
         exit_code: 0,
@@ -156,6 +207,10 @@ pub fn supervise(charge: Charge<'_>) -> End {
 struct Watch<'a> {
     charge: Charge<'a>,
     mercy: Duration,
+    /// When the stop begins that was asked for, and by what (`--shutdown-delay`).
+    departure: Option<(Instant, &'static str)>,
+    ticks: Beat,
+    looks: Beat,
     /// The process leaves its place to its stand-in, to start anew.
     relay: Option<Relay>,
     /// A stand-in that serves no more, or is not to, and has not left.
@@ -169,19 +224,11 @@ impl Watch<'_> {
         if self.leaving.is_some() {
             self.charge.reloader.wait_for_stand_in();
         }
+        self.charge.reloader.begin();
         loop {
-            let receiver = self.charge.events.1;
-            let event = if self.charge.reloader.wants_ticks() && !self.is_stopping {
-                receiver.recv_timeout(reload::TICK)
-            } else {
-                receiver.recv().map_err(RecvTimeoutError::from)
-            };
-            let end = match event {
+            let end = match self.next_event() {
                 Ok(event) => self.hear(event),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.charge.reloader.tick();
-                    None
-                }
+                Err(RecvTimeoutError::Timeout) => self.time_passed(),
                 Err(RecvTimeoutError::Disconnected) => Some(End::Stop(1)),
             };
             if let Some(end) = end {
@@ -190,20 +237,62 @@ impl Watch<'_> {
         }
     }
 
+    /// Waits for the next event, or until something is due.
+    fn next_event(&mut self) -> Result<Event, RecvTimeoutError> {
+        let now = Instant::now();
+        let (_, receiver) = self.charge.events;
+        let reloader = &self.charge.reloader;
+        let ticks = reloader.wants_ticks().then_some(reload::TICK);
+        let next_tick = self.ticks.next(ticks, now);
+        let next_look = self.looks.next(reloader.looks_every(), now);
+        let begins = self.departure.map(|(at, _)| at);
+        let next = [next_tick, next_look, begins].into_iter().flatten().min();
+        match next.filter(|_| !self.is_stopping) {
+            Some(next) => receiver.recv_timeout(next.saturating_duration_since(now)),
+            None => receiver.recv().map_err(RecvTimeoutError::from),
+        }
+    }
+
+    fn time_passed(&mut self) -> Option<End> {
+        let now = Instant::now();
+        if let Some((_, by)) = self.departure.take_if(|(at, _)| *at <= now) {
+            return self.stop(by);
+        }
+        if self.ticks.is_due(now) {
+            self.charge.reloader.tick();
+        }
+        if self.looks.is_due(now) && matches!(self.charge.reloader.look(), Then::Stop) {
+            return self.stop("--die-on-idle");
+        }
+        None
+    }
+
     /// `Some`: that is all.
     fn hear(&mut self, event: Event) -> Option<End> {
         let is_going_on = !self.is_stopping;
         match event {
-            Event::Reload { by } if self.charge.exits_on_reload && is_going_on => {
-                tracing::info!("{by}: a reload is a stop here (--exit-on-reload)");
-                self.stop("reload")
+            Event::Asked { number, is_rolling } => {
+                self.charge.reloader.journal().heard(number);
+                let by = Cow::Borrowed("control");
+                self.hear(if is_rolling {
+                    Event::ChainReload { by }
+                } else {
+                    Event::Reload { by }
+                })
             }
-            Event::Stop { by, .. } if is_going_on => self.stop(by),
-            Event::Stop { by, signal } => {
+            Event::Stop { by, signal } if self.is_stopping || self.departure.is_some() => {
                 tracing::warn!("{by} again: stopping now");
                 self.drop_stand_ins();
                 Some(End::Stop(KILLED_BY + signal))
             }
+            // Only what comes from outside is worth a delay: others look whether the server is ready.
+            Event::Stop { by, signal }
+                if signal != 0 && !self.charge.delay.is_zero() && self.relay.is_none() =>
+            {
+                self.depart(by);
+                None
+            }
+            Event::Stop { by, .. } => self.stop(by),
             Event::StopNow { by } if is_going_on => {
                 self.mercy = Duration::ZERO;
                 self.stop(by)
@@ -213,9 +302,15 @@ impl Watch<'_> {
                 self.drop_stand_ins();
                 Some(End::Stop(0))
             }
-            Event::Reload { by } | Event::ChainReload { by } if self.is_stopping => {
+            Event::Reload { by } | Event::ChainReload { by }
+                if self.is_stopping || self.departure.is_some() =>
+            {
                 tracing::info!("{by}: the server stops; there is nothing to reload");
                 None
+            }
+            Event::Reload { by } if self.charge.exits_on_reload => {
+                tracing::info!("{by}: a reload is a stop here (--exit-on-reload)");
+                self.stop("reload")
             }
             Event::Reload { by } | Event::ChainReload { by } if self.relay.is_some() => {
                 tracing::info!("{by}: a reload is under way; one more follows");
@@ -236,8 +331,16 @@ impl Watch<'_> {
                 None
             }
             Event::Renew { by } => {
-                if is_going_on && self.relay.is_none() {
+                if is_going_on && self.relay.is_none() && self.departure.is_none() {
                     self.charge.reloader.ask_rebirth(&by);
+                }
+                None
+            }
+            Event::Rollback { by, reply } => {
+                let done = self.roll_back(&by);
+                if let Some(reply) = reply {
+                    // Whoever asked has left.
+                    let _gone = reply.send(done);
                 }
                 None
             }
@@ -251,7 +354,28 @@ impl Watch<'_> {
                 done.discard();
                 None
             }
-            Event::Retired { .. } | Event::Due(_) | Event::Touched(_) if self.is_stopping => None,
+            Event::Retired { .. }
+            | Event::Due(_)
+            | Event::Touched(_)
+            | Event::Adjust { .. }
+            | Event::Rest { .. }
+                if self.is_stopping =>
+            {
+                None
+            }
+            Event::Wanted(generation) => {
+                let is_leaving = self.is_stopping || self.relay.is_some();
+                self.charge.reloader.wanted(generation, is_leaving);
+                None
+            }
+            Event::Adjust { by, is_up } => {
+                self.charge.reloader.adjust(&by, is_up);
+                None
+            }
+            Event::Rest { by } => {
+                self.charge.reloader.rest(&by);
+                None
+            }
             Event::Touched(hook) => {
                 let code = (self.charge.on_touch)(hook)?;
                 self.exit_code = code;
@@ -282,13 +406,46 @@ impl Watch<'_> {
 
     /// A task of the reloader has ended.
     fn done(&mut self, done: Done) {
-        if let Then::StartAnew(stand_in) = self.charge.reloader.done(done) {
-            self.begin_relay(stand_in);
+        match self.charge.reloader.done(done) {
+            Then::StartAnew(stand_in) if self.departure.is_some() => {
+                stand_in.kill();
+                self.charge
+                    .reloader
+                    .not_renewed("the server stops".to_owned());
+            }
+            Then::StartAnew(stand_in) => self.begin_relay(stand_in),
+            Then::GoOn | Then::Stop => {}
         }
         self.charge.acceptor.nudge();
-        if self.relay.is_none() && !self.charge.reloader.is_busy() {
+        if self.relay.is_none() && self.departure.is_none() && !self.charge.reloader.is_busy() {
             self.charge.notifier.ready();
         }
+    }
+
+    fn roll_back(&mut self, by: &str) -> Result<String, String> {
+        if self.is_stopping {
+            tracing::info!("{by}: the server stops; there is nothing to go back to");
+            return Err("the server stops".to_owned());
+        }
+        if self.relay.is_some() {
+            tracing::info!("{by}: the process starts anew; there is nothing to go back to");
+            return Err("the process starts anew".to_owned());
+        }
+        let done = self.charge.reloader.roll_back(by);
+        self.charge.acceptor.nudge();
+        done
+    }
+
+    /// A stop is to come: others have time to see that the server is not ready any more.
+    fn depart(&mut self, by: &'static str) {
+        let delay = self.charge.delay;
+        self.departure = Some((Instant::now() + delay, by));
+        self.charge.net.start_leaving();
+        self.charge.notifier.stopping();
+        tracing::info!(
+            "{by}: stopping in {} s (--shutdown-delay); requests are answered until then",
+            delay.as_secs_f64()
+        );
     }
 
     /// The stand-in serves from now on, and this process finishes what it has.
@@ -367,6 +524,8 @@ impl Watch<'_> {
     /// A stop begins.
     fn stop(&mut self, by: &str) -> Option<End> {
         self.is_stopping = true;
+        self.departure = None;
+        self.charge.reloader.journal().close("the server stops");
         self.charge.clockwork.stop();
         self.charge.notifier.stopping();
         let was_drained = match self.relay.take() {
@@ -382,7 +541,14 @@ impl Watch<'_> {
                     "{by}: stopping; requests in progress have {} s to finish",
                     self.mercy.as_secs()
                 );
-                self.charge.net.start_draining();
+                let Charge { net, current, .. } = self.charge;
+                net.start_leaving();
+                if Turn::default().accept_the_rest(net, &**current) > 0
+                    && let Some(generation) = current.load()
+                {
+                    generation.queue().wake_if_idle(net);
+                }
+                net.start_draining();
                 if let Some(stand_in) = &self.leaving {
                     stand_in.stop();
                 }

@@ -46,6 +46,7 @@ impl fmt::Debug for Triggers {
 enum Wish {
     Reload,
     Chain,
+    Rollback,
     ReopenLog,
 }
 
@@ -73,6 +74,7 @@ impl Triggers {
         let files = [
             ("touch-reload", &reload.touch, Wish::Reload),
             ("touch-chain-reload", &reload.touch_chain, Wish::Chain),
+            ("touch-rollback", &reload.touch_rollback, Wish::Rollback),
             ("touch-logreopen", &config.touch_logreopen, Wish::ReopenLog),
         ];
         for (option, paths, wish) in files {
@@ -161,7 +163,7 @@ impl Triggers {
         let (events, asked_at) = (self.events.clone(), Arc::clone(&self.asked_at));
         move |path: &Path| {
             let by = format!("{option}: {} has changed", path.display());
-            if !matches!(wish, Wish::ReopenLog) {
+            if matches!(wish, Wish::Reload | Wish::Chain) {
                 let mut asked_at = asked_at.lock().unwrap_or_else(PoisonError::into_inner);
                 if asked_at.is_some_and(|at| at.elapsed() < BURST) {
                     return;
@@ -171,6 +173,7 @@ impl Triggers {
             let event = match wish {
                 Wish::Reload => Event::reload(by),
                 Wish::Chain => Event::ChainReload { by: by.into() },
+                Wish::Rollback => Event::rollback(by),
                 Wish::ReopenLog => Event::ReopenLog { by },
             };
             // The supervisor left first: the server stops.
@@ -189,6 +192,7 @@ fn is_wanted(config: &Config) -> bool {
     let ReloadConfig {
         touch,
         touch_chain,
+        touch_rollback,
         folders,
         watches_modules,
         ..
@@ -198,9 +202,15 @@ fn is_wanted(config: &Config) -> bool {
         || !background.touch_signals.is_empty()
         || !background.folder_signals.is_empty()
         || hooks::touched(config).next().is_some()
-        || [touch, touch_chain, folders, &config.touch_logreopen]
-            .iter()
-            .any(|paths| !paths.is_empty())
+        || [
+            touch,
+            touch_chain,
+            touch_rollback,
+            folders,
+            &config.touch_logreopen,
+        ]
+        .iter()
+        .any(|paths| !paths.is_empty())
 }
 
 #[cfg(test)]

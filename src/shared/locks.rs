@@ -105,6 +105,11 @@ impl Locks {
         Ok(lock.free_if(|held| held == holder))
     }
 
+    /// Whether anybody holds each of them, in their order.
+    pub fn held(&self) -> impl Iterator<Item = bool> {
+        self.locks.iter().map(|lock| lock.holder().is_some())
+    }
+
     /// Whether anybody holds it.
     ///
     /// # Errors

@@ -80,6 +80,24 @@ impl PacketReader {
         Reply::Close
     }
 
+    /// As of HTTP's machine (`RequestReader::body_left`).
+    pub fn body_left(&self) -> u64 {
+        match &self.state {
+            State::Body(body) => body.left(),
+            _ => 0,
+        }
+    }
+
+    /// As of HTTP's machine (`RequestReader::body_came`).
+    pub fn body_came(&mut self, count: u64) {
+        if let State::Body(body) = &mut self.state {
+            body.came(count);
+            if body.is_complete() {
+                self.state = State::Complete;
+            }
+        }
+    }
+
     fn advance<'i>(
         &mut self,
         input: &'i [u8],

@@ -1,4 +1,4 @@
-//! The complete body of one request: in memory, then in an unnamed temporary file past a bound.
+//! The complete body of one request: in one piece, then in pages of memory, then in an unnamed temporary file past a bound.
 //!
 //! Filled by whoever reads the connection (`push`), then read by the worker as `wsgi.input`, with the
 //! semantics of `io.BytesIO` to the letter: `read`, `readline`, `readlines`, iteration, `seek`, `tell`.
@@ -8,15 +8,18 @@
 //! In memory nothing here can fail. A body in a file can: a full or broken disk is an `io::Error` whose text
 //! says what was being done; nothing panics and nothing aborts, not even a `read()` larger than memory.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::ops::Range;
+mod memory;
+mod pages;
+mod spill;
+
+use std::io;
+use std::sync::Arc;
 
 use memchr::memchr;
 
-/// One buffer for both directions: small pushes are gathered in it before they go to the file, and lines
-/// and small reads are served from it. Bytes.
-const WINDOW_BYTES: usize = 64 * 1024;
+pub use self::memory::BodyMemory;
+use self::pages::Pages;
+use self::spill::Spill;
 
 /// One request body, and the position from which it is read. `Default` is the empty body and costs nothing.
 #[derive(Debug, Default)]
@@ -29,6 +32,7 @@ pub struct RequestBody {
 #[derive(Debug)]
 enum Store {
     Memory(Vec<u8>),
+    Pages(Box<Pages>),
     File(Box<Spill>),
 }
 
@@ -82,26 +86,73 @@ impl std::fmt::Display for SeekError {
 impl std::error::Error for SeekError {}
 
 impl RequestBody {
-    /// Appends `data` at the end; the read position does not move. The body lives in memory as long as it is at
-    /// most `memory_bytes_max` bytes long, and moves to a temporary file (for good) when it grows past it.
+    /// Appends `data` at the end; the read position does not move. The body stays in memory as long as `memory` has it so,
+    /// and moves to a temporary file (for good) when it grows past that.
     ///
     /// # Errors
     /// The temporary file could not be made or written (no space, no such folder). What was pushed before stays
     /// readable; the caller refuses the request.
-    pub fn push(&mut self, data: &[u8], memory_bytes_max: usize) -> io::Result<()> {
-        match &mut self.store {
-            Store::Memory(bytes) => {
-                if data.len() <= memory_bytes_max.saturating_sub(bytes.len()) || data.is_empty() {
-                    bytes.extend_from_slice(data);
-                    return Ok(());
-                }
-                let mut spill = Box::new(Spill::create()?);
-                spill.push(bytes)?;
-                spill.push(data)?;
-                self.store = Store::File(spill);
-                Ok(())
+    pub fn push(&mut self, data: &[u8], memory: &Arc<BodyMemory>) -> io::Result<()> {
+        let len = self.len();
+        let fits =
+            |max: usize| data.is_empty() || len.saturating_add(data.len() as u64) <= max as u64;
+        if let Store::Memory(bytes) = &mut self.store {
+            if fits(memory.first_bytes_max()) {
+                bytes.extend_from_slice(data);
+                return Ok(());
             }
-            Store::File(spill) => spill.push(data),
+            if fits(memory.body_bytes_max()) {
+                let mut pages = Box::new(Pages::new(memory));
+                if pages.push(bytes) == bytes.len() {
+                    self.store = Store::Pages(pages);
+                }
+            }
+        }
+        let mut data = data;
+        if let Store::Pages(pages) = &mut self.store
+            && fits(memory.body_bytes_max())
+        {
+            data = &data[pages.push(data)..];
+            if data.is_empty() {
+                return Ok(());
+            }
+        }
+        if let Store::File(spill) = &mut self.store {
+            return spill.push(data);
+        }
+        let mut spill = Box::new(Spill::create()?);
+        match &self.store {
+            Store::Memory(bytes) => spill.push(bytes)?,
+            Store::Pages(pages) => {
+                let mut outcome = Ok(());
+                pages.each_piece(0, pages.len(), |piece| {
+                    if outcome.is_ok() {
+                        outcome = spill.push(piece);
+                    }
+                });
+                outcome?;
+            }
+            Store::File(_) => {}
+        }
+        spill.push(data)?;
+        self.store = Store::File(spill);
+        Ok(())
+    }
+
+    /// Where the next bytes of the body, at most `want` of them, may be written right away instead of being pushed; empty
+    /// where they must be pushed. [`filled`](Self::filled) makes them a part of the body.
+    #[inline]
+    pub fn room(&mut self, want: usize) -> &mut [u8] {
+        match &mut self.store {
+            Store::Pages(pages) => pages.room(want),
+            Store::Memory(_) | Store::File(_) => &mut [],
+        }
+    }
+
+    /// So many bytes were written to the front of what [`room`](Self::room) gave.
+    pub fn filled(&mut self, count: usize) {
+        if let Store::Pages(pages) = &mut self.store {
+            pages.filled(count);
         }
     }
 
@@ -109,7 +160,8 @@ impl RequestBody {
     pub fn len(&self) -> u64 {
         match &self.store {
             Store::Memory(bytes) => bytes.len() as u64,
-            Store::File(spill) => spill.len,
+            Store::Pages(pages) => pages.len() as u64,
+            Store::File(spill) => spill.len(),
         }
     }
 
@@ -118,9 +170,13 @@ impl RequestBody {
         self.len() == 0
     }
 
-    /// Whether the body did not outgrow its memory bound: then no read can fail or wait for a disk, and
-    /// [`take_slice`](Self::take_slice) and [`take_line`](Self::take_line) give the bytes without copying.
+    /// Whether the body did not outgrow its memory bound: then no read can fail or wait for a disk.
     pub fn is_in_memory(&self) -> bool {
+        !matches!(self.store, Store::File(_))
+    }
+
+    #[cfg(test)]
+    fn is_in_one_piece(&self) -> bool {
         matches!(self.store, Store::Memory(_))
     }
 
@@ -171,6 +227,14 @@ impl RequestBody {
                     out.copy_from_slice(&bytes[start..start + count]);
                 }
             }
+            Store::Pages(pages) => {
+                let mut rest = &mut *out;
+                pages.each_piece(self.position as usize, count, |piece| {
+                    let (now, later) = std::mem::take(&mut rest).split_at_mut(piece.len());
+                    now.copy_from_slice(piece);
+                    rest = later;
+                });
+            }
             Store::File(spill) => spill.read_at(self.position, out)?,
         }
         self.position += count as u64;
@@ -185,6 +249,16 @@ impl RequestBody {
         if let Some(line) = self.take_line(size) {
             reserve(out, line.len())?;
             out.extend_from_slice(line);
+            return Ok(());
+        }
+        if let Store::Pages(pages) = &self.store {
+            let limit = self.readable(size) as usize;
+            let length = pages.line(self.position as usize, limit);
+            reserve(out, length)?;
+            pages.each_piece(self.position as usize, length, |piece| {
+                out.extend_from_slice(piece);
+            });
+            self.position += length as u64;
             return Ok(());
         }
         let Store::File(spill) = &mut self.store else {
@@ -228,27 +302,56 @@ impl RequestBody {
         Ok(())
     }
 
-    /// `read(size)` without a copy: the bytes themselves, and the position behind them. `None` if the body is in a file.
+    /// `read(size)` without a copy: the bytes themselves, and the position behind them. `None` if they do not lie in memory, in
+    /// one piece.
     pub fn take_slice(&mut self, size: Option<usize>) -> Option<&[u8]> {
-        let count = self.readable(size);
-        let Store::Memory(bytes) = &self.store else {
-            return None;
-        };
-        Some(take(bytes, &mut self.position, count as usize))
+        let count = self.readable(size) as usize;
+        match &self.store {
+            Store::Memory(bytes) => Some(take(bytes, &mut self.position, count)),
+            Store::Pages(pages) => {
+                let piece = pages.piece_of(self.position, count)?;
+                self.position += count as u64;
+                Some(piece)
+            }
+            Store::File(_) => None,
+        }
+    }
+
+    /// `read(size)` of a body in memory: all of its pieces in order, [`readable`](Self::readable) bytes together. `false`, and
+    /// nothing was read: it is in a file.
+    pub fn take_pieces(&mut self, size: Option<usize>, mut each: impl FnMut(&[u8])) -> bool {
+        let count = self.readable(size) as usize;
+        match &self.store {
+            Store::Memory(bytes) => each(take(bytes, &mut self.position, count)),
+            Store::Pages(pages) => {
+                pages.each_piece(self.position as usize, count, each);
+                self.position += count as u64;
+            }
+            Store::File(_) => return false,
+        }
+        true
     }
 
     /// `readline(size)` without a copy, likewise. Empty at the end of the body.
     pub fn take_line(&mut self, size: Option<usize>) -> Option<&[u8]> {
         let count = self.readable(size) as usize;
-        let Store::Memory(bytes) = &self.store else {
-            return None;
-        };
-        if count == 0 {
+        if count == 0 && self.is_in_memory() {
             return Some(&[]);
         }
-        let rest = &bytes[self.position as usize..][..count];
-        let line = memchr(b'\n', rest).map_or(count, |newline| newline + 1);
-        Some(take(bytes, &mut self.position, line))
+        match &self.store {
+            Store::Memory(bytes) => {
+                let rest = &bytes[self.position as usize..][..count];
+                let line = memchr(b'\n', rest).map_or(count, |newline| newline + 1);
+                Some(take(bytes, &mut self.position, line))
+            }
+            Store::Pages(pages) => {
+                let line = pages.line(self.position as usize, count);
+                let piece = pages.piece_of(self.position, line)?;
+                self.position += line as u64;
+                Some(piece)
+            }
+            Store::File(_) => None,
+        }
     }
 
     /// `seek(offset, whence)`: the new position, which may lie past the end (reads there give nothing).
@@ -292,209 +395,6 @@ fn reserve(out: &mut Vec<u8>, more: usize) -> io::Result<()> {
             format!("no memory for {more} bytes of the request body: read it in pieces"),
         )
     })
-}
-
-/// A body in an unnamed temporary file: the system removes it when it is closed, also when the process is killed.
-struct Spill {
-    file: File,
-    /// Bytes pushed so far, in the file or still in `window`.
-    len: u64,
-    /// Either (`unwritten`) the tail of the body that the file does not have yet, or a copy of a part of the file.
-    window: Vec<u8>,
-    /// The place of `window`'s first byte in the body.
-    window_at: u64,
-    unwritten: bool,
-    /// Where the file's own cursor is; `None` after a failure left it anywhere.
-    cursor: Option<u64>,
-}
-
-impl std::fmt::Debug for Spill {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Spill")
-            .field("len", &self.len)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Spill {
-    fn create() -> io::Result<Self> {
-        let file = tempfile::tempfile().map_err(|error| {
-            let folder = std::env::temp_dir();
-            told(
-                &error,
-                &format!(
-                    "cannot make a temporary file for a request body in {}",
-                    folder.display()
-                ),
-            )
-        })?;
-        Ok(Self {
-            file,
-            len: 0,
-            window: Vec::new(),
-            window_at: 0,
-            unwritten: false,
-            cursor: Some(0),
-        })
-    }
-
-    fn push(&mut self, data: &[u8]) -> io::Result<()> {
-        if !self.unwritten {
-            self.window.clear();
-            self.window_at = self.len;
-            self.unwritten = true;
-        }
-        if self.window.len() + data.len() > WINDOW_BYTES {
-            self.flush()?;
-            self.unwritten = true;
-        }
-        if data.len() >= WINDOW_BYTES {
-            self.write_at(self.window_at, Source::Given(data))?;
-            self.window_at += data.len() as u64;
-        } else {
-            self.window.extend_from_slice(data);
-        }
-        self.len += data.len() as u64;
-        Ok(())
-    }
-
-    /// Puts what is still in the window into the file. The window is empty afterwards, at the end of the body.
-    fn flush(&mut self) -> io::Result<()> {
-        if self.unwritten {
-            self.write_at(self.window_at, Source::Window)?;
-            self.window_at += self.window.len() as u64;
-            self.window.clear();
-            self.unwritten = false;
-        }
-        Ok(())
-    }
-
-    fn write_at(&mut self, at: u64, source: Source<'_>) -> io::Result<()> {
-        let data = match source {
-            Source::Given(data) => data,
-            Source::Window => &self.window,
-        };
-        if data.is_empty() {
-            return Ok(());
-        }
-        let cursor = self.cursor.take();
-        go_to(&mut self.file, cursor, at)
-            .and_then(|()| self.file.write_all(data))
-            .map_err(|error| told(&error, "cannot write a request body to its temporary file"))?;
-        self.cursor = Some(at + data.len() as u64);
-        Ok(())
-    }
-
-    /// Fills `out` with the bytes at `at`, all of which the body has. Small reads go through the window.
-    fn read_at(&mut self, mut at: u64, mut out: &mut [u8]) -> io::Result<()> {
-        self.flush()?;
-        while !out.is_empty() {
-            let here = self.in_window(at);
-            if !here.is_empty() {
-                let count = here.len().min(out.len());
-                let (now, later) = out.split_at_mut(count);
-                now.copy_from_slice(&self.window[here.start..here.start + count]);
-                at += count as u64;
-                out = later;
-            } else if out.len() >= WINDOW_BYTES {
-                return self.read_file(at, ReadTo::Given(out));
-            } else {
-                self.fill_window(at)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Appends the line at `at`, at most `limit` bytes of it, to `out`: window by window, never byte by byte.
-    fn line_at(&mut self, mut at: u64, limit: usize, out: &mut Vec<u8>) -> io::Result<()> {
-        self.flush()?;
-        let mut left = limit;
-        while left > 0 && at < self.len {
-            let mut here = self.in_window(at);
-            if here.is_empty() {
-                self.fill_window(at)?;
-                here = self.in_window(at);
-            }
-            let piece = &self.window[here];
-            let piece = &piece[..piece.len().min(left)];
-            let newline = memchr(b'\n', piece);
-            let count = newline.map_or(piece.len(), |newline| newline + 1);
-            reserve(out, count)?;
-            out.extend_from_slice(&piece[..count]);
-            if newline.is_some() {
-                break;
-            }
-            left -= count;
-            at += count as u64;
-        }
-        Ok(())
-    }
-
-    /// The part of the window that holds the body from `at` on; empty if it holds none of it.
-    fn in_window(&self, at: u64) -> Range<usize> {
-        let end = self.window.len();
-        let start = at
-            .checked_sub(self.window_at)
-            .and_then(|skip| usize::try_from(skip).ok());
-        start
-            .filter(|start| *start < end)
-            .map_or(0..0, |start| start..end)
-    }
-
-    /// Reads the window anew, from `at` (which lies before the end) on: at least one byte.
-    fn fill_window(&mut self, at: u64) -> io::Result<()> {
-        let count = (self.len - at).min(WINDOW_BYTES as u64) as usize;
-        self.window_at = at;
-        self.window.resize(count, 0);
-        let outcome = self.read_file(at, ReadTo::Window);
-        if outcome.is_err() {
-            self.window.clear();
-        }
-        outcome
-    }
-
-    fn read_file(&mut self, at: u64, to: ReadTo<'_>) -> io::Result<()> {
-        let out = match to {
-            ReadTo::Given(out) => out,
-            ReadTo::Window => &mut self.window,
-        };
-        let cursor = self.cursor.take();
-        go_to(&mut self.file, cursor, at)
-            .and_then(|()| self.file.read_exact(out))
-            .map_err(|error| {
-                told(
-                    &error,
-                    "cannot read a request body back from its temporary file",
-                )
-            })?;
-        self.cursor = Some(at + out.len() as u64);
-        Ok(())
-    }
-}
-
-/// What `write_at` writes: the caller's bytes, or the window (which the borrow checker will not lend twice).
-enum Source<'d> {
-    Given(&'d [u8]),
-    Window,
-}
-
-/// Where `read_file` reads to, likewise.
-enum ReadTo<'d> {
-    Given(&'d mut [u8]),
-    Window,
-}
-
-/// Moves the file's cursor to `at`; no system call when it is there already, as in every front-to-back use.
-fn go_to(file: &mut File, cursor: Option<u64>, at: u64) -> io::Result<()> {
-    if cursor != Some(at) {
-        file.seek(SeekFrom::Start(at))?;
-    }
-    Ok(())
-}
-
-/// The same error with what was being done in front of it.
-fn told(error: &io::Error, doing: &str) -> io::Error {
-    io::Error::new(error.kind(), format!("{doing}: {error}"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! - [`Head`]: the head of a request, however it came;
 //! - [`environ`]: every key of the environ and where its value comes from;
 //! - [`Mounts`]: which application a request is for;
-//! - [`RequestBody`]: the complete body, read as `io.BytesIO` is;
+//! - [`RequestBody`]: the complete body, read as `io.BytesIO` is, and [`BodyMemory`], what all bodies hold together;
 //! - [`Response`]: one response from `start_response` to its last byte, checked, framed and handed to a [`Sink`];
 //! - [`Delivery`]: a file in place of its body, where the application names one;
 //! - [`ResponseError`], [`WriteError`]: what can be wrong with it, and whose fault it is;
@@ -27,7 +27,7 @@ mod rules;
 mod sink;
 
 pub use added_fields::AddedFields;
-pub use body::{RequestBody, SeekError, Whence};
+pub use body::{BodyMemory, RequestBody, SeekError, Whence};
 pub use canned::canned;
 pub use delivery::Delivery;
 pub use error::{Blame, ResponseError, WriteError};

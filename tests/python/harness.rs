@@ -3,7 +3,7 @@
 use singlemalt::http::response::Form;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use singlemalt::http::{Limits, RequestHead, RequestReader, Step};
@@ -13,7 +13,7 @@ use singlemalt::python::{
 };
 use singlemalt::wsgi::environ::{Link, Peer, ServerFacts};
 use singlemalt::wsgi::{
-    Chosen, ClientGone, RequestBody, RequestFacts, Response, Room, Sink, Summary,
+    BodyMemory, Chosen, ClientGone, RequestBody, RequestFacts, Response, Room, Sink, Summary,
 };
 
 /// The time that a test gives an interpreter to end. Generous: the machine may be busy.
@@ -364,7 +364,8 @@ pub fn get(thread: &mut InterpreterThread, path: &str) -> Exchange {
 
 pub fn post(thread: &mut InterpreterThread, path: &str, data: &[u8], memory: usize) -> Exchange {
     let mut body = RequestBody::default();
-    body.push(data, memory).expect("a body");
+    let memory = Arc::new(BodyMemory::new(memory));
+    body.push(data, &memory).expect("a body");
     let lines = format!(
         "POST {path} HTTP/1.1\nHost: example.org\nContent-Length: {}",
         data.len()

@@ -1,7 +1,9 @@
 //! What an app is given: the environ, the input, and what becomes of both.
 
+use std::sync::Arc;
+
 use singlemalt::python::{InterpreterThread, Served};
-use singlemalt::wsgi::RequestBody;
+use singlemalt::wsgi::{BodyMemory, RequestBody};
 
 use crate::harness::*;
 
@@ -51,7 +53,7 @@ def application(environ, start_response):
             let lines = "POST /a%20b/%C3%A4?x=1&y=%20 HTTP/1.1\nHost: example.org\nX-Odd-Name: one\nx-odd-name: two\n\
                          Cookie: a=1\nCookie: b=2\nContent-Type: text/plain\nContent-Length: 2\nUser-Agent: \u{e4}";
             let mut body = RequestBody::default();
-            body.push(b"hi", 100).unwrap();
+            body.push(b"hi", &Arc::new(BodyMemory::new(100))).unwrap();
             let exchange = request_with(thread, lines, body, Client::default());
             snapshot("environ", &exchange.body());
             let first = get(thread, "/again").body();

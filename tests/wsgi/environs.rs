@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use singlemalt::http::{FieldKind, Limits, RequestHead, RequestReader, Step};
 use singlemalt::wsgi::environ::{self, Key, Peer, ServerFacts};
-use singlemalt::wsgi::{Mounts, Place, RequestBody, Rules};
+use singlemalt::wsgi::{BodyMemory, Mounts, Place, RequestBody, Rules};
 
 /// Reads one whole request as a connection does.
 fn read_request(wire: &[u8]) -> (RequestHead, RequestBody) {
@@ -14,6 +15,7 @@ fn read_request(wire: &[u8]) -> (RequestHead, RequestBody) {
         RequestHead::default(),
         RequestBody::default(),
     );
+    let memory = Arc::new(BodyMemory::new(1 << 20));
     let mut rest = wire;
     loop {
         let (used, step) = reader
@@ -22,7 +24,7 @@ fn read_request(wire: &[u8]) -> (RequestHead, RequestBody) {
         rest = &rest[used..];
         match step {
             Step::Head => {}
-            Step::Data(data) => body.push(data, 1 << 20).expect("memory"),
+            Step::Data(data) => body.push(data, &memory).expect("memory"),
             Step::End => return (head, body),
             Step::NeedMore => panic!("the request is not complete"),
         }

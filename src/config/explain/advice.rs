@@ -103,6 +103,13 @@ pub(super) fn overall<'e>(value_of: impl Fn(&str) -> Option<&'e str>) -> Vec<Str
     lines
 }
 
+/// Whether `cheaper` is what uWSGI and this server take: lower than `processes`.
+pub(super) fn is_lower(cheaper: &str, processes: Option<&str>) -> bool {
+    let number = |text: &str| value::number(text).ok().map(|read| read.value);
+    let processes = processes.and_then(number).unwrap_or(1);
+    number(cheaper).is_none_or(|cheaper| cheaper < processes)
+}
+
 /// What stands in the suggested configuration instead of an option.
 pub(super) enum Replacement {
     Line(String, String),

@@ -272,18 +272,20 @@ impl<'l> Report<'l> {
         }
     }
 
+    /// The value that counts, as it is written.
+    fn value_of(&self, name: &str) -> Option<&str> {
+        let row = options::named(name)?;
+        let found = self.entries.iter().rev().find(|entry| is_of(entry, row))?;
+        Some(found.text.as_str())
+    }
+
     fn deserves_a_look(&self) -> Vec<String> {
-        let value_of = |name: &str| {
-            let row = options::named(name)?;
-            let found = self.entries.iter().rev().find(|entry| is_of(entry, row))?;
-            Some(found.text.as_str())
-        };
         let left_out = self.loaded.left_out.iter();
         let mut lines: Vec<String> = left_out
             .map(|error| format!("left out of this report: {}", error.message()))
             .collect();
         lines.extend(self.loaded.warnings.iter().cloned());
-        lines.extend(advice::overall(value_of));
+        lines.extend(advice::overall(|name| self.value_of(name)));
         lines
     }
 
@@ -319,7 +321,13 @@ impl<'l> Report<'l> {
                 None => (canonical(row, entry), effective_text(row, &entry.text)),
             };
             let line = format!("{name} = {}\n", ini_value(&text_of_value));
-            if row.ready != Ready::Now && name == canonical(row, entry) {
+            if row.name == "cheaper"
+                && !advice::is_lower(&text_of_value, self.value_of("processes"))
+            {
+                text.push_str(&format!(
+                    "; cheaper = {text_of_value} would have to be lower than processes\n"
+                ));
+            } else if row.ready != Ready::Now && name == canonical(row, entry) {
                 later.push_str(&format!("; {line}"));
             } else {
                 text.push_str(&line);

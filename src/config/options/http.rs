@@ -11,6 +11,10 @@ options! {
          that the proxy closes first.")
         .also(&["keep-alive", "keepalive", "http-keep-alive"]).bare("75").default("75")
         .mapped("keep-alive is on from the start");
+    READY_PATH = row(GROUP, "ready-path", Kind::Text,
+        "A path that the server answers itself, with 200 while it is ready for requests and 503 when it is not: it stops, or \
+         the application could not be loaded.")
+        .also(&["readiness-path"]).value("/PATH");
     ADD_HEADER = row(GROUP, "add-header", Kind::Text,
         "Add a field to every response. May be repeated.")
         .many().value("'NAME: VALUE'");

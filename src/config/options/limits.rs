@@ -32,7 +32,7 @@ options! {
         .default("1G");
     POST_BUFFERING = row(GROUP, "post-buffering", Kind::Bytes { min: 0, max: BUFFER_MAX },
         "Bytes of a request body that are kept in memory; a longer body goes to a temporary file.")
-        .default("128K")
+        .default("1M")
         .mapped("bodies are always read whole before the application is called; this is where memory ends");
     HEADER_TIMEOUT = row(GROUP, "header-timeout", Kind::Seconds,
         "Seconds from the first byte of a request's head to its last; then 408.")

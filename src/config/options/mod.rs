@@ -1,6 +1,6 @@
 //! The option table: every option that singlemalt knows, declared once, a file for each subject.
 //!
-//! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `start`, `reload`, `background`,
+//! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `start`, `control`, `reload`, `background`,
 //! `logging`, `alarms`, `static_files` and `configuration` hold what this version does: each row is a static that `resolve` names, so
 //! that a row without a reader is a compile-time warning. `planned` holds what later versions
 //! do, `accepted` and `unsupported` what uWSGI has and one process does not need or cannot do.
@@ -46,6 +46,7 @@ pub(crate) mod alarms;
 pub(crate) mod app;
 pub(crate) mod background;
 pub(crate) mod configuration;
+pub(crate) mod control;
 pub(crate) mod http;
 pub(crate) mod limits;
 pub(crate) mod logging;
@@ -75,6 +76,7 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         workers::ROWS,
         process::ROWS,
         start::ROWS,
+        control::ROWS,
         background::ROWS,
         reload::ROWS,
         logging::ROWS,

@@ -52,30 +52,9 @@ const PYTHON: &[OptionRow] = planned! { Python:
 };
 
 const WORKERS: &[OptionRow] = planned! { Workers:
-    "cheaper" Number .mapped("interpreters are started when they are needed, and ended when they are not") => "The least number of interpreters that run.";
-    "cheaper-initial" Number => "Interpreters that run at start.";
-    "cheaper-step" Number => "Interpreters that are started at once when there is too much work.";
-    "cheaper-overload" Seconds => "Seconds of too much work before more interpreters are started.";
-    "cheaper-idle" Seconds => "Seconds without work before an interpreter is ended.";
-    "cheaper-algo" Text .mapped("spare and busyness are real, others are spare") => "How the number of interpreters is chosen.";
-    "cheaper-rss-limit-soft" Bytes => "Bytes of memory above which no interpreter is started.";
-    "cheaper-rss-limit-hard" Bytes => "Bytes of memory above which interpreters are ended.";
-    "cheaper-busyness-min" Number => "Percent of work below which an interpreter is ended.";
-    "cheaper-busyness-max" Number => "Percent of work above which an interpreter is started.";
-    "cheaper-busyness-multiplier" Number => "Rounds of little work before an interpreter is ended.";
-    "cheaper-busyness-penalty" Number => "Rounds that are added when an interpreter was ended too early.";
-    "cheaper-busyness-verbose" Flag => "Log what the busyness algorithm does.";
-    "cheaper-busyness-backlog-alert" Number => "Waiting requests that start interpreters at once.";
-    "cheaper-busyness-backlog-multiplier" Number => "Rounds of little work before an extra interpreter is ended.";
-    "cheaper-busyness-backlog-step" Number => "Interpreters that are started at once for waiting requests.";
-    "cheaper-busyness-backlog-nonzero" Seconds => "Seconds of waiting requests that start interpreters.";
-    "cheap" Flag => "Start the interpreters at the first request.";
-    "idle" Seconds => "Seconds without requests before all interpreters are ended.";
-    "die-on-idle" Flag => "Stop the server when it is idle.";
 };
 
 const PROCESS: &[OptionRow] = planned! { Process:
-    "master-fifo" Path .many() => "Take one-letter commands from a named pipe.";
     "never-swap" Flag => "Keep the process in memory.";
     "notify-socket" Path => "Take commands as datagrams.";
     "binsh" Path .many() => "The shell that runs commands.";
@@ -123,10 +102,6 @@ const LOGGING: &[OptionRow] = planned! { Logging:
 };
 
 const MONITORING: &[OptionRow] = planned! { Monitoring:
-    "stats" | "stats-server" Address => "Serve statistics as JSON here.";
-    "stats-http" Flag => "Put an HTTP header in front of the statistics.";
-    "stats-minified" | "stats-min" Flag => "Leave spaces out of the statistics.";
-    "stats-no-cores" Flag => "Leave threads out of the statistics.";
     "stats-no-metrics" Flag => "Leave metrics out of the statistics.";
     "stats-push" Text .many() => "Send statistics somewhere from time to time.";
     "stats-pusher-default-freq" | "stats-pushers-default-freq" Seconds => "Seconds between two statistics.";

@@ -10,6 +10,10 @@ options! {
     RELOAD_MERCY = row(GROUP, "reload-mercy", Kind::Seconds,
         "Seconds that requests in progress have to finish after a stop or a reload was asked for.")
         .also(&["worker-reload-mercy"]).default("60");
+    SHUTDOWN_DELAY = row(GROUP, "shutdown-delay", Kind::Seconds,
+        "Seconds between a signal to stop and the stop: requests are answered meanwhile, each with Connection: close, and \
+         --ready-path says 503, so that load balancers look elsewhere.")
+        .also(&["lame-duck"]).default("0");
     EXIT_ON_RELOAD = row(Group::Reload, "exit-on-reload", Kind::Flag,
         "Leave with code 0 when a reload is asked for.");
     UID = row(GROUP, "uid", Kind::Text,
@@ -46,6 +50,10 @@ options! {
     STOP = row(GROUP, "stop", Kind::Path, "Stop the server whose process id is in a file.")
         .value("PIDFILE").command();
     RELOAD = row(GROUP, "reload", Kind::Path, "Reload the server whose process id is in a file.")
+        .value("PIDFILE").command();
+    RELOAD_STATUS = row(GROUP, "reload-status", Kind::Path,
+        "Say how the last reload of the server went whose process id is in a file: exit code 0 if \
+         its version serves, 2 if not, 4 while it is under way.")
         .value("PIDFILE").command();
     PAUSE = row(GROUP, "pause", Kind::Path,
         "Pause or resume the server whose process id is in a file.")

@@ -37,6 +37,26 @@ options! {
         "Seconds that the application may take to load at a reload; then the old version serves \
          on. 0 is any time.")
         .default("300");
+    RELOAD_PROBE = row(GROUP, "reload-probe", Kind::Text,
+        "A path, or a URL that names the host, that each interpreter of a new version has to answer \
+         with 2xx or 3xx, or with the status named, before it serves. An answer that is wrong is a \
+         reload that failed.")
+        .value("PATH[,STATUS]");
+    RELOAD_PROBE_TIMEOUT = row(GROUP, "reload-probe-timeout", Kind::Seconds,
+        "Seconds that such an answer may take. 0 is any time.")
+        .default("10");
+    RELOAD_CANARY = row(GROUP, "reload-canary", Kind::Text,
+        "After a reload (swap) give this share of the requests to the new version for this time, and \
+         go back to the old one if clearly more of them fail; then give it all of them. Further \
+         shares and times may follow.")
+        .value("5%,60s[,...]");
+    KEEP_PREVIOUS = row(GROUP, "keep-previous", Kind::Seconds,
+        "Seconds that the old version is kept in memory after a reload (swap), so that it can be put \
+         back at once. 0 is off.");
+    TOUCH_ROLLBACK = row(GROUP, "touch-rollback", Kind::Path,
+        "Put the version before back when a file is touched: end a canary, or go back to what \
+         --keep-previous keeps. May be repeated.")
+        .many();
     MAX_REQUESTS = row(GROUP, "max-requests", ANY,
         "Requests after which an interpreter is replaced by a fresh one. 0 is no limit.")
         .short('R')

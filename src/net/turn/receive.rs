@@ -23,6 +23,17 @@ impl Turn {
         }
         let mut read_bytes = 0;
         loop {
+            if let Some((count, next)) = self.read_body(net, connection) {
+                let may_go_on = connection.may_have_more || connection.peer_finished;
+                if !matches!(next, Next::Park) || count == 0 || !may_go_on {
+                    return next;
+                }
+                read_bytes += count;
+                if read_bytes >= READ_BYTES_PER_TURN {
+                    return Next::Yield;
+                }
+                continue;
+            }
             let mut buffer = mem::take(&mut self.read_buffer);
             let result = connection.io.stream.read(&mut buffer);
             let next = match &result {
@@ -57,6 +68,37 @@ impl Turn {
                 return Next::Yield;
             }
         }
+    }
+
+    /// Reads a long body straight to where it is kept. How much came, and what to do next. `None`: its bytes must go through
+    /// the machine.
+    fn read_body(&mut self, net: &Net, connection: &mut Connection) -> Option<(usize, Next)> {
+        let left = connection.reader.body_left();
+        if left == 0 {
+            return None;
+        }
+        let room = connection
+            .body
+            .room(usize::try_from(left).unwrap_or(usize::MAX));
+        let wanted = room.len();
+        if wanted == 0 {
+            return None;
+        }
+        let result = connection.io.stream.read(room);
+        connection.may_have_more = matches!(result, Ok(count) if count == wanted);
+        let count = match result {
+            Ok(0) => return Some((0, self.end_of_input(net, connection))),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Some((0, Next::Park));
+            }
+            Err(error) => return Some((0, self.broken(net, connection, &error))),
+        };
+        connection.body.filled(count);
+        connection.reader.body_came(count as u64);
+        connection.body_bytes_seen += count as u64;
+        let (_, next) = self.parse(net, connection, &[]);
+        Some((count, next))
     }
 
     /// Feeds bytes that are the connection's own already.
@@ -140,8 +182,8 @@ impl Turn {
                 }
                 Step::Data(piece) => {
                     connection.body_bytes_seen += piece.len() as u64;
-                    let memory_max = net.settings.body_memory_bytes_max;
-                    if let Err(error) = connection.body.push(piece, memory_max) {
+                    let memory = &net.settings.body_memory;
+                    if let Err(error) = connection.body.push(piece, memory) {
                         tracing::error!(
                             %error,
                             "cannot store a request body in a temporary file under {}. Free space there, or set TMPDIR",

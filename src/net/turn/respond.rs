@@ -12,7 +12,7 @@ use super::super::connection::{Answered, Connection, Phase};
 use super::super::output::Flushed;
 use super::super::records::Records;
 use super::super::tls_stream::TlsStream;
-use super::super::{Net, RETRY_AFTER_S, Record, Rejected, count};
+use super::super::{Dispatch, Net, RETRY_AFTER_S, Record, Rejected, count};
 use super::{Next, READ_BYTES_PER_TURN, Turn};
 
 impl Turn {
@@ -56,6 +56,19 @@ impl Turn {
             Rejected::Stopped => tracing::debug!("no worker serves: answering 503"),
         }
         self.answer(net, connection, 503, Some(RETRY_AFTER_S));
+    }
+
+    /// Answers whether the server is ready for requests: 200, or 503 from the moment on in which it was asked to stop.
+    pub(super) fn tell_readiness(
+        &mut self,
+        net: &Net,
+        dispatch: &dyn Dispatch,
+        mut connection: Box<Connection>,
+    ) -> Box<Connection> {
+        let is_ready = !net.is_leaving() && dispatch.is_ready();
+        let status = if is_ready { 200 } else { 503 };
+        self.answer(net, &mut connection, status, None);
+        connection
     }
 
     /// Sends the client to the same host and target with https.
@@ -162,7 +175,9 @@ impl Turn {
                 return Next::Close;
             }
         }
-        if connection.close_after || net.ends(&connection.io) {
+        // One that was promised to be kept stays open for a moment, although the server may have begun to stop since: the next
+        // request may be on its way. It is told to close then.
+        if connection.close_after {
             // If the client may still be sending, closing at once would destroy the answer on its way
             // (RFC 9112, 9.6): say that nothing more comes, and wait for it to finish.
             let is_plain = connection
@@ -226,6 +241,13 @@ impl Turn {
         connection.body = Default::default();
         self.spare_heads.give(mem::take(&mut connection.head));
     }
+}
+
+/// Whether somebody asks if the server is ready.
+pub(super) fn is_probe(head: &Head, path: &str) -> bool {
+    let target = head.target();
+    let end = memchr::memchr(b'?', target).unwrap_or(target.len());
+    target.get(..end) == Some(path.as_bytes()) && matches!(head.method(), b"GET" | b"HEAD")
 }
 
 /// The host of `Host`, which may name a port behind it.

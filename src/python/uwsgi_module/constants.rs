@@ -26,7 +26,7 @@ pub(super) fn set(dict: &Object<'_>, interpreter: &Interpreter) -> Result<(), Ra
     let facts = interpreter.spec.host.0.facts();
     let bytes = |text: &str| Object::bytes(token, text.as_bytes());
     let int = |value: usize| Object::int(token, value as u64);
-    dict.set_item(c"version", &Object::bytes(token, UWSGI_VERSION)?)?;
+    dict.set_item(c"version", &Object::bytes(token, UWSGI_VERSION.as_bytes())?)?;
     dict.set_item(c"version_info", &version_info(token)?)?;
     dict.set_item(c"singlemalt_version", &bytes(env!("CARGO_PKG_VERSION"))?)?;
     dict.set_item(c"hostname", &bytes(&facts.hostname)?)?;

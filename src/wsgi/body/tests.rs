@@ -4,6 +4,9 @@
 
 use proptest::prelude::*;
 
+use std::fs::File;
+
+use super::spill::WINDOW_BYTES;
 use super::*;
 
 /// `io.BytesIO`, written as slowly and plainly as possible.
@@ -84,6 +87,9 @@ enum Op {
     ReadLine(Option<usize>),
     ReadLines(Option<usize>),
     TakeSlice(Option<usize>),
+    TakePieces(Option<usize>),
+    /// So many bytes are written where the body has room for them.
+    Fill(usize),
     TakeLine(Option<usize>),
     Seek(i64, Whence),
 }
@@ -110,14 +116,33 @@ fn readlines(body: &mut RequestBody, hint: Option<usize>) -> Vec<Vec<u8>> {
     lines
 }
 
-fn check(memory_bytes_max: usize, ops: &[Op]) {
+/// Room for bodies of so many bytes.
+fn memory(body_bytes_max: usize) -> Arc<BodyMemory> {
+    Arc::new(BodyMemory::new(body_bytes_max))
+}
+
+/// The same, in pages so small that everything crosses their borders.
+fn small_pages(body_bytes_max: usize) -> Arc<BodyMemory> {
+    Arc::new(BodyMemory::of_pages(body_bytes_max, 7, usize::MAX))
+}
+
+fn check(memory: &Arc<BodyMemory>, ops: &[Op]) {
+    let memory_bytes_max = memory.body_bytes_max();
     let mut body = RequestBody::default();
     let mut model = Model::default();
     for op in ops {
         match op {
             Op::Push(data) => {
-                body.push(data, memory_bytes_max).expect("a sound file");
+                body.push(data, memory).expect("a sound file");
                 model.bytes.extend_from_slice(data);
+            }
+            Op::Fill(want) => {
+                let room = body.room(*want);
+                assert!(room.len() <= *want, "{op:?}");
+                room.fill(b'f');
+                let count = room.len();
+                body.filled(count);
+                model.bytes.resize(model.bytes.len() + count, b'f');
             }
             Op::Read(size) => assert_eq!(read(&mut body, *size), model.read(*size), "{op:?}"),
             Op::ReadInto(size) => {
@@ -134,14 +159,22 @@ fn check(memory_bytes_max: usize, ops: &[Op]) {
                 "{op:?}"
             ),
             Op::TakeSlice(size) => {
-                let in_memory = body.is_in_memory();
+                let in_memory = body.is_in_one_piece();
                 match body.take_slice(*size) {
                     Some(slice) => assert_eq!(slice, model.read(*size), "{op:?}"),
                     None => assert!(!in_memory),
                 }
             }
+            Op::TakePieces(size) => {
+                let mut pieces = Vec::new();
+                if body.take_pieces(*size, |piece| pieces.extend_from_slice(piece)) {
+                    assert_eq!(pieces, model.read(*size), "{op:?}");
+                } else {
+                    assert!(pieces.is_empty() && !body.is_in_memory(), "{op:?}");
+                }
+            }
             Op::TakeLine(size) => {
-                let in_memory = body.is_in_memory();
+                let in_memory = body.is_in_one_piece();
                 match body.take_line(*size) {
                     Some(line) => assert_eq!(line, model.readline(*size), "{op:?}"),
                     None => assert!(!in_memory),
@@ -210,6 +243,8 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => sizes().prop_map(Op::ReadLines),
         1 => sizes().prop_map(Op::TakeSlice),
         1 => sizes().prop_map(Op::TakeLine),
+        1 => sizes().prop_map(Op::TakePieces),
+        1 => (0usize..200).prop_map(Op::Fill),
         2 => (offset, whence).prop_map(|(offset, whence)| Op::Seek(offset, whence)),
     ]
 }
@@ -218,30 +253,33 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn memory_and_file_read_as_the_model_does(
+    fn memory_pages_and_file_read_as_the_model_does(
         first in pieces(),
         program in prop::collection::vec(ops(), 1..40),
     ) {
         let mut ops = vec![Op::Push(first)];
         ops.extend(program);
         for memory_bytes_max in [usize::MAX, 100, 0] {
-            check(memory_bytes_max, &ops);
+            check(&memory(memory_bytes_max), &ops);
+        }
+        for memory_bytes_max in [usize::MAX, 100] {
+            check(&small_pages(memory_bytes_max), &ops);
         }
     }
 }
 
-/// The same text in memory and in a file.
-fn both(text: &[u8]) -> [RequestBody; 2] {
-    [usize::MAX, 0].map(|memory_bytes_max| {
+/// The same text in memory, in pages of it and in a file.
+fn each_kind(text: &[u8]) -> [RequestBody; 3] {
+    [memory(usize::MAX), small_pages(usize::MAX), memory(0)].map(|memory| {
         let mut body = RequestBody::default();
-        body.push(text, memory_bytes_max).expect("a sound file");
+        body.push(text, &memory).expect("a sound file");
         body
     })
 }
 
 #[test]
 fn reads_as_bytes_io_does() {
-    for mut body in both(b"one\ntwo\r\n\nlast") {
+    for mut body in each_kind(b"one\ntwo\r\n\nlast") {
         assert_eq!(readline(&mut body, Some(0)), b"");
         assert_eq!(readline(&mut body, Some(2)), b"on");
         assert_eq!(readline(&mut body, Some(9)), b"e\n");
@@ -288,7 +326,7 @@ fn reads_as_bytes_io_does() {
 fn the_empty_body_reads_as_nothing_and_allocates_nothing() {
     let mut body = RequestBody::default();
     assert!(body.is_empty() && body.is_in_memory());
-    body.push(b"", 0).expect("no file is made");
+    body.push(b"", &memory(0)).expect("no file is made");
     assert!(
         body.is_in_memory(),
         "an empty push at bound 0 stays in memory"
@@ -300,13 +338,13 @@ fn the_empty_body_reads_as_nothing_and_allocates_nothing() {
 #[test]
 fn the_memory_bound_bites_one_byte_past_it() {
     let mut body = RequestBody::default();
-    body.push(b"12345", 8).expect("memory");
-    body.push(b"678", 8).expect("memory");
+    body.push(b"12345", &memory(8)).expect("memory");
+    body.push(b"678", &memory(8)).expect("memory");
     assert!(body.is_in_memory(), "exactly at the bound");
-    body.push(b"9", 8).expect("file");
+    body.push(b"9", &memory(8)).expect("file");
     assert!(!body.is_in_memory(), "one past it");
     assert_eq!(body.take_slice(None), None);
-    body.push(b"0", usize::MAX).expect("file");
+    body.push(b"0", &memory(usize::MAX)).expect("file");
     assert!(!body.is_in_memory(), "it does not come back");
     assert_eq!(read(&mut body, None), b"1234567890");
 }
@@ -314,9 +352,9 @@ fn the_memory_bound_bites_one_byte_past_it() {
 #[test]
 fn pushing_between_reads_loses_nothing() {
     let mut body = RequestBody::default();
-    body.push(b"ab\ncd", 0).expect("file");
+    body.push(b"ab\ncd", &memory(0)).expect("file");
     assert_eq!(readline(&mut body, None), b"ab\n");
-    body.push(b"ef\n", 0).expect("file");
+    body.push(b"ef\n", &memory(0)).expect("file");
     assert_eq!(readline(&mut body, None), b"cdef\n");
     assert_eq!(body.tell(), body.len());
 }
@@ -325,7 +363,7 @@ fn pushing_between_reads_loses_nothing() {
 fn a_file_is_read_in_windows_whatever_the_line_length() {
     let line = [vec![b'x'; 3 * WINDOW_BYTES + 17], b"\n".to_vec()].concat();
     let text = [&line[..], b"short\n", &line, b"end"].concat();
-    for mut body in both(&text) {
+    for mut body in each_kind(&text) {
         assert_eq!(readline(&mut body, None), line);
         assert_eq!(readline(&mut body, None), b"short\n");
         assert_eq!(readline(&mut body, None), line);
@@ -335,12 +373,8 @@ fn a_file_is_read_in_windows_whatever_the_line_length() {
 
 /// A body in a file, and the file's handle in the test's hands.
 fn on(file: File) -> RequestBody {
-    let spill = Spill {
-        file,
-        ..Spill::create().expect("a temporary file")
-    };
     RequestBody {
-        store: Store::File(Box::new(spill)),
+        store: Store::File(Box::new(Spill::on(file))),
         position: 0,
     }
 }
@@ -349,9 +383,10 @@ fn on(file: File) -> RequestBody {
 fn a_file_that_cannot_be_written_is_an_error_and_loses_no_count() {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let mut body = on(File::open(manifest).expect("opened for reading only"));
-    body.push(b"small", 0).expect("gathered in the window");
+    body.push(b"small", &memory(0))
+        .expect("gathered in the window");
     let error = body
-        .push(&[0; WINDOW_BYTES], 0)
+        .push(&[0; WINDOW_BYTES], &memory(0))
         .expect_err("no way to write");
     assert!(
         error
@@ -368,7 +403,7 @@ fn a_file_that_cannot_be_written_is_an_error_and_loses_no_count() {
 fn a_file_that_lost_its_bytes_is_an_error_and_moves_nothing() {
     let file = tempfile::tempfile().expect("a temporary file");
     let mut body = on(file.try_clone().expect("a second handle"));
-    body.push(&vec![b'x'; 3 * WINDOW_BYTES], 0)
+    body.push(&vec![b'x'; 3 * WINDOW_BYTES], &memory(0))
         .expect("a sound file");
     file.set_len(10).expect("cut");
     let mut out = b"kept".to_vec();
@@ -395,4 +430,27 @@ fn a_file_that_lost_its_bytes_is_an_error_and_moves_nothing() {
 fn a_body_crosses_threads() {
     const fn crosses<T: Send + 'static>() {}
     const { crosses::<RequestBody>() };
+}
+
+#[test]
+fn where_all_bodies_together_hold_too_much_the_next_goes_to_a_file() {
+    let memory = Arc::new(BodyMemory::of_pages(1000, 10, 3));
+    let mut first = RequestBody::default();
+    first.push(&[b'1'; 25], &memory).expect("memory");
+    let mut second = RequestBody::default();
+    second
+        .push(b"ten bytes!", &memory)
+        .expect("no page is needed");
+    second.push(b"one more", &memory).expect("a file");
+    assert!(first.is_in_memory() && !second.is_in_memory());
+    first.push(b"last page!", &memory).expect("a file");
+    assert!(!first.is_in_memory(), "it may hold more, but there is none");
+    assert_eq!(
+        read(&mut first, None),
+        [&[b'1'; 25][..], b"last page!"].concat()
+    );
+    assert_eq!(read(&mut second, None), b"ten bytes!one more");
+    let mut third = RequestBody::default();
+    third.push(&[b'3'; 30], &memory).expect("memory");
+    assert!(third.is_in_memory(), "what the first one had is free again");
 }

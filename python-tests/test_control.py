@@ -1,0 +1,416 @@
+"""The control socket, and the commands that ask it: reload, stop, status."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+
+from control import ask, raw, read_all, singlemalt
+from server import binary
+
+VERSION = """
+    def application(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"one"]
+"""
+NEXT = VERSION.replace("one", "two")
+BROKEN = "raise LookupError('the database is gone')\n"
+
+
+# Knocks at requests for /slow.
+KNOCKING = """
+    from knock import knock
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/slow":
+            knock("slow")
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"one"]
+"""
+LOADS_SLOWLY = "from knock import knock\nknock('loading')\n" + textwrap.dedent(VERSION)
+
+
+def rewrite(server, source, name="app.py"):
+    (server.directory / name).write_text(textwrap.dedent(source))
+
+
+def with_pidfile(serve, *arguments, **more):
+    more.setdefault("source", VERSION)
+    return serve("--pidfile", "app.pid", *arguments, **more)
+
+
+def reload(server, *arguments):
+    return singlemalt(server.directory, "reload", "--pidfile", "app.pid", *arguments)
+
+
+# reload
+
+
+def test_reload_tells_when_the_new_version_serves(serve):
+    server = with_pidfile(serve)
+    rewrite(server, NEXT)
+    done = reload(server)
+    assert done.returncode == 0, done
+    assert done.stdout.startswith("the new version serves as generation 2 (control; took ")
+    # Not a moment later: it was waited for.
+    assert server.ask().body == b"two"
+
+
+def test_reload_tells_why_there_is_no_new_version(serve):
+    server = with_pidfile(serve)
+    rewrite(server, BROKEN)
+    done = reload(server)
+    assert done.returncode == 2
+    assert done.stdout.startswith("FAILED: LookupError: the database is gone; the version before serves on")
+    assert server.ask().body == b"one"
+    status = singlemalt(server.directory, "status", "--pidfile", "app.pid", "--reload-status")
+    assert (status.returncode, status.stdout.split(";")[0]) == (2, "FAILED: LookupError: the database is gone")
+    # And back again.
+    rewrite(server, NEXT)
+    assert reload(server).returncode == 0
+    assert singlemalt(server.directory, "--reload-status", "app.pid").returncode == 0
+
+
+def test_reload_in_json(serve):
+    server = with_pidfile(serve)
+    outcome = json.loads(reload(server, "--json").stdout)
+    assert (outcome["outcome"], outcome["generation"], outcome["number"], outcome["by"]) == ("serves", 2, 1, "control")
+
+
+def test_reload_of_one_interpreter_after_the_other(serve):
+    server = with_pidfile(serve, "--processes", "2")
+    done = reload(server, "--rolling")
+    assert done.returncode == 0, done
+    assert "serves as generation 1" in done.stdout
+    server.wait_for_log("every interpreter of generation 1 is new")
+
+
+def test_reload_starts_anew_and_tells_of_it(serve):
+    server = with_pidfile(serve, "--isolation", "main")
+    before = ask(server.directory / "app.pid.control")[1]
+    rewrite(server, NEXT)
+    done = reload(server)
+    assert done.returncode == 0, (done, server.log())
+    assert server.ask().body == b"two"
+    after = ask(server.directory / "app.pid.control")[1]
+    assert after["pid"] == before["pid"]
+    assert (after["reload"]["outcome"], after["reload"]["number"], after["reload"]["by"]) == ("serves", 1, "control")
+    # Nothing of it is left in the application's environment.
+    rewrite(server, BROKEN)
+    done = reload(server)
+    assert done.returncode == 2 and done.stdout.startswith("FAILED: "), done
+    assert server.ask().body == b"two"
+
+
+def test_reload_without_waiting(serve, gate):
+    server = with_pidfile(serve, gate=gate)
+    rewrite(server, LOADS_SLOWLY)
+    done = reload(server, "--no-wait")
+    assert (done.returncode, done.stdout) == (0, "asked app.pid to reload\n")
+    held = gate.visitor()
+    assert singlemalt(server.directory, "--reload-status", "app.pid").returncode == 4
+    done = reload(server, "--timeout", "0.2")
+    assert done.returncode == 4 and "still under way" in done.stderr
+    status = ask(server.directory / "app.pid.control")[1]
+    assert status["reload"]["outcome"] == "loading" and status["reload"]["one_more_waits"]
+    held.release()
+
+
+# stop
+
+
+def test_stop_waits_until_the_server_is_gone(serve):
+    server = with_pidfile(serve)
+    done = singlemalt(server.directory, "stop", "app.pid")
+    assert (done.returncode, done.stdout) == (0, "app.pid has stopped\n")
+    assert server.wait_for_exit(5) == 0
+    assert not (server.directory / "app.pid.control").exists()
+    # The pidfile is still there, as without --vacuum.
+    for command in ("stop", "status", "reload"):
+        again = singlemalt(server.directory, command, "app.pid")
+        assert (again.returncode, again.stderr) == (3, "error: app.pid: no server runs there\n")
+
+
+def test_stop_lets_requests_finish_and_now_does_not(serve, gate):
+    server = with_pidfile(serve, source=KNOCKING, gate=gate)
+    client = server.connect()
+    client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+    gate.visitor()
+    done = singlemalt(server.directory, "stop", "app.pid", "--timeout", "0.3")
+    assert done.returncode == 4 and "still stopping" in done.stderr
+    assert ask(server.directory / "app.pid.control")[1]["state"] == "stopping"
+    # Asked for it once more is no impatience.
+    assert singlemalt(server.directory, "stop", "app.pid", "--no-wait").returncode == 0
+    assert server.process.poll() is None
+    assert singlemalt(server.directory, "stop", "app.pid", "--now").returncode == 0
+
+
+def test_a_reload_of_a_server_that_stops_is_given_up(serve, gate):
+    server = with_pidfile(serve, gate=gate)
+    rewrite(server, LOADS_SLOWLY)
+    waiting = subprocess.Popen(
+        [str(binary()), "reload", "app.pid"], cwd=server.directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    loading = gate.visitor()
+    server.send_signal(signal.SIGTERM)
+    said, _ = waiting.communicate(timeout=30)
+    loading.release()
+    assert waiting.returncode == 2, said
+    assert said.startswith("given up: the server stops")
+    assert server.wait_for_exit() == 0
+
+
+# status
+
+
+def test_status_for_people_and_for_machines(serve, gate):
+    server = with_pidfile(serve, "--processes", "2", "--threads", "2", source=KNOCKING, gate=gate)
+    assert server.ask("/").status == 200
+    shown = singlemalt(server.directory, "status", "app.pid")
+    assert shown.returncode == 0, shown
+    assert f"pid {server.process.pid}: serving" in shown.stdout
+    assert f"listening   {server.url}" in shown.stdout
+    client = server.connect()
+    client.send(b"GET /slow?a HTTP/1.1\r\nHost: x\r\n\r\n")
+    held = gate.visitor()
+    status = json.loads(singlemalt(server.directory, "status", "app.pid", "--json").stdout)
+    assert [worker["id"] for worker in status["workers"]] == [1, 2]
+    assert sum(worker["requests"] for worker in status["workers"]) == 2
+    assert sorted(worker["status"] for worker in status["workers"]) == ["busy", "idle"]
+    threads = [thread for worker in status["workers"] for thread in worker["threads"]]
+    assert len(threads) == 4
+    [busy] = [thread for thread in threads if thread["status"] == "busy"]
+    assert (busy["request"]["method"], busy["request"]["target"]) == ("GET", "/slow?a")
+    assert status["generation"]["number"] == 1 and status["generation"]["isolation"] == "own-gil"
+    assert status["reload"]["outcome"] == "none"
+    assert status["counters"]["requests"] == 2
+    assert status["memory"]["resident_bytes"] > 1 << 20
+    held.release()
+    client.close()
+
+
+# The socket
+
+
+def test_the_socket_is_the_users_own(serve):
+    server = with_pidfile(serve)
+    path = server.directory / "app.pid.control"
+    mode = path.stat()
+    assert stat.S_ISSOCK(mode.st_mode) and stat.S_IMODE(mode.st_mode) == 0o600
+    assert mode.st_uid == os.geteuid()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_another_user_is_sent_away(serve):
+    server = with_pidfile(serve)
+    path = server.directory / "app.pid.control"
+    # The mode alone would do; here the kernel's word on the caller has to.
+    path.chmod(0o777)
+    for folder in path.parents:
+        if folder.stat().st_mode & 0o005 != 0o005:
+            folder.chmod(folder.stat().st_mode | 0o005)
+    code = f"""
+import os, socket
+os.setgid(65534); os.setuid(65534)
+caller = socket.socket(socket.AF_UNIX)
+caller.connect({str(path)!r})
+try:
+    caller.sendall(b"GET /status HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+    print(caller.recv(100))
+except ConnectionError:
+    print(b"")
+"""
+    done = subprocess.run(["python3", "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stdout == "b''\n", done
+    server.wait_for_log("a caller of another user was sent away")
+
+
+def test_a_socket_that_was_left_behind_is_taken_over(serve):
+    first = with_pidfile(serve)
+    first.kill()
+    assert (first.directory / "app.pid.control").exists()
+    second = with_pidfile(serve, directory=first.directory)
+    assert ask(first.directory / "app.pid.control")[1]["pid"] == second.process.pid
+
+
+def test_a_socket_that_is_in_use_is_left_alone(serve):
+    first = serve("--control", "./sm.control", source=VERSION)
+    second = serve("--control", "./sm.control", source=VERSION, directory=first.directory, wait=False)
+    second.exit_code_expected = 1
+    assert second.wait_for_exit() == 1
+    assert "--control (command line): cannot listen on ./sm.control: " in second.log() and "Another server listens there" in second.log()
+    assert ask(first.directory / "sm.control")[1]["pid"] == first.process.pid
+
+
+def test_a_file_that_is_no_socket_is_left_alone(serve):
+    server = with_pidfile(serve, files={"app.pid.control": "mine"})
+    assert "no control socket at" in server.log()
+    assert (server.directory / "app.pid.control").read_text() == "mine"
+    done = reload(server)
+    assert done.returncode in (1, 3)
+
+
+def test_control_none(serve):
+    server = with_pidfile(serve, "--control", "none")
+    assert not (server.directory / "app.pid.control").exists()
+    done = reload(server)
+    assert done.returncode == 1
+    assert "has no control socket beside it" in done.stderr and "singlemalt --reload app.pid" in done.stderr
+
+
+def test_by_a_configuration_file(serve):
+    ini = "[uwsgi]\nchdir = {}\nwsgi-file = app.py\nsafe-pidfile = run.pid\nhttp-socket = 127.0.0.1:0\n"
+    server = with_pidfile(serve, "--safe-pidfile", "run.pid")
+    (server.directory / "site.ini").write_text(ini.format(server.directory))
+    done = singlemalt("/", "status", server.directory / "site.ini")
+    assert done.returncode == 0 and f"pid {server.process.pid}" in done.stdout, done
+
+
+def test_a_port_and_its_secret(serve):
+    server = serve("--control", "127.0.0.1:0", "--control-token", "token", source=VERSION)
+    token = server.directory / "token"
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    address, _, secret = token.read_text().strip().partition(" ")
+    done = singlemalt(server.directory, "status", "--control", address, "--control-token", "token")
+    assert done.returncode == 0, done
+    token.write_text(f"{address} {'0' * len(secret)}\n")
+    done = singlemalt(server.directory, "reload", "--control", address, "--control-token", "token")
+    assert done.returncode == 1 and "the secret of --control-token is missing or wrong" in done.stderr
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), 30) as caller:
+        caller.sendall(b"POST /stop HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_all(caller).startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--control", "0.0.0.0:9190"], "must not be reached from elsewhere"),
+        (["--control", "127.0.0.1:0"], "a port wants --control-token FILE"),
+        (["--control", "fd://3"], "wants a port or a path of its own"),
+        (["--control", "nowhere/sm.control"], "cannot listen on nowhere/sm.control"),
+    ],
+)
+def test_what_cannot_be_a_control_socket(serve, arguments, message):
+    server = serve(*arguments, source=VERSION, wait=False)
+    server.exit_code_expected = 1
+    assert server.wait_for_exit() == 1
+    assert message in server.log()
+
+
+def test_curl_speaks_to_it(serve):
+    server = with_pidfile(serve)
+    path = server.directory / "app.pid.control"
+    assert ask(path, "GET", "/")[0] == 200
+    status, told = ask(path, "POST", "/reload?wait=1")
+    assert status == 200 and told["outcome"]["outcome"] == "serves"
+    rewrite(server, BROKEN)
+    status, told = ask(path, "POST", "/reload?wait")
+    assert status == 500 and told["outcome"]["reason"] == "LookupError: the database is gone"
+    number = told["reload"]
+    assert ask(path, "GET", f"/reload/{number}")[1] == {**told}
+    assert ask(path, "GET", f"/reload/{number + 1}")[0] == 404
+    assert ask(path, "POST", "/log/reopen")[0] == 202
+    server.wait_for_log("control: opening the log anew")
+    assert ask(path, "GET", "/reload")[0] == 405
+    assert ask(path, "GET", "/nothing")[0] == 404
+    assert raw(path, b"\x16\x03\x01 hello\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    assert raw(path, b"GET /" + b"a" * 20000).startswith(b"HTTP/1.1 4")
+
+
+def test_callers_that_say_nothing_hold_up_nobody(serve):
+    server = with_pidfile(serve)
+    path = server.directory / "app.pid.control"
+    silent = []
+    for _ in range(20):
+        caller = socket.socket(socket.AF_UNIX)
+        caller.connect(str(path))
+        silent.append(caller)
+    assert ask(path)[0] == 200
+    for caller in silent:
+        caller.close()
+    # More than there is room for are hung up on, and the next ones are welcome.
+    crowd = [socket.socket(socket.AF_UNIX) for _ in range(60)]
+    for caller in crowd:
+        caller.connect(str(path))
+    for caller in crowd:
+        caller.close()
+
+    def is_answered():
+        try:
+            return ask(path)[0] == 200
+        except (ConnectionError, IndexError):
+            return False
+
+    server.wait_until(is_answered, what="an answer")
+
+
+def test_many_ask_at_once(serve):
+    server = with_pidfile(serve)
+    path = server.directory / "app.pid.control"
+    outcomes = []
+
+    def ask_for_a_reload():
+        outcomes.append(ask(path, "POST", "/reload?wait", timeout=60)[1]["outcome"]["outcome"])
+
+    threads = [threading.Thread(target=ask_for_a_reload) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert outcomes == ["serves"] * 8
+    # Those that waited became one.
+    assert ask(path)[1]["reload"]["number"] <= 8
+
+
+# The command line
+
+
+def test_an_application_of_that_name_is_served(serve):
+    server = serve("./reload", files={"reload": VERSION})
+    assert server.ask().body == b"one"
+
+
+def test_what_is_wrong_with_a_command(tmp_path):
+    def error(*arguments):
+        done = singlemalt(tmp_path, *arguments)
+        return done.returncode, done.stderr
+
+    assert error("reload")[0] == 1 and "which server?" in error("reload")[1]
+    assert error("stop", "--pidfile", "no.pid")[0] == 3
+    assert error("status", "--control", "no.control") == (1, "error: --control 'no.control': a port is missing: no.control:8000, or ./no.control for a unix socket (command line)\n")
+    assert error("status", "--control", "./no.control") == (3, "error: ./no.control: no server runs there\n")
+    (tmp_path / "app.pid").write_text("nonsense")
+    assert error("stop", "app.pid")[0] == 1
+    assert "Exit codes" in singlemalt(tmp_path, "reload", "--help").stdout
+
+
+def test_no_descriptor_is_lost(serve):
+    server = with_pidfile(serve)
+    path = server.directory / "app.pid.control"
+    ask(path)
+    before = server.open_descriptors()
+    for _ in range(50):
+        ask(path)
+    server.wait_until(lambda: server.open_descriptors() <= before, what="as many descriptors as before")
+
+
+def test_what_the_next_image_is_told_is_not_the_applications(serve):
+    source = """
+        import os
+
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [" ".join(name for name in os.environ if "SINGLEMALT" in name).encode()]
+    """
+    server = with_pidfile(serve, "--reload-mode", "exec", source=source)
+    assert reload(server).returncode == 0
+    assert server.ask().body == b""
+    assert Path(server.directory / "app.pid.control").exists()

@@ -1,0 +1,194 @@
+//! The server in numbers: what `singlemalt status --json` prints. Plain values; names of fields are names of JSON.
+//!
+//! Times are seconds since 1970, spans are in the unit that their name says.
+
+use serde::Serialize;
+
+/// All of it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Status {
+    /// singlemalt's.
+    pub version: &'static str,
+    /// CPython's.
+    pub python: String,
+    /// The process.
+    pub pid: u32,
+    /// `serving` or `stopping`.
+    pub state: &'static str,
+    /// When the process began, or began anew.
+    pub started: u64,
+    /// Since then.
+    pub uptime_seconds: u64,
+    /// What serves; `None` at the end.
+    pub generation: Option<Generation>,
+    /// Old generations that still answer what was queued in them.
+    pub ending: Vec<u64>,
+    /// How the last reload went, or how far it is.
+    pub reload: Reload,
+    /// Requests that wait for a worker.
+    pub queue: Queue,
+    /// Connections that are open.
+    pub connections: usize,
+    /// Where the server listens.
+    pub listen: Vec<String>,
+    /// Interpreters and their threads.
+    pub workers: Vec<Worker>,
+    /// Interpreters of the process that could not be ended, and stay.
+    pub parked_interpreters: usize,
+    /// Threads that have not come back from a request that was given up.
+    pub stuck_threads: usize,
+    /// Of the process.
+    pub memory: Memory,
+    /// Since the process began.
+    pub counters: Counters,
+}
+
+/// What serves.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Generation {
+    /// From 1.
+    pub number: u64,
+    /// When it took over.
+    pub since: u64,
+    /// How its interpreters were made.
+    pub isolation: &'static str,
+    /// Whether it has an application; without one everything is answered 500.
+    pub has_application: bool,
+}
+
+/// How a reload went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Reload {
+    /// `none`, `loading`, `serves`, `partly`, `failed` or `given up`.
+    pub outcome: &'static str,
+    /// Counts them, from 1; 0 for none.
+    pub number: u64,
+    /// What asked for it.
+    pub by: String,
+    /// When it began.
+    pub since: u64,
+    /// How long it took, or has taken so far.
+    pub seconds: f64,
+    /// The generation that serves because of it, 0 for none.
+    pub generation: u64,
+    /// Why it failed: one line; the log has the rest.
+    pub reason: String,
+    /// One more waits for this one to end.
+    pub one_more_waits: bool,
+}
+
+/// Requests that wait.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Queue {
+    /// Now.
+    pub length: usize,
+    /// At most; further ones are answered 503.
+    pub max: usize,
+}
+
+/// An interpreter.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Worker {
+    /// From 1.
+    pub id: usize,
+    /// `idle`, `busy`, `sigN`, `cheap`.
+    pub status: String,
+    /// Requests that it, and those before it under its number, were given.
+    pub requests: u64,
+    /// Of these, requests of the present interpreter.
+    pub delta_requests: u64,
+    /// Requests that failed in the application.
+    pub exceptions: u64,
+    /// Requests that took too long and were ended.
+    pub harakiri: u64,
+    /// Signals that it handled.
+    pub signals: u64,
+    /// How often an interpreter was made for this number.
+    pub respawns: u64,
+    /// When the present one was made.
+    pub last_spawn: u64,
+    /// Time spent in requests.
+    pub running_micros: u64,
+    /// Of one request, on average of late.
+    pub average_micros: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Its threads.
+    pub threads: Vec<Thread>,
+    /// What it has loaded.
+    #[serde(skip)]
+    pub apps: Vec<App>,
+}
+
+/// A thread of an interpreter.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Thread {
+    /// From 0 (uWSGI's core).
+    pub id: usize,
+    /// `idle`, `busy`, `sigN`.
+    pub status: String,
+    /// Requests that it was given.
+    pub requests: u64,
+    /// How long it has been at it, unless it is idle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// What it works on, if requests are watched (--harakiri).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Request>,
+}
+
+/// A request in progress.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Request {
+    /// `GET`
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// How long it has been at work.
+    pub seconds: f64,
+}
+
+/// An application in an interpreter.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct App {
+    /// From 0.
+    pub id: usize,
+    /// Where it is mounted, in uWSGI's spelling.
+    pub mountpoint: String,
+    /// How long its loading took.
+    pub startup_seconds: u64,
+    /// Requests that it was called for.
+    pub requests: u64,
+    /// Of these, failed ones.
+    pub exceptions: u64,
+}
+
+/// Memory of the process; zeros where the system does not tell.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Memory {
+    /// Resident.
+    pub resident_bytes: u64,
+    /// Address space.
+    pub address_bytes: u64,
+}
+
+/// Since the process began.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Counters {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Requests handed to the application.
+    pub requests: u64,
+    /// Requests answered with files.
+    pub files: u64,
+    /// Refused by rules or limits.
+    pub refused: u64,
+    /// Answered 503 because the queue was full.
+    pub queue_full: u64,
+    /// Dropped because their client had gone.
+    pub client_gone: u64,
+    /// Connections closed because a deadline had passed.
+    pub deadlines_passed: u64,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: u64,
+}

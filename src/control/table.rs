@@ -1,0 +1,335 @@
+//! The server's answers for people: `singlemalt status`, and how a reload went, with the exit code that says the same. Pure; reads
+//! what an older or a newer server may have said, so nothing is counted on to be there.
+
+use serde_json::Value;
+
+/// The new version serves.
+pub const SERVES: i32 = 0;
+/// It does not; the version before serves on.
+pub const FAILED: i32 = 2;
+/// Nobody knows yet.
+pub const UNDER_WAY: i32 = 4;
+
+/// A status. `now`: seconds since 1970.
+pub fn status(status: &Value, now: u64) -> String {
+    let mut lines = Vec::new();
+    lines.push(format!(
+        "singlemalt {}, CPython {}, pid {}: {}, up {}",
+        text(status, "/version"),
+        text(status, "/python"),
+        number(status, "/pid"),
+        text(status, "/state"),
+        span(number(status, "/uptime_seconds") as f64)
+    ));
+    if !status["generation"].is_null() {
+        let without = if status["generation"]["has_application"] == false {
+            ", WITHOUT AN APPLICATION: everything is answered 500"
+        } else {
+            ""
+        };
+        lines.push(format!(
+            "generation  {} for {}, isolation {}{without}",
+            number(status, "/generation/number"),
+            span(now.saturating_sub(number(status, "/generation/since")) as f64),
+            text(status, "/generation/isolation")
+        ));
+    }
+    let ending: Vec<String> = list(status, "/ending")
+        .iter()
+        .map(Value::to_string)
+        .collect();
+    if !ending.is_empty() {
+        lines.push(format!("ending      generation {}", ending.join(", ")));
+    }
+    lines.push(format!("reload      {}", reload(&status["reload"], now)));
+    let listens = list(status, "/listen").iter().filter_map(Value::as_str);
+    lines.extend(listens.map(|address| format!("listening   {address}")));
+    lines.push(format!(
+        "load        {} of {} requests wait, {} connections",
+        number(status, "/queue/length"),
+        number(status, "/queue/max"),
+        number(status, "/connections")
+    ));
+    lines.push(format!("requests    {}", counters(&status["counters"])));
+    let memory = number(status, "/memory/resident_bytes");
+    if memory > 0 {
+        lines.push(format!("memory      {} MB resident", memory >> 20));
+    }
+    for (pointer, what) in [
+        (
+            "/parked_interpreters",
+            "interpreters could not be ended and are parked",
+        ),
+        (
+            "/stuck_threads",
+            "threads have not come back from requests that were given up",
+        ),
+    ] {
+        let count = number(status, pointer);
+        if count > 0 {
+            lines.push(format!("WARNING     {count} {what}"));
+        }
+    }
+    lines.push(String::new());
+    lines.push("worker  thread  state   requests  failed  average  spawned  works on".to_owned());
+    for worker in list(status, "/workers") {
+        rows(worker, now, &mut lines);
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// A worker's row; with several threads, a row for each below it.
+fn rows(worker: &Value, now: u64, lines: &mut Vec<String>) {
+    let threads = list(worker, "/threads");
+    let only = match threads {
+        [only] => request(only),
+        _ => String::new(),
+    };
+    lines.push(row([
+        &number(worker, "/id").to_string(),
+        if threads.len() == 1 { "0" } else { "all" },
+        text(worker, "/status"),
+        &number(worker, "/requests").to_string(),
+        &number(worker, "/exceptions").to_string(),
+        &milliseconds(number(worker, "/average_micros")),
+        &span(now.saturating_sub(number(worker, "/last_spawn")) as f64),
+        &only,
+    ]));
+    if threads.len() > 1 {
+        for thread in threads {
+            lines.push(row([
+                "",
+                &number(thread, "/id").to_string(),
+                text(thread, "/status"),
+                &number(thread, "/requests").to_string(),
+                "",
+                "",
+                "",
+                &request(thread),
+            ]));
+        }
+    }
+}
+
+fn row(cells: [&str; 8]) -> String {
+    let [
+        worker,
+        thread,
+        state,
+        requests,
+        failed,
+        average,
+        spawned,
+        request,
+    ] = cells;
+    let line = format!(
+        "{worker:>6}  {thread:>6}  {state:<6}  {requests:>8}  {failed:>6}  {average:>7}  {spawned:>7}  {request}"
+    );
+    line.trim_end().to_owned()
+}
+
+fn request(thread: &Value) -> String {
+    if !thread["request"].is_object() {
+        let seconds = thread["seconds"].as_f64();
+        return seconds.map_or_else(String::new, |seconds| format!("? for {}", span(seconds)));
+    }
+    format!(
+        "{} {}, for {}",
+        text(thread, "/request/method"),
+        text(thread, "/request/target"),
+        span(thread["request"]["seconds"].as_f64().unwrap_or_default())
+    )
+}
+
+fn counters(counters: &Value) -> String {
+    let all = [
+        ("requests", "answered by the application"),
+        ("files", "files"),
+        ("refused", "refused"),
+        ("queue_full", "full queue"),
+        ("client_gone", "client gone"),
+        ("deadlines_passed", "deadlines passed"),
+        ("handshakes_failed", "handshakes failed"),
+        ("connections", "connections"),
+    ];
+    let words = all.iter().filter_map(|(name, what)| {
+        let count = counters[*name].as_u64()?;
+        (count > 0 || *name == "requests").then(|| format!("{count} {what}"))
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// How a reload went, in a line. `now`: seconds since 1970.
+pub fn reload(reload: &Value, now: u64) -> String {
+    let outcome = text(reload, "/outcome");
+    let took = reload["seconds"].as_f64().unwrap_or_default();
+    let ago = (now.saturating_sub(number(reload, "/since")) as f64 - took).max(0.0);
+    let (by, reason) = (text(reload, "/by"), text(reload, "/reason"));
+    let more = if reload["one_more_waits"] == true {
+        "; one more waits"
+    } else {
+        ""
+    };
+    match outcome {
+        "none" => "none so far".to_owned(),
+        "loading" => format!("under way for {} ({by}){more}", span(took)),
+        "serves" => format!(
+            "the new version serves as generation {} ({by}; took {took:.2} s, {} ago){more}",
+            number(reload, "/generation"),
+            span(ago)
+        ),
+        "failed" => {
+            format!(
+                "FAILED: {reason}; the version before serves on ({by}, {} ago){more}",
+                span(ago)
+            )
+        }
+        "partly" => format!("FAILED IN PART: {reason} ({by}, {} ago){more}", span(ago)),
+        other => format!("{other}: {reason} ({by}){more}"),
+    }
+}
+
+/// The exit code that says how a reload went.
+pub fn reload_code(reload: &Value) -> i32 {
+    match text(reload, "/outcome") {
+        "none" | "serves" => SERVES,
+        "loading" => UNDER_WAY,
+        _ => FAILED,
+    }
+}
+
+fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or("?")
+}
+
+fn number(value: &Value, pointer: &str) -> u64 {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_u64)
+        .unwrap_or_default()
+}
+
+fn list<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+/// `3.1 s`, `12 min`, `5 h`, `9 days`: as exact as one wants to know.
+fn span(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 10.0 => format!("{seconds:.1} s"),
+        seconds if seconds < 120.0 => format!("{seconds:.0} s"),
+        seconds if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),
+        seconds if seconds < 172_800.0 => format!("{:.0} h", seconds / 3600.0),
+        seconds => format!("{:.0} days", seconds / 86_400.0),
+    }
+}
+
+fn milliseconds(micros: u64) -> String {
+    format!("{:.1} ms", micros as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::answer::json;
+    use crate::control::status::{Generation, Reload, Request, Status, Thread, Worker};
+
+    fn value(status: &Status) -> Value {
+        serde_json::from_slice(&json(status)).unwrap()
+    }
+
+    #[test]
+    fn people_read_a_table() {
+        let thread = |id, request| Thread {
+            id,
+            status: if request { "busy" } else { "idle" }.to_owned(),
+            requests: 3,
+            seconds: request.then_some(1.25),
+            request: request.then(|| Request {
+                method: "GET".to_owned(),
+                target: "/slow".to_owned(),
+                seconds: 1.25,
+            }),
+        };
+        let shown = Status {
+            version: "1.0",
+            python: "3.13.0".to_owned(),
+            pid: 7,
+            state: "serving",
+            uptime_seconds: 200,
+            generation: Some(Generation {
+                number: 2,
+                since: 900,
+                isolation: "own-gil",
+                has_application: true,
+            }),
+            ending: vec![1],
+            reload: Reload {
+                outcome: "failed",
+                number: 1,
+                by: "SIGHUP".to_owned(),
+                since: 990,
+                seconds: 2.0,
+                reason: "NameError: x".to_owned(),
+                ..Reload::default()
+            },
+            listen: vec!["http://127.0.0.1:80".to_owned()],
+            workers: vec![Worker {
+                id: 1,
+                status: "busy".to_owned(),
+                requests: 6,
+                last_spawn: 900,
+                average_micros: 1500,
+                threads: vec![thread(0, true), thread(1, false)],
+                ..Worker::default()
+            }],
+            stuck_threads: 1,
+            ..Status::default()
+        };
+        let expected = "\
+singlemalt 1.0, CPython 3.13.0, pid 7: serving, up 3 min
+generation  2 for 100 s, isolation own-gil
+ending      generation 1
+reload      FAILED: NameError: x; the version before serves on (SIGHUP, 8.0 s ago)
+listening   http://127.0.0.1:80
+load        0 of 0 requests wait, 0 connections
+requests    0 answered by the application
+WARNING     1 threads have not come back from requests that were given up
+
+worker  thread  state   requests  failed  average  spawned  works on
+     1     all  busy           6       0   1.5 ms    100 s
+             0  busy           3                            GET /slow, for 1.2 s
+             1  idle           3
+";
+        assert_eq!(status(&value(&shown), 1000), expected);
+    }
+
+    #[test]
+    fn a_code_for_each_outcome() {
+        let code = |outcome| {
+            let shown = Status {
+                reload: Reload {
+                    outcome,
+                    ..Reload::default()
+                },
+                ..Status::default()
+            };
+            reload_code(&value(&shown)["reload"])
+        };
+        let codes = ["none", "serves", "loading", "failed", "partly", "given up"].map(code);
+        assert_eq!(codes, [0, 0, 4, 2, 2, 2]);
+    }
+
+    #[test]
+    fn what_is_missing_is_not_counted_on() {
+        assert!(status(&Value::Null, 0).starts_with("singlemalt ?"));
+        assert_eq!(reload_code(&Value::Null), FAILED);
+    }
+}

@@ -1,0 +1,484 @@
+//! The control socket: whoever may tell the server something connects, asks in HTTP and is answered in JSON
+//! (docs/control.md). `src/control/` says what can be asked.
+//!
+//! A thread for each socket takes callers (`sm-control`), and one for each caller talks to it, so that one who waits for a reload
+//! holds up nobody; there are so many at most, and each has so long to say what it wants. Nothing here touches Python or waits for a
+//! worker: what changes something is told to the supervisor.
+//!
+//! Who may ask: on a path the server's user and root, by the file's mode and owner and by what the kernel says of the caller; on a port of
+//! this machine whoever has the secret.
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::Sender;
+
+use super::bequest::Bequest;
+use super::census::Census;
+use super::doors::{self, Caller, Door};
+use super::failure::Failure;
+use super::journal::Journal;
+use super::pidfile;
+use super::supervisor::Event;
+use crate::config::{self, Address, Config, ControlDoor};
+use crate::control::answer::{Told, json, whole};
+use crate::control::ask::{self, Ask, REQUEST_BYTES_MAX, Refused, Secret};
+use crate::control::status::Reload;
+
+/// Callers that are talked to at once; further ones are told to come again.
+const CALLERS_MAX: usize = 32;
+/// What a caller is given to say what it wants, and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What `GET /reload/N` waits for at most, before it says that the reload is under way.
+const LONG_POLL: Duration = Duration::from_secs(30);
+/// Bytes of randomness in a secret.
+const SECRET_BYTES: usize = 32;
+
+/// The sockets of the server. Dropped, they leave nothing behind in the file system.
+#[derive(Default)]
+pub struct Control {
+    doors: Vec<Arc<Place>>,
+    /// Files, and what tells them from others of their names.
+    files: Vec<(PathBuf, (u64, u64))>,
+}
+
+/// One of them.
+struct Place {
+    door: Door,
+    secret: Option<Secret>,
+}
+
+/// Where there is to be one.
+struct Wanted {
+    address: Address,
+    /// Where a client finds the address and the secret of a port.
+    note: Option<PathBuf>,
+    /// Nobody asked for it: the server starts without it, too.
+    is_extra: bool,
+}
+
+impl Control {
+    /// Opens what is wanted; `left` is open already. Main thread, before privileges are dropped.
+    ///
+    /// # Errors
+    /// What `--control` names cannot be had.
+    pub fn open(config: &Config, left: &mut Bequest) -> Result<Self, Failure> {
+        let mut control = Self::default();
+        let mut left = std::mem::take(&mut left.control).into_iter();
+        for wanted in wanted(config)? {
+            let opened = match left.next() {
+                Some(left) => Door::again(left, &wanted.address)
+                    .and_then(|door| Ok((door, kept_secret(&wanted)?))),
+                None => Door::open(&wanted.address).and_then(|door| secured(config, &wanted, door)),
+            };
+            match opened {
+                Ok((door, secret)) => control.add(door, secret, wanted.note),
+                Err(error) if wanted.is_extra => tracing::warn!(
+                    "no control socket at {}: {error}. The pidfile's server can be told by signals only",
+                    wanted.address
+                ),
+                Err(error) => {
+                    let hint = match error.kind() {
+                        ErrorKind::AddrInUse => ". Another server listens there",
+                        _ => "",
+                    };
+                    return Err(Failure::about(
+                        config,
+                        "control",
+                        format_args!("cannot listen on {}: {error}{hint}", wanted.address),
+                    ));
+                }
+            }
+        }
+        Ok(control)
+    }
+
+    fn add(&mut self, door: Door, secret: Option<Secret>, note: Option<PathBuf>) {
+        self.files.extend(door.file());
+        self.files
+            .extend(note.and_then(|path| Some((path.clone(), doors::mark(&path)?))));
+        self.doors.push(Arc::new(Place { door, secret }));
+    }
+
+    /// Starts to answer.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn serve(&self, desk: &Arc<Desk>) -> io::Result<()> {
+        for place in &self.doors {
+            let (place, desk) = (Arc::clone(place), Arc::clone(desk));
+            let talk = {
+                let place = Arc::clone(&place);
+                move |caller| desk.talk(caller, place.secret.as_ref())
+            };
+            attend("sm-control", move || place.door.accept(), talk)?;
+        }
+        Ok(())
+    }
+
+    /// The sockets, to be left open.
+    pub fn doors(&self) -> Vec<&Door> {
+        self.doors.iter().map(|place| &place.door).collect()
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        for (path, mark) in self.files.drain(..) {
+            // Another server may have put its own there.
+            if doors::mark(&path) == Some(mark)
+                && let Err(error) = std::fs::remove_file(&path)
+            {
+                tracing::debug!(%error, "cannot remove {}", path.display());
+            }
+        }
+    }
+}
+
+fn wanted(config: &Config) -> Result<Vec<Wanted>, Failure> {
+    let mut all = Vec::new();
+    let pidfiles = pidfile::paths(config);
+    match &config.control.door {
+        ControlDoor::Shut => return Ok(all),
+        ControlDoor::ByPidfile => {}
+        ControlDoor::At(address) => {
+            let note = match (address, &config.control.token_file, pidfiles.first()) {
+                (Address::Tcp(_), Some(file), _) => Some(absolute(file)),
+                (Address::Tcp(_), None, Some(pidfile)) => Some(with_ending(pidfile, ".token")),
+                (Address::Tcp(_), None, None) => {
+                    let why =
+                        "a port wants --control-token FILE: whoever can read that file may ask";
+                    return Err(Failure::about(config, "control", why));
+                }
+                _ => None,
+            };
+            all.push(Wanted {
+                address: address.clone(),
+                note,
+                is_extra: false,
+            });
+        }
+    }
+    all.extend(pidfiles.iter().map(|pidfile| {
+        let beside = config::beside(pidfile);
+        let (address, note) = if cfg!(unix) {
+            (Address::Unix(beside), None)
+        } else {
+            (Address::Tcp(([127, 0, 0, 1], 0).into()), Some(beside))
+        };
+        Wanted {
+            address,
+            note,
+            is_extra: true,
+        }
+    }));
+    Ok(all)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Lets only those in who may ask.
+fn secured(config: &Config, wanted: &Wanted, door: Door) -> io::Result<(Door, Option<Secret>)> {
+    let (uid, gid) = super::privileges::future(config);
+    door.keep_private(uid, gid)?;
+    let Some(note) = &wanted.note else {
+        return Ok((door, None));
+    };
+    let text = random()?;
+    let port = door.port().unwrap_or_default();
+    let address = match &wanted.address {
+        Address::Tcp(address) => std::net::SocketAddr::new(address.ip(), port).to_string(),
+        other => other.to_string(),
+    };
+    doors::write_private(note, &format!("{address} {text}\n"))
+        .and_then(|()| doors::give(note, uid, gid))
+        .map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot write {}: {error}", note.display()),
+            )
+        })?;
+    Ok((door, Some(Secret::new(&text))))
+}
+
+/// The secret that this process has written before it started anew.
+fn kept_secret(wanted: &Wanted) -> io::Result<Option<Secret>> {
+    let Some(note) = &wanted.note else {
+        return Ok(None);
+    };
+    read_note(note).map(|(_, secret)| Some(secret))
+}
+
+/// Address and secret of a port, as a server has written them.
+///
+/// # Errors
+/// There are none.
+pub fn read_note(path: &Path) -> io::Result<(String, Secret)> {
+    let text = std::fs::read_to_string(path)?;
+    let (address, secret) = text.trim().split_once(' ').unwrap_or_default();
+    let secret = Secret::new(secret);
+    if !secret.is_one() {
+        return Err(io::Error::new(
+            ErrorKind::InvalidData,
+            "it holds no address and secret",
+        ));
+    }
+    Ok((address.to_owned(), secret))
+}
+
+fn random() -> io::Result<String> {
+    let mut bytes = [0; SECRET_BYTES];
+    rustls::crypto::ring::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| io::Error::other("the system has no randomness"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Takes callers for ever, and gives each a thread of its own, so many at most.
+///
+/// # Errors
+/// The thread that takes them cannot be started.
+pub fn attend(
+    name: &'static str,
+    accept: impl Fn() -> io::Result<Caller> + Send + 'static,
+    talk: impl Fn(Caller) + Send + Sync + 'static,
+) -> io::Result<()> {
+    /// Without descriptors or memory there is nothing to do but to wait.
+    const PAUSE: Duration = Duration::from_millis(100);
+    let talk = Arc::new(talk);
+    let present = Arc::new(AtomicUsize::new(0));
+    let take = move || {
+        loop {
+            let caller = match accept() {
+                Ok(caller) => caller,
+                Err(error) => {
+                    tracing::debug!(%error, "{name}: nobody could be taken");
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+            };
+            if present.fetch_add(1, Ordering::SeqCst) >= CALLERS_MAX {
+                present.fetch_sub(1, Ordering::SeqCst);
+                continue;
+            }
+            let guard = Present(Arc::clone(&present));
+            let talk = Arc::clone(&talk);
+            let spawned = std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || {
+                    let _present = guard;
+                    talk(caller);
+                });
+            if let Err(error) = spawned {
+                tracing::debug!(%error, "{name}: no thread for a caller");
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(take)
+        .map(drop)
+}
+
+/// A caller is there.
+struct Present(Arc<AtomicUsize>);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Writes all of it and closes. A caller that does not take it is left.
+pub fn send(caller: &mut Caller, bytes: &[u8]) {
+    /// What a caller is given to close after that.
+    const LINGER: Duration = Duration::from_secs(1);
+    const PIECES_MAX: usize = 64;
+    if caller.write_all(bytes).is_err() || caller.hurry(Some(LINGER)).is_err() {
+        return;
+    }
+    caller.finish();
+    // If it still says something, and that is not read, the system takes the answer back (a reset).
+    let mut piece = [0; 4096];
+    for _ in 0..PIECES_MAX {
+        if !matches!(caller.read(&mut piece), Ok(count) if count > 0) {
+            return;
+        }
+    }
+}
+
+/// What answers.
+pub struct Desk {
+    /// Tells the supervisor.
+    pub events: Sender<Event>,
+    /// Knows how reloads went.
+    pub journal: Arc<Journal>,
+    /// Knows the rest.
+    pub census: Arc<Census>,
+    /// The server was told to stop by this: a second word would be taken for impatience.
+    pub is_stopping: AtomicBool,
+}
+
+impl Desk {
+    fn talk(&self, mut caller: Caller, secret: Option<&Secret>) {
+        if !caller.is_one_of_us() {
+            tracing::warn!("control: a caller of another user was sent away");
+            return;
+        }
+        let Ok(asked) = listen(&mut caller, secret) else {
+            return;
+        };
+        let (status, body) = match asked {
+            Ok(ask) => self.answer(ask),
+            Err(Refused { status, why }) => (status, self.told(why)),
+        };
+        let stays = matches!(asked, Ok(Ask::Stop { wait: true, .. }));
+        if stays {
+            // The end of the connection is the end of the process.
+            if caller.write_all(&whole(status, &body)).is_ok() && caller.hurry(None).is_ok() {
+                let _gone = caller.read(&mut [0]);
+            }
+        } else {
+            send(&mut caller, &whole(status, &body));
+        }
+    }
+
+    fn answer(&self, ask: Ask) -> (u16, Vec<u8>) {
+        match ask {
+            Ask::Index => {
+                let lines: Vec<String> = ask::INDEX
+                    .iter()
+                    .map(|(what, meaning)| format!("{what}: {meaning}"))
+                    .collect();
+                (200, json(&lines))
+            }
+            Ask::Status => (200, json(&self.census.status())),
+            Ask::Stats => (200, self.census.stats()),
+            Ask::Reload { rolling, wait } => self.reload(rolling, wait),
+            Ask::Outcome(number) if !self.journal.knows(number) => {
+                (404, self.told("no reload was asked for under this number"))
+            }
+            Ask::Outcome(number) => self.outcome(number, LONG_POLL),
+            Ask::Stop { now, .. } => self.stop(now),
+            Ask::ReopenLog => {
+                let by = "control".to_owned();
+                self.tell(Event::ReopenLog { by }, "the log is opened anew")
+            }
+        }
+    }
+
+    fn reload(&self, is_rolling: bool, waits: bool) -> (u16, Vec<u8>) {
+        let number = self.journal.number();
+        let asked = Event::Asked { number, is_rolling };
+        let (status, body) = self.tell(asked, "reloading");
+        if status != 202 {
+            return (status, body);
+        }
+        if waits {
+            return self.outcome(number, Duration::MAX / 4);
+        }
+        let told = Told {
+            message: "reloading".to_owned(),
+            reload: Some(number),
+            outcome: None,
+            pid: std::process::id(),
+        };
+        (202, json(&told))
+    }
+
+    fn outcome(&self, number: u64, patience: Duration) -> (u16, Vec<u8>) {
+        let outcome = self.journal.wait(number, patience);
+        let (status, message) = match &outcome {
+            None => (202, "under way"),
+            Some(Reload {
+                outcome: "serves", ..
+            }) => (200, "the new version serves"),
+            Some(_) => (500, "the reload failed"),
+        };
+        let told = Told {
+            message: message.to_owned(),
+            reload: Some(number),
+            outcome,
+            pid: std::process::id(),
+        };
+        (status, json(&told))
+    }
+
+    /// Tells the server to stop, unless that was done already: a second word would be taken for impatience.
+    #[cfg_attr(
+        windows,
+        expect(dead_code, reason = "only a fifo's letter asks for it")
+    )]
+    pub fn stop_once(&self, by: &'static str) {
+        if !self.is_stopping.swap(true, Ordering::SeqCst) {
+            // The supervisor left first: the server stops.
+            let _gone = self.events.send(Event::stop(by, 0));
+        }
+    }
+
+    fn stop(&self, is_now: bool) -> (u16, Vec<u8>) {
+        if is_now {
+            return self.tell(Event::StopNow { by: "control" }, "stopping now");
+        }
+        if self.is_stopping.swap(true, Ordering::SeqCst) {
+            return (202, self.told("stopping already"));
+        }
+        self.tell(Event::stop("control", 0), "stopping")
+    }
+
+    fn tell(&self, event: Event, message: &str) -> (u16, Vec<u8>) {
+        match self.events.send(event) {
+            Ok(()) => (202, self.told(message)),
+            // The supervisor left first.
+            Err(_) => (503, self.told("the server is leaving")),
+        }
+    }
+
+    fn told(&self, message: &str) -> Vec<u8> {
+        json(&Told {
+            message: message.to_owned(),
+            pid: std::process::id(),
+            ..Told::default()
+        })
+    }
+}
+
+/// Hears what a caller wants.
+fn listen(caller: &mut Caller, secret: Option<&Secret>) -> io::Result<Result<Ask, Refused>> {
+    let until = Instant::now() + PATIENCE;
+    let mut arrived = Vec::new();
+    let mut piece = [0; 1024];
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        caller.hurry(Some(left))?;
+        let count = caller.read(&mut piece)?;
+        if count == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        arrived.extend_from_slice(&piece[..count]);
+        match ask::read(&arrived, secret) {
+            Ok(None) if arrived.len() <= REQUEST_BYTES_MAX + 1024 => {}
+            Ok(None) => return Err(ErrorKind::InvalidData.into()),
+            Ok(Some(ask)) => {
+                caller.hurry(Some(PATIENCE))?;
+                return Ok(Ok(ask));
+            }
+            Err(refused) => return Ok(Err(refused)),
+        }
+    }
+}

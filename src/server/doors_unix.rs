@@ -1,0 +1,278 @@
+//! Unix: where others connect who are no clients of the application: the control socket and the stats server. Paths,
+//! abstract names and ports; who connected; sockets that outlive the image of the process.
+
+use std::fs::Permissions;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::{Uid, geteuid};
+
+use crate::config::Address;
+
+/// A socket that listens.
+#[derive(Debug)]
+pub enum Door {
+    /// A path, or an abstract name.
+    Unix(UnixListener, Option<PathBuf>),
+    /// A port.
+    Tcp(TcpListener),
+}
+
+/// A connection.
+pub enum Caller {
+    /// From this machine.
+    Unix(UnixStream),
+    /// From wherever.
+    Tcp(TcpStream),
+}
+
+impl Door {
+    /// Listens there. A path that nobody listens on any more is taken over.
+    ///
+    /// # Errors
+    /// Somebody listens there, or the system refuses.
+    pub fn open(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Tcp(address) => TcpListener::bind(address).map(Self::Tcp),
+            Address::Unix(path) => open_path(path),
+            #[cfg(target_os = "linux")]
+            Address::Abstract(name) => {
+                use std::os::linux::net::SocketAddrExt as _;
+                let address = SocketAddr::from_abstract_name(name)?;
+                Ok(Self::Unix(UnixListener::bind_addr(&address)?, None))
+            }
+            #[cfg(not(target_os = "linux"))]
+            Address::Abstract(_) => Err(ErrorKind::Unsupported.into()),
+            Address::Descriptor(_) => Err(ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// A socket that this process has left to itself.
+    ///
+    /// # Errors
+    /// It is none that listens.
+    pub fn again(descriptor: OwnedFd, address: &Address) -> io::Result<Self> {
+        Ok(match address {
+            Address::Tcp(_) => Self::Tcp(TcpListener::from(descriptor)),
+            Address::Unix(path) => Self::Unix(UnixListener::from(descriptor), Some(whole(path)?)),
+            Address::Abstract(_) | Address::Descriptor(_) => {
+                Self::Unix(UnixListener::from(descriptor), None)
+            }
+        })
+    }
+
+    /// The next one who connects.
+    ///
+    /// # Errors
+    /// The system's; it may go on.
+    pub fn accept(&self) -> io::Result<Caller> {
+        match self {
+            Self::Unix(listener, _) => listener.accept().map(|(stream, _)| Caller::Unix(stream)),
+            Self::Tcp(listener) => listener.accept().map(|(stream, _)| Caller::Tcp(stream)),
+        }
+    }
+
+    /// The port that the system chose.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok().map(|address| address.port()),
+            Self::Unix(..) => None,
+        }
+    }
+
+    /// Only this user, and root, gets through: the file's mode, and its owner, who the server will be.
+    ///
+    /// # Errors
+    /// The file cannot be given away.
+    pub fn keep_private(&self, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+        let Self::Unix(_, Some(path)) = self else {
+            return Ok(());
+        };
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        if uid.is_some() || gid.is_some() {
+            std::os::unix::fs::chown(path, uid, gid)?;
+        }
+        Ok(())
+    }
+
+    /// The descriptor, to be left open for the next image of the process.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unix(listener, _) => listener.as_fd(),
+            Self::Tcp(listener) => listener.as_fd(),
+        }
+    }
+
+    /// The file, and what tells it from another of its name.
+    pub fn file(&self) -> Option<(PathBuf, (u64, u64))> {
+        let Self::Unix(_, Some(path)) = self else {
+            return None;
+        };
+        Some((path.clone(), mark(path)?))
+    }
+}
+
+/// What tells a file from another of its name.
+pub fn mark(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+fn whole(path: &Path) -> io::Result<PathBuf> {
+    std::path::absolute(path)
+}
+
+fn open_path(path: &Path) -> io::Result<Door> {
+    let path = whole(path)?;
+    let listener = match UnixListener::bind(&path) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            if !is_left_behind(&path) {
+                return Err(error);
+            }
+            std::fs::remove_file(&path)?;
+            UnixListener::bind(&path)?
+        }
+        bound => bound?,
+    };
+    Ok(Door::Unix(listener, Some(path)))
+}
+
+/// A socket on which nobody listens any more. No other kind of file is taken for one.
+fn is_left_behind(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    is_socket
+        && UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+impl Caller {
+    /// Connects.
+    ///
+    /// # Errors
+    /// Nobody listens, or not for this user.
+    pub fn connect(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Tcp(address) => TcpStream::connect(address).map(Self::Tcp),
+            Address::Unix(path) => UnixStream::connect(path).map(Self::Unix),
+            #[cfg(target_os = "linux")]
+            Address::Abstract(name) => {
+                use std::os::linux::net::SocketAddrExt as _;
+                let address = SocketAddr::from_abstract_name(name)?;
+                UnixStream::connect_addr(&address).map(Self::Unix)
+            }
+            #[cfg(not(target_os = "linux"))]
+            Address::Abstract(_) => Err(ErrorKind::Unsupported.into()),
+            Address::Descriptor(_) => Err(ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Whether it is the user that this process is, or root. On a port nobody knows: there a secret says so.
+    pub fn is_one_of_us(&self) -> bool {
+        match self {
+            Self::Unix(stream) => peer(stream).is_ok_and(|uid| uid == geteuid() || uid.is_root()),
+            Self::Tcp(_) => true,
+        }
+    }
+
+    /// How long a read or a write may wait.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn hurry(&self, time: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Unix(stream) => stream
+                .set_read_timeout(time)
+                .and_then(|()| stream.set_write_timeout(time)),
+            Self::Tcp(stream) => stream
+                .set_read_timeout(time)
+                .and_then(|()| stream.set_write_timeout(time)),
+        }
+    }
+
+    /// Says that nothing follows.
+    pub fn finish(&self) {
+        // Who has gone needs not be told.
+        let _gone = match self {
+            Self::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
+            Self::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
+        };
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn peer(stream: &UnixStream) -> io::Result<Uid> {
+    Ok(rustix::net::sockopt::socket_peercred(stream)?.uid)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn peer(stream: &UnixStream) -> io::Result<Uid> {
+    let (uid, _) = nix::unistd::getpeereid(stream).map_err(io::Error::from)?;
+    Ok(Uid::from_raw(uid.as_raw()))
+}
+
+impl Read for Caller {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Unix(stream) => stream.read(buffer),
+            Self::Tcp(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Caller {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Unix(stream) => stream.write(bytes),
+            Self::Tcp(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Makes a file that only this user can read, in place of what is there.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // What is there may be open to others already, or a link of theirs.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+/// Gives a file to the user that the server will be.
+///
+/// # Errors
+/// It cannot be given away.
+pub fn give(path: &Path, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    if uid.is_some() || gid.is_some() {
+        std::os::unix::fs::chown(path, uid, gid)?;
+    }
+    Ok(())
+}
+
+/// chmod(2).
+///
+/// # Errors
+/// The system's.
+pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
+}

@@ -1,0 +1,147 @@
+//! Windows: where others connect who are no clients of the application: the control socket and the stats server. Ports only.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::Address;
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct Door(TcpListener);
+
+/// A connection.
+pub struct Caller(TcpStream);
+
+impl Door {
+    /// Listens there.
+    ///
+    /// # Errors
+    /// Somebody listens there, or the system refuses.
+    pub fn open(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Tcp(address) => TcpListener::bind(address).map(Self),
+            Address::Unix(_) | Address::Abstract(_) | Address::Descriptor(_) => {
+                Err(io::Error::new(
+                    ErrorKind::Unsupported,
+                    "this system has no such sockets here; use a port, such as 127.0.0.1:9190",
+                ))
+            }
+        }
+    }
+
+    /// Never: a process never starts anew in its own place.
+    ///
+    /// # Errors
+    /// None.
+    pub fn again(never: std::convert::Infallible, _address: &Address) -> io::Result<Self> {
+        match never {}
+    }
+
+    /// The next one who connects.
+    ///
+    /// # Errors
+    /// The system's; it may go on.
+    pub fn accept(&self) -> io::Result<Caller> {
+        self.0.accept().map(|(stream, _)| Caller(stream))
+    }
+
+    /// The port that the system chose.
+    pub fn port(&self) -> Option<u16> {
+        self.0.local_addr().ok().map(|address| address.port())
+    }
+
+    /// A port has no owner: a secret says who may ask.
+    ///
+    /// # Errors
+    /// None.
+    pub fn keep_private(&self, _uid: Option<u32>, _gid: Option<u32>) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// None.
+    pub fn file(&self) -> Option<(PathBuf, (u64, u64))> {
+        None
+    }
+}
+
+/// Files are not told apart here.
+pub fn mark(_path: &Path) -> Option<(u64, u64)> {
+    Some((0, 0))
+}
+
+impl Caller {
+    /// Connects.
+    ///
+    /// # Errors
+    /// Nobody listens.
+    pub fn connect(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Tcp(address) => TcpStream::connect(address).map(Self),
+            Address::Unix(_) | Address::Abstract(_) | Address::Descriptor(_) => {
+                Err(ErrorKind::Unsupported.into())
+            }
+        }
+    }
+
+    /// On a port nobody knows: there a secret says so.
+    pub fn is_one_of_us(&self) -> bool {
+        true
+    }
+
+    /// How long a read or a write may wait.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn hurry(&self, time: Option<Duration>) -> io::Result<()> {
+        self.0.set_read_timeout(time)?;
+        self.0.set_write_timeout(time)
+    }
+
+    /// Says that nothing follows.
+    pub fn finish(&self) {
+        // Who has gone needs not be told.
+        let _gone = self.0.shutdown(std::net::Shutdown::Write);
+    }
+}
+
+impl Read for Caller {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Caller {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Makes a file in place of what is there. Who can read it is what the folder's rights say.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    std::fs::write(path, text)
+}
+
+/// Nobody becomes anybody else here.
+///
+/// # Errors
+/// None.
+pub fn give(_path: &Path, _uid: Option<u32>, _gid: Option<u32>) -> io::Result<()> {
+    Ok(())
+}
+
+/// There are no modes.
+///
+/// # Errors
+/// None.
+pub fn set_mode(_path: &Path, _mode: u32) -> io::Result<()> {
+    Ok(())
+}
