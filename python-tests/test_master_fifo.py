@@ -46,6 +46,21 @@ def test_reload_and_its_kinds(serve):
     server.wait_for_log("generation 4 serves")
 
 
+def test_more_and_fewer_interpreters_and_none(serve):
+    server = with_fifo(serve, "--processes", "2", "--cheaper", "1", "--cheaper-algo", "manual")
+    write(server, "+")
+    server.wait_for_log("master-fifo: \\+: starting 1 more")
+    server.wait_for_log("interpreters: 2 ")
+    write(server, "+")
+    server.wait_for_log("master-fifo: \\+: there are 2 interpreters already")
+    write(server, "-")
+    server.wait_for_log("interpreters: 1 ")
+    write(server, "C")
+    server.wait_for_log("cheap mode enabled")
+    assert server.ask().body == b"one"
+    server.wait_for_log("cheap mode disabled")
+
+
 @pytest.mark.parametrize("letter", ["q", "Q", "qq"])
 def test_stop(serve, letter):
     server = with_fifo(serve)
@@ -131,7 +146,7 @@ def test_it_is_there_when_the_process_has_started_anew(serve):
     server = with_fifo(serve, "--reload-mode", "exec")
     for count in (1, 2):
         write(server, "r")
-        server.wait_for_log("reloaded: clients waited", count=count)
+        server.wait_for_log("reloaded: the stand-in served", count=count)
         server.wait_until(lambda: (server.directory / "fifo").exists(), what="the pipe")
     server.send_signal(signal.SIGTERM)
     assert server.wait_for_exit() == 0
