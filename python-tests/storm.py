@@ -73,7 +73,7 @@ def pss_megabytes(pid):
 TAKEN_OVER = {
     "swap": r"generation \d+ serves \(",
     "rolling": r"every interpreter of generation \d+ is new",
-    "exec": r"reloaded: clients waited for",
+    "exec": r"reloaded: the stand-in served for",
 }
 
 
@@ -82,7 +82,7 @@ class Progress:
 
     EVENTS = re.compile(
         r"SIGHUP: (?P<begins>reloading)|SIGHUP: a reload is under way; (?P<follows>one more follows)|SIGHUP: (?P<known>one more reload waits)"
-        r"|(?P<fails>reload failed)|(?P<good>generation \d+ serves \(|every interpreter of generation \d+ is new|reloaded: clients waited for)"
+        r"|(?P<fails>reload failed)|(?P<good>generation \d+ serves \(|every interpreter of generation \d+ is new|reloaded: )"
     )
 
     def __init__(self, text):

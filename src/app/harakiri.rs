@@ -42,7 +42,7 @@ pub struct HarakiriSettings {
     pub grace: Duration,
     /// Requests that must wait before any is ended; 0: it does not matter.
     pub waiting_min: usize,
-    /// Workers given up, and not back, above which the log asks for a restart.
+    /// Workers given up, and not back, above which the process is to be renewed.
     pub given_up_max: usize,
 }
 
@@ -58,6 +58,8 @@ pub struct Harakiri {
     /// Held by whoever looks at the stacks.
     pub(super) looks: Mutex<()>,
     given_up: AtomicUsize,
+    /// Is told when there are more than `given_up_max`.
+    on_overrun: Box<dyn Fn(String) + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -67,8 +69,11 @@ struct Bell {
 }
 
 impl Harakiri {
-    /// Nobody is watched yet.
-    pub fn new(settings: HarakiriSettings) -> Arc<Self> {
+    /// Nobody is watched yet. `on_overrun` hears why the process should be renewed, on any thread, and does not wait.
+    pub fn new(
+        settings: HarakiriSettings,
+        on_overrun: impl Fn(String) + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self {
             is_wanted: AtomicBool::new(settings.limit.is_some()),
             settings,
@@ -77,6 +82,7 @@ impl Harakiri {
             bell: Default::default(),
             looks: Mutex::default(),
             given_up: AtomicUsize::new(0),
+            on_overrun: Box::new(on_overrun),
         })
     }
 
@@ -327,9 +333,10 @@ impl Harakiri {
         );
         if given_up > self.settings.given_up_max {
             tracing::error!(
-                "{given_up} workers have been given up and are not back; each keeps its memory. Restart the server, and look for what \
-                 the log says they were doing"
+                "{given_up} workers have been given up and are not back; each keeps its memory. Look for what the log says they were \
+                 doing"
             );
+            (self.on_overrun)(format!("{given_up} workers given up (--harakiri)"));
         }
         // A retired generation needs no successors but those who run its queue dry, and there the others do.
         if shared.is_retired() {

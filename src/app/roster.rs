@@ -409,6 +409,13 @@ impl Roster {
         oldest.is_some_and(|crew| self.0.ask_for_replacement(crew, || why.to_owned()))
     }
 
+    /// This crew is not replaced now: nobody asks again for a minute.
+    pub fn put_off(&self, crew: u64) {
+        for late in self.0.crews().iter().filter(|one| one.serial == crew) {
+            late.put_off(PAUSE);
+        }
+    }
+
     /// A fresh interpreter, with the application loaded as it is now, takes the place of this crew's, which leaves after
     /// the requests it is in. Waits for that up to `grace`. One of a new version has to answer the probe first. Runs on `sm-reload`, detached from Python.
     ///
@@ -611,14 +618,6 @@ impl Roster {
         Score {
             answered: self.answered() + given_up,
             failed: failed + self.0.failed.load(Ordering::Relaxed) + given_up,
-        }
-    }
-
-    /// The replacement of this crew is not made now: it may be asked for again later.
-    pub fn put_off(&self, crew: u64) {
-        let crews = self.0.crews();
-        if let Some(crew) = crews.iter().find(|other| other.serial == crew) {
-            crew.put_off(PAUSE);
         }
     }
 

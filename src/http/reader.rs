@@ -86,6 +86,11 @@ impl RequestReader {
         matches!(&self.state, State::Head(search) if search.looked == 0)
     }
 
+    /// The head is not complete, so no byte of it was consumed.
+    pub fn is_before_head_end(&self) -> bool {
+        matches!(&self.state, State::Head(_))
+    }
+
     /// What is left of a body of known length, in bytes; 0 outside of one. So many bytes of the connection may be taken past
     /// this machine, if it is told by [`body_came`](Self::body_came).
     pub fn body_left(&self) -> u64 {

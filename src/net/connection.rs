@@ -95,9 +95,16 @@ pub(super) struct Io {
     pub(super) output: Output,
     /// The connection broke while something was sent.
     pub(super) broken: bool,
+    /// It began with a PROXY line, which will not be said again: no other process can go on with it.
+    pub(super) is_greeted: bool,
 }
 
 impl Io {
+    /// Whether another process can go on with it.
+    pub(super) fn can_move(&self) -> bool {
+        !self.is_greeted && self.stream.outlives_the_image()
+    }
+
     /// Sends both pieces behind what is queued; the kernel takes what it can now.
     pub(super) fn send(&mut self, first: &[u8], second: &[u8]) -> Result<(), ClientGone> {
         if self.broken {
@@ -199,6 +206,7 @@ impl Connection {
                 stream,
                 output: Output::default(),
                 broken: false,
+                is_greeted: false,
             },
             unread: Vec::new(),
             reader: Reader::new(protocol),
@@ -394,6 +402,6 @@ impl Sink for ResponseSink<'_> {
     }
 
     fn is_last(&self) -> bool {
-        self.net.ends(&self.io.stream)
+        self.net.ends(self.io)
     }
 }

@@ -1,23 +1,28 @@
 //! Connections that outlive the process's image (unix).
 //!
-//! When the process starts anew in its own place, a connection on which nothing is under way need not end: its descriptor stays
-//! open, and the next image goes on with it. What the client sends meanwhile waits in the kernel. A connection with
-//! a request under way is kept when that has been answered.
+//! While a process renews itself another one serves, and none of its connections need end for it: a connection without a request
+//! under way is *kept*: its descriptor is put into a queue from which the server hands it on, with the bytes of the next request
+//! that were read already. A connection with a request under way is kept when that has been answered.
+//!
+//! From [`Net::start_keeping`] on no request is begun here that may be begun elsewhere: whoever reads the first bytes of one looks
+//! at the flag *after* the read. Whatever a client has sent because of an answer of the other process was sent after the flag
+//! was raised, so it is never answered by the version that leaves.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use mio::Interest;
 use socket2::Socket;
 
 use super::connection::{Connection, Phase};
+use super::listener::Listener;
+use super::poll;
 use super::stream::Stream;
 use super::turn::Turn;
 use super::{Dispatch, Net};
-
-/// More are closed as at a stop: their numbers have to fit into an environment variable.
-const KEPT_MAX: usize = 8000;
 
 /// A connection without a request under way.
 #[derive(Debug)]
@@ -26,70 +31,152 @@ pub struct Kept {
     pub descriptor: OwnedFd,
     /// The listener that it came from, in their order.
     pub listener: usize,
+    /// What was read from it of its next requests.
+    pub unread: Vec<u8>,
 }
 
-/// What has been kept so far.
+/// What is kept.
 #[derive(Default)]
 pub(super) struct Keeper {
-    /// For each listener, whether its connections can be.
-    can_keep: Vec<bool>,
-    connections: Vec<Kept>,
+    queue: Mutex<Queue>,
+    /// Something was put into the queue, or nothing will be any more.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    is_open: bool,
+    connections: VecDeque<Kept>,
+    /// The listeners, which accept nothing meanwhile.
+    listeners: Vec<Listener>,
+}
+
+impl Keeper {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Each change is complete before the lock is let go of.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Net {
-    /// Stops accepting, as [`start_draining`](Self::start_draining) does, but nothing is closed: whoever connects waits, and idle
-    /// connections are kept. Returns the listening sockets, in their order.
+    /// Second handles to the listening sockets, in their order.
     ///
     /// # Errors
-    /// There are no descriptors left; nothing has changed then.
-    pub fn start_keeping(&self) -> io::Result<Vec<OwnedFd>> {
+    /// There are no descriptors left.
+    pub fn share_listeners(&self) -> io::Result<Vec<OwnedFd>> {
         let listeners = self
             .listeners
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        let sockets = listeners
-            .iter()
+        let sockets = listeners.iter();
+        sockets
             .map(|listener| listener.as_fd().try_clone_to_owned())
-            .collect::<io::Result<Vec<_>>>()?;
-        // What a PROXY line has said would not be said again.
-        let can_keep = listeners.iter().map(|one| !one.expects_proxy()).collect();
-        drop(listeners);
-        self.lock_kept().can_keep = can_keep;
+            .collect()
+    }
+
+    /// Stops accepting and begins no further request, but closes nothing: the listening sockets stay open, and connections are
+    /// kept for whoever serves instead.
+    pub fn start_keeping(&self) {
+        let listeners = self.stop_listening();
+        let mut queue = self.kept.lock();
+        queue.listeners = listeners;
+        queue.is_open = true;
+        drop(queue);
         self.keeping.store(true, Ordering::SeqCst);
-        self.start_draining();
-        Ok(sockets)
+        self.drain_now();
     }
 
-    fn lock_kept(&self) -> MutexGuard<'_, Keeper> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Idle connections are closed after all.
+    /// Nothing more is kept: what is idle is closed as at a stop. What is in the queue stays there.
     pub fn stop_keeping(&self) {
         self.keeping.store(false, Ordering::SeqCst);
-        drop(self.take_kept());
+        self.kept.lock().is_open = false;
+        self.kept.changed.notify_all();
     }
 
-    /// What was kept.
+    /// Nobody serves instead after all: goes on as if nothing had happened. What is in the queue stays there.
+    pub fn go_on(&self) {
+        self.stop_keeping();
+        let mut aside = std::mem::take(&mut self.kept.lock().listeners);
+        for (index, listener) in aside.iter_mut().enumerate() {
+            let token = poll::listener_token(index);
+            let registry = self.poll.registry();
+            if let Err(error) = registry.register(listener, token, Interest::READABLE) {
+                tracing::error!(%error, "cannot accept on {} any more", listener.address());
+            }
+        }
+        *self
+            .listeners
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = aside;
+        self.stage.store(super::SERVING, Ordering::SeqCst);
+        let (lock, closed) = &self.all_closed;
+        drop(lock.lock().unwrap_or_else(PoisonError::into_inner));
+        closed.notify_all();
+    }
+
+    /// The listening sockets that were set aside, in their order.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn take_listeners(&self) -> io::Result<Vec<OwnedFd>> {
+        let listeners = std::mem::take(&mut self.kept.lock().listeners);
+        let sockets = listeners.iter();
+        sockets
+            .map(|listener| listener.as_fd().try_clone_to_owned())
+            .collect()
+    }
+
+    /// The next connection that was kept; waits for one. `None`: there are no more, and will be none.
+    pub fn next_kept(&self) -> Option<Kept> {
+        let mut queue = self.kept.lock();
+        loop {
+            if let Some(kept) = queue.connections.pop_front() {
+                return Some(kept);
+            }
+            if !queue.is_open {
+                return None;
+            }
+            queue = self
+                .kept
+                .changed
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// It could not be handed on.
+    pub fn put_back(&self, kept: Kept) {
+        self.kept.lock().connections.push_front(kept);
+    }
+
+    /// All that was kept and not handed on.
     pub fn take_kept(&self) -> Vec<Kept> {
-        std::mem::take(&mut self.lock_kept().connections)
+        self.kept.lock().connections.drain(..).collect()
+    }
+
+    /// Whether this connection's next request is to be begun elsewhere. Costs a load of a flag unless something is kept.
+    #[inline]
+    pub(super) fn gives_away(&self, connection: &Connection) -> bool {
+        self.is_keeping()
+            && connection.phase == Phase::Head
+            && connection.reader.can_start_over()
+            && connection.io.can_move()
     }
 
     /// Keeps the socket of a connection on which nothing is under way, if that is wanted and possible. The connection itself is
     /// to be closed then.
     pub(super) fn keep(&self, connection: &mut Connection) -> bool {
-        if !self.is_keeping() || !connection.io.stream.outlives_the_image() {
+        if !self.gives_away(connection) {
             return false;
         }
-        let mut keeper = self.lock_kept();
-        let can_keep = keeper.can_keep.get(connection.listener);
-        if can_keep != Some(&true) || keeper.connections.len() >= KEPT_MAX {
-            return false;
-        }
+        let mut queue = self.kept.lock();
         let socket = connection.io.stream.unencrypted();
         let Some(Ok(descriptor)) = socket.map(|socket| socket.try_clone_to_owned()) else {
             return false;
         };
+        if !queue.is_open {
+            return false;
+        }
         // The poll would go on reporting it: it goes by the open socket, not by the number.
         if connection.slot.is_some()
             && let Err(error) =
@@ -98,19 +185,22 @@ impl Net {
             tracing::debug!(%error, "deregistering a connection that is kept");
             return false;
         }
-        keeper.connections.push(Kept {
+        queue.connections.push_back(Kept {
             descriptor,
             listener: connection.listener,
+            unread: std::mem::take(&mut connection.unread),
         });
+        self.kept.changed.notify_all();
         true
     }
 }
 
 impl Turn {
-    /// Goes on with a connection of this process's earlier image. Call it when somebody serves.
+    /// Goes on with a connection that was kept elsewhere. Call it when somebody serves, and see to it that a worker looks at the
+    /// queue: its next request may be in it already.
     ///
     /// # Errors
-    /// It is no connection.
+    /// It is no connection any more.
     pub fn adopt(&mut self, net: &Net, dispatch: &dyn Dispatch, kept: Kept) -> io::Result<()> {
         let socket = Socket::from(kept.descriptor);
         socket.set_nonblocking(true)?;
@@ -119,12 +209,8 @@ impl Turn {
             Some(_) => Stream::Tcp(mio::net::TcpStream::from_std(socket.into())),
             None => Stream::Unix(mio::net::UnixStream::from_std(socket.into())),
         };
-        self.begin(
-            net,
-            dispatch,
-            (stream, address),
-            (kept.listener, Phase::Head),
-        );
+        let begun = (kept.listener, Phase::Head);
+        self.begin_with(net, dispatch, (stream, address), begun, Some(kept.unread));
         Ok(())
     }
 }

@@ -227,10 +227,10 @@ pub struct Net {
     stage: AtomicU8,
     /// When it began to drain, in milliseconds since the start.
     draining_since_ms: AtomicU64,
-    /// Draining, but for this process's next image: idle connections are kept for it.
+    /// Draining, but another process serves: connections are kept for it.
     keeping: AtomicBool,
     #[cfg(unix)]
-    kept: Mutex<kept_unix::Keeper>,
+    kept: kept_unix::Keeper,
     all_closed: (Mutex<()>, Condvar),
     started: Instant,
 }
@@ -269,7 +269,7 @@ impl Net {
             draining_since_ms: AtomicU64::new(0),
             keeping: AtomicBool::new(false),
             #[cfg(unix)]
-            kept: Mutex::default(),
+            kept: kept_unix::Keeper::default(),
             all_closed: (Mutex::new(()), Condvar::new()),
             started: Instant::now(),
         })
@@ -339,21 +339,31 @@ impl Net {
         now_ms >= since.saturating_add(self.kept_grace_ms())
     }
 
-    /// Whether idle connections are kept for this process's next image.
+    /// Whether connections are kept for another process.
     fn is_keeping(&self) -> bool {
         self.keeping.load(Ordering::Relaxed)
     }
 
-    /// Whether a connection ends with the response under way because the server stops. `stream`: it may be kept instead.
-    fn ends(&self, stream: &stream::Stream) -> bool {
-        self.is_leaving() && !(self.is_keeping() && stream.outlives_the_image())
+    /// Whether a connection ends with the response under way because the server stops, or another process serves and cannot go on
+    /// with it.
+    fn ends(&self, io: &connection::Io) -> bool {
+        self.is_leaving() && !(self.is_keeping() && io.can_move())
     }
 
     /// Stops accepting and closes the listeners. Idle connections are closed by a sweep, after a moment.
     pub fn start_draining(&self) {
+        self.drain_now();
+        drop(self.stop_listening());
+    }
+
+    fn drain_now(&self) {
         let now_ms = self.milliseconds(Instant::now());
         self.draining_since_ms.store(now_ms, Ordering::SeqCst);
         self.stage.store(DRAINING, Ordering::SeqCst);
+    }
+
+    /// Nobody accepts from them any more.
+    fn stop_listening(&self) -> Vec<Listener> {
         let mut listeners = self
             .listeners
             .write()
@@ -363,10 +373,10 @@ impl Net {
                 tracing::debug!(%error, "deregistering {}", listener.address());
             }
         }
-        listeners.clear();
+        std::mem::take(&mut *listeners)
     }
 
-    /// Waits until every connection is closed, or until `deadline`. Whether they are.
+    /// Waits until every connection is closed, until `deadline`, or until the draining is over. Whether they are closed.
     pub fn wait_until_closed(&self, deadline: Instant) -> bool {
         let (lock, closed) = &self.all_closed;
         let mut guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -375,7 +385,7 @@ impl Net {
                 return true;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || !self.is_draining() {
                 return false;
             }
             (guard, _) = closed

@@ -120,6 +120,15 @@ impl Reader {
         }
     }
 
+    /// Whatever it has seen of a request has not been consumed: another reader may begin with the same bytes.
+    #[cfg(unix)]
+    pub(super) fn can_start_over(&self) -> bool {
+        match self {
+            Self::Http(reader) => reader.is_before_head_end(),
+            _ => self.is_idle(),
+        }
+    }
+
     /// What is left of a body that the protocol does not cut up, in bytes: it may be read to where it belongs, past the machine.
     #[inline]
     pub(super) fn body_left(&self) -> u64 {

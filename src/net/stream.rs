@@ -126,7 +126,7 @@ impl Stream {
         self.options().try_clone()
     }
 
-    /// Whether everything about it is in the kernel, so that it can go on in another image of this process.
+    /// Whether everything about it is in the kernel, so that another process can go on with it.
     pub fn outlives_the_image(&self) -> bool {
         cfg!(unix) && !matches!(self, Stream::Tls(_))
     }

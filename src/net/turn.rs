@@ -53,6 +53,9 @@ enum Next {
     Submit,
     /// Go on at once.
     Again,
+    /// Its next request is begun elsewhere.
+    #[cfg(unix)]
+    GiveAway,
     /// It is over.
     Close,
 }
@@ -170,19 +173,25 @@ impl Turn {
                 count(&net.counters.expired);
             }
             #[cfg(unix)]
-            if is_idle && !is_due && net.keep(&mut connection) {
+            if !is_due && net.keep(&mut connection) {
                 self.close(net, connection);
                 continue;
             }
+            // Others serve meanwhile, so there is time for whoever has just come and cannot be handed on.
+            let is_new = net.is_keeping() && !is_due && connection.since_ms != 0;
             match connection.phase {
                 // The client may have sent its next request in this very moment: look once more.
-                Phase::Head if is_idle && (is_due || connection.deadline_ms > fresh_until_ms) => {
+                Phase::Head
+                    if is_idle
+                        && !is_new
+                        && (is_due || connection.deadline_ms > fresh_until_ms) =>
+                {
                     if !self.has_input(&mut connection) {
                         self.close(net, connection);
                         continue;
                     }
                 }
-                Phase::Greeting => {
+                Phase::Greeting if !is_new => {
                     connection.io.broken = true;
                     self.close(net, connection);
                     continue;
@@ -205,7 +214,7 @@ impl Turn {
                     };
                     self.refuse(net, &mut connection, &refusal);
                 }
-                Phase::Working | Phase::Flushing | Phase::Lingering => {
+                Phase::Greeting | Phase::Working | Phase::Flushing | Phase::Lingering => {
                     connection.io.broken = true;
                     self.close(net, connection);
                     continue;
@@ -325,19 +334,36 @@ impl Turn {
     }
 
     /// A connection that came from listener `index`.
-    pub(super) fn begin(
+    fn begin(
+        &mut self,
+        net: &Net,
+        dispatch: &dyn Dispatch,
+        accepted: (Stream, Option<SocketAddr>),
+        begun: (usize, Phase),
+    ) {
+        self.begin_with(net, dispatch, accepted, begun, None);
+    }
+
+    /// `unread`: what was read from it already, of one that was used before.
+    pub(super) fn begin_with(
         &mut self,
         net: &Net,
         dispatch: &dyn Dispatch,
         (stream, address): (Stream, Option<SocketAddr>),
         (index, phase): (usize, Phase),
+        unread: Option<Vec<u8>>,
     ) {
         net.connection_opened();
         let peer = Peer::new(address);
         let protocol = net.protocol_of(index);
         let mut connection = Connection::new(stream, peer, (index, protocol), self.now);
-        connection.since_ms = net.milliseconds(self.now);
         connection.phase = phase;
+        connection.io.is_greeted = phase == Phase::Greeting;
+        // One that was used before may be idle for as long as any other.
+        if unread.as_ref().is_none_or(|unread| !unread.is_empty()) {
+            connection.since_ms = net.milliseconds(self.now);
+        }
+        connection.unread = unread.unwrap_or_default();
         if let Some(proxies) = &net.settings.proxies {
             connection.is_trusted = proxies.trusted.trusts(address.map(|at| at.ip()));
         }
@@ -378,6 +404,13 @@ impl Turn {
                 Next::Close => {
                     self.close(net, connection);
                     return;
+                }
+                #[cfg(unix)]
+                Next::GiveAway => {
+                    if net.keep(&mut connection) {
+                        self.close(net, connection);
+                        return;
+                    }
                 }
             }
         }

@@ -21,18 +21,19 @@ const FIRST: u32 = 3;
 /// More than anybody opens; a wrong number must not keep the start busy.
 const SOCKETS_MAX: u32 = 1024;
 
-/// How many sockets were handed over to this process, and the variables that say so. Before it detaches.
-pub fn handed_over() -> (u32, Vec<String>) {
+/// How many sockets were handed over to this process, or to the one that it stands in for, and the variables that say so. Before
+/// it detaches.
+pub fn handed_over(pid: u32) -> (u32, Vec<String>) {
     let variable = |name: &str| std::env::var_os(name);
     let says = VARIABLES
         .into_iter()
         .filter(|name| variable(name).is_some());
-    (count(variable), says.map(str::to_owned).collect())
+    (count(pid, variable), says.map(str::to_owned).collect())
 }
 
-fn count(variable: impl Fn(&str) -> Option<OsString>) -> u32 {
+fn count(pid: u32, variable: impl Fn(&str) -> Option<OsString>) -> u32 {
     let number = |name| variable(name)?.to_str()?.parse::<u32>().ok();
-    if number("LISTEN_PID") == Some(std::process::id()) {
+    if number("LISTEN_PID") == Some(pid) {
         number("LISTEN_FDS").unwrap_or(0)
     } else {
         0
@@ -129,7 +130,7 @@ mod tests {
     fn only_what_is_for_this_process_counts() {
         let own = std::process::id().to_string();
         let told = |pid: &str, sockets: &str| {
-            count(|name| match name {
+            count(std::process::id(), |name| match name {
                 "LISTEN_PID" => Some(OsString::from(pid)),
                 "LISTEN_FDS" => Some(OsString::from(sockets)),
                 _ => None,
@@ -140,6 +141,6 @@ mod tests {
         assert_eq!(told("", "2"), 0);
         assert_eq!(told(&own, "two"), 0);
         assert_eq!(told(&own, "-1"), 0);
-        assert_eq!(count(|_| None), 0);
+        assert_eq!(count(1, |_| None), 0);
     }
 }

@@ -135,6 +135,11 @@ impl Agenda {
         Some(task)
     }
 
+    /// Whether a reload waits.
+    pub fn has_reload(&self) -> bool {
+        self.reload.is_some()
+    }
+
     /// The reload that waits is not wanted any more.
     pub fn forget_reload(&mut self) {
         self.reload = None;

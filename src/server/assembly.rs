@@ -1,11 +1,10 @@
 //! Builds the server in order: environment, sockets, Python, the first generation; then supervises it.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam::channel::{Sender, unbounded};
+use crossbeam::channel::unbounded;
 
 use crate::app::acceptor::Bell;
 use crate::app::worker::{OnSources, Surroundings};
@@ -14,10 +13,10 @@ use crate::app::{
 };
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
-use crate::config::{Awaited, Config, IsolationChoice, Phase, PollChoice, Thing};
+use crate::config::{Awaited, Config, Phase, PollChoice, Thing};
+use crate::net::Net;
 use crate::net::poll::SharedPoll;
-use crate::net::{Net, RequestLog};
-use crate::python::{Runtime, RuntimeError, RuntimeOptions};
+use crate::python::Runtime;
 use crate::telemetry::{self, LogWriter};
 
 use super::activation;
@@ -32,19 +31,24 @@ use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::fifo::Fifos;
 use super::file_locks;
+use super::groundwork::{
+    begin, change_directory_again, check_harakiri, enter_directory, request_log, say_early,
+    set_umask, start_python,
+};
 use super::hooks::{self, Means, Next};
 use super::journal::{self, Journal};
 use super::log_target::Log;
 use super::notify::Notifier;
-#[cfg(unix)]
-use super::proof;
 use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
 use super::reload_record::ReloadRecord;
-use super::request_log::{Lines, Once, Silence};
 use super::settings::{about, adapting, added_fields, cron_commands, hostname, plan, settings};
+use super::stand_in::{Heard, StandIn};
+#[cfg(unix)]
+use super::standing_in;
 use super::stats::StatsServer;
 use super::supervisor::{self, Charge, End, Event};
+use super::takeover::{self, Loaded};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
 use super::{
@@ -64,9 +68,21 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// # Errors
 /// What kept the server from starting.
 pub fn run(config: &Config) -> Result<i32, Failure> {
+    let step = rebirth::step();
+    let stands_in = step.is_stand_in();
+    run_step(config, step).map_err(|failure| match stands_in {
+        // Nobody is to start another configuration in its place.
+        true => Failure {
+            code: NO_APP,
+            ..failure
+        },
+        false => failure,
+    })
+}
+
+fn run_step(config: &Config, step: Step) -> Result<i32, Failure> {
     let started = Instant::now();
     let mut origin = Origin::now().map_err(Failure::new)?;
-    let step = rebirth::step();
     let bequest = Bequest::read();
     if std::env::var_os(bequest::VARIABLE).is_some() {
         origin.forget(bequest::VARIABLE);
@@ -83,16 +99,83 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
     if std::env::var_os(bequest::VARIABLE).is_some() {
         unset.push(bequest::VARIABLE.to_owned());
     }
-    let (handed_over, says) = activation::handed_over();
+    let (handed_over, says) = activation::handed_over(rebirth::pid_of(&step));
     unset.extend(says);
-    crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
-    let left = match step {
+    let mut left = match step {
         #[cfg(unix)]
-        Step::Proof => return proof::run(config),
+        Step::StandIn(line) => {
+            crate::python::set_environment(&unset, &environment, false).map_err(Failure::new)?;
+            return standing_in::run(config, handed_over, line);
+        }
         #[cfg(unix)]
         Step::Next(inheritance) => Some(inheritance),
         Step::First => None,
     };
+    crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
+    #[cfg(unix)]
+    if let Some(left) = &left {
+        left.listen().map_err(Failure::new)?;
+    }
+    let how = (
+        started,
+        origin.clone(),
+        title_spills,
+        (handed_over, bequest),
+    );
+    let mut log = None;
+    match start(config, how, &mut left, &mut log) {
+        Err(failure) => match left {
+            Some(left) => try_again(Some(config), &origin, left, (failure, log)),
+            None => Err(failure),
+        },
+        ended => ended,
+    }
+}
+
+/// See [`takeover::try_again`].
+fn try_again(
+    config: Option<&Config>,
+    origin: &Origin,
+    left: Inheritance,
+    (failure, log): (Failure, Option<LogWriter>),
+) -> Result<i32, Failure> {
+    let flush = || {
+        if let Some(log) = &log {
+            log.flush(FLUSH_TIMEOUT);
+        }
+    };
+    let ended = takeover::try_again(config, origin, left, (failure, &flush));
+    flush();
+    ended
+}
+
+/// The configuration cannot be read. A process that starts anew does not end for that while its stand-in serves. Returns the
+/// exit code, unless the text is all there is to say. Main thread.
+#[must_use]
+pub fn could_not_begin(why: &str) -> Option<i32> {
+    #[cfg(unix)]
+    if let Step::Next(left) = rebirth::step() {
+        let origin = Origin::now().ok()?;
+        let log = start_log().ok()?;
+        left.listen().ok()?;
+        return try_again(None, &origin, left, (Failure::new(why), Some(log))).ok();
+    }
+    let _nobody_serves = why;
+    None
+}
+
+/// What [`run`] does for a server, and for errands. What is in `left` at an error is what another image needs to try again.
+fn start(
+    config: &Config,
+    (started, origin, title_spills, (handed_over, bequest)): (
+        Instant,
+        Origin,
+        bool,
+        (u32, Bequest),
+    ),
+    left: &mut Option<Inheritance>,
+    log_kept: &mut Option<LogWriter>,
+) -> Result<i32, Failure> {
     if let Some(errand) = &config.errand {
         let writer = start_log()?;
         let done = errand::run(config, errand);
@@ -147,6 +230,7 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
         }
     }
     let writer = start_log()?;
+    *log_kept = Some(writer.clone());
     let mut outputs = Outputs {
         log: log.or(daemon_log),
         starter,
@@ -210,7 +294,7 @@ impl Outputs {
 fn serve(
     config: &Config,
     writer: &LogWriter,
-    (started, mut origin, left, mut bequest): (Instant, Origin, Option<Inheritance>, Bequest),
+    (started, mut origin, left, mut bequest): (Instant, Origin, &mut Option<Inheritance>, Bequest),
     outputs: &mut Outputs,
     alarms: &Arc<Alarms>,
 ) -> Result<i32, Failure> {
@@ -226,6 +310,26 @@ fn serve(
             }
         };
     }
+    // Signals that come while the application loads wait for the supervisor.
+    let (sender, receiver) = unbounded();
+    signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
+    if !is_first {
+        rebirth::take_signals();
+    }
+    if left.as_ref().is_some_and(Inheritance::wants_stop) {
+        // The receiver is here.
+        let _heard = sender.send(Event::stop("a signal that came meanwhile", 0));
+    }
+    let stand_in = left.as_ref().and_then(Inheritance::stand_in);
+    let (given_back, kept) = unbounded();
+    if let Some(stand_in) = &stand_in {
+        let events = sender.clone();
+        stand_in.tell(move |heard| match heard {
+            // Nobody hears of it any more: the server has stopped.
+            Heard::Connection(one) => drop(given_back.send(one)),
+            other => drop(events.send(Event::StandIn(other))),
+        });
+    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -235,12 +339,6 @@ fn serve(
     let clockwork = Arc::new(Clockwork::default());
     alarms::start(config, alarms, writer, &clockwork)?;
     let apps = application::choose(config)?;
-    // Signals that come while the application loads wait for the supervisor.
-    let (sender, receiver) = unbounded();
-    signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
-    if !is_first {
-        rebirth::take_signals();
-    }
     let with_sockets = activation::apply(config, outputs.handed_over)?;
     let config = with_sockets.as_ref().unwrap_or(config);
     let certificates = Certificates::open(config)?;
@@ -254,12 +352,15 @@ fn serve(
     }
     // From here on the end of this function is the end of what the server leaves behind.
     let mut vacuum = Vacuum::new(config.vacuum);
+    // What a stand-in serves at is not to be removed because this image fails.
+    vacuum.spare(stand_in.is_some());
     let since = left.as_ref().map(Inheritance::since);
-    let (listeners, waiting) = match left {
+    let (listeners, waiting, places) = match left {
         Some(left) => left.open(config, &certificates, &mut vacuum)?,
         None => (
             sockets::bind(config, &certificates, &mut vacuum)?,
             Vec::new(),
+            Default::default(),
         ),
     };
     let listening = sockets::listening(config, &listeners);
@@ -291,19 +392,7 @@ fn serve(
         awaited::wait(sockets_of_others(config), &say)?;
     }
     let runtime = start_python(config)?;
-    if config.harakiri.limit.is_some()
-        && config.isolation == IsolationChoice::SharedGil
-        && !runtime.can_interrupt_subinterpreters()
-    {
-        return Err(Failure::about(
-            config,
-            "harakiri",
-            format_args!(
-                "CPython {} crashes when an interpreter ends whose thread was interrupted: use --isolation main, or CPython 3.13",
-                runtime.version()
-            ),
-        ));
-    }
+    check_harakiri(config, runtime)?;
     say(&report::greeting(runtime));
     let net = Arc::new(
         Net::new(
@@ -355,11 +444,31 @@ fn serve(
     // An application that does not come out of its import can be looked at.
     tracebacker::start(config, &process, &mut vacuum)?;
     let plan = plan(config, &listening, apps, &process);
-    let (generation, report) =
-        start_generation(config, (plan.clone(), is_first), runtime, &surroundings)?;
-    if let Some(folder) = &config.process.chdir2 {
-        change_directory(config, "chdir2", folder)?;
-    }
+    let load = |patience: &Patience| {
+        // Nothing but the whole application is worth more than what the stand-in serves.
+        let is_needed = config.need_app || stand_in.is_some();
+        let mut plan = plan.clone();
+        if let Some(probe) = &mut plan.probe {
+            // Without anything to fall back on, an application that is not well is better than none.
+            probe.is_lenient = !is_needed || (!is_first && stand_in.is_none());
+        }
+        start_generation(is_needed, plan, runtime, &surroundings, patience)
+    };
+    let (generation, report) = match &stand_in {
+        None => load(&Patience::endless())?,
+        Some(stand_in) => {
+            let events = (&sender, &receiver);
+            match takeover::load(stand_in, events, config.reload_mercy, load)? {
+                Loaded::Yes(loaded) => loaded,
+                Loaded::Stopped(code) => {
+                    vacuum.spare(false);
+                    hooks::run_at_exit(config, means);
+                    return Ok(code);
+                }
+            }
+        }
+    };
+    change_directory_again(config)?;
     phases!(PostApp, MasterStart);
     for _ in 0..config.processes {
         phases!(PostFork);
@@ -381,15 +490,28 @@ fn serve(
     )
     .map_err(Failure::new)?;
     alarms::watch_queue(config, alarms, &net)?;
+    let commands = cron_commands(config)?;
+    // From here on requests are begun here and nowhere else.
+    let was_served = stand_in.as_ref().is_some_and(StandIn::take_back);
     current.swap(Some(Arc::clone(&generation)));
     generation.serve();
-    clockwork.run_commands(cron_commands(config)?);
+    let wants_reload = left.take().is_some_and(|left| left.wants_reload());
+    vacuum.spare(false);
+    clockwork.run_commands(commands);
     drop(generation);
     rebirth::go_on(waiting, &net, &current);
+    if stand_in.is_some() {
+        rebirth::adopt(kept, places, &net, &current).map_err(Failure::new)?;
+    }
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
     if let Some(gap) = since.and_then(|since| since.elapsed().ok()) {
-        tracing::info!("reloaded: clients waited for {:.2} s", gap.as_secs_f64());
+        let who = if was_served {
+            "the stand-in served"
+        } else {
+            "clients waited"
+        };
+        tracing::info!("reloaded: {who} for {:.2} s", gap.as_secs_f64());
     }
     outputs.detach(writer)?;
     let journal = Arc::new(Journal::resumed(&bequest.journal));
@@ -436,6 +558,10 @@ fn serve(
         record: since.map_or_else(ReloadRecord::default, ReloadRecord::of_rebirth),
         alarms: Arc::clone(alarms),
     };
+    if wants_reload {
+        // The receiver is here.
+        let _heard = sender.send(Event::reload("a reload that was asked for meanwhile"));
+    }
     let end = supervisor::supervise(Charge {
         events: (&sender, &receiver),
         net: &net,
@@ -446,6 +572,7 @@ fn serve(
         delay: config.shutdown_delay,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone(), Arc::clone(&journal)),
+        stand_in,
         notifier: &notifier,
         reopen_log: &mut || {
             if let Some(log) = &mut outputs.log {
@@ -463,70 +590,20 @@ fn serve(
         End::Rebirth(inheritance) => {
             alarms.flush(alarms::FLUSH_TIMEOUT);
             writer.flush(FLUSH_TIMEOUT);
-            let left = Bequest::write(
+            let bequest = Bequest::write(
                 &control.doors(),
                 stats.as_ref().map(StatsServer::door),
                 &journal.carried(),
             );
-            origin.remember(bequest::VARIABLE, left.map_err(Failure::new)?);
+            origin.remember(bequest::VARIABLE, bequest.map_err(Failure::new)?);
             let error = origin.begin_again(&inheritance);
+            vacuum.spare(inheritance.stand_in().is_some());
+            *left = Some(inheritance);
             Err(Failure::new(format_args!(
                 "cannot start anew: {error}; the server has stopped"
             )))
         }
     }
-}
-
-/// `--chdir`
-pub(super) fn enter_directory(config: &Config) -> Result<(), Failure> {
-    match &config.chdir {
-        Some(folder) => change_directory(config, "chdir", folder),
-        None => Ok(()),
-    }
-}
-
-fn change_directory(
-    config: &Config,
-    option: &'static str,
-    folder: &std::path::Path,
-) -> Result<(), Failure> {
-    std::env::set_current_dir(folder).map_err(|error| {
-        let why = format_args!("cannot change to {}: {error}", folder.display()).to_string();
-        Failure::about(config, option, why)
-    })
-}
-
-#[cfg(unix)]
-fn set_umask(config: &Config) {
-    if let Some(mask) = config.process.umask {
-        // The type of a mode is as wide as the system has it.
-        rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask as _));
-    }
-}
-
-#[cfg(not(unix))]
-fn set_umask(_config: &Config) {}
-
-/// `--force-cwd`, `--prio`
-fn begin(config: &Config) -> Result<(), Failure> {
-    if let Some(folder) = &config.start.folder {
-        change_directory(config, "force-cwd", folder)?;
-    }
-    #[cfg(unix)]
-    if let Some(nice) = config.start.nice
-        && let Err(error) = rustix::process::setpriority_process(None, nice)
-    {
-        // As in uWSGI the server does without.
-        let origin = config.origin("prio").unwrap_or("--prio");
-        say_early(&format!(
-            "{origin}: cannot set the nice value to {nice}: {error}"
-        ));
-    }
-    #[cfg(not(unix))]
-    if config.start.nice.is_some() {
-        say_early("--prio is without effect: this system has no nice values");
-    }
-    Ok(())
 }
 
 /// What is waited for before privileges are dropped.
@@ -541,12 +618,6 @@ fn sockets_of_others(config: &Config) -> impl Iterator<Item = &Awaited> {
     all.filter(|awaited| matches!(awaited.thing, Thing::Socket(_)))
 }
 
-/// Before there is a log.
-fn say_early(line: &str) {
-    // With nobody to read it there is nobody to tell.
-    let _unread = writeln!(std::io::stderr(), "{line}");
-}
-
 fn say(writer: &LogWriter, text: &str) {
     writer.append(|lines| {
         lines.extend_from_slice(text.as_bytes());
@@ -554,60 +625,18 @@ fn say(writer: &LogWriter, text: &str) {
     });
 }
 
-pub(super) fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
-    let mut argv = vec!["singlemalt".to_owned()];
-    if let Some(arguments) = &config.pyargv {
-        argv.extend(arguments.split_whitespace().map(str::to_owned));
-    }
-    Runtime::start(&RuntimeOptions {
-        home: config.virtualenv.clone(),
-        python_path: config.python_path.clone(),
-        argv,
-        optimize: config.optimize,
-        program_name: config.program_name.clone(),
-        no_site: config.no_site,
-    })
-    .map_err(|error: RuntimeError| match config.origin("virtualenv") {
-        Some(origin) if config.virtualenv.is_some() => {
-            Failure::new(format_args!("{origin}: {error}"))
-        }
-        _ => Failure::new(error),
-    })
-}
-
-pub(super) fn request_log(
-    config: &Config,
-    writer: &LogWriter,
-    events: &Sender<Event>,
-) -> Box<dyn RequestLog> {
-    let log: Box<dyn RequestLog> = if config.log_requests {
-        Box::new(Lines::new(writer.clone()))
-    } else {
-        Box::new(Silence)
-    };
-    if config.once {
-        Box::new(Once::new(log, events.clone()))
-    } else {
-        log
-    }
-}
-
 /// The first generation. With `--need-app` it is an error if no application loads; otherwise the server comes
 /// up without, says so, and answers 500.
 fn start_generation(
-    config: &Config,
-    (mut plan, is_first): (Plan, bool),
+    is_needed: bool,
+    mut plan: Plan,
     runtime: &'static Runtime,
     surroundings: &Surroundings,
+    patience: &Patience,
 ) -> Result<(Arc<Generation>, Report), Failure> {
-    let patience = Patience::endless();
-    if let Some(probe) = &mut plan.probe {
-        // Without anything to fall back on, an application that is not well is better than none.
-        probe.is_lenient = !config.need_app || !is_first;
-    }
-    match Generation::start(1, &plan, runtime, surroundings, &patience) {
+    match Generation::start(1, &plan, runtime, surroundings, patience) {
         Ok(started) => Ok(started),
-        Err(StartError::Load(failures)) if config.need_app => Err(Failure {
+        Err(StartError::Load(failures)) if is_needed => Err(Failure {
             text: failures.to_string(),
             code: NO_APP,
         }),
@@ -628,7 +657,7 @@ fn start_generation(
             plan.interpreters = 1;
             plan.threads = 1;
             let (generation, mut report) =
-                Generation::start(1, &plan, runtime, surroundings, &patience)
+                Generation::start(1, &plan, runtime, surroundings, patience)
                     .map_err(Failure::new)?;
             report.loaded = Err(format!(
                 "{which} could{not} be loaded, see above (--need-app leaves with an error instead)"

@@ -9,7 +9,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write};
 use std::time::{Duration, SystemTime};
 
 use super::failure::Failure;
-use super::{application, assembly, redirect, settings};
+use super::{application, assembly, groundwork, redirect, settings};
 use crate::app::Apps;
 use crate::config::{Config, Errand, IsolationChoice};
 use crate::http::response::Form;
@@ -38,12 +38,12 @@ pub fn run(config: &Config, errand: &Errand) -> Result<i32, Failure> {
         Errand::TestRequest(_) => Some(redirect::keep_stdout().map_err(Failure::new)?),
         _ => None,
     };
-    assembly::enter_directory(config)?;
+    groundwork::enter_directory(config)?;
     let apps = match errand {
         Errand::TestRequest(_) => application::choose(config)?,
         _ => Apps::default(),
     };
-    let runtime = assembly::start_python(config)?;
+    let runtime = groundwork::start_python(config)?;
     std::thread::scope(|scope| {
         let done = std::thread::Builder::new()
             .name("errand".to_owned())

@@ -3,6 +3,7 @@
 //! In the order of a server's life:
 //!
 //! - [`run`]: assembles the server in order, and takes it down in reverse
+//! - `groundwork`: what it needs around it, and its stand-in too
 //! - [`start_with`]: starts anew with another configuration when that failed
 //! - [`ask_by_pidfile`]: tells a running server something instead
 //! - `failure`: why there is no server
@@ -26,7 +27,8 @@
 //! - `supervisor`, `signals`: what it is told, and how it stops
 //! - `control`, `fifo`, `stats`, `doors`, `census`, `journal`, `bequest`: how it is asked and told while it runs
 //! - `control_command`: asks it: [`ask_by_control`]
-//! - `reload`, `agenda`, `triggers`, `memory`, `rebirth`, `proof`: how and when it renews what it serves, or itself
+//! - `reload`, `agenda`, `adaptation`, `changing`, `beat`, `triggers`, `memory`: how and when it renews what it serves
+//! - `rebirth`, `stand_in`, `relay`, `takeover`, `line`: how it renews itself while another process serves, which is `standing_in`
 //! - `trial`: how a new version is tried out before it gets all requests
 //! - [`reload_record`]: what came of that
 //!
@@ -44,6 +46,7 @@ mod alarms;
 mod application;
 mod assembly;
 mod awaited;
+mod beat;
 #[cfg_attr(unix, path = "bequest_unix.rs")]
 #[cfg_attr(windows, path = "bequest_windows.rs")]
 mod bequest;
@@ -70,6 +73,7 @@ mod file_locks;
 #[cfg_attr(unix, path = "file_owner_unix.rs")]
 #[cfg_attr(windows, path = "file_owner_windows.rs")]
 mod file_owner;
+mod groundwork;
 mod hooks;
 #[cfg(unix)]
 #[path = "inherited_unix.rs"]
@@ -78,6 +82,9 @@ mod journal;
 #[cfg_attr(unix, path = "limits_unix.rs")]
 #[cfg_attr(windows, path = "limits_windows.rs")]
 mod limits;
+#[cfg(unix)]
+#[path = "line_unix.rs"]
+mod line;
 mod log_target;
 #[cfg_attr(target_os = "linux", path = "memory_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "memory_other.rs")]
@@ -96,14 +103,15 @@ mod process;
 #[cfg_attr(target_os = "linux", path = "process_name_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "process_name_other.rs")]
 mod process_name;
-#[cfg(unix)]
-mod proof;
 #[cfg_attr(unix, path = "rebirth_unix.rs")]
 #[cfg_attr(windows, path = "rebirth_windows.rs")]
 mod rebirth;
 #[cfg_attr(unix, path = "redirect_unix.rs")]
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 mod redirect;
+#[cfg_attr(unix, path = "relay_unix.rs")]
+#[cfg_attr(windows, path = "relay_windows.rs")]
+mod relay;
 mod reload;
 pub mod reload_record;
 mod report;
@@ -113,9 +121,15 @@ mod settings;
 #[cfg_attr(windows, path = "signals_windows.rs")]
 mod signals;
 mod sockets;
+#[cfg_attr(unix, path = "stand_in_unix.rs")]
+#[cfg_attr(windows, path = "stand_in_windows.rs")]
+mod stand_in;
+#[cfg(unix)]
+mod standing_in;
 mod static_files;
 mod stats;
 mod supervisor;
+mod takeover;
 mod title;
 #[cfg_attr(unix, path = "tracebacker_unix.rs")]
 #[cfg_attr(windows, path = "tracebacker_windows.rs")]
@@ -124,7 +138,7 @@ mod trial;
 mod triggers;
 mod vacuum;
 
-pub use assembly::run;
+pub use assembly::{could_not_begin, run};
 pub use control_command::ask as ask_by_control;
 pub use failure::Failure;
 pub use fallback::start_with;

@@ -23,6 +23,10 @@ pub fn surroundings(
     events: &Sender<Event>,
     (clockwork, alarms): (&Arc<Clockwork>, &Arc<Alarms>),
 ) -> Arc<Process> {
+    let on_overrun = {
+        let events = events.clone();
+        move |by| drop(events.send(Event::Renew { by }))
+    };
     let events = events.clone();
     let is_stopping = AtomicBool::new(false);
     let wish = move |wish| {
@@ -40,7 +44,7 @@ pub fn surroundings(
         locks: Locks::new(config.background.locks),
         clockwork: Arc::clone(clockwork),
         alarms: Arc::clone(alarms),
-        harakiri: Harakiri::new(harakiri(config)),
+        harakiri: Harakiri::new(harakiri(config), on_overrun),
         wish: Box::new(wish),
         memory: memory::of_this_process,
         set_title: title::set_to,

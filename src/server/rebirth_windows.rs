@@ -2,10 +2,14 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
 use std::time::SystemTime;
+
+use crossbeam::channel::Receiver;
 
 use super::certificates::Certificates;
 use super::failure::Failure;
+use super::stand_in::StandIn;
 use super::vacuum::Vacuum;
 use crate::app::{Current, Patience};
 use crate::config::Config;
@@ -25,6 +29,13 @@ pub struct Origin;
 pub enum Step {
     /// A start like any other.
     First,
+}
+
+impl Step {
+    /// Never.
+    pub fn is_stand_in(&self) -> bool {
+        false
+    }
 }
 
 /// What a process leaves to itself: there is none.
@@ -49,7 +60,12 @@ impl Origin {
     ///
     /// # Errors
     /// Always.
-    pub fn prove(&self, _patience: &Patience) -> Result<(), String> {
+    pub fn stand_in(
+        &self,
+        _net: &Net,
+        _needed: &[bool],
+        _patience: &Patience,
+    ) -> Result<StandIn, String> {
         Err("this system cannot do it".to_owned())
     }
 
@@ -61,6 +77,26 @@ impl Origin {
 
 impl Inheritance {
     /// Never.
+    pub fn stand_in(&self) -> Option<StandIn> {
+        match *self {}
+    }
+
+    /// Never.
+    pub fn count_failure(&mut self) -> u32 {
+        match *self {}
+    }
+
+    /// Never.
+    pub fn wants_reload(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never.
+    pub fn wants_stop(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never.
     pub fn since(&self) -> SystemTime {
         match *self {}
     }
@@ -70,13 +106,29 @@ impl Inheritance {
     /// # Errors
     /// None.
     pub fn open(
-        self,
+        &mut self,
         _config: &Config,
         _certificates: &Certificates,
         _vacuum: &mut Vacuum,
-    ) -> Result<(Vec<Listener>, Vec<Infallible>), Failure> {
-        match self {}
+    ) -> Result<(Vec<Listener>, Vec<Infallible>, Places), Failure> {
+        match *self {}
     }
+}
+
+/// Nothing is left.
+pub type Places = ();
+
+/// Nothing comes back.
+///
+/// # Errors
+/// None.
+pub fn adopt(
+    _given_back: Receiver<Infallible>,
+    _places: Places,
+    _net: &Arc<Net>,
+    _current: &Arc<Current>,
+) -> io::Result<()> {
+    Ok(())
 }
 
 /// Nothing waits.
@@ -84,6 +136,11 @@ pub fn go_on(_waiting: Vec<Infallible>, _net: &Net, _current: &Current) {}
 
 /// There are no signals.
 pub fn take_signals() {}
+
+/// This one.
+pub fn pid_of(_step: &Step) -> u32 {
+    std::process::id()
+}
 
 /// What this process is for.
 pub fn step() -> Step {

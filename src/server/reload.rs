@@ -10,6 +10,7 @@
 //! The main thread decides here; births run on `sm-reload`, one at a time, and report back as an event, so a swap and a
 //! stop never meet. A thread called `sm-retire` sees each old generation to its end.
 
+mod adapting;
 mod succession;
 
 use std::convert::Infallible;
@@ -19,15 +20,16 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Sender, bounded};
 
 use self::succession::Succession;
-use super::adaptation::{Adaptation, Adapting, Found};
+use super::adaptation::{Adaptation, Adapting};
 use super::agenda::{Agenda, Asked, Change, Task};
-use super::changing::{Changed, carry_out, listed};
+use super::changing::{Changed, carry_out};
 use super::hooks::{self, Means};
 use super::journal::{self, Journal};
 use super::memory;
 use super::rebirth::{IS_POSSIBLE, Origin};
 use super::reload_record::{ReloadRecord, State, Way};
 use super::report;
+use super::stand_in::StandIn;
 use super::supervisor::Event;
 use crate::app::worker::Surroundings;
 use crate::app::{Due, Generation, Patience, Plan, Report, Roster, StartError};
@@ -66,8 +68,8 @@ pub struct Done {
 enum Outcome {
     Born(Result<(Arc<Generation>, Report), Failed>),
     Rolled(Rolled),
-    /// Whether the application loads in another process.
-    Proved(Result<(), String>),
+    /// Whether another process has loaded the application, and can serve while this one starts anew.
+    Relieved(Result<StandIn, String>),
     Replaced {
         worker: usize,
         result: Result<Duration, StartError>,
@@ -91,14 +93,24 @@ enum Failed {
 }
 
 /// What the supervisor is to do when a task has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Then {
     /// Go on.
     GoOn,
-    /// Let the process start anew.
-    StartAnew,
+    /// Let the process start anew, while this one serves. What is renewed is under way until
+    /// [`not_renewed`](Reloader::not_renewed), or for good.
+    StartAnew(StandIn),
     /// Stop: nobody has asked for anything for long.
     Stop,
+}
+
+impl Done {
+    /// Nobody wants it any more.
+    pub fn discard(self) {
+        if let Outcome::Relieved(Ok(stand_in)) = self.outcome {
+            stand_in.kill();
+        }
+    }
 }
 
 /// Renews what serves. The main thread's.
@@ -117,6 +129,10 @@ pub struct Reloader {
     retiring: Vec<Roster>,
     /// When an interpreter was replaced for its memory.
     memory_acted: Option<Instant>,
+    /// The next reload is one of the whole process, because of what it cannot get rid of otherwise.
+    needs_rebirth: bool,
+    /// The crew of the main interpreter that is due to be replaced, and so the process.
+    overdue: Option<u64>,
     succession: Succession,
 }
 
@@ -133,6 +149,7 @@ impl Reloader {
         let reload = &recipe.config.reload;
         let serving = recipe.surroundings.current.load();
         if (recipe.plan.recycling.is_wanted() || reload.memory.is_any())
+            && !IS_POSSIBLE
             && serving
                 .as_ref()
                 .is_some_and(|serving| serving.isolation() == Isolation::Main)
@@ -165,6 +182,8 @@ impl Reloader {
             id: 1,
             retiring: Vec::new(),
             memory_acted: None,
+            needs_rebirth: false,
+            overdue: None,
             succession: Succession::default(),
         };
         reloader.warn_of_succession(isolation);
@@ -187,7 +206,17 @@ impl Reloader {
         self.begin_next();
     }
 
-    /// An interpreter is due to be replaced.
+    /// The process itself is to be renewed, whatever `--reload-mode` says.
+    pub fn ask_rebirth(&mut self, by: &str) {
+        if !IS_POSSIBLE {
+            tracing::error!("{by}: this system cannot renew a process; restart the server");
+            return;
+        }
+        self.needs_rebirth = true;
+        self.ask(by, false);
+    }
+
+    /// An interpreter is due to be replaced. The main one is replaced with the process.
     pub fn due(&mut self, due: Due) {
         let roster = self.roster();
         let Some(roster) = roster.filter(|roster| roster.generation() == due.generation) else {
@@ -196,6 +225,10 @@ impl Reloader {
             return;
         };
         if roster.isolation() == Isolation::Main {
+            if IS_POSSIBLE {
+                self.overdue = Some(due.crew);
+                self.ask(&due.why, false);
+            }
             return;
         }
         if self.is_code_another() {
@@ -206,87 +239,27 @@ impl Reloader {
         self.begin_next();
     }
 
-    /// The server has begun. With `--cheap` it lets its interpreters go: they have shown that the application loads.
-    pub fn begin(&mut self) {
-        if self.recipe.adapting.is_cheap {
-            self.rest("--cheap");
-        }
-    }
-
-    /// No interpreter is wanted until the next request.
-    pub fn rest(&mut self, by: &str) {
-        // It would wake with another version than the one that serves.
-        let is_another = self.is_code_another();
-        let can_rest = |roster: Roster| !is_another && can_roll(&roster) && !roster.is_at_rest();
-        if !self.roster().is_some_and(can_rest) {
-            tracing::info!("{by}: there is no interpreter that could be ended");
-            return;
-        }
-        self.agenda.ask_change(Change::Rest);
+    /// The process does not start anew after all, though there was a stand-in.
+    pub fn not_renewed(&mut self, why: String) {
+        self.agenda.done();
+        self.tell(&Failed::Hook(why));
         self.begin_next();
     }
 
-    /// The operator wants one more interpreter, or one less; the last one stays.
-    pub fn adjust(&mut self, by: &str, is_up: bool) {
-        let Some(roster) = self.roster().filter(can_roll) else {
-            tracing::info!("{by}: the number of interpreters cannot be changed here");
-            return;
-        };
-        let count = roster.crews().len();
-        if is_up && self.is_code_another() {
-            tracing::info!("{by}: what serves is not the newest version; reload first");
-            return;
-        }
-        if is_up && count >= roster.most() {
-            tracing::info!("{by}: there are {count} interpreters already (--processes)");
-            return;
-        }
-        let why = by.to_owned();
-        self.agenda.ask_change(if is_up {
-            Change::Grow { count: 1, why }
-        } else {
-            Change::Shrink { why }
-        });
+    /// The process has started anew, and the stand-in that it has taken over from has not left yet: nothing else is begun before.
+    pub fn wait_for_stand_in(&mut self) {
+        self.agenda.begin();
+    }
+
+    /// It has left.
+    pub fn stand_in_left(&mut self) {
+        self.agenda.done();
         self.begin_next();
     }
 
-    /// Generation `id` has requests and no interpreter. `is_stopping`: it gets none any more.
-    pub fn wanted(&mut self, id: u64, is_stopping: bool) {
-        let roster = self.roster();
-        // One that is in charge no more has handed its requests on.
-        let Some(roster) = roster.filter(|roster| roster.generation() == id && roster.is_at_rest())
-        else {
-            return;
-        };
-        if roster.is_broken() || (is_stopping && !self.is_waking) {
-            roster.turn_away();
-            return;
-        }
-        self.agenda.ask_change(Change::Wake);
-        self.begin_next();
-    }
-
-    /// Looks whether there are to be more or fewer interpreters. Once every [`looks_every`](Self::looks_every).
-    pub fn look(&mut self) -> Then {
-        let Some(roster) = self.roster().filter(|_| !self.is_busy()) else {
-            return Then::GoOn;
-        };
-        match self.adaptation.look(&roster, Instant::now()) {
-            Found::Nothing => {}
-            Found::Die => return Then::Stop,
-            // They would load another version than the one that serves, or wake with it.
-            Found::Change(Change::Grow { .. } | Change::Rest) if self.is_code_another() => {}
-            Found::Change(change) => {
-                self.agenda.ask_change(change);
-                self.begin_next();
-            }
-        }
-        Then::GoOn
-    }
-
-    /// How often to [`look`](Self::look); `None`: never.
-    pub fn looks_every(&self) -> Option<Duration> {
-        self.adaptation.cycle(self.roster().as_ref())
+    /// Whether one more reload waits for the one that is under way.
+    pub fn has_waiting(&self) -> bool {
+        self.agenda.has_reload()
     }
 
     /// Looks whether time or memory make an interpreter due. Once a [`TICK`].
@@ -326,8 +299,9 @@ impl Reloader {
         self.is_waking = false;
         let elapsed = done.started.elapsed();
         if self.succession.take_unwanted() {
-            if let Outcome::Born(Ok((generation, _))) = done.outcome {
-                self.retire(generation);
+            match done.outcome {
+                Outcome::Born(Ok((generation, _))) => self.retire(generation),
+                _ => done.discard(),
             }
             self.begin_next();
             return Then::GoOn;
@@ -337,13 +311,15 @@ impl Reloader {
             // The application has come to need the main interpreter once more.
             Outcome::Born(Err(Failed::Start(StartError::MainIsTaken))) if IS_POSSIBLE => {
                 self.recipe.record.goes(Way::Exec);
-                self.prove();
+                self.relieve();
                 return Then::GoOn;
             }
             Outcome::Born(Err(failed)) => self.tell(&failed),
-            // Whether it is, the next image knows.
-            Outcome::Proved(Ok(())) => return Then::StartAnew,
-            Outcome::Proved(Err(why)) => self.tell(&Failed::Hook(why)),
+            Outcome::Relieved(Ok(stand_in)) => {
+                self.agenda.begin();
+                return Then::StartAnew(stand_in);
+            }
+            Outcome::Relieved(Err(why)) => self.tell(&Failed::Hook(why)),
             Outcome::Rolled(rolled) => {
                 if rolled.failed.is_none() {
                     self.succession.note_all_fresh();
@@ -368,15 +344,15 @@ impl Reloader {
         Then::GoOn
     }
 
-    /// Finds out whether the next image of this process would load the application.
-    fn prove(&mut self) {
+    /// Finds somebody who serves while this process starts anew, which shows that the next image will load the application.
+    fn relieve(&mut self) {
         let until = Some(Instant::now() + self.recipe.config.reload.timeout);
         let (interest, given_up) = bounded(0);
         self.interest = Some(interest);
         self.agenda.begin();
         let patience = Patience { until, given_up };
         let recipe = Arc::clone(&self.recipe);
-        self.run(move || Outcome::Proved(recipe.origin.prove(&patience)));
+        self.run(move || recipe.relieve(&patience));
     }
 
     /// An old generation has ended.
@@ -423,7 +399,8 @@ impl Reloader {
                 self.journal.begin(&by);
                 if IS_POSSIBLE && self.wants_rebirth(roster.as_ref()) {
                     record.goes(Way::Exec);
-                    self.run(move || Outcome::Proved(recipe.origin.prove(&patience)));
+                    self.needs_rebirth = false;
+                    self.run(move || recipe.relieve(&patience));
                     return;
                 }
                 match roster.filter(|roster| is_rolling && can_roll(roster)) {
@@ -463,7 +440,8 @@ impl Reloader {
 
     /// Whether a reload is a new beginning of the process: asked for, or the application lives in the main interpreter.
     fn wants_rebirth(&self, serving: Option<&Roster>) -> bool {
-        self.recipe.config.reload.mode == ReloadMode::Exec
+        self.needs_rebirth
+            || self.recipe.config.reload.mode == ReloadMode::Exec
             || serving.is_some_and(|roster| roster.isolation() == Isolation::Main)
     }
 
@@ -522,7 +500,7 @@ impl Reloader {
             .ending(self.retiring.iter().map(Roster::generation).collect());
     }
 
-    fn tell(&self, failed: &Failed) {
+    fn tell(&mut self, failed: &Failed) {
         self.journal.end(journal::Outcome::Failed(failed.gist()));
         let record = &self.recipe.record;
         match failed.reason() {
@@ -533,63 +511,13 @@ impl Reloader {
             }
             None => record.end(State::GivenUp("the server stops".to_owned())),
         }
-    }
-
-    fn tell_changed(&mut self, changed: Changed, elapsed: Duration) {
-        let seconds = elapsed.as_secs_f64();
-        let count = self.roster().map_or(0, |roster| roster.crews().len());
-        match changed {
-            Changed::Grew(Ok(workers)) if workers.is_empty() => {}
-            Changed::Grew(Ok(workers)) => {
-                self.adaptation.note_birth(true);
-                tracing::info!(
-                    "interpreters: {count} (worker {} is new, {seconds:.2} s)",
-                    listed(&workers)
-                );
-            }
-            Changed::Grew(Err(error)) => {
-                if let Some(reason) = Failed::Start(error).reason() {
-                    let pause = self.adaptation.note_birth(false).as_secs();
-                    tracing::error!(
-                        "no further interpreter, those that there are ({count}) serve on: {reason}; the next attempt in {pause} s or later"
-                    );
-                }
-            }
-            Changed::Shrank(Some(worker)) => {
-                tracing::info!("interpreters: {count} (worker {worker} is cheap now)");
-            }
-            Changed::Shrank(None) => tracing::info!("the last interpreter stays"),
-            Changed::Rested(true) => {
-                tracing::info!("cheap mode enabled: waiting for a request, no interpreter runs");
-            }
-            Changed::Rested(false) => {
-                tracing::info!("a request came: the interpreters stay");
-                // At a start or a reload without requests only one is made.
-                let most = self.roster().map_or(0, |roster| roster.most());
-                let missing = self.adaptation.at_waking(most).saturating_sub(count);
-                if missing > 0 {
-                    let why = "there are requests".to_owned();
-                    self.agenda.ask_change(Change::Grow {
-                        count: missing,
-                        why,
-                    });
-                }
-            }
-            Changed::Woke(Ok(count)) => {
-                tracing::info!("cheap mode disabled, interpreters: {count} ({seconds:.2} s)");
-            }
-            Changed::Woke(Err((error, pause))) => {
-                if let Some(reason) = Failed::Start(error).reason() {
-                    tracing::error!(
-                        "no interpreter could be started, requests are answered 503: {reason}; the next attempt at the first request in {} s",
-                        pause.as_secs()
-                    );
-                }
-            }
+        // Not asked again at the next request.
+        if let (Some(crew), Some(roster)) = (self.overdue.take(), self.roster()) {
+            roster.put_off(crew);
         }
     }
 
-    fn tell_rolled(&self, rolled: &Rolled, elapsed: Duration) {
+    fn tell_rolled(&mut self, rolled: &Rolled, elapsed: Duration) {
         let Rolled {
             generation,
             fresh,
@@ -664,6 +592,17 @@ impl Failed {
 }
 
 impl Recipe {
+    /// See [`Origin::stand_in`]. Runs on `sm-reload`.
+    fn relieve(&self, patience: &Patience) -> Outcome {
+        let Surroundings { net, current, .. } = &self.surroundings;
+        // An application that is served now has to load, or all stays as it is.
+        let needed = current.load().map(|serving| serving.loaded());
+        Outcome::Relieved(
+            self.origin
+                .stand_in(net, &needed.unwrap_or_default(), patience),
+        )
+    }
+
     /// Makes generation `id`. Runs on `sm-reload`.
     fn bear(&self, id: u64, patience: &Patience) -> Result<(Arc<Generation>, Report), Failed> {
         self.phases(&[Phase::PreApp])?;

@@ -1,6 +1,9 @@
 //! Unix: signals become messages to the supervisor.
 
 use std::io::{self, IsTerminal as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::OnceLock;
 
 use crossbeam::channel::Sender;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU};
@@ -8,6 +11,70 @@ use signal_hook::iterator::Signals;
 
 use super::supervisor::Event;
 use crate::config::SignalMeaning;
+
+/// What is known of signals whatever becomes of the threads of this process: each leaves a byte in one of two sockets.
+pub struct Notes {
+    /// Signals that ask for a stop.
+    pub stops: OwnedFd,
+    /// Signals that ask for a reload.
+    pub reloads: OwnedFd,
+}
+
+static MEANINGS: OnceLock<Vec<(i32, SignalMeaning)>> = OnceLock::new();
+static NOTES: OnceLock<Notes> = OnceLock::new();
+
+/// From the first call on signals are noted, for this process's next image: a signal that comes when it is about to start anew
+/// would be heard by an image that does nothing about it any more. Main thread.
+///
+/// # Errors
+/// There are no descriptors left.
+pub fn note() -> io::Result<&'static Notes> {
+    if let Some(notes) = NOTES.get() {
+        return Ok(notes);
+    }
+    let (stops, stop) = UnixStream::pair()?;
+    let (reloads, reload) = UnixStream::pair()?;
+    let given = MEANINGS.get().map_or(&[][..], Vec::as_slice);
+    let more = given.iter().map(|(number, _)| *number);
+    let mut numbers: Vec<i32> = [SIGINT, SIGTERM, SIGQUIT, SIGHUP]
+        .into_iter()
+        .chain(more)
+        .collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    for number in numbers {
+        let into = match event(given, number) {
+            Event::Reload { .. } => reload.try_clone()?,
+            _ => stop.try_clone()?,
+        };
+        signal_hook::low_level::pipe::register(number, into)?;
+    }
+    for socket in [&stops, &reloads] {
+        socket.set_nonblocking(true)?;
+    }
+    Ok(NOTES.get_or_init(|| Notes {
+        stops: stops.into(),
+        reloads: reloads.into(),
+    }))
+}
+
+/// As [`note`], and what was noted of reloads until now counts no more: it was heard.
+///
+/// # Errors
+/// As [`note`].
+pub fn note_anew() -> io::Result<()> {
+    use std::io::Read as _;
+    let mut reloads = UnixStream::from(note()?.reloads.try_clone()?);
+    while reloads.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
+    Ok(())
+}
+
+/// Whether there is a note in a socket that the last image has left.
+pub fn is_noted(socket: OwnedFd) -> bool {
+    use std::io::Read as _;
+    let mut socket = UnixStream::from(socket);
+    socket.set_nonblocking(true).is_ok() && socket.read(&mut [0; 64]).is_ok_and(|count| count > 0)
+}
 
 /// Starts a thread that passes signals on. `meanings` come before what signals mean otherwise; of several
 /// for one signal the last one counts.
@@ -19,12 +86,14 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
         .iter()
         .map(|meaning| (number(*meaning), *meaning))
         .collect();
+    // The same for the life of the process.
+    let meanings = MEANINGS.get_or_init(|| meanings);
     let mut wanted = vec![SIGINT, SIGTERM, SIGQUIT, SIGHUP];
     // gunicorn's signals for one worker more or less. A terminal has its own use for them: it stops who writes from the background.
     if !io::stderr().is_terminal() {
         wanted.extend([SIGTTIN, SIGTTOU]);
     }
-    for (number, _) in &meanings {
+    for (number, _) in meanings {
         let is_forbidden = signal_hook::consts::FORBIDDEN.contains(number);
         if is_forbidden {
             return Err(io::Error::new(
@@ -39,17 +108,19 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
         .name("sm-signals".to_owned())
         .spawn(move || {
             for signal in signals.forever() {
-                let given = meanings.iter().rev().find(|(number, _)| *number == signal);
-                let event = match given {
-                    Some((_, meaning)) => meant(*meaning),
-                    None => usual(signal),
-                };
-                if events.send(event).is_err() {
+                if events.send(event(meanings, signal)).is_err() {
                     return;
                 }
             }
         })
         .map(drop)
+}
+
+fn event(meanings: &[(i32, SignalMeaning)], signal: i32) -> Event {
+    match meanings.iter().rev().find(|(number, _)| *number == signal) {
+        Some((_, meaning)) => meant(*meaning),
+        None => usual(signal),
+    }
 }
 
 fn usual(signal: i32) -> Event {

@@ -3,6 +3,8 @@
 //! Main thread, at start: before privileges are dropped and before Python is started.
 
 use std::fmt;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::certificates::Certificates;
@@ -57,27 +59,14 @@ pub fn bind_again(
     config: &Config,
     certificates: &Certificates,
     vacuum: &mut Vacuum,
-    left: Vec<std::os::fd::OwnedFd>,
+    left: Vec<OwnedFd>,
 ) -> Result<(Vec<Listener>, Vec<Option<usize>>), Failure> {
     let options = options(config);
-    let mut places = vec![None; left.len()];
-    let mut left: Vec<Option<Listener>> = left
-        .into_iter()
-        .map(|descriptor| Listener::adopt(descriptor, &options).ok())
-        .collect();
-    let mut listeners = Vec::with_capacity(config.listen.len());
-    for (place, listen) in config.listen.iter().enumerate() {
-        let found = left.iter().position(|listener| {
-            listener
-                .as_ref()
-                .is_some_and(|listener| is_meant(&listen.address, listener.address(), &options))
-        });
-        let again = found.and_then(|at| Some((at, left.get_mut(at)?.take()?)));
-        let listener = match again {
-            Some((at, listener)) => {
-                if let Some(found) = places.get_mut(at) {
-                    *found = Some(place);
-                }
+    let (found, places) = find(config, left);
+    let mut listeners = Vec::with_capacity(found.len());
+    for (place, (listen, found)) in config.listen.iter().zip(found).enumerate() {
+        let listener = match found {
+            Some(listener) => {
                 if let Address::Unix(path) = listener.address() {
                     vacuum.note_socket(path);
                 }
@@ -92,6 +81,54 @@ pub fn bind_again(
         listeners.push(furnished(listener, listen, certificates.port(place)));
     }
     Ok((listeners, places))
+}
+
+/// For a process that stands in for another one: only the sockets of that one are served, so the configuration names no other
+/// address any more. Also returns the sockets, to be [`furnish`]ed, and the place of each of `left`.
+#[cfg(unix)]
+pub fn borrow(config: &mut Config, left: Vec<OwnedFd>) -> (Vec<Listener>, Vec<Option<usize>>) {
+    let (found, mut places) = find(config, left);
+    let mut is_there = found.iter().map(Option::is_some);
+    config.listen.retain(|_| is_there.next() == Some(true));
+    for place in places.iter_mut().flatten() {
+        *place = found.iter().take(*place).flatten().count();
+    }
+    (found.into_iter().flatten().collect(), places)
+}
+
+/// What these listeners do beside accepting.
+#[cfg(unix)]
+pub fn furnish(
+    config: &Config,
+    certificates: &Certificates,
+    listeners: Vec<Listener>,
+) -> Vec<Listener> {
+    let pairs = listeners.into_iter().zip(&config.listen).enumerate();
+    pairs
+        .map(|(place, (listener, listen))| furnished(listener, listen, certificates.port(place)))
+        .collect()
+}
+
+/// For each address that is asked for the socket that was left, and for each of these its place.
+#[cfg(unix)]
+fn find(config: &Config, left: Vec<OwnedFd>) -> (Vec<Option<Listener>>, Vec<Option<usize>>) {
+    let options = options(config);
+    let mut places = vec![None; left.len()];
+    let mut left: Vec<Option<Listener>> = left
+        .into_iter()
+        .map(|descriptor| Listener::adopt(descriptor, &options).ok())
+        .collect();
+    let asked = config.listen.iter().enumerate().map(|(place, listen)| {
+        let at = left.iter().position(|listener| {
+            listener
+                .as_ref()
+                .is_some_and(|listener| is_meant(&listen.address, listener.address(), &options))
+        })?;
+        *places.get_mut(at)? = Some(place);
+        left.get_mut(at)?.take()
+    });
+    let found = asked.collect();
+    (found, places)
 }
 
 /// Whether the socket is what was asked for. Port 0 is any port.

@@ -11,9 +11,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::beat::Beat;
 use super::notify::Notifier;
 use super::rebirth::Inheritance;
+use super::relay::Relay;
 use super::reload::{self, Done, Reloader, Then};
+use super::stand_in::{Heard, StandIn};
 use crate::app::{Acceptor, Current, Due, Roster};
 use crate::background::clockwork::Clockwork;
 use crate::net::{Net, Turn};
@@ -87,6 +90,20 @@ pub enum Event {
         /// Its number.
         generation: u64,
     },
+    /// The process itself is to be renewed: it has something that it cannot get rid of otherwise.
+    Renew {
+        /// What asked for it, for the log.
+        by: String,
+    },
+    /// The process that leaves its place to its stand-in has nothing under way any more, or its time is up.
+    Drained {
+        /// The stand-in's process id.
+        pid: i32,
+        /// There is nothing under way.
+        all_closed: bool,
+    },
+    /// What a stand-in tells.
+    StandIn(Heard),
     /// The stop is complete.
     Stopped,
 }
@@ -128,7 +145,7 @@ pub(super) const END_GRACE_MAX: Duration = Duration::from_secs(5);
 const CUT_OFF_GRACE: Duration = Duration::from_secs(1);
 
 /// A signal ends a process with this and its number (the shell's convention).
-const KILLED_BY: i32 = 128;
+pub(super) const KILLED_BY: i32 = 128;
 
 /// What the supervisor looks after, and how it was told to.
 pub struct Charge<'a> {
@@ -150,6 +167,8 @@ pub struct Charge<'a> {
     pub exits_on_reload: bool,
     /// Makes the next generation.
     pub reloader: Reloader,
+    /// The stand-in that this process has taken over from, and that has not left.
+    pub stand_in: Option<StandIn>,
     /// Hears of reloads and of the stop.
     pub notifier: &'a Notifier,
     /// Opens the log anew; at every reload too.
@@ -170,130 +189,359 @@ pub enum End {
 
 /// Serves until the server has stopped, or the process is to start anew.
 pub fn supervise(charge: Charge<'_>) -> End {
-    let mut rebirth = None;
-    let code = watch(charge, &mut rebirth);
-    match rebirth {
-        Some(inheritance) => End::Rebirth(inheritance),
-        None => End::Stop(code),
-    }
+    let watch = Watch {
+        mercy: charge.mercy,
+        leaving: charge.stand_in.clone(),
+        charge,
+        departure: None,
+        ticks: Beat::default(),
+        looks: Beat::default(),
+        relay: None,
+        is_stopping: false,
+        exit_code: 0,
+    };
+    watch.run()
 }
 
-/// Returns the exit code, unless there is something in `rebirth` then.
-fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
-    let Charge {
-        events: (sender, receiver),
-        net,
-        current,
-        acceptor,
-        clockwork,
-        mut mercy,
-        mut delay,
-        exits_on_reload,
-        mut reloader,
-        notifier,
-        reopen_log,
-        on_touch,
-        mut on_reload,
-    } = charge;
-    let mut is_stopping = false;
-    // When the stop begins that was asked for, and by what.
-    let mut leaving: Option<(Instant, &'static str, i32)> = None;
-    let mut exit_code = 0;
-    let mut ticks = Beat::default();
-    let mut looks = Beat::default();
-    reloader.begin();
-    loop {
+/// The supervisor at work.
+struct Watch<'a> {
+    charge: Charge<'a>,
+    mercy: Duration,
+    /// When the stop begins that was asked for, and by what (`--shutdown-delay`).
+    departure: Option<(Instant, &'static str)>,
+    ticks: Beat,
+    looks: Beat,
+    /// The process leaves its place to its stand-in, to start anew.
+    relay: Option<Relay>,
+    /// A stand-in that serves no more, or is not to, and has not left.
+    leaving: Option<StandIn>,
+    is_stopping: bool,
+    exit_code: i32,
+}
+
+impl Watch<'_> {
+    fn run(mut self) -> End {
+        if self.leaving.is_some() {
+            self.charge.reloader.wait_for_stand_in();
+        }
+        self.charge.reloader.begin();
+        loop {
+            let end = match self.next_event() {
+                Ok(event) => self.hear(event),
+                Err(RecvTimeoutError::Timeout) => self.time_passed(),
+                Err(RecvTimeoutError::Disconnected) => Some(End::Stop(1)),
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    /// Waits for the next event, or until something is due.
+    fn next_event(&mut self) -> Result<Event, RecvTimeoutError> {
         let now = Instant::now();
-        let next_tick = ticks.next(reloader.wants_ticks().then_some(reload::TICK), now);
-        let next_look = looks.next(reloader.looks_every(), now);
-        let begins = leaving.map(|(at, ..)| at);
+        let (_, receiver) = self.charge.events;
+        let reloader = &self.charge.reloader;
+        let ticks = reloader.wants_ticks().then_some(reload::TICK);
+        let next_tick = self.ticks.next(ticks, now);
+        let next_look = self.looks.next(reloader.looks_every(), now);
+        let begins = self.departure.map(|(at, _)| at);
         let next = [next_tick, next_look, begins].into_iter().flatten().min();
-        let event = match next.filter(|_| !is_stopping) {
+        match next.filter(|_| !self.is_stopping) {
             Some(next) => receiver.recv_timeout(next.saturating_duration_since(now)),
             None => receiver.recv().map_err(RecvTimeoutError::from),
-        };
-        let event = match event {
-            Err(RecvTimeoutError::Timeout)
-                if let Some((_, by, signal)) =
-                    leaving.take_if(|(at, ..)| *at <= Instant::now()) =>
-            {
-                delay = Duration::ZERO;
-                Ok(Event::stop(by, signal))
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                let now = Instant::now();
-                if ticks.is_due(now) {
-                    reloader.tick();
-                }
-                if looks.is_due(now) && reloader.look() == Then::Stop {
-                    // The receiver is here.
-                    let _heard = sender.send(Event::stop("--die-on-idle", 0));
-                }
-                continue;
-            }
-            Ok(Event::Asked { number, is_rolling }) => {
-                reloader.journal().heard(number);
-                Ok(if is_rolling {
-                    Event::ChainReload {
-                        by: "control".into(),
-                    }
+        }
+    }
+
+    fn time_passed(&mut self) -> Option<End> {
+        let now = Instant::now();
+        if let Some((_, by)) = self.departure.take_if(|(at, _)| *at <= now) {
+            return self.stop(by);
+        }
+        if self.ticks.is_due(now) {
+            self.charge.reloader.tick();
+        }
+        if self.looks.is_due(now) && matches!(self.charge.reloader.look(), Then::Stop) {
+            return self.stop("--die-on-idle");
+        }
+        None
+    }
+
+    /// `Some`: that is all.
+    fn hear(&mut self, event: Event) -> Option<End> {
+        let is_going_on = !self.is_stopping;
+        match event {
+            Event::Asked { number, is_rolling } => {
+                self.charge.reloader.journal().heard(number);
+                let by = Cow::Borrowed("control");
+                self.hear(if is_rolling {
+                    Event::ChainReload { by }
                 } else {
-                    Event::reload("control")
+                    Event::Reload { by }
                 })
             }
-            event => event,
-        };
-        let event = match event {
-            Ok(Event::Reload { by }) if exits_on_reload && !is_stopping => {
-                tracing::info!("{by}: a reload is a stop here (--exit-on-reload)");
-                Ok(Event::stop("reload", 0))
-            }
-            Ok(Event::StopNow { by }) if !is_stopping => {
-                mercy = Duration::ZERO;
-                delay = Duration::ZERO;
-                leaving = None;
-                Ok(Event::stop(by, 0))
-            }
-            event => event,
-        };
-        match event {
-            Ok(Event::Stop { by, signal }) if leaving.is_some() => {
+            Event::Stop { by, signal } if self.is_stopping || self.departure.is_some() => {
                 tracing::warn!("{by} again: stopping now");
-                return KILLED_BY + signal;
+                self.drop_stand_ins();
+                Some(End::Stop(KILLED_BY + signal))
             }
             // Only what comes from outside is worth a delay: others look whether the server is ready.
-            Ok(Event::Stop { by, signal })
-                if signal != 0 && !delay.is_zero() && !is_stopping && rebirth.is_none() =>
+            Event::Stop { by, signal }
+                if signal != 0 && !self.charge.delay.is_zero() && self.relay.is_none() =>
             {
-                leaving = Some((Instant::now() + delay, by, signal));
-                net.start_leaving();
-                notifier.stopping();
+                self.depart(by);
+                None
+            }
+            Event::Stop { by, .. } => self.stop(by),
+            Event::StopNow { by } if is_going_on => {
+                self.mercy = Duration::ZERO;
+                self.stop(by)
+            }
+            Event::StopNow { by } => {
+                tracing::warn!("{by}: stopping now");
+                self.drop_stand_ins();
+                Some(End::Stop(0))
+            }
+            Event::Reload { by } | Event::ChainReload { by }
+                if self.is_stopping || self.departure.is_some() =>
+            {
+                tracing::info!("{by}: the server stops; there is nothing to reload");
+                None
+            }
+            Event::Reload { by } if self.charge.exits_on_reload => {
+                tracing::info!("{by}: a reload is a stop here (--exit-on-reload)");
+                self.stop("reload")
+            }
+            Event::Reload { by } | Event::ChainReload { by } if self.relay.is_some() => {
+                tracing::info!("{by}: a reload is under way; one more follows");
+                self.relay_mut(|relay| relay.wants_reload = true);
+                None
+            }
+            Event::Reload { by } => {
+                self.charge.notifier.reloading();
+                (self.charge.reopen_log)();
+                for hook in &mut self.charge.on_reload {
+                    hook();
+                }
+                self.charge.reloader.ask(&by, false);
+                None
+            }
+            Event::ChainReload { by } => {
+                self.charge.reloader.ask(&by, true);
+                None
+            }
+            Event::Renew { by } => {
+                if is_going_on && self.relay.is_none() && self.departure.is_none() {
+                    self.charge.reloader.ask_rebirth(&by);
+                }
+                None
+            }
+            Event::Rollback { by, reply } => {
+                let done = self.roll_back(&by);
+                if let Some(reply) = reply {
+                    // Whoever asked has left.
+                    let _gone = reply.send(done);
+                }
+                None
+            }
+            Event::ReopenLog { by } => {
+                tracing::info!("{by}: opening the log anew");
+                (self.charge.reopen_log)();
+                None
+            }
+            // What was born for a server that stops is dropped, and ends.
+            Event::Done(done) if self.is_stopping => {
+                done.discard();
+                None
+            }
+            Event::Retired { .. }
+            | Event::Due(_)
+            | Event::Touched(_)
+            | Event::Adjust { .. }
+            | Event::Rest { .. }
+                if self.is_stopping =>
+            {
+                None
+            }
+            Event::Wanted(generation) => {
+                let is_leaving = self.is_stopping || self.relay.is_some();
+                self.charge.reloader.wanted(generation, is_leaving);
+                None
+            }
+            Event::Adjust { by, is_up } => {
+                self.charge.reloader.adjust(&by, is_up);
+                None
+            }
+            Event::Rest { by } => {
+                self.charge.reloader.rest(&by);
+                None
+            }
+            Event::Touched(hook) => {
+                let code = (self.charge.on_touch)(hook)?;
+                self.exit_code = code;
+                self.stop("hook-touch")
+            }
+            Event::Done(done) => {
+                self.done(*done);
+                None
+            }
+            Event::Due(due) => {
+                if self.relay.is_none() {
+                    self.charge.reloader.due(due);
+                }
+                None
+            }
+            Event::Retired { generation } => {
+                self.charge.reloader.retired(generation);
+                None
+            }
+            Event::Drained { pid, all_closed } => {
+                self.drained(pid, all_closed);
+                None
+            }
+            Event::StandIn(heard) => self.heard(heard),
+            Event::Stopped => self.stopped(),
+        }
+    }
+
+    /// A task of the reloader has ended.
+    fn done(&mut self, done: Done) {
+        match self.charge.reloader.done(done) {
+            Then::StartAnew(stand_in) if self.departure.is_some() => {
+                stand_in.kill();
+                self.charge
+                    .reloader
+                    .not_renewed("the server stops".to_owned());
+            }
+            Then::StartAnew(stand_in) => self.begin_relay(stand_in),
+            Then::GoOn | Then::Stop => {}
+        }
+        self.charge.acceptor.nudge();
+        if self.relay.is_none() && self.departure.is_none() && !self.charge.reloader.is_busy() {
+            self.charge.notifier.ready();
+        }
+    }
+
+    fn roll_back(&mut self, by: &str) -> Result<String, String> {
+        if self.is_stopping {
+            tracing::info!("{by}: the server stops; there is nothing to go back to");
+            return Err("the server stops".to_owned());
+        }
+        if self.relay.is_some() {
+            tracing::info!("{by}: the process starts anew; there is nothing to go back to");
+            return Err("the process starts anew".to_owned());
+        }
+        let done = self.charge.reloader.roll_back(by);
+        self.charge.acceptor.nudge();
+        done
+    }
+
+    /// A stop is to come: others have time to see that the server is not ready any more.
+    fn depart(&mut self, by: &'static str) {
+        let delay = self.charge.delay;
+        self.departure = Some((Instant::now() + delay, by));
+        self.charge.net.start_leaving();
+        self.charge.notifier.stopping();
+        tracing::info!(
+            "{by}: stopping in {} s (--shutdown-delay); requests are answered until then",
+            delay.as_secs_f64()
+        );
+    }
+
+    /// The stand-in serves from now on, and this process finishes what it has.
+    fn begin_relay(&mut self, stand_in: StandIn) {
+        let Charge { net, current, .. } = self.charge;
+        let pid = stand_in.pid();
+        let how = (self.charge.events.0, self.mercy);
+        match Relay::begin(net, current, stand_in, how) {
+            Ok(mut relay) => {
                 tracing::info!(
-                    "{by}: stopping in {} s (--shutdown-delay); requests are answered until then",
-                    delay.as_secs_f64()
+                    "the new version is loaded: the stand-in (pid {pid}) serves while this process starts anew"
                 );
+                relay.wants_reload = self.charge.reloader.has_waiting();
+                self.relay = Some(relay);
             }
+            Err(why) => self
+                .charge
+                .reloader
+                .not_renewed(format!("the stand-in cannot serve: {why}")),
+        }
+    }
+
+    /// Nothing is under way: the generation ends, and then this image.
+    fn drained(&mut self, pid: i32, all_closed: bool) {
+        let Some(relay) = &mut self.relay else { return };
+        if relay.pid() != pid || relay.is_drained {
+            return;
+        }
+        relay.is_drained = true;
+        let at_work = self.charge.reloader.stop();
+        if !self.start_stopping(at_work, Some(all_closed))
+            && let Some(relay) = self.relay.take()
+        {
+            relay.go_back(self.charge.net, self.charge.current);
+            let why = "there is no thread for it".to_owned();
+            self.charge.reloader.not_renewed(why);
+        }
+    }
+
+    fn heard(&mut self, heard: Heard) -> Option<End> {
+        let how = match heard {
+            Heard::WishReload => return self.hear(Event::reload("uwsgi.reload()")),
+            Heard::WishStop if self.is_stopping => return None,
+            Heard::WishStop => return self.stop("uwsgi.stop()"),
+            // Whoever goes on with it is asked elsewhere.
+            Heard::Connection(_) => return None,
+            Heard::Left(how) => how,
+        };
+        if self.leaving.take().is_some() {
+            tracing::info!("the stand-in {how}");
+            if !self.is_stopping {
+                self.charge.reloader.stand_in_left();
+            }
+            return None;
+        }
+        match self.relay.take() {
+            Some(relay) if relay.is_drained => {
+                tracing::error!(
+                    "the stand-in {how}: clients wait until this process has started anew"
+                );
+                self.relay = Some(relay);
+            }
+            Some(relay) => {
+                relay.go_back(self.charge.net, self.charge.current);
+                self.charge.acceptor.nudge();
+                self.charge
+                    .reloader
+                    .not_renewed(format!("the stand-in {how}"));
+                self.charge.notifier.ready();
+            }
+            None => {}
+        }
+        None
+    }
+
+    /// A stop begins.
+    fn stop(&mut self, by: &str) -> Option<End> {
+        self.is_stopping = true;
+        self.departure = None;
+        self.charge.reloader.journal().close("the server stops");
+        self.charge.clockwork.stop();
+        self.charge.notifier.stopping();
+        let was_drained = match self.relay.take() {
             // Nobody waits for the next image any more; what goes on is a stop like any other.
-            Ok(Event::Stop { by, .. }) if rebirth.take().is_some() => {
-                notifier.stopping();
-                reloader.journal().close("the server stops");
+            Some(relay) => {
                 tracing::info!("{by}: stopping instead of starting anew");
-                #[cfg(unix)]
-                net.stop_keeping();
+                let is_drained = relay.is_drained;
+                self.leaving = Some(relay.stop(self.charge.net));
+                is_drained
             }
-            Ok(Event::Stop { by, signal }) if is_stopping => {
-                tracing::warn!("{by} again: stopping now");
-                return KILLED_BY + signal;
-            }
-            Ok(Event::Stop { by, .. }) => {
-                is_stopping = true;
-                reloader.journal().close("the server stops");
-                clockwork.stop();
-                notifier.stopping();
+            None => {
                 tracing::info!(
                     "{by}: stopping; requests in progress have {} s to finish",
-                    mercy.as_secs()
+                    self.mercy.as_secs()
                 );
+                let Charge { net, current, .. } = self.charge;
                 net.start_leaving();
                 if Turn::default().accept_the_rest(net, &**current) > 0
                     && let Some(generation) = current.load()
@@ -301,176 +549,105 @@ fn watch(charge: Charge<'_>, rebirth: &mut Option<Inheritance>) -> i32 {
                     generation.queue().wake_if_idle(net);
                 }
                 net.start_draining();
-                if !start_stopping(net, current, (reloader.stop(), mercy), sender) {
-                    return 1;
+                if let Some(stand_in) = &self.leaving {
+                    stand_in.stop();
                 }
-                acceptor.nudge();
+                false
             }
-            Ok(Event::StopNow { by }) => {
-                tracing::warn!("{by}: stopping now");
-                *rebirth = None;
-                return 0;
-            }
-            Ok(Event::Reload { by } | Event::ChainReload { by })
-                if is_stopping || leaving.is_some() =>
-            {
-                tracing::info!("{by}: the server stops; there is nothing to reload");
-            }
-            Ok(Event::Reload { by }) => {
-                notifier.reloading();
-                reopen_log();
-                for hook in &mut on_reload {
-                    hook();
-                }
-                reloader.ask(&by, false);
-            }
-            Ok(Event::ChainReload { by }) => reloader.ask(&by, true),
-            Ok(Event::Rollback { by, reply }) => {
-                let done = if is_stopping {
-                    tracing::info!("{by}: the server stops; there is nothing to go back to");
-                    Err("the server stops".to_owned())
-                } else {
-                    reloader.roll_back(&by)
-                };
-                acceptor.nudge();
-                if let Some(reply) = reply {
-                    // Whoever asked has left.
-                    let _gone = reply.send(done);
-                }
-            }
-            Ok(Event::ReopenLog { by }) => {
-                tracing::info!("{by}: opening the log anew");
-                reopen_log();
-            }
-            Ok(Event::Wanted(generation)) => reloader.wanted(generation, is_stopping),
-            // What was born for a server that stops is dropped, and ends.
-            Ok(
-                Event::Done(_)
-                | Event::Retired { .. }
-                | Event::Due(_)
-                | Event::Touched(_)
-                | Event::Adjust { .. }
-                | Event::Rest { .. },
-            ) if is_stopping => {}
-            Ok(Event::Adjust { by, is_up }) => reloader.adjust(&by, is_up),
-            Ok(Event::Rest { by }) => reloader.rest(&by),
-            Ok(Event::Touched(hook)) => {
-                if let Some(code) = on_touch(hook) {
-                    exit_code = code;
-                    // The receiver is here.
-                    let _heard = sender.send(Event::stop("hook-touch", 0));
-                }
-            }
-            Ok(Event::Done(done)) => {
-                let is_rebirth = reloader.done(*done) == Then::StartAnew;
-                if is_rebirth
-                    && leaving.is_none()
-                    && let Some(inheritance) = begin_rebirth(net)
-                {
-                    *rebirth = Some(inheritance);
-                    is_stopping = true;
-                    start_stopping(net, current, (reloader.stop(), mercy), sender);
-                }
-                acceptor.nudge();
-                if !reloader.is_busy() && !is_stopping && leaving.is_none() {
-                    notifier.ready();
-                }
-            }
-            // It became one of the others above.
-            Ok(Event::Asked { .. }) => {}
-            Ok(Event::Due(due)) => reloader.due(due),
-            Ok(Event::Retired { generation }) => reloader.retired(generation),
-            // Leaving somebody behind at the end of the mercy is how a stop was asked to go.
-            Ok(Event::Stopped) => {
-                #[cfg(unix)]
-                if let Some(inheritance) = rebirth {
-                    inheritance.connections = net.take_kept();
-                }
-                return exit_code;
-            }
-            Err(_) => {
-                *rebirth = None;
-                return 1;
-            }
-        }
-    }
-}
-
-/// Something that is done again and again, however often something else happens in between.
-#[derive(Default)]
-struct Beat(Option<Instant>);
-
-impl Beat {
-    /// When it is due next, if it is done so often; from now on if that begins only now.
-    fn next(&mut self, every: Option<Duration>, now: Instant) -> Option<Instant> {
-        let latest = every.map(|every| now + every);
-        self.0 = match (self.0, latest) {
-            (Some(due), Some(latest)) => Some(due.min(latest)),
-            (_, latest) => latest,
         };
-        self.0
-    }
-
-    /// Whether it is now; the next time counts from here.
-    fn is_due(&mut self, now: Instant) -> bool {
-        let is_due = self.0.is_some_and(|due| due <= now);
-        if is_due {
-            self.0 = None;
+        let at_work = self.charge.reloader.stop();
+        if !was_drained && !self.start_stopping(at_work, None) {
+            self.drop_stand_ins();
+            return Some(End::Stop(1));
         }
-        is_due
+        self.charge.acceptor.nudge();
+        None
     }
-}
 
-/// Starts the thread that waits for the end. Whether it could.
-fn start_stopping(
-    net: &Arc<Net>,
-    current: &Arc<Current>,
-    (at_work, mercy): (Vec<Roster>, Duration),
-    sender: &Sender<Event>,
-) -> bool {
-    let (net, current, sender) = (Arc::clone(net), Arc::clone(current), sender.clone());
-    let stopper = std::thread::Builder::new()
-        .name("sm-stop".to_owned())
-        .spawn(move || {
-            stop(&net, &current, at_work, mercy);
-            // The supervisor left first: a second signal came.
-            let _gone = sender.send(Event::Stopped);
-        });
-    if let Err(error) = &stopper {
-        tracing::error!(%error, "cannot start the thread that stops the server; stopping now");
-    }
-    stopper.is_ok()
-}
-
-/// Nobody is taken on any more, and nobody is sent away. `None`: it cannot be done now, and nothing has changed.
-#[cfg(unix)]
-fn begin_rebirth(net: &Net) -> Option<Inheritance> {
-    let since = std::time::SystemTime::now();
-    match net.start_keeping() {
-        Ok(listeners) => {
-            tracing::info!("the new version loads; starting anew, and clients wait");
-            Some(Inheritance {
-                listeners,
-                connections: Vec::new(),
-                since,
-            })
+    /// The generation has ended.
+    fn stopped(&mut self) -> Option<End> {
+        if let Some(relay) = self.relay.take() {
+            return Some(match relay.finish(self.charge.net) {
+                Ok(inheritance) => End::Rebirth(inheritance),
+                Err(error) => {
+                    tracing::error!("cannot keep the sockets: {error}; the server has stopped");
+                    End::Stop(1)
+                }
+            });
         }
-        Err(error) => {
-            tracing::error!("reload failed: cannot keep the sockets: {error}");
-            None
+        // It has requests to finish too.
+        if let Some(stand_in) = self.leaving.take().filter(|one| one.left().is_none()) {
+            let (sender, mercy) = (self.charge.events.0.clone(), self.mercy);
+            let waiting = stand_in.clone();
+            let waiter = std::thread::Builder::new().name("sm-stop".to_owned());
+            let waits = waiter.spawn(move || {
+                waiting.see_off(Instant::now() + mercy);
+                let _gone = sender.send(Event::Stopped);
+            });
+            if waits.is_ok() {
+                // For whoever has no patience.
+                self.charge.stand_in = Some(stand_in);
+                return None;
+            }
+            stand_in.kill();
+        }
+        // Leaving somebody behind at the end of the mercy is how a stop was asked to go.
+        Some(End::Stop(self.exit_code))
+    }
+
+    fn relay_mut(&mut self, change: impl FnOnce(&mut Relay)) {
+        if let Some(relay) = &mut self.relay {
+            change(relay);
         }
     }
-}
 
-/// Never asked for.
-#[cfg(not(unix))]
-fn begin_rebirth(_net: &Net) -> Option<Inheritance> {
-    None
+    /// No stand-in outlives this process.
+    fn drop_stand_ins(&mut self) {
+        let relay = self.relay.as_ref().map(Relay::stand_in);
+        let all = [relay, self.leaving.as_ref(), self.charge.stand_in.as_ref()];
+        for stand_in in all.into_iter().flatten() {
+            stand_in.kill();
+        }
+    }
+
+    /// Starts the thread that waits for the end. `drained`: connections were waited for already; whether all are closed. Whether it
+    /// could.
+    fn start_stopping(&self, at_work: Vec<Roster>, drained: Option<bool>) -> bool {
+        let Charge { net, current, .. } = self.charge;
+        let (net, current, mercy) = (Arc::clone(net), Arc::clone(current), self.mercy);
+        let sender = self.charge.events.0.clone();
+        let stopper = std::thread::Builder::new()
+            .name("sm-stop".to_owned())
+            .spawn(move || {
+                let all_closed =
+                    drained.unwrap_or_else(|| net.wait_until_closed(Instant::now() + mercy));
+                end(&net, &current, at_work, (mercy, all_closed));
+                tracing::info!("stopped ({})", summary(&net));
+                // The supervisor left first: a second signal came.
+                let _gone = sender.send(Event::Stopped);
+            });
+        if let Err(error) = &stopper {
+            tracing::error!(%error, "cannot start the thread that stops the server; stopping now");
+        }
+        stopper.is_ok()
+    }
 }
 
 /// Lets connections finish, then the workers.
-fn stop(net: &Net, current: &Current, mut at_work: Vec<Roster>, mercy: Duration) {
+#[cfg(unix)]
+pub(super) fn finish(net: &Net, current: &Current, mercy: Duration) {
     let all_closed = net.wait_until_closed(Instant::now() + mercy);
+    end(net, current, Vec::new(), (mercy, all_closed));
+    tracing::info!("the stand-in leaves ({})", summary(net));
+}
+
+/// Ends the generation in charge, and waits for its workers and for those who are still at work of earlier ones.
+fn end(
+    net: &Net,
+    current: &Current,
+    mut at_work: Vec<Roster>,
+    (mercy, all_closed): (Duration, bool),
+) {
     if !all_closed {
         tracing::warn!(
             connections = net.open_connections(),
@@ -492,7 +669,6 @@ fn stop(net: &Net, current: &Current, mut at_work: Vec<Roster>, mercy: Duration)
     if left > 0 && all_closed {
         tracing::warn!(threads = left, "workers did not end in time");
     }
-    tracing::info!("stopped ({})", summary(net));
 }
 
 /// What the server has done; what did not happen is not mentioned.

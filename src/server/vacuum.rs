@@ -13,6 +13,7 @@ use std::path::PathBuf;
 /// Removes what was noted, when it is dropped.
 pub struct Vacuum {
     is_wanted: bool,
+    is_spared: bool,
     files: Vec<Litter>,
 }
 
@@ -35,8 +36,14 @@ impl Vacuum {
     pub fn new(is_wanted: bool) -> Self {
         Self {
             is_wanted,
+            is_spared: false,
             files: Vec::new(),
         }
+    }
+
+    /// Nothing is removed for now (`true`): somebody else needs it. Or again as it was configured.
+    pub fn spare(&mut self, is_spared: bool) {
+        self.is_spared = is_spared;
     }
 
     /// Notes a unix socket that was bound just now.
@@ -62,7 +69,7 @@ impl Vacuum {
 
 impl Drop for Vacuum {
     fn drop(&mut self) {
-        if !self.is_wanted {
+        if !self.is_wanted || self.is_spared {
             return;
         }
         for Litter { path, mark } in self.files.drain(..) {

@@ -138,6 +138,11 @@ impl Turn {
     ) -> (usize, Next) {
         let limits = &net.settings.limits;
         if connection.phase == Phase::Head && connection.reader.is_idle() {
+            // After the read, see `kept_unix`.
+            #[cfg(unix)]
+            if net.gives_away(connection) {
+                return (0, Next::GiveAway);
+            }
             if connection.since_ms == 0 {
                 connection.since_ms = net.milliseconds(self.now);
             }

@@ -169,12 +169,11 @@ impl Turn {
             return Next::Close;
         }
         #[cfg(unix)]
-        if !connection.close_after
-            && connection.unread.is_empty()
-            && connection.reader.is_idle()
-            && net.keep(connection)
-        {
-            return Next::Close;
+        if !connection.close_after && net.is_keeping() {
+            connection.phase = Phase::Head;
+            if net.keep(connection) {
+                return Next::Close;
+            }
         }
         // One that was promised to be kept stays open for a moment, although the server may have begun to stop since: the next
         // request may be on its way. It is told to close then.
