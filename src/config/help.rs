@@ -17,7 +17,7 @@ usage: singlemalt [OPTIONS] [APPLICATION]
   singlemalt pkg.module:app              a callable in a module
   singlemalt --http :9090 --wsgi-file app.py --processes 4 --threads 2
 
-A running server is told by its pidfile, its control socket or its configuration:
+To a running server, by its pidfile, control socket or configuration:
 
   singlemalt reload --pidfile app.pid    load it anew, and say how that went
   singlemalt status --pidfile app.pid    say what the workers do

@@ -28,6 +28,8 @@ fn sample(row: &OptionRow) -> String {
         "hook-asap" => "print:sample",
         "http-socket" => "127.0.0.1:4322",
         "cheaper-initial" => "3",
+        "reload-probe" => "/sample",
+        "reload-canary" => "5%,60s",
         "ready-path" => "/readyz",
         "cheaper-algo" => "busyness",
         _ => "",
@@ -73,6 +75,9 @@ fn effect(row: &OptionRow, name: &str) -> (bool, bool) {
         if row.name == timeout {
             without.push(awaited.to_owned());
         }
+    }
+    if row.name == "reload-probe-timeout" {
+        without.extend(words(&["--reload-probe=/sample"]));
     }
     if row.name == sockets::ABSTRACT_SOCKET.name {
         without.extend(words(&["--http-socket", "app.sock"]));
