@@ -151,6 +151,68 @@ def test_rollback_withdraws_a_canary(serve):
     assert status == 409 and "nothing to go back to" in told["message"]
 
 
+    # Both are told of; neither is waited for in vain.
+    last = ask(server.directory / "app.pid.control", target="/reload/1")
+    assert (last[0], last[1]["outcome"]["outcome"]) == (500, "withdrawn")
+    assert last[1]["outcome"]["reason"] == "taken back by hand, control"
+
+
+def test_a_rollback_ends_what_somebody_waits_for(serve, gate):
+    server = with_pidfile(serve, "--keep-previous", "5m", gate=gate)
+    control = server.directory / "app.pid.control"
+    rewrite(server, NEXT)
+    assert reload(server).returncode == 0
+    rewrite(server, LOADS_SLOWLY)
+    # One that loads, and one that waits for it.
+    assert reload(server, "--no-wait").returncode == 0
+    held = gate.visitor()
+    assert reload(server, "--no-wait").returncode == 0
+    assert singlemalt(server.directory, "rollback", "app.pid").returncode == 0
+    for number in (2, 3):
+        status, told = ask(control, target=f"/reload/{number}")
+        assert (status, told["outcome"]["outcome"], told["outcome"]["reason"]) == (500, "given up", "a rollback came")
+    last = ask(control)[1]["reload"]
+    assert (last["outcome"], last["way"], last["generation"]) == ("serves", "rollback", 1)
+    shown = singlemalt(server.directory, "status", "app.pid").stdout
+    assert "reload      generation 1 was put back in charge (control, " in shown
+    held.release()
+    # The next one is waited for as ever.
+    rewrite(server, NEXT)
+    assert reload(server).returncode == 0
+    assert server.ask().body == b"two"
+
+
+def test_reload_waits_for_the_end_of_its_canary_and_says_so(serve):
+    server = with_pidfile(serve, "--reload-canary", "50%,3s,100%,1s", "--keep-previous", "5m")
+    rewrite(server, NEXT)
+    done = reload(server)
+    assert done.returncode == 0, done
+    assert done.stdout.startswith("the new version serves as generation 2 (control; took ")
+    assert "app.pid: generation 2 is tried out with 50 % of the requests (stage 1 of 2); waiting for the end of that\n" in done.stderr, done
+    assert {server.ask().body for _ in range(10)} == {b"two"}
+    status = ask(server.directory / "app.pid.control")[1]
+    assert (status["kept"]["generation"], status["reload"]["canary"]["stage"]) == (1, 2)
+    assert "kept        generation 1, for " in singlemalt(server.directory, "status", "app.pid").stdout
+
+
+def test_a_canary_is_seen_in_the_status_and_superseded_by_a_reload(serve):
+    server = with_pidfile(serve, "--reload-canary", "50%,1h")
+    control = server.directory / "app.pid.control"
+    rewrite(server, NEXT)
+    late = reload(server, "--timeout", "2")
+    assert late.returncode == 4 and "still under way" in late.stderr, late
+    server.wait_for_log("generation 2 gets 50 % of the requests")
+    reloads = ask(control)[1]["reload"]
+    assert (reloads["outcome"], reloads["makes"], reloads["canary"]["share_percent"]) == ("canary", 2, 50.0)
+    table = singlemalt(server.directory, "status", "app.pid")
+    assert "reload      generation 2 is tried out with 50 % of the requests (stage 1 of 1); " in table.stdout
+    assert singlemalt(server.directory, "--reload-status", "app.pid").returncode == 4
+    assert reload(server, "--no-wait").returncode == 0
+    server.wait_for_log("generation 3 gets 50 % of the requests")
+    status, told = ask(control, target="/reload/1")
+    assert (status, told["outcome"]["outcome"], told["outcome"]["reason"]) == (500, "given up", "another reload came")
+
+
 # stacks
 
 

@@ -42,6 +42,24 @@ pub fn status(status: &Value, now: u64) -> String {
         lines.push(format!("ending      generation {}", ending.join(", ")));
     }
     lines.push(format!("reload      {}", reload(&status["reload"], now)));
+    let reloads = &status["reloads"];
+    let all =
+        ["done", "failed", "withdrawn"].map(|name| (reloads[name].as_u64().unwrap_or(0), name));
+    // Of a single one all is said above.
+    if all.iter().map(|(count, _)| count).sum::<u64>() > 1 {
+        let words = all.iter().filter(|(count, _)| *count > 0);
+        let words: Vec<String> = words
+            .map(|(count, name)| format!("{count} {name}"))
+            .collect();
+        lines.push(format!("reloads     {}", words.join(", ")));
+    }
+    if !status["kept"].is_null() {
+        lines.push(format!(
+            "kept        generation {}, for {} more (singlemalt rollback puts it back)",
+            number(status, "/kept/generation"),
+            span(number(status, "/kept/until").saturating_sub(now) as f64)
+        ));
+    }
     let listens = list(status, "/listen").iter().filter_map(Value::as_str);
     lines.extend(listens.map(|address| format!("listening   {address}")));
     lines.push(format!(
@@ -174,6 +192,24 @@ pub fn reload(reload: &Value, now: u64) -> String {
     match outcome {
         "none" => "none so far".to_owned(),
         "loading" => format!("under way for {} ({by}){more}", span(took)),
+        "canary" => format!(
+            "{}; {} left; {} of {} requests failed, {} of {} elsewhere ({by}){more}",
+            tried_out(reload),
+            span(number(reload, "/canary/until").saturating_sub(now) as f64),
+            number(reload, "/canary/failed"),
+            number(reload, "/canary/requests"),
+            number(reload, "/canary/others_failed"),
+            number(reload, "/canary/others_requests"),
+        ),
+        "withdrawn" => format!(
+            "WITHDRAWN: {reason}; the version before serves on ({by}, {} ago){more}",
+            span(ago)
+        ),
+        "serves" if text(reload, "/way") == "rollback" => format!(
+            "generation {} was put back in charge ({by}, {} ago){more}",
+            number(reload, "/generation"),
+            span(ago)
+        ),
         "serves" => format!(
             "the new version serves as generation {} ({by}; took {took:.2} s, {} ago){more}",
             number(reload, "/generation"),
@@ -190,11 +226,23 @@ pub fn reload(reload: &Value, now: u64) -> String {
     }
 }
 
+fn tried_out(reload: &Value) -> String {
+    format!(
+        "generation {} is tried out with {} % of the requests (stage {} of {})",
+        number(reload, "/makes"),
+        reload["canary"]["share_percent"]
+            .as_f64()
+            .unwrap_or_default(),
+        number(reload, "/canary/stage"),
+        number(reload, "/canary/stages")
+    )
+}
+
 /// The exit code that says how a reload went.
 pub fn reload_code(reload: &Value) -> i32 {
     match text(reload, "/outcome") {
         "none" | "serves" => SERVES,
-        "loading" => UNDER_WAY,
+        "loading" | "canary" => UNDER_WAY,
         _ => FAILED,
     }
 }
@@ -239,7 +287,9 @@ fn milliseconds(micros: u64) -> String {
 mod tests {
     use super::*;
     use crate::control::answer::json;
-    use crate::control::status::{Generation, Reload, Request, Status, Thread, Worker};
+    use crate::control::status::{
+        Canary, Generation, Kept, Reload, Reloads, Request, Status, Thread, Worker,
+    };
 
     fn value(status: &Status) -> Value {
         serde_json::from_slice(&json(status)).unwrap()
@@ -323,8 +373,62 @@ worker  thread  state   requests  failed  average  spawned  works on
             };
             reload_code(&value(&shown)["reload"])
         };
-        let codes = ["none", "serves", "loading", "failed", "partly", "given up"].map(code);
-        assert_eq!(codes, [0, 0, 4, 2, 2, 2]);
+        let codes = ["none", "serves", "loading", "canary"].map(code);
+        assert_eq!(codes, [0, 0, 4, 4]);
+        assert_eq!(
+            ["failed", "partly", "withdrawn", "given up"].map(code),
+            [2; 4]
+        );
+    }
+
+    #[test]
+    fn a_canary_and_what_is_kept() {
+        let canary = Canary {
+            share_percent: 2.5,
+            stage: 1,
+            stages: 2,
+            until: 1060,
+            requests: 40,
+            failed: 1,
+            others_requests: 900,
+            others_failed: 3,
+        };
+        let mut shown = Status {
+            reload: Reload {
+                outcome: "canary",
+                by: "control".to_owned(),
+                makes: 3,
+                canary: Some(canary),
+                ..Reload::default()
+            },
+            reloads: Reloads {
+                done: 1,
+                failed: 0,
+                withdrawn: 1,
+            },
+            kept: Some(Kept {
+                generation: 1,
+                until: 1100,
+            }),
+            ..Status::default()
+        };
+        let text = status(&value(&shown), 1000);
+        let expected = "\
+reload      generation 3 is tried out with 2.5 % of the requests (stage 1 of 2); 60 s left; 1 of 40 requests failed, 3 of 900 elsewhere (control)
+reloads     1 done, 1 withdrawn
+kept        generation 1, for 100 s more (singlemalt rollback puts it back)
+";
+        assert!(text.contains(expected), "{text}");
+        shown.reload.outcome = "withdrawn";
+        shown.reload.reason = "5 of 20 failed".to_owned();
+        shown.reload.since = 990;
+        let text = status(&value(&shown), 1000);
+        assert!(
+            text.contains(
+                "WITHDRAWN: 5 of 20 failed; the version before serves on (control, 10 s ago)"
+            ),
+            "{text}"
+        );
     }
 
     #[test]

@@ -41,7 +41,6 @@ use super::log_target::Log;
 use super::notify::Notifier;
 use super::rebirth::{self, Inheritance, Origin, Step};
 use super::reload::{Recipe, Reloader};
-use super::reload_record::ReloadRecord;
 use super::settings::{about, adapting, added_fields, cron_commands, hostname, plan, settings};
 use super::stand_in::{Heard, StandIn};
 #[cfg(unix)]
@@ -555,7 +554,6 @@ fn serve(
             let writer = writer.clone();
             move |text| self::say(&writer, text)
         }),
-        record: since.map_or_else(ReloadRecord::default, ReloadRecord::of_rebirth),
         alarms: Arc::clone(alarms),
     };
     if wants_reload {

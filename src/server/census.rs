@@ -68,6 +68,8 @@ impl Census {
             }),
             ending: self.journal.still_ending(),
             reload: self.journal.latest(),
+            reloads: self.journal.counts(),
+            kept: self.journal.kept(),
             queue: Queue {
                 length: roster.as_ref().map_or(0, Roster::queued),
                 max: self.queue_max,

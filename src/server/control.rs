@@ -20,13 +20,13 @@ use super::bequest::Bequest;
 use super::census::Census;
 use super::doors::{self, Caller, Door};
 use super::failure::Failure;
-use super::journal::Journal;
+use super::journal::{Journal, Seen};
 use super::pidfile;
 use super::supervisor::Event;
 use crate::config::{self, Address, Config, ControlDoor};
 use crate::control::answer::{Told, ToldStacks, json, whole};
 use crate::control::ask::{self, Ask, REQUEST_BYTES_MAX, Refused, Secret};
-use crate::control::status::Reload;
+use crate::control::status::Canary;
 
 /// Callers that are talked to at once; further ones are told to come again.
 const CALLERS_MAX: usize = 32;
@@ -38,6 +38,8 @@ const LONG_POLL: Duration = Duration::from_secs(30);
 const ROLLBACK_TIME: Duration = Duration::from_secs(10);
 /// What `GET /stacks` gives interpreters to answer; of one that does not, it is told what the system knows.
 const LOOK_TIME: Duration = Duration::from_secs(1);
+/// What is said of a reload that loads, or waits for another.
+pub const UNDER_WAY: &str = "under way";
 /// Bytes of randomness in a secret.
 const SECRET_BYTES: usize = 32;
 
@@ -405,16 +407,29 @@ impl Desk {
     }
 
     fn outcome(&self, number: u64, patience: Duration) -> (u16, Vec<u8>) {
-        let outcome = self.journal.wait(number, patience);
-        let (status, message) = match &outcome {
-            None => (202, "under way"),
-            Some(Reload {
-                outcome: "serves", ..
-            }) => (200, "the new version serves"),
-            Some(_) => (500, "the reload failed"),
+        let is_poll = patience <= LONG_POLL;
+        let (status, message, outcome) = match self.journal.wait(number, patience, is_poll) {
+            Seen::Loads => (202, UNDER_WAY.to_owned(), None),
+            Seen::TriedOut(canary, makes) => {
+                let Canary {
+                    share_percent,
+                    stage,
+                    stages,
+                    ..
+                } = canary;
+                let message = format!(
+                    "generation {makes} is tried out with {share_percent} % of the requests (stage {stage} of {stages}); waiting for the end \
+                     of that"
+                );
+                (202, message, None)
+            }
+            Seen::Ended(reload) => match reload.outcome {
+                "serves" => (200, "the new version serves".to_owned(), Some(reload)),
+                _ => (500, "the reload failed".to_owned(), Some(reload)),
+            },
         };
         let told = Told {
-            message: message.to_owned(),
+            message,
             reload: Some(number),
             outcome,
             pid: std::process::id(),

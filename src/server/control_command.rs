@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
-use super::control::read_note;
+use super::control::{UNDER_WAY, read_note};
 use super::doors::Caller;
 use super::journal::seconds;
 use super::pidfile;
@@ -286,6 +286,7 @@ impl Server {
         }
         let until = subcommand.timeout.map(|timeout| Instant::now() + timeout);
         let mut away_since = None;
+        let mut told = UNDER_WAY.to_owned();
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
@@ -300,6 +301,13 @@ impl Server {
                     let value = self.value(&line.answer)?;
                     if !value["outcome"].is_null() {
                         return Ok(shown(&value["outcome"], subcommand.json));
+                    }
+                    // A trial may take hours: whoever waits for its end is to know.
+                    let message = value["message"].as_str().unwrap_or(UNDER_WAY);
+                    if message != told {
+                        message.clone_into(&mut told);
+                        // Nobody reads it: the outcome is what matters.
+                        let _unread = writeln!(io::stderr(), "{}: {told}", self.name);
                     }
                 }
                 // It starts anew in its own place, or it has ended.

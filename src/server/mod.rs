@@ -30,7 +30,6 @@
 //! - `reload`, `agenda`, `adaptation`, `changing`, `beat`, `triggers`, `memory`: how and when it renews what it serves
 //! - `rebirth`, `stand_in`, `relay`, `takeover`, `line`: how it renews itself while another process serves, which is `standing_in`
 //! - `trial`: how a new version is tried out before it gets all requests
-//! - [`reload_record`]: what came of that
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
@@ -113,7 +112,6 @@ mod redirect;
 #[cfg_attr(windows, path = "relay_windows.rs")]
 mod relay;
 mod reload;
-pub mod reload_record;
 mod report;
 mod request_log;
 mod settings;

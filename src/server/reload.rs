@@ -24,10 +24,9 @@ use super::adaptation::{Adaptation, Adapting};
 use super::agenda::{Agenda, Asked, Change, Task};
 use super::changing::{Changed, carry_out};
 use super::hooks::{self, Means};
-use super::journal::{self, Journal};
+use super::journal::{self, Journal, Way};
 use super::memory;
 use super::rebirth::{IS_POSSIBLE, Origin};
-use super::reload_record::{ReloadRecord, State, Way};
 use super::report;
 use super::stand_in::StandIn;
 use super::supervisor::Event;
@@ -53,8 +52,6 @@ pub struct Recipe {
     pub surroundings: Surroundings,
     /// Writes lines of hooks to the log.
     pub say: Box<dyn Fn(&str) + Send + Sync>,
-    /// Where it is noted what comes of each reload.
-    pub record: ReloadRecord,
     /// Raises alarms, for hooks.
     pub alarms: Arc<Alarms>,
 }
@@ -310,7 +307,7 @@ impl Reloader {
             Outcome::Born(Ok((generation, report))) => self.succeed(generation, &report, elapsed),
             // The application has come to need the main interpreter once more.
             Outcome::Born(Err(Failed::Start(StartError::MainIsTaken))) if IS_POSSIBLE => {
-                self.recipe.record.goes(Way::Exec);
+                self.journal.goes(Way::Exec);
                 self.relieve();
                 return Then::GoOn;
             }
@@ -370,9 +367,6 @@ impl Reloader {
         if self.interest.take().is_some() {
             tracing::info!("the reload is given up");
         }
-        self.recipe
-            .record
-            .end(State::GivenUp("the server stops".to_owned()));
         self.end_succession();
         if let Some(roster) = self.roster() {
             roster.turn_away();
@@ -394,24 +388,22 @@ impl Reloader {
             (Task::Reload { by, is_rolling }, roster) => {
                 tracing::info!("{by}: reloading; generation {serving} serves meanwhile");
                 self.supersede_canary();
-                let record = &self.recipe.record;
-                record.begin(&by, Way::Swap, serving);
-                self.journal.begin(&by);
+                self.journal.begin(&by, Way::Swap, serving);
                 if IS_POSSIBLE && self.wants_rebirth(roster.as_ref()) {
-                    record.goes(Way::Exec);
+                    self.journal.goes(Way::Exec);
                     self.needs_rebirth = false;
                     self.run(move || recipe.relieve(&patience));
                     return;
                 }
                 match roster.filter(|roster| is_rolling && can_roll(roster)) {
                     Some(roster) => {
-                        record.goes(Way::Rolling);
+                        self.journal.goes(Way::Rolling);
                         self.run(move || Outcome::Rolled(recipe.roll(&roster, &patience)));
                     }
                     None => {
                         self.id += 1;
                         let id = self.id;
-                        record.makes(id);
+                        self.journal.makes(id);
                         self.run(move || Outcome::Born(recipe.bear(id, &patience)));
                     }
                 }
@@ -501,15 +493,16 @@ impl Reloader {
     }
 
     fn tell(&mut self, failed: &Failed) {
-        self.journal.end(journal::Outcome::Failed(failed.gist()));
-        let record = &self.recipe.record;
         match failed.reason() {
             Some(reason) => {
                 let serving = self.recipe.surroundings.current.id();
                 tracing::error!("reload failed: {reason}; generation {serving} serves on");
-                record.end(State::Failed(reason));
+                self.journal.end(journal::Outcome::Failed(failed.gist()));
             }
-            None => record.end(State::GivenUp("the server stops".to_owned())),
+            None => {
+                let why = "the server stops".to_owned();
+                self.journal.end(journal::Outcome::GivenUp(why));
+            }
         }
         // Not asked again at the next request.
         if let (Some(crew), Some(roster)) = (self.overdue.take(), self.roster()) {
@@ -532,21 +525,14 @@ impl Reloader {
                 failed.gist()
             )),
         });
-        let record = &self.recipe.record;
         match failed {
-            None => {
-                tracing::info!(
-                    "every interpreter of generation {generation} is new ({count} in {:.2} s)",
-                    elapsed.as_secs_f64()
-                );
-                record.end(State::Done);
-            }
+            None => tracing::info!(
+                "every interpreter of generation {generation} is new ({count} in {:.2} s)",
+                elapsed.as_secs_f64()
+            ),
             Some((_, failed)) if *fresh == 0 => self.tell(failed),
             Some((worker, failed)) => {
                 if let Some(reason) = failed.reason() {
-                    record.end(State::Failed(format!(
-                        "{reason}, at worker {worker}; {fresh} of {count} interpreters have the new version"
-                    )));
                     tracing::error!(
                         "reload failed at worker {worker}: {reason}; {fresh} of {count} interpreters have the new version, the \
                          others serve on with the old one"

@@ -320,7 +320,9 @@ impl Watch<'_> {
             }
             Event::Reload { by } | Event::ChainReload { by } if self.relay.is_some() => {
                 tracing::info!("{by}: a reload is under way; one more follows");
-                self.relay_mut(|relay| relay.wants_reload = true);
+                if let Some(relay) = &mut self.relay {
+                    relay.wants_reload = true;
+                }
                 None
             }
             Event::Reload { by } => {
@@ -485,10 +487,19 @@ impl Watch<'_> {
         if !self.start_stopping(at_work, Some(all_closed))
             && let Some(relay) = self.relay.take()
         {
-            relay.go_back(self.charge.net, self.charge.current);
-            let why = "there is no thread for it".to_owned();
-            self.charge.reloader.not_renewed(why);
+            self.go_back(relay, "there is no thread for it".to_owned());
         }
+    }
+
+    /// This process serves on after all. What was asked for meanwhile is not forgotten.
+    fn go_back(&mut self, relay: Relay, why: String) {
+        let wants_reload = relay.wants_reload;
+        relay.go_back(self.charge.net, self.charge.current);
+        if wants_reload {
+            let reloader = &mut self.charge.reloader;
+            reloader.ask("a reload that was asked for meanwhile", false);
+        }
+        self.charge.reloader.not_renewed(why);
     }
 
     fn heard(&mut self, heard: Heard) -> Option<End> {
@@ -515,11 +526,8 @@ impl Watch<'_> {
                 self.relay = Some(relay);
             }
             Some(relay) => {
-                relay.go_back(self.charge.net, self.charge.current);
+                self.go_back(relay, format!("the stand-in {how}"));
                 self.charge.acceptor.nudge();
-                self.charge
-                    .reloader
-                    .not_renewed(format!("the stand-in {how}"));
                 self.charge.notifier.ready();
             }
             None => {}
@@ -599,12 +607,6 @@ impl Watch<'_> {
         }
         // Leaving somebody behind at the end of the mercy is how a stop was asked to go.
         Some(End::Stop(self.exit_code))
-    }
-
-    fn relay_mut(&mut self, change: impl FnOnce(&mut Relay)) {
-        if let Some(relay) = &mut self.relay {
-            change(relay);
-        }
     }
 
     /// No stand-in outlives this process.

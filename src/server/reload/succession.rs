@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::super::agenda::Change;
-use super::super::journal;
-use super::super::reload_record::{CanaryRecord, Kept, State, Way};
+use super::super::journal::{Outcome, Way, seconds};
 use super::super::report;
 use super::super::trial::{Counts, Step, Trial};
 use super::Reloader;
 use crate::app::{Due, Generation, Report, Roster};
 use crate::config::ReloadMode;
+use crate::control::status::{Canary, Kept};
 use crate::python::Isolation;
 
 /// The generations beside the one in charge, and what follows from how that came to be.
@@ -56,8 +56,6 @@ impl Reloader {
         let Some(trial) = canary else {
             self.take_over(&generation);
             tracing::info!("{}", report::reloaded(id, report, elapsed));
-            self.journal.takes_over();
-            self.journal.end(journal::Outcome::Serves(id));
             return;
         };
         generation.serve_aside();
@@ -79,7 +77,8 @@ impl Reloader {
         generation.serve();
         surroundings.bell.ring();
         self.succession.is_put_back = false;
-        self.recipe.record.end(State::Done);
+        self.journal.takes_over();
+        self.journal.end(Outcome::Serves(generation.id()));
         let Some(before) = before else {
             return;
         };
@@ -104,16 +103,16 @@ impl Reloader {
             "generation {id} is kept for {} (--keep-previous)",
             report::time(time)
         );
-        self.recipe.record.keeps(Some(Kept {
+        self.journal.keeps(Some(Kept {
             generation: id,
-            until: SystemTime::now() + time,
+            until: seconds(SystemTime::now() + time),
         }));
         self.succession.kept = Some((generation, Instant::now() + time));
     }
 
     /// Nothing is kept any more.
     fn let_go(&mut self) {
-        self.recipe.record.keeps(None);
+        self.journal.keeps(None);
         if let Some((generation, _)) = self.succession.kept.take() {
             self.retire(generation);
         }
@@ -128,13 +127,13 @@ impl Reloader {
         let serving = self.recipe.surroundings.current.id();
         let done = if let Some((canary, _)) = &self.succession.canary {
             let id = canary.id();
-            self.withdraw_canary(State::RolledBack(by.to_owned()));
+            self.withdraw_canary(Outcome::Withdrawn(format!("taken back by hand, {by}")));
             format!("generation {id} is withdrawn; generation {serving} serves")
         } else if let Some((generation, _)) = self.succession.kept.take() {
             self.give_up_loading();
-            self.recipe.record.begin(by, Way::Rollback, serving);
+            self.journal.begin(by, Way::Rollback, serving);
             let id = generation.id();
-            self.recipe.record.makes(id);
+            self.journal.makes(id);
             self.put_back(&generation);
             format!("generation {id} serves again, instead of generation {serving}")
         } else {
@@ -153,8 +152,9 @@ impl Reloader {
         generation.rejoin();
         generation.serve();
         surroundings.bell.ring();
-        self.recipe.record.keeps(None);
-        self.recipe.record.end(State::Done);
+        self.journal.keeps(None);
+        self.journal.takes_over();
+        self.journal.end(Outcome::Serves(generation.id()));
         self.succession.is_put_back = true;
         if let Some(failed) = failed {
             self.retire(failed);
@@ -164,6 +164,7 @@ impl Reloader {
     /// A reload that is under way, or waits, is not wanted any more.
     fn give_up_loading(&mut self) {
         self.agenda.forget_reload();
+        self.journal.give_up("a rollback came");
         // The birth is given up by that, unless it is complete.
         if self.is_busy() {
             self.interest = None;
@@ -178,12 +179,12 @@ impl Reloader {
             tracing::info!(
                 "generation {id} is withdrawn before its time was over; generation {serving} serves until the next one is ready"
             );
-            self.withdraw_canary(State::GivenUp("another reload came".to_owned()));
+            self.withdraw_canary(Outcome::GivenUp("another reload came".to_owned()));
         }
     }
 
     /// All requests go to the one in charge again, also those that wait in the canary.
-    fn withdraw_canary(&mut self, state: State) {
+    fn withdraw_canary(&mut self, outcome: Outcome) {
         let Some((canary, _)) = self.succession.canary.take() else {
             return;
         };
@@ -192,7 +193,7 @@ impl Reloader {
             current.swap(Some(Arc::clone(&serving)));
             canary.pass_on(&serving);
         }
-        self.recipe.record.end(state);
+        self.journal.end(outcome);
         self.succession.is_put_back = true;
         self.retire(canary);
     }
@@ -237,7 +238,7 @@ impl Reloader {
                 tracing::error!(
                     "generation {id} is withdrawn: {why}; generation {serving} serves all requests (--reload-canary)"
                 );
-                self.withdraw_canary(State::RolledBack(why));
+                self.withdraw_canary(Outcome::Withdrawn(why));
                 self.tell_of_disk();
             }
         }
@@ -272,7 +273,7 @@ impl Reloader {
         }
         let canary = self.succession.canary.take().map(|(canary, _)| canary);
         let kept = self.succession.kept.take().map(|(kept, _)| kept);
-        self.recipe.record.keeps(None);
+        self.journal.keeps(None);
         let gone = canary.into_iter().chain(kept);
         self.retiring
             .extend(gone.map(|generation| generation.roster()));
@@ -304,13 +305,15 @@ impl Reloader {
     fn note_canary(&self, trial: &Trial) {
         let (canary, others) = trial.scores();
         let (stage, stages) = trial.stage();
-        self.recipe.record.canary(CanaryRecord {
-            share: trial.share(),
+        self.journal.tries(Canary {
+            share_percent: f64::from(trial.share()) / 10_000.0,
             stage,
             stages,
-            until: Some(SystemTime::now() + trial.left(Instant::now())),
-            canary,
-            others,
+            until: seconds(SystemTime::now() + trial.left(Instant::now())),
+            requests: canary.answered,
+            failed: canary.failed,
+            others_requests: others.answered,
+            others_failed: others.failed,
         });
     }
 
