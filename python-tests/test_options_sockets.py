@@ -33,6 +33,25 @@ def mode_of(path):
 # Forms of addresses
 
 
+def test_every_address_of_both_kinds(serve):
+    server = serve(source=HELLO, listen=("[::]:0",))
+    port = int(re.search(r"listening on http://\[::\]:(\d+)", server.log())[1])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(get("/", "Connection: close"))
+        # As the client is known everywhere else, and not as ::ffff:127.0.0.1.
+        assert client.makefile("rb").read().endswith(b" 127.0.0.1")
+
+
+def test_both_kinds_apart(serve):
+    with socket.create_server(("0.0.0.0", 0)) as probe:
+        port = probe.getsockname()[1]
+    serve(source=HELLO, listen=(f"[::]:{port}", f"0.0.0.0:{port}"))
+    for host in ["127.0.0.1", "::1"]:
+        with socket.create_connection((host, port)) as client:
+            client.sendall(get("/", "Connection: close"))
+            assert client.makefile("rb").read().endswith(b" " + host.encode())
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "[::1]:0", "localhost:0", ":0"])
 def test_tcp(serve, address):
     server = serve(source=HELLO, listen=(address,))

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `:9090`, `*:9090`, `9090` | every IPv4 address of the machine, port 9090 |
 //! | `127.0.0.1:9090`, `[::1]:8000` | that address |
+//! | `[::]:8000` | every address, IPv4 too, unless an IPv4 address has the same port |
 //! | `localhost:8000` | 127.0.0.1 (no name is looked up) |
 //! | `127.0.0.1:0` | a port that the system chooses; the start-up report names it |
 //! | `@name` | Linux's abstract socket of that name |

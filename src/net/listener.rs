@@ -52,6 +52,8 @@ pub struct SocketOptions {
     pub reuse_port: bool,
     /// Bind to an address that the machine does not have yet (IP_FREEBIND; Linux).
     pub freebind: bool,
+    /// `[::]` does not take IPv4 clients, so that 0.0.0.0 can stand beside it.
+    pub ipv6_only: bool,
     /// The kernel probes idle connections (SO_KEEPALIVE).
     pub keep_alive: bool,
     /// SO_SNDBUF of connections, in bytes; `None` leaves it to the kernel.
@@ -66,6 +68,7 @@ impl Default for SocketOptions {
             backlog: 1024,
             reuse_port: false,
             freebind: false,
+            ipv6_only: false,
             keep_alive: false,
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
@@ -328,8 +331,7 @@ fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Listener
         Some(Protocol::TCP),
     )?;
     if address.is_ipv6() {
-        // `[::]` means IPv6 only, as everywhere else: 0.0.0.0 can stand beside it.
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(options.ipv6_only)?;
     }
     // On Windows this option would let a second server share the port.
     #[cfg(unix)]

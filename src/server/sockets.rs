@@ -31,7 +31,7 @@ pub fn bind(
         .iter()
         .enumerate()
         .map(|(index, listen)| {
-            let listener = bind_one(listen, &options)?;
+            let listener = bind_one(listen, &options, config)?;
             give_away(config, listener.address(), vacuum)?;
             Ok(furnished(listener, listen, certificates.port(index)))
         })
@@ -73,7 +73,7 @@ pub fn bind_again(
                 listener
             }
             None => {
-                let listener = bind_one(listen, &options)?;
+                let listener = bind_one(listen, &options, config)?;
                 give_away(config, listener.address(), vacuum)?;
                 listener
             }
@@ -216,7 +216,11 @@ pub fn warn_of_strangers(listening: &[Listening]) {
     }
 }
 
-fn bind_one(listen: &ListenAddress, options: &SocketOptions) -> Result<Listener, Failure> {
+fn bind_one(
+    listen: &ListenAddress,
+    options: &SocketOptions,
+    config: &Config,
+) -> Result<Listener, Failure> {
     let failed = |why: &dyn fmt::Display| Failure::new(format_args!("{}: {why}", listen.origin));
     let address = match &listen.address {
         config::Address::Tcp(address) => Address::Tcp(*address),
@@ -248,7 +252,22 @@ fn bind_one(listen: &ListenAddress, options: &SocketOptions) -> Result<Listener,
             )));
         }
     };
-    Listener::bind(&address, options).map_err(|error| failed(&error))
+    let options = SocketOptions {
+        ipv6_only: has_ipv4_beside(&address, config),
+        ..*options
+    };
+    Listener::bind(&address, &options).map_err(|error| failed(&error))
+}
+
+/// Whether the same port is listened on by IPv4. Otherwise `[::]` takes IPv4 clients too, as in uWSGI and gunicorn.
+fn has_ipv4_beside(address: &Address, config: &Config) -> bool {
+    let Address::Tcp(own) = address else {
+        return false;
+    };
+    config.listen.iter().any(|other| match other.address {
+        config::Address::Tcp(other) => other.is_ipv4() && other.port() == own.port(),
+        _ => false,
+    })
 }
 
 fn options(config: &Config) -> SocketOptions {
@@ -264,6 +283,7 @@ fn options(config: &Config) -> SocketOptions {
         backlog: backlog(config),
         reuse_port: sockets.reuse_port,
         freebind: sockets.freebind,
+        ipv6_only: false,
         keep_alive: sockets.keep_alive,
         send_buffer_bytes: size(sockets.send_buffer_bytes),
         receive_buffer_bytes: size(sockets.receive_buffer_bytes),

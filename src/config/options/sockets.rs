@@ -9,7 +9,7 @@ pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8000";
 
 options! {
     HTTP = row(GROUP, "http", Kind::Address,
-        "Serve HTTP here: :9090 (every IPv4 address), 127.0.0.1:9090, [::1]:9090, port 0 for any \
+        "Serve HTTP here: :9090 (every IPv4 address), 127.0.0.1:9090, [::1]:9090, [::]:9090 (every IPv4 and IPv6 address), port 0 for any \
          free one, or a unix socket (/run/app.sock). May be repeated. Without any address: \
          127.0.0.1:8000.")
         .also(&["httprouter"]).many()
