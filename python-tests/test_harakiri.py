@@ -1,6 +1,7 @@
 """Requests that take too long: what their client gets, what becomes of their thread, and that nobody else notices."""
 
 import collections
+import contextlib
 import os
 import re
 import ssl
@@ -253,7 +254,7 @@ def test_workers_that_are_given_up_leave_nothing(serve, mode, tmp_path):
 
 
 @pytest.mark.parametrize("seconds", [4, 3600])
-def test_a_sibling_that_is_given_up(serve, mode, tmp_path, seconds):
+def test_a_sibling_that_is_given_up(serve, mode, tmp_path, gate, seconds):
     """One of several threads of an interpreter, and not the one that made it: what the others run comes to its end, all of them
     have successors (own GIL) or it alone has (main), and the old interpreter ends, or is left alone for ever."""
     if mode == "shared-gil":
@@ -263,24 +264,35 @@ def test_a_sibling_that_is_given_up(serve, mode, tmp_path, seconds):
         *("--isolation", mode, "--processes", 1, "--threads", 3, "--harakiri-graceful-timeout", "300ms"),
         *("--py-tracebacker", sockets),
         app="stuck.py",
+        gate=gate,
     )
     # From now on requests are watched from their beginning.
     assert server.ask("/lifted").status == 200
-    with server.connect() as first:
-        # The one that made the interpreter is in a request of its own, which has no limit.
-        first.send(GET % b"/sleep/3")
-        server.wait_until(lambda: any("/sleep/3" in doing for *_, doing in workers_of(sockets)), what="it runs")
+    with contextlib.ExitStack() as connections:
+        # The one that made the interpreter is in a request of its own, which has no limit. Nobody can choose who takes a
+        # request: they come until it is in one.
+        held = {}
+        while "0" not in held:
+            connection = connections.enter_context(server.connect())
+            connection.send(GET % b"/gate")
+            visitor = gate.visitor()
+            held[visitor.word] = visitor, connection
+        first = held.pop("0")
+        for visitor, connection in held.values():
+            visitor.release()
+            assert connection.receive().text == "in time"
         is_ended(server, f"/mine/{seconds}")
         server.wait_for_log("a worker that was given up has a successor")
-        assert first.receive().text == "in time"
+        first[0].release()
+        assert first[1].receive().text == "in time"
     cores = re.findall(r"HARAKIRI ON WORKER 1 \(core (\d)", server.log())
-    assert len(cores) == 1
+    assert len(cores) == 1 and cores != ["0"]
     serves_everybody(server)
     if seconds < 60:
         server.wait_for_log("has come back; it leaves")
         server.wait_until(lambda: len(workers_of(sockets)) == 3, what="three workers are left")
         assert "parked" not in server.log()
-    elif cores != ["0"] and mode == "own-gil":
+    elif mode == "own-gil":
         server.wait_for_log("an interpreter is parked")
     serves_everybody(server)
     assert server.stop() == 0
