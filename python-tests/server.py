@@ -65,7 +65,8 @@ class Server:
         self.arguments = [str(argument) for argument in arguments]
         self.exit_code_expected = 0
         self.never = NEVER
-        self._text = ""
+        self._pieces = []
+        self._added = 0
         self._ended = False
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
@@ -81,19 +82,34 @@ class Server:
         self._reader.start()
 
     def _read_log(self):
-        for line in self.process.stdout:
-            with self._changed:
-                self._text += line.decode("utf-8", "backslashreplace")
-                self._changed.notify_all()
+        """In pieces as large as there are, or a busy server would wait for this thread; of whole lines, so that no pattern finds
+        half of one.
+        """
+        begun = b""
+        while piece := self.process.stdout.read1(1 << 20):
+            lines, end, rest = piece.rpartition(b"\n")
+            if end:
+                self._add_to_log((begun + lines + end).decode("utf-8", "backslashreplace"))
+                begun = rest
+            else:
+                begun += rest
+        self._add_to_log(begun.decode("utf-8", "backslashreplace"))
         with self._changed:
             self._ended = True
+            self._changed.notify_all()
+
+    def _add_to_log(self, text):
+        with self._changed:
+            self._pieces.append(text)
+            self._added += 1
             self._changed.notify_all()
 
     # The log
 
     def log(self):
         with self._changed:
-            return self._text
+            self._pieces[:] = ["".join(self._pieces)]
+            return self._pieces[0]
 
     def wait_for_log(self, pattern, seconds=LOG_SECONDS, count=1):
         """Waits until `pattern` stands `count` times in the log; returns the last match."""
@@ -106,21 +122,26 @@ class Server:
         return found[count - 1] if len(found) >= count else None
 
     def _wait(self, condition, seconds, what):
-        with self._changed:
-            found = []
-
-            def holds():
-                found[:] = [condition(self._text)]
-                return found[0] or self._ended
-
-            self._changed.wait_for(holds, seconds)
-            if found[0]:
-                return found[0]
-            end = f"exit code {self.process.wait()}" if self._ended else f"not within {seconds} s"
-            raise AssertionError(f"the log never said {what} ({end}).\n{self._command_and_log()}")
+        end = time.monotonic() + seconds
+        while True:
+            with self._changed:
+                text, added, is_all = self.log(), self._added, self._ended
+            # Without the lock: the log goes on meanwhile.
+            began = time.monotonic()
+            if found := condition(text):
+                return found
+            looked = time.monotonic()
+            if is_all or looked >= end:
+                break
+            with self._changed:
+                # A long log takes long to look through; the clients of the test need the processor as well.
+                self._changed.wait_for(lambda: self._ended, min(looked - began, 0.1))
+                self._changed.wait_for(lambda: self._ended or self._added > added, end - looked)
+        why = f"exit code {self.process.wait()}" if is_all else f"not within {seconds} s"
+        raise AssertionError(f"the log never said {what} ({why}).\n{self._command_and_log()}")
 
     def _command_and_log(self):
-        return f"$ singlemalt {' '.join(self.arguments)}\n{self._text}"
+        return f"$ singlemalt {' '.join(self.arguments)}\n{self.log()}"
 
     def wait_until_ready(self, seconds=START_SECONDS):
         self._wait(lambda text: any(READY.search(line) for line in text.splitlines()), seconds, "ready")

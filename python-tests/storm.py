@@ -55,10 +55,8 @@ class Stamped(Server):
     def _read_log(self):
         for line in self.process.stdout:
             text = line.decode("utf-8", "backslashreplace")
-            with self._changed:
-                self.stamps.append((time.monotonic(), text.rstrip()))
-                self._text += text
-                self._changed.notify_all()
+            self.stamps.append((time.monotonic(), text.rstrip()))
+            self._add_to_log(text)
         with self._changed:
             self._ended = True
             self._changed.notify_all()

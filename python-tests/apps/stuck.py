@@ -66,6 +66,10 @@ def application(environ, start_response):
         uwsgi.set_user_harakiri(1)
         uwsgi.set_user_harakiri(0)
         time.sleep(1.5)
+    elif word == "gate":
+        from knock import knock
+
+        knock(str(environ["uwsgi.core"]))
     elif word == "late":
         time.sleep(float(number))
     elif word == "tight":
