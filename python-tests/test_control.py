@@ -105,8 +105,55 @@ def test_reload_starts_anew_and_tells_of_it(serve):
     # Nothing of it is left in the application's environment.
     rewrite(server, BROKEN)
     done = reload(server)
-    assert done.returncode == 2 and done.stdout.startswith("FAILED: "), done
+    assert done.returncode == 2, done
+    assert done.stdout.startswith("FAILED: LookupError: the database is gone; the version before serves on"), done
     assert server.ask().body == b"two"
+
+
+def test_whoever_asks_while_the_process_starts_anew_is_answered(serve, gate):
+    server = with_pidfile(serve, "--reload-mode", "exec", "--stats", "./stats", gate=gate)
+    control = server.directory / "app.pid.control"
+    rewrite(server, LOADS_SLOWLY)
+    answers = {}
+
+    def note(name, question, *arguments, **more):
+        answers[name] = question(*arguments, **more)
+
+    def asking(name, question, *arguments, **more):
+        thread = threading.Thread(target=note, args=(name, question, *arguments), kwargs=more)
+        thread.start()
+        return thread
+
+    waiting = [asking("reload", reload, server)]
+    # The stand-in loads: this image answers.
+    held = gate.visitor()
+    assert ask(control)[1]["reload"]["outcome"] == "loading"
+    held.release()
+    # The next image loads: its answers come when it has.
+    held = gate.visitor()
+    waiting += [asking("status", ask, control), asking("stats", raw, server.directory / "stats", b"")]
+    waiting += [asking("rolled back", ask, control, "POST", "/rollback")]
+    assert server.ask().body == b"one"
+    held.release()
+    for thread in waiting:
+        thread.join(60)
+    assert answers["reload"].returncode == 0, answers
+    assert answers["status"][1]["reload"]["way"] == "exec" and answers["status"][1]["pid"] == server.process.pid
+    assert json.loads(answers["stats"])["pid"] == server.process.pid
+    assert answers["rolled back"][0] == 409
+    assert ask(control)[1]["reloads"] == {"done": 1, "failed": 0, "withdrawn": 0}
+    # Counts go on over the next one.
+    rewrite(server, NEXT)
+    assert reload(server).returncode == 0
+    assert ask(control)[1]["reloads"]["done"] == 2
+
+
+def test_a_reload_of_the_process_tells_what_is_wrong_with_the_configuration(serve):
+    server = with_pidfile(serve, "--ini", "more.ini", "--reload-mode", "exec", files={"more.ini": "[uwsgi]\nthreads = 1\n"})
+    (server.directory / "more.ini").write_text("[uwsgi]\nthreads = many\n")
+    done = reload(server)
+    assert done.returncode == 2 and "threads" in done.stdout and "'many'" in done.stdout, (done, server.log())
+    assert server.ask().body == b"one"
 
 
 def test_reload_without_waiting(serve, gate):

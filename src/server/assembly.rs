@@ -153,7 +153,15 @@ fn try_again(
 #[must_use]
 pub fn could_not_begin(why: &str) -> Option<i32> {
     #[cfg(unix)]
-    if let Step::Next(left) = rebirth::step() {
+    let step = rebirth::step();
+    #[cfg(unix)]
+    if let Step::StandIn(line) = &step {
+        // What follows it are hints.
+        standing_in::tell_failure(line, why.lines().next().unwrap_or_default());
+        return None;
+    }
+    #[cfg(unix)]
+    if let Step::Next(left) = step {
         let origin = Origin::now().ok()?;
         let log = start_log().ok()?;
         left.listen().ok()?;

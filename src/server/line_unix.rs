@@ -24,6 +24,9 @@ pub const VERSION: &str = "1";
 /// Whoever does not take a word for so long is of no use.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Of why an application does not load; the log has all of it.
+const FAILURE_BYTES_MAX: usize = 4 << 10;
+
 /// More was never read ahead from a connection.
 const UNREAD_BYTES_MAX: u32 = 16 << 20;
 
@@ -38,6 +41,8 @@ pub enum Word {
     Load(u32),
     /// From the stand-in: the application is loaded.
     Ready,
+    /// From the stand-in: it cannot serve, and why, in a line. To an older image this is nonsense, and so an end like any other.
+    Failed(String),
     /// To the stand-in: serve from now on.
     Serve,
     /// To either: go on with it.
@@ -92,6 +97,7 @@ impl Word {
             Word::Listener(_) => (b'l', 0, 0),
             Word::Load(needed) => (b'a', *needed, 0),
             Word::Ready => (b'r', 0, 0),
+            Word::Failed(why) => (b'f', 0, small(failure(why).len())?),
             Word::Serve => (b's', 0, 0),
             Word::Connection(kept) => (b'c', small(kept.listener)?, small(kept.unread.len())?),
             Word::HandBack => (b'h', 0, 0),
@@ -120,6 +126,7 @@ impl Word {
             (b'l', Some(descriptor)) => Word::Listener(descriptor),
             (b'a', None) => Word::Load(head.number),
             (b'r', None) => Word::Ready,
+            (b'f', None) => Word::Failed(String::from_utf8_lossy(&unread).into_owned()),
             (b's', None) => Word::Serve,
             (b'c', Some(descriptor)) => Word::Connection(Kept {
                 descriptor,
@@ -134,6 +141,12 @@ impl Word {
             _ => return None,
         })
     }
+}
+
+/// As much of it as is said.
+fn failure(why: &str) -> &[u8] {
+    let bytes = why.as_bytes();
+    bytes.get(..FAILURE_BYTES_MAX).unwrap_or(bytes)
 }
 
 fn small(number: usize) -> io::Result<u32> {
@@ -206,6 +219,7 @@ impl Line {
         socket.write_all(head.get(sent..).unwrap_or_default())?;
         match word {
             Word::Connection(kept) => socket.write_all(&kept.unread),
+            Word::Failed(why) => socket.write_all(failure(why)),
             _ => Ok(()),
         }
     }
@@ -267,6 +281,8 @@ mod tests {
         for word in [
             Word::Load(5),
             Word::Ready,
+            Word::Failed("LookupError: the database is gone \u{1f4a5}".to_owned()),
+            Word::Failed(String::new()),
             Word::Serve,
             Word::HandBack,
             Word::Yours,
@@ -280,6 +296,22 @@ mod tests {
         }
         drop(ours);
         assert!(theirs.hear().expect("no error").is_none());
+    }
+
+    #[test]
+    fn of_a_long_failure_the_beginning_arrives() {
+        let (ours, theirs) = ends();
+        ours.say(&Word::Failed("\u{e9}".repeat(FAILURE_BYTES_MAX)))
+            .expect("room");
+        ours.say(&Word::Ready).expect("room");
+        let Some(Word::Failed(why)) = theirs.hear().expect("whole") else {
+            panic!("a failure was sent");
+        };
+        assert_eq!(
+            why.chars().filter(|one| *one == '\u{e9}').count(),
+            FAILURE_BYTES_MAX / 2
+        );
+        assert!(matches!(theirs.hear(), Ok(Some(Word::Ready))));
     }
 
     #[test]

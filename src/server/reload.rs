@@ -87,6 +87,8 @@ struct Rolled {
 enum Failed {
     Start(StartError),
     Hook(String),
+    /// What a stand-in says: a line for the log, which has the rest already, and perhaps one more, which is why.
+    StandIn(String),
 }
 
 /// What the supervisor is to do when a task has ended.
@@ -316,7 +318,7 @@ impl Reloader {
                 self.agenda.begin();
                 return Then::StartAnew(stand_in);
             }
-            Outcome::Relieved(Err(why)) => self.tell(&Failed::Hook(why)),
+            Outcome::Relieved(Err(why)) => self.tell(&Failed::StandIn(why)),
             Outcome::Rolled(rolled) => {
                 if rolled.failed.is_none() {
                     self.succession.note_all_fresh();
@@ -553,7 +555,7 @@ impl Failed {
     fn gist(&self) -> String {
         let text = match self {
             Failed::Start(error) => error.to_string(),
-            Failed::Hook(why) => why.clone(),
+            Failed::Hook(why) | Failed::StandIn(why) => why.clone(),
         };
         let mut lines = text.lines().map(str::trim);
         let last = lines.rfind(|line| !line.is_empty());
@@ -573,6 +575,7 @@ impl Failed {
             }
             Failed::Start(error) => error.to_string(),
             Failed::Hook(why) => why.clone(),
+            Failed::StandIn(why) => why.lines().next().unwrap_or_default().to_owned(),
         })
     }
 }

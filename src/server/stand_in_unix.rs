@@ -57,6 +57,8 @@ struct Inner {
 struct State {
     is_ready: bool,
     has_given_back: bool,
+    /// Why it cannot serve.
+    failed: Option<String>,
     /// How it ended.
     left: Option<String>,
 }
@@ -77,7 +79,7 @@ impl StandIn {
     /// does not goes to standard error, so to the log. Runs on `sm-reload`.
     ///
     /// # Errors
-    /// In words. There is no such process any more then.
+    /// In words for the log, and in a second line, if it has told, why. There is no such process any more then.
     pub fn start(
         mut command: Command,
         listeners: Vec<OwnedFd>,
@@ -113,7 +115,12 @@ impl StandIn {
             {
                 let state = lock(&stand_in.0.state.0);
                 if state.left.is_some() {
-                    return Err("the application could not be loaded, see above".to_owned());
+                    // What it has written, and for whoever has no log the last line of it.
+                    let mut why = "the application could not be loaded, see above".to_owned();
+                    if let Some(gist) = &state.failed {
+                        why = format!("{why}\n{gist}");
+                    }
+                    return Err(why);
                 }
                 if state.is_ready {
                     return Ok(stand_in.clone());
@@ -267,6 +274,7 @@ impl Inner {
         loop {
             match self.line.hear() {
                 Ok(Some(Word::Ready)) => self.note(|state| state.is_ready = true),
+                Ok(Some(Word::Failed(why))) => self.note(|state| state.failed = Some(why)),
                 Ok(Some(Word::Yours)) => self.note(|state| state.has_given_back = true),
                 Ok(Some(Word::Connection(kept))) => self.tell(Heard::Connection(kept)),
                 Ok(Some(Word::WishReload)) => self.tell(Heard::WishReload),

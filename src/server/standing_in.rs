@@ -49,8 +49,19 @@ pub fn run(config: &Config, handed_over: u32, line: Line) -> Result<i32, Failure
     let line = Arc::new(line);
     let words = listen(&line, &writer).map_err(Failure::new)?;
     let done = stand_in(config, handed_over, &writer, (&line, &words));
+    if let Err(failure) = &done {
+        tell_failure(&line, &failure.text);
+    }
     writer.flush(FLUSH_TIMEOUT);
     done
+}
+
+/// Whoever waits for the reload is to know why there is none: the last line says it, of a traceback too.
+pub(super) fn tell_failure(line: &Line, text: &str) {
+    let why = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+    if let Err(error) = line.say(&Word::Failed(why.unwrap_or_default().to_owned())) {
+        tracing::debug!(%error, "nobody hears why");
+    }
 }
 
 /// Hears the line on a thread of its own, and ends the process with it, whatever that does just then.
