@@ -110,6 +110,25 @@ def test_reload_starts_anew_and_tells_of_it(serve):
     assert server.ask().body == b"two"
 
 
+def test_a_reload_is_waited_for_over_an_image_that_cannot_take_over(serve, gate):
+    server = with_pidfile(serve, "--reload-mode", "exec", "--need-app", gate=gate)
+    rewrite(server, LOADS_SLOWLY + "import os\nif os.path.exists('broken'):\n    raise LookupError('the database is gone')\n")
+    done = []
+    waiting = threading.Thread(target=lambda: done.append(reload(server)))
+    waiting.start()
+    gate.visitor().release()
+    held = gate.visitor()
+    (server.directory / "broken").touch()
+    held.release()
+    # The stand-in serves, and the next image tries again.
+    held = gate.visitor()
+    assert server.ask().body == b"one"
+    (server.directory / "broken").unlink()
+    held.release()
+    waiting.join(60)
+    assert done and done[0].returncode == 0, (done, server.log())
+
+
 def test_whoever_asks_while_the_process_starts_anew_is_answered(serve, gate):
     server = with_pidfile(serve, "--reload-mode", "exec", "--stats", "./stats", gate=gate)
     control = server.directory / "app.pid.control"

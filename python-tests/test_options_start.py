@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import socket
 import sys
 import textwrap
@@ -59,6 +60,30 @@ def test_a_lock_can_be_waited_for(serve, tmp_path):
     first = serve("--flock", path, source=HELLO)
     second = serve("--flock-wait", path, source=HELLO, wait=False)
     second.wait_for_log("waiting for the lock of .*lock")
+    first.stop()
+    assert second.wait_until_ready().ask().status == 200
+
+
+@unix
+@pytest.mark.parametrize("option", ["--flock", "--flock-wait2"])
+def test_the_lock_is_held_while_the_process_starts_anew(serve, tmp_path, gate, option):
+    """Somebody who waits for it all the time never gets it."""
+    path = tmp_path / "lock"
+    path.touch()
+    held = "from knock import knock\nknock('loading')\n" + textwrap.dedent(HELLO)
+    first = serve(option, path, "--reload-mode", "exec", source=HELLO, gate=gate)
+    second = serve("--flock-wait", path, source=HELLO, wait=False)
+    second.wait_for_log("waiting for the lock of .*lock")
+    for _ in range(2):
+        (first.directory / "app.py").write_text(held)
+        first.send_signal(signal.SIGHUP)
+        # The stand-in, and then the next image.
+        for _ in range(2):
+            visitor = gate.visitor()
+            assert "listening" not in second.log()
+            visitor.release()
+    first.wait_for_log("reloaded: the stand-in served", count=2)
+    assert "listening" not in second.log()
     first.stop()
     assert second.wait_until_ready().ask().status == 200
 

@@ -30,7 +30,7 @@ use super::control::{Control, Desk};
 use super::daemon::{self, Role, Starter};
 use super::failure::Failure;
 use super::fifo::Fifos;
-use super::file_locks;
+use super::file_locks::{self, Locks};
 use super::groundwork::{
     begin, change_directory_again, check_harakiri, enter_directory, request_log, say_early,
     set_umask, start_python,
@@ -85,6 +85,8 @@ fn run_step(config: &Config, step: Step) -> Result<i32, Failure> {
     let bequest = Bequest::read();
     if std::env::var_os(bequest::VARIABLE).is_some() {
         origin.forget(bequest::VARIABLE);
+        // If this image cannot take over, the next one is to know who waits for the reload.
+        origin.remember(bequest::VARIABLE, bequest.journal_alone());
     }
     begin(config)?;
     set_umask(config);
@@ -174,7 +176,7 @@ pub fn could_not_begin(why: &str) -> Option<i32> {
 /// What [`run`] does for a server, and for errands. What is in `left` at an error is what another image needs to try again.
 fn start(
     config: &Config,
-    (started, origin, title_spills, (handed_over, bequest)): (
+    (started, origin, title_spills, (handed_over, mut bequest)): (
         Instant,
         Origin,
         bool,
@@ -190,7 +192,7 @@ fn start(
         return done;
     }
     let alarms = alarms::of(config);
-    let _early_locks = file_locks::take(config, false, &say_early)?;
+    let early_locks = file_locks::take(config, false, &say_early, &mut bequest.locks)?;
     if left.is_none()
         && let Next::Leave(code) = hooks::run(
             config,
@@ -250,7 +252,7 @@ fn start(
     let served = serve(
         config,
         &writer,
-        (started, origin, left, bequest),
+        (started, origin, left, (bequest, &early_locks)),
         &mut outputs,
         &alarms,
     );
@@ -301,14 +303,21 @@ impl Outputs {
 fn serve(
     config: &Config,
     writer: &LogWriter,
-    (started, mut origin, left, mut bequest): (Instant, Origin, &mut Option<Inheritance>, Bequest),
+    (started, mut origin, left, (mut bequest, early_locks)): (
+        Instant,
+        Origin,
+        &mut Option<Inheritance>,
+        (Bequest, &Locks),
+    ),
     outputs: &mut Outputs,
     alarms: &Arc<Alarms>,
 ) -> Result<i32, Failure> {
     let is_first = left.is_none();
     let say = |text: &str| say(writer, text);
     let means = Means { say: &say, alarms };
-    let _late_locks = file_locks::take(config, true, &say)?;
+    let late_locks = file_locks::take(config, true, &say, &mut bequest.locks)?;
+    // What is not to be locked any more.
+    bequest.locks = Locks::default();
     // Runs the hooks of these phases; an `exit:` among them ends the start.
     macro_rules! phases {
         ($($phase:ident),+) => {
@@ -599,6 +608,7 @@ fn serve(
             let bequest = Bequest::write(
                 &control.doors(),
                 stats.as_ref().map(StatsServer::door),
+                [early_locks, &late_locks],
                 &journal.carried(),
             );
             origin.remember(bequest::VARIABLE, bequest.map_err(Failure::new)?);

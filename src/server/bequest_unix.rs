@@ -1,12 +1,14 @@
 //! Unix: what a process that starts anew leaves to itself beside its listeners (`rebirth`): the sockets of control and statistics,
-//! whose callers wait meanwhile, and the reload that is under way.
+//! whose callers wait meanwhile, files that are locked (`--flock`), and the reload that is under way.
 //!
 //! In an environment variable of its own, which names the process and is removed before Python starts. Main thread.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use super::doors::Door;
+use super::file_locks::Locks;
 use super::inherited;
 
 /// The variable. Not one of ours that could be an option.
@@ -19,6 +21,8 @@ pub struct Bequest {
     pub control: Vec<OwnedFd>,
     /// The socket of statistics.
     pub stats: Option<OwnedFd>,
+    /// Files that are locked.
+    pub locks: Locks,
     /// See `Journal::carried`.
     pub journal: String,
 }
@@ -33,7 +37,7 @@ impl Bequest {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(4, '|');
+        let mut parts = text.splitn(5, '|');
         if parts.next()? != std::process::id().to_string() {
             return None;
         }
@@ -45,31 +49,45 @@ impl Bequest {
         Some(Self {
             control: descriptors(),
             stats: descriptors().pop(),
+            locks: descriptors().into_iter().map(File::from).collect(),
             journal: parts.next().unwrap_or_default().to_owned(),
         })
     }
 
-    /// What the next image of this process finds in its environment; the sockets stay open for it.
+    /// For an image that follows this one without having been served by it.
+    pub fn journal_alone(&self) -> String {
+        format!("{}||||{}", std::process::id(), self.journal)
+    }
+
+    /// What the next image of this process finds in its environment; the sockets and the locked files stay open for it.
     ///
     /// # Errors
-    /// A socket cannot be left open.
-    pub fn write(control: &[&Door], stats: Option<&Door>, journal: &str) -> io::Result<String> {
-        let numbers = |doors: &[&Door]| {
-            let numbers: io::Result<Vec<String>> = doors
-                .iter()
-                .map(|door| {
-                    let descriptor = door.descriptor();
+    /// One cannot be left open.
+    pub fn write(
+        control: &[&Door],
+        stats: Option<&Door>,
+        locks: [&Locks; 2],
+        journal: &str,
+    ) -> io::Result<String> {
+        let numbers = |descriptors: Vec<BorrowedFd<'_>>| {
+            let numbers: io::Result<Vec<String>> = descriptors
+                .into_iter()
+                .map(|descriptor| {
                     rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty())?;
                     Ok(descriptor.as_raw_fd().to_string())
                 })
                 .collect();
             numbers.map(|numbers| numbers.join(","))
         };
+        let control = control.iter().map(|door| door.descriptor());
+        let stats = stats.into_iter().map(Door::descriptor);
+        let locks = locks.into_iter().flatten().map(|file| file.as_fd());
         Ok(format!(
-            "{}|{}|{}|{}",
+            "{}|{}|{}|{}|{}",
             std::process::id(),
-            numbers(control)?,
-            numbers(stats.as_slice())?,
+            numbers(control.collect())?,
+            numbers(stats.collect())?,
+            numbers(locks.collect())?,
             journal.replace('\0', "")
         ))
     }

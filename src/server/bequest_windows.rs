@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 
 use super::doors::Door;
+use super::file_locks::Locks;
 
 /// The variable that has a meaning elsewhere.
 pub const VARIABLE: &str = "_SINGLEMALT_BEQUEST";
@@ -15,6 +16,8 @@ pub struct Bequest {
     pub control: Vec<Infallible>,
     /// None.
     pub stats: Option<Infallible>,
+    /// None.
+    pub locks: Locks,
     /// Empty.
     pub journal: String,
 }
@@ -25,11 +28,21 @@ impl Bequest {
         Self::default()
     }
 
+    /// Nothing.
+    pub fn journal_alone(&self) -> String {
+        String::new()
+    }
+
     /// Never asked for.
     ///
     /// # Errors
     /// Always.
-    pub fn write(_control: &[&Door], _stats: Option<&Door>, _journal: &str) -> io::Result<String> {
+    pub fn write(
+        _control: &[&Door],
+        _stats: Option<&Door>,
+        _locks: [&Locks; 2],
+        _journal: &str,
+    ) -> io::Result<String> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

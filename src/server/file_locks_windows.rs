@@ -3,11 +3,19 @@
 use super::failure::Failure;
 use crate::config::Config;
 
+/// There are none.
+pub type Locks = ();
+
 /// Locks nothing.
 ///
 /// # Errors
 /// Something is to be locked.
-pub fn take(config: &Config, late: bool, _say: &dyn Fn(&str)) -> Result<(), Failure> {
+pub fn take(
+    config: &Config,
+    late: bool,
+    _say: &dyn Fn(&str),
+    _left: &mut Locks,
+) -> Result<Locks, Failure> {
     match config.start.locks.iter().find(|lock| lock.is_late == late) {
         Some(lock) => Err(Failure::about(
             config,
