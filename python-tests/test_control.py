@@ -1,4 +1,4 @@
-"""The control socket, and the commands that ask it: reload, stop, status."""
+"""The control socket, and the commands that ask it: reload, rollback, stop, status, stacks."""
 
 import json
 import os
@@ -121,6 +121,55 @@ def test_reload_without_waiting(serve, gate):
     status = ask(server.directory / "app.pid.control")[1]
     assert status["reload"]["outcome"] == "loading" and status["reload"]["one_more_waits"]
     held.release()
+
+
+# rollback
+
+
+def test_rollback_puts_the_version_before_back(serve):
+    server = with_pidfile(serve, "--keep-previous", "5m")
+    rewrite(server, NEXT)
+    assert reload(server).returncode == 0
+    done = singlemalt(server.directory, "rollback", "app.pid")
+    assert (done.returncode, done.stdout) == (0, "generation 1 serves again, instead of generation 2\n"), done
+    # Not a moment later: it was waited for.
+    assert server.ask().body == b"one"
+    again = singlemalt(server.directory, "rollback", "app.pid")
+    assert again.returncode == 5
+    assert again.stderr.startswith("error: app.pid: there is nothing to go back to: no canary runs"), again
+
+
+def test_rollback_withdraws_a_canary(serve):
+    server = with_pidfile(serve, "--reload-canary", "50%,1h")
+    rewrite(server, NEXT)
+    assert reload(server, "--no-wait").returncode == 0
+    server.wait_for_log("generation 2 gets 50 % of the requests")
+    status, told = ask(server.directory / "app.pid.control", "POST", "/rollback")
+    assert (status, told["message"]) == (200, "generation 2 is withdrawn; generation 1 serves")
+    assert {server.ask().body for _ in range(10)} == {b"one"}
+    status, told = ask(server.directory / "app.pid.control", "POST", "/rollback")
+    assert status == 409 and "nothing to go back to" in told["message"]
+
+
+# stacks
+
+
+def test_stacks_tell_where_every_worker_stands(serve, gate):
+    server = with_pidfile(serve, "--processes", "2", source=KNOCKING, gate=gate)
+    with server.connect() as caller:
+        caller.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        held = gate.visitor()
+        done = singlemalt(server.directory, "stacks", "app.pid")
+        held.release()
+        assert caller.receive().status == 200
+    assert done.returncode == 0, done
+    shown = done.stdout.split("\n\n")
+    busy = [text for text in shown if "GET /slow" in text]
+    assert len(shown) == 2 and len(busy) == 1, done.stdout
+    assert ", in application\n    knock(\"slow\")" in busy[0]
+    status, told = ask(server.directory / "app.pid.control", target="/stacks")
+    assert status == 200 and told["pid"] == server.process.pid
+    assert told["stacks"][0].startswith("worker 1 core 0 (generation 1, ")
 
 
 # stop

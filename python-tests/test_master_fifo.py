@@ -46,6 +46,21 @@ def test_reload_and_its_kinds(serve):
     server.wait_for_log("generation 4 serves")
 
 
+def test_more_and_fewer_interpreters_and_none(serve):
+    server = with_fifo(serve, "--processes", "2", "--cheaper", "1", "--cheaper-algo", "manual")
+    write(server, "+")
+    server.wait_for_log("master-fifo: \\+: starting 1 more")
+    server.wait_for_log("interpreters: 2 ")
+    write(server, "+")
+    server.wait_for_log("master-fifo: \\+: there are 2 interpreters already")
+    write(server, "-")
+    server.wait_for_log("interpreters: 1 ")
+    write(server, "C")
+    server.wait_for_log("cheap mode enabled")
+    assert server.ask().body == b"one"
+    server.wait_for_log("cheap mode disabled")
+
+
 @pytest.mark.parametrize("letter", ["q", "Q", "qq"])
 def test_stop(serve, letter):
     server = with_fifo(serve)

@@ -77,6 +77,10 @@ pub struct Subcommand {
 pub enum Verb {
     /// Load the application anew.
     Reload,
+    /// Go back to the version before.
+    Rollback,
+    /// Say where every worker stands.
+    Stacks,
     /// Stop.
     Stop,
     /// Say how it is.

@@ -20,7 +20,9 @@ usage: singlemalt [OPTIONS] [APPLICATION]
 To a running server, by its pidfile, control socket or configuration:
 
   singlemalt reload --pidfile app.pid    load it anew, and say how that went
+  singlemalt rollback --pidfile app.pid  go back to the version before
   singlemalt status --pidfile app.pid    say what the workers do
+  singlemalt stacks --pidfile app.pid    say where they stand in Python code
   singlemalt stop --pidfile app.pid      stop, and wait for the end
 
 --help WORD explains every option that WORD occurs in. Each option is also an

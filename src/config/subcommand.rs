@@ -1,4 +1,4 @@
-//! `singlemalt reload`, `stop`, `status`: the bare first word of a command line, and what may follow it.
+//! `singlemalt reload`, `rollback`, `stop`, `status`, `stacks`: the bare first word of a command line, and what may follow it.
 //!
 //! Only the bare word: `singlemalt ./reload`, `singlemalt reload.py` and `singlemalt -- reload` serve applications of that name.
 //! What follows is read as any command line, so that a configuration file says where the server's pidfile is. Pure but for
@@ -22,6 +22,11 @@ pub(super) const WORDS: &[(&str, Verb, &str)] = &[
         "Load the application anew, and say whether its new version serves.",
     ),
     (
+        "rollback",
+        Verb::Rollback,
+        "Go back to the version before: withdraw the canary, or put back what --keep-previous keeps.",
+    ),
+    (
         "stop",
         Verb::Stop,
         "Stop the server, and wait until it is gone.",
@@ -31,6 +36,11 @@ pub(super) const WORDS: &[(&str, Verb, &str)] = &[
         Verb::Status,
         "Say how the server is and what its workers do.",
     ),
+    (
+        "stacks",
+        Verb::Stacks,
+        "Say where every worker stands: its request, its Python stack.",
+    ),
 ];
 
 /// What may follow a word; the rest of a command line is that of the server.
@@ -39,7 +49,7 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
     ("--no-wait", "Do not wait until it is done (reload, stop)."),
     (
         "--timeout SECONDS",
-        "Wait for so long at most; exit code 4 then (reload, stop).",
+        "Wait for so long at most; exit code 4 then (reload, rollback, stop).",
     ),
     (
         "--rolling",
@@ -65,6 +75,7 @@ pub(super) const EXIT_CODES: &[(&str, &str)] = &[
     ("2", "The reload failed; the version before serves on."),
     ("3", "No server runs there."),
     ("4", "The end of it was not waited for."),
+    ("5", "There is no version to go back to (rollback)."),
 ];
 
 /// What a first word asks for.
@@ -105,7 +116,7 @@ pub(super) fn read(
             ("--rolling", Verb::Reload) => subcommand.rolling = true,
             ("--now", Verb::Stop) => subcommand.now = true,
             ("--reload-status", Verb::Status) => subcommand.verb = Verb::ReloadStatus,
-            ("--timeout", Verb::Reload | Verb::Stop) => {
+            ("--timeout", Verb::Reload | Verb::Rollback | Verb::Stop) => {
                 let text = attached.or_else(|| arguments.next().map(String::as_str));
                 let text = text.unwrap_or_default();
                 let read = value::seconds(text).map_err(|why| {
@@ -271,6 +282,10 @@ mod tests {
         assert_eq!(status.pidfile.as_deref(), Some(Path::new("/srv/app.pid")));
         let status = subcommand("--reload-status app.pid");
         assert_eq!(status.verb, Verb::ReloadStatus);
+        let rollback = subcommand("rollback app.pid --timeout 3");
+        assert_eq!(rollback.verb, Verb::Rollback);
+        assert_eq!(rollback.timeout, Some(std::time::Duration::from_secs(3)));
+        assert_eq!(subcommand("stacks app.pid").verb, Verb::Stacks);
         let port = subcommand("status --control 9000");
         assert_eq!(
             port.address.map(|address| address.to_string()).as_deref(),
@@ -295,6 +310,8 @@ mod tests {
                 .to_owned()
         };
         assert_eq!(message("reload"), "singlemalt reload: which server?");
+        assert_eq!(message("rollback"), "singlemalt rollback: which server?");
+        assert!(message("rollback --no-wait app.pid").contains("unknown option --no-wait"));
         assert!(message("status --now --pidfile a").contains("unknown option --now"));
         assert!(message("stop --control none").contains("takes no commands"));
         assert!(message("stop --control 192.0.2.1:80").contains("must not be reached"));

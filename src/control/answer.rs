@@ -23,6 +23,15 @@ pub struct Told {
     pub pid: u32,
 }
 
+/// What `GET /stacks` is answered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ToldStacks {
+    /// The text for people, line by line.
+    pub stacks: Vec<String>,
+    /// The process.
+    pub pid: u32,
+}
+
 /// JSON as people can read it.
 pub fn json(value: &impl Serialize) -> Vec<u8> {
     // Nothing here has a map with keys that are no strings, which is what could fail.

@@ -20,6 +20,10 @@ pub enum Ask {
     },
     /// `GET /reload/N`: how the reload went that was asked for under this number; answers when it is done, or after a while.
     Outcome(u64),
+    /// `POST /rollback`: back to the version before.
+    Rollback,
+    /// `GET /stacks`: where every worker stands.
+    Stacks,
     /// `POST /stop`
     Stop {
         /// Without waiting for requests in progress (`?now`).
@@ -42,6 +46,14 @@ pub const INDEX: &[(&str, &str)] = &[
     (
         "GET /reload/N",
         "how the reload went that POST /reload answered N to",
+    ),
+    (
+        "POST /rollback",
+        "withdraw the canary, or put the version before back in charge (--keep-previous)",
+    ),
+    (
+        "GET /stacks",
+        "what every worker does, and where it stands in Python code; takes up to a second",
     ),
     (
         "POST /stop",
@@ -157,6 +169,8 @@ fn meaning(head: &RequestHead) -> Result<Ask, Refused> {
                 wait: has(b"wait"),
             },
         ),
+        b"/rollback" => ("POST", Ask::Rollback),
+        b"/stacks" => ("GET", Ask::Stacks),
         b"/stop" => (
             "POST",
             Ask::Stop {
@@ -210,6 +224,8 @@ pub fn request(ask: Ask, secret: Option<&Secret>) -> String {
             format!("/reload{}", flags("rolling", rolling, "wait", wait)),
         ),
         Ask::Outcome(ticket) => ("GET", format!("/reload/{ticket}")),
+        Ask::Rollback => ("POST", "/rollback".to_owned()),
+        Ask::Stacks => ("GET", "/stacks".to_owned()),
         Ask::Stop { now, wait } => ("POST", format!("/stop{}", flags("now", now, "wait", wait))),
         Ask::ReopenLog => ("POST", "/log/reopen".to_owned()),
     };
@@ -237,6 +253,8 @@ mod tests {
             wait: true,
         },
         Ask::Outcome(17),
+        Ask::Rollback,
+        Ask::Stacks,
         Ask::Stop {
             now: true,
             wait: false,
@@ -286,6 +304,8 @@ mod tests {
         assert_eq!(line("GET /nothing"), Err(404));
         assert_eq!(line("GET /reload"), Err(405));
         assert_eq!(line("POST /status"), Err(405));
+        assert_eq!(line("GET /rollback"), Err(405));
+        assert_eq!(line("POST /stacks"), Err(405));
         assert_eq!(line("POST /reload?wiat"), Err(400));
         assert_eq!(line("GET /status?wait"), Err(400));
         assert_eq!(line("GET /reload/"), Err(404));

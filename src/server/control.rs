@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::Sender;
+use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 
 use super::bequest::Bequest;
 use super::census::Census;
@@ -24,7 +24,7 @@ use super::journal::Journal;
 use super::pidfile;
 use super::supervisor::Event;
 use crate::config::{self, Address, Config, ControlDoor};
-use crate::control::answer::{Told, json, whole};
+use crate::control::answer::{Told, ToldStacks, json, whole};
 use crate::control::ask::{self, Ask, REQUEST_BYTES_MAX, Refused, Secret};
 use crate::control::status::Reload;
 
@@ -34,6 +34,10 @@ const CALLERS_MAX: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What `GET /reload/N` waits for at most, before it says that the reload is under way.
 const LONG_POLL: Duration = Duration::from_secs(30);
+/// What a rollback may take before its caller is told that it is still to come. It takes no time, but the supervisor may be at something.
+const ROLLBACK_TIME: Duration = Duration::from_secs(10);
+/// What `GET /stacks` gives interpreters to answer; of one that does not, it is told what the system knows.
+const LOOK_TIME: Duration = Duration::from_secs(1);
 /// Bytes of randomness in a secret.
 const SECRET_BYTES: usize = 32;
 
@@ -371,6 +375,8 @@ impl Desk {
                 (404, self.told("no reload was asked for under this number"))
             }
             Ask::Outcome(number) => self.outcome(number, LONG_POLL),
+            Ask::Rollback => self.roll_back(),
+            Ask::Stacks => self.stacks(),
             Ask::Stop { now, .. } => self.stop(now),
             Ask::ReopenLog => {
                 let by = "control".to_owned();
@@ -414,6 +420,36 @@ impl Desk {
             pid: std::process::id(),
         };
         (status, json(&told))
+    }
+
+    /// 409: there is nothing to go back to.
+    fn roll_back(&self) -> (u16, Vec<u8>) {
+        let (reply, done) = bounded(1);
+        let event = Event::Rollback {
+            by: "control".into(),
+            reply: Some(reply),
+        };
+        if self.events.send(event).is_err() {
+            // The supervisor left first.
+            return (503, self.told("the server is leaving"));
+        }
+        match done.recv_timeout(ROLLBACK_TIME) {
+            Ok(Ok(done)) => (200, self.told(&done)),
+            Ok(Err(why)) => (409, self.told(&why)),
+            Err(RecvTimeoutError::Timeout) => {
+                (202, self.told("asked; the log will say what came of it"))
+            }
+            Err(RecvTimeoutError::Disconnected) => (503, self.told("the server is leaving")),
+        }
+    }
+
+    fn stacks(&self) -> (u16, Vec<u8>) {
+        let stacks = self.census.process.stacks(LOOK_TIME).to_string();
+        let told = ToldStacks {
+            stacks: stacks.lines().map(str::to_owned).collect(),
+            pid: std::process::id(),
+        };
+        (200, json(&told))
     }
 
     /// Tells the server to stop, unless that was done already: a second word would be taken for impatience.

@@ -1,4 +1,4 @@
-//! `singlemalt reload`, `stop`, `status`: asks a running server by its control socket and says what came of it. Main thread of a
+//! `singlemalt reload`, `rollback`, `stop`, `status`, `stacks`: asks a running server by its control socket and says what came of it. Main thread of a
 //! process that does nothing else.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -22,6 +22,9 @@ const NOT_ASKED: i32 = 1;
 const NOT_THERE: i32 = 3;
 /// The end of it was not waited for.
 const NOT_WAITED: i32 = 4;
+
+/// There is nothing to go back to.
+const NOTHING_KEPT: i32 = 5;
 
 /// What a server is given to answer what it can answer at once.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -54,6 +57,8 @@ pub fn ask(subcommand: &Subcommand) -> Result<(i32, String), (i32, String)> {
         Verb::Status => server.status(subcommand.json),
         Verb::ReloadStatus => server.reload_status(subcommand.json),
         Verb::Reload => server.reload(subcommand),
+        Verb::Rollback => server.roll_back(subcommand),
+        Verb::Stacks => server.stacks(subcommand.json),
         Verb::Stop => server.stop(subcommand),
     });
     match done {
@@ -194,7 +199,8 @@ impl Server {
             ));
         }
         match answer.status {
-            401 | 403..=413 => Err(Trouble::new(
+            // 409 is an answer like any other: there is nothing to go back to.
+            401 | 403..=408 | 410..=413 => Err(Trouble::new(
                 NOT_ASKED,
                 format_args!(
                     "{}: {}",
@@ -314,6 +320,42 @@ impl Server {
         }
     }
 
+    fn roll_back(&self, subcommand: &Subcommand) -> Result<(i32, String), Trouble> {
+        let timeout = subcommand.timeout.unwrap_or(ANSWER_TIME);
+        let line = self
+            .ask(Ask::Rollback, Some(timeout))
+            .map_err(|error| self.trouble(&error))?;
+        let value = self.value(&line.answer)?;
+        let message = value["message"].as_str().unwrap_or("refused");
+        let failed = |code| Trouble::new(code, format_args!("{}: {message}", self.name));
+        match line.answer.status {
+            200 if subcommand.json => Ok((0, shown_body(&line.answer))),
+            200 => Ok((0, message.to_owned())),
+            202 => Err(failed(NOT_WAITED)),
+            409 => Err(failed(NOTHING_KEPT)),
+            _ => Err(failed(NOT_ASKED)),
+        }
+    }
+
+    fn stacks(&self, as_json: bool) -> Result<(i32, String), Trouble> {
+        let line = self
+            .ask(Ask::Stacks, Some(ANSWER_TIME))
+            .map_err(|error| self.trouble(&error))?;
+        let value = self.value(&line.answer)?;
+        if as_json {
+            return Ok((0, shown_body(&line.answer)));
+        }
+        let lines = value["stacks"].as_array().map_or(&[][..], Vec::as_slice);
+        let lines: Vec<&str> = lines.iter().filter_map(Value::as_str).collect();
+        Ok((
+            0,
+            match lines.is_empty() {
+                true => "no worker runs".to_owned(),
+                false => lines.join("\n"),
+            },
+        ))
+    }
+
     fn stop(&self, subcommand: &Subcommand) -> Result<(i32, String), Trouble> {
         let ask = Ask::Stop {
             now: subcommand.now,
@@ -346,6 +388,10 @@ impl Server {
             _ => Ok((0, format!("{} has stopped", self.name))),
         }
     }
+}
+
+fn shown_body(answer: &Answer) -> String {
+    String::from_utf8_lossy(&answer.body).into_owned()
 }
 
 fn shown(reload: &Value, as_json: bool) -> (i32, String) {

@@ -245,10 +245,11 @@ impl Reader {
             Letter::RotateLog => {
                 none("the log is not rotated by the server: rename the file, and write l");
             }
-            Letter::Cheaper(_) | Letter::Cheap => {
-                none("the number of interpreters does not change in this version");
+            Letter::Cheaper(step) => self.tell(Event::adjust(by, step > 0)),
+            Letter::Cheap => self.tell(Event::Rest { by: by.into() }),
+            Letter::Pause => {
+                none("a server is not paused; C ends its interpreters until the next request")
             }
-            Letter::Pause => none("a server is not paused in this version"),
             Letter::Elsewhere(why) => none(&format!("this {why}")),
             Letter::Unknown => none("no command has this letter"),
         }

@@ -78,7 +78,10 @@ pub enum Event {
         is_up: bool,
     },
     /// No interpreter until the next request (`C` of uWSGI's master-fifo).
-    #[allow(dead_code, reason = "for whoever reads a master-fifo")]
+    #[cfg_attr(
+        windows,
+        expect(dead_code, reason = "only a fifo's letter asks for it")
+    )]
     Rest {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
@@ -115,7 +118,10 @@ impl Event {
     }
 
     /// A wish for one more interpreter, or one less.
-    #[cfg_attr(windows, expect(dead_code, reason = "only a signal asks for it"))]
+    #[cfg_attr(
+        windows,
+        expect(dead_code, reason = "only a signal or a fifo's letter asks for it")
+    )]
     pub fn adjust(by: impl Into<Cow<'static, str>>, is_up: bool) -> Self {
         Self::Adjust {
             by: by.into(),
