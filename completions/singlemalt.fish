@@ -1,7 +1,9 @@
 # Made from the option table by `singlemalt --completions`; do not edit.
 complete -c singlemalt -n __fish_use_subcommand -a reload -d 'Load the application anew, and say whether its new version serves.'
+complete -c singlemalt -n __fish_use_subcommand -a rollback -d 'Go back to the version before: withdraw the canary, or put back what --keep-previous keeps.'
 complete -c singlemalt -n __fish_use_subcommand -a stop -d 'Stop the server, and wait until it is gone.'
 complete -c singlemalt -n __fish_use_subcommand -a status -d 'Say how the server is and what its workers do.'
+complete -c singlemalt -n __fish_use_subcommand -a stacks -d 'Say where every worker stands: its request, its Python stack.'
 complete -c singlemalt -l app -r -f -d 'The application: a file, a module, or either with the name of the callable or a call that returns it behind a colon (app.py, app.py:create_app(), pkg.module:app). Also without --app.'
 complete -c singlemalt -l wsgi-file -r -d 'Load the application from a Python file.'
 complete -c singlemalt -l file -r -d 'Load the application from a Python file.'

@@ -3,8 +3,10 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
     param($word, $line, $position)
     $options = @(
         ,@('reload', 'Load the application anew, and say whether its new version serves.')
+        ,@('rollback', 'Go back to the version before: withdraw the canary, or put back what --keep-previous keeps.')
         ,@('stop', 'Stop the server, and wait until it is gone.')
         ,@('status', 'Say how the server is and what its workers do.')
+        ,@('stacks', 'Say where every worker stands: its request, its Python stack.')
         ,@('--app', 'The application: a file, a module, or either with the name of the callable or a call that returns it behind a colon (app.py, app.py:create_app(), pkg.module:app). Also without --app.')
         ,@('--wsgi-file', 'Load the application from a Python file.')
         ,@('--file', 'Load the application from a Python file.')
