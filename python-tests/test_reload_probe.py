@@ -64,10 +64,10 @@ def test_a_version_that_does_not_answer_is_not_waited_for(serve, gate):
     visitor = gate.visitor()
     server.wait_for_log(r"reload failed: the application has not answered GET /healthz within 0.5 s \(--reload-probe-timeout\); generation 1")
     assert answers(server, 5) == ["1"] * 5
-    visitor.release()
-    # What comes late comes to nothing.
+    # It holds nobody up, and when it comes late it comes to nothing.
     reload(server, probed(3))
     server.wait_for_log(r"generation 3 serves")
+    visitor.release()
     assert answers(server, 5) == ["3"] * 5
 
 

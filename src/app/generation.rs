@@ -321,7 +321,13 @@ impl Generation {
                 drop(generation);
                 // Half-made interpreters end before the next attempt: they may hold what it needs. Nobody waits for one that was
                 // waited for long enough.
-                if !matches!(error, StartError::TooLate | StartError::GivenUp) {
+                let is_left_alone = matches!(
+                    error,
+                    StartError::TooLate
+                        | StartError::GivenUp
+                        | StartError::Probe(Unanswered::TooLate { .. })
+                );
+                if !is_left_alone {
                     roster.wait(Instant::now() + plan.end_grace * 2);
                 }
                 Err(error)
