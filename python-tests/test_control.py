@@ -14,6 +14,7 @@ import pytest
 
 from control import ask, raw, read_all, singlemalt
 from server import binary
+from test_isolation import own_gil_only
 
 VERSION = """
     def application(environ, start_response):
@@ -53,6 +54,7 @@ def reload(server, *arguments):
 # reload
 
 
+@own_gil_only
 def test_reload_tells_when_the_new_version_serves(serve):
     server = with_pidfile(serve)
     rewrite(server, NEXT)
@@ -63,6 +65,7 @@ def test_reload_tells_when_the_new_version_serves(serve):
     assert server.ask().body == b"two"
 
 
+@own_gil_only
 def test_reload_tells_why_there_is_no_new_version(serve):
     server = with_pidfile(serve)
     rewrite(server, BROKEN)
@@ -78,12 +81,14 @@ def test_reload_tells_why_there_is_no_new_version(serve):
     assert singlemalt(server.directory, "--reload-status", "app.pid").returncode == 0
 
 
+@own_gil_only
 def test_reload_in_json(serve):
     server = with_pidfile(serve)
     outcome = json.loads(reload(server, "--json").stdout)
     assert (outcome["outcome"], outcome["generation"], outcome["number"], outcome["by"]) == ("serves", 2, 1, "control")
 
 
+@own_gil_only
 def test_reload_of_one_interpreter_after_the_other(serve):
     server = with_pidfile(serve, "--processes", "2")
     done = reload(server, "--rolling")
@@ -192,6 +197,7 @@ def test_reload_without_waiting(serve, gate):
 # rollback
 
 
+@own_gil_only
 def test_rollback_puts_the_version_before_back(serve):
     server = with_pidfile(serve, "--keep-previous", "5m")
     rewrite(server, NEXT)
@@ -205,6 +211,7 @@ def test_rollback_puts_the_version_before_back(serve):
     assert again.stderr.startswith("error: app.pid: there is nothing to go back to: no canary runs"), again
 
 
+@own_gil_only
 def test_rollback_withdraws_a_canary(serve):
     server = with_pidfile(serve, "--reload-canary", "50%,1h")
     rewrite(server, NEXT)
@@ -223,6 +230,7 @@ def test_rollback_withdraws_a_canary(serve):
     assert last[1]["outcome"]["reason"] == "taken back by hand, control"
 
 
+@own_gil_only
 def test_a_rollback_ends_what_somebody_waits_for(serve, gate):
     server = with_pidfile(serve, "--keep-previous", "5m", gate=gate)
     control = server.directory / "app.pid.control"
@@ -248,6 +256,7 @@ def test_a_rollback_ends_what_somebody_waits_for(serve, gate):
     assert server.ask().body == b"two"
 
 
+@own_gil_only
 def test_reload_waits_for_the_end_of_its_canary_and_says_so(serve):
     server = with_pidfile(serve, "--reload-canary", "50%,3s,100%,1s", "--keep-previous", "5m")
     rewrite(server, NEXT)
@@ -261,6 +270,7 @@ def test_reload_waits_for_the_end_of_its_canary_and_says_so(serve):
     assert "kept        generation 1, for " in singlemalt(server.directory, "status", "app.pid").stdout
 
 
+@own_gil_only
 def test_a_canary_is_seen_in_the_status_and_superseded_by_a_reload(serve):
     server = with_pidfile(serve, "--reload-canary", "50%,1h")
     control = server.directory / "app.pid.control"
@@ -347,6 +357,7 @@ def test_a_reload_of_a_server_that_stops_is_given_up(serve, gate):
 # status
 
 
+@own_gil_only
 def test_status_for_people_and_for_machines(serve, gate):
     server = with_pidfile(serve, "--processes", "2", "--threads", "2", source=KNOCKING, gate=gate)
     assert server.ask("/").status == 200
@@ -482,6 +493,7 @@ def test_what_cannot_be_a_control_socket(serve, arguments, message):
     assert message in server.log()
 
 
+@own_gil_only
 def test_curl_speaks_to_it(serve):
     server = with_pidfile(serve)
     path = server.directory / "app.pid.control"
@@ -529,6 +541,7 @@ def test_callers_that_say_nothing_hold_up_nobody(serve):
     server.wait_until(is_answered, what="an answer")
 
 
+@own_gil_only
 def test_many_ask_at_once(serve):
     server = with_pidfile(serve)
     path = server.directory / "app.pid.control"

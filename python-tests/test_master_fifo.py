@@ -7,6 +7,7 @@ import stat
 import pytest
 
 from test_control import NEXT, VERSION, rewrite
+from test_isolation import own_gil_only
 
 
 def write(server, letters, name="fifo"):
@@ -30,6 +31,7 @@ def test_it_is_a_pipe_of_the_users_own(serve):
     assert not (server.directory / "fifo").exists()
 
 
+@own_gil_only
 def test_reload_and_its_kinds(serve):
     server = with_fifo(serve, "--processes", "2")
     rewrite(server, NEXT)
@@ -46,6 +48,7 @@ def test_reload_and_its_kinds(serve):
     server.wait_for_log("generation 4 serves")
 
 
+@own_gil_only
 def test_more_and_fewer_interpreters_and_none(serve):
     server = with_fifo(serve, "--processes", "2", "--cheaper", "1", "--cheaper-algo", "manual")
     write(server, "+")
@@ -134,6 +137,7 @@ def test_another_file_stays(serve):
     assert (server.directory / "fifo").read_text() == "mine"
 
 
+@own_gil_only
 def test_a_pipe_that_is_removed_comes_back(serve):
     server = with_fifo(serve)
     (server.directory / "fifo").unlink()

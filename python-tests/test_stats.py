@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from control import ask, read_all, singlemalt
+from test_isolation import own_gil_only
 
 APP = """
     from knock import knock
@@ -53,6 +54,7 @@ def stats(server):
     return json.loads(raw(server))
 
 
+@own_gil_only
 def test_names_and_order_are_uwsgis(serve, gate):
     server = with_stats(serve, gate, "--processes", "2", "--threads", "2")
     told = stats(server)
