@@ -180,6 +180,19 @@ def test_a_reload_of_the_process_tells_what_is_wrong_with_the_configuration(serv
     assert server.ask().body == b"one"
 
 
+@pytest.mark.parametrize("fewer", [("--cheap",), ("--cheaper", "1")], ids=["cheap", "cheaper"])
+def test_a_process_with_fewer_interpreters_starts_anew(serve, fewer):
+    server = with_pidfile(serve, "--processes", "2", "--reload-mode", "exec", *fewer)
+    for source, body in ((NEXT, b"two"), (VERSION, b"one")):
+        rewrite(server, source)
+        done = reload(server)
+        assert done.returncode == 0, (done, server.log())
+        assert server.ask().body == body
+    rewrite(server, BROKEN)
+    assert reload(server).returncode == 2
+    assert server.ask().body == b"one"
+
+
 def test_reload_without_waiting(serve, gate):
     server = with_pidfile(serve, gate=gate)
     rewrite(server, LOADS_SLOWLY)
