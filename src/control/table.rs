@@ -13,13 +13,14 @@ pub const UNDER_WAY: i32 = 4;
 /// A status. `now`: seconds since 1970.
 pub fn status(status: &Value, now: u64) -> String {
     let mut lines = Vec::new();
+    let uptime = number(status, "/uptime_seconds");
     lines.push(format!(
         "singlemalt {}, CPython {}, pid {}: {}, up {}",
         text(status, "/version"),
         text(status, "/python"),
         number(status, "/pid"),
         text(status, "/state"),
-        span(number(status, "/uptime_seconds") as f64)
+        whole_span(uptime)
     ));
     if !status["generation"].is_null() {
         let without = if status["generation"]["has_application"] == false {
@@ -30,7 +31,11 @@ pub fn status(status: &Value, now: u64) -> String {
         lines.push(format!(
             "generation  {} for {}, isolation {}{without}",
             number(status, "/generation/number"),
-            span(now.saturating_sub(number(status, "/generation/since")) as f64),
+            // Two clocks in whole seconds: one may have ticked.
+            whole_span(
+                now.saturating_sub(number(status, "/generation/since"))
+                    .min(uptime)
+            ),
             text(status, "/generation/isolation")
         ));
     }
@@ -276,6 +281,14 @@ fn span(seconds: f64) -> String {
         seconds if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),
         seconds if seconds < 172_800.0 => format!("{:.0} h", seconds / 3600.0),
         seconds => format!("{:.0} days", seconds / 86_400.0),
+    }
+}
+
+/// The same of whole seconds, which have no tenths to show.
+fn whole_span(seconds: u64) -> String {
+    match seconds {
+        0..10 => format!("{seconds} s"),
+        _ => span(seconds as f64),
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ impl Door {
             #[cfg(target_os = "linux")]
             Address::Abstract(name) => {
                 use std::os::linux::net::SocketAddrExt as _;
+                use std::os::unix::net::SocketAddr;
                 let address = SocketAddr::from_abstract_name(name)?;
                 Ok(Self::Unix(UnixListener::bind_addr(&address)?, None))
             }
@@ -163,6 +164,7 @@ impl Caller {
             #[cfg(target_os = "linux")]
             Address::Abstract(name) => {
                 use std::os::linux::net::SocketAddrExt as _;
+                use std::os::unix::net::SocketAddr;
                 let address = SocketAddr::from_abstract_name(name)?;
                 UnixStream::connect_addr(&address).map(Self::Unix)
             }

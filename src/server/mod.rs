@@ -121,11 +121,21 @@ mod signals;
 mod sockets;
 #[cfg_attr(unix, path = "stand_in_unix.rs")]
 #[cfg_attr(windows, path = "stand_in_windows.rs")]
+#[cfg_attr(windows, allow(dead_code, reason = "nobody tells anything"))]
 mod stand_in;
 #[cfg(unix)]
 mod standing_in;
 mod static_files;
 mod stats;
+#[cfg_attr(
+    windows,
+    allow(
+        dead_code,
+        unreachable_code,
+        unused_variables,
+        reason = "there is no stand-in: its type has no values"
+    )
+)]
 mod supervisor;
 mod takeover;
 mod title;

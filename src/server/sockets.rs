@@ -261,8 +261,12 @@ fn bind_one(
 
 /// Whether the same port is listened on by IPv4. Otherwise `[::]` takes IPv4 clients too, as in uWSGI and gunicorn.
 fn has_ipv4_beside(address: &Address, config: &Config) -> bool {
-    let Address::Tcp(own) = address else {
-        return false;
+    let own = match address {
+        Address::Tcp(own) => own,
+        #[cfg(unix)]
+        Address::Unix(_) => return false,
+        #[cfg(target_os = "linux")]
+        Address::Abstract(_) => return false,
     };
     config.listen.iter().any(|other| match other.address {
         config::Address::Tcp(other) => other.is_ipv4() && other.port() == own.port(),
