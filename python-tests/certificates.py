@@ -1,5 +1,6 @@
 """Certificates of an authority that lives as long as the test run, and the client's side of TLS."""
 
+import select
 import socket
 import ssl
 from datetime import datetime, timedelta, timezone
@@ -65,6 +66,27 @@ class TlsConnection(Connection):
         except BaseException:
             self.socket.close()
             raise
+
+    def send_while_reading(self, data):
+        """Sends it all and keeps what comes meanwhile. On one thread: no TLS session can be used by two at once."""
+        rest, seconds = memoryview(data), self.socket.gettimeout()
+        self.socket.setblocking(False)
+        try:
+            while rest:
+                stuck = 0
+                try:
+                    rest = rest[self.socket.send(rest) :]
+                except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                    stuck += 1
+                try:
+                    self._more()
+                except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                    stuck += 1
+                if stuck == 2:
+                    ready = select.select([self.socket], [self.socket], [], seconds)
+                    assert any(ready), f"{len(rest)} bytes could not be sent, and nothing came"
+        finally:
+            self.socket.settimeout(seconds)
 
     @property
     def names(self):

@@ -30,7 +30,6 @@ import threading
 import time
 from pathlib import Path
 
-from client import Connection
 from server import Server, virtualenv_arguments
 from storm_load import Load
 from storm_probe import NOTED_SECONDS

@@ -15,6 +15,7 @@ import pytest
 from control import ask, raw, read_all, singlemalt
 from server import binary
 from test_isolation import own_gil_only
+from versions import rewrite
 
 VERSION = """
     def application(environ, start_response):
@@ -36,10 +37,6 @@ KNOCKING = """
         return [b"one"]
 """
 LOADS_SLOWLY = "from knock import knock\nknock('loading')\n" + textwrap.dedent(VERSION)
-
-
-def rewrite(server, source, name="app.py"):
-    (server.directory / name).write_text(textwrap.dedent(source))
 
 
 def with_pidfile(serve, *arguments, **more):

@@ -5,13 +5,13 @@ import os
 import re
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from conftest import PYTHON
 from server import binary
 from storm import BROKEN, Load, Site, reload_often
+from versions import reload, rewrite
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a reload is asked for by SIGHUP"),
@@ -38,21 +38,6 @@ GATED = """\
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [VERSION.encode()]
 """
-
-
-def rewrite(server, text):
-    """Puts a new app.py in the old one's place, whole at every moment."""
-    import textwrap
-
-    fresh = server.directory / "app.fresh"
-    fresh.write_text(textwrap.dedent(text))
-    fresh.replace(server.directory / "app.py")
-
-
-def reload(server, text=None):
-    if text is not None:
-        rewrite(server, text)
-    server.send_signal(signal.SIGHUP)
 
 
 def threads(server):

@@ -13,15 +13,15 @@ import os
 import re
 import signal
 import socket
-import textwrap
 from pathlib import Path
 
 import pytest
 
 from certificates import Authority, TlsConnection
-from client import Closed, Connection
+from client import Connection
 from conftest import PYTHON
 from storm import BROKEN, Load, Site, reload_often
+from versions import reload, rewrite
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a process cannot start anew in its own place here")
 
@@ -68,19 +68,6 @@ APP = """\
 
 def app(version, held=True):
     return APP.format(version=version, held=held)
-
-
-def rewrite(server, text):
-    """Puts a new app.py in the old one's place, whole at every moment."""
-    fresh = server.directory / "app.fresh"
-    fresh.write_text(textwrap.dedent(text))
-    fresh.replace(server.directory / "app.py")
-
-
-def hup(server, text=None):
-    if text is not None:
-        rewrite(server, text)
-    server.send_signal(signal.SIGHUP)
 
 
 def reloaded(server, count=1):
@@ -137,7 +124,7 @@ class Reload:
         request = None
         if phase in ("loading", "draining"):
             request = self.hold(1)
-        hup(self.server, app(2))
+        reload(self.server, app(2))
         importing = self.gate.visitor()
         assert importing.word == "import 2"
         self.stand_in = children(self.server)[0]
@@ -287,7 +274,7 @@ def test_tls_connections_end_with_their_last_response(serve, gate, tmp_path):
         assert idle.ask(ROOT).text == "1"
         held.send(GET % b"/held")
         request = gate.visitor()
-        hup(server, app(2))
+        reload(server, app(2))
         gate.visitor().release()
         stand_in_of(server)
         # Its first request comes in the old process, which has nobody to give it to.
@@ -334,7 +321,7 @@ def test_the_process_stays_the_same(serve, gate, tmp_path):
 
     descriptors = None
     for count in range(1, 6):
-        hup(server)
+        reload(server)
         assert told().startswith("RELOADING=1")
         assert told().startswith(f"READY=1\nMAINPID={server.process.pid}")
         server.wait_until(lambda: settled(count), 60, "the stand-in has left")
@@ -379,7 +366,7 @@ def test_a_changed_configuration_counts(serve, gate):
         assert gone.ask(ROOT).text == "1"
         text = files["app.ini"].replace("gone.sock", "new.sock")
         (server.directory / "app.ini").write_text(text + "env = MORE=yes\n")
-        hup(server, app(2))
+        reload(server, app(2))
         gate.visitor().release()
         importing = gate.visitor()
         assert kept.ask(ROOT).text == "2"
@@ -400,7 +387,7 @@ def test_a_reload_during_a_reload_is_one_more(serve, gate, phase):
     with Reload(serve, gate) as reload:
         server = reload.server
         waiting = reload.until(phase)
-        hup(server, app(3, held=False))
+        reload(server, app(3, held=False))
         if phase != "renewing":
             server.wait_for_log("SIGHUP: a reload is under way; one more follows")
         for visitor in waiting:
@@ -507,7 +494,7 @@ def test_signals_for_the_whole_group_are_the_processes_own(serve, gate):
 @pytest.mark.parametrize("what", sorted(BROKEN))
 def test_a_version_that_does_not_load_changes_nothing(serve, what):
     server = serve("--isolation", "main", source=app(1, held=False).replace("from knock import knock", "knock = print"))
-    hup(server, BROKEN[what])
+    reload(server, BROKEN[what])
     server.wait_for_log(r"reload failed: the application could not be loaded, see above; generation 1 serves on")
     expected = {"a syntax error": "SyntaxError", "an exception": "broken on purpose", "nothing to call": "no `application`"}
     assert expected.get(what, "surely_not_there") in server.log()
@@ -547,7 +534,7 @@ def test_a_stand_in_that_is_killed(serve, gate, phase):
         assert not children(server)
         # And the next reload is like any other.
         before = server.log().count("reloaded: the stand-in served")
-        hup(server, app(3, held=False))
+        reload(server, app(3, held=False))
         reloaded(server, count=before + 1)
         assert server.ask("/").text == "3"
 
@@ -565,7 +552,7 @@ def test_an_image_that_cannot_load_the_application_tries_again(serve, gate):
         server.wait_for_log(r"it is tried again in 2 s", count=1)
         assert reload.kept.ask(GET % b"/pid").text == str(reload.stand_in)
         (server.directory / "broken").unlink()
-        hup(server)
+        reload(server)
         importing = gate.visitor()
         assert server.ask("/").text == "2"
         importing.release()
@@ -581,7 +568,7 @@ def test_a_configuration_that_cannot_be_read_any_more(serve, gate):
     with server.connect() as held:
         held.send(GET % b"/held")
         request = gate.visitor()
-        hup(server, app(2))
+        reload(server, app(2))
         gate.visitor().release()
         stand_in = stand_in_of(server)
         (server.directory / "app.ini").write_text("[uwsgi]\nthreads = many\n")
@@ -590,7 +577,7 @@ def test_a_configuration_that_cannot_be_read_any_more(serve, gate):
         server.wait_for_log(rf"threads(.|\n)*cannot take over from its stand-in \(pid {stand_in}\)")
         assert held.ask(ROOT).text == "2"
         (server.directory / "app.ini").write_text(files["app.ini"])
-        hup(server)
+        reload(server)
         gate.visitor().release()
         reloaded(server)
         assert held.ask(GET % b"/pid").text == str(server.process.pid)

@@ -1,12 +1,11 @@
 """The version before is kept for a while and can be put back at once."""
 
 import signal
-import threading
 
 import pytest
 
 from conftest import PYTHON
-from versions import answers, reload, roll_back, version
+from versions import answers, reload, roll_back, version, visited
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a reload is asked for by SIGHUP"),
@@ -153,30 +152,11 @@ def test_what_loads_meanwhile_is_given_up(serve, gate):
 
 def test_nothing_is_lost_going_to_and_fro(serve):
     server = keeping(serve, "5m", "--processes", "2", "--threads", "2")
-    done = threading.Event()
-    wrong = []
-
-    def visit(keeps):
-        while not done.is_set():
-            with server.connect() as connection:
-                for _ in range(20 if keeps else 1):
-                    response = connection.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-                    if response.status != 200 or not response.text.isdigit():
-                        wrong.append(response)
-
-    visitors = [threading.Thread(target=visit, args=(keeps,)) for keeps in (True, True, False)]
-    for visitor in visitors:
-        visitor.start()
-    try:
+    with visited(server):
         for number in range(2, 7):
             reload_to(server, number)
             roll_back(server)
             server.wait_for_log(rf"generation 1 serves again, instead of generation {number}")
-    finally:
-        done.set()
-        for visitor in visitors:
-            visitor.join()
-    assert not wrong, wrong[:3]
     assert answers(server, 5) == ["1"] * 5
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from certificates import FORMS, Authority, HandMadeTls, TlsConnection
-from client import Closed, Connection, together
+from client import Closed, Connection
 from requests_raw import chunked, get, post
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
@@ -124,16 +124,9 @@ def test_curl(echo, authority, tmp_path):
 def test_pipelined_requests(echo, authority):
     count = 3000
     with TlsConnection(echo.address, authority.context()) as connection:
-        sent = b"".join(get(f"/{number}") for number in range(count))
-
-        def work(side):
-            if side == 0:
-                connection.send(sent)
-            else:
-                for number in range(count):
-                    assert connection.receive().json()["environ"]["REQUEST_URI"] == f"/{number}"
-
-        together(2, work)
+        connection.send_while_reading(b"".join(get(f"/{number}") for number in range(count)))
+        for number in range(count):
+            assert connection.receive().json()["environ"]["REQUEST_URI"] == f"/{number}"
 
 
 def test_bodies_of_every_length_around_the_sizes_of_records(echo, authority):

@@ -1,8 +1,10 @@
 """Versions of an app that say which they are, for tests of what follows one another."""
 
+import contextlib
 import os
 import signal
 import textwrap
+import threading
 
 # Says its version; /held waits at the test's gate, /bad raises if this version is a bad one.
 VERSION = """\
@@ -25,11 +27,11 @@ def version(number, is_bad=False):
     return VERSION.format(version=number, is_bad=is_bad)
 
 
-def rewrite(server, text):
-    """Puts a new app.py in the old one's place, whole at every moment."""
+def rewrite(server, text, name="app.py"):
+    """Puts a new file in the old one's place, whole at every moment."""
     fresh = server.directory / "app.fresh"
     fresh.write_text(textwrap.dedent(text))
-    fresh.replace(server.directory / "app.py")
+    fresh.replace(server.directory / name)
 
 
 def reload(server, text=None):
@@ -48,3 +50,29 @@ def roll_back(server):
 
 def answers(server, count, path="/"):
     return [server.ask(path).text for _ in range(count)]
+
+
+@contextlib.contextmanager
+def visited(server, path="/"):
+    """Clients ask without a pause, on kept connections and on new ones; each answer is 200 and the number of a version."""
+    done = threading.Event()
+    answered, wrong = [], []
+
+    def visit(asks):
+        while not done.is_set():
+            with server.connect() as connection:
+                for _ in range(asks):
+                    response = connection.ask(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+                    good = response.status == 200 and response.text.isdigit()
+                    (answered if good else wrong).append(response)
+
+    visitors = [threading.Thread(target=visit, args=(asks,)) for asks in (20, 20, 1)]
+    for visitor in visitors:
+        visitor.start()
+    try:
+        yield
+    finally:
+        done.set()
+        for visitor in visitors:
+            visitor.join()
+    assert answered and not wrong, wrong[:3]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender, at, never, unbounded};
 use crossbeam::select;
 
-use crate::net::{Exchange, Rejected};
+use crate::net::{Exchange, Rejected, Turn};
 use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, TargetKind};
 
 use super::apps::{AppReport, AppStats, Apps, NotLoaded};
@@ -423,20 +423,21 @@ impl Generation {
 
     /// What waits in its queue goes to another one, which is in charge. What finds no room there stays here.
     pub fn pass_on(&self, other: &Self) {
+        let Surroundings { net, current, .. } = &self.shared.surroundings;
         for _ in 0..self.queue().len() {
-            let Next::Job(Job::Request(mut exchange)) = self.queue().next() else {
+            let Next::Job(Job::Request(exchange)) = self.queue().next() else {
                 break;
             };
-            while let Err((back, _)) = other
+            if let Err((exchange, rejected)) = other
                 .submit(exchange)
                 .or_else(|(back, _)| self.submit(back))
             {
-                // Both are full: somebody has queued here what he had decided before. Workers make room.
-                exchange = back;
-                std::thread::sleep(Duration::from_millis(1));
+                // Both are full: somebody has queued here what he had decided before. A full queue says so, and whoever decides
+                // over generations waits for no worker.
+                Turn::default().turn_away(net, &**current, exchange, rejected);
             }
         }
-        other.queue().wake_if_idle(&other.shared.surroundings.net);
+        other.queue().wake_if_idle(net);
     }
 
     /// The queue, for those who look after it.
