@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,14 @@ def is_there(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def assert_gone(pid, seconds=20):
+    """It has ended, or does so now: its last descriptor is closed a moment before it counts as ended."""
+    end = time.monotonic() + seconds
+    while is_there(pid):
+        assert time.monotonic() < end, f"process {pid} is still there after {seconds} s"
+        time.sleep(0.005)
 
 
 class Reload:
@@ -178,14 +187,14 @@ def test_reloads_of_every_kind_lose_nothing(serve, tmp_path, arguments):
 
 
 def test_the_stand_in_answers_while_the_process_starts_anew(serve, gate):
-    with Reload(serve, gate) as reload:
-        server, kept = reload.server, reload.kept
+    with Reload(serve, gate) as under_way:
+        server, kept = under_way.server, under_way.kept
         idle = server.connect()
-        [importing] = reload.until("renewing")
+        [importing] = under_way.until("renewing")
         # Nobody but the stand-in can: the application is not loaded in the process.
         for connection in (kept, idle):
             assert connection.ask(ROOT).text == "2"
-            assert connection.ask(GET % b"/pid").text == str(reload.stand_in)
+            assert connection.ask(GET % b"/pid").text == str(under_way.stand_in)
         half = server.connect().send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
         begun = server.connect().send(b"GET /pid HTTP/1.1\r\nHo")
         importing.release()
@@ -204,36 +213,36 @@ def test_the_stand_in_answers_while_the_process_starts_anew(serve, gate):
 
 def test_requests_in_progress_are_finished_in_the_old_version(serve, gate):
     """A request in the application, half a body, a stream: they have begun, and others are answered by the new version."""
-    with Reload(serve, gate) as reload:
-        server = reload.server
+    with Reload(serve, gate) as under_way:
+        server = under_way.server
         half, stream, begun = (server.connect() for _ in range(3))
         half.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
         stream.send(GET % b"/stream")
         piece = gate.visitor()
         assert piece.word == "piece 1"
         begun.send(b"GET / HTTP/1.1\r\nHo")
-        [request] = reload.until("draining")
-        for connection in (reload.kept, server.connect()):
+        [request] = under_way.until("draining")
+        for connection in (under_way.kept, server.connect()):
             assert connection.ask(ROOT).text == "2"
         # Of this one no request had come.
         assert begun.ask(b"st: a\r\n\r\n", "GET").text == "2"
         request.release()
-        assert reload.held.receive().text == "1"
+        assert under_way.held.receive().text == "1"
         half.send(b"cd")
         assert half.receive("POST").text == "1 abcd"
         piece.release()
         assert stream.receive().text == "1;1;"
         gate.visitor().release()
         reloaded(server)
-        for connection in (reload.held, half, stream, begun):
+        for connection in (under_way.held, half, stream, begun):
             assert connection.ask(ROOT).text == "2"
             connection.close()
 
 
 def test_a_stream_goes_on_in_the_stand_in(serve, gate):
-    with Reload(serve, gate) as reload:
-        server = reload.server
-        [importing] = reload.until("renewing")
+    with Reload(serve, gate) as under_way:
+        server = under_way.server
+        [importing] = under_way.until("renewing")
         with server.connect() as stream:
             stream.send(GET % b"/stream")
             piece = gate.visitor()
@@ -248,16 +257,16 @@ def test_a_stream_goes_on_in_the_stand_in(serve, gate):
 
 def test_pipelined_requests_move_with_their_connection(serve, gate):
     """The first one holds the connection; those behind it have been read already."""
-    with Reload(serve, gate) as reload:
-        with reload.server.connect() as ahead:
+    with Reload(serve, gate) as under_way:
+        with under_way.server.connect() as ahead:
             ahead.send(GET % b"/held" + ROOT + GET % b"/pid")
             first = gate.visitor()
-            [request] = reload.until("draining")
+            [request] = under_way.until("draining")
             first.release()
-            assert [ahead.receive().text for _ in range(3)] == ["1", "2", str(reload.stand_in)]
+            assert [ahead.receive().text for _ in range(3)] == ["1", "2", str(under_way.stand_in)]
             request.release()
             gate.visitor().release()
-            reloaded(reload.server)
+            reloaded(under_way.server)
 
 
 def test_tls_connections_end_with_their_last_response(serve, gate, tmp_path):
@@ -348,13 +357,13 @@ def test_the_process_stays_the_same(serve, gate, tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 def test_the_stand_in_is_called_so(serve, gate):
-    with Reload(serve, gate) as reload:
-        [importing] = reload.until("renewing")
-        title = Path(f"/proc/{reload.stand_in}/cmdline").read_text().rstrip("\0 ")
-        assert title == f"singlemalt (stand-in of {reload.server.process.pid} while it reloads)"
-        assert "stand-in" not in Path(f"/proc/{reload.server.process.pid}/cmdline").read_text()
+    with Reload(serve, gate) as under_way:
+        [importing] = under_way.until("renewing")
+        title = Path(f"/proc/{under_way.stand_in}/cmdline").read_text().rstrip("\0 ")
+        assert title == f"singlemalt (stand-in of {under_way.server.process.pid} while it reloads)"
+        assert "stand-in" not in Path(f"/proc/{under_way.server.process.pid}/cmdline").read_text()
         importing.release()
-        reloaded(reload.server)
+        reloaded(under_way.server)
 
 
 def test_a_changed_configuration_counts(serve, gate):
@@ -384,9 +393,9 @@ def test_a_changed_configuration_counts(serve, gate):
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_reload_during_a_reload_is_one_more(serve, gate, phase):
-    with Reload(serve, gate) as reload:
-        server = reload.server
-        waiting = reload.until(phase)
+    with Reload(serve, gate) as under_way:
+        server = under_way.server
+        waiting = under_way.until(phase)
         reload(server, app(3, held=False))
         if phase != "renewing":
             server.wait_for_log("SIGHUP: a reload is under way; one more follows")
@@ -394,30 +403,30 @@ def test_a_reload_during_a_reload_is_one_more(serve, gate, phase):
             visitor.release()
         # What the next image imports is the newest version already; then it does that once more.
         reloaded(server, count=2)
-        assert reload.kept.ask(ROOT).text == "3"
+        assert under_way.kept.ask(ROOT).text == "3"
         stand_in_left(server, count=2)
         assert server.log().count("reloading; generation") == 2
-        assert reload.kept.ask(GET % b"/pid").text == str(server.process.pid)
+        assert under_way.kept.ask(GET % b"/pid").text == str(server.process.pid)
 
 
 def test_what_the_application_asks_the_stand_in_for(serve, gate):
-    with Reload(serve, gate) as reload:
-        server = reload.server
-        [importing] = reload.until("renewing")
+    with Reload(serve, gate) as under_way:
+        server = under_way.server
+        [importing] = under_way.until("renewing")
         rewrite(server, app(3, held=False))
         assert server.ask("/reload").text == "2"
         importing.release()
         reloaded(server, count=2)
-        assert reload.kept.ask(ROOT).text == "3"
+        assert under_way.kept.ask(ROOT).text == "3"
 
 
 def test_a_stop_that_the_application_asks_the_stand_in_for(serve, gate):
-    with Reload(serve, gate) as reload:
-        server = reload.server
-        [importing] = reload.until("renewing")
+    with Reload(serve, gate) as under_way:
+        server = under_way.server
+        [importing] = under_way.until("renewing")
         assert server.ask("/stop").text == "2"
         assert server.wait_for_exit() == 0
-        assert not is_there(reload.stand_in)
+        assert_gone(under_way.stand_in)
         importing.release()
 
 
@@ -426,63 +435,61 @@ def test_a_stop_that_the_application_asks_the_stand_in_for(serve, gate):
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_stop_in_every_phase_loses_nothing(serve, gate, phase):
-    with Reload(serve, gate) as reload:
-        server = reload.server
-        waiting = reload.until(phase)
+    with Reload(serve, gate) as under_way:
+        server = under_way.server
+        waiting = under_way.until(phase)
         version = "1" if phase in ("loading", "draining") else "2"
         if phase == "renewing":
             # The stand-in has a request.
-            waiting = [reload.hold(2)]
+            waiting = [under_way.hold(2)]
         elif phase == "loading":
             waiting = waiting[1:]
         server.send_signal(signal.SIGTERM)
         server.wait_for_log("SIGTERM: stopping")
         for visitor in waiting:
             visitor.release()
-        answer = reload.held.receive()
+        answer = under_way.held.receive()
         assert answer.text == version
         assert server.wait_for_exit() == 0
-        assert not is_there(reload.stand_in)
-        reload.kept.assert_closed()
+        assert_gone(under_way.stand_in)
+        under_way.kept.assert_closed()
 
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_second_signal_ends_both_at_once(serve, gate, phase):
-    with Reload(serve, gate) as reload:
-        server = reload.server
-        reload.until(phase)
+    with Reload(serve, gate) as under_way:
+        server = under_way.server
+        under_way.until(phase)
         if phase == "renewing":
-            reload.hold(2)
+            under_way.hold(2)
         server.exit_code_expected = 128 + signal.SIGTERM
         server.send_signal(signal.SIGTERM)
         server.wait_for_log("SIGTERM: stopping")
         server.send_signal(signal.SIGTERM)
         assert server.wait_for_exit() == 128 + signal.SIGTERM
-        assert not is_there(reload.stand_in)
+        assert_gone(under_way.stand_in)
 
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_the_stand_in_does_not_outlive_the_process(serve, gate, phase):
-    with Reload(serve, gate) as reload:
-        server = reload.server
-        reload.until(phase)
+    with Reload(serve, gate) as under_way:
+        server = under_way.server
+        under_way.until(phase)
         server.exit_code_expected = None
         server.process.kill()
         server.process.wait()
-        while is_there(reload.stand_in):
-            # Its log ends with it: the reader of the log sees the end of the file.
-            server._reader.join(20)
+        assert_gone(under_way.stand_in)
         with pytest.raises(ConnectionError):
             server.connect().ask(ROOT)
 
 
 def test_signals_for_the_whole_group_are_the_processes_own(serve, gate):
     """A service manager signals every process of the service; the stand-in leaves that to the one it stands in for."""
-    with Reload(serve, gate) as reload:
-        server = reload.server
-        [importing] = reload.until("renewing")
+    with Reload(serve, gate) as under_way:
+        server = under_way.server
+        [importing] = under_way.until("renewing")
         for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
-            os.kill(reload.stand_in, number)
+            os.kill(under_way.stand_in, number)
         assert server.ask("/").text == "2"
         importing.release()
         reloaded(server)
@@ -504,11 +511,11 @@ def test_a_version_that_does_not_load_changes_nothing(serve, what):
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_stand_in_that_is_killed(serve, gate, phase):
-    with Reload(serve, gate) as reload:
-        server = reload.server
-        waiting = reload.until(phase)
+    with Reload(serve, gate) as under_way:
+        server = under_way.server
+        waiting = under_way.until(phase)
         idle = server.connect()
-        os.kill(reload.stand_in, signal.SIGKILL)
+        os.kill(under_way.stand_in, signal.SIGKILL)
         if phase == "loading":
             server.wait_for_log("reload failed: .*; generation 1 serves on")
             expected, waiting = "1", waiting[1:]
@@ -528,8 +535,8 @@ def test_a_stand_in_that_is_killed(serve, gate, phase):
             server.wait_for_log("reloaded: clients waited for")
         assert server.ask("/").text == expected
         if phase in ("loading", "draining"):
-            assert reload.held.receive().text == "1", "it was in the process itself"
-            assert reload.held.ask(ROOT).text == "1"
+            assert under_way.held.receive().text == "1", "it was in the process itself"
+            assert under_way.held.ask(ROOT).text == "1"
         idle.close()
         assert not children(server)
         # And the next reload is like any other.
@@ -540,24 +547,24 @@ def test_a_stand_in_that_is_killed(serve, gate, phase):
 
 
 def test_an_image_that_cannot_load_the_application_tries_again(serve, gate):
-    with Reload(serve, gate) as reload:
-        server = reload.server
-        [importing] = reload.until("renewing")
+    with Reload(serve, gate) as under_way:
+        server = under_way.server
+        [importing] = under_way.until("renewing")
         (server.directory / "broken").write_text("")
         importing.release()
-        server.wait_for_log(rf"cannot take over from its stand-in \(pid {reload.stand_in}\), which serves on")
+        server.wait_for_log(rf"cannot take over from its stand-in \(pid {under_way.stand_in}\), which serves on")
         assert "broken on purpose" in server.log()
         # By itself.
         gate.visitor().release()
         server.wait_for_log(r"it is tried again in 2 s", count=1)
-        assert reload.kept.ask(GET % b"/pid").text == str(reload.stand_in)
+        assert under_way.kept.ask(GET % b"/pid").text == str(under_way.stand_in)
         (server.directory / "broken").unlink()
         reload(server)
         importing = gate.visitor()
         assert server.ask("/").text == "2"
         importing.release()
         reloaded(server)
-        assert reload.kept.ask(GET % b"/pid").text == str(server.process.pid)
+        assert under_way.kept.ask(GET % b"/pid").text == str(server.process.pid)
         stand_in_left(server)
 
 
@@ -584,32 +591,32 @@ def test_a_configuration_that_cannot_be_read_any_more(serve, gate):
 
 
 def test_a_stop_while_the_stand_in_serves_for_good(serve, gate):
-    with Reload(serve, gate, "--vacuum", "--pidfile", "app.pid") as reload:
-        server = reload.server
-        [importing] = reload.until("renewing")
+    with Reload(serve, gate, "--vacuum", "--pidfile", "app.pid") as under_way:
+        server = under_way.server
+        [importing] = under_way.until("renewing")
         (server.directory / "broken").write_text("")
-        request = reload.hold(2)
+        request = under_way.hold(2)
         importing.release()
         server.wait_for_log("cannot take over from its stand-in")
         assert (server.directory / "app.pid").exists()
         server.send_signal(signal.SIGTERM)
         server.wait_for_log("SIGTERM: stopping; the stand-in finishes its requests")
         request.release()
-        assert reload.held.receive().text == "2"
+        assert under_way.held.receive().text == "2"
         assert server.wait_for_exit() == 0
-        assert not is_there(reload.stand_in)
+        assert_gone(under_way.stand_in)
         assert not (server.directory / "app.pid").exists()
 
 
 def test_a_stand_in_that_dies_when_nothing_else_can_serve(serve, gate):
-    with Reload(serve, gate) as reload:
-        server = reload.server
-        [importing] = reload.until("renewing")
+    with Reload(serve, gate) as under_way:
+        server = under_way.server
+        [importing] = under_way.until("renewing")
         (server.directory / "broken").write_text("")
         importing.release()
         server.wait_for_log("cannot take over from its stand-in")
         server.exit_code_expected = 22
-        os.kill(reload.stand_in, signal.SIGKILL)
+        os.kill(under_way.stand_in, signal.SIGKILL)
         server.wait_for_log("the stand-in was killed by signal 9: nobody serves any more")
         assert server.wait_for_exit() == 22
 
