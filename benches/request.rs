@@ -69,19 +69,32 @@ const REQUEST_KINDS: [(&str, &str); 2] = [
     ),
 ];
 
-/// `(name, app, request)` of what is counted. Without an app no Python runs: `machine` is the request machine alone, `rust`
-/// all that is ours, with the environ's data and a response but no interpreter.
-const CASES: [(&str, Option<&str>, Sent); 9] = [
-    ("machine-1", None, Sent::Wrk),
-    ("machine-12", None, Sent::Browser),
-    ("rust-1", None, Sent::Wrk),
-    ("rust-12", None, Sent::Browser),
-    ("rust-post-1k", None, Sent::Post),
-    ("hello-1", Some(APPS[1].1), Sent::Wrk),
-    ("hello-12", Some(APPS[1].1), Sent::Browser),
-    ("post-1k", Some(READS_ITS_BODY), Sent::Post),
-    ("body-10k", Some(TEN_KILOBYTES), Sent::Wrk),
+/// `(name, app, requests in turn)` of what is counted. Without an app no Python runs: `machine` is the request machine alone,
+/// `rust` all that is ours, with the environ's data and a response but no interpreter. Two requests in turn come from two
+/// clients; one request comes again and again from the same, except in `machine` and `rust`.
+const CASES: [(&str, Option<&str>, &[Sent]); 11] = [
+    ("machine-1", None, &[Sent::Wrk]),
+    ("machine-12", None, &[Sent::Browser]),
+    ("machine-again-12", None, &[Sent::Browser]),
+    ("rust-1", None, &[Sent::Wrk]),
+    ("rust-12", None, &[Sent::Browser]),
+    ("rust-post-1k", None, &[Sent::Post]),
+    ("hello-1", Some(APPS[1].1), &[Sent::Wrk]),
+    ("hello-12", Some(APPS[1].1), &[Sent::Browser]),
+    (
+        "hello-12-others",
+        Some(APPS[1].1),
+        &[Sent::Browser, Sent::OtherBrowser],
+    ),
+    ("post-1k", Some(READS_ITS_BODY), &[Sent::Post]),
+    ("body-10k", Some(TEN_KILOBYTES), &[Sent::Wrk]),
 ];
+
+const OTHER_BROWSER: &str = "GET /articles/2026/12?page=3&order=oldest HTTP/1.1\r\nHost: example.org\r\nConnection: \
+     Keep-Alive\r\nCache-Control: no-cache\r\nUpgrade-Insecure-Requests: 1\r\nUser-Agent: Mozilla/5.0 (Macintosh; Intel Mac OS X \
+     10.15; rv:132.0) Gecko/20100101 Firefox/132.0\r\nAccept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
+     Sec-Fetch-Site: none\r\nSec-Fetch-Mode: no-cors\r\nReferer: https://example.org/\r\nAccept-Encoding: gzip\r\n\
+     Accept-Language: fr,en;q=0.5\r\nCookie: sessionid=fedcba9876543210; csrftoken=0123456789abcdef\r\n\r\n";
 
 const READS_ITS_BODY: &str = "def application(environ, start_response):\n    \
      body = environ['wsgi.input'].read(int(environ['CONTENT_LENGTH']))\n    \
@@ -97,6 +110,8 @@ enum Sent {
     Wrk,
     /// Twelve.
     Browser,
+    /// As many of the same names, nearly all with other values.
+    OtherBrowser,
     /// A body of a kilobyte.
     Post,
 }
@@ -106,6 +121,7 @@ impl Sent {
         match self {
             Self::Wrk => REQUEST_KINDS[0].1.into(),
             Self::Browser => REQUEST_KINDS[1].1.into(),
+            Self::OtherBrowser => OTHER_BROWSER.into(),
             Self::Post => {
                 let mut raw = b"POST /post HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nContent-Type: text/plain\r\nContent-Length: \
                                 1024\r\n\r\n"
@@ -153,18 +169,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         ["count", case, requests] => {
             let requests = requests.parse()?;
-            let (name, app, sent) = *CASES
+            let (name, app, sent) = CASES
                 .iter()
                 .find(|(name, ..)| *name == case)
                 .ok_or("no such case: see `cases`")?;
-            match app {
-                None if name.starts_with("machine") => machine(&sent.bytes(), requests),
-                None => rust_alone(&sent.bytes(), requests),
+            let sent: Vec<_> = sent.iter().map(|sent| sent.bytes()).collect();
+            match *app {
+                None if name.starts_with("machine") => {
+                    machine(&sent[0], requests, name.contains("again"));
+                }
+                None => rust_alone(&sent[0], requests),
                 Some(app) => {
                     return in_worker(move |runtime, isolation| {
                         let mut thread = interpreter(runtime, isolation, app);
                         let mut path = Path::default();
-                        path.serve(&mut thread, &sent.bytes(), requests);
+                        path.serve(&mut thread, &sent, requests);
                         // It is not ended: that would be counted too.
                         std::mem::forget(thread);
                     });
@@ -207,7 +226,7 @@ fn nanoseconds(runtime: &'static Runtime, isolation: Isolation) {
             let best = (0..ROUNDS)
                 .map(|_| {
                     let started = Instant::now();
-                    path.serve(&mut thread, raw.as_bytes(), REQUESTS);
+                    path.serve(&mut thread, &[raw.into()], REQUESTS);
                     started.elapsed().as_nanos() as f64 / REQUESTS as f64
                 })
                 .fold(f64::INFINITY, f64::min);
@@ -218,13 +237,21 @@ fn nanoseconds(runtime: &'static Runtime, isolation: Isolation) {
 }
 
 /// The request machine alone.
-fn machine(raw: &[u8], requests: usize) {
+fn machine(raw: &[u8], requests: usize, is_same_client: bool) {
     let (mut head, limits) = (RequestHead::default(), Limits::default());
     let memory = Arc::new(BodyMemory::new(1 << 20));
     for _ in 0..requests {
-        head.clear();
+        forget(&mut head, is_same_client);
         let mut body = RequestBody::default();
         read(black_box(raw), (&limits, &memory), &mut head, &mut body);
+    }
+}
+
+fn forget(head: &mut RequestHead, is_same_client: bool) {
+    if is_same_client {
+        head.clear_for_same_client();
+    } else {
+        head.clear();
     }
 }
 
@@ -352,16 +379,16 @@ impl Default for Path {
 
 impl Path {
     /// From the bytes of a request to those of its response, so many times.
-    fn serve(&mut self, thread: &mut InterpreterThread, raw: &[u8], requests: usize) {
+    fn serve(&mut self, thread: &mut InterpreterThread, sent: &[Vec<u8>], requests: usize) {
         thread.attached(|attached| {
-            for _ in 0..requests {
+            for raw in sent.iter().cycle().take(requests) {
                 let Head::Http(http) = &mut self.head else {
                     unreachable!("nobody changes its kind");
                 };
-                http.clear();
+                forget(http, sent.len() == 1);
                 let mut body = RequestBody::default();
                 read(
-                    black_box(raw),
+                    black_box(raw.as_slice()),
                     (&self.limits, &self.memory),
                     http,
                     &mut body,

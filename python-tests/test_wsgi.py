@@ -1,5 +1,7 @@
 """PEP 3333, as it is kept and as it is broken: start_response, write(), close(), errors, what may not leave."""
 
+import contextlib
+import random
 import re
 import sys
 from pathlib import Path
@@ -191,6 +193,52 @@ def test_what_the_app_keeps_is_dead_but_harmless(server):
         assert read.startswith("read raised") or read == "read gave b''"
     server.wait_for_log(r"EVENT stale errors")
     assert_alive(server)
+
+
+def some_request(rng):
+    """A request of random fields, and what the application should see of it beside what never changes."""
+    names = ["Accept", "Cookie", "Authorization", "User-Agent", "X-Forwarded-For", "Content-Type"]
+    # More names than any cache of them has places.
+    names += [f"X-{number}" for number in rng.sample(range(600), 3)]
+    fields = {name: rng.choice(["", "a", "b", "v" * 256, "v" * 257, "\xe9"])
+              for name in rng.sample(names, rng.randint(0, 6))}
+    query, path = rng.choice(["", "?q=1", "?q=2"]), rng.choice(["/", "/x", "/%41", "/" + "p" * 300])
+    lines = [f"{rng.choice([name, name.lower()])}: {value}" for name, value in fields.items()]
+    version, body = rng.choice(["1.1", "1.0"]), rng.choice([b"", b"body", None])
+    lines += ["Connection: keep-alive"] if version == "1.0" else []
+    sent = get(path + query, *lines, version=version) if body is None else post(path + query, body, *lines, version=version)
+    expected = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in fields.items()}
+    expected["HTTP_HOST"] = "example.com"
+    if version == "1.0":
+        expected["HTTP_CONNECTION"] = "keep-alive"
+    if "HTTP_CONTENT_TYPE" in expected:
+        expected["CONTENT_TYPE"] = expected.pop("HTTP_CONTENT_TYPE")
+    if body is not None:
+        expected["CONTENT_LENGTH"] = str(len(body))
+    expected["QUERY_STRING"], expected["REQUEST_URI"] = query[1:], path + query
+    expected["PATH_INFO"] = path.replace("%41", "A")
+    expected["REQUEST_METHOD"] = "GET" if body is None else "POST"
+    expected["SERVER_PROTOCOL"] = "HTTP/" + version
+    return sent, expected
+
+
+def test_an_environ_has_nothing_of_the_requests_before(serve):
+    server = serve(app="echo.py")
+    never_changes = set()
+    rng = random.Random("environ")
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(server.connect()) for _ in range(3)]
+        for number in range(600):
+            connection = connections[number // 4 % 3]
+            # Some come twice in a row, as most of a client's do.
+            if number % 3 != 2:
+                sent, expected = some_request(rng)
+            environ = connection.ask(sent).json()["environ"]
+            expected["REMOTE_ADDR"], expected["REMOTE_PORT"] = "127.0.0.1", str(connection.socket.getsockname()[1])
+            rest = {(key, environ.pop(key)) for key in set(environ) - set(expected)}
+            assert environ == expected
+            never_changes = never_changes or rest
+            assert rest == never_changes
 
 
 def test_the_environ_is_the_requests_own(server):

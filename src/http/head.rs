@@ -117,12 +117,27 @@ pub(super) struct FieldSpan {
     pub(super) repeat: Repeat,
 }
 
+/// What is left of the last request for the next one of the same client. Its bytes are still those of the head.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    /// Where the fields lay in the bytes, the empty line behind them included. Empty: nothing is remembered.
+    section: Span,
+    fields: Vec<FieldSpan>,
+    version: Version,
+    framing: Framing,
+    keep_alive: bool,
+    expects_continue: bool,
+}
+
 /// One request head. Empty by default; filled by [`RequestReader::read`](super::RequestReader::read) when that says `Head`.
 #[derive(Debug, Default)]
 pub struct RequestHead {
     /// The head as received, and behind it what had to be added (a `Host` name for a target that brought its own).
     pub(super) bytes: Vec<u8>,
     pub(super) fields: Vec<FieldSpan>,
+    /// Where the fields lie in the bytes, the empty line behind them included; empty once somebody has changed them.
+    pub(super) section: Span,
+    remembered: Remembered,
     pub(super) received: u32,
     pub(super) method: Span,
     pub(super) target: Span,
@@ -138,24 +153,80 @@ pub struct RequestHead {
 impl RequestHead {
     /// Forgets the request and keeps the memory.
     pub fn clear(&mut self) {
-        let Self { bytes, fields, .. } = std::mem::take(self);
+        let last = std::mem::take(self);
         *self = Self {
-            bytes,
-            fields,
+            bytes: last.bytes,
+            fields: last.fields,
+            remembered: Remembered {
+                fields: last.remembered.fields,
+                ..Remembered::default()
+            },
             ..Self::default()
         };
         self.bytes.clear();
         self.fields.clear();
     }
 
+    /// Forgets the request, but remembers its fields: if the next head brings the same bytes, what they mean is known already.
+    /// Only for a head that the same client gets again, so that nobody's fields are ever compared with anybody else's.
+    pub fn clear_for_same_client(&mut self) {
+        let last = std::mem::take(self);
+        *self = Self {
+            bytes: last.bytes,
+            fields: last.remembered.fields,
+            remembered: Remembered {
+                section: last.section,
+                fields: last.fields,
+                version: last.version,
+                framing: last.framing,
+                keep_alive: last.keep_alive,
+                expects_continue: last.expects_continue,
+            },
+            ..Self::default()
+        };
+        self.fields.clear();
+    }
+
+    /// Takes the remembered fields for those of a new head, if its bytes are the same: `after_line` is what follows its request
+    /// line, which ends at `at`. What a section of fields means depends on nothing but its bytes and the version. How many bytes
+    /// the section has.
+    #[inline]
+    pub(super) fn fields_again(
+        &mut self,
+        after_line: &[u8],
+        at: usize,
+        version: Version,
+    ) -> Option<usize> {
+        let Remembered { section, .. } = self.remembered;
+        let known = section.of(&self.bytes);
+        if known.is_empty() || version != self.remembered.version || !after_line.starts_with(known)
+        {
+            return None;
+        }
+        let moved = (at as u32).wrapping_sub(section.at);
+        std::mem::swap(&mut self.fields, &mut self.remembered.fields);
+        if moved != 0 {
+            for field in &mut self.fields {
+                field.name.at = field.name.at.wrapping_add(moved);
+                field.value.at = field.value.at.wrapping_add(moved);
+            }
+        }
+        self.framing = self.remembered.framing;
+        self.keep_alive = self.remembered.keep_alive;
+        self.expects_continue = self.remembered.expects_continue;
+        Some(section.length as usize)
+    }
+
     /// Takes out the fields whose name `is_unwanted`, as if they had not been sent.
     pub fn take_out(&mut self, is_unwanted: impl Fn(&[u8]) -> bool) {
+        self.section = Span::default();
         let Self { bytes, fields, .. } = self;
         fields.retain(|field| !is_unwanted(field.name.of(bytes)));
     }
 
     /// Another host: what a proxy in front was asked for. The caller answers for it that this can stand in a field.
     pub fn set_host(&mut self, host: &[u8]) {
+        self.section = Span::default();
         let value = self.append(host);
         let mut fields = self.fields.iter_mut();
         if let Some(field) = fields.find(|field| field.kind == FieldKind::Host) {
@@ -180,7 +251,8 @@ impl RequestHead {
 
     /// Bytes of memory that a cleared head keeps for the next request.
     pub fn memory_bytes(&self) -> usize {
-        self.bytes.capacity() + self.fields.capacity() * size_of::<FieldSpan>()
+        let fields = self.fields.capacity() + self.remembered.fields.capacity();
+        self.bytes.capacity() + fields * size_of::<FieldSpan>()
     }
 
     /// The method as received: a token, case kept.

@@ -1,7 +1,8 @@
 //! From the bytes of a head to a [`RequestHead`]: httparse finds the fields, the rules here are ours and stricter.
 //!
 //! The verdict is a function of the head's bytes alone, however they arrived: `reader.rs` sees to that. It allocates
-//! nothing once the head's buffers are warm. Run by whoever polls.
+//! nothing once the head's buffers are warm. A client mostly sends the same fields with each request: a head that it gets again
+//! knows them by their bytes. Run by whoever polls.
 
 use memchr::memchr;
 
@@ -32,9 +33,12 @@ pub(super) fn parse(
         }
         parsed => parsed,
     }
-    .map_err(|error| match error {
-        TooMany::Fields => Refusal::with(431, "more fields than the bound"),
-        TooMany::Other(refusal) => refusal,
+    .map_err(|error| {
+        head.clear();
+        match error {
+            TooMany::Fields => Refusal::with(431, "more fields than the bound"),
+            TooMany::Other(refusal) => refusal,
+        }
     })
 }
 
@@ -65,20 +69,63 @@ fn parse_into<'i>(
     };
     let line = request_line(line, limits)?;
 
-    let after_line = &input[line_end + 1..];
+    let fields_at = line_end + 1;
+    let again = match line.authority {
+        None => head.fields_again(&input[fields_at..], fields_at, line.version),
+        Some(_) => None,
+    };
+    let section_bytes = match again {
+        Some(length) => length,
+        None => match read_fields(input, fields_at, line.version, room, limits, head)? {
+            Some(length) => length,
+            None => return Ok(None),
+        },
+    };
+    let length = fields_at + section_bytes;
+
+    head.section = Span::new(fields_at, section_bytes);
+    head.bytes.clear();
+    head.bytes.extend_from_slice(&input[..length]);
+    head.received = length as u32;
+    head.method = line.method;
+    head.target = line.target;
+    head.query = line.query;
+    head.version = line.version;
+    head.absolute = line.authority.is_some();
+    head.path = match line.path {
+        PathAt::Target(span) => span,
+        PathAt::Asterisk => append(&mut head.bytes, b"*"),
+    };
+    if let Some(authority) = line.authority {
+        replace_host(head, authority);
+    }
+    Ok(Some(length))
+}
+
+/// Reads the fields behind a request line that ends at `fields_at`, and what the protocol has to know from them. How many bytes
+/// they have, the empty line included; `Ok(None)`: they are not complete.
+#[inline]
+fn read_fields<'i>(
+    input: &'i [u8],
+    fields_at: usize,
+    version: Version,
+    room: &mut [httparse::Header<'i>],
+    limits: &Limits,
+    head: &mut RequestHead,
+) -> Result<Option<usize>, TooMany> {
+    let after_line = &input[fields_at..];
     let (length, fields) = match httparse::parse_headers(after_line, room) {
-        Ok(httparse::Status::Complete((length, fields))) => (line_end + 1 + length, fields),
+        Ok(httparse::Status::Complete((length, fields))) => (length, fields),
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(TooMany::Fields),
         Err(_) => return Err(diagnose(after_line).into()),
     };
-    let bytes = &input[..length];
+    let bytes = &input[..fields_at + length];
     if !bytes.ends_with(b"\r\n\r\n") {
         return Err(BARE_LF.into());
     }
 
     head.fields.clear();
-    head.bytes.clear();
     let mut facts = Facts::default();
     let mut names_seen = 0u64;
     for field in fields {
@@ -115,14 +162,14 @@ fn parse_into<'i>(
         });
     }
 
-    if facts.host.is_none() && line.version == Version::Http11 {
+    if facts.host.is_none() && version == Version::Http11 {
         return Err(Refusal::bad("an HTTP/1.1 request without Host").into());
     }
     if !facts.host.is_none_or(is_host) {
         return Err(Refusal::bad("Host is not a host and a port").into());
     }
     head.framing = framing(
-        line.version,
+        version,
         facts.transfer_encoding,
         facts.content_length,
         limits,
@@ -132,29 +179,13 @@ fn parse_into<'i>(
             Refusal::with(417, "the only expectation that can be met is 100-continue").into(),
         );
     }
-
-    head.bytes.extend_from_slice(bytes);
-    head.received = length as u32;
-    head.method = line.method;
-    head.target = line.target;
-    head.query = line.query;
-    head.version = line.version;
-    head.absolute = line.authority.is_some();
-    head.keep_alive = match line.version {
+    head.keep_alive = match version {
         Version::Http11 => !facts.close,
         Version::Http10 => facts.keep_alive && !facts.close,
     };
     // RFC 9110, 10.1.1: ignored from HTTP/1.0; nothing to continue with where there is no body.
-    head.expects_continue = facts.continue_expected
-        && line.version == Version::Http11
-        && head.framing != Framing::Empty;
-    head.path = match line.path {
-        PathAt::Target(span) => span,
-        PathAt::Asterisk => append(&mut head.bytes, b"*"),
-    };
-    if let Some(authority) = line.authority {
-        replace_host(head, authority);
-    }
+    head.expects_continue =
+        facts.continue_expected && version == Version::Http11 && head.framing != Framing::Empty;
     Ok(Some(length))
 }
 
@@ -174,6 +205,7 @@ fn append(bytes: &mut Vec<u8>, added: &[u8]) -> Span {
 /// RFC 9112, 3.2.2: with an absolute-form target the server ignores `Host` and takes the target's authority.
 #[cold]
 fn replace_host(head: &mut RequestHead, authority: Span) {
+    head.section = Span::default();
     match head
         .fields
         .iter_mut()
@@ -334,7 +366,111 @@ mod tests {
         })
     }
 
+    fn any_request() -> impl Strategy<Value = Vec<u8>> {
+        let line = prop::sample::select(vec![
+            "GET / HTTP/1.1",
+            "POST /a?b HTTP/1.1",
+            "GET / HTTP/1.0",
+            "GET http://other:1/x HTTP/1.1",
+            "OPTIONS * HTTP/1.1",
+            "GET",
+        ]);
+        let field = prop::sample::select(vec![
+            "Host: a",
+            "Host: b",
+            "X-A: 1",
+            "x-a:  2 ",
+            "X-B:",
+            "X_B: dropped",
+            "Content-Length: 3",
+            "Transfer-Encoding: chunked",
+            "Connection: close",
+            "Connection: keep-alive",
+            "Expect: 100-continue",
+            "bad",
+        ]);
+        (line, prop::collection::vec(field, 0..4)).prop_map(|(line, fields)| {
+            let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+            format!("{line}\r\n{fields}\r\n").into_bytes()
+        })
+    }
+
+    /// All that a head says.
+    fn told(head: &RequestHead) -> String {
+        let fields: Vec<_> = head.fields().collect();
+        format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {} {} {} {} {fields:?}",
+            head.method(),
+            head.target(),
+            head.path(),
+            head.query(),
+            head.version(),
+            head.framing(),
+            head.keep_alive(),
+            head.expects_continue(),
+            head.is_absolute_form(),
+            head.received_bytes(),
+        )
+    }
+
+    #[test]
+    fn the_same_fields_are_known_by_their_bytes() {
+        let limits = Limits::default();
+        let mut head = RequestHead::default();
+        let read = |head: &mut RequestHead, wire: &str| parse(wire.as_bytes(), &limits, head);
+        assert!(read(&mut head, "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n").is_ok());
+        head.clear_for_same_client();
+        assert_eq!(
+            head.fields().len() + head.method().len(),
+            0,
+            "nothing shows"
+        );
+        assert_eq!(
+            head.fields_again(b"Host: a\r\nX: 1\r\n\r\nGET", 16, Version::Http10),
+            None
+        );
+        assert_eq!(
+            head.fields_again(b"Host: a\r\nX: 2\r\n\r\n", 16, Version::Http11),
+            None
+        );
+        assert_eq!(
+            head.fields_again(b"Host: a\r\nX: 1\r\n\r\nGET", 16, Version::Http11),
+            Some(17)
+        );
+
+        // What was changed is not what came.
+        assert!(read(&mut head, "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n").is_ok());
+        head.take_out(|name| name == b"X");
+        head.clear_for_same_client();
+        assert_eq!(
+            head.fields_again(b"Host: a\r\nX: 1\r\n\r\n", 16, Version::Http11),
+            None
+        );
+    }
+
     proptest! {
+        /// What a head remembers changes nothing of what the next one says.
+        #[test]
+        fn a_head_that_remembers_says_the_same(
+            requests in prop::collection::vec((any_request(), 0..3u8, any::<bool>()), 1..6),
+        ) {
+            let limits = Limits::default();
+            let mut remembering = RequestHead::default();
+            for (request, change, is_twice) in requests {
+                for wire in std::iter::repeat_n(&request, 1 + usize::from(is_twice)) {
+                    let mut fresh = RequestHead::default();
+                    prop_assert_eq!(parse(wire, &limits, &mut remembering), parse(wire, &limits, &mut fresh));
+                    prop_assert_eq!(told(&remembering), told(&fresh));
+                    match change {
+                        0 => {}
+                        1 => remembering.set_host(b"c"),
+                        _ => remembering.take_out(|name| name == b"X-A"),
+                    }
+                    remembering.clear_for_same_client();
+                }
+            }
+        }
+
         /// httparse under our rules and our own reader are two parsers; they must not disagree.
         #[test]
         fn two_readings_of_fields_agree(section in any_section()) {

@@ -5,6 +5,7 @@ use crate::http::RequestHead;
 use crate::wsgi::Head;
 
 use super::reader::Protocol;
+use super::slots::SlotId;
 
 /// Heads kept of each kind: as many as one turn can read (the poll's events) before the first of them is answered. Where fewer
 /// were kept, every other request of 32 connections allocated its head anew.
@@ -12,32 +13,62 @@ const HEADS_MAX: usize = super::poll::EVENTS_PER_TURN;
 /// A head with more memory than this is not kept: one client with a huge head must not cost it for ever.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// Cleared heads.
+/// Heads of finished requests.
 #[derive(Default)]
 pub(super) struct SpareHeads {
-    http: Vec<RequestHead>,
+    /// Those of connections that have a slot, each in the place that is the slot's, so that its connection finds it again: most
+    /// clients send the same fields with each request, and the head remembers them.
+    own: Vec<Option<(SlotId, RequestHead)>>,
+    /// Cleared ones, for new connections.
+    cleared: Vec<RequestHead>,
     variables: Vec<Variables>,
 }
 
 impl SpareHeads {
-    /// One for a request of this protocol, if there is one.
+    /// One for a request of this protocol on the connection in this slot, if there is one.
     #[inline]
-    pub(super) fn take(&mut self, protocol: Protocol) -> Option<Head> {
+    pub(super) fn take(&mut self, protocol: Protocol, slot: Option<SlotId>) -> Option<Head> {
         if protocol.takes_variables() {
-            self.variables.pop().map(Head::Variables)
-        } else {
-            self.http.pop().map(Head::Http)
+            return self.variables.pop().map(Head::Variables);
         }
+        let place = slot.and_then(|slot| self.own.get_mut(place_of(slot)));
+        let kept = place.and_then(Option::take);
+        let head = match kept {
+            Some((owner, head)) if Some(owner) == slot => head,
+            Some((_, mut head)) => {
+                head.clear();
+                head
+            }
+            None => self.cleared.pop()?,
+        };
+        Some(Head::Http(head))
     }
 
-    /// Takes one back.
+    /// Takes one back from the connection in this slot.
     #[inline]
-    pub(super) fn give(&mut self, head: Head) {
+    pub(super) fn give(&mut self, head: Head, slot: Option<SlotId>) {
         match head {
             Head::Http(mut head) => {
-                if self.http.len() < HEADS_MAX && head.memory_bytes() <= HEAD_BYTES_MAX {
+                if head.memory_bytes() > HEAD_BYTES_MAX {
+                    return;
+                }
+                if self.own.is_empty() {
+                    self.own.resize_with(HEADS_MAX, || None);
+                }
+                // Without a slot, or if there are more connections than places: one that anybody may have.
+                let anybodys =
+                    match slot.and_then(|slot| Some((slot, self.own.get_mut(place_of(slot))?))) {
+                        Some((slot, place)) => {
+                            head.clear_for_same_client();
+                            place.replace((slot, head)).map(|(_, head)| head)
+                        }
+                        None => Some(head),
+                    };
+                if let Some(mut head) = anybodys
+                    && self.cleared.len() < HEADS_MAX
+                {
                     head.clear();
-                    self.http.push(head);
+                    self.cleared.push(head);
                 }
             }
             Head::Variables(mut variables) => {
@@ -48,4 +79,9 @@ impl SpareHeads {
             }
         }
     }
+}
+
+/// The place of a slot's head. Slots are given out from the lowest number on, so few connections share none.
+fn place_of(slot: SlotId) -> usize {
+    slot.index() % HEADS_MAX
 }

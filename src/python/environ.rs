@@ -1,5 +1,5 @@
-//! The environ of a request as a Python dict, made fast: a copy of a base dict per listener, keys that exist already, and
-//! values that exist already where the last request had the same.
+//! The environ of a request as a Python dict, made fast: a copy of a dict that exists, keys that exist already, and values that
+//! exist already where the last request had the same. HTTP's are made in `last_environ.rs`, those of front ends here.
 //!
 //! What varies and what it is called is the wsgi room's knowledge ([`environ::for_each_under`]); here are only objects. Owned
 //! by one thread of one interpreter, attached.
@@ -10,16 +10,17 @@ use pyo3_ffi as ffi;
 
 use super::call::Request;
 use super::interpreter::Interpreter;
+use super::last_environ::LastEnviron;
 use super::object::{Kept, Object, Raised, Token};
 use crate::wsgi::Head;
 use crate::wsgi::environ::{self, Key, Known, ServerFacts};
 
 /// Places in the cache of header names. A request rarely has more than 20; a power of two.
-const NAME_PLACES: usize = 128;
+pub(super) const NAME_PLACES: usize = 128;
 /// Places in the cache of names of variables: a front end sends some forty, always the same. A power of two.
 const VARIABLE_PLACES: usize = 256;
 /// Values up to this size are kept to be compared with the next request's. Bytes.
-const VALUE_BYTES_MAX: usize = 256;
+pub(super) const VALUE_BYTES_MAX: usize = 256;
 
 /// Header keys that apps look up: interned, so that a lookup finds them by address. Only these, because 3.12 never frees an
 /// interned str, and header names are the client's choice.
@@ -61,19 +62,24 @@ pub(super) struct Environs {
     /// One per listener, with all that does not vary.
     bases: Box<[Base]>,
     known: Box<[Entry; Known::COUNT]>,
-    fields: Box<[Option<NamedEntry>]>,
     /// Empty until the first request comes as variables.
     variables: Box<[Option<NamedEntry>]>,
     scratch: Vec<u8>,
-    name_scratch: Vec<u8>,
 }
 
 /// What the requests of one listener have in common, by the scheme that their clients use: a proxy may have told.
 struct Base {
-    http: Kept,
-    https: Kept,
+    http: Begin,
+    https: Begin,
     /// The listener's own scheme.
     is_https: bool,
+}
+
+/// What an environ begins as.
+struct Begin {
+    base: Kept,
+    /// Made when it is first needed.
+    last: Option<Box<LastEnviron>>,
 }
 
 /// A key and the value it had last.
@@ -84,7 +90,7 @@ struct Entry {
     last: Option<(Box<[u8]>, Kept)>,
 }
 
-/// A header name as it was received when it was first seen, and its entry.
+/// The name of a front end's variable, and its entry.
 struct NamedEntry {
     name: Box<[u8]>,
     entry: Entry,
@@ -123,7 +129,11 @@ impl Entry {
     }
 }
 
-fn set(environ: &Object<'_>, key: &Kept, value: *mut ffi::PyObject) -> Result<(), Raised> {
+pub(super) fn set(
+    environ: &Object<'_>,
+    key: &Kept,
+    value: *mut ffi::PyObject,
+) -> Result<(), Raised> {
     // SAFETY: all three are alive, `environ` is a dict; it takes references of its own. Attached (its token).
     match unsafe { ffi::PyDict_SetItem(environ.as_ptr(), key.as_ptr(), value) } {
         0 => Ok(()),
@@ -132,7 +142,7 @@ fn set(environ: &Object<'_>, key: &Kept, value: *mut ffi::PyObject) -> Result<()
 }
 
 /// A str that other code finds by its address.
-fn interned<'py>(token: Token<'py>, text: &str) -> Result<Object<'py>, Raised> {
+pub(super) fn interned<'py>(token: Token<'py>, text: &str) -> Result<Object<'py>, Raised> {
     let text = CString::new(text).unwrap_or_default();
     // SAFETY: attached (token); the text is NUL-terminated and copied.
     unsafe { Object::from_new(token, ffi::PyUnicode_InternFromString(text.as_ptr())) }
@@ -147,18 +157,7 @@ impl Environs {
     ) -> Result<Self, Raised> {
         let mut known = Vec::with_capacity(Known::COUNT);
         for key in Known::ALL {
-            // Those of a request that are worth keeping: the same from one request to the next, or from one of few.
-            let keeps = matches!(
-                key,
-                Known::RequestMethod
-                    | Known::PathInfo
-                    | Known::RequestUri
-                    | Known::ServerProtocol
-                    | Known::RemoteAddr
-                    | Known::ContentType
-                    | Known::ScriptName
-            );
-            known.push(Entry::new(interned(token, key.name())?, keeps));
+            known.push(Entry::new(interned(token, key.name())?, !key.is_secret()));
         }
         let known: Box<[Entry; Known::COUNT]> = match known.into_boxed_slice().try_into() {
             Ok(known) => known,
@@ -197,7 +196,10 @@ impl Environs {
             for (key, value) in constants {
                 set(&base, &known[key.index()].key, value.as_ptr())?;
             }
-            Ok(base.keep())
+            Ok(Begin {
+                base: base.keep(),
+                last: None,
+            })
         };
         for facts in &interpreter.spec.listeners {
             let with = |scheme| ServerFacts {
@@ -213,10 +215,8 @@ impl Environs {
         Ok(Self {
             bases: bases.into(),
             known,
-            fields: no_names(NAME_PLACES),
             variables: no_names(0),
             scratch: Vec::new(),
-            name_scratch: Vec::new(),
         })
     }
 
@@ -235,7 +235,14 @@ impl Environs {
             prefix_bytes,
         } = *request;
         let (input, content_length) = input;
-        let Some(base) = self.bases.get(listener).or(self.bases.first()) else {
+        let Self {
+            bases,
+            known,
+            variables,
+            scratch,
+        } = self;
+        let at = if listener < bases.len() { listener } else { 0 };
+        let Some(base) = bases.get_mut(at) else {
             let text = "this interpreter was made for no listener";
             return Err(super::trampoline::raise(
                 token,
@@ -243,49 +250,36 @@ impl Environs {
                 text,
             ));
         };
-        let base = if link.is_https.unwrap_or(base.is_https) {
-            &base.https
+        let begin = if link.is_https.unwrap_or(base.is_https) {
+            &mut base.https
         } else {
-            &base.http
+            &mut base.http
         };
-        // SAFETY: the base is a dict and alive; attached (token).
-        let environ = unsafe { Object::from_new(token, ffi::PyDict_Copy(base.as_ptr()))? };
-        set(
-            &environ,
-            &self.known[Known::Input.index()].key,
-            input.as_ptr(),
-        )?;
-        let Self {
-            known,
-            fields,
-            variables,
-            scratch,
-            name_scratch,
-            ..
-        } = self;
-        link.for_each(|key, value| known[key.index()].put(&environ, value))?;
-        let put = |key: Key<'_>, value: &[u8]| match key {
-            Key::Known(key) => known[key.index()].put(&environ, value),
-            Key::Field { name, hash } => {
-                put_field(fields, name_scratch, &environ, (name, hash), value)
-            }
-            Key::Variable { name, hash } => put_variable(variables, &environ, (name, hash), value),
-        };
-        match head {
+        let environ = match head {
             Head::Http(head) => {
-                environ::for_each_under(
-                    prefix_bytes,
-                    head,
-                    peer,
-                    Some(content_length),
-                    scratch,
-                    put,
-                )?;
+                let last = match &mut begin.last {
+                    Some(last) => last,
+                    none => none.insert(Box::new(LastEnviron::new(token, &begin.base)?)),
+                };
+                last.next(token, (head, prefix_bytes), peer, content_length)?
             }
             Head::Variables(received) => {
+                // SAFETY: the base is a dict and alive; attached (token).
+                let environ =
+                    unsafe { Object::from_new(token, ffi::PyDict_Copy(begin.base.as_ptr()))? };
+                let put = |key: Key<'_>, value: &[u8]| match key {
+                    Key::Known(key) => known[key.index()].put(&environ, value),
+                    // There are no fields among the variables.
+                    Key::Variable { name, hash } | Key::Field { name, hash } => {
+                        put_variable(variables, &environ, (name, hash), value)
+                    }
+                };
                 environ::for_each_variable(prefix_bytes, received, content_length, scratch, put)?;
+                environ
             }
-        }
+        };
+        set(&environ, &known[Known::Input.index()].key, input.as_ptr())?;
+        link.for_each(|key, value| known[key.index()].put(&environ, value))?;
         Ok(environ)
     }
 }
@@ -294,32 +288,8 @@ fn no_names(places: usize) -> Box<[Option<NamedEntry>]> {
     (0..places).map(|_| None).collect()
 }
 
-/// `environ["HTTP_..."] = value`, with the key from the cache. Two names that share a place push each other out: a client that
-/// sends names of its own costs itself time, and the others a name that has to be made again.
-#[inline]
-fn put_field(
-    fields: &mut [Option<NamedEntry>],
-    scratch: &mut Vec<u8>,
-    environ: &Object<'_>,
-    (name, hash): (&[u8], u32),
-    value: &[u8],
-) -> Result<(), Raised> {
-    let place = &mut fields[hash as usize % NAME_PLACES];
-    if let Some(named) = place
-        && (*named.name == *name || named.name.eq_ignore_ascii_case(name))
-    {
-        return named.entry.put(environ, value);
-    }
-    scratch.clear();
-    environ::environ_key(name, scratch);
-    let named = place.insert(NamedEntry {
-        name: name.into(),
-        entry: entry_for(scratch, environ)?,
-    });
-    named.entry.put(environ, value)
-}
-
-/// `environ[name] = value`, likewise for a variable of a front end, whose name is the key.
+/// `environ[name] = value` for a variable of a front end, whose name is the key. Two names that share a place push each other
+/// out.
 #[inline]
 fn put_variable(
     variables: &mut Box<[Option<NamedEntry>]>,
@@ -345,21 +315,21 @@ fn put_variable(
 
 /// The entry of a key that is not in a cache yet.
 fn entry_for(key: &[u8], environ: &Object<'_>) -> Result<Entry, Raised> {
-    let is_looked_up = || {
-        INTERNED.contains(&key)
-            || Known::ALL
-                .iter()
-                .any(|known| known.name().as_bytes() == key)
-    };
     let object = match std::str::from_utf8(key) {
-        Ok(text) if is_looked_up() => interned(environ.token(), text)?,
+        Ok(text) if is_looked_up(key) => interned(environ.token(), text)?,
         _ => Object::latin1(environ.token(), key)?,
     };
     Ok(Entry::new(object, !is_secret(key)))
 }
 
+/// Whether applications look this key up.
+pub(super) fn is_looked_up(key: &[u8]) -> bool {
+    let mut known = Known::ALL.iter();
+    INTERNED.contains(&key) || known.any(|known| known.name().as_bytes() == key)
+}
+
 /// Whether values of this key say who somebody is, or what nobody else should know.
-fn is_secret(key: &[u8]) -> bool {
+pub(super) fn is_secret(key: &[u8]) -> bool {
     matches!(
         key,
         b"HTTP_COOKIE"

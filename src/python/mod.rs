@@ -21,6 +21,7 @@ mod host;
 mod input;
 mod interpreter;
 mod interruption;
+mod last_environ;
 mod load;
 mod object;
 mod runtime;

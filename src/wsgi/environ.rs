@@ -68,6 +68,11 @@ macro_rules! known {
                 match self { $(Self::$variant => Source::$source,)+ }
             }
 
+            /// Whether its values may say who somebody is, or what nobody else should know: they are not kept for the next request.
+            pub const fn is_secret(self) -> bool {
+                matches!(self, Self::QueryString | Self::HttpsDn | Self::HttpsCc)
+            }
+
             /// Its place in [`ALL`](Self::ALL).
             pub const fn index(self) -> usize {
                 self as usize

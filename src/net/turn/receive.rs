@@ -146,7 +146,8 @@ impl Turn {
             if connection.since_ms == 0 {
                 connection.since_ms = net.milliseconds(self.now);
             }
-            if let Some(spare) = self.spare_heads.take(connection.reader.protocol()) {
+            let (protocol, slot) = (connection.reader.protocol(), connection.slot);
+            if let Some(spare) = self.spare_heads.take(protocol, slot) {
                 connection.head = spare;
             }
         }

@@ -239,7 +239,8 @@ impl Turn {
         connection.body_bytes_seen = 0;
         connection.forwarded = None;
         connection.body = Default::default();
-        self.spare_heads.give(mem::take(&mut connection.head));
+        let head = mem::take(&mut connection.head);
+        self.spare_heads.give(head, connection.slot);
     }
 }
 

@@ -1,0 +1,271 @@
+//! The environ of the last HTTP request as a dict that nobody else sees. The next environ is a copy of it, after what differs
+//! has been changed: a client sends mostly the same fields with each request, and a value that is the same costs a comparison
+//! of its bytes instead of a `str` and a place in a dict.
+//!
+//! Values that say who somebody is are put into the copy and never kept. Owned by one thread of one interpreter, attached.
+
+use pyo3_ffi as ffi;
+
+use super::environ::{NAME_PLACES, VALUE_BYTES_MAX, interned, is_looked_up, is_secret, set};
+use super::object::{Kept, Object, Raised, Token};
+use crate::http::RequestHead;
+use crate::wsgi::environ::{self, Key, Known, Peer};
+
+/// A place among the present ones: a known key's, or behind those a field's.
+type Place = u8;
+
+const _: () = assert!(Known::COUNT + NAME_PLACES <= Place::MAX as usize + 1);
+
+/// See the file's header.
+pub(super) struct LastEnviron {
+    dict: Kept,
+    /// What the dict was before any request: what a key goes back to that a request does not bring.
+    base: Kept,
+    known: Box<[Option<Entry>]>,
+    fields: Box<[Option<Field>]>,
+    /// Where the entries are whose values the dict has.
+    present: Vec<Place>,
+    /// Keys and values for the copy alone. Empty between requests.
+    unkept: Vec<(Kept, Kept)>,
+    /// Counts requests: an entry with another number is not one of this request's.
+    round: u32,
+    scratch: Vec<u8>,
+    name_scratch: Vec<u8>,
+}
+
+/// A key, and what the dict has for it.
+struct Entry {
+    key: Kept,
+    /// Whether values may be kept: not those that say who somebody is.
+    keeps: bool,
+    /// The dict has this value from a request.
+    is_present: bool,
+    value: Vec<u8>,
+    /// The last request that brought the key.
+    round: u32,
+}
+
+/// A header name as it was received when it was first seen, and its entry.
+struct Field {
+    name: Box<[u8]>,
+    entry: Entry,
+}
+
+/// The parts of a [`LastEnviron`] that taking note of a value needs.
+struct Notes<'a, 'py> {
+    token: Token<'py>,
+    dict: &'a Kept,
+    base: &'a Kept,
+    present: &'a mut Vec<Place>,
+    unkept: &'a mut Vec<(Kept, Kept)>,
+    round: u32,
+}
+
+impl LastEnviron {
+    /// For requests whose environs begin as `base`.
+    pub(super) fn new(token: Token<'_>, base: &Kept) -> Result<Self, Raised> {
+        Ok(Self {
+            dict: copy(token, base)?.keep(),
+            base: base.get(token).keep(),
+            known: (0..Known::COUNT).map(|_| None).collect(),
+            fields: (0..NAME_PLACES).map(|_| None).collect(),
+            present: Vec::new(),
+            unkept: Vec::new(),
+            round: 0,
+            scratch: Vec::new(),
+            name_scratch: Vec::new(),
+        })
+    }
+
+    /// The environ of one request, but for what does not come from its head and its peer.
+    pub(super) fn next<'py>(
+        &mut self,
+        token: Token<'py>,
+        (head, prefix_bytes): (&RequestHead, usize),
+        peer: &Peer,
+        content_length: u64,
+    ) -> Result<Object<'py>, Raised> {
+        let made = self.changed(token, (head, prefix_bytes), peer, content_length);
+        if made.is_err() {
+            // The dict may have something that no entry knows of.
+            *self = Self::new(token, &self.base)?;
+        }
+        made
+    }
+
+    fn changed<'py>(
+        &mut self,
+        token: Token<'py>,
+        (head, prefix_bytes): (&RequestHead, usize),
+        peer: &Peer,
+        content_length: u64,
+    ) -> Result<Object<'py>, Raised> {
+        self.round = self.round.wrapping_add(1);
+        let Self {
+            known,
+            fields,
+            scratch,
+            name_scratch,
+            ..
+        } = self;
+        let mut notes = Notes {
+            token,
+            dict: &self.dict,
+            base: &self.base,
+            present: &mut self.present,
+            unkept: &mut self.unkept,
+            round: self.round,
+        };
+        let length = Some(content_length);
+        environ::for_each_under(
+            prefix_bytes,
+            head,
+            peer,
+            length,
+            scratch,
+            |key, value| match key {
+                Key::Known(key) => {
+                    let entry = match &mut known[key.index()] {
+                        Some(entry) => entry,
+                        none => {
+                            none.insert(Entry::new(interned(token, key.name())?, !key.is_secret()))
+                        }
+                    };
+                    notes.take(entry, key.index() as Place, value)
+                }
+                Key::Field { name, hash } => notes.take_field(
+                    &mut fields[hash as usize % NAME_PLACES],
+                    name_scratch,
+                    (name, hash),
+                    value,
+                ),
+                Key::Variable { name, .. } => {
+                    let key = Object::latin1(token, name)?;
+                    notes.take_unkept(key, value)
+                }
+            },
+        )?;
+
+        // What the last request brought and this one does not.
+        let mut at = 0;
+        while let Some(&place) = self.present.get(at) {
+            let place = usize::from(place);
+            let entry = match place.checked_sub(Known::COUNT) {
+                None => self.known[place].as_mut(),
+                Some(place) => self.fields[place].as_mut().map(|field| &mut field.entry),
+            };
+            match entry {
+                Some(entry) if entry.round != self.round => {
+                    entry.is_present = false;
+                    put_back(token, (&self.dict, &self.base), &entry.key)?;
+                    self.present.swap_remove(at);
+                }
+                _ => at += 1,
+            }
+        }
+
+        let environ = copy(token, &self.dict)?;
+        for (key, value) in self.unkept.drain(..) {
+            set(&environ, &key, value.as_ptr())?;
+        }
+        Ok(environ)
+    }
+}
+
+impl Entry {
+    fn new(key: Object<'_>, keeps: bool) -> Self {
+        Self {
+            key: key.keep(),
+            keeps,
+            is_present: false,
+            value: Vec::new(),
+            round: 0,
+        }
+    }
+}
+
+impl Notes<'_, '_> {
+    /// `entry`'s key has this value in the request.
+    #[inline]
+    fn take(&mut self, entry: &mut Entry, place: Place, value: &[u8]) -> Result<(), Raised> {
+        entry.round = self.round;
+        if entry.is_present && *entry.value == *value {
+            return Ok(());
+        }
+        if value.len() > VALUE_BYTES_MAX || !(entry.keeps || value.is_empty()) {
+            return self.take_unkept(entry.key.get(self.token), value);
+        }
+        let object = Object::latin1(self.token, value)?;
+        set(&self.dict.get(self.token), &entry.key, object.as_ptr())?;
+        entry.value.clear();
+        entry.value.extend_from_slice(value);
+        if !std::mem::replace(&mut entry.is_present, true) {
+            self.present.push(place);
+        }
+        Ok(())
+    }
+
+    /// A value that is for this request alone.
+    fn take_unkept(&mut self, key: Object<'_>, value: &[u8]) -> Result<(), Raised> {
+        let value = Object::latin1(self.token, value)?;
+        self.unkept.push((key.keep(), value.keep()));
+        Ok(())
+    }
+
+    /// The field's key is the cached one. Two names that share a place push each other out: a client that sends names of its own
+    /// costs itself time, and the others a name that has to be made again.
+    #[inline]
+    fn take_field(
+        &mut self,
+        slot: &mut Option<Field>,
+        scratch: &mut Vec<u8>,
+        (name, hash): (&[u8], u32),
+        value: &[u8],
+    ) -> Result<(), Raised> {
+        let place = (Known::COUNT + hash as usize % NAME_PLACES) as Place;
+        if let Some(field) = slot
+            && (*field.name == *name || field.name.eq_ignore_ascii_case(name))
+        {
+            return self.take(&mut field.entry, place, value);
+        }
+        scratch.clear();
+        environ::environ_key(name, scratch);
+        let key = match std::str::from_utf8(scratch) {
+            Ok(text) if is_looked_up(scratch) => interned(self.token, text)?,
+            _ => Object::latin1(self.token, scratch)?,
+        };
+        match slot {
+            // Another name of the same request has the place.
+            Some(field) if field.entry.round == self.round => return self.take_unkept(key, value),
+            Some(field) if field.entry.is_present => {
+                put_back(self.token, (self.dict, self.base), &field.entry.key)?;
+                self.present.retain(|&other| other != place);
+            }
+            _ => {}
+        }
+        let field = slot.insert(Field {
+            name: name.into(),
+            entry: Entry::new(key, !is_secret(scratch)),
+        });
+        self.take(&mut field.entry, place, value)
+    }
+}
+
+/// A copy of a dict.
+fn copy<'py>(token: Token<'py>, dict: &Kept) -> Result<Object<'py>, Raised> {
+    // SAFETY: the dict is alive; attached (token).
+    unsafe { Object::from_new(token, ffi::PyDict_Copy(dict.as_ptr())) }
+}
+
+/// `dict[key]` is what `base` has, or nothing.
+fn put_back(token: Token<'_>, (dict, base): (&Kept, &Kept), key: &Kept) -> Result<(), Raised> {
+    let (dict, key) = (dict.get(token), key.get(token));
+    match base.get(token).get(&key)? {
+        Some(value) => dict.set(&key, &value),
+        // SAFETY: both are alive; attached (token).
+        None => match unsafe { ffi::PyDict_DelItem(dict.as_ptr(), key.as_ptr()) } {
+            0 => Ok(()),
+            _ => Err(Raised),
+        },
+    }
+}
