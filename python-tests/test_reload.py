@@ -516,7 +516,6 @@ def test_py_autoreload_recovers_from_a_broken_save(serve):
     rewrite(server, AUTORELOAD_APP.replace("import early, ignored", "import early, fresh"))
     server.wait_for_log("SyntaxError")
     server.wait_for_log("reload failed: .*; generation 1 serves on")
-    assert server.ask("/").text == "early 1"
     # A file that no version that served has imported: it is in the traceback.
     fresh.write_text("WORD = 'mended'\n")
     server.wait_for_log("generation 3 serves")

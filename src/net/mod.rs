@@ -138,14 +138,28 @@ pub trait Dispatch: Sync {
     fn is_ready(&self) -> bool;
 }
 
-/// Who answers some requests before they are queued: static files. Called by whoever takes a turn, so it may open a file
-/// but not wait for anything slower; and asked by workers about what their application may name.
+/// What a [`FileService`] has given a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// Nothing was said: it goes to the application.
+    Nothing,
+    /// A file, or why it is not to be had.
+    File,
+    /// A word of the server's own, in the application's place.
+    Notice,
+    /// Likewise, again and again: not worth a line in the log.
+    Unlogged,
+}
+
+/// Who answers some requests before they are queued: with static files, or in development with why there is no new version. Called
+/// by whoever takes a turn, so it may open a file but not wait for anything slower; and asked by workers about what their
+/// application may name.
 pub trait FileService: Send + Sync {
     /// Whether the request may mean a file, as far as that can be told without a look at the disk.
     fn concerns(&self, head: &Head) -> bool;
 
-    /// Answers the request completely, or says `false` and nothing else: then it goes to the application.
-    fn answer(&self, head: &Head, response: &mut Response, sink: &mut dyn Sink) -> bool;
+    /// Answers the request of this client completely, or gives it nothing.
+    fn answer(&self, asked: (&Head, &Peer), response: &mut Response, sink: &mut dyn Sink) -> Given;
 
     /// Who finds the files that the application may name in its response to this request, if it may at all.
     fn offer(&self, head: &Head) -> Option<Box<dyn Delivery>>;

@@ -48,7 +48,7 @@ pub use interpreter::{
 pub use interruption::Interruption;
 pub use load::{LoadFailure, Loaded, RefusedExtension};
 pub use runtime::{Runtime, RuntimeError, RuntimeOptions, exit_now, linked as linked_version};
-pub use sources::Source;
+pub use sources::{Source, sources_of};
 pub use stacks::{Frame, PythonStack, ThreadKey};
 pub use target::{AppTarget, Import, TargetKind};
 pub use thread_state::{Attached, InterpreterThread, STACK_BYTES_MIN};

@@ -1,7 +1,7 @@
 //! Which files the application is made of, for those who reload when one of them changes; and what it raised last.
 //! Runs on workers, attached.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pyo3_ffi as ffi;
 
@@ -58,26 +58,70 @@ impl Attached<'_> {
 }
 
 impl LoadFailure {
-    /// The files that have to do with it, those of its traceback: one of them will be mended.
+    /// The files that have to do with it: one of them will be mended, or made.
     pub fn sources(&self) -> Vec<Source> {
-        let text = self.to_string();
-        let traced = text.lines().filter_map(|line| {
-            let (file, _) = line.trim_start().strip_prefix("File \"")?.split_once('"')?;
-            (!file.starts_with('<')).then(|| PathBuf::from(file))
-        });
-        let missing = match self {
+        let mut sources = sources_of(&self.to_string());
+        match self {
             Self::NotFound {
                 wanted,
                 is_file: true,
                 ..
-            } => Some(PathBuf::from(wanted)),
-            _ => None,
-        };
-        let of_no_module = |file| Source {
-            module: String::new(),
-            file,
-        };
-        traced.chain(missing).map(of_no_module).collect()
+            } => sources.push(of_no_module(wanted)),
+            Self::NotFound {
+                wanted,
+                missing,
+                folder,
+                ..
+            } => {
+                let missing = missing.as_ref().unwrap_or(wanted);
+                sources.extend(places_of(missing, Path::new(folder)).map(of_no_module));
+            }
+            _ => {}
+        }
+        sources
+    }
+}
+
+/// The files that the tracebacks in a text name, and, of a module that was not found, those that it could be: in the working
+/// directory, and beside the files that are named.
+pub fn sources_of(text: &str) -> Vec<Source> {
+    let files = text.lines().filter_map(|line| {
+        let (file, _) = line.trim_start().strip_prefix("File \"")?.split_once('"')?;
+        (!file.starts_with('<')).then(|| PathBuf::from(file))
+    });
+    let mut files: Vec<PathBuf> = files.collect();
+    let mut folders: Vec<PathBuf> = files
+        .iter()
+        .filter_map(|file| file.parent().map(Path::to_path_buf))
+        .chain([PathBuf::new()])
+        .collect();
+    folders.sort();
+    folders.dedup();
+    let missing = text.lines().filter_map(|line| {
+        let (_, name) = line.split_once("ModuleNotFoundError: No module named '")?;
+        name.split_once('\'').map(|(name, _)| name)
+    });
+    for name in missing {
+        files.extend(folders.iter().flat_map(|folder| places_of(name, folder)));
+    }
+    files.sort();
+    files.dedup();
+    files.into_iter().map(of_no_module).collect()
+}
+
+/// Where a module of this dotted name would be found, as one file or as a package.
+fn places_of(name: &str, folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let is_name = |part: &str| !part.is_empty() && !part.contains(['/', '\\', ':', '\0']);
+    let is_module = name.split('.').all(is_name);
+    let path = folder.join(name.replace('.', "/"));
+    let both = [path.with_extension("py"), path.join("__init__.py")];
+    both.into_iter().filter(move |_| is_module)
+}
+
+fn of_no_module(file: impl Into<PathBuf>) -> Source {
+    Source {
+        module: String::new(),
+        file: file.into(),
     }
 }
 
@@ -94,4 +138,38 @@ pub(super) fn facts(error: &Object<'_>) -> (String, String) {
         }
     };
     (kind, error.to_text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(text: &str) -> Vec<String> {
+        let files = sources_of(text).into_iter();
+        files
+            .map(|source| source.file.display().to_string().replace('\\', "/"))
+            .collect()
+    }
+
+    #[test]
+    fn a_traceback_names_files_and_what_is_missing() {
+        let traceback = "loading app.py failed: ModuleNotFoundError: No module named 'shop.prices'\n\n  \
+            File \"/srv/app.py\", line 1, in <module>\n    import shop.prices\n  File \"<string>\", line 1\n\
+            ModuleNotFoundError: No module named 'shop.prices'";
+        assert_eq!(
+            files(traceback),
+            [
+                "/srv/app.py",
+                "/srv/shop/prices/__init__.py",
+                "/srv/shop/prices.py",
+                "shop/prices/__init__.py",
+                "shop/prices.py",
+            ]
+        );
+        assert_eq!(files("SyntaxError: invalid syntax"), Vec::<String>::new());
+        for odd in ["../../etc/x", "", "..", "a..b", "c:x", "\\x"] {
+            let text = format!("ModuleNotFoundError: No module named '{odd}'");
+            assert_eq!(files(&text), Vec::<String>::new(), "{odd}");
+        }
+    }
 }

@@ -28,6 +28,7 @@ use super::census::Census;
 use super::certificates::Certificates;
 use super::control::{Control, Desk};
 use super::daemon::{self, Role, Starter};
+use super::failed_load::{self, LastLoad};
 use super::failure::Failure;
 use super::fifo::Fifos;
 use super::file_locks::{self, Locks};
@@ -51,8 +52,7 @@ use super::takeover::{self, Loaded};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
 use super::{
-    errand, limits, pidfile, privileges, process, report, signals, sockets, static_files, title,
-    tracebacker,
+    errand, limits, pidfile, privileges, process, report, signals, sockets, title, tracebacker,
 };
 
 /// uWSGI's exit code for "no application, and one is needed".
@@ -410,13 +410,14 @@ fn serve(
     let runtime = start_python(config)?;
     check_harakiri(config, runtime)?;
     say(&report::greeting(runtime));
+    let last_load = Arc::new(LastLoad::default());
     let net = Arc::new(
         Net::new(
             settings(config, added_fields),
             listeners,
             listening.iter().map(|one| one.protocol).collect(),
             request_log(config, writer, &sender),
-            static_files::service(config)?,
+            failed_load::service(config, &last_load)?,
         )
         .map_err(Failure::new)?,
     );
@@ -468,7 +469,8 @@ fn serve(
             // Without anything to fall back on, an application that is not well is better than none.
             probe.is_lenient = !is_needed || (!is_first && stand_in.is_none());
         }
-        start_generation(is_needed, plan, runtime, &surroundings, patience)
+        let how = (is_needed, &*last_load);
+        start_generation(how, plan, runtime, &surroundings, patience)
     };
     let (generation, report) = match &stand_in {
         None => load(&Patience::endless())?,
@@ -561,6 +563,7 @@ fn serve(
     let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
     notifier.ready();
     let recipe = Recipe {
+        last_load: Arc::clone(&last_load),
         origin: origin.clone(),
         adapting: adapting(config),
         config: config.clone(),
@@ -644,7 +647,7 @@ fn say(writer: &LogWriter, text: &str) {
 /// The first generation. With `--need-app` it is an error if no application loads; otherwise the server comes
 /// up without, says so, and answers 500.
 fn start_generation(
-    is_needed: bool,
+    (is_needed, last_load): (bool, &LastLoad),
     mut plan: Plan,
     runtime: &'static Runtime,
     surroundings: &Surroundings,
@@ -662,6 +665,7 @@ fn start_generation(
         }),
         Err(StartError::Load(failures)) => {
             tracing::error!("{failures}");
+            last_load.has_failed(failures.to_string(), None);
             let which = if plan.apps.count() > 1 {
                 "none of them"
             } else {

@@ -4,6 +4,7 @@
 //! them (SCM_RIGHTS). Whoever holds an end sees at once when the other one is gone. Both ends are the same program, perhaps of
 //! different versions: [`VERSION`] tells, before anything is said.
 
+use std::borrow::Cow;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -25,7 +26,10 @@ pub const VERSION: &str = "1";
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Of why an application does not load; the log has all of it.
-const FAILURE_BYTES_MAX: usize = 4 << 10;
+const FAILURE_BYTES_MAX: usize = 64 << 10;
+
+/// What stands for the rest.
+const LEFT_OUT: &[u8] = b"\n...\n";
 
 /// More was never read ahead from a connection.
 const UNREAD_BYTES_MAX: u32 = 16 << 20;
@@ -41,7 +45,7 @@ pub enum Word {
     Load(u32),
     /// From the stand-in: the application is loaded.
     Ready,
-    /// From the stand-in: it cannot serve, and why, in a line. To an older image this is nonsense, and so an end like any other.
+    /// From the stand-in: it cannot serve, and why; of a traceback the last line says it. To an older image this is nonsense, and so an end like any other.
     Failed(String),
     /// To the stand-in: serve from now on.
     Serve,
@@ -143,10 +147,16 @@ impl Word {
     }
 }
 
-/// As much of it as is said.
-fn failure(why: &str) -> &[u8] {
+/// As much of it as is said: of a long one the beginning, which says what failed, and the end, which says why.
+fn failure(why: &str) -> Cow<'_, [u8]> {
     let bytes = why.as_bytes();
-    bytes.get(..FAILURE_BYTES_MAX).unwrap_or(bytes)
+    if bytes.len() <= FAILURE_BYTES_MAX {
+        return Cow::Borrowed(bytes);
+    }
+    let half = (FAILURE_BYTES_MAX - LEFT_OUT.len()) / 2;
+    let (begin, end) = (bytes.get(..half), bytes.get(bytes.len() - half..));
+    let parts = [begin.unwrap_or_default(), LEFT_OUT, end.unwrap_or_default()];
+    Cow::Owned(parts.concat())
 }
 
 fn small(number: usize) -> io::Result<u32> {
@@ -219,7 +229,7 @@ impl Line {
         socket.write_all(head.get(sent..).unwrap_or_default())?;
         match word {
             Word::Connection(kept) => socket.write_all(&kept.unread),
-            Word::Failed(why) => socket.write_all(failure(why)),
+            Word::Failed(why) => socket.write_all(&failure(why)),
             _ => Ok(()),
         }
     }
@@ -299,18 +309,24 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_failure_the_beginning_arrives() {
+    fn of_a_long_failure_the_beginning_and_the_end_arrive() {
         let (ours, theirs) = ends();
-        ours.say(&Word::Failed("\u{e9}".repeat(FAILURE_BYTES_MAX)))
-            .expect("room");
-        ours.say(&Word::Ready).expect("room");
-        let Some(Word::Failed(why)) = theirs.hear().expect("whole") else {
-            panic!("a failure was sent");
-        };
-        assert_eq!(
-            why.chars().filter(|one| *one == '\u{e9}').count(),
-            FAILURE_BYTES_MAX / 2
-        );
+        let long = "\u{e9}".repeat(FAILURE_BYTES_MAX);
+        // More than some systems have room for at once.
+        let why = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                ours.say(&Word::Failed(format!("begin\n{long}\nend")))
+                    .and_then(|()| ours.say(&Word::Ready))
+                    .expect("room in time");
+            });
+            match theirs.hear().expect("whole") {
+                Some(Word::Failed(why)) => why,
+                other => panic!("a failure was sent, not {other:?}"),
+            }
+        });
+        assert!(why.starts_with("begin\n\u{e9}") && why.ends_with("\u{e9}\nend"));
+        // Letters that were cut are replaced.
+        assert!(why.len() <= FAILURE_BYTES_MAX + 8, "{}", why.len());
         assert!(matches!(theirs.hear(), Ok(Some(Word::Ready))));
     }
 

@@ -18,6 +18,7 @@
 //! - `application`: what it serves
 //! - `errand`: what it does instead of serving
 //! - `static_files`: what it serves without the application
+//! - `failed_load`: what it says in development when the application does not load
 //! - `process`: what the application is told about the process, and what becomes of its wishes
 //! - `pidfile`, `vacuum`: what it leaves in the file system, and takes away again
 //! - `hooks`: what else is to be done at phases of its life
@@ -61,6 +62,7 @@ mod daemon;
 #[cfg_attr(windows, path = "doors_windows.rs")]
 mod doors;
 mod errand;
+mod failed_load;
 mod failure;
 mod fallback;
 #[cfg_attr(unix, path = "fifo_unix.rs")]

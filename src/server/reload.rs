@@ -11,6 +11,7 @@
 //! stop never meet. A thread called `sm-retire` sees each old generation to its end.
 
 mod adapting;
+mod failed;
 mod succession;
 
 use std::convert::Infallible;
@@ -19,10 +20,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, bounded};
 
+use self::failed::Failed;
 use self::succession::Succession;
 use super::adaptation::{Adaptation, Adapting};
 use super::agenda::{Agenda, Asked, Change, Task};
 use super::changing::{Changed, carry_out};
+use super::failed_load::LastLoad;
 use super::hooks::{self, Means};
 use super::journal::{self, Journal, Way};
 use super::memory;
@@ -34,7 +37,7 @@ use crate::app::worker::Surroundings;
 use crate::app::{Due, Generation, Patience, Plan, Report, Roster, StartError};
 use crate::background::alarms::Alarms;
 use crate::config::{Config, Phase, ReloadMode};
-use crate::python::{Isolation, Runtime};
+use crate::python::{Isolation, Runtime, sources_of};
 
 /// What every generation is made by.
 pub struct Recipe {
@@ -54,6 +57,8 @@ pub struct Recipe {
     pub say: Box<dyn Fn(&str) + Send + Sync>,
     /// Raises alarms, for hooks.
     pub alarms: Arc<Alarms>,
+    /// Is told what does not load.
+    pub last_load: Arc<LastLoad>,
 }
 
 /// What came of a task.
@@ -81,14 +86,6 @@ struct Rolled {
     count: usize,
     /// The interpreter that could not be replaced, 0 for none in particular.
     failed: Option<(usize, Failed)>,
-}
-
-/// Why there is nothing new.
-enum Failed {
-    Start(StartError),
-    Hook(String),
-    /// What a stand-in says: a line for the log, which has the rest already, and perhaps one more, which is why.
-    StandIn(String),
 }
 
 /// What the supervisor is to do when a task has ended.
@@ -318,7 +315,12 @@ impl Reloader {
                 self.agenda.begin();
                 return Then::StartAnew(stand_in);
             }
-            Outcome::Relieved(Err(why)) => self.tell(&Failed::StandIn(why)),
+            Outcome::Relieved(Err(why)) => {
+                if let Some(on_sources) = &self.recipe.surroundings.on_sources {
+                    on_sources(&sources_of(&why), elapsed);
+                }
+                self.tell(&Failed::StandIn(why));
+            }
             Outcome::Rolled(rolled) => {
                 if rolled.failed.is_none() {
                     self.succession.note_all_fresh();
@@ -499,6 +501,7 @@ impl Reloader {
             Some(reason) => {
                 let serving = self.recipe.surroundings.current.id();
                 tracing::error!("reload failed: {reason}; generation {serving} serves on");
+                self.note_failed(failed);
                 self.journal.end(journal::Outcome::Failed(failed.gist()));
             }
             None => {
@@ -510,6 +513,13 @@ impl Reloader {
         if let (Some(crew), Some(roster)) = (self.overdue.take(), self.roster()) {
             roster.put_off(crew);
         }
+    }
+
+    /// For those who develop.
+    fn note_failed(&self, failed: &Failed) {
+        let loaded = self.roster().filter(Roster::has_application);
+        let loaded = loaded.map(|roster| roster.generation());
+        self.recipe.last_load.has_failed(failed.text(), loaded);
     }
 
     fn tell_rolled(&mut self, rolled: &Rolled, elapsed: Duration) {
@@ -528,10 +538,13 @@ impl Reloader {
             )),
         });
         match failed {
-            None => tracing::info!(
-                "every interpreter of generation {generation} is new ({count} in {:.2} s)",
-                elapsed.as_secs_f64()
-            ),
+            None => {
+                self.recipe.last_load.is_settled();
+                tracing::info!(
+                    "every interpreter of generation {generation} is new ({count} in {:.2} s)",
+                    elapsed.as_secs_f64()
+                );
+            }
             Some((_, failed)) if *fresh == 0 => self.tell(failed),
             Some((worker, failed)) => {
                 if let Some(reason) = failed.reason() {
@@ -539,6 +552,7 @@ impl Reloader {
                         "reload failed at worker {worker}: {reason}; {fresh} of {count} interpreters have the new version, the \
                          others serve on with the old one"
                     );
+                    self.note_failed(failed);
                 }
             }
         }
@@ -548,36 +562,6 @@ impl Reloader {
 /// The interpreters of a generation without an application, or in the main interpreter, cannot be replaced one by one.
 fn can_roll(roster: &Roster) -> bool {
     roster.isolation() != Isolation::Main && roster.has_application()
-}
-
-impl Failed {
-    /// Why, in a line: of a traceback the last one.
-    fn gist(&self) -> String {
-        let text = match self {
-            Failed::Start(error) => error.to_string(),
-            Failed::Hook(why) | Failed::StandIn(why) => why.clone(),
-        };
-        let mut lines = text.lines().map(str::trim);
-        let last = lines.rfind(|line| !line.is_empty());
-        last.unwrap_or_default().to_owned()
-    }
-
-    /// Why, for the log, in which more of it may stand then; `None` if it is not worth a word.
-    fn reason(&self) -> Option<String> {
-        Some(match self {
-            Failed::Start(StartError::GivenUp) => return None,
-            Failed::Start(error @ StartError::Load(_)) => {
-                tracing::error!("{error}");
-                "the application could not be loaded, see above".to_owned()
-            }
-            Failed::Start(StartError::MainIsTaken) => {
-                format!("{}; restart the process", StartError::MainIsTaken)
-            }
-            Failed::Start(error) => error.to_string(),
-            Failed::Hook(why) => why.clone(),
-            Failed::StandIn(why) => why.lines().next().unwrap_or_default().to_owned(),
-        })
-    }
 }
 
 impl Recipe {

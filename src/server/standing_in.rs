@@ -12,6 +12,7 @@ use crossbeam::channel::{Receiver, Sender, bounded, select, unbounded};
 
 use super::application;
 use super::certificates::Certificates;
+use super::failed_load::{self, LastLoad};
 use super::failure::Failure;
 use super::groundwork::{
     change_directory_again, check_harakiri, enter_directory, request_log, start_python,
@@ -20,7 +21,7 @@ use super::line::{Line, Word};
 use super::rebirth;
 use super::settings::{added_fields, hostname, plan, settings};
 use super::supervisor::{self, Event};
-use super::{activation, alarms, hooks, process, signals, sockets, static_files, title};
+use super::{activation, alarms, hooks, process, signals, sockets, title};
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
 use crate::app::{Acceptor, Apps, Current, Generation, Patience, openers};
@@ -56,10 +57,9 @@ pub fn run(config: &Config, handed_over: u32, line: Line) -> Result<i32, Failure
     done
 }
 
-/// Whoever waits for the reload is to know why there is none: the last line says it, of a traceback too.
+/// Whoever waits for the reload is to know why there is none, and whoever develops to see the traceback.
 pub(super) fn tell_failure(line: &Line, text: &str) {
-    let why = text.lines().map(str::trim).rfind(|line| !line.is_empty());
-    if let Err(error) = line.say(&Word::Failed(why.unwrap_or_default().to_owned())) {
+    if let Err(error) = line.say(&Word::Failed(text.to_owned())) {
         tracing::debug!(%error, "nobody hears why");
     }
 }
@@ -117,7 +117,8 @@ fn stand_in(
         listeners,
         listening.iter().map(|one| one.protocol).collect(),
         request_log(config, writer, &events),
-        static_files::service(config)?,
+        // What does not load here has not been served; a page that asks hears that it may go.
+        failed_load::service(config, &Arc::new(LastLoad::default()))?,
     );
     let net = Arc::new(net.map_err(Failure::new)?);
     let current = Arc::new(Current::default());

@@ -13,7 +13,8 @@ use crate::files::media_type::MediaTypes;
 use crate::files::named::{Named, X_ACCEL_REDIRECT, X_SENDFILE};
 use crate::files::root::Root;
 use crate::files::{Files, Place, ServeMode, Twins};
-use crate::net::FileService;
+use crate::net::{FileService, Given};
+use crate::wsgi::environ::Peer;
 use crate::wsgi::{Delivery, Head, Response, Sink};
 
 use super::failure::Failure;
@@ -95,8 +96,17 @@ impl FileService for Service {
         self.files.concerns(head)
     }
 
-    fn answer(&self, head: &Head, response: &mut Response, sink: &mut dyn Sink) -> bool {
-        self.files.answer(head, response, sink)
+    fn answer(
+        &self,
+        (head, _): (&Head, &Peer),
+        response: &mut Response,
+        sink: &mut dyn Sink,
+    ) -> Given {
+        if self.files.answer(head, response, sink) {
+            Given::File
+        } else {
+            Given::Nothing
+        }
     }
 
     fn offer(&self, head: &Head) -> Option<Box<dyn Delivery>> {

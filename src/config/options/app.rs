@@ -75,5 +75,6 @@ options! {
          be read.")
         .many();
     CATCH_EXCEPTIONS = row(GROUP, "catch-exceptions", Kind::Flag,
-        "Show tracebacks to clients (for development only).");
+        "Show tracebacks to all clients (for development only); with --py-autoreload also those of a version that does not \
+         load.");
 }

@@ -27,7 +27,8 @@ options! {
         "Reload when a file changes, or a file below a directory. May be repeated.")
         .many();
     PY_AUTORELOAD = row(GROUP, "py-autoreload", Kind::Seconds,
-        "Reload when a module of the application is saved (for development). 0 is off.")
+        "Reload when a module of the application is saved, and show clients on this machine the traceback of a \
+         version that does not load (for development). 0 is off.")
         .also(&["py-auto-reload", "python-auto-reload", "python-autoreload"])
         .mapped("the system tells of saves, so the seconds only switch it on");
     PY_AUTORELOAD_IGNORE = row(GROUP, "py-auto-reload-ignore", Kind::Text,

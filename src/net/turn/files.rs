@@ -1,4 +1,4 @@
-//! Requests that are answered with files, before they are queued: by the thread that has read them, or by the threads
+//! Requests that are answered before they are queued, with files above all: by the thread that has read them, or by the threads
 //! that were started for it (`--offload-threads`).
 
 use std::time::{Duration, Instant};
@@ -7,8 +7,9 @@ use crossbeam::channel::TrySendError;
 
 use crate::wsgi::Response;
 
+use super::super::client::asking;
 use super::super::connection::{Answered, Connection, Phase, facts};
-use super::super::{Dispatch, Exchange, Net, ResponseSink, count};
+use super::super::{Dispatch, Exchange, Given, Net, ResponseSink, count};
 use super::Turn;
 
 /// What became of a complete request that may mean a file.
@@ -68,7 +69,12 @@ impl Turn {
             .response
             .get_or_insert_with(|| Box::new(Response::adding(net.settings.added_fields.clone())));
         let Connection {
-            io, head, reader, ..
+            io,
+            head,
+            reader,
+            peer,
+            forwarded,
+            ..
         } = &mut *connection;
         response.reset(facts(head, reader, &net.settings), self.date.now());
         let mut sink = ResponseSink {
@@ -77,14 +83,17 @@ impl Turn {
             net,
             speaker: None,
         };
-        if !files.answer(head, response, &mut sink) {
-            return Taken::No(connection);
+        let client = asking(peer, forwarded.as_deref());
+        let given = files.answer((head, client), response, &mut sink);
+        match given {
+            Given::Nothing => return Taken::No(connection),
+            Given::File => count(&net.counters.files),
+            Given::Notice | Given::Unlogged => {}
         }
-        count(&net.counters.files);
         let summary = response.summary();
         let at = Instant::now();
         connection.close_after = !summary.keep_alive || summary.aborted;
-        connection.answered = Some(Answered {
+        connection.answered = (given != Given::Unlogged).then_some(Answered {
             summary,
             queued: Duration::ZERO,
             app: at.saturating_duration_since(started),

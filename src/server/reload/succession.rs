@@ -62,6 +62,7 @@ impl Reloader {
         let surroundings = &self.recipe.surroundings;
         surroundings.current.try_out(&generation, trial.share());
         surroundings.bell.ring();
+        self.recipe.last_load.is_settled();
         tracing::info!("{}", report::born(id, report, elapsed));
         self.tell_share(id, &trial);
         self.note_canary(&trial);
@@ -76,6 +77,8 @@ impl Reloader {
         generation.rejoin();
         generation.serve();
         surroundings.bell.ring();
+        // Not before: a page that is told so asks again at once, and is not to meet the old version.
+        self.recipe.last_load.is_settled();
         self.succession.is_put_back = false;
         self.journal.takes_over();
         self.journal.end(Outcome::Serves(generation.id()));
@@ -155,6 +158,8 @@ impl Reloader {
         self.journal.keeps(None);
         self.journal.takes_over();
         self.journal.end(Outcome::Serves(generation.id()));
+        // Whoever went back knows what they want to see.
+        self.recipe.last_load.is_settled();
         self.succession.is_put_back = true;
         if let Some(failed) = failed {
             self.retire(failed);
