@@ -10,6 +10,7 @@ import pwd
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -89,18 +90,18 @@ def way_in():
 
 
 @pytest.fixture
-def public(tmp_path_factory):
-    """A folder that everybody may look into, with one in it that everybody may write to."""
-    directory = tmp_path_factory.mktemp("public")
-    for folder in [directory, *directory.parents]:
-        if folder.stat().st_mode & 0o005 != 0o005 and folder.stat().st_uid == os.geteuid() and len(folder.parts) > 2:
-            folder.chmod(0o755)
-    (directory / "public").mkdir()
-    (directory / "public").chmod(0o777)
-    (directory / "secret").write_text("only for root")
-    (directory / "secret").chmod(0o600)
-    (directory / "version").write_text("one")
-    return directory
+def public():
+    """A folder that everybody may look into, with one in it that everybody may write to. Not one of pytest's: each of its
+    sessions closes the folder of them all to others."""
+    with tempfile.TemporaryDirectory(prefix="singlemalt-", ignore_cleanup_errors=True) as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        (directory / "public").mkdir()
+        (directory / "public").chmod(0o777)
+        (directory / "secret").write_text("only for root")
+        (directory / "secret").chmod(0o600)
+        (directory / "version").write_text("one")
+        yield directory
 
 
 def become(serve, public, *arguments, **keywords):
@@ -121,7 +122,11 @@ def has_become_nobody(server):
     """No thread has stayed root, and none can become it again."""
     nobody = pwd.getpwnam("nobody").pw_uid
     for task in Path(f"/proc/{server.process.pid}/task").iterdir():
-        status = dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines() if ":\t" in line)
+        try:
+            text = (task / "status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+        status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
         assert status["Uid"].split() == [str(nobody)] * 4, task
         assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0, task
 
