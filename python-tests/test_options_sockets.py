@@ -244,6 +244,14 @@ def test_vacuum_leaves_a_successors_files(serve):
     assert "is not ours any more" in server.log()
 
 
+def test_vacuum_of_what_is_gone_is_no_news(serve):
+    server = serve("--vacuum", "--pidfile", "one.pid", source=HELLO, listen=("app.sock",))
+    (server.directory / "app.sock").unlink()
+    (server.directory / "one.pid").unlink()
+    assert server.stop() == 0
+    assert "vacuum" not in server.log()
+
+
 def test_a_socket_that_a_killed_server_left_is_replaced(serve):
     first = serve(source=HELLO, listen=("app.sock",))
     first.kill()

@@ -75,19 +75,26 @@ impl Drop for Vacuum {
         for Litter { path, mark } in self.files.drain(..) {
             let is_ours = match mark {
                 #[cfg(unix)]
-                Mark::Inode(device, number) => {
-                    inode(&path).is_ok_and(|found| found == (device, number))
-                }
+                Mark::Inode(device, number) => inode(&path).map(|found| found == (device, number)),
                 Mark::Pid => fs::read_to_string(&path)
-                    .is_ok_and(|text| text.trim() == std::process::id().to_string()),
+                    .map(|text| text.trim() == std::process::id().to_string()),
             };
-            if !is_ours {
-                tracing::info!(
-                    "{} is not ours any more, so it stays (--vacuum)",
-                    path.display()
-                );
-            } else if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!("cannot remove {} (--vacuum): {error}", path.display());
+            let removed = match is_ours {
+                Ok(true) => fs::remove_file(&path),
+                Ok(false) => {
+                    tracing::info!(
+                        "{} is not ours any more, so it stays (--vacuum)",
+                        path.display()
+                    );
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+            match removed {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!("cannot remove {} (--vacuum): {error}", path.display());
+                }
+                Ok(()) | Err(_) => {}
             }
         }
     }
