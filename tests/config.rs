@@ -72,7 +72,7 @@ fn errors() {
         ("", "app.py --isolation own-gil --single-interpreter"),
         ("", "app.py --optimize 3"),
         ("", "app.py --chmod-socket=rw"),
-        ("", "app.py --env KEY"),
+        ("", "app.py --env =VALUE"),
         ("", "app.py --buffer-size 12"),
         ("", "app.py --limit-post huge"),
         ("", "app.py --http localhost"),
@@ -85,7 +85,7 @@ fn errors() {
         ("", "app.py --socket :3031 --uwsgi-socket :3031"),
         ("", "my-app"),
         ("", "app.py other.py"),
-        ("", "--wsgi-file app.py --module app"),
+        ("", "--wsgi-file app.py other.py"),
         ("", "app.py:one --callable two"),
         ("", "--callable app"),
         ("", "--module ./app.py"),
@@ -337,7 +337,8 @@ fn errors_in_files() {
         b"[uwsgi]\nmodule = app\nstrict = true\nzzzzzzzzz = true\n",
         b"[uwsgi]\nmodule = app\nsocket = /run/app.sock\nprotocol = raw\n",
         b"[uwsgi]\nif-env = DEBUG\nfor = a b\nendif =\n",
-        b"[uwsgi]\nmodule = one\nwsgi-file = two.py\n",
+        b"[uwsgi]\nmodule = app\nprocesses = ${WORKERS:-2}\n",
+        b"[uwsgi]\nini = $(EXTRA_INI)\n",
         b"[uwsgi]\nlogto = /var/log/@(exec://date).log\n",
         b"[uwsgi]\nmodule = app\nplugins = /usr/lib/uwsgi/custom_plugin.so\n",
         b"[uwsgi]\nmodule = app\nhook-post-fork = dance:now\n",
@@ -360,7 +361,7 @@ fn notices_about_files() {
     let files = Files::new(&[(
         "uwsgi.ini",
         b"[uwsgi]\nbase = /srv\nmodule = app\nvaccum = true\nmaster = true ; always\n\
-          processes = 4 ; four\nthunder-lock = false\nlog-format = %(uri)\nharakiri = 30\n",
+          processes = 4 ; four\nthunder-lock = false\nlog-format = %(uri)\nharakiri = 30\nwsgi-file = app.py\n",
     )]);
     let config = files.configured("{}/uwsgi.ini");
     let mut text = String::new();
@@ -369,6 +370,24 @@ fn notices_about_files() {
         text.push('\n');
     }
     check("config__file_notices", &text);
+}
+
+/// A variable that a file asks for is no misspelled option.
+#[test]
+fn variables_that_files_ask_for_are_no_typos() {
+    let lines = "[uwsgi]\nmodule = app\nif-env = UWSGI_THREDS=2\nthreads = 2\nendif =\nprocesses = $(UWSGI_PROCESES:3)\n";
+    let files = Files::new(&[("uwsgi.ini", lines.as_bytes())]);
+    let path = files.0.path().join("uwsgi.ini");
+    let variables =
+        ["UWSGI_PROCESES", "UWSGI_THREDS", "UWSGI_MASTR"].map(|name| (name.into(), "2".into()));
+    let Ok(Command::Run(config)) = config::from_args([path.into()], variables) else {
+        panic!("{lines}");
+    };
+    assert_eq!(config.processes, 2);
+    assert_eq!(
+        config.warnings,
+        ["UWSGI_MASTR is not an option (environment); did you mean UWSGI_MASTER?"]
+    );
 }
 
 #[test]

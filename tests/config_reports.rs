@@ -46,7 +46,7 @@ fn configurations_of_uwsgi_are_explained() {
         .filter(|path| path.extension().is_some_and(|ending| ending == "ini"))
         .collect();
     names.sort();
-    assert_eq!(names.len(), 10);
+    assert_eq!(names.len(), 11);
     for path in names {
         let stem = path.file_stem().unwrap().to_str().unwrap();
         snapshot(&format!("config__explain_{stem}"), &explained(&path));
@@ -81,7 +81,7 @@ fn suggestions_can_be_loaded() {
         "--explain",
         "gunicorn -w 4 -b :8000 -b unix:a.sock app:app",
     ]));
-    assert_eq!(reports.len(), 12);
+    assert_eq!(reports.len(), 13);
     for (number, report) in reports.iter().enumerate() {
         let start = report.find("[uwsgi]\n").unwrap();
         let end = report[start..]

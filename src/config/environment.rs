@@ -14,9 +14,15 @@ use super::suggestion;
 /// Names with our prefix that are not options.
 const NOT_OPTIONS: &[&str] = &["SINGLEMALT_LOG", "SINGLEMALT_PANIC_AT"];
 
-/// Reads the options from these variables. Also returns a warning for each name that was probably
-/// meant to be an option.
-pub(crate) fn read(variables: &[(String, String)]) -> Result<(Layer, Vec<String>), ConfigError> {
+/// A variable that was probably meant to be an option, unless a file refers to it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NoOption {
+    pub(crate) variable: String,
+    pub(crate) warning: String,
+}
+
+/// Reads the options from these variables. Also returns those that were probably meant to be one.
+pub(crate) fn read(variables: &[(String, String)]) -> Result<(Layer, Vec<NoOption>), ConfigError> {
     let mut layer = Layer::new(ENVIRONMENT);
     let mut warnings = Vec::new();
     let mut sorted: Vec<&(String, String)> = variables.iter().collect();
@@ -52,7 +58,13 @@ pub(crate) fn read(variables: &[(String, String)]) -> Result<(Layer, Vec<String>
             match found {
                 Some((row, _)) if row.command => {}
                 Some((row, name)) => layer.push(row, written(name, variable, text)),
-                None => warnings.extend(unknown(prefix, variable, &name)),
+                None => {
+                    let warning = unknown(prefix, variable, &name);
+                    warnings.extend(warning.map(|warning| NoOption {
+                        variable: variable.clone(),
+                        warning,
+                    }));
+                }
             }
         }
     }
@@ -88,7 +100,9 @@ mod tests {
             .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
             .collect();
         let (layer, warnings) = read(&variables).unwrap();
-        (Stack::new().on_top(layer).settle().unwrap(), warnings)
+        let warnings = warnings.into_iter().map(|unknown| unknown.warning);
+        let raw = Stack::new().on_top(layer).settle().unwrap();
+        (raw, warnings.collect())
     }
 
     #[test]

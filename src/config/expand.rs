@@ -5,14 +5,16 @@
 //! stands for nothing is left as it is.
 
 /// How many names one value may refer to, directly or not, before it must be a circle.
-const REPLACEMENTS_MAX: usize = 512;
+const NAMES_MAX: usize = 512;
+/// The longest name: what is longer, up to a parenthesis that closes it, is none. Bounds what a row of parentheses costs.
+const NAME_BYTES_MAX: usize = 1024;
 /// The longest value that may come out.
 const BYTES_MAX: usize = 1 << 20;
 
 /// Why a value could not be expanded.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Failure<E> {
-    /// It refers to itself.
+    /// It refers to itself, or to more than there may be.
     Circle,
     /// A name could not be looked up.
     Name(E),
@@ -27,7 +29,7 @@ pub(super) fn pass<E>(
     let open = [symbol as u8, b'('];
     let mut text = text.to_owned();
     let mut from = 0;
-    let mut replacements = 0;
+    let mut names = 0;
     while let Some(at) =
         memchr::memmem::find(text.as_bytes().get(from..).unwrap_or_default(), &open)
     {
@@ -36,11 +38,14 @@ pub(super) fn pass<E>(
             from = start + 2;
             continue;
         };
+        names += 1;
+        if names > NAMES_MAX {
+            return Err(Failure::Circle);
+        }
         match lookup(name).map_err(Failure::Name)? {
             None => from = start + 2,
             Some(value) => {
-                replacements += 1;
-                if replacements > REPLACEMENTS_MAX || text.len() + value.len() > BYTES_MAX {
+                if text.len() + value.len() > BYTES_MAX {
                     return Err(Failure::Circle);
                 }
                 text.replace_range(start..end, &value);
@@ -54,7 +59,7 @@ pub(super) fn pass<E>(
 /// The name up to the parenthesis that closes it, and where the text goes on.
 fn name_at(text: &str, start: usize) -> Option<(&str, usize)> {
     let mut depth = 0;
-    for (at, byte) in text.bytes().enumerate().skip(start) {
+    for (at, byte) in text.bytes().enumerate().skip(start).take(NAME_BYTES_MAX) {
         match byte {
             b'(' => depth += 1,
             b')' if depth == 0 => {
@@ -181,6 +186,13 @@ mod tests {
         assert_eq!(read("%(nope (a) %(a)) %(two)"), " 2");
         assert_eq!(read("é%(a)é"), "é1é");
         assert_eq!(expand("%(self)"), Err(Failure::Circle));
+        let many = "%(nope)".repeat(NAMES_MAX);
+        assert_eq!(read(&many), many);
+        assert_eq!(expand(&format!("{many}%(a)")), Err(Failure::Circle));
+        // Looked at in time that grows with the text, not with its square.
+        let open = "%(".repeat(20_000);
+        let nested = format!("{open}{}", ")".repeat(20_000));
+        assert!(read(&nested) == nested && read(&open) == open);
     }
 
     #[test]

@@ -12,6 +12,9 @@ use super::magic::{FileMagic, Magic};
 use super::option::Group;
 use super::options::{self, configuration};
 
+/// As much of a value as an error shows.
+const SHOWN_CHARS: usize = 80;
+
 impl Loader<'_> {
     /// Expands every value and gives everything back.
     pub(super) fn finish(mut self) -> Result<Loaded, Stop> {
@@ -111,7 +114,10 @@ impl Loader<'_> {
         let text = expand::pass(&entry.text, symbol, lookup).map_err(|failure| match failure {
             expand::Failure::Name(error) => error,
             expand::Failure::Circle => {
-                entry.error(format_args!("refers to itself: {}", entry.before))
+                let before: String = entry.before.chars().take(SHOWN_CHARS).collect();
+                entry.error(format_args!(
+                    "refers to itself, or to more than can be meant: {before}"
+                ))
             }
         })?;
         self.warnings.extend(missing);

@@ -47,6 +47,9 @@ pub(super) fn action(text: &str) -> Result<HookAction, String> {
         two("FILE TEXT").map(|(file, text)| (PathBuf::from(file), format!("{text}{end}")))
     };
     Ok(match name {
+        "exec" | "safeexec" if argument.trim().is_empty() => {
+            return Err(format!("wants {name}:COMMAND, got '{text}'"));
+        }
         "exec" => HookAction::Exec(argument.to_owned()),
         "safeexec" => HookAction::SafeExec(argument.to_owned()),
         "cd" | "chdir" => HookAction::ChangeDirectory(path()?),
@@ -190,6 +193,8 @@ mod tests {
             "dance:now",
             "error asks for dance, and there is no such action",
         );
+        check("exec: ", "error wants exec:COMMAND, got 'exec: '");
+        check("safeexec", "error wants safeexec:COMMAND, got 'safeexec'");
         check("cd:", "error wants a path behind cd:");
         check("write:/a", "error wants write:FILE TEXT, got 'write:/a'");
         check(

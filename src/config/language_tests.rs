@@ -14,6 +14,7 @@ use super::loader::{Loader, Stop};
 use super::surroundings::Surroundings;
 use super::{Command, Config, ConfigError, command_line, from_surroundings};
 
+mod files;
 mod schemes;
 
 fn surroundings(directory: &Path) -> Surroundings {
@@ -320,7 +321,7 @@ fn passes() {
     );
     check(
         "a = %(b)\nb = %(a)",
-        "error: a refers to itself: %(b) (a.ini line 2)",
+        "error: a refers to itself, or to more than can be meant: %(b) (a.ini line 2)",
     );
     check(
         "set-ph = http=1",

@@ -136,6 +136,13 @@ pub(crate) struct Origin {
     pub(crate) place: u32,
 }
 
+impl Origin {
+    /// A file, or standard input.
+    pub(crate) fn is_file(&self) -> bool {
+        ![DEFAULTS, COMMAND_LINE, ENVIRONMENT].contains(&self.source.as_str())
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&place(&self.source, self.place))
@@ -161,23 +168,16 @@ impl Setting {
         ConfigError::new(format!("{} {why} ({})", self.spelled, self.origin))
     }
 
-    /// The environment variable that is not set, where a text still names one.
-    pub(crate) fn unset_variable(&self) -> Option<&str> {
-        let (_, rest) = self.text.split_once("$(")?;
-        rest.split(')').next()
-    }
-
     /// Likewise, about a text that is none of what is wanted: `why` says `wants SOMETHING, got ...`.
     pub(crate) fn error_of_value(&self, why: &str, otherwise: &str) -> ConfigError {
-        match (self.unset_variable(), why.split_once(", got ")) {
-            (Some(name), Some((wanted, _))) => self
-                .error(format_args!(
-                    "{wanted}, and {name} is not set in the environment"
-                ))
-                .hint(format!(
-                    "set it, or say what it is otherwise: $({name}:{otherwise})"
-                )),
-            _ => self.error(why),
+        match unset_variable(&self.text, why) {
+            Some((name, why)) => self.error(why).hint(format!(
+                "set it, or say what it is otherwise: $({name}:{otherwise})"
+            )),
+            None if self.text.contains("${") => self.error(why).hint(format!(
+                "braces are a shell's: $(NAME), or $(NAME:{otherwise}) where it may be unset"
+            )),
+            None => self.error(why),
         }
     }
 
@@ -190,6 +190,14 @@ impl Setting {
     pub(crate) fn was_written(&self) -> bool {
         self.origin.source != DEFAULTS
     }
+}
+
+/// The environment variable that is not set, where a text still names one, and what is wrong then instead of `why`.
+pub(crate) fn unset_variable<'t>(text: &'t str, why: &str) -> Option<(&'t str, String)> {
+    let name = text.split_once("$(")?.1.split(')').next()?;
+    let (wanted, _) = why.split_once(", got ")?;
+    let why = format!("{wanted}, and {name} is not set in the environment");
+    Some((name, why))
 }
 
 /// All sources, in the order in which they take effect.

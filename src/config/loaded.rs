@@ -127,6 +127,20 @@ impl Loaded {
         }
     }
 
+    /// Whether a value, or a condition, asks for this environment variable.
+    pub(super) fn asks_for_variable(&self, name: &str) -> bool {
+        let marks = [format!("$({name})"), format!("$({name}:")];
+        let passed_over = self.passed_over.iter().map(|line| &line.entry);
+        passed_over.chain(&self.entries).any(|entry| {
+            let is_condition = matches!(entry.key.as_str(), "if-env" | "if-not-env");
+            let subject = entry.before.split('=').next().unwrap_or_default();
+            is_condition && subject == name
+                || marks
+                    .iter()
+                    .any(|mark| entry.before.contains(mark.as_str()))
+        })
+    }
+
     /// Every option and placeholder that was written, as it was named.
     pub(super) fn written(&self) -> Vec<(String, String)> {
         let seen = self

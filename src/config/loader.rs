@@ -28,6 +28,10 @@ const DEPTH_MAX: usize = 16;
 /// How many options there may be in all.
 const ENTRIES_MAX: usize = 50_000;
 
+/// The way out where the name of a file holds `$(NAME)`.
+const NOT_REPLACED: &str = "files are read before variables and placeholders are replaced, as in uWSGI: name the file on the \
+                            command line, or with if-env and %(_)";
+
 /// What stops the reading.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -186,6 +190,9 @@ impl<'s> Loader<'s> {
         };
         if fate == Fate::Skip {
             let why = match &self.logic {
+                Logic::Open { option, thing, .. } if logic::is_missing(option, thing) => {
+                    format!("there is no file {thing}")
+                }
                 Logic::Open { option, thing, .. } => format!("{option} {thing} does not hold"),
                 Logic::Else { of, .. } => format!("{of} holds"),
                 Logic::None => String::new(),
@@ -295,6 +302,14 @@ impl<'s> Loader<'s> {
             return Err(entry.error("belongs on the command line").into());
         }
         if is_logic(row) {
+            if logic::is_missing(&entry.key, &entry.text) {
+                self.warnings.push(format!(
+                    "{}: there is no file {}, and what is below is not read, as in uWSGI ({})",
+                    entry.key,
+                    entry.text,
+                    entry.position()
+                ));
+            }
             let before = self.entries.len();
             self.passed_over.push(PassedOver {
                 before,
@@ -430,7 +445,10 @@ impl<'s> Loader<'s> {
         let file = file.to_owned();
         let bytes = match contents::read(&file, self.may_execute) {
             Ok(bytes) => bytes,
-            Err(failure) => {
+            Err(mut failure) => {
+                if ["$(", "%(", "${"].iter().any(|mark| file.contains(mark)) {
+                    failure.hint = Some(NOT_REPLACED);
+                }
                 let error = unreadable(&file, failure, named);
                 // Without the first file there is nothing to report.
                 if self.goes_on && self.first.is_some() {
@@ -492,6 +510,9 @@ impl<'s> Loader<'s> {
                         error.hint(format!("begin it with a line [{}]", section.name()))
                     }
                     [] => error,
+                    found if found.iter().any(|found| found == section.name()) => {
+                        error.hint(format!("its {} is something else", section.name()))
+                    }
                     found => error.hint(format!("it has {}", found.join(", "))),
                 }
             }
@@ -509,6 +530,8 @@ impl<'s> Loader<'s> {
         }
         self.last = Some(magic);
         self.depth += 1;
+        // A condition or a loop around the line that names the file is no business of the file's lines, nor over behind them.
+        let around = std::mem::take(&mut self.logic);
         for line in lines {
             let incoming = Incoming {
                 spelled: line.key.clone(),
@@ -520,6 +543,7 @@ impl<'s> Loader<'s> {
             self.add(incoming, &source, Some(&file))?;
         }
         self.close_logic();
+        self.logic = around;
         self.depth -= 1;
         Ok(())
     }

@@ -173,6 +173,8 @@ pub(super) fn decide(
             ));
         }
         "for-glob" => return glob(thing).map(Fate::ReadFor),
+        // uWSGI says that there is no such file, and goes on without what is below.
+        "for-readline" if is_missing(kind, thing) => return Ok(Fate::Skip),
         "for-readline" => {
             let text = super::contents::one_value(thing, false).map_err(|failure| failure.why)?;
             return Ok(Fate::ReadFor(text.lines().map(str::to_owned).collect()));
@@ -184,6 +186,12 @@ pub(super) fn decide(
         (true, Some(value)) => Fate::ReadFor(vec![value]),
         (true, None) => Fate::Read,
     })
+}
+
+/// A loop over the lines of a file that is not there.
+pub(super) fn is_missing(kind: &str, thing: &str) -> bool {
+    let is_path = thing != "-" && !thing.contains("://");
+    kind == "for-readline" && is_path && !Path::new(thing).exists()
 }
 
 fn is(value: Option<&str>, wanted: Option<&str>) -> bool {

@@ -165,7 +165,7 @@ fn from_surroundings(
     }
     let variables = utf8_variables(surroundings)?;
     let command_line = command_line::read(arguments)?;
-    let (environment, mut warnings) = environment::read(&variables)?;
+    let (environment, no_options) = environment::read(&variables)?;
     let asked = Asked::of(&environment, &command_line);
     if let Some(command) = asked.command(surroundings)? {
         return Ok(command);
@@ -194,6 +194,11 @@ fn from_surroundings(
     if asked.flag(&configuration::SHOW_CONFIG) {
         return Ok(Command::ShowConfig(show::show(&raw, &loaded)));
     }
+    let mut warnings: Vec<String> = no_options
+        .into_iter()
+        .filter(|unknown| !loaded.asks_for_variable(&unknown.variable))
+        .map(|unknown| unknown.warning)
+        .collect();
     warnings.extend(loaded.warnings.iter().cloned());
     let mut config = Box::new(resolve_loaded(&raw, warnings, &loaded)?);
     let shows = raw.last(&configuration::SHOW_CONFIG);

@@ -37,6 +37,16 @@ pub(super) fn collect(
         };
         match (row.class, row.ready) {
             (Class::Accepted(why), _) => {
+                // Of options that have an effect their readers tell.
+                if row.kind == Kind::Flag
+                    && let Some(trap) = value::flag(&setting.text).warning
+                {
+                    let (spelled, text, origin) =
+                        (&setting.spelled, &setting.text, &setting.origin);
+                    notices
+                        .warnings
+                        .push(format!("{spelled} '{text}' {trap} ({origin})"));
+                }
                 accepted.push(format!("{} ({why})", spellings(settings)));
             }
             (Class::Unsupported(why), Ready::LaterAndEssential(instead)) => {

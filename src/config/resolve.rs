@@ -35,7 +35,7 @@ pub(super) fn resolve(
     let mut reader = Reader { raw, warnings };
     let strict = reader.flag(&configuration::STRICT);
     let notices = notices::collect(raw, unknown, strict)?;
-    let app = target::choose(raw)?;
+    let app = target::choose(raw, &mut reader.warnings)?;
     let listen = reader.listeners()?;
     let environment = reader.environment()?;
     let processes = reader.count(&workers::PROCESSES)?;
@@ -342,21 +342,26 @@ impl Reader<'_> {
         settings.map(|setting| setting.text.clone()).collect()
     }
 
-    fn pairs(&self, row: &OptionRow) -> Result<Vec<(String, String)>, ConfigError> {
-        let settings = self.raw.all(row).iter();
-        settings
-            .map(|setting| value::pair(&setting.text).map_err(|why| setting.error(why)))
-            .collect()
-    }
-
     /// `early-envdir`, `unenv` and `env`, `envdir`: the later the stronger, as in uWSGI.
-    fn environment(&self) -> Result<Variables, ConfigError> {
+    fn environment(&mut self) -> Result<Variables, ConfigError> {
         let mut variables = Variables::default();
         self.read_envdirs(&python::EARLY_ENVDIR, &mut variables)?;
         for name in self.texts(&python::UNENV) {
             variables.remove(name);
         }
-        variables.set.extend(self.pairs(&python::ENV)?);
+        for setting in self.raw.all(&python::ENV) {
+            match setting.text.as_str() {
+                // An empty line of a file that `for-readline` reads.
+                "" => {}
+                name if !name.contains(['=', '\0']) => {
+                    self.warn(setting, value::REMOVES);
+                    variables.remove(name.to_owned());
+                }
+                text => variables
+                    .set
+                    .push(value::pair(text).map_err(|why| setting.error(why))?),
+            }
+        }
         self.read_envdirs(&python::ENVDIR, &mut variables)?;
         Ok(variables)
     }

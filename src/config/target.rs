@@ -9,11 +9,16 @@ use super::option::OptionRow;
 use super::options::{app, python};
 use super::settings::{AppChoice, AppTarget, Mount};
 
-/// The application that the strongest source names. Two in one source are an error.
-pub(super) fn choose(raw: &Raw) -> Result<Option<AppChoice>, ConfigError> {
+/// The application at the root. The strongest source decides, and files are one source; among options of one source uWSGI's order
+/// does: it loads the module first, then finds the place taken. What is passed over so is warned of; bare names have no order.
+pub(super) fn choose(
+    raw: &Raw,
+    warnings: &mut Vec<String>,
+) -> Result<Option<AppChoice>, ConfigError> {
+    // What stands last here is loaded first in uWSGI.
     let mut named: Vec<(&Setting, AppChoice)> = Vec::new();
-    for setting in raw.all(&app::APP) {
-        named.push((setting, bare(setting)?));
+    for setting in raw.all(&app::PASTE) {
+        named.push((setting, paste(&setting.text)));
     }
     for setting in raw.all(&app::WSGI_FILE) {
         named.push((setting, file(setting)?));
@@ -21,10 +26,19 @@ pub(super) fn choose(raw: &Raw) -> Result<Option<AppChoice>, ConfigError> {
     for setting in raw.all(&app::MODULE) {
         named.push((setting, module(setting)?));
     }
-    for setting in raw.all(&app::PASTE) {
-        named.push((setting, paste(&setting.text)));
+    for setting in raw.all(&app::APP) {
+        named.push((setting, bare(setting)?));
     }
-    named.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
+    let last_of_files = named
+        .iter()
+        .filter(|(setting, _)| setting.origin.is_file())
+        .map(|(setting, _)| setting.origin.rank)
+        .max();
+    let strength = |setting: &Setting| match last_of_files {
+        Some(rank) if setting.origin.is_file() => rank,
+        _ => setting.origin.rank,
+    };
+    named.sort_by_key(|(setting, _)| strength(setting));
     let Some((setting, mut choice)) = named.pop() else {
         let has_another = !raw.all(&app::MOUNT).is_empty() || raw.last(&app::EVAL).is_some();
         return match raw.last(&app::CALLABLE) {
@@ -34,15 +48,23 @@ pub(super) fn choose(raw: &Raw) -> Result<Option<AppChoice>, ConfigError> {
             _ => Ok(None),
         };
     };
-    if let Some((other, _)) = named.last()
-        && other.origin.rank == setting.origin.rank
-    {
-        return Err(ConfigError::new(format!(
-            "two applications are named: {} and {}",
+    for (other, _) in named.iter().rev() {
+        if strength(other) != strength(setting) {
+            break;
+        }
+        if setting.name == app::APP.name {
+            return Err(ConfigError::new(format!(
+                "two applications are named: {} and {}",
+                described(other),
+                described(setting)
+            ))
+            .hint("leave one, or give one of them a place of its own: --mount /prefix=APP"));
+        }
+        warnings.push(format!(
+            "{} is passed over, as in uWSGI: {} is the application; leave one",
             described(other),
             described(setting)
-        ))
-        .hint("leave one, or give one of them a place of its own: --mount /prefix=APP"));
+        ));
     }
     if let Some(callable) = raw.last(&app::CALLABLE) {
         let text = callable_name(callable, &callable.text)?;
@@ -359,7 +381,8 @@ mod tests {
         let arguments: Vec<String> = line.iter().map(|text| (*text).to_owned()).collect();
         let layer = command_line::read(&arguments).unwrap();
         let raw = Stack::new().on_top(layer).settle().unwrap();
-        let shown = match choose(&raw) {
+        let mut warnings = Vec::new();
+        let mut shown = match choose(&raw, &mut warnings) {
             Ok(None) => "none".to_owned(),
             Ok(Some(choice)) => match choice.target {
                 AppTarget::File(_) => format!("file {choice}"),
@@ -368,6 +391,9 @@ mod tests {
             },
             Err(error) => format!("error: {}", error.message()),
         };
+        for warning in warnings {
+            shown.push_str(&format!("; {warning}"));
+        }
         assert_eq!(shown, expected, "{line:?}");
     }
 
@@ -402,6 +428,21 @@ mod tests {
     }
 
     #[test]
+    fn uwsgis_order_decides_between_options() {
+        check(
+            &["--module", "b", "--wsgi-file", "a.py"],
+            "module b; --wsgi-file a.py (command line) is passed over, as in uWSGI: --module b (command line) is the application; \
+             leave one",
+        );
+        check(
+            &["--paste", "egg:site", "--wsgi-file", "a.py"],
+            "file a.py; --paste egg:site (command line) is passed over, as in uWSGI: --wsgi-file a.py (command line) is the \
+             application; leave one",
+        );
+        check(&["--module", "a", "--module", "b"], "module b");
+    }
+
+    #[test]
     fn what_cannot_be_meant() {
         check(
             &["my-app"],
@@ -412,8 +453,8 @@ mod tests {
             "error: two applications are named: a.py (command line) and b.py (command line)",
         );
         check(
-            &["--wsgi-file", "a.py", "--module", "b"],
-            "error: two applications are named: --wsgi-file a.py (command line) and --module b (command line)",
+            &["--wsgi-file", "a.py", "b.py"],
+            "error: two applications are named: --wsgi-file a.py (command line) and b.py (command line)",
         );
         check(
             &["a.py:x", "--callable", "y"],

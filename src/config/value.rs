@@ -61,13 +61,15 @@ pub(crate) fn flag(text: &str) -> Read<bool> {
     if is_one_of(FALSE_WORDS, text) {
         return Read::clean(false);
     }
+    let comment = if text.contains([';', '#']) {
+        ", and a comment must have a line of its own"
+    } else {
+        ""
+    };
     Read {
         value: true,
-        warning: (!is_one_of(TRUE_WORDS, text)).then(|| {
-            "is true: only false, off, no and 0 are false, and a comment must have a line of its \
-             own"
-            .to_owned()
-        }),
+        warning: (!is_one_of(TRUE_WORDS, text))
+            .then(|| format!("is true: only false, off, no and 0 are false{comment}")),
     }
 }
 
@@ -162,6 +164,9 @@ pub(crate) fn mode(text: &str) -> Result<u32, String> {
     }
     Err(format!("wants a file mode such as 660, got '{text}'"))
 }
+
+/// The end of the sentence about `env = NAME`, which glibc's `putenv` takes for the opposite.
+pub(crate) const REMOVES: &str = "has no '=', and so removes the variable, as in uWSGI";
 
 /// `KEY=VALUE`, with a key.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {

@@ -54,7 +54,10 @@ fn threads_for(green: &str) -> u64 {
 }
 
 /// What to know about options together.
-pub(super) fn overall<'e>(value_of: impl Fn(&str) -> Option<&'e str>) -> Vec<String> {
+pub(super) fn overall<'e>(
+    value_of: impl Fn(&str) -> Option<&'e str>,
+    has_unix_socket: bool,
+) -> Vec<String> {
     let number = |name: &str| {
         value_of(name)
             .and_then(|text| value::number(text).ok())
@@ -95,8 +98,9 @@ pub(super) fn overall<'e>(value_of: impl Fn(&str) -> Option<&'e str>) -> Vec<Str
     if value_of("uid").is_none() && value_of("gid").is_some() {
         lines.push("gid without uid: the server stays the user that started it".to_owned());
     }
-    if value_of("chmod-socket")
-        .is_some_and(|mode| mode.ends_with('6') || mode.ends_with('7') || mode == "true")
+    if has_unix_socket
+        && value_of("chmod-socket")
+            .is_some_and(|mode| mode.ends_with('6') || mode.ends_with('7') || mode == "true")
     {
         lines.push("chmod-socket lets every user of the machine write to the socket; 660 and the proxy's group are enough".to_owned());
     }

@@ -200,7 +200,7 @@ pub(super) fn explain_command_line(text: &str) -> String {
             match attached.or_else(|| words.next()) {
                 Some(value) => value,
                 None => {
-                    said.notes.push(format!("--{name} wants a value"));
+                    said.notes.push(format!("{word} wants a value"));
                     continue;
                 }
             }

@@ -10,12 +10,13 @@ mod gunicorn;
 
 use std::collections::BTreeMap;
 
+use super::address::Address;
 use super::error::ConfigError;
 use super::layer::{self, Layer, Written};
 use super::loaded::{Entry, Loaded, PassedOver};
 use super::loader::{Loader, Stop};
 use super::option::{Class, Group, Kind, OptionRow, Ready, Takes};
-use super::options::{self, configuration, sockets};
+use super::options::{self, app, configuration, python, sockets};
 use super::show::ini_value;
 use super::surroundings::Surroundings;
 use super::value::Read;
@@ -216,13 +217,22 @@ impl<'l> Report<'l> {
         match value {
             Ok((_, Some(warning))) => parts.push(warning),
             Ok((value, None)) => parts.extend(value),
-            Err(why) => parts.push(format!("ERROR: {why}")),
+            Err(why) => {
+                let unset = layer::unset_variable(&entry.text, &why);
+                let why = unset.map_or(why, |(_, why)| why);
+                parts.push(format!("ERROR: {why}"));
+            }
         }
         match row.class {
             Class::Same => {}
             Class::Mapped(how) => parts.push(how.to_owned()),
             Class::Accepted(why) => parts.push(why.to_owned()),
             Class::Unsupported(why) => parts.push(why.to_owned()),
+        }
+        if let Some(stronger) = self.stronger_application(row) {
+            parts.push(format!(
+                "passed over, as in uWSGI: {stronger} is the application"
+            ));
         }
         match row.ready {
             Ready::Now => {}
@@ -248,6 +258,14 @@ impl<'l> Report<'l> {
             Class::Unsupported(_) => "X",
         };
         (mark, parts.join("; "))
+    }
+
+    /// The option that names the application instead of this one.
+    fn stronger_application(&self, row: &OptionRow) -> Option<&'static str> {
+        let order = [app::MODULE.name, app::WSGI_FILE.name, app::PASTE.name];
+        let stronger = order.iter().position(|name| *name == row.name)?;
+        let is_there = |name: &&&str| self.value_of(name).is_some();
+        order.iter().take(stronger).find(is_there).copied()
     }
 
     fn about_unknown(&self, entry: &Entry) -> String {
@@ -285,7 +303,13 @@ impl<'l> Report<'l> {
             .map(|error| format!("left out of this report: {}", error.message()))
             .collect();
         lines.extend(self.loaded.warnings.iter().cloned());
-        lines.extend(advice::overall(|name| self.value_of(name)));
+        let has_unix_socket = self.entries.iter().any(|entry| {
+            let is_listener = entry
+                .row
+                .is_some_and(|row| row.group == Group::Listening && row.kind == Kind::Address);
+            is_listener && matches!(address::parse(&entry.text), Ok(Address::Unix(_)))
+        });
+        lines.extend(advice::overall(|name| self.value_of(name), has_unix_socket));
         lines
     }
 
@@ -312,7 +336,9 @@ impl<'l> Report<'l> {
             let replacement = advice::replacement(row, &entry.text, protocol_is_http);
             let needs_nothing = replacement.is_none()
                 && matches!(row.class, Class::Accepted(_) | Class::Unsupported(_));
-            if row.language || needs_nothing || !is_last || is_default {
+            let is_passed_over = self.stronger_application(row).is_some()
+                || matches!(effective(row, &entry.text), Ok((_, Some(why))) if why == value::NO_NUMBER);
+            if row.language || needs_nothing || !is_last || is_default || is_passed_over {
                 continue;
             }
             let (name, text_of_value) = match replacement {
@@ -483,12 +509,17 @@ fn effective(row: &OptionRow, text: &str) -> Result<(Option<String>, Option<Stri
             value::mode(text)?;
             (None, None)
         }
+        Kind::Pair if row.name == python::ENV.name && !text.contains('=') => {
+            let warning = (!text.is_empty()).then(|| value::REMOVES.to_owned());
+            (None, warning)
+        }
         Kind::Pair => {
             value::pair(text)?;
             (None, None)
         }
         Kind::Address => {
-            let address = address::parse(text)?;
+            let bad = |why| format!("wants an address, got '{text}': {why}");
+            let address = address::parse(text).map_err(bad)?;
             let shown = address.to_string();
             ((shown != text).then(|| format!("is {shown}")), None)
         }

@@ -73,13 +73,23 @@ fn members<'t>(text: &'t str, object: &'t str) -> Result<Vec<(String, &'t RawVal
         let line = u32::try_from(error.line().max(1)).unwrap_or(u32::MAX);
         Failure::Syntax {
             line: LineEnds::of(text).line(start).saturating_add(line - 1),
-            why: error.to_string(),
+            why: why(&error),
         }
     };
     let mut deserializer = serde_json::Deserializer::from_str(object);
     let members = deserializer.deserialize_map(Members).map_err(fail)?;
     deserializer.end().map_err(fail)?;
     Ok(members)
+}
+
+/// Without serde's line: pieces are read by themselves, and so it may be another one.
+fn why(error: &serde_json::Error) -> String {
+    if error.is_data() {
+        return r#"wants objects: {"uwsgi": {"http": ":8000"}}"#.to_owned();
+    }
+    let text = error.to_string();
+    let what = text.rsplit_once(" at line ").map(|(what, _)| what);
+    what.unwrap_or(&text).to_owned()
 }
 
 struct Members;

@@ -42,7 +42,7 @@ options! {
         "What --socket speaks, wherever it stands; uwsgi if nobody says otherwise. Also what sockets speak that systemd \
          hands over and no option names: those HTTP if nobody says otherwise.")
         .also(&["socket-protocol"]);
-    LISTEN = row(GROUP, "listen", Kind::Number { min: 1, max: 65_535 },
+    LISTEN = row(GROUP, "listen", Kind::Number { min: 1, max: 2_147_483_647 },
         "Connections that the kernel may hold for each listener before they are accepted; it \
          lowers the number to its own limit (somaxconn).")
         .short('l').default("1024");
