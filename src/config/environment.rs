@@ -8,7 +8,7 @@
 
 use super::error::ConfigError;
 use super::layer::{ENVIRONMENT, Layer, Written};
-use super::options::{self, python};
+use super::options::{self, app, python};
 use super::suggestion;
 
 /// Names with our prefix that are not options.
@@ -57,6 +57,8 @@ pub(crate) fn read(variables: &[(String, String)]) -> Result<(Layer, Vec<NoOptio
                 });
             match found {
                 Some((row, _)) if row.command => {}
+                // uWSGI has no such option, and images have such a variable for $(UWSGI_APP).
+                Some((row, _)) if prefix == "UWSGI_" && row.name == app::APP.name => {}
                 Some((row, name)) => layer.push(row, written(name, variable, text)),
                 None => {
                     let warning = unknown(prefix, variable, &name);
@@ -113,6 +115,7 @@ mod tests {
             ("UWSGI_HTTP_SOCKET", ":9090"),
             ("UWSGI_THREADS", ""),
             ("UWSGI_VERSION", "2.0.21"),
+            ("UWSGI_APP", "my-app"),
             ("PATH", "/bin"),
         ]);
         let workers = raw.last(&workers::PROCESSES).unwrap();

@@ -10,7 +10,7 @@ use super::loaded::{Entry, Loaded, Standing, Unknown};
 use super::loader::{Loader, Named, Stop, unreadable};
 use super::magic::{FileMagic, Magic};
 use super::option::Group;
-use super::options::{self, configuration};
+use super::options::{self, app, configuration};
 
 /// As much of a value as an error shows.
 const SHOWN_CHARS: usize = 80;
@@ -24,6 +24,7 @@ impl Loader<'_> {
                 self.expand(index, symbol, &mut used)?;
             }
         }
+        self.make_placeholders(&used);
         let mut index = 0;
         while let Some(entry) = self.entries.get(index).cloned() {
             index += 1;
@@ -142,6 +143,17 @@ impl Loader<'_> {
                 ))),
             },
             None => Ok(otherwise),
+        }
+    }
+
+    /// uWSGI has no option `app`, so files written for it have `app = shop` and then `module = %(app).wsgi`.
+    fn make_placeholders(&mut self, used: &HashSet<String>) {
+        let is_meant = |entry: &&mut Entry| {
+            let is_app = entry.row.is_some_and(|row| row.name == app::APP.name);
+            is_app && entry.is_of_file() && used.contains(&entry.key)
+        };
+        for entry in self.entries.iter_mut().filter(is_meant) {
+            entry.row = None;
         }
     }
 

@@ -43,6 +43,11 @@ pub(crate) fn place(source: &str, place: u32) -> String {
     }
 }
 
+/// Whether the source of this name is a file, or standard input.
+pub(crate) fn is_file(source: &str) -> bool {
+    ![DEFAULTS, COMMAND_LINE, ENVIRONMENT].contains(&source)
+}
+
 /// One source.
 #[derive(Debug)]
 pub(crate) struct Layer {
@@ -139,7 +144,7 @@ pub(crate) struct Origin {
 impl Origin {
     /// A file, or standard input.
     pub(crate) fn is_file(&self) -> bool {
-        ![DEFAULTS, COMMAND_LINE, ENVIRONMENT].contains(&self.source.as_str())
+        is_file(&self.source)
     }
 }
 

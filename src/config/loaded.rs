@@ -48,6 +48,11 @@ impl Entry {
         layer::place(&self.source, self.place)
     }
 
+    /// It stands in a file, or on standard input.
+    pub(super) fn is_of_file(&self) -> bool {
+        layer::is_file(&self.source)
+    }
+
     /// An error about it; `why` ends the sentence that begins with its name.
     pub(super) fn error(&self, why: impl std::fmt::Display) -> ConfigError {
         ConfigError::new(format!("{} {why} ({})", self.spelled, self.position()))

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::option::Class;
 use super::options;
 
 /// What other servers call it.
@@ -56,28 +57,30 @@ pub(crate) fn closest(word: &str) -> Option<&'static str> {
     if let Some((_, name)) = by_typo {
         return Some(name);
     }
-    NAMES
+    let longer = NAMES
         .iter()
-        .map(|name| name.text)
-        .filter(|name| name.starts_with(&word))
-        .min_by_key(|name| name.len())
+        .filter(|name| name.is_supported && name.text.starts_with(&word));
+    longer.map(|name| name.text).min_by_key(|name| name.len())
 }
 
 /// A name and the letters that occur in it.
 struct Name {
     text: &'static str,
     letters: u32,
+    /// What cannot be had is not suggested for a word that is only its beginning (`name`).
+    is_supported: bool,
 }
 
 /// Every name; options that do something come first, so that they win a tie.
 static NAMES: LazyLock<Vec<Name>> = LazyLock::new(|| {
     let (useful, rest): (Vec<_>, Vec<_>) = options::rows().partition(|row| row.has_effect());
     let rows = useful.into_iter().chain(rest);
-    let names = rows.flat_map(super::option::OptionRow::names);
+    let names = rows.flat_map(|row| row.names().map(move |text| (row, text)));
     names
-        .map(|text| Name {
+        .map(|(row, text)| Name {
             text,
             letters: letters(text),
+            is_supported: !matches!(row.class, Class::Unsupported(_)),
         })
         .collect()
 });
@@ -136,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_word_from_nowhere_has_no_neighbour() {
-        for word in ["", "x", "zzzzzzzz", "start-time"] {
+        for word in ["", "x", "zzzzzzzz", "start-time", "name"] {
             assert_eq!(closest(word), None, "{word}");
         }
     }

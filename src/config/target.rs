@@ -10,13 +10,19 @@ use super::options::{app, python};
 use super::settings::{AppChoice, AppTarget, Mount};
 
 /// The application at the root. The strongest source decides, and files are one source; among options of one source uWSGI's order
-/// does: it loads the module first, then finds the place taken. What is passed over so is warned of; bare names have no order.
+/// does: it loads the module first, then finds the place taken. What is passed over so is warned of; bare names have no order. In a
+/// file `app` is nothing to uWSGI, and so the weakest.
 pub(super) fn choose(
     raw: &Raw,
     warnings: &mut Vec<String>,
 ) -> Result<Option<AppChoice>, ConfigError> {
     // What stands last here is loaded first in uWSGI.
     let mut named: Vec<(&Setting, AppChoice)> = Vec::new();
+    let others = [&app::PASTE, &app::WSGI_FILE, &app::MODULE];
+    let is_named = others.iter().any(|row| {
+        let mut settings = raw.all(row).iter();
+        settings.any(|setting| setting.origin.is_file())
+    });
     for setting in raw.all(&app::PASTE) {
         named.push((setting, paste(&setting.text)));
     }
@@ -27,7 +33,14 @@ pub(super) fn choose(
         named.push((setting, module(setting)?));
     }
     for setting in raw.all(&app::APP) {
-        named.push((setting, bare(setting)?));
+        if is_named && setting.origin.is_file() {
+            warnings.push(format!(
+                "{} is passed over: uWSGI has no such option, and another names the application",
+                described(setting)
+            ));
+        } else {
+            named.push((setting, bare(setting)?));
+        }
     }
     let last_of_files = named
         .iter()

@@ -76,3 +76,33 @@ fn a_file_cannot_be_named_by_a_variable() {
          placeholders are replaced, as in uWSGI: name the file on the command line, or with if-env and %(_)",
     );
 }
+
+/// uWSGI has no option `app`; here it is one.
+#[test]
+fn app_is_a_placeholder_where_uwsgi_files_make_it_one() {
+    let site = Site::new(&[
+        (
+            "a.ini",
+            "[uwsgi]\napp = my shop\nmodule = shop\nprocname = %(app)\n",
+        ),
+        ("b.ini", "[uwsgi]\napp = my shop\nmodule = shop\n"),
+        ("c.toml", "[singlemalt]\napp = \"shop.py\"\n"),
+    ]);
+    for (file, app, warnings) in [
+        ("a.ini", "shop", ""),
+        (
+            "b.ini",
+            "shop",
+            "app my shop (b.ini line 2) is passed over: uWSGI has no such option, and another names the application",
+        ),
+        ("c.toml", "shop.py", ""),
+    ] {
+        let config = site.configured(&format!("{{}}/{file}"));
+        assert_eq!(config.app.unwrap().to_string(), app, "{file}");
+        let said = config
+            .warnings
+            .join("\n")
+            .replace(&format!("{}/", site.root()), "");
+        assert_eq!(said, warnings, "{file}");
+    }
+}
