@@ -368,7 +368,10 @@ impl<'s> Loader<'s> {
             } else {
                 Standing::Placeholder
             };
-            if standing == Standing::Placeholder && options::named(key).is_some() {
+            // `app` is none of uWSGI's.
+            let row = options::named(key)
+                .filter(|row| standing == Standing::Written || row.name != app::APP.name);
+            if standing == Standing::Placeholder && row.is_some() {
                 return Err(entry
                     .error(format_args!(
                         "cannot make {key} a placeholder: it is an option"
@@ -383,7 +386,6 @@ impl<'s> Loader<'s> {
                 place: entry.place,
                 standing,
             };
-            let row = options::named(key);
             return self.enter(set, row, source, inside);
         }
         Ok(())
