@@ -157,6 +157,17 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
         let function = unsafe { trampoline::function(token, method, std::ptr::null_mut())? };
         namespace.set_item(name, &function)?;
     }
+    let Some(compile) = builtins.item(c"compile")? else {
+        let text = "there is no compile among the built-ins";
+        return Err(trampoline::raise(
+            token,
+            trampoline::Exception::Runtime,
+            text,
+        ));
+    };
+    // SAFETY: `compile` is alive, and what it is replaced by calls it.
+    let compile = unsafe { trampoline::function(token, &code::COMPILE, compile.as_ptr())? };
+    namespace.set_item(c"compile_module", &compile)?;
     for (name, kind) in super::caches::types(token)? {
         namespace.set_item(name, &kind)?;
     }

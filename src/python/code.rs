@@ -1,4 +1,4 @@
-//! The embedded Python sources as code.
+//! The embedded Python sources as code, and the `compile` that importlib calls in our interpreters.
 //!
 //! build.rs compiles the sources with the CPython that the program is linked with, and every interpreter makes its own code
 //! objects of those bytes. Compiling them at the start instead costs 7 ms and leaves 1.5 MB behind in the main interpreter,
@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use pyo3_ffi as ffi;
 
 use super::object::{self, Object, Raised, Token};
-use super::trampoline;
+use super::trampoline::{self, Method};
 
 mod built {
     include!(concat!(env!("OUT_DIR"), "/python_code.rs"));
@@ -37,6 +37,9 @@ const MODULES: [(&CStr, &str); 1] = [(
 
 /// The sources and the modules, marshalled.
 static CODE: OnceLock<Vec<Cow<'static, [u8]>>> = OnceLock::new();
+
+/// See [`compile_module`].
+pub(super) static COMPILE: Method = Method::keywords(c"compile", compile_module);
 
 /// Finds the code of all sources, once, in the main interpreter.
 pub(super) fn prepare(token: Token<'_>) -> Result<(), Raised> {
@@ -114,6 +117,96 @@ fn unmarshalled<'py>(token: Token<'py>, code: &[u8]) -> Result<Object<'py>, Rais
             token,
             ffi::PyMarshal_ReadObjectFromString(code.as_ptr().cast(), length),
         )
+    }
+}
+
+/// `compile` as importlib calls it for a module without usable bytecode. The built-in one, which is `this`, makes the 120 types of
+/// syntax trees in each interpreter before it looks at what it got: 0.27 MB, for a check whether that is a tree. What is not
+/// the source of a module, or is called otherwise, is left to it.
+unsafe extern "C" fn compile_module(
+    this: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by CPython with `count` live arguments, those of the keywords behind them, and the built-in function.
+    unsafe {
+        trampoline::object(|token| match Module::of(token, arguments, count, names)? {
+            Some(module) => module.compile(token),
+            None => Object::from_new(
+                token,
+                ffi::PyObject_Vectorcall(this, arguments, count as usize, names),
+            ),
+        })
+    }
+}
+
+/// The source of a module, as importlib gives it.
+struct Module<'py> {
+    source: Object<'py>,
+    path: Object<'py>,
+    optimize: std::ffi::c_int,
+}
+
+impl<'py> Module<'py> {
+    /// `None` if this is another call than importlib's `compile(data, path, 'exec', dont_inherit=True, optimize=_optimize)`.
+    ///
+    /// # Safety
+    /// The arguments of a FASTCALL | KEYWORDS call.
+    unsafe fn of(
+        token: Token<'py>,
+        arguments: *const *mut ffi::PyObject,
+        count: ffi::Py_ssize_t,
+        names: *mut ffi::PyObject,
+    ) -> Result<Option<Self>, Raised> {
+        // SAFETY: `names` is null or a tuple of str, and as many values lie behind the positional ones; all are live.
+        unsafe {
+            if count != 3 || names.is_null() || ffi::PyTuple_Size(names) != 2 {
+                return Ok(None);
+            }
+            let text = |object| Object::from_borrowed(token, object).map(|object| object.to_text());
+            let argument = |at: usize| *arguments.add(at);
+            let (source, path, mode, optimize) =
+                (argument(0), argument(1), argument(2), argument(4));
+            if text(ffi::PyTuple_GetItem(names, 0))? != "dont_inherit"
+                || text(ffi::PyTuple_GetItem(names, 1))? != "optimize"
+                || argument(3) != ffi::Py_True()
+                || text(mode)? != "exec"
+                || ffi::PyUnicode_CheckExact(path) == 0
+                || ffi::PyBytes_CheckExact(source) == 0
+                || ffi::PyLong_CheckExact(optimize) == 0
+            {
+                return Ok(None);
+            }
+            let length = ffi::PyBytes_Size(source) as usize;
+            let bytes = std::slice::from_raw_parts(ffi::PyBytes_AsString(source).cast(), length);
+            let level = ffi::PyLong_AsLong(optimize);
+            // A source with a NUL, and a level that there is not, are refused by the built-in function in its own words.
+            if memchr::memchr(0, bytes).is_some() || !(-1..=2).contains(&level) {
+                drop(object::take_exception(token));
+                return Ok(None);
+            }
+            Ok(Some(Self {
+                source: Object::from_borrowed(token, source)?,
+                path: Object::from_borrowed(token, path)?,
+                optimize: level as std::ffi::c_int,
+            }))
+        }
+    }
+
+    /// What the built-in function does with it.
+    fn compile(&self, token: Token<'py>) -> Result<Object<'py>, Raised> {
+        // SAFETY: attached (token); both objects are alive, and a bytes object ends with a NUL.
+        unsafe {
+            let code = ffi::Py_CompileStringObject(
+                ffi::PyBytes_AsString(self.source.as_ptr()),
+                self.path.as_ptr(),
+                ffi::Py_file_input,
+                std::ptr::null_mut(),
+                self.optimize,
+            );
+            Object::from_new(token, code)
+        }
     }
 }
 
