@@ -3,9 +3,12 @@
 //! pyo3's own build scripts have run before this one and chosen an interpreter (`PYO3_PYTHON`, else what
 //! `tools/find-python` finds); they accept more than singlemalt does. Linking: the binary and the tests get an rpath, so that they
 //! start without `LD_LIBRARY_PATH`, and a statically linked libpython keeps its symbols for extension modules.
+//!
+//! The Python sources in `src/python/` are compiled with that interpreter, for `src/python/code.rs`.
 
 use std::path::Path;
 use std::process::Command;
+use std::{env, fs};
 
 use pyo3_build_config::{InterpreterConfig, PythonImplementation};
 
@@ -19,8 +22,12 @@ fn main() {
     if let Some(executable) = config.executable() {
         println!("cargo:rerun-if-changed={executable}");
     }
-    let target_os = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
+    let target_os = env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
     if let Err(why) = check(config, &target_os) {
+        println!("cargo::error={why}");
+        return;
+    }
+    if let Err(why) = compile_sources(config.executable()) {
         println!("cargo::error={why}");
         return;
     }
@@ -75,6 +82,37 @@ fn check(config: &InterpreterConfig, target_os: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Writes the Python sources as marshalled code, and a table of them. Without an interpreter (a cross build) the table is empty.
+fn compile_sources(executable: Option<&str>) -> Result<(), String> {
+    println!("cargo:rerun-if-changed=src/python");
+    println!("cargo:rerun-if-changed=tools/compile-python");
+    let folder = env::var("OUT_DIR").map_err(|error| error.to_string())?;
+    let table = Path::new(&folder).join("python_code.rs");
+    let Some(executable) = executable else {
+        let empty = "pub(super) const MAGIC: std::ffi::c_long = 0;\npub(super) const CODE: [(&str, &[u8]); 0] = [];\n";
+        return fs::write(table, empty).map_err(|error| error.to_string());
+    };
+    let output = Command::new(executable)
+        .args([
+            "-I",
+            "-S",
+            "-B",
+            "tools/compile-python",
+            "src/python",
+            &folder,
+        ])
+        // Sets of constants are in the order of their hashes; the same sources make the same program.
+        .env("PYTHONHASHSEED", "0")
+        .output()
+        .map_err(|error| format!("cannot run {executable}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().last().unwrap_or("it said nothing");
+    Err(format!("{executable} cannot compile src/python: {last}"))
 }
 
 /// Names a suitable interpreter if one is here, else what to install.

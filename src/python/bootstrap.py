@@ -2,7 +2,7 @@
 
 This file, extensions.py, load.py, quiesce.py, embedded.py, harakiri.py and stacks.py are executed into one private namespace that is no module: the app cannot
 import it, and nothing here is imported that every interpreter does not need (memory: each further one pays for it).
-Rust puts `emit` and `interrupt` into the namespace first.
+Rust puts `emit`, `interrupt` and `compile_module` into the namespace first.
 """
 
 import os
@@ -23,6 +23,7 @@ def prepare(python_path, guard, twins, executable):
             stream.reconfigure(line_buffering=True)
     add_to_path(python_path)
     distrust_bytecode()
+    compile_without_trees()
     if guard:
         watch_extensions()
         replace_current_frames()
@@ -67,6 +68,12 @@ def distrust_bytecode():
 
     get_data.__module__ = set_data.__module__ = __name__
     SourceFileLoader.get_data, SourceFileLoader.set_data = get_data, set_data
+
+
+def compile_without_trees():
+    """The built-in compile makes the types of syntax trees in each interpreter, whatever it is given (code.rs)."""
+    import _frozen_importlib_external
+    _frozen_importlib_external.compile = compile_module
 
 
 def adopt_thread(name, state):

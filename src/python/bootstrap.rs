@@ -5,43 +5,23 @@
 //! when the interpreter goes. Runs on workers, attached.
 
 use std::ffi::{CStr, CString};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3_ffi as ffi;
 
+use super::code;
 use super::interpreter::{Interpreter, Isolation};
 use super::object::{Object, Raised, Token};
 use super::stacks;
 use super::thread_state::{Attached, detached};
 use super::trampoline::{self, Method};
 
-/// Name and text of each source; the name is what a traceback shows, and how our frames are told from the app's.
-const SOURCES: [(&CStr, &str); 7] = [
-    (c"<singlemalt bootstrap>", include_str!("bootstrap.py")),
-    (c"<singlemalt extensions>", include_str!("extensions.py")),
-    (c"<singlemalt load>", include_str!("load.py")),
-    (c"<singlemalt quiesce>", include_str!("quiesce.py")),
-    (c"<singlemalt embedded>", include_str!("embedded.py")),
-    (c"<singlemalt harakiri>", include_str!("harakiri.py")),
-    (c"<singlemalt stacks>", include_str!("stacks.py")),
-];
-
-/// Modules that apps may import; embedded.py finds them.
-const MODULES: [(&CStr, &str); 1] = [(
-    c"<singlemalt uwsgidecorators>",
-    include_str!("uwsgidecorators.py"),
-)];
-
-/// The sources compiled, as bytes that every interpreter makes its own code objects of: compiling them in each would cost each
-/// 0.7 MB of memory and 7 ms.
-static CODE: OnceLock<Vec<Box<[u8]>>> = OnceLock::new();
-
 static EMBEDDED_CODE: Method = Method::one(c"embedded_code", embedded_code);
 static EMIT: Method = Method::one(c"emit", emit);
 static INTERRUPT: Method = Method::one(c"interrupt", interrupt);
 
-/// The code of one of [`MODULES`], by its name.
+/// The code of a module of ours, by its name.
 unsafe extern "C" fn embedded_code(
     _self: *mut ffi::PyObject,
     name: *mut ffi::PyObject,
@@ -50,32 +30,14 @@ unsafe extern "C" fn embedded_code(
     unsafe {
         trampoline::object(|token| {
             let name = Object::from_borrowed(token, name)?.to_text();
-            let wanted = format!("<singlemalt {name}>");
-            let at = MODULES
-                .iter()
-                .position(|(module, _)| module.to_bytes() == wanted.as_bytes());
-            let code = CODE.get();
-            match at.and_then(|at| code?.get(SOURCES.len() + at)) {
-                Some(code) => unmarshalled(token, code),
-                None => Err(trampoline::raise(
+            code::module(token, &name).unwrap_or_else(|| {
+                Err(trampoline::raise(
                     token,
                     trampoline::Exception::Value,
                     &format!("there is no built-in module {name}"),
-                )),
-            }
+                ))
+            })
         })
-    }
-}
-
-/// A code object of what `compile` has kept.
-fn unmarshalled<'py>(token: Token<'py>, code: &[u8]) -> Result<Object<'py>, Raised> {
-    // SAFETY: attached (token); `code` is what `compile` got from this very CPython, and is copied.
-    unsafe {
-        let length = code.len() as ffi::Py_ssize_t;
-        Object::from_new(
-            token,
-            ffi::PyMarshal_ReadObjectFromString(code.as_ptr().cast(), length),
-        )
     }
 }
 
@@ -178,35 +140,6 @@ pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
     adopt_thread(token, interpreter, 0)
 }
 
-/// Compiles the sources, once, in the main interpreter.
-pub(super) fn compile(token: Token<'_>) -> Result<(), Raised> {
-    let mut compiled = Vec::new();
-    for (name, source) in SOURCES.into_iter().chain(MODULES) {
-        let source = CString::new(source).map_err(|_| {
-            let text = "an embedded source contains a NUL";
-            trampoline::raise(token, trampoline::Exception::Value, text)
-        })?;
-        // SAFETY: attached (token); both strings are NUL-terminated and no flags are given. 2: without docstrings.
-        let code = unsafe {
-            let start = ffi::Py_file_input;
-            let flags = std::ptr::null_mut();
-            let code =
-                ffi::Py_CompileStringExFlags(source.as_ptr(), name.as_ptr(), start, flags, 2);
-            Object::from_new(token, code)?
-        };
-        // SAFETY: `code` is alive; attached (token). A bytes object holds as many bytes as its size says.
-        unsafe {
-            let bytes = ffi::PyMarshal_WriteObjectToString(code.as_ptr(), ffi::Py_MARSHAL_VERSION);
-            let bytes = Object::from_new(token, bytes)?;
-            let length = ffi::PyBytes_Size(bytes.as_ptr()) as usize;
-            let data = ffi::PyBytes_AsString(bytes.as_ptr()).cast::<u8>();
-            compiled.push(std::slice::from_raw_parts(data, length).into());
-        }
-    }
-    CODE.get_or_init(|| compiled);
-    Ok(())
-}
-
 /// Executes the compiled sources into a new namespace.
 fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
     let namespace = Object::dict(token)?;
@@ -224,11 +157,22 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
         let function = unsafe { trampoline::function(token, method, std::ptr::null_mut())? };
         namespace.set_item(name, &function)?;
     }
+    let Some(compile) = builtins.item(c"compile")? else {
+        let text = "there is no compile among the built-ins";
+        return Err(trampoline::raise(
+            token,
+            trampoline::Exception::Runtime,
+            text,
+        ));
+    };
+    // SAFETY: `compile` is alive, and what it is replaced by calls it.
+    let compile = unsafe { trampoline::function(token, &code::COMPILE, compile.as_ptr())? };
+    namespace.set_item(c"compile_module", &compile)?;
     for (name, kind) in super::caches::types(token)? {
         namespace.set_item(name, &kind)?;
     }
-    for code in CODE.get().into_iter().flatten().take(SOURCES.len()) {
-        let code = unmarshalled(token, code)?;
+    for code in code::sources(token) {
+        let code = code?;
         // SAFETY: `code` is a code object and the namespace a dict, both alive; attached (token).
         unsafe {
             Object::from_new(

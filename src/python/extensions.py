@@ -37,7 +37,7 @@ def is_importlib(filename):
 
 
 def watch_extensions():
-    from importlib.machinery import ExtensionFileLoader
+    from _frozen_importlib_external import ExtensionFileLoader
     original = ExtensionFileLoader.create_module
 
     def create_module(self, spec):
@@ -68,9 +68,9 @@ class TwinFinder:
     """Where an extension refuses and a .py of the same name lies beside it, loads that (SQLAlchemy 2.1, charset-normalizer)."""
 
     def find_spec(self, name, path=None, target=None):
-        import importlib.machinery as machinery
-        spec = machinery.PathFinder.find_spec(name, path, target)
-        if spec is None or not isinstance(spec.loader, machinery.ExtensionFileLoader):
+        from _frozen_importlib_external import ExtensionFileLoader, PathFinder
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is None or not isinstance(spec.loader, ExtensionFileLoader):
             return spec
         import _imp
         import os
@@ -83,13 +83,13 @@ class TwinFinder:
         except ImportError as error:
             if not is_refusal(str(error)):
                 return spec
-            from importlib.util import spec_from_file_location
+            from _frozen_importlib_external import spec_from_file_location
             REFUSED.append((name, importer(), str(error), True))
             return spec_from_file_location(name, twin)
 
 
 def prefer_twins():
-    from importlib.machinery import PathFinder
+    from _frozen_importlib_external import PathFinder
     sys.meta_path.insert(sys.meta_path.index(PathFinder), TwinFinder())
 
 

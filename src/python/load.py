@@ -114,8 +114,9 @@ def load_paste(uri, logged):
 def load_file(path, name=None):
     """uWSGI's name for such a module, unless it is given one: `uwsgi_file_`, then the path with dots and slashes replaced,
     without `_py`."""
-    from importlib.machinery import SourceFileLoader, SourcelessFileLoader
-    from importlib.util import module_from_spec, spec_from_loader
+    # Where importlib has them from. Its package alone would be 45 KB in each interpreter whose app does not import it.
+    from _frozen_importlib import module_from_spec, spec_from_loader
+    from _frozen_importlib_external import SourceFileLoader, SourcelessFileLoader
     if not os.path.isfile(path):
         is_folder = os.path.isdir(path)
         raise Failure("not_found", wanted=path, is_file="yes", missing=None, near=near_files(path), folder=os.getcwd(),

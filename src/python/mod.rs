@@ -13,6 +13,7 @@ mod arenas;
 mod bootstrap;
 mod caches;
 mod call;
+mod code;
 mod environ;
 mod environment;
 mod failure;

@@ -19,7 +19,7 @@ use pyo3::types::PyAnyMethods;
 use pyo3_ffi as ffi;
 
 use super::arenas;
-use super::bootstrap;
+use super::code;
 use super::object::{self, Raised, Token};
 use super::virtualenv::{self, Home};
 
@@ -173,8 +173,8 @@ impl Runtime {
         initialise(options, home, major_minor)?;
         // SAFETY: attached as the main thread since `initialise`, until PyEval_SaveThread below.
         let token = unsafe { Token::assume() };
-        let compiled = bootstrap::compile(token).map_err(|Raised| RuntimeError::Start {
-            doing: "compiling its bootstrap",
+        let compiled = code::prepare(token).map_err(|Raised| RuntimeError::Start {
+            doing: "preparing its bootstrap",
             message: object::take_exception(token)
                 .map_or_else(String::new, |error| error.to_text()),
         });

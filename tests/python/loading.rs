@@ -464,3 +464,82 @@ fn a_late_refusal_is_a_500() {
         });
     });
 }
+
+#[test]
+fn a_module_is_compiled_as_python_does_it() {
+    on_worker(|| {
+        let app = App::files(&[
+            (
+                "app.py",
+                r#"
+import importlib, sys
+seen = []
+sys.addaudithook(lambda event, facts: seen.append(facts) if event == "compile" else None)
+wrote_none, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+import latin
+assert latin.TEXT == "\xe9", latin.TEXT
+# Other tests share the main interpreter.
+sources = [source for source, path in seen if path == latin.__file__]
+assert len(sources) == 1 and latin.TEXT.encode("latin-1") in sources[0], seen
+
+def failure(name):
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        frames, at = [], error.__traceback__
+        while at is not None:
+            frames.append(at.tb_frame.f_code.co_filename)
+            at = at.tb_next
+        return f"{type(error).__name__}: {getattr(error, 'msg', error)}", [name for name in frames if "singlemalt" in name]
+
+assert failure("bad") == ("SyntaxError: invalid syntax", []), failure("bad")
+nul = failure("nul")
+assert "null bytes" in nul[0] and nul[1] == [], nul
+# What is no source of a module goes to the built-in function.
+loader = latin.__loader__
+assert loader.source_to_code("x = 1", "given.py").co_filename == "given.py"
+try:
+    loader.source_to_code(b"", "given.py", _optimize=7)
+    assert False, "there is no such level"
+except ValueError:
+    pass
+sys.dont_write_bytecode = wrote_none
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return []
+"#,
+            ),
+            ("latin.py", ""),
+            ("bad.py", "x = = 1\n"),
+            ("nul.py", "x = '\0'\n"),
+        ]);
+        std::fs::write(
+            app.path("latin.py"),
+            b"# -*- coding: latin-1 -*-\nTEXT = '\xe9'\n",
+        )
+        .expect("a file");
+        for isolation in isolations() {
+            with_app(spec(isolation), &app, |thread| {
+                let answer = get(thread, "/");
+                assert_eq!(answer.status(), 200, "{isolation:?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_file_makes_no_types_of_syntax_trees() {
+    if strongest() == Isolation::Main {
+        return; // other tests have made them there
+    }
+    on_worker(|| {
+        let app = App::new(
+            "kinds = [kind for kind in object.__subclasses__() if kind.__name__ == 'AST']\n\
+             def application(environ, start_response):\n    start_response('200 OK', [])\n    return [repr(kinds).encode()]\n",
+        );
+        with_app(spec(strongest()), &app, |thread| {
+            assert_eq!(get(thread, "/").body(), "[]");
+        });
+    });
+}
