@@ -189,7 +189,7 @@ impl Notes<'_, '_> {
     #[inline]
     fn take(&mut self, entry: &mut Entry, place: Place, value: &[u8]) -> Result<(), Raised> {
         entry.round = self.round;
-        if entry.is_present && *entry.value == *value {
+        if entry.is_present && is_same(&entry.value, value) {
             return Ok(());
         }
         if value.len() > VALUE_BYTES_MAX || !(entry.keeps || value.is_empty()) {
@@ -251,6 +251,24 @@ impl Notes<'_, '_> {
     }
 }
 
+/// Whether both are equal. Most values are shorter than a call of the C library is worth.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let words = |bytes: &[u8]| {
+        let (first, last) = (bytes.first_chunk::<8>()?, bytes.last_chunk::<8>()?);
+        Some((u64::from_ne_bytes(*first), u64::from_ne_bytes(*last)))
+    };
+    match one.len() {
+        0..8 => one.iter().zip(other).all(|(one, other)| one == other),
+        // Two words that overlap, or meet.
+        8..=16 => words(one) == words(other),
+        _ => one == other,
+    }
+}
+
 /// A copy of a dict.
 fn copy<'py>(token: Token<'py>, dict: &Kept) -> Result<Object<'py>, Raised> {
     // SAFETY: the dict is alive; attached (token).
@@ -267,5 +285,24 @@ fn put_back(token: Token<'_>, (dict, base): (&Kept, &Kept), key: &Kept) -> Resul
             0 => Ok(()),
             _ => Err(Raised),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_same;
+
+    #[test]
+    fn every_byte_counts_at_every_length() {
+        for length in 0..40 {
+            let one: Vec<u8> = (0..length).collect();
+            assert!(is_same(&one, &one.clone()));
+            assert!(!is_same(&one, &[&one[..], &[0]].concat()));
+            for at in 0..one.len() {
+                let mut other = one.clone();
+                other[at] ^= 0x80;
+                assert!(!is_same(&one, &other), "{length} {at}");
+            }
+        }
     }
 }
