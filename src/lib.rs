@@ -11,7 +11,7 @@
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - [`control`]: what can be asked of a running server, and how it is said
 //! - [`telemetry`]: messages and the request log
-//! - [`python`]: CPython; the only room with `unsafe`
+//! - [`python`]: CPython; the room with `unsafe`
 //! - [`proxies`]: what a proxy in front tells about its client, and whether to believe it
 //! - [`tls`]: certificates and their choice; no sockets
 //! - [`net`]: sockets, the poll, deadlines; knows no Python

@@ -55,8 +55,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The room of `unsafe`.
-const UNSAFE_ROOM: &str = "src/python/";
+/// The room of `unsafe`, and the one file outside of it: two calls of Windows for which there is no safe interface.
+const UNSAFE_PLACES: [&str; 2] = ["src/python/", "src/net/share_windows.rs"];
 
 /// A file that grows past this has a second noun in it.
 const LINES_MAX: usize = 700;
@@ -147,13 +147,18 @@ fn every_source_file_opens_with_what_it_is() {
 }
 
 #[test]
-fn unsafe_stands_in_one_room_only() {
+fn unsafe_stands_in_its_places_only() {
     let mut complaints = Complaints::new("`unsafe` outside src/python/");
     let files = rust_files("src")
         .into_iter()
         .chain(rust_files("tests"))
         .chain(rust_files("benches"));
-    for file in files.filter(|file| !file.path.starts_with(UNSAFE_ROOM)) {
+    let is_elsewhere = |file: &Text| {
+        !UNSAFE_PLACES
+            .iter()
+            .any(|place| file.path.starts_with(place))
+    };
+    for file in files.filter(is_elsewhere) {
         for (number, line) in file.code_lines() {
             let lifts_the_lint = line.contains("unsafe_code")
                 && (line.contains("allow(") || line.contains("expect("));

@@ -39,9 +39,24 @@ struct State {
     /// The generation in charge, for a thread that comes later.
     in_charge: Option<(u64, Deliver)>,
     is_stopped: bool,
+    /// What waits for another process to leave the clock to this one.
+    held: Option<Vec<Order>>,
 }
 
 impl Clockwork {
+    /// Nothing is raised or run by itself before [`release`](Self::release).
+    pub fn hold(&self) {
+        self.lock().held = Some(Vec::new());
+    }
+
+    /// From now on everything is.
+    pub fn release(&self) {
+        let mut state = self.lock();
+        for order in state.held.take().unwrap_or_default() {
+            state.send(order);
+        }
+    }
+
     /// The triggers of another generation instead of those of the last one. What is returned disconnects when files are
     /// watched and timers count.
     pub(super) fn replace(
@@ -53,7 +68,11 @@ impl Clockwork {
         let (armed, is_armed) = bounded(0);
         let mut state = self.lock();
         state.in_charge = Some((generation, Arc::clone(&deliver)));
-        if state.orders.is_some() || !triggers.is_empty() {
+        if state.held.is_some() {
+            // Nobody is to wait for what another process still does.
+            let (nobody_waits, _) = bounded(0);
+            state.send(Order::Replace(generation, triggers, deliver, nobody_waits));
+        } else if state.orders.is_some() || !triggers.is_empty() {
             state.send(Order::Replace(generation, triggers, deliver, armed));
         }
         is_armed
@@ -99,6 +118,10 @@ impl Clockwork {
 impl State {
     fn send(&mut self, order: Order) {
         if self.is_stopped {
+            return;
+        }
+        if let Some(held) = &mut self.held {
+            held.push(order);
             return;
         }
         if self.orders.is_none() {
@@ -276,5 +299,35 @@ impl Thread {
                 deliver(number);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::background::timers::TimerSpec;
+
+    #[test]
+    fn what_is_held_is_raised_when_it_is_released() {
+        let clockwork = Clockwork::default();
+        clockwork.hold();
+        let (raised, heard) = unbounded();
+        let deliver: Deliver = Arc::new(move |number| {
+            raised.send(number).expect("the test listens");
+        });
+        let timer = Trigger::Timer(TimerSpec {
+            number: 7,
+            period: Duration::from_millis(1),
+            iterations: Some(1),
+        });
+        // Nobody waits for what is held.
+        let armed = clockwork.replace(1, vec![timer], deliver);
+        assert!(armed.recv().is_err());
+        assert!(clockwork.lock().orders.is_none(), "no thread counts");
+        clockwork.raise(9);
+        assert_eq!(heard.recv(), Ok(9));
+        clockwork.release();
+        assert_eq!(heard.recv_timeout(Duration::from_secs(60)), Ok(7));
+        clockwork.stop();
     }
 }

@@ -99,17 +99,25 @@ impl Secret {
 
     /// Whether the client has it. Takes as long for a wrong one as for another wrong one.
     fn is_in(&self, head: &RequestHead) -> bool {
-        let expected = self.field();
         let mut values = head.values(b"authorization");
         let (Some(value), None) = (values.next(), values.next()) else {
             return false;
         };
-        let difference = value
-            .iter()
-            .zip(expected.as_bytes())
-            .fold(0, |sum, (left, right)| sum | (left ^ right));
-        value.len() == expected.len() && difference == 0
+        is_same(value, self.field().as_bytes())
     }
+
+    /// Whether this is it. Takes as long for a wrong one as for another wrong one.
+    pub fn is(&self, said: &[u8]) -> bool {
+        is_same(said, self.0.as_bytes())
+    }
+}
+
+fn is_same(said: &[u8], expected: &[u8]) -> bool {
+    let difference = said
+        .iter()
+        .zip(expected)
+        .fold(0, |sum, (left, right)| sum | (left ^ right));
+    said.len() == expected.len() && difference == 0
 }
 
 /// Reads what has arrived so far; `None` wants more. `secret`: what a client on a port must know.

@@ -14,6 +14,7 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::kept::Handle;
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
 use crate::tls::Port;
@@ -189,9 +190,8 @@ impl Listener {
     ///
     /// # Errors
     /// It is no stream socket, or not bound to an address that can be served.
-    #[cfg(unix)]
-    pub fn adopt(descriptor: std::os::fd::OwnedFd, options: &SocketOptions) -> io::Result<Self> {
-        let socket = Socket::from(descriptor);
+    pub fn adopt(socket: Handle, options: &SocketOptions) -> io::Result<Self> {
+        let socket = Socket::from(socket);
         let local = socket.local_addr()?;
         if socket.r#type()? != Type::STREAM {
             return Err(io::Error::new(
@@ -216,21 +216,38 @@ impl Listener {
         if let Some(name) = local.as_abstract_namespace() {
             return listen_unix(socket, Address::Abstract(name.to_owned()), options);
         }
-        match local.as_pathname() {
-            Some(path) => {
-                let address = Address::Unix(path.to_owned());
-                listen_unix(socket, address, options)
-            }
-            None => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "it is bound to nothing",
-            )),
+        #[cfg(unix)]
+        if let Some(path) = local.as_pathname() {
+            return listen_unix(socket, Address::Unix(path.to_owned()), options);
         }
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is bound to nothing",
+        ))
     }
 
     /// The address it really listens on: the port the system chose, for port 0.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// A second handle to its socket.
+    ///
+    /// # Errors
+    /// There are none left.
+    pub(super) fn handle(&self) -> io::Result<Handle> {
+        #[cfg(unix)]
+        use std::os::fd::AsFd as _;
+        #[cfg(windows)]
+        use std::os::windows::io::AsSocket as _;
+        match &self.socket {
+            #[cfg(unix)]
+            Kind::Tcp(listener) => listener.as_fd().try_clone_to_owned(),
+            #[cfg(unix)]
+            Kind::Unix(listener) => listener.as_fd().try_clone_to_owned(),
+            #[cfg(windows)]
+            Kind::Tcp(listener) => listener.as_socket().try_clone_to_owned(),
+        }
     }
 
     /// Speaks TLS with everybody who is accepted from now on.
@@ -285,16 +302,6 @@ impl Listener {
         let session = tls.session().map_err(io::Error::other)?;
         let tls = TlsStream::new(stream, session, tls.keeps_certificate());
         Ok((Stream::Tls(Box::new(tls)), peer))
-    }
-}
-
-#[cfg(unix)]
-impl std::os::fd::AsFd for Listener {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        match &self.socket {
-            Kind::Tcp(listener) => listener.as_fd(),
-            Kind::Unix(listener) => listener.as_fd(),
-        }
     }
 }
 

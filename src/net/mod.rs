@@ -21,8 +21,7 @@ pub mod connection;
 mod date;
 pub mod deadlines;
 mod holder;
-#[cfg(unix)]
-mod kept_unix;
+mod kept;
 pub mod listener;
 pub mod output;
 pub mod poll;
@@ -31,6 +30,9 @@ mod records;
 #[cfg(target_os = "linux")]
 mod sendfile_linux;
 mod sendfile_portable;
+#[cfg(windows)]
+#[path = "share_windows.rs"]
+pub mod share;
 pub mod slots;
 mod spare_heads;
 pub mod speaker;
@@ -52,8 +54,7 @@ use crate::wsgi::environ::Peer;
 use crate::wsgi::{AddedFields, BodyMemory, Delivery, Head, Response, Sink};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
-#[cfg(unix)]
-pub use kept_unix::Kept;
+pub use kept::{Handle, Kept};
 pub use listener::{Address, BindError, Listener, Redirect, SocketOptions};
 use poll::SharedPoll;
 pub use reader::Protocol;
@@ -243,8 +244,7 @@ pub struct Net {
     draining_since_ms: AtomicU64,
     /// Draining, but another process serves: connections are kept for it.
     keeping: AtomicBool,
-    #[cfg(unix)]
-    kept: kept_unix::Keeper,
+    kept: kept::Keeper,
     all_closed: (Mutex<()>, Condvar),
     started: Instant,
 }
@@ -282,8 +282,7 @@ impl Net {
             stage: AtomicU8::new(SERVING),
             draining_since_ms: AtomicU64::new(0),
             keeping: AtomicBool::new(false),
-            #[cfg(unix)]
-            kept: kept_unix::Keeper::default(),
+            kept: kept::Keeper::default(),
             all_closed: (Mutex::new(()), Condvar::new()),
             started: Instant::now(),
         })

@@ -121,7 +121,6 @@ impl Reader {
     }
 
     /// Whatever it has seen of a request has not been consumed: another reader may begin with the same bytes.
-    #[cfg(unix)]
     pub(super) fn can_start_over(&self) -> bool {
         match self {
             Self::Http(reader) => reader.is_before_head_end(),

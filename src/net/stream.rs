@@ -83,6 +83,16 @@ impl Stream {
         }
     }
 
+    /// The socket, to be handed on; `None` with TLS, whose state would stay behind.
+    #[cfg(windows)]
+    pub(super) fn unencrypted(&self) -> Option<std::os::windows::io::BorrowedSocket<'_>> {
+        use std::os::windows::io::AsSocket as _;
+        match self {
+            Stream::Tcp(stream) => Some(stream.as_socket()),
+            Stream::Tls(_) => None,
+        }
+    }
+
     /// Whether bytes that were taken wait to leave; never without TLS.
     pub fn has_pending(&self) -> bool {
         match self {

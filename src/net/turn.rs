@@ -54,7 +54,6 @@ enum Next {
     /// Go on at once.
     Again,
     /// Its next request is begun elsewhere.
-    #[cfg(unix)]
     GiveAway,
     /// It is over.
     Close,
@@ -172,7 +171,6 @@ impl Turn {
             if is_due && !(is_idle && net.is_draining()) {
                 count(&net.counters.expired);
             }
-            #[cfg(unix)]
             if !is_due && net.keep(&mut connection) {
                 self.close(net, connection);
                 continue;
@@ -405,7 +403,6 @@ impl Turn {
                     self.close(net, connection);
                     return;
                 }
-                #[cfg(unix)]
                 Next::GiveAway => {
                     if net.keep(&mut connection) {
                         self.close(net, connection);

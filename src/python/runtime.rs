@@ -155,6 +155,28 @@ static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 static STARTED: AtomicBool = AtomicBool::new(false);
 
 impl Runtime {
+    /// No Python code runs in the main interpreter any more, nor in those that share its GIL: threads that an application has left there
+    /// come to a halt at their next instruction, as at the end of a process. For good.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it is the main interpreter's GIL that is taken"
+    )]
+    pub fn halt(&self) -> std::io::Result<()> {
+        std::thread::Builder::new()
+            .name("sm-halt".to_owned())
+            .spawn(|| {
+                pyo3::Python::attach(|_py| {
+                    loop {
+                        std::thread::park();
+                    }
+                })
+            })
+            .map(drop)
+    }
+
     /// Starts Python. Call it once, on the main thread, before any worker exists and after everything that forks
     /// (a fork after a subinterpreter exists kills the child). On return the calling thread is detached.
     ///

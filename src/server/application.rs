@@ -109,3 +109,9 @@ pub fn imports(config: &Config) -> Vec<Import> {
     all.extend(aliases(&config.post_module_aliases));
     all
 }
+
+/// Which of them have to load, a bit for each application.
+pub fn need(apps: &mut Apps, needed: u32) {
+    let count = apps.count().min(32);
+    apps.need((0..count).map(|at| needed >> at & 1 == 1).collect());
+}

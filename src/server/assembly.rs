@@ -26,31 +26,32 @@ use super::awaited;
 use super::bequest::{self, Bequest};
 use super::census::Census;
 use super::certificates::Certificates;
-use super::control::{Control, Desk};
+use super::control::{Attendant, Control, Desk};
 use super::daemon::{self, Role, Starter};
 use super::failed_load::{self, LastLoad};
 use super::failure::Failure;
 use super::fifo::Fifos;
 use super::file_locks::{self, Locks};
 use super::groundwork::{
-    begin, change_directory_again, check_harakiri, enter_directory, request_log, say_early,
-    set_umask, start_python,
+    change_directory_again, check_harakiri, enter_directory, request_log, say_early, start_python,
 };
 use super::hooks::{self, Means, Next};
+use super::in_place;
 use super::journal::{self, Journal};
+use super::keeper::Keeper;
 use super::log_target::Log;
 use super::notify::Notifier;
-use super::rebirth::{self, Inheritance, Origin, Step};
+use super::rebirth::{self, Inheritance, Origin};
 use super::reload::{Recipe, Reloader};
 use super::settings::{about, adapting, added_fields, cron_commands, hostname, plan, settings};
 use super::stand_in::{Heard, StandIn};
-#[cfg(unix)]
-use super::standing_in;
 use super::stats::StatsServer;
+use super::successor::Succession;
 use super::supervisor::{self, Charge, End, Event};
 use super::takeover::{self, Loaded};
 use super::triggers::Triggers;
 use super::vacuum::Vacuum;
+use super::words::Word;
 use super::{
     errand, limits, pidfile, privileges, process, report, signals, sockets, title, tracebacker,
 };
@@ -59,130 +60,21 @@ use super::{
 pub(super) const NO_APP: u8 = 22;
 
 /// How long the last lines of the log may take.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves until the server is told to stop. Returns the exit code; call from the main thread, before any
-/// other thread exists.
-///
-/// # Errors
-/// What kept the server from starting.
-pub fn run(config: &Config) -> Result<i32, Failure> {
-    let step = rebirth::step();
-    let stands_in = step.is_stand_in();
-    run_step(config, step).map_err(|failure| match stands_in {
-        // Nobody is to start another configuration in its place.
-        true => Failure {
-            code: NO_APP,
-            ..failure
-        },
-        false => failure,
-    })
-}
+/// What a process has that is not the first one: from its last image, and from the process before it.
+pub(super) type Before<'a> = (&'a mut Option<Inheritance>, &'a mut Option<Succession>);
 
-fn run_step(config: &Config, step: Step) -> Result<i32, Failure> {
-    let started = Instant::now();
-    let mut origin = Origin::now().map_err(Failure::new)?;
-    let bequest = Bequest::read();
-    if std::env::var_os(bequest::VARIABLE).is_some() {
-        origin.forget(bequest::VARIABLE);
-        // If this image cannot take over, the next one is to know who waits for the reload.
-        origin.remember(bequest::VARIABLE, bequest.journal_alone());
-    }
-    begin(config)?;
-    set_umask(config);
-    let mut unset = config.environment_unset.clone();
-    if std::env::var_os(rebirth::VARIABLE).is_some() {
-        unset.push(rebirth::VARIABLE.to_owned());
-    }
-    let mut environment = config.environment_set.clone();
-    environment.extend(hooks::environment(config));
-    let title_spills = title::wants_the_environments_room(config);
-    if std::env::var_os(bequest::VARIABLE).is_some() {
-        unset.push(bequest::VARIABLE.to_owned());
-    }
-    let (handed_over, says) = activation::handed_over(rebirth::pid_of(&step));
-    unset.extend(says);
-    let mut left = match step {
-        #[cfg(unix)]
-        Step::StandIn(line) => {
-            crate::python::set_environment(&unset, &environment, false).map_err(Failure::new)?;
-            return standing_in::run(config, handed_over, line);
-        }
-        #[cfg(unix)]
-        Step::Next(inheritance) => Some(inheritance),
-        Step::First => None,
-    };
-    crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
-    #[cfg(unix)]
-    if let Some(left) = &left {
-        left.listen().map_err(Failure::new)?;
-    }
-    let how = (
-        started,
-        origin.clone(),
-        title_spills,
-        (handed_over, bequest),
-    );
-    let mut log = None;
-    match start(config, how, &mut left, &mut log) {
-        Err(failure) => match left {
-            Some(left) => try_again(Some(config), &origin, left, (failure, log)),
-            None => Err(failure),
-        },
-        ended => ended,
-    }
-}
-
-/// See [`takeover::try_again`].
-fn try_again(
-    config: Option<&Config>,
-    origin: &Origin,
-    left: Inheritance,
-    (failure, log): (Failure, Option<LogWriter>),
-) -> Result<i32, Failure> {
-    let flush = || {
-        if let Some(log) = &log {
-            log.flush(FLUSH_TIMEOUT);
-        }
-    };
-    let ended = takeover::try_again(config, origin, left, (failure, &flush));
-    flush();
-    ended
-}
-
-/// The configuration cannot be read. A process that starts anew does not end for that while its stand-in serves. Returns the
-/// exit code, unless the text is all there is to say. Main thread.
-#[must_use]
-pub fn could_not_begin(why: &str) -> Option<i32> {
-    #[cfg(unix)]
-    let step = rebirth::step();
-    #[cfg(unix)]
-    if let Step::StandIn(line) = &step {
-        // What follows it are hints.
-        standing_in::tell_failure(line, why.lines().next().unwrap_or_default());
-        return None;
-    }
-    #[cfg(unix)]
-    if let Step::Next(left) = step {
-        let origin = Origin::now().ok()?;
-        let log = start_log().ok()?;
-        left.listen().ok()?;
-        return try_again(None, &origin, left, (Failure::new(why), Some(log))).ok();
-    }
-    let _nobody_serves = why;
-    None
-}
-
-/// What [`run`] does for a server, and for errands. What is in `left` at an error is what another image needs to try again.
-fn start(
+/// What a server does, and an errand. What is in `left` at an error is what another image needs to try again.
+pub(super) fn start(
     config: &Config,
-    (started, origin, title_spills, (handed_over, mut bequest)): (
+    (started, origin, title_spills, (handed_over, mut bequest, keeper)): (
         Instant,
         Origin,
         bool,
-        (u32, Bequest),
+        (u32, Bequest, Arc<Keeper>),
     ),
-    left: &mut Option<Inheritance>,
+    (left, succession): Before<'_>,
     log_kept: &mut Option<LogWriter>,
 ) -> Result<i32, Failure> {
     if let Some(errand) = &config.errand {
@@ -252,7 +144,8 @@ fn start(
     let served = serve(
         config,
         &writer,
-        (started, origin, left, (bequest, &early_locks)),
+        (started, origin, (left, succession), (bequest, &early_locks)),
+        &keeper,
         &mut outputs,
         &alarms,
     );
@@ -264,7 +157,7 @@ fn start(
     served
 }
 
-fn start_log() -> Result<LogWriter, Failure> {
+pub(super) fn start_log() -> Result<LogWriter, Failure> {
     let writer = LogWriter::start().map_err(Failure::new)?;
     let level = std::env::var("SINGLEMALT_LOG").ok();
     telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
@@ -303,12 +196,13 @@ impl Outputs {
 fn serve(
     config: &Config,
     writer: &LogWriter,
-    (started, mut origin, left, (mut bequest, early_locks)): (
+    (started, mut origin, (left, succession), (mut bequest, early_locks)): (
         Instant,
         Origin,
-        &mut Option<Inheritance>,
+        Before<'_>,
         (Bequest, &Locks),
     ),
+    keeper: &Arc<Keeper>,
     outputs: &mut Outputs,
     alarms: &Arc<Alarms>,
 ) -> Result<i32, Failure> {
@@ -330,7 +224,7 @@ fn serve(
     let (sender, receiver) = unbounded();
     signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
     if !is_first {
-        rebirth::take_signals();
+        in_place::take_signals();
     }
     if left.as_ref().is_some_and(Inheritance::wants_stop) {
         // The receiver is here.
@@ -346,6 +240,12 @@ fn serve(
             other => drop(events.send(Event::StandIn(other))),
         });
     }
+    let mut later_connections = None;
+    if let Some(succession) = succession {
+        let (connections, kept) = unbounded();
+        succession.listen(writer, connections, sender.clone())?;
+        later_connections = Some(kept);
+    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -354,7 +254,11 @@ fn serve(
     }
     let clockwork = Arc::new(Clockwork::default());
     alarms::start(config, alarms, writer, &clockwork)?;
-    let apps = application::choose(config)?;
+    let mut apps = application::choose(config)?;
+    if let Some(succession) = succession {
+        application::need(&mut apps, succession.needed);
+        clockwork.hold();
+    }
     let with_sockets = activation::apply(config, outputs.handed_over)?;
     let config = with_sockets.as_ref().unwrap_or(config);
     let certificates = Certificates::open(config)?;
@@ -369,8 +273,11 @@ fn serve(
     // From here on the end of this function is the end of what the server leaves behind.
     let mut vacuum = Vacuum::new(config.vacuum);
     // What a stand-in serves at is not to be removed because this image fails.
-    vacuum.spare(stand_in.is_some());
-    let since = left.as_ref().map(Inheritance::since);
+    vacuum.spare(stand_in.is_some() || succession.is_some());
+    let since = left
+        .as_ref()
+        .filter(|_| succession.is_none())
+        .map(Inheritance::since);
     let (listeners, waiting, places) = match left {
         Some(left) => left.open(config, &certificates, &mut vacuum)?,
         None => (
@@ -383,10 +290,13 @@ fn serve(
     sockets::warn_of_strangers(&listening);
     let mut pidfiles = if is_first {
         pidfile::Files::before_privileges(config, &mut vacuum)?
+    } else if succession.is_some() {
+        pidfile::Files::written_later(config)?
     } else {
         pidfile::Files::written_before(config, &mut vacuum)
     };
-    let control = Control::open(config, &mut bequest)?;
+    let mut control = Control::open(config, &mut bequest)?;
+    control.spare(succession.is_some());
     if is_first {
         awaited::wait(paths(config), &say)?;
         phases!(AsRoot);
@@ -402,7 +312,10 @@ fn serve(
     if is_first {
         pidfiles.after_privileges(config, &mut vacuum)?;
     }
-    let stats = StatsServer::open(config, &mut bequest)?;
+    let mut stats = StatsServer::open(config, &mut bequest)?;
+    if let Some(stats) = &mut stats {
+        stats.spare(succession.is_some());
+    }
     phases!(AsUser);
     if is_first {
         awaited::wait(sockets_of_others(config), &say)?;
@@ -463,11 +376,12 @@ fn serve(
     let plan = plan(config, &listening, apps, &process);
     let load = |patience: &Patience| {
         // Nothing but the whole application is worth more than what the stand-in serves.
-        let is_needed = config.need_app || stand_in.is_some();
+        let is_needed = config.need_app || stand_in.is_some() || succession.is_some();
         let mut plan = plan.clone();
         if let Some(probe) = &mut plan.probe {
             // Without anything to fall back on, an application that is not well is better than none.
-            probe.is_lenient = !is_needed || (!is_first && stand_in.is_none());
+            probe.is_lenient =
+                !is_needed || (!is_first && stand_in.is_none() && succession.is_none());
         }
         let how = (is_needed, &*last_load);
         start_generation(how, plan, runtime, &surroundings, patience)
@@ -511,15 +425,29 @@ fn serve(
     let commands = cron_commands(config)?;
     // From here on requests are begun here and nowhere else.
     let was_served = stand_in.as_ref().is_some_and(StandIn::take_back);
+    if let Some(succession) = succession {
+        succession.take_over()?;
+    }
     current.swap(Some(Arc::clone(&generation)));
     generation.serve();
-    let wants_reload = left.take().is_some_and(|left| left.wants_reload());
+    let mut wants_reload = left.take().is_some_and(|left| left.wants_reload());
     vacuum.spare(false);
     clockwork.run_commands(commands);
     drop(generation);
     rebirth::go_on(waiting, &net, &current);
-    if stand_in.is_some() {
+    if let Some(kept) = stand_in.as_ref().map(|_| kept).or(later_connections) {
         rebirth::adopt(kept, places, &net, &current).map_err(Failure::new)?;
+    }
+    if let Some(succession) = succession {
+        acceptor.nudge();
+        let farewell = succession.wait_for_farewell((&sender, &receiver));
+        bequest.journal = farewell.reloads;
+        wants_reload |= farewell.wants_reload;
+        clockwork.release();
+        control.spare(false);
+        if let Some(stats) = &mut stats {
+            stats.spare(false);
+        }
     }
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
@@ -546,10 +474,11 @@ fn serve(
         started: (started, SystemTime::now() - started.elapsed()),
         about: about(config, &listening),
     });
+    let mut attendants = Vec::new();
     if let Some(stats) = &stats {
         // uWSGI tells of requests in progress, too.
         process.harakiri.look_on();
-        stats.serve(&census).map_err(Failure::new)?;
+        attendants.push(stats.serve(&census).map_err(Failure::new)?);
         tracing::info!("statistics at {}", stats.place(config));
     }
     let desk = Arc::new(Desk {
@@ -558,13 +487,14 @@ fn serve(
         census,
         is_stopping: AtomicBool::new(false),
     });
-    control.serve(&desk).map_err(Failure::new)?;
+    attendants.extend(control.serve(&desk).map_err(Failure::new)?);
     let _fifos = Fifos::start(config, &desk)?;
     let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
     notifier.ready();
     let recipe = Recipe {
         last_load: Arc::clone(&last_load),
         origin: origin.clone(),
+        heirlooms: heirlooms(&control, stats.as_ref(), keeper),
         adapting: adapting(config),
         config: config.clone(),
         plan,
@@ -590,6 +520,7 @@ fn serve(
         delay: config.shutdown_delay,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone(), Arc::clone(&journal)),
+        is_succeeded: origin.is_succeeded(),
         stand_in,
         notifier: &notifier,
         reopen_log: &mut || {
@@ -604,6 +535,32 @@ fn serve(
         End::Stop(code) => {
             hooks::run_at_exit(config, means);
             Ok(code)
+        }
+        End::Rebirth(inheritance) if origin.is_succeeded() => {
+            // Whose files these are now.
+            vacuum.spare(true);
+            control.spare(true);
+            if let Some(stats) = &mut stats {
+                stats.spare(true);
+            }
+            attendants.into_iter().for_each(Attendant::leave);
+            let successor = inheritance.stand_in().filter(|successor| {
+                let reloads = journal.carried();
+                let told = successor.bid_farewell(reloads, inheritance.wants_reload());
+                told.is_ok()
+            });
+            let Some(successor) = successor else {
+                vacuum.spare(false);
+                control.spare(false);
+                let why = "the process that was to be the server is gone; the server has stopped";
+                return Err(Failure::new(why));
+            };
+            journal.leave();
+            keeper.leave_to_others();
+            tracing::info!("process {} is the server now", successor.pid());
+            // Threads that the application has left are to do no more than at the end of a process.
+            runtime.halt().map_err(Failure::new)?;
+            Ok(0)
         }
         End::Rebirth(inheritance) => {
             alarms.flush(alarms::FLUSH_TIMEOUT);
@@ -623,6 +580,24 @@ fn serve(
             )))
         }
     }
+}
+
+/// What makes that which a successor is left with beside the listening sockets.
+fn heirlooms(
+    control: &Control,
+    stats: Option<&StatsServer>,
+    keeper: &Arc<Keeper>,
+) -> Box<dyn Fn() -> std::io::Result<Vec<Word>> + Send + Sync> {
+    let (control, stats) = (control.share(), stats.map(StatsServer::share));
+    let keeper = Arc::clone(keeper);
+    Box::new(move || {
+        let mut words: Vec<Word> = control()?.into_iter().map(Word::Control).collect();
+        if let Some(stats) = &stats {
+            words.push(Word::Stats(stats()?));
+        }
+        words.push(Word::Keeper(keeper.invitation()?));
+        Ok(words)
+    })
 }
 
 /// What is waited for before privileges are dropped.

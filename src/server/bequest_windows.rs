@@ -1,29 +1,30 @@
-//! Windows: a process never starts anew in its own place, so it leaves nothing to itself.
+//! Windows: a process never starts anew in its own place, so it leaves nothing to itself; what there is comes from the process before it
+//! (`successor`).
 
-use std::convert::Infallible;
 use std::io;
 
 use super::doors::Door;
 use super::file_locks::Locks;
+use crate::net::Handle;
 
 /// The variable that has a meaning elsewhere.
 pub const VARIABLE: &str = "_SINGLEMALT_BEQUEST";
 
-/// Nothing.
+/// What was left, in the order in which it is opened.
 #[derive(Debug, Default)]
 pub struct Bequest {
-    /// None.
-    pub control: Vec<Infallible>,
-    /// None.
-    pub stats: Option<Infallible>,
+    /// Sockets of control.
+    pub control: Vec<Handle>,
+    /// The socket of statistics.
+    pub stats: Option<Handle>,
     /// None.
     pub locks: Locks,
-    /// Empty.
+    /// See `Journal::carried`.
     pub journal: String,
 }
 
 impl Bequest {
-    /// Nothing was left.
+    /// Nothing was left in the environment.
     pub fn read() -> Self {
         Self::default()
     }

@@ -12,6 +12,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
@@ -27,6 +28,7 @@ use crate::config::{self, Address, Config, ControlDoor};
 use crate::control::answer::{Told, ToldStacks, json, whole};
 use crate::control::ask::{self, Ask, REQUEST_BYTES_MAX, Refused, Secret};
 use crate::control::status::Canary;
+use crate::net::Handle;
 
 /// Callers that are talked to at once; further ones are told to come again.
 const CALLERS_MAX: usize = 32;
@@ -49,12 +51,23 @@ pub struct Control {
     doors: Vec<Arc<Place>>,
     /// Files, and what tells them from others of their names.
     files: Vec<(PathBuf, (u64, u64))>,
+    is_spared: bool,
 }
 
 /// One of them.
 struct Place {
     door: Door,
     secret: Option<Secret>,
+}
+
+/// Where callers come in.
+#[derive(Clone)]
+struct Entrance(Arc<Place>);
+
+impl AsRef<Door> for Entrance {
+    fn as_ref(&self) -> &Door {
+        &self.0.door
+    }
 }
 
 /// Where there is to be one.
@@ -113,16 +126,28 @@ impl Control {
     ///
     /// # Errors
     /// A thread cannot be started.
-    pub fn serve(&self, desk: &Arc<Desk>) -> io::Result<()> {
+    pub fn serve(&self, desk: &Arc<Desk>) -> io::Result<Vec<Attendant>> {
+        let mut attendants = Vec::new();
         for place in &self.doors {
             let (place, desk) = (Arc::clone(place), Arc::clone(desk));
             let talk = {
                 let place = Arc::clone(&place);
                 move |caller| desk.talk(caller, place.secret.as_ref())
             };
-            attend("sm-control", move || place.door.accept(), talk)?;
+            attendants.push(attend("sm-control", Entrance(place), talk)?);
         }
-        Ok(())
+        Ok(attendants)
+    }
+
+    /// What makes second handles to the sockets, in their order.
+    pub fn share(&self) -> impl Fn() -> io::Result<Vec<Handle>> + Send + Sync + use<> {
+        let doors = self.doors.clone();
+        move || doors.iter().map(|place| place.door.share()).collect()
+    }
+
+    /// The files are another process's (`true`), which answers here, or this one's own again.
+    pub fn spare(&mut self, is_spared: bool) {
+        self.is_spared = is_spared;
     }
 
     /// The sockets, to be left open.
@@ -133,6 +158,9 @@ impl Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
+        if self.is_spared {
+            return;
+        }
         for (path, mark) in self.files.drain(..) {
             // Another server may have put its own there.
             if doors::mark(&path) == Some(mark)
@@ -243,7 +271,11 @@ pub fn read_note(path: &Path) -> io::Result<(String, Secret)> {
     Ok((address.to_owned(), secret))
 }
 
-fn random() -> io::Result<String> {
+/// A secret, in hexadecimal digits.
+///
+/// # Errors
+/// The system has no randomness.
+pub fn random() -> io::Result<String> {
     let mut bytes = [0; SECRET_BYTES];
     rustls::crypto::ring::default_provider()
         .secure_random
@@ -252,22 +284,43 @@ fn random() -> io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Takes callers for ever, and gives each a thread of its own, so many at most.
+/// Whoever takes callers.
+pub struct Attendant {
+    is_open: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+    knock: Box<dyn Fn() -> io::Result<()> + Send>,
+}
+
+impl Attendant {
+    /// Takes nobody any more: another process does from now on. Who was taken is still answered.
+    pub fn leave(self) {
+        self.is_open.store(false, Ordering::SeqCst);
+        // It waits for a caller; whoever comes is the last one.
+        match (self.knock)() {
+            Ok(()) => drop(self.thread.join()),
+            Err(error) => tracing::debug!(%error, "callers are still taken"),
+        }
+    }
+}
+
+/// Takes callers, and gives each a thread of its own, so many at most.
 ///
 /// # Errors
 /// The thread that takes them cannot be started.
 pub fn attend(
     name: &'static str,
-    accept: impl Fn() -> io::Result<Caller> + Send + 'static,
+    door: impl AsRef<Door> + Clone + Send + 'static,
     talk: impl Fn(Caller) + Send + Sync + 'static,
-) -> io::Result<()> {
+) -> io::Result<Attendant> {
     /// Without descriptors or memory there is nothing to do but to wait.
     const PAUSE: Duration = Duration::from_millis(100);
     let talk = Arc::new(talk);
     let present = Arc::new(AtomicUsize::new(0));
+    let is_open = Arc::new(AtomicBool::new(true));
+    let (goes_on, entrance) = (Arc::clone(&is_open), door.clone());
     let take = move || {
-        loop {
-            let caller = match accept() {
+        while goes_on.load(Ordering::SeqCst) {
+            let caller = match entrance.as_ref().accept() {
                 Ok(caller) => caller,
                 Err(error) => {
                     tracing::debug!(%error, "{name}: nobody could be taken");
@@ -292,10 +345,14 @@ pub fn attend(
             }
         }
     };
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name(name.to_owned())
-        .spawn(take)
-        .map(drop)
+        .spawn(take)?;
+    Ok(Attendant {
+        is_open,
+        thread,
+        knock: Box::new(move || door.as_ref().knock()),
+    })
 }
 
 /// A caller is there.
@@ -347,7 +404,11 @@ impl Desk {
             return;
         };
         let (status, body) = match asked {
-            Ok(ask) => self.answer(ask),
+            // Whoever is hung up on asks again, and another process answers.
+            Ok(ask) => match self.answer(ask) {
+                Some(answer) => answer,
+                None => return,
+            },
             Err(Refused { status, why }) => (status, self.told(why)),
         };
         let stays = matches!(asked, Ok(Ask::Stop { wait: true, .. }));
@@ -361,8 +422,9 @@ impl Desk {
         }
     }
 
-    fn answer(&self, ask: Ask) -> (u16, Vec<u8>) {
-        match ask {
+    /// `None`: the answer is another process's.
+    fn answer(&self, ask: Ask) -> Option<(u16, Vec<u8>)> {
+        Some(match ask {
             Ask::Index => {
                 let lines: Vec<String> = ask::INDEX
                     .iter()
@@ -372,11 +434,11 @@ impl Desk {
             }
             Ask::Status => (200, json(&self.census.status())),
             Ask::Stats => (200, self.census.stats()),
-            Ask::Reload { rolling, wait } => self.reload(rolling, wait),
+            Ask::Reload { rolling, wait } => return self.reload(rolling, wait),
             Ask::Outcome(number) if !self.journal.knows(number) => {
                 (404, self.told("no reload was asked for under this number"))
             }
-            Ask::Outcome(number) => self.outcome(number, LONG_POLL),
+            Ask::Outcome(number) => return self.outcome(number, LONG_POLL),
             Ask::Rollback => self.roll_back(),
             Ask::Stacks => self.stacks(),
             Ask::Stop { now, .. } => self.stop(now),
@@ -384,15 +446,15 @@ impl Desk {
                 let by = "control".to_owned();
                 self.tell(Event::ReopenLog { by }, "the log is opened anew")
             }
-        }
+        })
     }
 
-    fn reload(&self, is_rolling: bool, waits: bool) -> (u16, Vec<u8>) {
+    fn reload(&self, is_rolling: bool, waits: bool) -> Option<(u16, Vec<u8>)> {
         let number = self.journal.number();
         let asked = Event::Asked { number, is_rolling };
         let (status, body) = self.tell(asked, "reloading");
         if status != 202 {
-            return (status, body);
+            return Some((status, body));
         }
         if waits {
             return self.outcome(number, Duration::MAX / 4);
@@ -403,12 +465,13 @@ impl Desk {
             outcome: None,
             pid: std::process::id(),
         };
-        (202, json(&told))
+        Some((202, json(&told)))
     }
 
-    fn outcome(&self, number: u64, patience: Duration) -> (u16, Vec<u8>) {
+    fn outcome(&self, number: u64, patience: Duration) -> Option<(u16, Vec<u8>)> {
         let is_poll = patience <= LONG_POLL;
         let (status, message, outcome) = match self.journal.wait(number, patience, is_poll) {
+            Seen::Elsewhere => return None,
             Seen::Loads => (202, UNDER_WAY.to_owned(), None),
             Seen::TriedOut(canary, makes) => {
                 let Canary {
@@ -434,7 +497,7 @@ impl Desk {
             outcome,
             pid: std::process::id(),
         };
-        (status, json(&told))
+        Some((status, json(&told)))
     }
 
     /// 409: there is nothing to go back to.

@@ -2,7 +2,7 @@
 //! process that does nothing else.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
@@ -73,8 +73,8 @@ struct Server {
     secret: Option<Secret>,
     /// What it was named by, for messages.
     name: String,
-    /// The process that the pidfile names.
-    pid: Option<i32>,
+    /// What names the process, which may be another one after a reload.
+    pidfile: Option<PathBuf>,
 }
 
 /// A connection on which something was asked.
@@ -91,7 +91,7 @@ impl Server {
                 address: address.clone(),
                 secret: None,
                 name: address.to_string(),
-                pid: None,
+                pidfile: None,
             };
             if matches!(address, Address::Tcp(_)) {
                 let file = match (&subcommand.token_file, &subcommand.pidfile) {
@@ -112,7 +112,7 @@ impl Server {
             return Err(Trouble::new(NOT_ASKED, "which server? --pidfile names it"));
         };
         let name = pidfile.display().to_string();
-        let pid = pidfile::read(pidfile).map_err(|why| {
+        pidfile::read(pidfile).map_err(|why| {
             let code = if pidfile.exists() {
                 NOT_ASKED
             } else {
@@ -137,7 +137,7 @@ impl Server {
             address,
             secret,
             name,
-            pid: Some(pid),
+            pidfile: Some(pidfile.clone()),
         })
     }
 
@@ -179,6 +179,11 @@ impl Server {
         }
     }
 
+    /// The process that the pidfile names now.
+    fn pid(&self) -> Option<i32> {
+        pidfile::read(self.pidfile.as_ref()?).ok()
+    }
+
     fn value(&self, answer: &Answer) -> Result<Value, Trouble> {
         let value: Value = serde_json::from_slice(&answer.body).map_err(|error| {
             Trouble::new(
@@ -187,7 +192,7 @@ impl Server {
             )
         })?;
         let told = value["pid"].as_i64();
-        if let (Some(pid), Some(told)) = (self.pid, told)
+        if let (Some(pid), Some(told)) = (self.pid(), told)
             && i64::from(pid) != told
         {
             return Err(Trouble::new(
@@ -215,7 +220,7 @@ impl Server {
     fn trouble(&self, error: &io::Error) -> Trouble {
         let name = &self.name;
         match error.kind() {
-            ErrorKind::NotFound if self.pid.is_some_and(is_running) => Trouble::new(
+            ErrorKind::NotFound if self.pid().is_some_and(is_running) => Trouble::new(
                 NOT_ASKED,
                 format_args!(
                     "the server of {name} has no control socket beside it (--control none?); singlemalt --reload {name} and --stop {name} \
@@ -313,7 +318,7 @@ impl Server {
                 // It starts anew in its own place, or it has ended.
                 Err(error) if is_away(&error) => {
                     let since = *away_since.get_or_insert_with(Instant::now);
-                    let has_ended = self.pid.is_some_and(|pid| !is_running(pid));
+                    let has_ended = self.pid().is_some_and(|pid| !is_running(pid));
                     if since.elapsed() > AWAY_MAX || has_ended {
                         return Err(Trouble::new(
                             NOT_THERE,

@@ -3,7 +3,7 @@
 
 use std::fs::Permissions;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -109,6 +109,27 @@ impl Door {
         }
     }
 
+    /// A second handle to the socket.
+    ///
+    /// # Errors
+    /// There is none left.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.descriptor().try_clone_to_owned()
+    }
+
+    /// Is a caller who has nothing to say.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn knock(&self) -> io::Result<()> {
+        match self {
+            Self::Unix(listener, _) => UnixStream::connect_addr(&listener.local_addr()?).map(drop),
+            Self::Tcp(listener) => {
+                TcpStream::connect(within_reach(listener.local_addr()?)).map(drop)
+            }
+        }
+    }
+
     /// The file, and what tells it from another of its name.
     pub fn file(&self) -> Option<(PathBuf, (u64, u64))> {
         let Self::Unix(_, Some(path)) = self else {
@@ -116,6 +137,17 @@ impl Door {
         };
         Some((path.clone(), mark(path)?))
     }
+}
+
+/// Where to connect to who listens there.
+fn within_reach(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 /// What tells a file from another of its name.

@@ -1,7 +1,8 @@
 //! Windows: where others connect who are no clients of the application: the control socket and the stats server. Ports only.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::windows::io::{AsSocket as _, OwnedSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,12 +32,35 @@ impl Door {
         }
     }
 
-    /// Never: a process never starts anew in its own place.
+    /// A socket that this process has from the one before it.
     ///
     /// # Errors
     /// None.
-    pub fn again(never: std::convert::Infallible, _address: &Address) -> io::Result<Self> {
-        match never {}
+    pub fn again(socket: OwnedSocket, _address: &Address) -> io::Result<Self> {
+        Ok(Self(TcpListener::from(socket)))
+    }
+
+    /// A second handle to the socket.
+    ///
+    /// # Errors
+    /// There is none left.
+    pub fn share(&self) -> io::Result<OwnedSocket> {
+        self.0.as_socket().try_clone_to_owned()
+    }
+
+    /// Is a caller who has nothing to say.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn knock(&self) -> io::Result<()> {
+        let mut address = self.0.local_addr()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        TcpStream::connect(address).map(drop)
     }
 
     /// The next one who connects.

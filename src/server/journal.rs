@@ -37,6 +37,8 @@ struct Pages {
     ended: VecDeque<Ended>,
     /// The server stops: nothing will come of what is asked now.
     closed: Option<&'static str>,
+    /// Another process is the server.
+    is_left: bool,
     /// When the generation that serves took over.
     serving_since: Option<SystemTime>,
     /// Generations that still work, and get nothing new.
@@ -115,6 +117,8 @@ pub enum Seen {
     TriedOut(Canary, u64),
     /// It loads, or waits for another one.
     Loads,
+    /// Another process is the server by now, and knows.
+    Elsewhere,
 }
 
 impl Journal {
@@ -206,6 +210,12 @@ impl Journal {
         self.give_up(why);
     }
 
+    /// Another process is the server, and has the journal: nobody waits here any more.
+    pub fn leave(&self) {
+        self.pages().is_left = true;
+        self.changed.notify_all();
+    }
+
     /// Waits up to `timeout` for the end of the reload that stands for this number. `by_stages`: comes back earlier if a trial
     /// begins meanwhile, or its next stage, and soon if one is under way.
     pub fn wait(&self, number: u64, timeout: Duration, by_stages: bool) -> Seen {
@@ -215,6 +225,9 @@ impl Journal {
         loop {
             if let Some(ended) = pages.ended.iter().find(|ended| ended.covers >= number) {
                 return Seen::Ended(ended.reload.clone());
+            }
+            if pages.is_left {
+                return Seen::Elsewhere;
             }
             let running = pages
                 .running
@@ -443,8 +456,25 @@ mod tests {
     fn outcome(journal: &Journal, number: u64) -> Option<String> {
         match journal.wait(number, NOW, false) {
             Seen::Ended(reload) => Some(format!("{} {}", reload.outcome, reload.reason)),
-            Seen::TriedOut(..) | Seen::Loads => None,
+            Seen::TriedOut(..) | Seen::Loads | Seen::Elsewhere => None,
         }
+    }
+
+    #[test]
+    fn nobody_waits_for_what_another_process_knows() {
+        let journal = std::sync::Arc::new(Journal::default());
+        let number = journal.number();
+        journal.heard(number);
+        journal.begin("first", Way::Exec, 1);
+        let waits = {
+            let journal = std::sync::Arc::clone(&journal);
+            std::thread::spawn(move || journal.wait(number, Duration::MAX / 4, false))
+        };
+        journal.leave();
+        assert_eq!(waits.join().expect("no panic"), Seen::Elsewhere);
+        let resumed = Journal::resumed(&journal.carried());
+        resumed.end(Outcome::Serves(1));
+        assert_eq!(outcome(&resumed, number).as_deref(), Some("serves "));
     }
 
     #[test]

@@ -1,14 +1,13 @@
-//! The line between a process that renews itself and its stand-in: a pair of sockets that carries words and descriptors.
+//! Unix: the line between a process and the one that takes its place: a pair of sockets that carries words and descriptors.
 //!
-//! A word is twelve bytes, and the bytes behind it that were read from a connection; a descriptor travels with the first of
-//! them (SCM_RIGHTS). Whoever holds an end sees at once when the other one is gone. Both ends are the same program, perhaps of
-//! different versions: [`VERSION`] tells, before anything is said.
+//! The other process is a child, and its end of the line is its standard input. A descriptor travels with the first bytes of a word
+//! (SCM_RIGHTS). Whoever holds an end sees at once when the other one is gone.
 
-use std::borrow::Cow;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,152 +16,13 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use crate::net::Kept;
-
-/// What both ends must have in common.
-pub const VERSION: &str = "1";
+use super::in_place;
+use super::offspring::Offspring;
+use super::words::{HEAD_BYTES, Head, Word};
+use crate::app::Patience;
 
 /// Whoever does not take a word for so long is of no use.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Of why an application does not load; the log has all of it.
-const FAILURE_BYTES_MAX: usize = 64 << 10;
-
-/// What stands for the rest.
-const LEFT_OUT: &[u8] = b"\n...\n";
-
-/// More was never read ahead from a connection.
-const UNREAD_BYTES_MAX: u32 = 16 << 20;
-
-const HEAD_BYTES: usize = 12;
-
-/// What is said.
-#[derive(Debug)]
-pub enum Word {
-    /// To the stand-in: a listening socket. They come in their order, before everything else.
-    Listener(OwnedFd),
-    /// To the stand-in: these were all; of the applications, those of which the bit is set are served now.
-    Load(u32),
-    /// From the stand-in: the application is loaded.
-    Ready,
-    /// From the stand-in: it cannot serve, and why; of a traceback the last line says it. To an older image this is nonsense, and so an end like any other.
-    Failed(String),
-    /// To the stand-in: serve from now on.
-    Serve,
-    /// To either: go on with it.
-    Connection(Kept),
-    /// To the stand-in: give everything back, and leave when that is done.
-    HandBack,
-    /// From the stand-in: it takes no further request; what it has not begun comes over the line.
-    Yours,
-    /// To the stand-in: stop as at a stop of the server.
-    Stop,
-    /// From the stand-in: the application has called `uwsgi.reload()`.
-    WishReload,
-    /// From the stand-in: the application has called `uwsgi.stop()`.
-    WishStop,
-}
-
-/// The twelve bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Head {
-    kind: u8,
-    number: u32,
-    length: u32,
-}
-
-impl Head {
-    fn to_bytes(self) -> [u8; HEAD_BYTES] {
-        let mut bytes = [0; HEAD_BYTES];
-        let (kind, rest) = bytes.split_at_mut(4);
-        let (number, length) = rest.split_at_mut(4);
-        kind.fill(self.kind);
-        number.copy_from_slice(&self.number.to_le_bytes());
-        length.copy_from_slice(&self.length.to_le_bytes());
-        bytes
-    }
-
-    /// `None`: nobody says that.
-    fn read(bytes: [u8; HEAD_BYTES]) -> Option<Self> {
-        let [kind, second, third, fourth, a, b, c, d, e, f, g, h] = bytes;
-        let length = u32::from_le_bytes([e, f, g, h]);
-        let is_whole = [second, third, fourth] == [kind; 3] && length <= UNREAD_BYTES_MAX;
-        is_whole.then_some(Self {
-            kind,
-            number: u32::from_le_bytes([a, b, c, d]),
-            length,
-        })
-    }
-}
-
-impl Word {
-    fn head(&self) -> io::Result<Head> {
-        let (kind, number, length) = match self {
-            Word::Listener(_) => (b'l', 0, 0),
-            Word::Load(needed) => (b'a', *needed, 0),
-            Word::Ready => (b'r', 0, 0),
-            Word::Failed(why) => (b'f', 0, small(failure(why).len())?),
-            Word::Serve => (b's', 0, 0),
-            Word::Connection(kept) => (b'c', small(kept.listener)?, small(kept.unread.len())?),
-            Word::HandBack => (b'h', 0, 0),
-            Word::Yours => (b'y', 0, 0),
-            Word::Stop => (b'q', 0, 0),
-            Word::WishReload => (b'w', 0, 0),
-            Word::WishStop => (b'x', 0, 0),
-        };
-        Ok(Head {
-            kind,
-            number,
-            length,
-        })
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Word::Listener(descriptor) => Some(descriptor.as_fd()),
-            Word::Connection(kept) => Some(kept.descriptor.as_fd()),
-            _ => None,
-        }
-    }
-
-    fn of(head: Head, descriptor: Option<OwnedFd>, unread: Vec<u8>) -> Option<Self> {
-        Some(match (head.kind, descriptor) {
-            (b'l', Some(descriptor)) => Word::Listener(descriptor),
-            (b'a', None) => Word::Load(head.number),
-            (b'r', None) => Word::Ready,
-            (b'f', None) => Word::Failed(String::from_utf8_lossy(&unread).into_owned()),
-            (b's', None) => Word::Serve,
-            (b'c', Some(descriptor)) => Word::Connection(Kept {
-                descriptor,
-                listener: usize::try_from(head.number).ok()?,
-                unread,
-            }),
-            (b'h', None) => Word::HandBack,
-            (b'y', None) => Word::Yours,
-            (b'q', None) => Word::Stop,
-            (b'w', None) => Word::WishReload,
-            (b'x', None) => Word::WishStop,
-            _ => return None,
-        })
-    }
-}
-
-/// As much of it as is said: of a long one the beginning, which says what failed, and the end, which says why.
-fn failure(why: &str) -> Cow<'_, [u8]> {
-    let bytes = why.as_bytes();
-    if bytes.len() <= FAILURE_BYTES_MAX {
-        return Cow::Borrowed(bytes);
-    }
-    let half = (FAILURE_BYTES_MAX - LEFT_OUT.len()) / 2;
-    let (begin, end) = (bytes.get(..half), bytes.get(bytes.len() - half..));
-    let parts = [begin.unwrap_or_default(), LEFT_OUT, end.unwrap_or_default()];
-    Cow::Owned(parts.concat())
-}
-
-fn small(number: usize) -> io::Result<u32> {
-    u32::try_from(number)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "too much for one word"))
-}
 
 /// One end. Any thread may speak; one listens.
 #[derive(Debug)]
@@ -177,9 +37,39 @@ impl Line {
     ///
     /// # Errors
     /// There are no descriptors left.
-    pub fn pair() -> io::Result<(Self, OwnedFd)> {
+    fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = UnixStream::pair()?;
         Ok((Self::over(ours)?, theirs.into()))
+    }
+
+    /// Starts a process, and talks to it from now on.
+    ///
+    /// # Errors
+    /// In words: it cannot be started.
+    pub fn to_new(mut command: Command, _patience: &Patience) -> Result<(Self, Offspring), String> {
+        let told = |error| format!("cannot talk to a process: {error}");
+        let (line, theirs) = Self::pair().map_err(told)?;
+        // Until it has handlers a signal to the whole group would end it. This thread is thrown away.
+        in_place::hold_signals().map_err(told)?;
+        let program = command.get_program().to_owned();
+        let child = command
+            .stdin(Stdio::from(theirs))
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+        // It holds a copy of the other end, which must be the only one.
+        drop(command);
+        let pid = i32::try_from(child.id()).map_err(|_| "no such process".to_owned())?;
+        Ok((line, Offspring::of(pid)))
+    }
+
+    /// The line to whoever has started this process; in its place comes an empty standard input.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn to_starter() -> io::Result<Self> {
+        let descriptor = io::stdin().as_fd().try_clone_to_owned()?;
+        rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+        Self::from_descriptor(descriptor)
     }
 
     /// The end that this process was left with.
@@ -214,7 +104,7 @@ impl Line {
         let _speaking = self.speaking.lock().unwrap_or_else(PoisonError::into_inner);
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors: Vec<BorrowedFd<'_>> = word.descriptor().into_iter().collect();
+        let descriptors: Vec<BorrowedFd<'_>> = word.socket().map(AsFd::as_fd).into_iter().collect();
         if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
             return Err(io::Error::other("no room for a descriptor"));
         }
@@ -227,11 +117,7 @@ impl Line {
         };
         let mut socket = &self.socket;
         socket.write_all(head.get(sent..).unwrap_or_default())?;
-        match word {
-            Word::Connection(kept) => socket.write_all(&kept.unread),
-            Word::Failed(why) => socket.write_all(&failure(why)),
-            _ => Ok(()),
-        }
+        socket.write_all(&word.payload())
     }
 
     /// Waits for what is said. `None`: the other end is gone.
@@ -268,7 +154,7 @@ impl Line {
         socket.read_exact(bytes.get_mut(count..).unwrap_or_default())?;
         let nonsense = || io::Error::new(io::ErrorKind::InvalidData, "nobody says that");
         let head = Head::read(bytes).ok_or_else(nonsense)?;
-        let mut unread = vec![0; usize::try_from(head.length).unwrap_or_default()];
+        let mut unread = vec![0; head.length()];
         socket.read_exact(&mut unread)?;
         let word = Word::of(head, descriptor, unread).ok_or_else(nonsense)?;
         Ok(Some(word))
@@ -278,6 +164,8 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Kept;
+    use crate::server::words::FAILURE_BYTES_MAX;
     use std::os::fd::AsRawFd as _;
 
     fn ends() -> (Line, Line) {
@@ -294,6 +182,9 @@ mod tests {
             Word::Failed("LookupError: the database is gone \u{1f4a5}".to_owned()),
             Word::Failed(String::new()),
             Word::Serve,
+            Word::Keeper("127.0.0.1:1 secret".to_owned()),
+            Word::Farewell("3 3 0 1 1 0 SIGHUP".to_owned()),
+            Word::OneMore,
             Word::HandBack,
             Word::Yours,
             Word::Stop,
@@ -336,9 +227,9 @@ mod tests {
         let (mut client, socket) = UnixStream::pair().expect("a pair");
         let unread = vec![b'x'; 30_000];
         for listener in [0, 3] {
-            let descriptor = OwnedFd::from(socket.try_clone().expect("a descriptor"));
+            let socket = OwnedFd::from(socket.try_clone().expect("a descriptor"));
             let kept = Kept {
-                descriptor,
+                socket,
                 listener,
                 unread: unread.clone(),
             };
@@ -349,12 +240,10 @@ mod tests {
                 panic!("a connection was sent");
             };
             assert_eq!((kept.listener, &kept.unread), (listener, &unread));
-            assert_ne!(kept.descriptor.as_raw_fd(), socket.as_raw_fd());
-            let flags = rustix::io::fcntl_getfd(&kept.descriptor).expect("it is open");
+            assert_ne!(kept.socket.as_raw_fd(), socket.as_raw_fd());
+            let flags = rustix::io::fcntl_getfd(&kept.socket).expect("it is open");
             assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
-            UnixStream::from(kept.descriptor)
-                .write_all(b"a")
-                .expect("room");
+            UnixStream::from(kept.socket).write_all(b"a").expect("room");
         }
         let mut said = [0; 2];
         client.read_exact(&mut said).expect("both have written");

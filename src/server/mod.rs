@@ -2,7 +2,8 @@
 //!
 //! In the order of a server's life:
 //!
-//! - [`run`]: assembles the server in order, and takes it down in reverse
+//! - `step`: [`run`]: how a process of it begins, by what it is for
+//! - `assembly`: assembles the server in order, and takes it down in reverse
 //! - `groundwork`: what it needs around it, and its stand-in too
 //! - [`start_with`]: starts anew with another configuration when that failed
 //! - [`ask_by_pidfile`]: tells a running server something instead
@@ -25,11 +26,13 @@
 //! - `alarms`: what raises alarms beside hooks and the application
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
-//! - `supervisor`, `signals`: what it is told, and how it stops
+//! - `supervisor`, `ending`, `signals`: what it is told, and how it stops
 //! - `control`, `fifo`, `stats`, `doors`, `census`, `journal`, `bequest`: how it is asked and told while it runs
 //! - `control_command`: asks it: [`ask_by_control`]
 //! - `reload`, `agenda`, `adaptation`, `changing`, `beat`, `triggers`, `memory`: how and when it renews what it serves
-//! - `rebirth`, `stand_in`, `relay`, `takeover`, `line`: how it renews itself while another process serves, which is `standing_in`
+//! - `rebirth`, `in_place`, `stand_in`, `offspring`, `relay`, `takeover`, `line`, `words`: how it renews itself while another process
+//!   serves, which is `standing_in`
+//! - `successor`, `keeper`, `meeting`: how that process becomes the server instead, and who waits for its end
 //! - `trial`: how a new version is tried out before it gets all requests
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
@@ -61,6 +64,7 @@ mod daemon;
 #[cfg_attr(unix, path = "doors_unix.rs")]
 #[cfg_attr(windows, path = "doors_windows.rs")]
 mod doors;
+mod ending;
 mod errand;
 mod failed_load;
 mod failure;
@@ -76,23 +80,31 @@ mod file_locks;
 mod file_owner;
 mod groundwork;
 mod hooks;
+#[cfg_attr(unix, path = "in_place_unix.rs")]
+#[cfg_attr(windows, path = "in_place_windows.rs")]
+mod in_place;
 #[cfg(unix)]
 #[path = "inherited_unix.rs"]
 mod inherited;
 mod journal;
+mod keeper;
 #[cfg_attr(unix, path = "limits_unix.rs")]
 #[cfg_attr(windows, path = "limits_windows.rs")]
 mod limits;
-#[cfg(unix)]
-#[path = "line_unix.rs"]
+#[cfg_attr(unix, path = "line_unix.rs")]
+#[cfg_attr(windows, path = "line_windows.rs")]
 mod line;
 mod log_target;
+mod meeting;
 #[cfg_attr(target_os = "linux", path = "memory_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "memory_other.rs")]
 mod memory;
 #[cfg_attr(unix, path = "notify_unix.rs")]
 #[cfg_attr(windows, path = "notify_windows.rs")]
 mod notify;
+#[cfg_attr(unix, path = "offspring_unix.rs")]
+#[cfg_attr(windows, path = "offspring_windows.rs")]
+mod offspring;
 mod pidfile;
 #[cfg_attr(unix, path = "pidfile_unix.rs")]
 #[cfg_attr(windows, path = "pidfile_windows.rs")]
@@ -104,14 +116,10 @@ mod process;
 #[cfg_attr(target_os = "linux", path = "process_name_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "process_name_other.rs")]
 mod process_name;
-#[cfg_attr(unix, path = "rebirth_unix.rs")]
-#[cfg_attr(windows, path = "rebirth_windows.rs")]
 mod rebirth;
 #[cfg_attr(unix, path = "redirect_unix.rs")]
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 mod redirect;
-#[cfg_attr(unix, path = "relay_unix.rs")]
-#[cfg_attr(windows, path = "relay_windows.rs")]
 mod relay;
 mod reload;
 mod report;
@@ -121,23 +129,13 @@ mod settings;
 #[cfg_attr(windows, path = "signals_windows.rs")]
 mod signals;
 mod sockets;
-#[cfg_attr(unix, path = "stand_in_unix.rs")]
-#[cfg_attr(windows, path = "stand_in_windows.rs")]
-#[cfg_attr(windows, allow(dead_code, reason = "nobody tells anything"))]
 mod stand_in;
 #[cfg(unix)]
 mod standing_in;
 mod static_files;
 mod stats;
-#[cfg_attr(
-    windows,
-    allow(
-        dead_code,
-        unreachable_code,
-        unused_variables,
-        reason = "there is no stand-in: its type has no values"
-    )
-)]
+mod step;
+mod successor;
 mod supervisor;
 mod takeover;
 mod title;
@@ -147,9 +145,10 @@ mod tracebacker;
 mod trial;
 mod triggers;
 mod vacuum;
+mod words;
 
-pub use assembly::{could_not_begin, run};
 pub use control_command::ask as ask_by_control;
 pub use failure::Failure;
 pub use fallback::start_with;
 pub use pidfile_command::ask as ask_by_pidfile;
+pub use step::{could_not_begin, run};

@@ -50,6 +50,27 @@ impl Files {
         Self::default()
     }
 
+    /// All of them, for a process that serves in another one's place: they hold its id when that has left.
+    ///
+    /// # Errors
+    /// As [`before_privileges`](Self::before_privileges).
+    pub fn written_later(config: &Config) -> Result<Self, Failure> {
+        let process = &config.process;
+        let all = [
+            ("pidfile", &process.pidfile),
+            ("pidfile2", &process.pidfile2),
+            ("safe-pidfile", &process.safe_pidfile),
+            ("safe-pidfile2", &process.safe_pidfile2),
+        ];
+        let mut files = Self::default();
+        for (option, path) in all {
+            if let Some(path) = path {
+                files.open(config, option, path)?;
+            }
+        }
+        Ok(files)
+    }
+
     /// `--pidfile2`, and `--safe-pidfile2` is opened.
     ///
     /// # Errors
@@ -109,8 +130,10 @@ fn write(
             Some(file) => file,
             None => File::create(&path)?,
         };
-        file.set_len(0)?;
-        file.write_all(format!("{pid}\n").as_bytes())?;
+        // Whoever reads it meanwhile is not to find it empty.
+        let text = format!("{pid}\n");
+        file.write_all(text.as_bytes())?;
+        file.set_len(u64::try_from(text.len()).map_err(io::Error::other)?)?;
         Ok(path)
     });
     vacuum.note_pidfile(written.map_err(|error| failed(config, option, path, &error))?);

@@ -29,10 +29,11 @@ use super::failed_load::LastLoad;
 use super::hooks::{self, Means};
 use super::journal::{self, Journal, Way};
 use super::memory;
-use super::rebirth::{IS_POSSIBLE, Origin};
+use super::rebirth::Origin;
 use super::report;
 use super::stand_in::StandIn;
 use super::supervisor::Event;
+use super::words::Word;
 use crate::app::worker::Surroundings;
 use crate::app::{Due, Generation, Patience, Plan, Report, Roster, StartError};
 use crate::background::alarms::Alarms;
@@ -49,6 +50,8 @@ pub struct Recipe {
     pub adapting: Adapting,
     /// How the process was started.
     pub origin: Origin,
+    /// What a successor is left with beside the listening sockets.
+    pub heirlooms: Box<dyn Fn() -> std::io::Result<Vec<Word>> + Send + Sync>,
     /// The one CPython.
     pub runtime: &'static Runtime,
     /// What the threads of all generations share.
@@ -142,19 +145,8 @@ const REPLACED_GRACE: Duration = Duration::from_secs(10);
 impl Reloader {
     /// Nothing is under way; generation 1 serves.
     pub fn new(recipe: Recipe, events: Sender<Event>, journal: Arc<Journal>) -> Self {
-        let reload = &recipe.config.reload;
         let serving = recipe.surroundings.current.load();
-        if (recipe.plan.recycling.is_wanted() || reload.memory.is_any())
-            && !IS_POSSIBLE
-            && serving
-                .as_ref()
-                .is_some_and(|serving| serving.isolation() == Isolation::Main)
-        {
-            tracing::warn!(
-                "interpreters are not replaced (--max-requests and its like): the application lives in the main one, which cannot be"
-            );
-        }
-        if reload.memory.is_any() && !memory::IS_KNOWN {
+        if recipe.config.reload.memory.is_any() && !memory::IS_KNOWN {
             tracing::warn!(
                 "--reload-on-rss and its like are without effect: this system does not tell"
             );
@@ -204,10 +196,6 @@ impl Reloader {
 
     /// The process itself is to be renewed, whatever `--reload-mode` says.
     pub fn ask_rebirth(&mut self, by: &str) {
-        if !IS_POSSIBLE {
-            tracing::error!("{by}: this system cannot renew a process; restart the server");
-            return;
-        }
         self.needs_rebirth = true;
         self.ask(by, false);
     }
@@ -221,10 +209,8 @@ impl Reloader {
             return;
         };
         if roster.isolation() == Isolation::Main {
-            if IS_POSSIBLE {
-                self.overdue = Some(due.crew);
-                self.ask(&due.why, false);
-            }
+            self.overdue = Some(due.crew);
+            self.ask(&due.why, false);
             return;
         }
         if self.is_code_another() {
@@ -305,7 +291,7 @@ impl Reloader {
         match done.outcome {
             Outcome::Born(Ok((generation, report))) => self.succeed(generation, &report, elapsed),
             // The application has come to need the main interpreter once more.
-            Outcome::Born(Err(Failed::Start(StartError::MainIsTaken))) if IS_POSSIBLE => {
+            Outcome::Born(Err(Failed::Start(StartError::MainIsTaken))) => {
                 self.journal.goes(Way::Exec);
                 self.relieve();
                 return Then::GoOn;
@@ -393,7 +379,7 @@ impl Reloader {
                 tracing::info!("{by}: reloading; generation {serving} serves meanwhile");
                 self.supersede_canary();
                 self.journal.begin(&by, Way::Swap, serving);
-                if IS_POSSIBLE && self.wants_rebirth(roster.as_ref()) {
+                if self.wants_rebirth(roster.as_ref()) {
                     self.journal.goes(Way::Exec);
                     self.needs_rebirth = false;
                     self.run(move || recipe.relieve(&patience));
@@ -570,10 +556,12 @@ impl Recipe {
         let Surroundings { net, current, .. } = &self.surroundings;
         // An application that is served now has to load, or all stays as it is.
         let needed = current.load().map(|serving| serving.loaded());
-        Outcome::Relieved(
-            self.origin
-                .stand_in(net, &needed.unwrap_or_default(), patience),
-        )
+        Outcome::Relieved(self.origin.stand_in(
+            net,
+            &needed.unwrap_or_default(),
+            &*self.heirlooms,
+            patience,
+        ))
     }
 
     /// Makes generation `id`. Runs on `sm-reload`.

@@ -25,9 +25,9 @@ use crate::wsgi::{AddedFields, BodyMemory};
 
 use super::adaptation::Adapting;
 use super::application::imports;
+use super::ending;
 use super::failure::Failure;
 use super::sockets::Listening;
-use super::supervisor;
 
 /// What a response that nobody reads may hold in memory before its application has to wait.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
@@ -248,7 +248,7 @@ pub(super) fn plan(
         stack_bytes: stack_bytes(config),
         recycling: recycling(config),
         folder: std::env::current_dir().unwrap_or_default(),
-        end_grace: config.reload_mercy.min(supervisor::END_GRACE_MAX),
+        end_grace: config.reload_mercy.min(ending::END_GRACE_MAX),
         process: Arc::clone(process),
     }
 }

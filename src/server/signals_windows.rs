@@ -10,6 +10,14 @@ use crate::config::SignalMeaning;
 /// What a process that Ctrl-C ended leaves behind (STATUS_CONTROL_C_EXIT has no small number; 2 is SIGINT's).
 const CTRL_C: i32 = 2;
 
+/// Nothing is noted for a next image: there is none.
+///
+/// # Errors
+/// None.
+pub fn note_anew() -> io::Result<()> {
+    Ok(())
+}
+
 /// Has the console's events passed on. There are no signals that could be given a meaning.
 ///
 /// # Errors

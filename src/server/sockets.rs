@@ -3,8 +3,6 @@
 //! Main thread, at start: before privileges are dropped and before Python is started.
 
 use std::fmt;
-#[cfg(unix)]
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::certificates::Certificates;
@@ -13,7 +11,7 @@ use super::failure::Failure;
 use super::inherited;
 use super::vacuum::Vacuum;
 use crate::config::{self, Config, ListenAddress};
-use crate::net::{self, Address, Listener, Protocol, SocketOptions};
+use crate::net::{self, Address, Handle, Listener, Protocol, SocketOptions};
 use crate::tls::Port;
 
 /// Binds every address, in order. Sockets are noted for `--vacuum`.
@@ -54,12 +52,11 @@ fn furnished(listener: Listener, listen: &ListenAddress, tls: Option<Arc<Port>>)
 ///
 /// # Errors
 /// As [`bind`], of addresses that are asked for only now.
-#[cfg(unix)]
 pub fn bind_again(
     config: &Config,
     certificates: &Certificates,
     vacuum: &mut Vacuum,
-    left: Vec<OwnedFd>,
+    left: Vec<Handle>,
 ) -> Result<(Vec<Listener>, Vec<Option<usize>>), Failure> {
     let options = options(config);
     let (found, places) = find(config, left);
@@ -67,6 +64,7 @@ pub fn bind_again(
     for (place, (listen, found)) in config.listen.iter().zip(found).enumerate() {
         let listener = match found {
             Some(listener) => {
+                #[cfg(unix)]
                 if let Address::Unix(path) = listener.address() {
                     vacuum.note_socket(path);
                 }
@@ -86,7 +84,7 @@ pub fn bind_again(
 /// For a process that stands in for another one: only the sockets of that one are served, so the configuration names no other
 /// address any more. Also returns the sockets, to be [`furnish`]ed, and the place of each of `left`.
 #[cfg(unix)]
-pub fn borrow(config: &mut Config, left: Vec<OwnedFd>) -> (Vec<Listener>, Vec<Option<usize>>) {
+pub fn borrow(config: &mut Config, left: Vec<Handle>) -> (Vec<Listener>, Vec<Option<usize>>) {
     let (found, mut places) = find(config, left);
     let mut is_there = found.iter().map(Option::is_some);
     config.listen.retain(|_| is_there.next() == Some(true));
@@ -110,8 +108,7 @@ pub fn furnish(
 }
 
 /// For each address that is asked for the socket that was left, and for each of these its place.
-#[cfg(unix)]
-fn find(config: &Config, left: Vec<OwnedFd>) -> (Vec<Option<Listener>>, Vec<Option<usize>>) {
+fn find(config: &Config, left: Vec<Handle>) -> (Vec<Option<Listener>>, Vec<Option<usize>>) {
     let options = options(config);
     let mut places = vec![None; left.len()];
     let mut left: Vec<Option<Listener>> = left
@@ -132,13 +129,18 @@ fn find(config: &Config, left: Vec<OwnedFd>) -> (Vec<Option<Listener>>, Vec<Opti
 }
 
 /// Whether the socket is what was asked for. Port 0 is any port.
-#[cfg(unix)]
+#[cfg_attr(
+    not(unix),
+    expect(unused_variables, reason = "only Unix hands descriptors over")
+)]
 fn is_meant(asked: &config::Address, bound: &Address, options: &SocketOptions) -> bool {
     match (asked, bound) {
         (config::Address::Tcp(asked), Address::Tcp(bound)) => {
             asked.ip() == bound.ip() && (asked.port() == 0 || asked.port() == bound.port())
         }
+        #[cfg(unix)]
         (config::Address::Unix(asked), Address::Unix(bound)) => asked == bound,
+        #[cfg(unix)]
         (config::Address::Descriptor(number), bound) => {
             let handed_over = inherited::take(*number)
                 .and_then(|descriptor| Listener::adopt(descriptor, options));

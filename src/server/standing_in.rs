@@ -12,19 +12,23 @@ use crossbeam::channel::{Receiver, Sender, bounded, select, unbounded};
 
 use super::application;
 use super::certificates::Certificates;
+use super::ending;
 use super::failed_load::{self, LastLoad};
 use super::failure::Failure;
 use super::groundwork::{
     change_directory_again, check_harakiri, enter_directory, request_log, start_python,
 };
-use super::line::{Line, Word};
+use super::in_place;
+use super::line::Line;
 use super::rebirth;
 use super::settings::{added_fields, hostname, plan, settings};
-use super::supervisor::{self, Event};
+use super::successor::tell_failure;
+use super::supervisor::Event;
+use super::words::Word;
 use super::{activation, alarms, hooks, process, signals, sockets, title};
 use crate::app::acceptor::Bell;
 use crate::app::worker::Surroundings;
-use crate::app::{Acceptor, Apps, Current, Generation, Patience, openers};
+use crate::app::{Acceptor, Current, Generation, Patience, openers};
 use crate::background::clockwork::Clockwork;
 use crate::config::{Config, PollChoice};
 use crate::net::poll::SharedPoll;
@@ -45,7 +49,7 @@ pub fn run(config: &Config, handed_over: u32, line: Line) -> Result<i32, Failure
     telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
     let (signals, _for_others) = unbounded();
     signals::listen(signals, &hooks::signals(config)).map_err(Failure::new)?;
-    rebirth::take_signals();
+    in_place::take_signals();
     title::set_stand_in(config, std::os::unix::process::parent_id());
     let line = Arc::new(line);
     let words = listen(&line, &writer).map_err(Failure::new)?;
@@ -55,13 +59,6 @@ pub fn run(config: &Config, handed_over: u32, line: Line) -> Result<i32, Failure
     }
     writer.flush(FLUSH_TIMEOUT);
     done
-}
-
-/// Whoever waits for the reload is to know why there is none, and whoever develops to see the traceback.
-pub(super) fn tell_failure(line: &Line, text: &str) {
-    if let Err(error) = line.say(&Word::Failed(text.to_owned())) {
-        tracing::debug!(%error, "nobody hears why");
-    }
 }
 
 /// Hears the line on a thread of its own, and ends the process with it, whatever that does just then.
@@ -98,7 +95,7 @@ fn stand_in(
         }
     };
     let mut apps = application::choose(config)?;
-    need(&mut apps, needed);
+    application::need(&mut apps, needed);
     // Of the whole configuration, which the next image has to read as whoever this process is now.
     drop(Certificates::open(config)?);
     let with_sockets = activation::apply(config, handed_over)?;
@@ -178,12 +175,6 @@ fn stand_in(
     }
     .run(words, &wishes);
     Ok(0)
-}
-
-/// A bit for each application.
-fn need(apps: &mut Apps, needed: u32) {
-    let count = apps.count().min(32);
-    apps.need((0..count).map(|at| needed >> at & 1 == 1).collect());
 }
 
 /// While it serves.
@@ -270,7 +261,7 @@ impl Service<'_> {
                     if gives_back {
                         scope.spawn(|| give_back(&net, &line, &places, &has_failed));
                     }
-                    supervisor::finish(&net, &current, mercy);
+                    ending::finish(&net, &current, mercy);
                     net.stop_keeping();
                 });
                 if has_failed.load(Ordering::Relaxed) {

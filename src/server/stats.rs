@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use super::bequest::Bequest;
 use super::census::Census;
-use super::control::{attend, send};
+use super::control::{Attendant, attend, send};
 use super::doors::{self, Caller, Door};
 use super::failure::Failure;
 use crate::config::{Address, Config};
 use crate::control::stats::HTTP_HEAD;
+use crate::net::Handle;
 
 /// What a caller is given to ask, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,6 +26,7 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 pub struct StatsServer {
     door: Arc<Door>,
     file: Option<(PathBuf, (u64, u64))>,
+    is_spared: bool,
     has_head: bool,
 }
 
@@ -61,6 +63,7 @@ impl StatsServer {
         Ok(Some(Self {
             door: Arc::new(door),
             file,
+            is_spared: false,
             has_head: config.control.stats_http,
         }))
     }
@@ -69,21 +72,28 @@ impl StatsServer {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn serve(&self, census: &Arc<Census>) -> io::Result<()> {
+    pub fn serve(&self, census: &Arc<Census>) -> io::Result<Attendant> {
         let (door, census, has_head) = (Arc::clone(&self.door), Arc::clone(census), self.has_head);
-        attend(
-            "sm-stats",
-            move || door.accept(),
-            move |mut caller| {
-                // Who has gone needs no statistics.
-                let _gone = tell(&mut caller, &census, has_head);
-            },
-        )
+        attend("sm-stats", door, move |mut caller| {
+            // Who has gone needs no statistics.
+            let _gone = tell(&mut caller, &census, has_head);
+        })
     }
 
     /// The socket, to be left open.
     pub fn door(&self) -> &Door {
         &self.door
+    }
+
+    /// What makes a second handle to the socket.
+    pub fn share(&self) -> impl Fn() -> io::Result<Handle> + Send + Sync + use<> {
+        let door = Arc::clone(&self.door);
+        move || door.share()
+    }
+
+    /// The file is another process's (`true`), which answers here, or this one's own again.
+    pub fn spare(&mut self, is_spared: bool) {
+        self.is_spared = is_spared;
     }
 
     /// Where it is, with the port that the system chose.
@@ -100,7 +110,8 @@ impl StatsServer {
 
 impl Drop for StatsServer {
     fn drop(&mut self) {
-        if let Some((path, mark)) = self.file.take()
+        if !self.is_spared
+            && let Some((path, mark)) = self.file.take()
             && doors::mark(&path) == Some(mark)
             && let Err(error) = std::fs::remove_file(&path)
         {

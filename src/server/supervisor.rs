@@ -6,12 +6,12 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::beat::Beat;
+use super::ending;
 use super::notify::Notifier;
 use super::rebirth::Inheritance;
 use super::relay::Relay;
@@ -143,13 +143,6 @@ impl Event {
     }
 }
 
-/// What an interpreter's own threads are given to finish when it ends. Nobody waits for an answer any more then, so a stop
-/// does not wait for one of them as it does for a request.
-pub(super) const END_GRACE_MAX: Duration = Duration::from_secs(5);
-
-/// What is left to workers when the mercy is over: the ones that are idle end their interpreters.
-const CUT_OFF_GRACE: Duration = Duration::from_secs(1);
-
 /// A signal ends a process with this and its number (the shell's convention).
 pub(super) const KILLED_BY: i32 = 128;
 
@@ -173,6 +166,8 @@ pub struct Charge<'a> {
     pub exits_on_reload: bool,
     /// Makes the next generation.
     pub reloader: Reloader,
+    /// Whoever serves while this process is renewed is the server then, and this process does not come back.
+    pub is_succeeded: bool,
     /// The stand-in that this process has taken over from, and that has not left.
     pub stand_in: Option<StandIn>,
     /// Hears of reloads and of the stop.
@@ -463,9 +458,15 @@ impl Watch<'_> {
         let how = (self.charge.events.0, self.mercy);
         match Relay::begin(net, current, stand_in, how) {
             Ok(mut relay) => {
-                tracing::info!(
-                    "the new version is loaded: the stand-in (pid {pid}) serves while this process starts anew"
-                );
+                if self.charge.is_succeeded {
+                    tracing::info!(
+                        "the new version is loaded: process {pid} serves, and this one finishes what it has begun"
+                    );
+                } else {
+                    tracing::info!(
+                        "the new version is loaded: the stand-in (pid {pid}) serves while this process starts anew"
+                    );
+                }
                 relay.wants_reload = self.charge.reloader.has_waiting();
                 self.relay = Some(relay);
             }
@@ -505,10 +506,11 @@ impl Watch<'_> {
     fn heard(&mut self, heard: Heard) -> Option<End> {
         let how = match heard {
             Heard::WishReload => return self.hear(Event::reload("uwsgi.reload()")),
-            Heard::WishStop if self.is_stopping => return None,
+            Heard::WishStop | Heard::Stop if self.is_stopping => return None,
+            Heard::Stop => return self.stop("the process before this one"),
             Heard::WishStop => return self.stop("uwsgi.stop()"),
             // Whoever goes on with it is asked elsewhere.
-            Heard::Connection(_) => return None,
+            Heard::Connection(_) | Heard::Farewell(_) => return None,
             Heard::Left(how) => how,
         };
         if self.leaving.take().is_some() {
@@ -520,9 +522,13 @@ impl Watch<'_> {
         }
         match self.relay.take() {
             Some(relay) if relay.is_drained => {
-                tracing::error!(
-                    "the stand-in {how}: clients wait until this process has started anew"
-                );
+                if self.charge.is_succeeded {
+                    tracing::error!("the process that serves in the place of this one {how}");
+                } else {
+                    tracing::error!(
+                        "the stand-in {how}: clients wait until this process has started anew"
+                    );
+                }
                 self.relay = Some(relay);
             }
             Some(relay) => {
@@ -629,8 +635,8 @@ impl Watch<'_> {
             .spawn(move || {
                 let all_closed =
                     drained.unwrap_or_else(|| net.wait_until_closed(Instant::now() + mercy));
-                end(&net, &current, at_work, (mercy, all_closed));
-                tracing::info!("stopped ({})", summary(&net));
+                ending::end(&net, &current, at_work, (mercy, all_closed));
+                tracing::info!("stopped ({})", ending::summary(&net));
                 // The supervisor left first: a second signal came.
                 let _gone = sender.send(Event::Stopped);
             });
@@ -639,62 +645,4 @@ impl Watch<'_> {
         }
         stopper.is_ok()
     }
-}
-
-/// Lets connections finish, then the workers.
-#[cfg(unix)]
-pub(super) fn finish(net: &Net, current: &Current, mercy: Duration) {
-    let all_closed = net.wait_until_closed(Instant::now() + mercy);
-    end(net, current, Vec::new(), (mercy, all_closed));
-    tracing::info!("the stand-in leaves ({})", summary(net));
-}
-
-/// Ends the generation in charge, and waits for its workers and for those who are still at work of earlier ones.
-fn end(
-    net: &Net,
-    current: &Current,
-    mut at_work: Vec<Roster>,
-    (mercy, all_closed): (Duration, bool),
-) {
-    if !all_closed {
-        tracing::warn!(
-            connections = net.open_connections(),
-            "the time is up: cutting off what is still in progress"
-        );
-    }
-    // Those of old generations that are still at work are in `at_work` already.
-    if let Some(generation) = current.swap(None) {
-        at_work.push(generation.roster());
-    }
-    // Workers that still run a request do not come back in time; the others only have to end their interpreters.
-    let grace = if all_closed {
-        mercy.min(END_GRACE_MAX)
-    } else {
-        CUT_OFF_GRACE
-    };
-    let deadline = Instant::now() + grace + CUT_OFF_GRACE;
-    let left: usize = at_work.iter().map(|roster| roster.wait(deadline)).sum();
-    if left > 0 && all_closed {
-        tracing::warn!(threads = left, "workers did not end in time");
-    }
-}
-
-/// What the server has done; what did not happen is not mentioned.
-fn summary(net: &Net) -> String {
-    let counters = &net.counters;
-    let all = [
-        (&counters.requests, "requests"),
-        (&counters.refused, "refused"),
-        (&counters.shed, "full queue"),
-        (&counters.abandoned, "client gone"),
-        (&counters.expired, "deadlines passed"),
-        (&counters.accepted, "connections"),
-    ];
-    let words: Vec<String> = all
-        .iter()
-        .map(|(counter, what)| (counter.load(Ordering::Relaxed), what))
-        .filter(|(count, what)| *count > 0 || **what == "requests")
-        .map(|(count, what)| format!("{what}: {count}"))
-        .collect();
-    words.join(", ")
 }

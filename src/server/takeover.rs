@@ -14,7 +14,7 @@ use super::rebirth::{Inheritance, Origin};
 use super::stand_in::{Heard, StandIn};
 use super::supervisor::{Event, KILLED_BY};
 use super::vacuum::Vacuum;
-use super::{hooks, pidfile, signals};
+use super::{hooks, in_place, pidfile, signals};
 use crate::app::Patience;
 use crate::config::Config;
 
@@ -167,7 +167,7 @@ pub fn try_again(
     let (sender, receiver) = unbounded();
     let meanings = config.map(hooks::signals).unwrap_or_default();
     signals::listen(sender.clone(), &meanings).map_err(Failure::new)?;
-    super::rebirth::take_signals();
+    in_place::take_signals();
     if left.wants_stop() {
         // The receiver is here.
         let _heard = sender.send(Event::stop("a signal that came meanwhile", 0));

@@ -14,7 +14,7 @@ options! {
         "How a reload goes: swap loads the new version in all interpreters beside the old ones and \
          switches at once; rolling replaces one interpreter after the other, which takes less \
          memory, and versions mix meanwhile; exec starts the whole process anew in its place, \
-         while another one stands in for it (unix). Applications that live in the main interpreter are always \
+         while another one stands in for it; on Windows that one takes it over. Applications that live in the main interpreter are always \
          reloaded so.")
         .default("swap");
     TOUCH_RELOAD = row(GROUP, "touch-reload", Kind::Path,

@@ -139,7 +139,6 @@ impl Turn {
         let limits = &net.settings.limits;
         if connection.phase == Phase::Head && connection.reader.is_idle() {
             // After the read, see `kept_unix`.
-            #[cfg(unix)]
             if net.gives_away(connection) {
                 return (0, Next::GiveAway);
             }

@@ -168,7 +168,6 @@ impl Turn {
         if connection.io.broken {
             return Next::Close;
         }
-        #[cfg(unix)]
         if !connection.close_after && net.is_keeping() {
             connection.phase = Phase::Head;
             if net.keep(connection) {

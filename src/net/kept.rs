@@ -1,7 +1,7 @@
-//! Connections that outlive the process's image (unix).
+//! Connections that outlive the process, or its image.
 //!
 //! While a process renews itself another one serves, and none of its connections need end for it: a connection without a request
-//! under way is *kept*: its descriptor is put into a queue from which the server hands it on, with the bytes of the next request
+//! under way is *kept*: its socket is put into a queue from which the server hands it on, with the bytes of the next request
 //! that were read already. A connection with a request under way is kept when that has been answered.
 //!
 //! From [`Net::start_keeping`] on no request is begun here that may be begun elsewhere: whoever reads the first bytes of one looks
@@ -10,7 +10,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -24,11 +23,19 @@ use super::stream::Stream;
 use super::turn::Turn;
 use super::{Dispatch, Net};
 
+/// A socket of any kind, owned, without the poll.
+#[cfg(unix)]
+pub type Handle = std::os::fd::OwnedFd;
+/// A socket of any kind, owned, without the poll. Windows' completion ports go by the open socket, and there is one for each; mio
+/// asks another device about sockets (AFD) and gives that to its port, so a socket can be in the polls of two processes.
+#[cfg(windows)]
+pub type Handle = std::os::windows::io::OwnedSocket;
+
 /// A connection without a request under way.
 #[derive(Debug)]
 pub struct Kept {
     /// The socket.
-    pub descriptor: OwnedFd,
+    pub socket: Handle,
     /// The listener that it came from, in their order.
     pub listener: usize,
     /// What was read from it of its next requests.
@@ -63,15 +70,13 @@ impl Net {
     ///
     /// # Errors
     /// There are no descriptors left.
-    pub fn share_listeners(&self) -> io::Result<Vec<OwnedFd>> {
+    pub fn share_listeners(&self) -> io::Result<Vec<Handle>> {
         let listeners = self
             .listeners
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         let sockets = listeners.iter();
-        sockets
-            .map(|listener| listener.as_fd().try_clone_to_owned())
-            .collect()
+        sockets.map(Listener::handle).collect()
     }
 
     /// Stops accepting and begins no further request, but closes nothing: the listening sockets stay open, and connections are
@@ -118,12 +123,10 @@ impl Net {
     ///
     /// # Errors
     /// There are no descriptors left.
-    pub fn take_listeners(&self) -> io::Result<Vec<OwnedFd>> {
+    pub fn take_listeners(&self) -> io::Result<Vec<Handle>> {
         let listeners = std::mem::take(&mut self.kept.lock().listeners);
         let sockets = listeners.iter();
-        sockets
-            .map(|listener| listener.as_fd().try_clone_to_owned())
-            .collect()
+        sockets.map(Listener::handle).collect()
     }
 
     /// The next connection that was kept; waits for one. `None`: there are no more, and will be none.
@@ -171,7 +174,7 @@ impl Net {
         }
         let mut queue = self.kept.lock();
         let socket = connection.io.stream.unencrypted();
-        let Some(Ok(descriptor)) = socket.map(|socket| socket.try_clone_to_owned()) else {
+        let Some(Ok(socket)) = socket.map(|socket| socket.try_clone_to_owned()) else {
             return false;
         };
         if !queue.is_open {
@@ -186,7 +189,7 @@ impl Net {
             return false;
         }
         queue.connections.push_back(Kept {
-            descriptor,
+            socket,
             listener: connection.listener,
             unread: std::mem::take(&mut connection.unread),
         });
@@ -202,12 +205,15 @@ impl Turn {
     /// # Errors
     /// It is no connection any more.
     pub fn adopt(&mut self, net: &Net, dispatch: &dyn Dispatch, kept: Kept) -> io::Result<()> {
-        let socket = Socket::from(kept.descriptor);
+        let socket = Socket::from(kept.socket);
         socket.set_nonblocking(true)?;
         let address = socket.peer_addr()?.as_socket();
         let stream = match address {
             Some(_) => Stream::Tcp(mio::net::TcpStream::from_std(socket.into())),
+            #[cfg(unix)]
             None => Stream::Unix(mio::net::UnixStream::from_std(socket.into())),
+            #[cfg(windows)]
+            None => return Err(io::ErrorKind::Unsupported.into()),
         };
         let begun = (kept.listener, Phase::Head);
         self.begin_with(net, dispatch, (stream, address), begun, Some(kept.unread));

@@ -1,4 +1,4 @@
-//! A process that leaves its place to its stand-in, to come back anew: it begins no further request, hands its connections over,
+//! A process that leaves its place to another one, to come back anew or for good: it begins no further request, hands its connections over,
 //! and finishes what it has. Main thread, but for the thread that hands connections over (`sm-hand`).
 
 use std::sync::Arc;

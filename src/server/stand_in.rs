@@ -1,22 +1,23 @@
-//! The stand-in as the process sees it that renews itself: another process that serves in the meantime.
+//! Another process that serves in this one's place, as this one sees it: a stand-in, while this one renews itself, or a successor, for
+//! good.
 //!
 //! It is started as this process was, with the same configuration, and is handed the listening sockets. That it has loaded the
-//! application shows that the next image will; so it is a proof first. What it does itself is in `standing_in`.
+//! application shows that the next image of this process will, too; so it is a proof first. What it does itself is in `standing_in`
+//! and in `successor`.
 //!
 //! A thread (`sm-line`) hears what it says, and reaps it. The handle outlives this process's image: the next one makes it anew from
 //! a process id and a descriptor.
 
 use std::fmt;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::process::{Command, Stdio};
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
+use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use rustix::process::{WaitOptions, waitpid};
-
-use super::line::{Line, Word};
-use super::rebirth;
+use super::line::Line;
+use super::offspring::Offspring;
+use super::words::Word;
 use crate::app::Patience;
 use crate::net::Kept;
 
@@ -35,6 +36,10 @@ pub enum Heard {
     WishReload,
     /// Its application wants a stop.
     WishStop,
+    /// From the process before this one: it stops, and so does the server.
+    Stop,
+    /// From the process before this one: nothing is left there. What its reloads were (`Journal::carried`).
+    Farewell(String),
     /// It has left, or died: how.
     Left(String),
 }
@@ -47,6 +52,7 @@ pub struct StandIn(Arc<Inner>);
 
 struct Inner {
     pid: i32,
+    process: Mutex<Offspring>,
     line: Line,
     state: (Mutex<State>, Condvar),
     /// Who is told what.
@@ -75,42 +81,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl StandIn {
-    /// Starts one and waits until it has loaded the application. `needed`: which applications it has to load, a bit each. Why it
-    /// does not goes to standard error, so to the log. Runs on `sm-reload`.
+    /// Starts one, tells it this, and waits until it has loaded the application. Why it does not goes to standard error, so to the log.
+    /// Runs on `sm-reload`.
     ///
     /// # Errors
     /// In words for the log, and in a second line, if it has told, why. There is no such process any more then.
-    pub fn start(
-        mut command: Command,
-        listeners: Vec<OwnedFd>,
-        needed: u32,
-        patience: &Patience,
-    ) -> Result<Self, String> {
-        let told = |error| format!("cannot talk to a process: {error}");
-        let (line, theirs) = Line::pair().map_err(told)?;
-        // Until it has handlers a signal to the whole group would end it. This thread is thrown away.
-        rebirth::hold_signals().map_err(told)?;
-        let program = command.get_program().to_owned();
-        let child = command
-            .stdin(Stdio::from(theirs))
-            .spawn()
-            .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
-        // It holds a copy of the other end, which must be the only one.
-        drop(command);
-        let pid = i32::try_from(child.id()).map_err(|_| "no such process".to_owned())?;
-        let stand_in = Self::over(pid, line);
+    pub fn start(command: Command, told: Vec<Word>, patience: &Patience) -> Result<Self, String> {
+        let (line, process) = Line::to_new(command, patience)?;
+        let stand_in = Self::over(process, line);
         if let Err(error) = stand_in.listen() {
             stand_in.kill();
-            return Err(told(error));
+            return Err(format!("cannot talk to a process: {error}"));
         }
-        let said = listeners
-            .into_iter()
-            .map(Word::Listener)
-            .chain([Word::Load(needed)])
-            .try_for_each(|word| stand_in.0.line.say(&word));
+        let said = told.iter().try_for_each(|word| stand_in.0.line.say(word));
         if let Err(error) = said {
             tracing::debug!(%error, "speaking to the stand-in");
         }
+        // On some systems a socket has to stay open until the other end has it, which it has when it says that it is ready.
+        let _told = told;
         loop {
             {
                 let state = lock(&stand_in.0.state.0);
@@ -134,9 +122,10 @@ impl StandIn {
     }
 
     /// One that was started by this process, in this image or the last one.
-    pub fn over(pid: i32, line: Line) -> Self {
+    pub fn over(process: Offspring, line: Line) -> Self {
         Self(Arc::new(Inner {
-            pid,
+            pid: process.pid(),
+            process: Mutex::new(process),
             line,
             state: Default::default(),
             listening: Mutex::default(),
@@ -161,6 +150,7 @@ impl StandIn {
     }
 
     /// The line to it, for the next image.
+    #[cfg(unix)]
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.0.line.descriptor()
     }
@@ -224,6 +214,17 @@ impl StandIn {
         lock(&self.0.state.0).has_given_back
     }
 
+    /// Nothing is left here: it goes on alone. `reloads`: see `Journal::carried`.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn bid_farewell(&self, reloads: String, one_more: bool) -> std::io::Result<()> {
+        if one_more {
+            self.0.line.say(&Word::OneMore)?;
+        }
+        self.0.line.say(&Word::Farewell(reloads))
+    }
+
     /// It is to stop as at a stop of the server.
     pub fn stop(&self) {
         if let Err(error) = self.0.line.say(&Word::Stop) {
@@ -236,7 +237,7 @@ impl StandIn {
         // Not when it was reaped: the number may be another's by now.
         let state = lock(&self.0.state.0);
         if state.left.is_none() {
-            let _gone = kill(nix::unistd::Pid::from_raw(self.0.pid), Signal::SIGKILL);
+            lock(&self.0.process).kill();
         }
     }
 
@@ -301,25 +302,14 @@ impl Inner {
         loop {
             // Under the mutex: whoever wants to kill it meets it, or hears that it has left, and never another process.
             let mut state = lock(&self.state.0);
-            let pid = rustix::process::Pid::from_raw(self.pid);
-            let how = match waitpid(pid, WaitOptions::NOHANG) {
-                Ok(None) | Err(rustix::io::Errno::INTR) => {
-                    if Instant::now() > until {
-                        let _gone = kill(nix::unistd::Pid::from_raw(self.pid), Signal::SIGKILL);
-                    }
-                    drop(state);
-                    std::thread::sleep(LOOK_INTERVAL);
-                    continue;
+            let mut process = lock(&self.process);
+            let Some(how) = process.ended() else {
+                if Instant::now() > until {
+                    process.kill();
                 }
-                Ok(Some((_, status))) => {
-                    match (status.exit_status(), status.terminating_signal()) {
-                        (Some(0), _) => "has left".to_owned(),
-                        (Some(code), _) => format!("left with exit code {code}"),
-                        (None, Some(signal)) => format!("was killed by signal {signal}"),
-                        (None, None) => "is gone".to_owned(),
-                    }
-                }
-                Err(error) => format!("cannot be waited for ({error})"),
+                drop((process, state));
+                std::thread::sleep(LOOK_INTERVAL);
+                continue;
             };
             state.left = Some(how.clone());
             return how;
