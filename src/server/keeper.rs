@@ -236,6 +236,12 @@ mod tests {
         keeper.leave_to_others();
         first.leave(22);
         drop(first);
+        let Place::Own(waiting) = &keeper.place else {
+            unreachable!("it is its own");
+        };
+        let (mutex, changed) = &*lock(waiting).clone().expect("it waits").present;
+        let is_heard = changed.wait_while(lock(mutex), |present| present.count > 1);
+        drop(is_heard.expect("no panic"));
         let waits = std::thread::spawn(move || keeper.end(0));
         second.leave(7);
         drop(second);
