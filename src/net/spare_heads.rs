@@ -7,9 +7,12 @@ use crate::wsgi::Head;
 use super::reader::Protocol;
 use super::slots::SlotId;
 
-/// Heads kept of each kind: as many as one turn can read (the poll's events) before the first of them is answered. Where fewer
-/// were kept, every other request of 32 connections allocated its head anew.
+/// Cleared heads kept of each kind: as many as one turn can read (the poll's events) before the first of them is answered. Where
+/// fewer were kept, every other request of 32 connections allocated its head anew.
 const HEADS_MAX: usize = super::poll::EVENTS_PER_TURN;
+/// Heads kept for connections that may ask again. A head has half a kilobyte or a whole one; with more connections than this the
+/// oldest are forgotten.
+const PLACES_MAX: usize = 256;
 /// A head with more memory than this is not kept: one client with a huge head must not cost it for ever.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
@@ -52,18 +55,14 @@ impl SpareHeads {
                 if head.memory_bytes() > HEAD_BYTES_MAX {
                     return;
                 }
-                if self.own.is_empty() {
-                    self.own.resize_with(HEADS_MAX, || None);
-                }
                 // Without a slot, or if there are more connections than places: one that anybody may have.
-                let anybodys =
-                    match slot.and_then(|slot| Some((slot, self.own.get_mut(place_of(slot))?))) {
-                        Some((slot, place)) => {
-                            head.clear_for_same_client();
-                            place.replace((slot, head)).map(|(_, head)| head)
-                        }
-                        None => Some(head),
-                    };
+                let anybodys = match slot.and_then(|slot| Some((slot, self.place_for(slot)?))) {
+                    Some((slot, place)) => {
+                        head.clear_for_same_client();
+                        place.replace((slot, head)).map(|(_, head)| head)
+                    }
+                    None => Some(head),
+                };
                 if let Some(mut head) = anybodys
                     && self.cleared.len() < HEADS_MAX
                 {
@@ -79,9 +78,19 @@ impl SpareHeads {
             }
         }
     }
+
+    /// The place of this slot's head. There are as many as the highest slot that was seen needs, up to the bound.
+    fn place_for(&mut self, slot: SlotId) -> Option<&mut Option<(SlotId, RequestHead)>> {
+        let place = place_of(slot);
+        if place >= self.own.len() {
+            let places = (place + 1).next_power_of_two().min(PLACES_MAX);
+            self.own.resize_with(places, || None);
+        }
+        self.own.get_mut(place)
+    }
 }
 
 /// The place of a slot's head. Slots are given out from the lowest number on, so few connections share none.
 fn place_of(slot: SlotId) -> usize {
-    slot.index() % HEADS_MAX
+    slot.index() % PLACES_MAX
 }
