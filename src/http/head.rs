@@ -168,7 +168,7 @@ impl RequestHead {
     }
 
     /// Forgets the request, but remembers its fields: if the next head brings the same bytes, what they mean is known already.
-    /// Only for a head that the same client gets again, so that nobody's fields are ever compared with anybody else's.
+    /// Only for a head that the same connection gets again: no connection's fields are ever compared with another's.
     pub fn clear_for_same_client(&mut self) {
         let last = std::mem::take(self);
         *self = Self {
