@@ -3,12 +3,10 @@
 //! A file that somebody else has put in its place since then (a successor's socket, another server's process
 //! id) is left alone. The end is the end of [`Vacuum`]'s life, whatever the reason. Main thread.
 
-use std::fs;
-#[cfg(unix)]
-use std::io;
 #[cfg(unix)]
 use std::path::Path;
 use std::path::PathBuf;
+use std::{fs, io};
 
 /// Removes what was noted, when it is dropped.
 pub struct Vacuum {
