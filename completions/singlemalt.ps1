@@ -310,6 +310,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--evil-reload-on-as', 'Megabytes of address space per interpreter after which the oldest one is replaced (Linux).')
         ,@('--reload-on-uss', 'Megabytes of memory of its own per interpreter after which the oldest one is replaced (Linux).')
         ,@('--reload-on-pss', 'Megabytes of proportional memory per interpreter after which the oldest one is replaced (Linux).')
+        ,@('--reload-on-cgroup', 'Percent of the memory limit of the container (cgroup) at which the oldest interpreter is replaced, if the process has grown. 0 is off; without such a limit nothing happens (Linux).')
         ,@('--disable-logging', 'Do not write a line for each request; errors are still logged.')
         ,@('--logto', 'Log to a file, or to a UDP address (udp:127.0.0.1:514), instead of standard error.')
         ,@('--logto2', 'As --logto, but opened after privileges were dropped.')

@@ -404,8 +404,8 @@ impl Roster {
     /// Asks for the replacement of the interpreter that has lived longest: memory is the process's, and nobody can tell
     /// which one holds it. Whether it is old enough.
     pub fn ask_for_the_oldest(&self, why: &str) -> bool {
-        let crews = self.0.crews();
-        let oldest = crews.iter().min_by_key(|crew| crew.since);
+        let serving = self.0.serving();
+        let oldest = serving.iter().min_by_key(|crew| crew.since);
         oldest.is_some_and(|crew| self.0.ask_for_replacement(crew, || why.to_owned()))
     }
 
@@ -459,6 +459,38 @@ impl Roster {
                 Err(error)
             }
         }
+    }
+
+    /// The other way round, where there is no memory for both: this crew leaves, after the requests it is in, and then a fresh
+    /// interpreter is made. `None`: it has not left within `mercy`, and there is no fresh one. Runs on `sm-reload`, detached from
+    /// Python.
+    ///
+    /// # Errors
+    /// There is no fresh one.
+    pub fn replace_old_first(
+        &self,
+        crew: u64,
+        patience: &Patience,
+        mercy: Duration,
+    ) -> Result<Option<Duration>, StartError> {
+        let shared = &self.0;
+        let serving = shared.serving();
+        let old = serving.iter().find(|old| old.serial == crew);
+        let old = old.ok_or(StartError::Gone)?;
+        shared.dismiss(old);
+        if old.wait_until_ended(Instant::now() + mercy) > 0 {
+            return Ok(None);
+        }
+        // The server may have begun to stop meanwhile.
+        patience.pause(Duration::ZERO)?;
+        let began = Instant::now();
+        self.hire(1, patience)?;
+        Ok(Some(began.elapsed()))
+    }
+
+    /// Whether this crew's interpreter is gone.
+    pub fn has_left(&self, crew: u64) -> bool {
+        self.0.crews().iter().all(|other| other.serial != crew)
     }
 
     /// How many interpreters there may be.

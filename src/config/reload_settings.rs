@@ -42,6 +42,8 @@ pub struct ReloadConfig {
     pub lifetime_delta: Duration,
     /// Memory for each interpreter.
     pub memory: MemoryLimits,
+    /// Percent of the cgroup's memory limit (`reload-on-cgroup`).
+    pub cgroup_percent: Option<u64>,
 }
 
 /// A request that the server makes itself.

@@ -43,6 +43,7 @@ impl Reader<'_> {
                 own_bytes: self.megabytes(&reload::RELOAD_ON_USS)?,
                 proportional_bytes: self.megabytes(&reload::RELOAD_ON_PSS)?,
             },
+            cgroup_percent: self.limit(&reload::RELOAD_ON_CGROUP)?,
         })
     }
 

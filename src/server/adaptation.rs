@@ -120,6 +120,7 @@ impl Adaptation {
             self.answered.1 = now;
             return Found::Change(Change::Rest);
         }
+        let may_grow = self.may_grow(now);
         let Some(policy) = self.policy.as_mut().filter(|_| can_change) else {
             return Found::Nothing;
         };
@@ -130,7 +131,7 @@ impl Adaptation {
             most: roster.most(),
             waiting,
             resident_bytes: if has_limits { (self.memory)().0 } else { 0 },
-            may_grow: self.paused_until.is_none_or(|until| now >= until),
+            may_grow,
         });
         for remark in policy.take_remarks() {
             tracing::info!("[busyness] {remark}");
@@ -140,6 +141,11 @@ impl Adaptation {
             Wish::Grow(count, why) => Found::Change(Change::Grow { count, why }),
             Wish::Shrink(why) => Found::Change(Change::Shrink { why }),
         }
+    }
+
+    /// Whether a further interpreter may be tried: the last birth that failed was long enough ago.
+    pub fn may_grow(&self, now: Instant) -> bool {
+        self.paused_until.is_none_or(|until| now >= until)
     }
 
     /// The last birth went well, or did not: returns how long no other is tried.

@@ -135,6 +135,11 @@ impl Agenda {
         Some(task)
     }
 
+    /// Whether something is under way.
+    pub fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
     /// Whether a reload waits.
     pub fn has_reload(&self) -> bool {
         self.reload.is_some()

@@ -12,6 +12,7 @@ pub const IS_KNOWN: bool = true;
 pub struct Used {
     resident: u64,
     address: u64,
+    anonymous: u64,
     own: u64,
     proportional: u64,
 }
@@ -32,9 +33,11 @@ fn of_pages(statm: &str) -> Option<Used> {
     let page = rustix::param::page_size() as u64;
     let address = pages.next()?.ok()? * page;
     let resident = pages.next()?.ok()? * page;
+    let of_files = pages.next()?.ok()? * page;
     Some(Used {
         resident,
         address,
+        anonymous: resident.saturating_sub(of_files),
         ..Used::default()
     })
 }
@@ -49,6 +52,11 @@ fn field(sums: &str, name: &str) -> Option<u64> {
 /// Bytes resident, and of address space; zeros if /proc cannot be read.
 pub fn of_this_process() -> (u64, u64) {
     used(&MemoryLimits::default()).map_or((0, 0), |used| (used.resident, used.address))
+}
+
+/// Bytes resident that are no files': what interpreters take and give back, since all of them share the libraries.
+pub fn anonymous() -> Option<u64> {
+    Some(used(&MemoryLimits::default())?.anonymous)
 }
 
 /// Which limit is exceeded, in words. A limit is one interpreter's share.
@@ -108,6 +116,7 @@ mod tests {
         };
         let used = used(&all).expect("/proc is there");
         assert!(used.resident > 0 && used.address > used.resident);
+        assert!(used.anonymous > 0 && used.anonymous < used.resident);
         assert!(used.own > 0 && used.proportional >= used.own);
         assert_eq!(
             field("Rss: 5 kB\nPss:       12 kB\n", "Pss:"),

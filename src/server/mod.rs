@@ -29,7 +29,7 @@
 //! - `supervisor`, `ending`, `signals`: what it is told, and how it stops
 //! - `control`, `fifo`, `stats`, `doors`, `census`, `journal`, `bequest`: how it is asked and told while it runs
 //! - `control_command`: asks it: [`ask_by_control`]
-//! - `reload`, `agenda`, `adaptation`, `changing`, `beat`, `triggers`, `memory`: how and when it renews what it serves
+//! - `reload`, `agenda`, `adaptation`, `changing`, `beat`, `triggers`, `memory`, `cgroup`: how and when it renews what it serves
 //! - `rebirth`, `in_place`, `stand_in`, `offspring`, `relay`, `takeover`, `line`, `words`: how it renews itself while another process
 //!   serves, which is `standing_in`
 //! - `successor`, `keeper`, `meeting`: how that process becomes the server instead, and who waits for its end
@@ -55,6 +55,9 @@ mod beat;
 mod bequest;
 mod census;
 mod certificates;
+#[cfg_attr(target_os = "linux", path = "cgroup_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "cgroup_other.rs")]
+mod cgroup;
 mod changing;
 mod control;
 mod control_command;

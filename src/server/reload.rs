@@ -5,13 +5,16 @@
 //!
 //! Who is in charge when, and who is kept or tried out beside it, is in `succession`.
 //!
-//! One interpreter is replaced in the same way when it is due, and a rolling reload is that for each of them in turn.
+//! One interpreter is replaced in the same way when it is due (`renewal`; memory is in `memory_watch`), and a rolling reload is that for
+//! each of them in turn.
 //!
 //! The main thread decides here; births run on `sm-reload`, one at a time, and report back as an event, so a swap and a
 //! stop never meet. A thread called `sm-retire` sees each old generation to its end.
 
 mod adapting;
 mod failed;
+mod memory_watch;
+mod renewal;
 mod succession;
 
 use std::convert::Infallible;
@@ -21,6 +24,8 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Sender, bounded};
 
 use self::failed::Failed;
+use self::memory_watch::MemoryWatch;
+use self::renewal::Vacancy;
 use self::succession::Succession;
 use super::adaptation::{Adaptation, Adapting};
 use super::agenda::{Agenda, Asked, Change, Task};
@@ -28,7 +33,7 @@ use super::changing::{Changed, carry_out};
 use super::failed_load::LastLoad;
 use super::hooks::{self, Means};
 use super::journal::{self, Journal, Way};
-use super::memory;
+use super::memory::of_this_process;
 use super::rebirth::Origin;
 use super::report;
 use super::stand_in::StandIn;
@@ -79,6 +84,11 @@ enum Outcome {
         worker: usize,
         result: Result<Duration, StartError>,
     },
+    /// One has left before it was to be replaced; `None`: it has not left yet.
+    ReplacedOldFirst {
+        vacancy: Vacancy,
+        result: Result<Option<Duration>, StartError>,
+    },
     Changed(Changed),
 }
 
@@ -126,8 +136,9 @@ pub struct Reloader {
     id: u64,
     /// Old generations that have not ended.
     retiring: Vec<Roster>,
-    /// When an interpreter was replaced for its memory.
-    memory_acted: Option<Instant>,
+    memory: MemoryWatch,
+    /// An interpreter that has left and has no successor.
+    vacancy: Option<Vacancy>,
     /// The next reload is one of the whole process, because of what it cannot get rid of otherwise.
     needs_rebirth: bool,
     /// The crew of the main interpreter that is due to be replaced, and so the process.
@@ -136,9 +147,7 @@ pub struct Reloader {
 }
 
 /// How often time and memory are looked at.
-pub const TICK: Duration = Duration::from_secs(1);
-/// Memory comes back late, if at all: so long after a replacement its effect is waited for.
-const MEMORY_PAUSE: Duration = Duration::from_secs(60);
+const TICK: Duration = Duration::from_secs(1);
 /// What a replaced interpreter is waited for, so that there is one too many only for a short time.
 const REPLACED_GRACE: Duration = Duration::from_secs(10);
 
@@ -146,19 +155,16 @@ impl Reloader {
     /// Nothing is under way; generation 1 serves.
     pub fn new(recipe: Recipe, events: Sender<Event>, journal: Arc<Journal>) -> Self {
         let serving = recipe.surroundings.current.load();
-        if recipe.config.reload.memory.is_any() && !memory::IS_KNOWN {
-            tracing::warn!(
-                "--reload-on-rss and its like are without effect: this system does not tell"
-            );
-        }
-        let isolation = serving.map(|serving| serving.isolation());
-        let adaptation = Adaptation::new(recipe.adapting.clone(), memory::of_this_process);
+        let serving = serving.map(|serving| serving.roster());
+        let isolation = serving.as_ref().map(Roster::isolation);
+        let adaptation = Adaptation::new(recipe.adapting.clone(), of_this_process);
         if adaptation.is_wanted() && isolation == Some(Isolation::Main) {
             tracing::warn!(
                 "the number of interpreters stays as it is (--cheaper, --cheap and --idle are without effect): the application \
                  lives in the main one, which cannot be ended"
             );
         }
+        let memory = MemoryWatch::new(&recipe.config.reload, serving.as_ref());
         let reloader = Self {
             recipe: Arc::new(recipe),
             events,
@@ -169,7 +175,8 @@ impl Reloader {
             adaptation,
             id: 1,
             retiring: Vec::new(),
-            memory_acted: None,
+            memory,
+            vacancy: None,
             needs_rebirth: false,
             overdue: None,
             succession: Succession::default(),
@@ -244,22 +251,12 @@ impl Reloader {
         self.agenda.has_reload()
     }
 
-    /// Looks whether time or memory make an interpreter due. Once a [`TICK`].
+    /// Looks whether time or memory make an interpreter due. Once every [`ticks_every`](Self::ticks_every).
     pub fn tick(&mut self) {
         self.look_after_succession();
-        let limits = self.recipe.config.reload.memory;
-        let Some(roster) = self.roster() else {
-            return;
-        };
-        roster.ask_for_the_aged();
-        let is_pausing = |at: Instant| at.elapsed() <= MEMORY_PAUSE;
-        if !limits.is_any() || self.memory_acted.is_some_and(is_pausing) {
-            return;
-        }
-        let why = memory::used(&limits)
-            .and_then(|used| memory::exceeded(&limits, &used, roster.crews().len()));
-        if why.is_some_and(|why| roster.ask_for_the_oldest(&why)) {
-            self.memory_acted = Some(Instant::now());
+        if let Some(roster) = self.roster() {
+            roster.ask_for_the_aged();
+            self.look_at_memory(&roster);
         }
     }
 
@@ -268,10 +265,12 @@ impl Reloader {
         self.interest.is_some()
     }
 
-    /// Whether there is anything to look for.
-    pub fn wants_ticks(&self) -> bool {
-        let reload = &self.recipe.config.reload;
-        reload.lifetime_max.is_some() || reload.memory.is_any() || self.is_succession_open()
+    /// How often there is anything to look for; `None`: never, and nothing wakes an idle server.
+    pub fn ticks_every(&self) -> Option<Duration> {
+        if self.recipe.config.reload.lifetime_max.is_some() || self.is_succession_open() {
+            return Some(TICK);
+        }
+        self.memory.cycle()
     }
 
     /// A task has ended.
@@ -310,22 +309,15 @@ impl Reloader {
             Outcome::Rolled(rolled) => {
                 if rolled.failed.is_none() {
                     self.succession.note_all_fresh();
+                    self.memory.note_all_fresh();
                 }
                 self.tell_rolled(&rolled, elapsed);
             }
             Outcome::Changed(changed) => self.tell_changed(changed, elapsed),
-            Outcome::Replaced { worker, result } => match result {
-                Ok(elapsed) => tracing::info!(
-                    "worker {worker} has a fresh interpreter ({:.2} s)",
-                    elapsed.as_secs_f64()
-                ),
-                Err(StartError::Gone | StartError::GivenUp) => {}
-                Err(error) => {
-                    tracing::error!(
-                        "worker {worker} gets no fresh interpreter and serves on: {error}"
-                    );
-                }
-            },
+            Outcome::Replaced { worker, result } => Self::tell_replaced(worker, result),
+            Outcome::ReplacedOldFirst { vacancy, result } => {
+                self.tell_replaced_old_first(vacancy, result)
+            }
         }
         self.begin_next();
         Then::GoOn
@@ -378,19 +370,20 @@ impl Reloader {
             (Task::Reload { by, is_rolling }, roster) => {
                 tracing::info!("{by}: reloading; generation {serving} serves meanwhile");
                 self.supersede_canary();
-                self.journal.begin(&by, Way::Swap, serving);
-                if self.wants_rebirth(roster.as_ref()) {
-                    self.journal.goes(Way::Exec);
-                    self.needs_rebirth = false;
-                    self.run(move || recipe.relieve(&patience));
-                    return;
+                let way = self.way(roster.as_ref(), is_rolling);
+                self.journal.begin(&by, way, serving);
+                if let Some(roster) = &roster {
+                    self.warn_of_room(roster, way);
                 }
-                match roster.filter(|roster| is_rolling && can_roll(roster)) {
-                    Some(roster) => {
-                        self.journal.goes(Way::Rolling);
+                match (way, roster) {
+                    (Way::Exec, _) => {
+                        self.needs_rebirth = false;
+                        self.run(move || recipe.relieve(&patience));
+                    }
+                    (Way::Rolling, Some(roster)) => {
                         self.run(move || Outcome::Rolled(recipe.roll(&roster, &patience)));
                     }
-                    None => {
+                    _ => {
                         self.id += 1;
                         let id = self.id;
                         self.journal.makes(id);
@@ -398,15 +391,7 @@ impl Reloader {
                     }
                 }
             }
-            (Task::Renew(due), Some(roster)) => {
-                let worker = due.worker;
-                tracing::info!("worker {worker}: {}; it gets a fresh interpreter", due.why);
-                let grace = REPLACED_GRACE.min(recipe.config.reload_mercy);
-                self.run(move || Outcome::Replaced {
-                    worker,
-                    result: roster.replace(due.crew, &patience, (grace, false)),
-                });
-            }
+            (Task::Renew(due), Some(roster)) => self.renew(due, roster, patience),
             (Task::Change(change), Some(roster)) => {
                 self.is_waking = change == Change::Wake;
                 self.adaptation.note_waking();
@@ -420,11 +405,18 @@ impl Reloader {
         }
     }
 
-    /// Whether a reload is a new beginning of the process: asked for, or the application lives in the main interpreter.
-    fn wants_rebirth(&self, serving: Option<&Roster>) -> bool {
-        self.needs_rebirth
+    /// How a reload goes. It is a new beginning of the process if that is asked for, or the application lives in the main interpreter.
+    fn way(&self, serving: Option<&Roster>, is_rolling: bool) -> Way {
+        if self.needs_rebirth
             || self.recipe.config.reload.mode == ReloadMode::Exec
             || serving.is_some_and(|roster| roster.isolation() == Isolation::Main)
+        {
+            Way::Exec
+        } else if is_rolling && serving.is_some_and(can_roll) {
+            Way::Rolling
+        } else {
+            Way::Swap
+        }
     }
 
     /// Who works in the generation that serves.

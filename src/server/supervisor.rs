@@ -15,7 +15,7 @@ use super::ending;
 use super::notify::Notifier;
 use super::rebirth::Inheritance;
 use super::relay::Relay;
-use super::reload::{self, Done, Reloader, Then};
+use super::reload::{Done, Reloader, Then};
 use super::stand_in::{Heard, StandIn};
 use crate::app::{Acceptor, Current, Due, Roster};
 use crate::background::clockwork::Clockwork;
@@ -243,8 +243,7 @@ impl Watch<'_> {
         let now = Instant::now();
         let (_, receiver) = self.charge.events;
         let reloader = &self.charge.reloader;
-        let ticks = reloader.wants_ticks().then_some(reload::TICK);
-        let next_tick = self.ticks.next(ticks, now);
+        let next_tick = self.ticks.next(reloader.ticks_every(), now);
         let next_look = self.looks.next(reloader.looks_every(), now);
         let begins = self.departure.map(|(at, _)| at);
         let next = [next_tick, next_look, begins].into_iter().flatten().min();

@@ -103,4 +103,9 @@ options! {
         "Megabytes of proportional memory per interpreter after which the oldest one is replaced \
          (Linux).")
         .mapped("the limit is one worker's: times --processes, it is compared with the one process");
+    RELOAD_ON_CGROUP = row(GROUP, "reload-on-cgroup", Kind::Number { min: 0, max: 100 },
+        "Percent of the memory limit of the container (cgroup) at which the oldest interpreter is \
+         replaced, if the process has grown. 0 is off; without such a limit nothing happens \
+         (Linux).")
+        .default("90").value("PERCENT");
 }

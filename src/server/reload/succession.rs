@@ -166,6 +166,19 @@ impl Reloader {
         }
     }
 
+    /// There is hardly any memory left: nothing is kept any more. `used`: how much of it is used. Whether something was.
+    pub(super) fn let_kept_go(&mut self, used: &str) -> bool {
+        let Some((generation, _)) = &self.succession.kept else {
+            return false;
+        };
+        tracing::warn!(
+            "memory: {used} are used in the container (--reload-on-cgroup): generation {} is not kept any longer (--keep-previous)",
+            generation.id()
+        );
+        self.let_go();
+        true
+    }
+
     /// A reload that is under way, or waits, is not wanted any more.
     fn give_up_loading(&mut self) {
         self.agenda.forget_reload();
@@ -332,7 +345,7 @@ impl Reloader {
     }
 
     fn tell_of_disk(&self) {
-        if self.recipe.plan.recycling.is_wanted() || self.recipe.config.reload.memory.is_any() {
+        if self.recipe.plan.recycling.is_wanted() || self.memory.cycle().is_some() {
             tracing::warn!(
                 "interpreters are not replaced (--max-requests and its like) until the next reload: a fresh one would load what lies on \
                  the disk now"
