@@ -207,14 +207,19 @@ impl Reloader {
         self.ask(by, false);
     }
 
-    /// An interpreter is due to be replaced. The main one is replaced with the process.
-    pub fn due(&mut self, due: Due) {
+    /// An interpreter is due to be replaced. The main one is replaced with the process. `is_leaving`: another process is taking over;
+    /// should that fail, the interpreter is due again later.
+    pub fn due(&mut self, due: Due, is_leaving: bool) {
         let roster = self.roster();
         let Some(roster) = roster.filter(|roster| roster.generation() == due.generation) else {
             // One that is tried out may come to be in charge, and one that is kept, too.
             self.put_off(&due);
             return;
         };
+        if is_leaving {
+            roster.put_off(due.crew);
+            return;
+        }
         if roster.isolation() == Isolation::Main {
             self.overdue = Some(due.crew);
             self.ask(&due.why, false);

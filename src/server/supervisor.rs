@@ -388,9 +388,7 @@ impl Watch<'_> {
                 None
             }
             Event::Due(due) => {
-                if self.relay.is_none() {
-                    self.charge.reloader.due(due);
-                }
+                self.charge.reloader.due(due, self.relay.is_some());
                 None
             }
             Event::Retired { generation } => {
