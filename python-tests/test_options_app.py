@@ -223,10 +223,14 @@ def tasks(server):
 @pytest.mark.parametrize("isolation", ISOLATIONS)
 def test_names_of_workers(serve, isolation):
     server = serve("--auto-procname", "--processes", 2, "--threads", 2, "--isolation", isolation, source=HELLO)
-    names = [name for name, _ in tasks(server)]
-    assert names.count("uWSGI master") == 1
-    assert names.count("uWSGI worker 1") == 2
-    assert names.count("uWSGI worker 2") == 2
+    expected = {"uWSGI master": 1, "uWSGI worker 1": 2, "uWSGI worker 2": 2}
+
+    def are_named():
+        # A thread has the name of the one that started it until it has given itself its own.
+        names = [name for name, _ in tasks(server)]
+        return {name: names.count(name) for name in expected} == expected
+
+    server.wait_until(are_named, what="the names of all threads")
 
 
 @linux
