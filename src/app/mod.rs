@@ -7,6 +7,7 @@
 //! - [`queue`]: the bounded queue between those who poll and those who run, and the wake-up protocol
 //! - [`runners`]: which of the threads that share a GIL may take work
 //! - [`worker`]: a thread, its interpreter, its application, for life
+//! - `holding`: when it sends what it has answered
 //! - [`crew`]: one interpreter's threads: dismissed together, never in a request
 //! - [`canary`]: which requests a canary gets, and what it is judged by
 //! - `birth`: the life of a worker thread
@@ -35,6 +36,7 @@ pub mod crew;
 pub mod current;
 pub mod generation;
 pub mod harakiri;
+mod holding;
 mod host;
 #[cfg(target_os = "linux")]
 mod native_thread_linux;

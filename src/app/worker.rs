@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::net::turn::Wait;
+use crate::net::turn::{Completed, Wait};
 use crate::net::{Answered, Exchange, Net, Turn};
 use crate::python::{Attached, Call, InterpreterThread, Served, Source};
 use crate::wsgi::environ::Link;
@@ -19,6 +19,7 @@ use super::acceptor::Bell;
 use super::apps::Tally;
 use super::crew::Crew;
 use super::current::Current;
+use super::holding::Holding;
 use super::queue::{Job, Next};
 use super::recycling::Due;
 use super::roster::Shared;
@@ -28,6 +29,9 @@ use super::watch::{Fate, Watch};
 
 /// Jobs in a row before the poll is looked at.
 const BURST: usize = 32;
+/// For so long at most, unless one takes longer: well below the tick after which the acceptor sees to the poll itself, which
+/// wakes it for each arrival.
+const BURST_TIME: Duration = Duration::from_millis(2);
 /// How long a surplus runner waits in the poll before it steps back.
 const SURPLUS_WAIT: Duration = Duration::from_millis(10);
 /// How often a worker that waits for the queue alone looks whether its generation has ended.
@@ -93,6 +97,7 @@ pub struct Worker {
     /// Modules that were loaded when the application's files were last told.
     modules_known: Cell<usize>,
     has_panicked: bool,
+    holding: Holding,
     tally: Arc<Tally>,
 }
 
@@ -122,6 +127,7 @@ impl Worker {
             requests_max,
             modules_known: Cell::new(0),
             has_panicked: false,
+            holding: Holding::default(),
         }
     }
 
@@ -197,10 +203,12 @@ impl Worker {
 
     /// Runs what is queued, attached to Python all the while.
     fn run_burst(&mut self, python: &mut InterpreterThread) {
+        let began_at = Instant::now();
         python.attached(|py| {
             for count in 0..BURST {
                 // One for one: neither signals nor requests can keep the others waiting.
                 if let Some(number) = self.shared.postbox.take(self.seat.worker) {
+                    self.release_held();
                     if self.surroundings.shares_poll && self.shared.has_letter_for_sleeper() {
                         self.surroundings.net.poll().wake();
                     }
@@ -219,12 +227,14 @@ impl Worker {
                 if count == 0 && self.surroundings.shares_poll && self.shared.queue().has_jobs() {
                     self.shared.queue().wake_if_idle(&self.surroundings.net);
                 }
-                self.run(py, job);
-                if self.should_pause() {
+                let ended_at = self.run(py, job);
+                let is_long = ended_at.saturating_duration_since(began_at) > BURST_TIME;
+                if is_long || self.should_pause() {
                     break;
                 }
             }
         });
+        self.release_held();
     }
 
     fn should_pause(&self) -> bool {
@@ -252,20 +262,20 @@ impl Worker {
         self.runner.end(&mut self.quick_jobs);
     }
 
-    fn run(&mut self, py: &mut Attached<'_>, job: Job) {
+    fn run(&mut self, py: &mut Attached<'_>, job: Job) -> Instant {
         match job {
             Job::Request(exchange) => self.answer(py, exchange),
         }
     }
 
-    fn answer(&mut self, py: &mut Attached<'_>, mut exchange: Exchange) {
+    fn answer(&mut self, py: &mut Attached<'_>, mut exchange: Exchange) -> Instant {
         let net = &*self.surroundings.net;
         let taken_at = Instant::now();
         let queued = taken_at.saturating_duration_since(exchange.received_at());
         if queued > STALE_AFTER && exchange.is_client_gone() {
             tracing::debug!("dropped a queued request: its client has gone");
             self.turn.abandon(net, exchange);
-            return;
+            return taken_at;
         }
         self.runner.begin();
         let tally = self.crew.tallies.of(self.seat.core);
@@ -274,6 +284,9 @@ impl Worker {
         let parts = exchange.parts(net);
         let (facts, mut sink) = (parts.facts, parts.sink);
         sink.spoken_by(&self.watch.speaker);
+        if self.holding.may_hold() && self.shared.queue().has_jobs() {
+            sink.may_hold();
+        }
         self.response.reset(facts, self.turn.date());
         if let Some(delivery) = net.files().and_then(|files| files.offer(parts.head)) {
             self.response.offer(delivery);
@@ -353,8 +366,34 @@ impl Worker {
             self.due(|| format!("{answers} requests (--max-requests)"));
         }
         let current = &*self.surroundings.current;
-        let queued = self.turn.complete(net, current, exchange, answered);
+        self.holding.note(at.saturating_duration_since(taken_at));
+        match self.turn.complete(net, current, exchange, answered) {
+            Completed::Held if self.holding.hold(at) => self.release(),
+            Completed::Held => {}
+            Completed::Sent { queued } => self.tell_successor(queued),
+        }
+        at
+    }
+
+    /// Sends the answers that were kept, if any were.
+    fn release_held(&mut self) {
+        if self.holding.is_any() {
+            self.release();
+        }
+    }
+
+    /// Sends them, and what other workers have kept.
+    fn release(&mut self) {
+        self.holding.clear();
+        let net = &*self.surroundings.net;
+        let queued = self.turn.release(net, &*self.surroundings.current);
+        self.tell_successor(queued);
+    }
+
+    /// Requests were queued outside a turn.
+    fn tell_successor(&self, queued: usize) {
         if queued > 0 && self.surroundings.shares_poll {
+            let Surroundings { net, current, .. } = &self.surroundings;
             current.wake_successor(self.shared.id, net);
         }
     }
@@ -442,7 +481,10 @@ impl Worker {
         let recall = self.shared.recall();
         let ends = (self.crew.dismissal(), &recall);
         match queue.wait(self.seat.worker, ends, timeout) {
-            Next::Job(job) => python.attached(|py| self.run(py, job)),
+            Next::Job(job) => {
+                python.attached(|py| self.run(py, job));
+                self.release_held();
+            }
             Next::Empty if self.runner.is_surplus() && !self.has_work() => self.step_back(),
             Next::Empty | Next::Ended => {}
         }

@@ -12,6 +12,7 @@ use crate::http::Version;
 use crate::wsgi::environ::{Identity, Peer};
 use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink, Summary};
 
+use super::asides::Ticket;
 use super::client::{Forwarded, asking};
 use super::output::{Flushed, Output};
 use super::reader::{Protocol, Reader};
@@ -95,6 +96,10 @@ pub(super) struct Io {
     pub(super) output: Output,
     /// The connection broke while something was sent.
     pub(super) broken: bool,
+    /// The whole answer lies in `output`, or aside, and has not been tried to be sent.
+    pub(super) is_held: bool,
+    /// It lies aside.
+    pub(super) aside: Option<Ticket>,
     /// It began with a PROXY line, which will not be said again: no other process can go on with it.
     pub(super) is_greeted: bool,
 }
@@ -206,6 +211,8 @@ impl Connection {
                 stream,
                 output: Output::default(),
                 broken: false,
+                is_held: false,
+                aside: None,
                 is_greeted: false,
             },
             unread: Vec::new(),
@@ -266,6 +273,7 @@ impl Exchange {
     /// the client may still be reading it.
     pub fn taken_over(&mut self, was_answered: bool) {
         self.0.io.output.clear();
+        self.0.io.is_held = false;
         self.0.io.broken = !was_answered;
     }
 
@@ -286,6 +294,7 @@ impl Exchange {
                 io: &mut connection.io,
                 net,
                 speaker: None,
+                may_hold: false,
             },
         }
     }
@@ -312,12 +321,42 @@ pub struct ResponseSink<'a> {
     pub(super) net: &'a super::Net,
     /// Whom to ask whether the application may still send.
     pub(super) speaker: Option<&'a Speaker>,
+    /// A complete answer may wait for others.
+    pub(super) may_hold: bool,
 }
 
 impl<'a> ResponseSink<'a> {
     /// The application's word may be taken from it.
     pub fn spoken_by(&mut self, speaker: &'a Speaker) {
         self.speaker = Some(speaker);
+    }
+
+    /// An answer that is complete may be kept until [`Turn::release`](super::Turn::release), to be sent with others.
+    pub fn may_hold(&mut self) {
+        self.may_hold = true;
+    }
+
+    /// Keeps the bytes with which an answer is complete, of which nothing else waits.
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), ClientGone> {
+        if self.io.broken {
+            return Err(ClientGone);
+        }
+        self.io.output.push(bytes);
+        self.io.is_held = true;
+        Ok(())
+    }
+
+    /// The same where application code goes on: other threads can send them.
+    fn keep_aside(&mut self, bytes: &[u8]) -> Result<(), ClientGone> {
+        if self.io.broken {
+            return Err(ClientGone);
+        }
+        self.io.aside = self.net.asides.put(&self.io.stream, bytes);
+        self.io.is_held = self.io.aside.is_some();
+        match self.io.aside {
+            Some(_) => Ok(()),
+            None => self.io.send(bytes, &[]),
+        }
     }
 
     fn speaking<T>(
@@ -341,6 +380,7 @@ impl<'a> ResponseSink<'a> {
 
 impl Sink for ResponseSink<'_> {
     fn send(&mut self, first: &[u8], second: &[u8]) -> Result<Room, ClientGone> {
+        debug_assert!(!self.io.is_held, "nothing follows a complete answer");
         self.speaking(|sink| {
             match sink.records {
                 None => sink.io.send(first, second)?,
@@ -354,11 +394,32 @@ impl Sink for ResponseSink<'_> {
         self.speaking(|sink| {
             match sink.records {
                 None if rest.is_empty() => {}
+                None if sink.may_hold && !sink.io.owes() => sink.keep(rest)?,
                 None => sink.io.send(rest, &[])?,
                 Some(id) => Records::new(sink.io, id).end(rest)?,
             }
             Ok(sink.room())
         })
+    }
+
+    fn send_whole(&mut self, bytes: &[u8]) -> Result<Room, ClientGone> {
+        if self.records.is_some() || !self.may_hold || self.io.owes() {
+            return self.send(bytes, &[]);
+        }
+        self.speaking(|sink| {
+            sink.keep_aside(bytes)?;
+            Ok(sink.room())
+        })
+    }
+
+    fn goes_on(&mut self) {
+        if !self.io.is_held || self.io.aside.is_some() {
+            return;
+        }
+        let kept = std::mem::take(&mut self.io.output);
+        self.io.is_held = false;
+        // A client that has gone is noticed at the end of the request.
+        self.speaking(|sink| sink.keep_aside(kept.bytes())).ok();
     }
 
     fn send_file(

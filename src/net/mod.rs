@@ -8,12 +8,14 @@
 //! - `reader`: which protocol a connection speaks, and the machine that reads it
 //! - `client`: who is at the other end, if a proxy is believed
 //! - [`connection`], [`output`]: one connection and what it owes its client
+//! - `asides`: answers that wait for others while application code still runs
 //! - [`poll`]: waiting for readiness; where several threads can, they wait in the same poll (and `beacon_linux` wakes them all)
 //! - [`turn`]: one pass over what is ready: accept, read, parse, hand over, flush
 //! - [`deadlines`]: what happens to clients that take too long
 //!
 //! Polling is a role, not a thread: whoever has nothing else to do takes a [`turn::Turn`].
 
+mod asides;
 #[cfg(target_os = "linux")]
 mod beacon_linux;
 mod client;
@@ -235,6 +237,10 @@ pub struct Net {
     protocols: Box<[Protocol]>,
     /// Connections that could go on but had used up their share of a turn.
     unfinished: SegQueue<slots::SlotId>,
+    /// Connections whose answers are made and wait to be sent together.
+    held: SegQueue<Box<connection::Connection>>,
+    /// Such answers whose applications have not come to their end.
+    asides: asides::Asides,
     open: AtomicUsize,
     /// Accepting stopped at the connection limit or for want of descriptors.
     accept_paused: AtomicBool,
@@ -277,6 +283,8 @@ impl Net {
             listeners: RwLock::new(listeners),
             protocols: protocols.into_boxed_slice(),
             unfinished: SegQueue::new(),
+            held: SegQueue::new(),
+            asides: asides::Asides::default(),
             open: AtomicUsize::new(0),
             accept_paused: AtomicBool::new(false),
             stage: AtomicU8::new(SERVING),

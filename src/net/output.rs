@@ -92,6 +92,14 @@ impl Output {
         self.memory_bytes
     }
 
+    /// What waits, if that is bytes only and none has left.
+    pub fn bytes(&self) -> &[u8] {
+        match self.pieces.front() {
+            Some(Piece::Bytes { bytes, sent: 0 }) if self.pieces.len() == 1 => bytes,
+            _ => &[],
+        }
+    }
+
     /// Queues bytes behind what is there.
     pub fn push(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {

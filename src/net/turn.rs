@@ -68,6 +68,18 @@ pub enum Wait {
     Alone(Option<Duration>),
 }
 
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completed {
+    /// It was sent, as far as the client took it.
+    Sent {
+        /// Further requests that were queued (pipelining).
+        queued: usize,
+    },
+    /// It waits for [`Turn::release`].
+    Held,
+}
+
 /// A thread's own part of the polling role.
 pub struct Turn {
     wait_buffer: WaitBuffer,
@@ -223,23 +235,58 @@ impl Turn {
         (next, self.queued)
     }
 
-    /// The application is done with a request: send what is left, log it, go on with the connection.
-    /// Returns how many further requests were queued (pipelining).
+    /// The application is done with a request: send what is left, log it, go on with the connection. If the answer was held
+    /// ([`ResponseSink::may_hold`](super::ResponseSink::may_hold)) that is left to [`release`](Self::release).
     pub fn complete(
         &mut self,
         net: &Net,
         dispatch: &dyn Dispatch,
         exchange: Exchange,
         answered: Answered,
-    ) -> usize {
+    ) -> Completed {
         self.queued = 0;
         self.now = answered.at;
         let mut connection = exchange.0;
         connection.close_after = !answered.summary.keep_alive || answered.summary.aborted;
         connection.answered = Some(answered);
         connection.phase = Phase::Flushing;
+        let is_held = mem::take(&mut connection.io.is_held);
+        if let Some(ticket) = connection.io.aside.take() {
+            let rest = net.asides.reclaim(ticket);
+            if is_held {
+                connection.io.output.push(&rest);
+            }
+        }
+        if is_held {
+            net.held.push(connection);
+            return Completed::Held;
+        }
         self.drive(net, dispatch, connection);
+        Completed::Sent {
+            queued: self.queued,
+        }
+    }
+
+    /// Sends the answers that were held, by whatever thread, and goes on with their connections. Returns how many further
+    /// requests were queued.
+    pub fn release(&mut self, net: &Net, dispatch: &dyn Dispatch) -> usize {
+        self.queued = 0;
+        self.now = Instant::now();
+        while let Some(connection) = net.held.pop() {
+            self.drive(net, dispatch, connection);
+        }
         self.queued
+    }
+
+    /// Does the same for a worker that has kept answers for a moment and does not come back from a request so soon. Returns how
+    /// many further requests were queued.
+    pub fn relieve(&mut self, net: &Net, dispatch: &dyn Dispatch) -> usize {
+        let answers = net.asides.send() + net.held.len();
+        if answers == 0 {
+            return 0;
+        }
+        tracing::debug!(answers, "sent what busy workers had kept");
+        self.release(net, dispatch)
     }
 
     /// Answers a request that could not be queued with 503, and goes on with its connection.

@@ -189,6 +189,7 @@ impl Attached<'_> {
         self.caches.give_functions(functions);
         self.caches.give_input(input);
         if self.interpreter.wants_after_job() {
+            exchange.sink.goes_on();
             uwsgi_module::after_job(token, self.interpreter, true);
         }
         served
@@ -464,7 +465,7 @@ impl<'py> Job<'_, 'py, '_> {
     }
 
     fn call_close(&self, result: &Object<'py>) -> Result<(), Raised> {
-        // SAFETY: both are alive; attached (token).
+        // SAFETY: both are alive; attached (token). The exchange is this request's, and no Python code runs while it is borrowed.
         unsafe {
             let close = ffi::PyObject_GetAttr(result.as_ptr(), self.attached.caches.close.as_ptr());
             let Ok(close) = Object::from_new(self.token, close) else {
@@ -474,6 +475,7 @@ impl<'py> Job<'_, 'py, '_> {
                 }
                 return Err(Raised);
             };
+            (*self.exchange).sink.goes_on();
             close.call([]).map(drop)
         }
     }

@@ -82,6 +82,7 @@ impl Turn {
             io,
             net,
             speaker: None,
+            may_hold: false,
         };
         let client = asking(peer, forwarded.as_deref());
         let given = files.answer((head, client), response, &mut sink);
