@@ -15,6 +15,8 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::kept::Handle;
+#[cfg(target_os = "linux")]
+use super::last_call_linux;
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
 use crate::tls::Port;
@@ -154,6 +156,8 @@ pub struct Listener {
     tls: Option<Arc<Port>>,
     redirect: Option<Redirect>,
     expects_proxy: bool,
+    /// Another process has it, too, and goes on with it (systemd).
+    is_lent: bool,
 }
 
 /// Every request is answered with a redirect to https.
@@ -210,6 +214,7 @@ impl Listener {
                 tls: None,
                 redirect: None,
                 expects_proxy: false,
+                is_lent: false,
             });
         }
         #[cfg(target_os = "linux")]
@@ -260,6 +265,26 @@ impl Listener {
     pub fn with_proxy_protocol(mut self, expects_proxy: bool) -> Self {
         self.expects_proxy = expects_proxy;
         self
+    }
+
+    /// It is somebody else's, who goes on with it when we have closed it.
+    pub fn lent(mut self, is_lent: bool) -> Self {
+        self.is_lent = is_lent;
+        self
+    }
+
+    /// Lets nobody in any more, so that it can be closed when those who wait have been accepted (Linux).
+    ///
+    /// # Errors
+    /// The system refused.
+    pub(super) fn let_nobody_in(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        match &self.socket {
+            _ if self.is_lent => {}
+            Kind::Tcp(listener) => last_call_linux::close_tcp(listener.into())?,
+            Kind::Unix(listener) => last_call_linux::close_unix(listener.into())?,
+        }
+        Ok(())
     }
 
     /// Whether connections begin with the PROXY protocol.
@@ -368,6 +393,7 @@ fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Listener
         tls: None,
         redirect: None,
         expects_proxy: false,
+        is_lent: false,
     })
 }
 
@@ -421,5 +447,6 @@ fn listen_unix(socket: Socket, address: Address, options: &SocketOptions) -> io:
         tls: None,
         redirect: None,
         expects_proxy: false,
+        is_lent: false,
     })
 }

@@ -3,7 +3,7 @@
 //! This is the only room that owns sockets, and it does not know that Python exists: it hands complete
 //! requests to a [`Dispatch`] and gets them back through [`Turn::complete`]. Reading order:
 //!
-//! - [`listener`], [`stream`], [`tls_stream`]: sockets as they come from the system, and TLS on them
+//! - [`listener`], [`stream`], [`tls_stream`]: sockets as they come from the system, and TLS on them (`last_call_linux` lets nobody in any more)
 //! - [`slots`]: where a connection waits, and who may take it
 //! - `reader`: which protocol a connection speaks, and the machine that reads it
 //! - `client`: who is at the other end, if a proxy is believed
@@ -24,6 +24,8 @@ mod date;
 pub mod deadlines;
 mod holder;
 mod kept;
+#[cfg(target_os = "linux")]
+mod last_call_linux;
 pub mod listener;
 pub mod output;
 pub mod poll;
@@ -369,6 +371,19 @@ impl Net {
     /// with it.
     fn ends(&self, io: &connection::Io) -> bool {
         self.is_leaving() && !(self.is_keeping() && io.can_move())
+    }
+
+    /// Where the system can, nobody joins those who wait for being accepted; see [`Turn::accept_the_rest`].
+    fn let_nobody_in(&self) {
+        let listeners = self
+            .listeners
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        for listener in listeners.iter() {
+            if let Err(error) = listener.let_nobody_in() {
+                tracing::debug!(%error, "{} stays open until it is closed", listener.address());
+            }
+        }
     }
 
     /// Stops accepting and closes the listeners. Idle connections are closed by a sweep, after a moment.

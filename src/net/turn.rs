@@ -314,11 +314,12 @@ impl Turn {
         self.date.now()
     }
 
-    /// The server stops: takes on whoever has connected already, and would be reset when the listeners are closed. Returns how
-    /// many requests were queued.
+    /// The server stops: takes on whoever has connected already, and would be reset when the listeners are closed. On Linux nobody
+    /// connects any more. Returns how many requests were queued.
     pub fn accept_the_rest(&mut self, net: &Net, dispatch: &dyn Dispatch) -> usize {
         self.queued = 0;
         self.now = Instant::now();
+        net.let_nobody_in();
         for index in 0..net.protocols.len() {
             // More than any backlog holds.
             for _ in 0..LAST_TURNS_MAX {

@@ -45,6 +45,7 @@ fn furnished(listener: Listener, listen: &ListenAddress, tls: Option<Arc<Port>>)
         .with_tls(tls)
         .with_redirect(redirect)
         .with_proxy_protocol(listen.expects_proxy)
+        .lent(matches!(listen.address, config::Address::Descriptor(_)))
 }
 
 /// As [`bind`], for a process that started anew: sockets that it has left to itself stay open, whoever it is now. Also returns,
