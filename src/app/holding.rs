@@ -5,7 +5,7 @@
 //! answers for a moment and sends them in a row. With nothing else to do, or an application that takes its time, an answer
 //! leaves when it is made.
 //!
-//! What is kept lies where any thread can send it: if a request turns out to be slow after all, the acceptor does, at its next
+//! What is kept lies where any thread can send it: if a request turns out to be slow after all, the acceptor does, at its second
 //! look ([`Turn::relieve`](crate::net::Turn::relieve)).
 
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 //! its own to the client's socket, and any thread can send it.
 //!
 //! The worker puts one in and takes back what is left of it when the request has ended. In between the acceptor sends what it
-//! finds at each of its looks.
+//! finds at two of its looks.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,7 @@ use socket2::Socket;
 use super::stream::Stream;
 
 /// What its worker asks for an answer by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket(u64);
 
 struct Aside {
@@ -56,12 +56,16 @@ impl Asides {
         at.map_or_else(Vec::new, |at| asides.swap_remove(at).bytes)
     }
 
-    /// Sends what the clients take, without waiting; returns how many answers have left. What the clients do not take is left to
-    /// the workers, and so is a broken connection.
-    pub(super) fn send(&self) -> usize {
-        let (_, asides) = &mut *self.lock();
+    /// Sends what the clients take of those that lay here at the last look, without waiting; returns how many have left.
+    /// `seen` is the caller's memory of that look. What the clients do not take is left to the workers, and so is a broken connection.
+    pub(super) fn send(&self, seen: &mut Option<Ticket>) -> usize {
+        let (last, asides) = &mut *self.lock();
+        let seen = seen.replace(Ticket(*last));
         let before = asides.len();
         asides.retain_mut(|aside| {
+            if Some(aside.ticket) > seen {
+                return true;
+            }
             let sent = aside.socket.send(&aside.bytes).unwrap_or(0);
             aside.bytes.drain(..sent);
             !aside.bytes.is_empty()
@@ -90,7 +94,13 @@ mod tests {
         let first = asides.put(&stream, b"first").expect("a ticket");
         let second = asides.put(&stream, b"second").expect("a ticket");
         assert_eq!(asides.reclaim(second), b"second");
-        assert_eq!(asides.send(), 1);
+        let mut seen = None;
+        assert_eq!(
+            asides.send(&mut seen),
+            0,
+            "it may be taken back in a moment"
+        );
+        assert_eq!(asides.send(&mut seen), 1);
         assert_eq!(asides.reclaim(first), b"");
         let mut received = [0; 5];
         client.read_exact(&mut received).expect("it was sent");
@@ -103,7 +113,7 @@ mod tests {
         let (stream, mut client) = pair();
         let long = vec![b'x'; 8 << 20];
         let ticket = asides.put(&stream, &long).expect("a ticket");
-        assert_eq!(asides.send(), 0);
+        assert_eq!(asides.send(&mut Some(ticket)), 0);
         let rest = asides.reclaim(ticket);
         assert!(!rest.is_empty() && rest.len() < long.len());
         let mut received = vec![0; long.len() - rest.len()];
@@ -118,7 +128,7 @@ mod tests {
         let (stream, client) = pair();
         drop(client);
         let ticket = asides.put(&stream, b"answer").expect("a ticket");
-        assert_eq!(asides.send(), 0);
+        assert_eq!(asides.send(&mut Some(ticket)), 0);
         assert_eq!(asides.reclaim(ticket), b"answer");
         let Stream::Unix(mut ours) = stream else {
             unreachable!("made above")

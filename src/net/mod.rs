@@ -241,6 +241,8 @@ pub struct Net {
     unfinished: SegQueue<slots::SlotId>,
     /// Connections whose answers are made and wait to be sent together.
     held: SegQueue<Box<connection::Connection>>,
+    /// How often they were.
+    releases: AtomicU64,
     /// Such answers whose applications have not come to their end.
     asides: asides::Asides,
     open: AtomicUsize,
@@ -286,6 +288,7 @@ impl Net {
             protocols: protocols.into_boxed_slice(),
             unfinished: SegQueue::new(),
             held: SegQueue::new(),
+            releases: AtomicU64::new(0),
             asides: asides::Asides::default(),
             open: AtomicUsize::new(0),
             accept_paused: AtomicBool::new(false),

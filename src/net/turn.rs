@@ -24,6 +24,7 @@ use crate::wsgi::{HttpDate, Response};
 
 use self::files::Taken;
 use self::respond::is_probe;
+use super::asides::Ticket;
 use super::connection::{Answered, Connection, Phase};
 use super::date::DateCache;
 use super::poll::{Ready, SharedPoll, WaitBuffer};
@@ -92,6 +93,8 @@ pub struct Turn {
     /// This thread was started to open files.
     opens_files: bool,
     queued: usize,
+    /// What [`relieve`](Self::relieve) saw last: the newest answer aside, and how often answers had been released.
+    looked: (Option<Ticket>, u64),
     /// The slot of the connection that was parked last.
     parked: Option<SlotId>,
     now: Instant,
@@ -108,6 +111,7 @@ impl Default for Turn {
             response: None,
             opens_files: false,
             queued: 0,
+            looked: (None, 0),
             parked: None,
             now: Instant::now(),
         }
@@ -272,20 +276,27 @@ impl Turn {
     pub fn release(&mut self, net: &Net, dispatch: &dyn Dispatch) -> usize {
         self.queued = 0;
         self.now = Instant::now();
+        net.releases.fetch_add(1, Ordering::Relaxed);
         while let Some(connection) = net.held.pop() {
             self.drive(net, dispatch, connection);
         }
         self.queued
     }
 
-    /// Does the same for a worker that has kept answers for a moment and does not come back from a request so soon. Returns how
-    /// many further requests were queued.
+    /// Does the same for workers that have kept answers for a moment and do not come back from a request: call it at intervals, it
+    /// acts on what was there at the last call. Returns how many further requests were queued.
     pub fn relieve(&mut self, net: &Net, dispatch: &dyn Dispatch) -> usize {
-        let answers = net.asides.send() + net.held.len();
-        if answers == 0 {
+        let (aside_seen, releases_seen) = &mut self.looked;
+        let asides = net.asides.send(aside_seen);
+        let releases = net.releases.load(Ordering::Relaxed);
+        let is_stuck = std::mem::replace(releases_seen, releases) == releases;
+        let held = if is_stuck { net.held.len() } else { 0 };
+        if asides + held > 0 {
+            tracing::debug!(asides, held, "sent what busy workers had kept");
+        }
+        if held == 0 {
             return 0;
         }
-        tracing::debug!(answers, "sent what busy workers had kept");
         self.release(net, dispatch)
     }
 
