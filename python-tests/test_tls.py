@@ -490,7 +490,9 @@ def test_clients_must_have_certificates(serve, authority, tmp_path, version):
 
 def test_certificates_are_read_anew_at_a_reload(serve, authority, tmp_path):
     first = authority.files(tmp_path, "localhost", "first.example")
-    server = serve(*https("127.0.0.1:0", *first), app="echo.py", listen=())
+    # A process that starts anew, as it does for an app in the main interpreter, takes no TLS session with it.
+    beside = ("--isolation", "shared-gil")
+    server = serve(*https("127.0.0.1:0", *first), *beside, app="echo.py", listen=())
     with TlsConnection(server.address, authority.context()) as early:
         assert early.names == ["localhost", "first.example"]
         authority.files(tmp_path, "localhost", "second.example")
