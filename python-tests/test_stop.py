@@ -132,6 +132,7 @@ def test_exit_codes(serve, gate, number):
     assert server.wait_for_exit() == 128 + number
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel may let somebody in before the listener is closed")
 @pytest.mark.parametrize("family", ["tcp", "unix"])
 def test_nothing_is_lost_from_the_first_signal_to_the_exit(serve, gate, family, tmp_path):
     """Clients that keep connections and heed Connection: close. One that finds no listener is where a balancer would send it
@@ -170,11 +171,6 @@ def test_nothing_is_lost_from_the_first_signal_to_the_exit(serve, gate, family, 
     server.send_signal(signal.SIGTERM)
     for thread in clients:
         thread.join()
-    if sys.platform == "linux":
-        assert not failures
-    else:
-        # Between the last look at the backlog and the close of the listener the kernel may take on more: they are reset
-        # before anybody has read anything of them.
-        assert len(failures) <= len(clients)
+    assert not failures
     assert all(count > 0 for count in answers)
     assert server.wait_for_exit() == 0

@@ -285,6 +285,8 @@ impl Worker {
         let (facts, mut sink) = (parts.facts, parts.sink);
         sink.spoken_by(&self.watch.speaker);
         if self.holding.may_hold() && self.shared.queue().has_jobs() {
+            // Should this or the next request be slow, the acceptor sends what was kept.
+            self.surroundings.bell.ring();
             sink.may_hold();
         }
         self.response.reset(facts, self.turn.date());

@@ -277,7 +277,11 @@ impl Turn {
         self.queued = 0;
         self.now = Instant::now();
         net.releases.fetch_add(1, Ordering::Relaxed);
-        while let Some(connection) = net.held.pop() {
+        // Counted now: others may go on holding answers for as long as this thread sends them.
+        for _ in 0..net.held.len() {
+            let Some(connection) = net.held.pop() else {
+                break;
+            };
             self.drive(net, dispatch, connection);
         }
         self.queued
