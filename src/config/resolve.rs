@@ -5,25 +5,37 @@
 //! the file system only to expand the wildcards of `--pythonpath`. Runs on the main thread before
 //! anything is started.
 
+use super::readers::language::entries::Loaded;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address::{self, Address};
-use super::background::{BackgroundConfig, CronEntry};
-use super::envdir::Variables;
-use super::error::ConfigError;
-use super::layer::{Raw, Setting};
-use super::loaded::Unknown;
-use super::option::{Kind, OptionRow, Takes};
-use super::options::{
-    app, background, configuration, http, limits, logging, process, python, sockets, tls, workers,
-};
-use super::settings::{
+use crate::config::app::options as app;
+use crate::config::app::target;
+use crate::config::background::options as background;
+use crate::config::background::types::{BackgroundConfig, CronEntry};
+use crate::config::error::ConfigError;
+use crate::config::http::options as http;
+use crate::config::limits::options as limits;
+use crate::config::log::options as logging;
+use crate::config::process::options as process;
+use crate::config::python::envdir::Variables;
+use crate::config::python::options as python;
+use crate::config::readers::language::entries::Unknown;
+use crate::config::readers::layers::{Raw, Setting};
+use crate::config::readers::options as configuration;
+use crate::config::reports::notices;
+use crate::config::settings::{
     Config, Deadlines, Errand, HarakiriConfig, IsolationChoice, LimitsConfig, ListenAddress,
     PollChoice, Protocol, Redirect,
 };
-use super::value::{self, NEVER, Read};
-use super::{notices, target};
+use crate::config::sockets::options as sockets;
+use crate::config::table::row::{Kind, OptionRow, Takes};
+use crate::config::tls::options as tls;
+use crate::config::values::address;
+use crate::config::values::address::Address;
+use crate::config::values::value;
+use crate::config::values::value::{NEVER, Read};
+use crate::config::workers::options as workers;
 
 /// What is meant by `raw`. `warnings` are those of the sources themselves, `unknown` the keys of
 /// files that are no options.
@@ -151,6 +163,27 @@ pub(super) fn resolve(
     let mut warnings = reader.warnings;
     warnings.extend(notices.warnings);
     Ok(Config { warnings, ..config })
+}
+
+/// What the server would run with.
+pub(super) fn resolve_loaded(
+    raw: &Raw,
+    warnings: Vec<String>,
+    loaded: &Loaded,
+) -> Result<Config, ConfigError> {
+    let resolved = resolve(raw, warnings, &loaded.unknown)?;
+    let needs_app = !matches!(&resolved.errand, Some(errand) if !errand.needs_app());
+    if needs_app && resolved.app.is_none() && resolved.mounts.is_empty() && resolved.eval.is_none()
+    {
+        return Err(ConfigError::new("no application was named")
+            .hint("give a file or a module: singlemalt app.py, or singlemalt pkg.module:app"));
+    }
+    Ok(Config {
+        magic_table: loaded.magic_table.clone(),
+        written: loaded.written(),
+        prints: loaded.prints.clone(),
+        ..resolved
+    })
 }
 
 fn origins(raw: &Raw) -> Vec<(&'static str, String)> {

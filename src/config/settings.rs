@@ -7,17 +7,17 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address::Address;
-use super::alarms::AlarmConfig;
-use super::background::BackgroundConfig;
-use super::cheaper_settings::AdaptingConfig;
-use super::control_settings::ControlConfig;
-use super::process_settings::{LogTarget, ProcessConfig, SocketConfig};
-use super::proxies::ProxyConfig;
-use super::reload_settings::ReloadConfig;
-use super::start::StartConfig;
-use super::static_settings::StaticConfig;
-use super::tls::{TlsAddress, TlsConfig};
+use crate::config::alarms::resolve::AlarmConfig;
+use crate::config::background::types::BackgroundConfig;
+use crate::config::control::types::ControlConfig;
+use crate::config::process::types::{LogTarget, ProcessConfig, SocketConfig};
+use crate::config::proxies::resolve::ProxyConfig;
+use crate::config::reload::types::ReloadConfig;
+use crate::config::start::resolve::StartConfig;
+use crate::config::static_files::types::StaticConfig;
+use crate::config::tls::resolve::{TlsAddress, TlsConfig};
+use crate::config::values::address::Address;
+use crate::config::workers::resolve::AdaptingConfig;
 
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,9 +4,11 @@ use std::ffi::OsString;
 
 use proptest::prelude::*;
 
-use super::option::{Kind, OptionRow, Ready, Takes};
-use super::options::{self, app, sockets};
-use super::{Command, Config, ConfigError, from_args};
+use crate::config::app::options as app;
+use crate::config::sockets::options as sockets;
+use crate::config::table;
+use crate::config::table::row::{Kind, OptionRow, Ready, Takes};
+use crate::config::{Command, Config, ConfigError, from_args};
 
 fn run(arguments: &[String]) -> Result<Command, ConfigError> {
     from_args(arguments.iter().map(OsString::from), [])
@@ -127,7 +129,7 @@ fn meaning_of(result: Result<Command, ConfigError>) -> Result<Command, ConfigErr
 #[test]
 fn every_option_with_an_effect_reaches_the_config() {
     // The language of files has tests of its own; a pidfile's commands take nothing else.
-    for row in options::rows().filter(|row| row.has_effect() && !row.language) {
+    for row in table::rows().filter(|row| row.has_effect() && !row.language) {
         for name in row.names() {
             let (_, meaning) = effect(row, name);
             assert!(meaning, "--{name} changes nothing");
@@ -137,7 +139,7 @@ fn every_option_with_an_effect_reaches_the_config() {
 
 #[test]
 fn options_of_later_have_their_place_in_the_config_already() {
-    for row in options::named_rows().filter(|row| row.ready == Ready::Later) {
+    for row in table::named_rows().filter(|row| row.ready == Ready::Later) {
         for name in row.names() {
             let (_, meaning) = effect(row, name);
             assert!(meaning, "--{name} changes nothing");
@@ -152,7 +154,7 @@ fn no_option_is_passed_over_in_silence() {
         lines.extend(config.remarks.clone());
         lines.join("\n")
     };
-    for row in options::rows().filter(|row| !row.has_effect()) {
+    for row in table::rows().filter(|row| !row.has_effect()) {
         for name in row.names() {
             let spelled = format!("--{name}");
             let mut arguments = words(&["app.py"]);
@@ -173,7 +175,7 @@ fn no_option_is_passed_over_in_silence() {
 
 #[test]
 fn a_flag_that_is_off_asks_for_nothing() {
-    for row in options::rows().filter(|row| row.kind == Kind::Flag && !row.has_effect()) {
+    for row in table::rows().filter(|row| row.kind == Kind::Flag && !row.has_effect()) {
         let arguments = words(&["app.py", &format!("--{}=false", row.name)]);
         match run(&arguments) {
             Ok(Command::Run(config)) => {
@@ -193,7 +195,7 @@ fn every_default_is_a_value() {
 }
 
 fn argument() -> impl Strategy<Value = String> {
-    let rows: Vec<&'static OptionRow> = options::rows().collect();
+    let rows: Vec<&'static OptionRow> = table::rows().collect();
     let values = prop_oneof![
         Just(String::new()),
         "[0-9]{1,20}[kmgs]?",

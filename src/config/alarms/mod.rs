@@ -1,0 +1,4 @@
+//! Alarms: what they are called, what they do, what raises them.
+
+pub(super) mod options;
+pub(super) mod resolve;

@@ -1,0 +1,4 @@
+//! The application: which file or module it is, and the ones that are mounted below prefixes.
+
+pub(super) mod options;
+pub(super) mod target;

@@ -1,0 +1,4 @@
+//! Work beside requests: cron entries, commands and signals of touched files, locks.
+
+pub(super) mod options;
+pub(super) mod types;

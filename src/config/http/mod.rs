@@ -1,0 +1,3 @@
+//! HTTP connections: keep-alive, the readiness path, fields that are added or removed.
+
+pub(super) mod options;

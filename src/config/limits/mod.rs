@@ -1,0 +1,3 @@
+//! What a client may send and how long it and the application may take.
+
+pub(super) mod options;

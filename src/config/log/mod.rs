@@ -1,0 +1,3 @@
+//! Logs: where they go and when they are opened anew.
+
+pub(super) mod options;

@@ -1,0 +1,20 @@
+//! Options of the logs. Data only.
+
+use crate::config::table::row::{Group, Kind, OptionRow, row};
+
+const GROUP: Group = Group::Logging;
+
+options! {
+    DISABLE_LOGGING = row(GROUP, "disable-logging", Kind::Flag,
+        "Do not write a line for each request; errors are still logged.")
+        .short('L').default("false");
+    LOGTO = row(GROUP, "logto", Kind::Text,
+        "Log to a file, or to a UDP address (udp:127.0.0.1:514), instead of standard error.")
+        .value("FILE");
+    LOGTO2 = row(GROUP, "logto2", Kind::Text,
+        "As --logto, but opened after privileges were dropped.")
+        .value("FILE");
+    TOUCH_LOGREOPEN = row(GROUP, "touch-logreopen", Kind::Path,
+        "Open the log anew when a file is touched. May be repeated.")
+        .many();
+}

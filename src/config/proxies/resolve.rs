@@ -1,0 +1,166 @@
+//! Proxies in front, as they are configured: whose word counts, and which.
+
+use std::net::IpAddr;
+
+use super::options;
+use crate::config::error::ConfigError;
+use crate::config::readers::layers::Setting;
+use crate::config::resolve::Reader;
+use crate::config::settings::{ListenAddress, Protocol};
+use crate::config::values::address;
+use crate::config::values::address::Address;
+
+/// Whose word about clients counts, and what they say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyConfig {
+    /// Networks, as an address and its leading bits.
+    pub networks: Vec<(IpAddr, u8)>,
+    /// Everybody on a unix socket.
+    pub unix: bool,
+    /// Everybody.
+    pub everybody: bool,
+    /// The fields that count.
+    pub headers: ProxyHeaders,
+}
+
+impl ProxyConfig {
+    /// Nobody is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty() && !self.unix && !self.everybody
+    }
+}
+
+/// Fields of trusted proxies that count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProxyHeaders {
+    /// `X-Forwarded-For`
+    pub x_for: bool,
+    /// `X-Forwarded-Proto`
+    pub x_proto: bool,
+    /// `X-Forwarded-Host`
+    pub x_host: bool,
+    /// `Forwarded`
+    pub forwarded: bool,
+}
+
+impl Reader<'_> {
+    pub(crate) fn proxies(&mut self) -> Result<ProxyConfig, ConfigError> {
+        let mut config = ProxyConfig::default();
+        for setting in self.raw.all(&options::TRUSTED_PROXIES) {
+            let words = setting.text.split([',', ' ']).map(str::trim);
+            for word in words.filter(|word| !word.is_empty()) {
+                match word {
+                    "*" => config.everybody = true,
+                    "unix" => config.unix = true,
+                    _ => config.networks.push(network(setting, word)?),
+                }
+            }
+        }
+        if config.everybody
+            && let Some(setting) = self.raw.last(&options::TRUSTED_PROXIES)
+        {
+            self.warn(
+                setting,
+                "believes everybody: whoever reaches the server can choose the address and the scheme that the application sees",
+            );
+        }
+        if let Some(setting) = self.raw.last(&options::TRUSTED_PROXY_HEADERS) {
+            config.headers = headers(setting)?;
+        }
+        if self.flag(&options::LOG_X_FORWARDED_FOR)
+            && config.is_empty()
+            && let Some(setting) = self.raw.last(&options::LOG_X_FORWARDED_FOR)
+        {
+            self.warn(
+                setting,
+                "logs what trusted proxies say, and none is named: name them with --trusted-proxies",
+            );
+        }
+        Ok(config)
+    }
+
+    /// Notes where the PROXY protocol is expected.
+    pub(crate) fn expect_proxies(
+        &mut self,
+        listen: &mut [ListenAddress],
+    ) -> Result<(), ConfigError> {
+        let everywhere = self.flag(&options::ENABLE_PROXY_PROTOCOL);
+        for one in listen.iter_mut() {
+            one.expects_proxy = everywhere && one.protocol == Protocol::Http;
+        }
+        for setting in self.raw.all(&options::PROXY_PROTOCOL) {
+            let wanted: Address = address::parse(&setting.text).map_err(|why| {
+                setting.error(format_args!(
+                    "wants an address, got '{}': {why}",
+                    setting.text
+                ))
+            })?;
+            let found = listen.iter_mut().find(|one| one.address == wanted);
+            match found {
+                Some(one) if one.protocol == Protocol::Http => one.expects_proxy = true,
+                Some(_) => {
+                    return Err(setting.error(format_args!(
+                        "wants an address that speaks HTTP, and {wanted} does not"
+                    )));
+                }
+                None => {
+                    return Err(setting
+                        .error(format_args!(
+                            "wants one of the server's own addresses, and {wanted} is none"
+                        ))
+                        .hint(format!("listen there: --http {wanted}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn network(setting: &Setting, word: &str) -> Result<(IpAddr, u8), ConfigError> {
+    let wrong = || {
+        setting
+            .error(format_args!("wants addresses and networks, got '{word}'"))
+            .hint("for example 192.0.2.7, 10.0.0.0/8, fd00::/8, unix")
+    };
+    let (address, bits) = match word.split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (word, None),
+    };
+    let address: IpAddr = address.parse().map_err(|_| wrong())?;
+    let all = if address.is_ipv4() { 32 } else { 128 };
+    let bits = match bits {
+        None => all,
+        Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            bits.parse().map_err(|_| wrong())?
+        }
+        Some(_) => return Err(wrong()),
+    };
+    if bits > all {
+        return Err(wrong());
+    }
+    Ok((address, bits))
+}
+
+fn headers(setting: &Setting) -> Result<ProxyHeaders, ConfigError> {
+    let mut headers = ProxyHeaders::default();
+    let words = setting.text.split([',', ' ']).map(str::trim);
+    for word in words.filter(|word| !word.is_empty()) {
+        match word.to_ascii_lowercase().as_str() {
+            "x-forwarded-for" => headers.x_for = true,
+            "x-forwarded-proto" => headers.x_proto = true,
+            "x-forwarded-host" => headers.x_host = true,
+            "forwarded" => headers.forwarded = true,
+            _ => {
+                return Err(setting
+                    .error(format_args!("does not know the field '{word}'"))
+                    .hint("it knows x-forwarded-for, x-forwarded-proto, x-forwarded-host and forwarded"));
+            }
+        }
+    }
+    if headers.forwarded && (headers.x_for || headers.x_proto || headers.x_host) {
+        return Err(setting
+            .error("wants forwarded or the x-forwarded fields, not both")
+            .hint("your proxy sets one of them, and hands on the other as the client sent it"));
+    }
+    Ok(headers)
+}

@@ -1,0 +1,167 @@
+//! From arguments and environment to a [`Command`]: the readers are run in their order, and the
+//! commands that need no configuration are answered before any file is read.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+
+use super::alarms;
+use super::command::Command;
+use super::control::subcommand;
+use super::error::ConfigError;
+use super::process::resolve::pidfile_command;
+use super::readers::language::loader::{Loader, Stop};
+use super::readers::layers::{self, Layer};
+use super::readers::options as configuration;
+use super::readers::surroundings::Surroundings;
+use super::readers::{command_line, environment};
+use super::reports::{completions, explain, help, reference, show};
+use super::resolve::resolve_loaded;
+use super::table::row::OptionRow;
+use super::values::value;
+
+/// `--plugin-list`
+const PLUGINS: &str = "\
+Built in, so that nothing has to be loaded for it:
+  requests     python (WSGI)
+  protocols    http, uwsgi, fastcgi, scgi, with and without TLS
+  beside them  signal (timers, cron, file monitors), static files
+Your own: a Python file with an init(), --plugin ./plugin.py
+";
+
+/// Reads the arguments (without the program's name) and the environment.
+///
+/// Later sources win, lists add up: defaults, environment, command line, and each file where it is
+/// named. Arguments and those variables that are options must be UTF-8.
+///
+/// # Errors
+/// The first thing that cannot be meant, in words for the person who wrote it. The caller prints
+/// `error: ` in front and leaves with code 1.
+pub fn from_args(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Command, ConfigError> {
+    let arguments = command_line::utf8(arguments)?;
+    let environment: HashMap<String, OsString> = environment
+        .into_iter()
+        .filter_map(|(name, text)| Some((name.into_string().ok()?, text)))
+        .collect();
+    let surroundings = Surroundings::of_this_process(environment);
+    from_surroundings(&arguments, &surroundings)
+}
+
+pub(super) fn from_surroundings(
+    arguments: &[String],
+    surroundings: &Surroundings,
+) -> Result<Command, ConfigError> {
+    if let Some((word, rest)) = arguments.split_first()
+        && let Some(verb) = subcommand::verb(word)
+    {
+        return subcommand::read(word, verb, rest, surroundings);
+    }
+    let variables = environment::utf8(surroundings)?;
+    let command_line = command_line::read(arguments)?;
+    let (environment, no_options) = environment::read(&variables)?;
+    let asked = Asked::of(&environment, &command_line);
+    if let Some(command) = asked.command(surroundings)? {
+        return Ok(command);
+    }
+    let mut loader = Loader::new(surroundings, asked.flag(&configuration::ALLOW_CONFIG_EXEC));
+    let loaded = loader
+        .add_layer(layers::ENVIRONMENT, environment)
+        .and_then(|()| loader.add_layer(layers::COMMAND_LINE, command_line))
+        .and_then(|()| loader.finish());
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(Stop::Exit(code)) => return Ok(Command::Exit(code)),
+        Err(Stop::Error(error)) => return Err(error),
+    };
+    let raw = loaded.stack().settle()?;
+    if let Some(command) = pidfile_command(&raw) {
+        return Ok(Command::Pidfile(command));
+    }
+    if let Some(subcommand) = subcommand::reload_status(&raw) {
+        return Ok(Command::Control(Box::new(subcommand)));
+    }
+    let wanted = raw.all(&configuration::GET);
+    if !wanted.is_empty() {
+        return show::values(wanted, &loaded).map(Command::Print);
+    }
+    if asked.flag(&configuration::SHOW_CONFIG) {
+        return Ok(Command::ShowConfig(show::show(&raw, &loaded)));
+    }
+    let mut warnings: Vec<String> = no_options
+        .into_iter()
+        .filter(|unknown| !loaded.asks_for_variable(&unknown.variable))
+        .map(|unknown| unknown.warning)
+        .collect();
+    warnings.extend(loaded.warnings.iter().cloned());
+    let mut config = Box::new(resolve_loaded(&raw, warnings, &loaded)?);
+    let shows = raw.last(&configuration::SHOW_CONFIG);
+    if shows.is_some_and(|setting| value::flag(&setting.text).value) {
+        let shown = show::show(&raw, &loaded);
+        config.prints.extend(shown.lines().map(str::to_owned));
+    }
+    if asked.flag(&configuration::CHECK_CONFIG) {
+        return Ok(Command::CheckConfig(config));
+    }
+    Ok(Command::Run(config))
+}
+
+/// What the environment and the command line say before any file is read.
+struct Asked {
+    written: Vec<(&'static OptionRow, String)>,
+}
+
+impl Asked {
+    fn of(environment: &Layer, command_line: &Layer) -> Asked {
+        let both = environment.entries().chain(command_line.entries());
+        Asked {
+            written: both
+                .map(|(row, written)| (*row, written.text.clone()))
+                .collect(),
+        }
+    }
+
+    fn last(&self, row: &OptionRow) -> Option<&str> {
+        let found = self
+            .written
+            .iter()
+            .rev()
+            .find(|(other, _)| other.name == row.name);
+        found.map(|(_, text)| text.as_str())
+    }
+
+    fn flag(&self, row: &OptionRow) -> bool {
+        self.last(row).is_some_and(|text| value::flag(text).value)
+    }
+
+    /// Commands that need no configuration.
+    fn command(&self, surroundings: &Surroundings) -> Result<Option<Command>, ConfigError> {
+        if let Some(word) = self.last(&configuration::HELP) {
+            return Ok(Some(Command::Help(match word {
+                "" => help::overview(),
+                "all" => help::everything(),
+                word => help::about(word),
+            })));
+        }
+        if self.flag(&configuration::PLUGIN_LIST) {
+            return Ok(Some(Command::Print(PLUGINS.to_owned())));
+        }
+        if self.flag(&alarms::options::ALARM_LIST) {
+            return Ok(Some(Command::Print(alarms::resolve::KINDS.to_owned())));
+        }
+        if self.flag(&configuration::VERSION) {
+            return Ok(Some(Command::Version));
+        }
+        if let Some(shell) = self.last(&configuration::COMPLETIONS) {
+            return completions::script(shell).map(|text| Some(Command::Print(text)));
+        }
+        if let Some(format) = self.last(&configuration::REFERENCE) {
+            return reference::render(format).map(|text| Some(Command::Print(text)));
+        }
+        if let Some(file) = self.last(&configuration::EXPLAIN) {
+            return explain::explain(file, surroundings).map(|text| Some(Command::Print(text)));
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,313 @@
+//! Sources of options, stacked: defaults, environment, command line, files.
+//!
+//! Each source is a figment provider that carries its name as metadata. figment merges them (the
+//! last one wins, lists add up: uWSGI's rule) and remembers for every value which source it came
+//! from; the spelling and the line travel with the value. [`Stack::settle`] turns the result into
+//! [`Raw`]: what was written, with its origin. Nothing is interpreted here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use figment::value::{Dict, Map, Value};
+use figment::{Error, Figment, Metadata, Profile, Provider};
+
+use crate::config::error::ConfigError;
+use crate::config::table;
+use crate::config::table::row::OptionRow;
+
+/// The name of the source that holds the table's defaults.
+pub(crate) const DEFAULTS: &str = "default";
+/// The name of the command line as a source.
+pub(crate) const COMMAND_LINE: &str = "command line";
+/// The name of the environment as a source.
+pub(crate) const ENVIRONMENT: &str = "environment";
+
+/// One value as it stands in a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// The name of the option that was used, an alias or the row's own: `workers`.
+    pub(crate) name: String,
+    /// The option as it was written: `--workers`, `-p`, `UWSGI_WORKERS`, `workers`.
+    pub(crate) spelled: String,
+    /// The text of the value.
+    pub(crate) text: String,
+    /// The line of a file, or the number of the argument on the command line.
+    pub(crate) place: u32,
+}
+
+/// Where something stands, for messages: `command line`, `uwsgi.ini line 3`.
+pub(crate) fn place(source: &str, place: u32) -> String {
+    match source {
+        DEFAULTS | COMMAND_LINE | ENVIRONMENT => source.to_owned(),
+        file => format!("{file} line {place}"),
+    }
+}
+
+/// Whether the source of this name is a file, or standard input.
+pub(crate) fn is_file(source: &str) -> bool {
+    ![DEFAULTS, COMMAND_LINE, ENVIRONMENT].contains(&source)
+}
+
+/// One source.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    source: String,
+    entries: Vec<(&'static OptionRow, Written)>,
+    rank: usize,
+}
+
+impl Layer {
+    /// An empty source of this name.
+    pub(crate) fn new(source: impl Into<String>) -> Layer {
+        Layer {
+            source: source.into(),
+            entries: Vec::new(),
+            rank: 0,
+        }
+    }
+
+    /// The defaults of the table.
+    pub(crate) fn defaults() -> Layer {
+        let mut layer = Layer::new(DEFAULTS);
+        for row in table::rows() {
+            if let Some(text) = row.default {
+                layer.push(
+                    row,
+                    Written {
+                        name: row.name.to_owned(),
+                        spelled: format!("--{}", row.name),
+                        text: text.to_owned(),
+                        place: 0,
+                    },
+                );
+            }
+        }
+        layer
+    }
+
+    /// The values, in the order in which they were written.
+    pub(crate) fn into_entries(self) -> Vec<(&'static OptionRow, Written)> {
+        self.entries
+    }
+
+    /// The values, in the order in which they were written.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &(&'static OptionRow, Written)> {
+        self.entries.iter()
+    }
+
+    /// Adds a value.
+    pub(crate) fn push(&mut self, row: &'static OptionRow, written: Written) {
+        self.entries.push((row, written));
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.source.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        let mut dict = Dict::new();
+        for (row, written) in &self.entries {
+            let value = Value::from(Dict::from([
+                ("name".to_owned(), Value::from(written.name.clone())),
+                ("spelled".to_owned(), Value::from(written.spelled.clone())),
+                ("text".to_owned(), Value::from(written.text.clone())),
+                ("place".to_owned(), Value::from(written.place)),
+                ("rank".to_owned(), Value::from(self.rank)),
+            ]));
+            match dict.get_mut(row.name) {
+                Some(Value::Array(_, values)) if row.adds_up => values.push(value),
+                _ if row.adds_up => {
+                    dict.insert(row.name.to_owned(), Value::from(vec![value]));
+                }
+                _ => {
+                    dict.insert(row.name.to_owned(), value);
+                }
+            }
+        }
+        Ok(Profile::Default.collect(dict))
+    }
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The source.
+    pub(crate) source: String,
+    /// Higher is later: the source that won.
+    pub(crate) rank: usize,
+    /// The line, or the number of the argument.
+    pub(crate) place: u32,
+}
+
+impl Origin {
+    /// A file, or standard input.
+    pub(crate) fn is_file(&self) -> bool {
+        is_file(&self.source)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&place(&self.source, self.place))
+    }
+}
+
+/// A value after the sources were stacked: what stands, and where it came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// The name of the option that was used, an alias or the row's own.
+    pub(crate) name: String,
+    /// The option as it was written.
+    pub(crate) spelled: String,
+    /// The text of the value.
+    pub(crate) text: String,
+    /// Where it was written.
+    pub(crate) origin: Origin,
+}
+
+impl Setting {
+    /// An error about this value; `why` ends the sentence that begins with the option.
+    pub(crate) fn error(&self, why: impl fmt::Display) -> ConfigError {
+        ConfigError::new(format!("{} {why} ({})", self.spelled, self.origin))
+    }
+
+    /// Likewise, about a text that is none of what is wanted: `why` says `wants SOMETHING, got ...`.
+    pub(crate) fn error_of_value(&self, why: &str, otherwise: &str) -> ConfigError {
+        match unset_variable(&self.text, why) {
+            Some((name, why)) => self.error(why).hint(format!(
+                "set it, or say what it is otherwise: $({name}:{otherwise})"
+            )),
+            None if self.text.contains("${") => self.error(why).hint(format!(
+                "braces are a shell's: $(NAME), or $(NAME:{otherwise}) where it may be unset"
+            )),
+            None => self.error(why),
+        }
+    }
+
+    /// `--chdir (command line)`.
+    pub(crate) fn place(&self) -> String {
+        format!("{} ({})", self.spelled, self.origin)
+    }
+
+    /// Somebody wrote it, as against the table's default.
+    pub(crate) fn was_written(&self) -> bool {
+        self.origin.source != DEFAULTS
+    }
+}
+
+/// The environment variable that is not set, where a text still names one, and what is wrong then instead of `why`.
+pub(crate) fn unset_variable<'t>(text: &'t str, why: &str) -> Option<(&'t str, String)> {
+    let name = text.split_once("$(")?.1.split(')').next()?;
+    let (wanted, _) = why.split_once(", got ")?;
+    let why = format!("{wanted}, and {name} is not set in the environment");
+    Some((name, why))
+}
+
+/// All sources, in the order in which they take effect.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    figment: Figment,
+    rank: usize,
+}
+
+impl Stack {
+    /// An empty stack. The defaults, whose rank is 0, are put below it in the end: a merge costs as much as the stack has
+    /// options, and there may be many.
+    pub(crate) fn new() -> Stack {
+        Stack {
+            figment: Figment::new(),
+            rank: 1,
+        }
+    }
+
+    /// Puts a source on top: its values win, its list items come last.
+    pub(crate) fn on_top(mut self, mut layer: Layer) -> Stack {
+        layer.rank = self.rank;
+        self.rank += 1;
+        self.figment = self.figment.admerge(layer);
+        self
+    }
+
+    /// What stands when every source has spoken.
+    pub(crate) fn settle(mut self) -> Result<Raw, ConfigError> {
+        self.figment = self.figment.join(Layer::defaults());
+        let profiles = self
+            .figment
+            .data()
+            .map_err(|error| ConfigError::new(error.to_string()))?;
+        let mut settings = BTreeMap::new();
+        for (name, value) in profiles.into_values().flatten() {
+            let values = match value {
+                Value::Array(_, values) => values,
+                value => vec![value],
+            };
+            let values = values.into_iter();
+            settings.insert(name, values.map(|value| self.setting(value)).collect());
+        }
+        Ok(Raw { settings })
+    }
+
+    fn setting(&self, value: Value) -> Setting {
+        let tag = value.tag();
+        let Value::Dict(_, mut parts) = value else {
+            // A layer holds nothing else.
+            return Setting::default();
+        };
+        // The tag of a part is the tag of the source that wrote it; a merged dict keeps its own.
+        let tag = parts.get("text").map_or(tag, Value::tag);
+        let number = |parts: &Dict, key: &str| {
+            let found = parts.get(key).and_then(Value::to_u128);
+            found
+                .and_then(|n| u32::try_from(n).ok())
+                .unwrap_or_default()
+        };
+        let (place, rank) = (number(&parts, "place"), number(&parts, "rank"));
+        let mut text = |key: &str| match parts.remove(key) {
+            Some(Value::String(_, text)) => text,
+            _ => String::new(),
+        };
+        Setting {
+            name: text("name"),
+            spelled: text("spelled"),
+            text: text("text"),
+            origin: Origin {
+                source: self
+                    .figment
+                    .get_metadata(tag)
+                    .map(|metadata| metadata.name.clone().into_owned())
+                    .unwrap_or_default(),
+                rank: rank as usize,
+                place,
+            },
+        }
+    }
+}
+
+/// What was written, by option; the last word of each, and every word of lists.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    settings: BTreeMap<String, Vec<Setting>>,
+}
+
+impl Raw {
+    /// The value that stands for an option, if there is one.
+    pub(crate) fn last(&self, row: &OptionRow) -> Option<&Setting> {
+        self.all(row).last()
+    }
+
+    /// Every value of an option, in the order of the sources.
+    pub(crate) fn all(&self, row: &OptionRow) -> &[Setting] {
+        self.settings.get(row.name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every option that somebody wrote, in the order of the table.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (&'static OptionRow, &[Setting])> {
+        table::rows().filter_map(|row| {
+            let settings = self.all(row);
+            let written = settings.last().is_some_and(Setting::was_written);
+            written.then_some((row, settings))
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! What configuration files may ask about the machine and the process: for magic variables,
+//! `$(ENV)` and conditions.
+//!
+//! Gathered once at start. Tests make their own, so that every answer is known.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Facts of the machine and of this process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Surroundings {
+    /// The environment, names that are UTF-8 only.
+    pub(crate) environment: HashMap<String, OsString>,
+    /// The working directory.
+    pub(crate) directory: PathBuf,
+    pub(crate) host: String,
+    /// Cores that this process may use (affinity and cgroup quota are counted in).
+    pub(crate) cores: usize,
+    /// Microseconds since 1970.
+    pub(crate) started_micros: u128,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) user: String,
+    pub(crate) group: String,
+    /// The path of this program.
+    pub(crate) program: String,
+}
+
+impl Surroundings {
+    /// Those of this process, with this environment.
+    pub(crate) fn of_this_process(environment: HashMap<String, OsString>) -> Surroundings {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let (uid, gid) = ids();
+        let named = |name: &str| environment.get(name).and_then(|text| text.to_str());
+        let user = name_of(uid, "/etc/passwd")
+            .or_else(|| named("USER").map(str::to_owned))
+            .or_else(|| named("USERNAME").map(str::to_owned));
+        let host = host().or_else(|| named("COMPUTERNAME").map(str::to_owned));
+        Surroundings {
+            directory: std::env::current_dir().unwrap_or_default(),
+            host: host.unwrap_or_default(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            started_micros: now.map_or(0, |now| now.as_micros()),
+            uid,
+            gid,
+            user: user.unwrap_or_else(|| uid.to_string()),
+            group: name_of(gid, "/etc/group").unwrap_or_else(|| gid.to_string()),
+            program: std::env::current_exe()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
+            environment,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn ids() -> (u32, u32) {
+    (
+        rustix::process::getuid().as_raw(),
+        rustix::process::getgid().as_raw(),
+    )
+}
+
+#[cfg(not(unix))]
+fn ids() -> (u32, u32) {
+    (0, 0)
+}
+
+#[cfg(unix)]
+fn host() -> Option<String> {
+    let name = rustix::system::uname();
+    name.nodename().to_str().ok().map(str::to_owned)
+}
+
+#[cfg(not(unix))]
+fn host() -> Option<String> {
+    None
+}
+
+/// The name of a user or group in a file such as /etc/passwd; directories of a network are not
+/// asked.
+fn name_of(id: u32, file: &str) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let number: u32 = fields.nth(1)?.parse().ok()?;
+        (number == id).then(|| name.to_owned())
+    })
+}

@@ -1,0 +1,3 @@
+//! Where the server listens, and how sockets are made.
+
+pub(super) mod options;

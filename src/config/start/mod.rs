@@ -1,0 +1,4 @@
+//! What must hold before the server starts.
+
+pub(super) mod options;
+pub(super) mod resolve;

@@ -1,0 +1,4 @@
+//! TLS: certificates, and the hosts that they are for.
+
+pub(super) mod options;
+pub(super) mod resolve;
