@@ -136,7 +136,7 @@ pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
         None => Object::none(token),
     };
     find(&namespace, c"prepare")?.call([&python_path, &guard, &twins, &executable])?;
-    super::uwsgi_module::install(token, interpreter)?;
+    super::uwsgi::install(token, interpreter)?;
     adopt_thread(token, interpreter, 0)
 }
 

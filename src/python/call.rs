@@ -14,7 +14,7 @@ use super::sources;
 use super::start_response::{self, Exchange, bytes_of, copied, is_buffer, settle, type_name};
 use super::thread_state::{Attached, detached};
 use super::trampoline::{Exception, caught, raise};
-use super::uwsgi_module;
+use super::uwsgi;
 use crate::wsgi::environ::{Link, Peer};
 use crate::wsgi::{Chosen, Head, RequestBody, Response, Sink};
 
@@ -104,9 +104,9 @@ impl Attached<'_> {
 
     /// Runs the handler of a signal; what it raises is logged. `false`: it failed, or there is none.
     pub fn run_signal(&mut self, number: u8) -> bool {
-        let is_done = uwsgi_module::run_handler(self, number);
+        let is_done = uwsgi::run_handler(self, number);
         if self.interpreter.wants_after_job() {
-            uwsgi_module::after_job(self.token, self.interpreter, false);
+            uwsgi::after_job(self.token, self.interpreter, false);
         }
         is_done
     }
@@ -190,7 +190,7 @@ impl Attached<'_> {
         self.caches.give_input(input);
         if self.interpreter.wants_after_job() {
             exchange.sink.goes_on();
-            uwsgi_module::after_job(token, self.interpreter, true);
+            uwsgi::after_job(token, self.interpreter, true);
         }
         served
     }

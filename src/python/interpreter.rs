@@ -306,7 +306,7 @@ impl Interpreter {
         }
     }
 
-    /// Whether there is anything to do after a job: [`after_job`](super::uwsgi_module::after_job).
+    /// Whether there is anything to do after a job: [`after_job`](super::uwsgi::after_job).
     pub(super) fn wants_after_job(&self) -> bool {
         self.after_job.load(Ordering::Relaxed) != 0
     }

@@ -13,7 +13,7 @@ use super::interpreter::Isolation;
 use super::object::{Object, Raised};
 use super::target::{AppTarget, TargetKind};
 use super::thread_state::Attached;
-use super::uwsgi_module;
+use super::uwsgi;
 
 /// An app that is ready to be called.
 #[derive(Debug, Clone)]
@@ -414,7 +414,7 @@ fn read(
             let app = answer.element(2)?;
             let (at, mountpoint) = place;
             bootstrap::keep_app(attached.interpreter, at, &app)?;
-            uwsgi_module::note_application(mountpoint, &app)?;
+            uwsgi::note_application(mountpoint, &app)?;
             attached.caches.set_app(at, app);
             let twins = facts.texts(c"twins")?;
             let refused = facts.texts(c"refused")?;

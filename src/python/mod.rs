@@ -33,7 +33,7 @@ mod target;
 mod thread_state;
 mod trampoline;
 mod trim;
-mod uwsgi_module;
+mod uwsgi;
 mod virtualenv;
 
 pub use caches::UWSGI_VERSION;

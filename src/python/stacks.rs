@@ -20,7 +20,7 @@ use super::interpreter::{Interpreter, InterpreterHandle};
 use super::object::{self, Object, Raised, Token};
 use super::runtime::RuntimeError;
 use super::trampoline::{self, Method};
-use super::uwsgi_module;
+use super::uwsgi;
 
 /// Calls of one thread that are told: the innermost ones.
 const FRAMES_MAX: usize = 200;
@@ -301,7 +301,7 @@ unsafe extern "C" fn own_frames(
     unsafe {
         trampoline::object(|token| {
             let pairs = Object::list(token)?;
-            let Some(interpreter) = uwsgi_module::own_interpreter(token)? else {
+            let Some(interpreter) = uwsgi::own_interpreter(token)? else {
                 return Ok(pairs);
             };
             for (thread, frame) in innermost(token, &interpreter) {

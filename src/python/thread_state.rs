@@ -22,7 +22,7 @@ use super::load::{self, LoadFailure, Loaded};
 use super::object::{Raised, Token};
 use super::runtime::{Runtime, RuntimeError};
 use super::target::{AppTarget, TargetKind};
-use super::uwsgi_module;
+use super::uwsgi;
 
 /// What daemon threads of the app are given to end when the process leaves: enough for a loop that runs Python, not for a
 /// sleep, which nothing can interrupt.
@@ -184,7 +184,7 @@ impl InterpreterThread {
     /// The apps are there: what waited for that runs now (`uwsgi.post_fork_hook`).
     pub fn all_loaded(&mut self) {
         self.attached(|attached| {
-            uwsgi_module::post_fork(attached);
+            uwsgi::post_fork(attached);
             attached.interpreter.set_loaded();
         });
     }
@@ -251,7 +251,7 @@ impl InterpreterThread {
         let is_main = self.interpreter.spec.isolation == Isolation::Main;
         let has_it_alone = !is_main || self.interpreter.is_last_of_main();
         self.attached(|attached| {
-            uwsgi_module::at_exit(attached);
+            uwsgi::at_exit(attached);
             if has_it_alone {
                 bootstrap::quiesce(attached, until, daemon_grace);
             }
