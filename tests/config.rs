@@ -184,11 +184,11 @@ fn the_command_line_of_the_uwsgi_quickstart() {
         "",
         "--http :9090 --wsgi-file bootstrap.py --master --processes 4 --threads 2",
     );
-    assert_eq!((config.processes, config.threads), (4, 2));
-    assert_eq!(config.listen[0].address.to_string(), "0.0.0.0:9090");
-    assert_eq!(config.listen[0].origin, "--http (command line)");
+    assert_eq!((config.workers.processes, config.workers.threads), (4, 2));
+    assert_eq!(config.sockets.listen[0].address.to_string(), "0.0.0.0:9090");
+    assert_eq!(config.sockets.listen[0].origin, "--http (command line)");
     assert_eq!(
-        config.app.map(|app| app.to_string()).as_deref(),
+        config.app.choice.map(|app| app.to_string()).as_deref(),
         Some("bootstrap.py")
     );
     assert_eq!(config.warnings, Vec::<String>::new());
@@ -199,8 +199,9 @@ fn the_command_line_of_the_uwsgi_quickstart() {
 fn sources_are_layered_and_lists_add_up() {
     let environment = "UWSGI_WORKERS=4 SINGLEMALT_THREADS=3 UWSGI_HTTP=:9090 UWSGI_MODULE=other";
     let config = configured(environment, "app.py -p 2 --http :9091");
-    assert_eq!((config.processes, config.threads), (2, 3));
+    assert_eq!((config.workers.processes, config.workers.threads), (2, 3));
     let listen: Vec<_> = config
+        .sockets
         .listen
         .iter()
         .map(|l| l.address.to_string())
@@ -214,7 +215,7 @@ fn sources_are_layered_and_lists_add_up() {
     assert_eq!(config.origin("chdir"), None);
     // The command line's application wins over the environment's.
     assert_eq!(
-        config.app.map(|app| app.to_string()).as_deref(),
+        config.app.choice.map(|app| app.to_string()).as_deref(),
         Some("app.py")
     );
 }
@@ -225,10 +226,10 @@ fn zero_switches_a_deadline_off_but_keep_alive_to_none() {
         "",
         "app.py --header-timeout 0 --socket-timeout 4 --http-keepalive=0 --limit-post 0",
     );
-    assert_eq!(config.deadlines.header, config::NEVER);
-    assert_eq!(config.deadlines.write.as_secs(), 4);
-    assert!(config.deadlines.keep_alive.is_zero());
-    assert_eq!(config.limits.body_bytes_max, u64::MAX);
+    assert_eq!(config.limits.deadlines.header, config::NEVER);
+    assert_eq!(config.limits.deadlines.write.as_secs(), 4);
+    assert!(config.limits.deadlines.keep_alive.is_zero());
+    assert_eq!(config.limits.request.body_bytes_max, u64::MAX);
 }
 
 #[test]
@@ -243,7 +244,8 @@ fn python_path_wildcards_are_expanded() {
         &format!("app.py --pp {root}/* --pp {root}/none* --pp lib"),
     );
     let shown: Vec<_> = config
-        .python_path
+        .python
+        .path
         .iter()
         .map(|path| path.display().to_string().replace(&root, ""))
         .collect();
@@ -305,20 +307,30 @@ fn an_ini_file_stands_where_it_is_named() {
           [blue]\nmodule = blue\nini = :uwsgi\nthreads = 3\n",
     )]);
     let config = files.configured("{}/site.ini");
-    assert_eq!((config.processes, config.threads), (4, 1));
-    assert_eq!(config.app.unwrap().to_string(), "site:app");
-    assert_eq!(config.listen[0].address.to_string(), "0.0.0.0:9090");
+    assert_eq!((config.workers.processes, config.workers.threads), (4, 1));
+    assert_eq!(config.app.choice.unwrap().to_string(), "site:app");
+    assert_eq!(config.sockets.listen[0].address.to_string(), "0.0.0.0:9090");
     assert_eq!(
-        files.redact(&config.listen[0].origin),
+        files.redact(&config.sockets.listen[0].origin),
         "http (site.ini line 2)"
     );
 
-    assert_eq!(files.configured("-p 2 {}/site.ini").processes, 4);
-    assert_eq!(files.configured("--ini {}/site.ini -p 2").processes, 2);
+    assert_eq!(files.configured("-p 2 {}/site.ini").workers.processes, 4);
+    assert_eq!(
+        files.configured("--ini {}/site.ini -p 2").workers.processes,
+        2
+    );
 
     let blue = files.configured("{}/site.ini:blue --http :9091");
-    assert_eq!((blue.processes, blue.threads, blue.listen.len()), (4, 3, 2));
-    assert_eq!(blue.app.unwrap().to_string(), "site:app");
+    assert_eq!(
+        (
+            blue.workers.processes,
+            blue.workers.threads,
+            blue.sockets.listen.len()
+        ),
+        (4, 3, 2)
+    );
+    assert_eq!(blue.app.choice.unwrap().to_string(), "site:app");
 }
 
 #[test]
@@ -383,7 +395,7 @@ fn variables_that_files_ask_for_are_no_typos() {
     let Ok(Command::Run(config)) = config::from_args([path.into()], variables) else {
         panic!("{lines}");
     };
-    assert_eq!(config.processes, 2);
+    assert_eq!(config.workers.processes, 2);
     assert_eq!(
         config.warnings,
         ["UWSGI_MASTR is not an option (environment); did you mean UWSGI_MASTER?"]
@@ -400,17 +412,22 @@ fn what_show_config_prints_can_be_loaded_again() {
     let files = Files::new(&[("shown.ini", shown.as_bytes())]);
     let (written, read) = (configured("", line), files.configured("{}/shown.ini"));
     let bare = |config: &Config| {
-        let listen: Vec<_> = config.listen.iter().map(|l| l.address.clone()).collect();
+        let listen: Vec<_> = config
+            .sockets
+            .listen
+            .iter()
+            .map(|l| l.address.clone())
+            .collect();
         let rest = (
-            config.processes,
-            config.isolation,
-            config.limits,
-            config.deadlines,
+            config.workers.processes,
+            config.workers.isolation,
+            config.limits.request,
+            config.limits.deadlines,
         );
         let more = (
-            config.app.clone(),
-            config.environment_set.clone(),
-            config.socket_mode,
+            config.app.choice.clone(),
+            config.python.environment_set.clone(),
+            config.sockets.mode,
         );
         (listen, rest, more)
     };
@@ -440,13 +457,17 @@ fn the_sample_files_of_uwsgis_tutorials_are_understood() {
         "{}/uwsgi.ini",
     ] {
         let config = files.configured(line);
-        assert_eq!((config.processes, config.threads), (4, 2), "{line}");
         assert_eq!(
-            config.listen[0].address.to_string(),
+            (config.workers.processes, config.workers.threads),
+            (4, 2),
+            "{line}"
+        );
+        assert_eq!(
+            config.sockets.listen[0].address.to_string(),
             "0.0.0.0:9090",
             "{line}"
         );
-        assert_eq!(config.app.unwrap().to_string(), "myapp", "{line}");
+        assert_eq!(config.app.choice.unwrap().to_string(), "myapp", "{line}");
         assert_eq!(config.warnings, Vec::<String>::new(), "{line}");
     }
 }
@@ -471,7 +492,7 @@ fn settings_of_the_process_are_read_into_the_config() {
     );
     assert!(!process.initgroups);
     assert_eq!(
-        config.logto,
+        config.log.target,
         Some(config::LogTarget::Udp("127.0.0.1:514".to_owned()))
     );
     assert_eq!(
@@ -505,9 +526,9 @@ fn settings_of_the_process_are_read_into_the_config() {
             ),
         ]
     );
-    assert_eq!(config.imports.len(), 2);
+    assert_eq!(config.python.imports.len(), 2);
     assert_eq!(
-        config.add_headers,
+        config.http.add_headers,
         [("X-Frame-Options".to_owned(), "DENY".to_owned())]
     );
 
@@ -518,7 +539,7 @@ fn settings_of_the_process_are_read_into_the_config() {
     let again = Files::new(&[("again.ini", shown.as_bytes())]).configured("{}/again.ini");
     assert_eq!(again.process.hooks.len(), 3);
     assert_eq!(again.process.umask, process.umask);
-    assert_eq!(again.imports, config.imports);
+    assert_eq!(again.python.imports, config.python.imports);
 }
 
 #[test]

@@ -147,7 +147,9 @@ fn values_that_no_ini_file_has_are_shown_in_toml() {
     std::fs::write(&file, text).expect("a file");
     check(&file);
     match run(&[&file]) {
-        Ok(Command::Run(config)) => assert_eq!(config.environment_set[0].1, "two\nlines\u{7f}"),
+        Ok(Command::Run(config)) => {
+            assert_eq!(config.python.environment_set[0].1, "two\nlines\u{7f}")
+        }
         other => panic!("{other:?}"),
     }
     assert!(shown(&file).starts_with("# In TOML"), "{}", shown(&file));

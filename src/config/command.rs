@@ -1,8 +1,8 @@
 //! What a command line asks for: to serve, or to print something, or to ask a running server.
 
-use super::control::types::Subcommand;
-use super::process::types::PidfileCommand;
 use super::settings::Config;
+use crate::config::control::types::Subcommand;
+use crate::config::process::types::PidfileCommand;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq)]

@@ -39,28 +39,34 @@ mod tls;
 mod values;
 mod workers;
 
-pub use alarms::resolve::{Alarm, AlarmConfig, AlarmDescriptor, AlarmKind, AlarmLines};
+pub use alarms::types::{Alarm, AlarmConfig, AlarmDescriptor, AlarmKind, AlarmLines};
+pub use app::types::{AppChoice, AppConfig, AppTarget, Mount};
 pub use background::types::{BackgroundConfig, CronEntry};
 pub use command::Command;
-pub use control::types::{ControlConfig, ControlDoor, Subcommand, Verb, beside};
+pub use control::types::{BESIDE_PIDFILE, ControlConfig, ControlDoor, Subcommand, Verb, beside};
 pub use error::ConfigError;
+pub use http::types::HttpConfig;
+pub use limits::types::{Deadlines, HarakiriConfig, LimitsConfig, RequestLimits};
+pub use log::types::{LogConfig, LogTarget};
 pub use process::types::{
-    HOOK_WAIT_MAX, Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal,
-    ProcessConfig, ProcessTitle, SignalMeaning, SocketConfig,
+    HOOK_WAIT_MAX, Hook, HookAction, Phase, PidfileCommand, PidfileRequest, Principal,
+    ProcessConfig, ProcessTitle, SignalMeaning,
 };
-pub use proxies::resolve::{ProxyConfig, ProxyHeaders};
+pub use proxies::types::{ProxyConfig, ProxyHeaders};
+pub use python::types::{Errand, PythonConfig};
 pub use read::from_args;
 pub use reload::types::{
     CanaryStage, ExceptionRules, MemoryLimits, ProbeConfig, ReloadConfig, ReloadMode,
 };
-pub use settings::{
-    AppChoice, AppTarget, Config, Deadlines, Errand, HarakiriConfig, IsolationChoice, LimitsConfig,
-    ListenAddress, Mount, PollChoice, Protocol, Redirect,
-};
-pub use start::resolve::{Awaited, FileLock, StartConfig, Thing};
+pub use settings::Config;
+pub use sockets::types::{ListenAddress, Protocol, Redirect, SocketConfig};
+pub use start::types::{Awaited, FileLock, StartConfig, Thing};
 pub use static_files::types::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
 pub use table::is_flag;
-pub use tls::resolve::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};
+pub use tls::types::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};
 pub use values::address::Address;
 pub use values::value::NEVER;
-pub use workers::resolve::{AdaptingConfig, BusynessConfig, CheaperAlgorithm, CheaperConfig};
+pub use workers::types::{
+    AdaptingConfig, BusynessConfig, CheaperAlgorithm, CheaperConfig, IsolationChoice, PollChoice,
+    WorkersConfig,
+};

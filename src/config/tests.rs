@@ -229,10 +229,10 @@ proptest! {
     fn no_command_line_panics(arguments in prop::collection::vec(argument(), 0..8)) {
         match run(&arguments) {
             Ok(Command::Run(config)) => {
-                prop_assert!(config.processes >= 1 && config.threads >= 1);
-                prop_assert!(!config.listen.is_empty());
-                let needs_none = config.errand.as_ref().is_some_and(|errand| !errand.needs_app());
-                prop_assert!(needs_none || config.app.is_some() || !config.mounts.is_empty() || config.eval.is_some());
+                prop_assert!(config.workers.processes >= 1 && config.workers.threads >= 1);
+                prop_assert!(!config.sockets.listen.is_empty());
+                let needs_none = config.python.one_shot.as_ref().is_some_and(|errand| !errand.needs_app());
+                prop_assert!(needs_none || config.app.choice.is_some() || !config.app.mounts.is_empty() || config.app.eval.is_some());
             }
             Ok(_) => {}
             Err(error) => prop_assert!(!error.message().is_empty()),

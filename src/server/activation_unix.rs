@@ -65,15 +65,15 @@ pub fn apply(config: &Config, count: u32) -> Result<Option<Config>, Failure> {
         handed.push((descriptor, address));
     }
     let is_default = |listen: &ListenAddress| listen.is_default;
-    if config.listen.iter().all(is_default) {
+    if config.sockets.listen.iter().all(is_default) {
         let origin = |descriptor| format!("LISTEN_FDS, descriptor {descriptor}");
-        let template = config.listen.first().cloned();
-        config.listen = handed
+        let template = config.sockets.listen.first().cloned();
+        config.sockets.listen = handed
             .iter()
             .filter_map(|(descriptor, _)| {
                 Some(ListenAddress {
                     address: Address::Descriptor(*descriptor),
-                    protocol: config.protocol,
+                    protocol: config.sockets.protocol,
                     origin: origin(*descriptor),
                     is_default: false,
                     ..template.clone()?
@@ -83,7 +83,7 @@ pub fn apply(config: &Config, count: u32) -> Result<Option<Config>, Failure> {
         return Ok(Some(config));
     }
     for (descriptor, bound) in handed {
-        let mut listening = config.listen.iter_mut();
+        let mut listening = config.sockets.listen.iter_mut();
         match listening.find(|listen| is_at(&listen.address, &bound)) {
             Some(listen) => listen.address = Address::Descriptor(descriptor),
             None => tracing::warn!(

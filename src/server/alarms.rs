@@ -87,7 +87,7 @@ pub fn watch_queue(config: &Config, alarms: &Arc<Alarms>, net: &Arc<Net>) -> Res
     if raised.is_empty() {
         return Ok(());
     }
-    let (alarms, net, length) = (Arc::clone(alarms), Arc::clone(net), config.queue_max);
+    let (alarms, net, length) = (Arc::clone(alarms), Arc::clone(net), config.limits.queue_max);
     let mut known = net.counters.shed.load(Ordering::Relaxed);
     let thread = std::thread::Builder::new().name("sm-alarm-queue".to_owned());
     let watch = move || {

@@ -12,10 +12,10 @@ use crate::wsgi::{Place, Rules};
 /// # Errors
 /// Two are named for the same place.
 pub fn choose(config: &Config) -> Result<Apps, Failure> {
-    let named = config.app.as_ref().map(|app| target(config, app));
-    let code = config.eval.as_ref().map(|code| AppTarget {
+    let named = config.app.choice.as_ref().map(|app| target(config, app));
+    let code = config.app.eval.as_ref().map(|code| AppTarget {
         kind: TargetKind::Code(code.clone()),
-        callable: config.callable.clone(),
+        callable: config.app.callable.clone(),
     });
     let eval = config.origin("eval").unwrap_or("--eval");
     if let (Some(named), Some(_)) = (&named, &code) {
@@ -26,13 +26,13 @@ pub fn choose(config: &Config) -> Result<Apps, Failure> {
     }
     let root = named.or(code);
     let at_root = |mount: &&config::Mount| mount.host.is_none() && mount.prefix.is_empty();
-    if let (Some(root), Some(mount)) = (&root, config.mounts.iter().find(at_root)) {
+    if let (Some(root), Some(mount)) = (&root, config.app.mounts.iter().find(at_root)) {
         return Err(Failure::new(format_args!(
             "{} and {root} both name the application at the root: leave one, or mount it at a prefix (/prefix=APP)",
             mount.origin
         )));
     }
-    let mounts = config.mounts.iter().map(|mount| {
+    let mounts = config.app.mounts.iter().map(|mount| {
         let place = Place::new(mount.host.as_deref(), &mount.prefix);
         (place, target(config, &mount.app))
     });
@@ -42,9 +42,9 @@ pub fn choose(config: &Config) -> Result<Apps, Failure> {
             .chain(mounts)
             .collect(),
         Rules {
-            manages_script_name: config.manage_script_name,
-            no_default_app: config.no_default_app,
-            ignores_script_name: config.ignore_script_name,
+            manages_script_name: config.app.manage_script_name,
+            no_default_app: config.app.no_default_app,
+            ignores_script_name: config.app.ignore_script_name,
         },
     );
     warn(config, &apps);
@@ -55,7 +55,7 @@ pub fn choose(config: &Config) -> Result<Apps, Failure> {
 /// front end that names the application itself, which one that speaks HTTP cannot.
 fn warn(config: &Config, apps: &Apps) {
     let speaks_http = |listen: &config::ListenAddress| listen.protocol == config::Protocol::Http;
-    if !config.listen.iter().any(speaks_http) {
+    if !config.sockets.listen.iter().any(speaks_http) {
         return;
     }
     let places: Vec<String> = apps
@@ -84,7 +84,7 @@ fn kind(config: &Config, target: &config::AppTarget) -> TargetKind {
         config::AppTarget::Module(name) => TargetKind::Module(name.clone()),
         config::AppTarget::Paste(uri) => TargetKind::Paste {
             uri: uri.clone(),
-            logged: config.paste_logger,
+            logged: config.app.paste_logger,
         },
     }
 }
@@ -99,14 +99,18 @@ pub fn imports(config: &Config) -> Vec<Import> {
         };
         aliases.iter().map(import).collect()
     };
-    let plain = config.shared_imports.iter().chain(&config.imports);
+    let plain = config
+        .python
+        .shared_imports
+        .iter()
+        .chain(&config.python.imports);
     let plain = plain.map(|target| Import {
         target: kind(config, target),
         alias: None,
     });
-    let mut all = aliases(&config.module_aliases);
+    let mut all = aliases(&config.python.module_aliases);
     all.extend(plain);
-    all.extend(aliases(&config.post_module_aliases));
+    all.extend(aliases(&config.python.post_module_aliases));
     all
 }
 

@@ -77,7 +77,7 @@ pub(super) fn start(
     (left, succession): Before<'_>,
     log_kept: &mut Option<LogWriter>,
 ) -> Result<i32, Failure> {
-    if let Some(errand) = &config.errand {
+    if let Some(errand) = &config.python.one_shot {
         let writer = start_log()?;
         let done = errand::run(config, errand);
         writer.flush(FLUSH_TIMEOUT);
@@ -110,7 +110,7 @@ pub(super) fn start(
         (None, Some(target)) => open("daemonize2", target)?,
         (None, None) => None,
     };
-    let log = match &config.logto {
+    let log = match &config.log.target {
         Some(target) => open("logto", target)?,
         None => None,
     };
@@ -271,7 +271,7 @@ fn serve(
         phases!(PreJail, PostJail, InJail);
     }
     // From here on the end of this function is the end of what the server leaves behind.
-    let mut vacuum = Vacuum::new(config.vacuum);
+    let mut vacuum = Vacuum::new(config.sockets.vacuum);
     // What a stand-in serves at is not to be removed because this image fails.
     vacuum.spare(stand_in.is_some() || succession.is_some());
     let since = left
@@ -302,7 +302,7 @@ fn serve(
         phases!(AsRoot);
         privileges::drop(config)?;
     }
-    if let Some(target) = &config.logto2 {
+    if let Some(target) = &config.log.late_target {
         let log = Log::open(config, "logto2", target)?;
         outputs.log = Some(log);
         if outputs.starter.is_none() {
@@ -340,7 +340,7 @@ fn serve(
         net: Arc::clone(&net),
         current: Arc::new(Current::default()),
         bell: Arc::new(Bell::default()),
-        shares_poll: match config.poll {
+        shares_poll: match config.workers.poll {
             PollChoice::Acceptor => false,
             PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
         },
@@ -376,7 +376,7 @@ fn serve(
     let plan = plan(config, &listening, apps, &process);
     let load = |patience: &Patience| {
         // Nothing but the whole application is worth more than what the stand-in serves.
-        let is_needed = config.need_app || stand_in.is_some() || succession.is_some();
+        let is_needed = config.app.need_app || stand_in.is_some() || succession.is_some();
         let mut plan = plan.clone();
         if let Some(probe) = &mut plan.probe {
             // Without anything to fall back on, an application that is not well is better than none.
@@ -390,7 +390,7 @@ fn serve(
         None => load(&Patience::endless())?,
         Some(stand_in) => {
             let events = (&sender, &receiver);
-            match takeover::load(stand_in, events, config.reload_mercy, load)? {
+            match takeover::load(stand_in, events, config.process.reload_mercy, load)? {
                 Loaded::Yes(loaded) => loaded,
                 Loaded::Stopped(code) => {
                     vacuum.spare(false);
@@ -402,10 +402,10 @@ fn serve(
     };
     change_directory_again(config)?;
     phases!(PostApp, MasterStart);
-    for _ in 0..config.processes {
+    for _ in 0..config.workers.processes {
         phases!(PostFork);
     }
-    for _ in 0..config.processes {
+    for _ in 0..config.workers.processes {
         phases!(Accepting, AcceptingOnce);
     }
     phases!(Accepting1, Accepting1Once);
@@ -470,7 +470,7 @@ fn serve(
         journal: Arc::clone(&journal),
         python: runtime.version().to_string(),
         listen: listening.iter().map(report::url).collect(),
-        queue_max: config.queue_max,
+        queue_max: config.limits.queue_max,
         started: (started, SystemTime::now() - started.elapsed()),
         about: about(config, &listening),
     });
@@ -516,8 +516,8 @@ fn serve(
         current: &current,
         acceptor: &acceptor,
         clockwork: &clockwork,
-        mercy: config.reload_mercy,
-        delay: config.shutdown_delay,
+        mercy: config.process.reload_mercy,
+        delay: config.process.shutdown_delay,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone(), Arc::clone(&journal)),
         is_succeeded: origin.is_succeeded(),

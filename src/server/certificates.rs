@@ -25,8 +25,8 @@ impl Certificates {
     /// # Errors
     /// A file is not what it should be.
     pub fn open(config: &Config) -> Result<Self, Failure> {
-        let mut entries = Vec::with_capacity(config.listen.len());
-        for listen in &config.listen {
+        let mut entries = Vec::with_capacity(config.sockets.listen.len());
+        for listen in &config.sockets.listen {
             let Some(tls) = &listen.tls else {
                 entries.push(None);
                 continue;

@@ -64,7 +64,7 @@ fn do_it(
     answer: Option<File>,
 ) -> Result<i32, Failure> {
     let spec = InterpreterSpec {
-        isolation: match config.isolation {
+        isolation: match config.workers.isolation {
             IsolationChoice::Auto | IsolationChoice::Main => Isolation::Main,
             IsolationChoice::OwnGil => Isolation::OwnGil,
             IsolationChoice::SharedGil => Isolation::SharedGil,

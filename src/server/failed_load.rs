@@ -89,7 +89,7 @@ pub fn service(
     Ok(Some(Box::new(Development {
         files,
         last_load: Arc::clone(last_load),
-        shows_everybody: config.catch_exceptions,
+        shows_everybody: config.app.catch_exceptions,
     })))
 }
 

@@ -14,7 +14,7 @@ use crate::telemetry::LogWriter;
 
 /// `--chdir`
 pub(super) fn enter_directory(config: &Config) -> Result<(), Failure> {
-    match &config.chdir {
+    match &config.app.chdir {
         Some(folder) => change_directory(config, "chdir", folder),
         None => Ok(()),
     }
@@ -30,8 +30,8 @@ pub(super) fn change_directory_again(config: &Config) -> Result<(), Failure> {
 
 /// Whether interpreters can be interrupted, if they have to be.
 pub(super) fn check_harakiri(config: &Config, runtime: &Runtime) -> Result<(), Failure> {
-    if config.harakiri.limit.is_some()
-        && config.isolation == IsolationChoice::SharedGil
+    if config.limits.harakiri.limit.is_some()
+        && config.workers.isolation == IsolationChoice::SharedGil
         && !runtime.can_interrupt_subinterpreters()
     {
         return Err(Failure::about(
@@ -92,19 +92,19 @@ pub(super) fn begin(config: &Config) -> Result<(), Failure> {
 
 pub(super) fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
     let mut argv = vec!["singlemalt".to_owned()];
-    if let Some(arguments) = &config.pyargv {
+    if let Some(arguments) = &config.python.argv {
         argv.extend(arguments.split_whitespace().map(str::to_owned));
     }
     Runtime::start(&RuntimeOptions {
-        home: config.virtualenv.clone(),
-        python_path: config.python_path.clone(),
+        home: config.python.virtualenv.clone(),
+        python_path: config.python.path.clone(),
         argv,
-        optimize: config.optimize,
-        program_name: config.program_name.clone(),
-        no_site: config.no_site,
+        optimize: config.python.optimize,
+        program_name: config.python.program_name.clone(),
+        no_site: config.python.no_site,
     })
     .map_err(|error: RuntimeError| match config.origin("virtualenv") {
-        Some(origin) if config.virtualenv.is_some() => {
+        Some(origin) if config.python.virtualenv.is_some() => {
             Failure::new(format_args!("{origin}: {error}"))
         }
         _ => Failure::new(error),
@@ -116,12 +116,12 @@ pub(super) fn request_log(
     writer: &LogWriter,
     events: &Sender<Event>,
 ) -> Box<dyn RequestLog> {
-    let log: Box<dyn RequestLog> = if config.log_requests {
+    let log: Box<dyn RequestLog> = if config.log.requests {
         Box::new(Lines::new(writer.clone()))
     } else {
         Box::new(Silence)
     };
-    if config.once {
+    if config.process.once {
         Box::new(Once::new(log, events.clone()))
     } else {
         log

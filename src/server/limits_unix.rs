@@ -12,10 +12,10 @@ pub fn apply(config: &Config) {
     let process = &config.process;
     if let Some(bytes) = process.limit_as_bytes {
         limit(config, Resource::As, "limit-as", bytes);
-        if config.processes > 1 {
+        if config.workers.processes > 1 {
             tracing::info!(
                 "--limit-as holds for the whole process: uWSGI would have given each of {} workers as much",
-                config.processes
+                config.workers.processes
             );
         }
     }
@@ -25,15 +25,15 @@ pub fn apply(config: &Config) {
     match process.max_fd {
         Some(count) => {
             limit(config, Resource::Nofile, "max-fd", count);
-            let wanted = config.connections_max as u64 + OTHER_DESCRIPTORS;
+            let wanted = config.limits.connections_max as u64 + OTHER_DESCRIPTORS;
             if count < wanted {
                 tracing::warn!(
                     "--max-fd {count} is less than {} connections may need; raise it, or lower --max-connections",
-                    config.connections_max
+                    config.limits.connections_max
                 );
             }
         }
-        None => raise_descriptors(config.connections_max),
+        None => raise_descriptors(config.limits.connections_max),
     }
 }
 

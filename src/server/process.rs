@@ -52,13 +52,13 @@ pub fn surroundings(
 }
 
 fn harakiri(config: &Config) -> HarakiriSettings {
-    let harakiri = &config.harakiri;
+    let harakiri = &config.limits.harakiri;
     HarakiriSettings {
         limit: harakiri.limit,
         is_verbose: harakiri.is_verbose,
         grace: harakiri.grace,
         waiting_min: harakiri.waiting_min,
-        given_up_max: config.processes * config.threads * 2,
+        given_up_max: config.workers.processes * config.workers.threads * 2,
     }
 }
 
@@ -82,9 +82,9 @@ fn facts(config: &Config, hostname: &str) -> Facts {
     });
     Facts {
         hostname: hostname.to_owned(),
-        processes: config.processes,
-        threads: config.threads,
-        buffer_size: config.limits.head_bytes_max,
+        processes: config.workers.processes,
+        threads: config.workers.threads,
+        buffer_size: config.limits.request.head_bytes_max,
         started_on: since.map_or(0, |since| since.as_secs()),
         pidfile: pidfile.map(|path| path.display().to_string()),
         options: options.collect(),

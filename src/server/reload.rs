@@ -401,7 +401,7 @@ impl Reloader {
                 self.is_waking = change == Change::Wake;
                 self.adaptation.note_waking();
                 let at_waking = self.adaptation.at_waking(roster.most());
-                let grace = REPLACED_GRACE.min(recipe.config.reload_mercy);
+                let grace = REPLACED_GRACE.min(recipe.config.process.reload_mercy);
                 self.run(move || {
                     Outcome::Changed(carry_out(change, &roster, at_waking, &patience, grace))
                 });
@@ -459,7 +459,7 @@ impl Reloader {
 
     /// Waits for an old generation's end and tells of it.
     fn see_off(&self, roster: Roster) {
-        let mercy = self.recipe.config.reload_mercy;
+        let mercy = self.recipe.config.process.reload_mercy;
         let events = self.events.clone();
         let watched = std::thread::Builder::new()
             .name("sm-retire".to_owned())
@@ -591,7 +591,7 @@ impl Recipe {
             count: crews.len(),
             failed: self.phases(&[Phase::PreApp]).err().map(|why| (0, why)),
         };
-        let grace = REPLACED_GRACE.min(self.config.reload_mercy);
+        let grace = REPLACED_GRACE.min(self.config.process.reload_mercy);
         for (crew, worker) in crews {
             if rolled.failed.is_some() {
                 return rolled;
@@ -610,7 +610,7 @@ impl Recipe {
 
     fn loaded(&self) -> Result<(), Failed> {
         self.phases(&[Phase::PostApp])?;
-        for _ in 0..self.config.processes {
+        for _ in 0..self.config.workers.processes {
             self.phases(&[Phase::PostFork, Phase::Accepting])?;
         }
         self.phases(&[Phase::Accepting1])

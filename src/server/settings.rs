@@ -36,8 +36,8 @@ const OUTPUT_BYTES_MAX: usize = 1 << 20;
 const ERROR_PAGE_BYTES_MAX: usize = 1 << 20;
 
 pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
-    let limits = &config.limits;
-    let deadlines = &config.deadlines;
+    let limits = &config.limits.request;
+    let deadlines = &config.limits.deadlines;
     net::Settings {
         limits: Limits {
             head_bytes_max: limits.head_bytes_max,
@@ -47,18 +47,18 @@ pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Setti
             chunk_line_bytes_max: limits.chunk_line_bytes_max,
             trailer_bytes_max: limits.trailer_bytes_max,
         },
-        body_memory: Arc::new(BodyMemory::new(config.body_memory_bytes_max)),
+        body_memory: Arc::new(BodyMemory::new(config.limits.body_memory_bytes_max)),
         output_bytes_max: OUTPUT_BYTES_MAX,
         header_timeout: deadlines.header,
         body_timeout: deadlines.body_idle,
         body_rate_min: deadlines.body_rate_bytes_per_second_min,
         keep_alive_timeout: deadlines.keep_alive,
         write_timeout: deadlines.write,
-        connections_max: config.connections_max,
+        connections_max: config.limits.connections_max,
         tells_handshakes: config.tls.is_verbose,
         proxies: proxies(config),
         greeters: greeters(config),
-        ready_path: config.ready_path.clone(),
+        ready_path: config.http.ready_path.clone(),
         added_fields: Arc::new(added_fields),
     }
 }
@@ -82,7 +82,12 @@ fn greeters(config: &Config) -> Trusted {
     if !config.proxies.is_empty() {
         return trusted(config);
     }
-    if config.listen.iter().any(|listen| listen.expects_proxy) {
+    if config
+        .sockets
+        .listen
+        .iter()
+        .any(|listen| listen.expects_proxy)
+    {
         tracing::info!(
             "the PROXY protocol is taken from this machine only; name proxies on others with --trusted-proxies"
         );
@@ -104,17 +109,17 @@ fn trusted(config: &Config) -> Trusted {
 /// `--add-header`
 pub(super) fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
     let mut added = AddedFields::default();
-    for (name, value) in &config.add_headers {
+    for (name, value) in &config.http.add_headers {
         added
             .add(name, value)
             .map_err(|why| Failure::about(config, "add-header", why))?;
     }
-    for name in &config.removed_headers {
+    for name in &config.http.removed_headers {
         added
             .remove(name)
             .map_err(|why| Failure::about(config, "rem-header", why))?;
     }
-    for (status, files) in &config.error_pages {
+    for (status, files) in &config.app.error_pages {
         if let Some(page) = error_page(config, *status, files)? {
             added.set_page(*status, page);
         }
@@ -124,17 +129,17 @@ pub(super) fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
 
 /// How many interpreters are made at start.
 fn at_first(config: &Config) -> usize {
-    match &config.adapting.cheaper {
+    match &config.workers.adapting.cheaper {
         // One shows whether the application loads, and is ended.
-        _ if config.adapting.cheap => 1,
+        _ if config.workers.adapting.cheap => 1,
         Some(cheaper) => cheaper.initial,
-        None => config.processes,
+        None => config.workers.processes,
     }
 }
 
 /// When there are more interpreters, and when fewer.
 pub(super) fn adapting(config: &Config) -> Adapting {
-    let adapting = &config.adapting;
+    let adapting = &config.workers.adapting;
     let rules = adapting.cheaper.as_ref().map(|cheaper| Rules {
         least: cheaper.least,
         step: cheaper.step,
@@ -208,7 +213,7 @@ pub(super) fn plan(
         );
     }
     let hostname = hostname();
-    let variables: Arc<[(String, String)]> = config.http_variables.clone().into();
+    let variables: Arc<[(String, String)]> = config.http.variables.clone().into();
     let facts = |listening: &Listening| {
         let local: Option<SocketAddr> = match &listening.address {
             Address::Tcp(address) => Some(*address),
@@ -231,10 +236,10 @@ pub(super) fn plan(
     }
     Plan {
         apps,
-        interpreters: config.processes,
+        interpreters: config.workers.processes,
         at_first: at_first(config),
-        threads: config.threads,
-        isolated: match config.isolation {
+        threads: config.workers.threads,
+        isolated: match config.workers.isolation {
             IsolationChoice::Auto => Isolated::Auto,
             IsolationChoice::OwnGil => Isolated::By(Isolation::OwnGil),
             IsolationChoice::SharedGil => Isolated::By(Isolation::SharedGil),
@@ -244,11 +249,11 @@ pub(super) fn plan(
         probe: probe(config, listening),
         cores_per_worker: config.process.cpu_affinity,
         uwsgi_names: config.process.procname.automatic,
-        queue_max: config.queue_max,
+        queue_max: config.limits.queue_max,
         stack_bytes: stack_bytes(config),
         recycling: recycling(config),
         folder: std::env::current_dir().unwrap_or_default(),
-        end_grace: config.reload_mercy.min(ending::END_GRACE_MAX),
+        end_grace: config.process.reload_mercy.min(ending::END_GRACE_MAX),
         process: Arc::clone(process),
     }
 }
@@ -287,25 +292,25 @@ pub(super) fn spec(config: &Config, listeners: Vec<ServerFacts>) -> InterpreterS
     InterpreterSpec {
         isolation: Isolation::Main,
         worker_id: 0,
-        python_path: config.python_path.clone(),
+        python_path: config.python.path.clone(),
         listeners,
         multithread: false,
         multiprocess: false,
-        strict: config.wsgi_strict,
-        accept_buffer: config.wsgi_accept_buffer,
-        quiet_writes: config.disable_write_exception,
-        file_wrapper: config.file_wrapper,
-        plugins: config.plugins.clone(),
+        strict: config.app.wsgi_strict,
+        accept_buffer: config.app.wsgi_accept_buffer,
+        quiet_writes: config.app.disable_write_exception,
+        file_wrapper: config.app.file_wrapper,
+        plugins: config.python.plugins.clone(),
         imports: imports(config),
-        catch_exceptions: config.catch_exceptions,
-        sys_executable: config.sys_executable.clone(),
+        catch_exceptions: config.app.catch_exceptions,
+        sys_executable: config.python.sys_executable.clone(),
         host: HostRef::default(),
     }
 }
 
 /// `--threads-stacksize`. Less than Python counts on would turn a deep recursion into a crash.
 fn stack_bytes(config: &Config) -> usize {
-    let Some(wanted) = config.stack_bytes else {
+    let Some(wanted) = config.python.stack_bytes else {
         return STACK_BYTES_MIN;
     };
     if wanted < STACK_BYTES_MIN {

@@ -25,6 +25,7 @@ pub fn bind(
 ) -> Result<Vec<Listener>, Failure> {
     let options = options(config);
     config
+        .sockets
         .listen
         .iter()
         .enumerate()
@@ -62,7 +63,7 @@ pub fn bind_again(
     let options = options(config);
     let (found, places) = find(config, left);
     let mut listeners = Vec::with_capacity(found.len());
-    for (place, (listen, found)) in config.listen.iter().zip(found).enumerate() {
+    for (place, (listen, found)) in config.sockets.listen.iter().zip(found).enumerate() {
         let listener = match found {
             Some(listener) => {
                 #[cfg(unix)]
@@ -88,7 +89,10 @@ pub fn bind_again(
 pub fn borrow(config: &mut Config, left: Vec<Handle>) -> (Vec<Listener>, Vec<Option<usize>>) {
     let (found, mut places) = find(config, left);
     let mut is_there = found.iter().map(Option::is_some);
-    config.listen.retain(|_| is_there.next() == Some(true));
+    config
+        .sockets
+        .listen
+        .retain(|_| is_there.next() == Some(true));
     for place in places.iter_mut().flatten() {
         *place = found.iter().take(*place).flatten().count();
     }
@@ -102,7 +106,10 @@ pub fn furnish(
     certificates: &Certificates,
     listeners: Vec<Listener>,
 ) -> Vec<Listener> {
-    let pairs = listeners.into_iter().zip(&config.listen).enumerate();
+    let pairs = listeners
+        .into_iter()
+        .zip(&config.sockets.listen)
+        .enumerate();
     pairs
         .map(|(place, (listener, listen))| furnished(listener, listen, certificates.port(place)))
         .collect()
@@ -116,15 +123,20 @@ fn find(config: &Config, left: Vec<Handle>) -> (Vec<Option<Listener>>, Vec<Optio
         .into_iter()
         .map(|descriptor| Listener::adopt(descriptor, &options).ok())
         .collect();
-    let asked = config.listen.iter().enumerate().map(|(place, listen)| {
-        let at = left.iter().position(|listener| {
-            listener
-                .as_ref()
-                .is_some_and(|listener| is_meant(&listen.address, listener.address(), &options))
-        })?;
-        *places.get_mut(at)? = Some(place);
-        left.get_mut(at)?.take()
-    });
+    let asked = config
+        .sockets
+        .listen
+        .iter()
+        .enumerate()
+        .map(|(place, listen)| {
+            let at = left.iter().position(|listener| {
+                listener
+                    .as_ref()
+                    .is_some_and(|listener| is_meant(&listen.address, listener.address(), &options))
+            })?;
+            *places.get_mut(at)? = Some(place);
+            left.get_mut(at)?.take()
+        });
     let found = asked.collect();
     (found, places)
 }
@@ -180,7 +192,7 @@ impl Listening {
 
 /// What came of [`bind`], in its order.
 pub fn listening(config: &Config, listeners: &[Listener]) -> Vec<Listening> {
-    let pairs = config.listen.iter().zip(listeners);
+    let pairs = config.sockets.listen.iter().zip(listeners);
     pairs
         .map(|(asked, listener)| Listening {
             address: listener.address().clone(),
@@ -271,10 +283,14 @@ fn has_ipv4_beside(address: &Address, config: &Config) -> bool {
         #[cfg(target_os = "linux")]
         Address::Abstract(_) => return false,
     };
-    config.listen.iter().any(|other| match other.address {
-        config::Address::Tcp(other) => other.is_ipv4() && other.port() == own.port(),
-        _ => false,
-    })
+    config
+        .sockets
+        .listen
+        .iter()
+        .any(|other| match other.address {
+            config::Address::Tcp(other) => other.is_ipv4() && other.port() == own.port(),
+            _ => false,
+        })
 }
 
 fn options(config: &Config) -> SocketOptions {
@@ -301,16 +317,16 @@ fn options(config: &Config) -> SocketOptions {
 /// it. So it is lowered here, and said, unless nobody asked.
 fn backlog(config: &Config) -> u32 {
     let Some(limit) = system_limit() else {
-        return config.backlog;
+        return config.sockets.backlog;
     };
-    if config.backlog <= limit {
-        return config.backlog;
+    if config.sockets.backlog <= limit {
+        return config.sockets.backlog;
     }
     if let Some(origin) = config.origin("listen") {
         tracing::warn!(
             "{origin}: {} connections may not wait, only {limit}: the system's limit is lower. Raise \
              net.core.somaxconn with sysctl",
-            config.backlog
+            config.sockets.backlog
         );
     }
     limit
@@ -339,7 +355,7 @@ fn give_away(config: &Config, address: &Address, vacuum: &mut Vacuum) -> Result<
     };
     vacuum.note_socket(path);
     let failed = |option: &str, why: String| Failure::about(config, option, why);
-    if let Some(mode) = config.socket_mode {
+    if let Some(mode) = config.sockets.mode {
         let permissions = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(path, permissions).map_err(|error| {
             let why = format!(

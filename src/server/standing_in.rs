@@ -123,7 +123,7 @@ fn stand_in(
         net: Arc::clone(&net),
         current: Arc::clone(&current),
         bell: Arc::new(Bell::default()),
-        shares_poll: match config.poll {
+        shares_poll: match config.workers.poll {
             PollChoice::Acceptor => false,
             PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
         },
@@ -252,7 +252,7 @@ impl Service<'_> {
         self.ended = Some(ended);
         let (net, current) = (Arc::clone(&self.net), Arc::clone(&self.current));
         let (line, places) = (Arc::clone(self.line), self.places.clone());
-        let mercy = self.config.reload_mercy;
+        let mercy = self.config.process.reload_mercy;
         let spawned = std::thread::Builder::new()
             .name("sm-stop".to_owned())
             .spawn(move || {

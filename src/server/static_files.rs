@@ -151,10 +151,10 @@ fn whole(path: &Path) -> PathBuf {
 
 /// With `manage-script-name` the path that counts is the one behind the mount, as in uWSGI.
 fn script_names(config: &Config) -> Vec<Vec<u8>> {
-    if !config.manage_script_name {
+    if !config.app.manage_script_name {
         return Vec::new();
     }
-    let mounts = config.mounts.iter();
+    let mounts = config.app.mounts.iter();
     mounts
         .map(|mount| mount.prefix.clone().into_bytes())
         .filter(|prefix| !prefix.is_empty())

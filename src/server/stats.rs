@@ -49,7 +49,7 @@ impl StatsServer {
         };
         let door = door.map_err(failed)?;
         let file = door.file();
-        if let (Some(mode), Some((path, _))) = (config.socket_mode, &file) {
+        if let (Some(mode), Some((path, _))) = (config.sockets.mode, &file) {
             doors::set_mode(path, mode).map_err(failed)?;
         }
         if let Address::Tcp(tcp) = address

@@ -50,11 +50,11 @@ fn run_step(config: &Config, step: Step) -> Result<i32, Failure> {
     }
     begin(config)?;
     set_umask(config);
-    let mut unset = config.environment_unset.clone();
+    let mut unset = config.python.environment_unset.clone();
     if std::env::var_os(rebirth::VARIABLE).is_some() {
         unset.push(rebirth::VARIABLE.to_owned());
     }
-    let mut environment = config.environment_set.clone();
+    let mut environment = config.python.environment_set.clone();
     environment.extend(hooks::environment(config));
     let title_spills = title::wants_the_environments_room(config);
     if std::env::var_os(bequest::VARIABLE).is_some() {

@@ -176,7 +176,7 @@ pub fn try_again(
         // Whoever listened has begun anew, or has left.
         let _gone = sender.send(Event::StandIn(heard));
     });
-    let mercy = config.map_or(MERCY, |config| config.reload_mercy);
+    let mercy = config.map_or(MERCY, |config| config.process.reload_mercy);
     // The site is served, by the stand-in.
     Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref()).ready();
     loop {
@@ -228,9 +228,9 @@ pub fn try_again(
 /// `--vacuum`, at an end that comes before anything was noted.
 fn clear(config: Option<&Config>) {
     let Some(config) = config else { return };
-    let mut vacuum = Vacuum::new(config.vacuum);
+    let mut vacuum = Vacuum::new(config.sockets.vacuum);
     #[cfg(unix)]
-    for listen in &config.listen {
+    for listen in &config.sockets.listen {
         if let crate::config::Address::Unix(path) = &listen.address {
             vacuum.note_socket(path);
         }

@@ -40,11 +40,11 @@ const HEADER: &str = "*** uWSGI Python tracebacker output ***\n\n";
 /// # Errors
 /// One of them cannot be bound.
 pub fn start(config: &Config, process: &Arc<Process>, vacuum: &mut Vacuum) -> Result<(), Failure> {
-    let Some(prefix) = &config.tracebacker else {
+    let Some(prefix) = &config.python.tracebacker else {
         return Ok(());
     };
     let mut sockets = Vec::new();
-    for worker in 0..=config.processes {
+    for worker in 0..=config.workers.processes {
         let path = path_of(prefix, worker);
         let socket = bind_private(&path).map_err(|error| {
             let why = format_args!("cannot listen on {}: {error}", path.display()).to_string();
@@ -54,7 +54,7 @@ pub fn start(config: &Config, process: &Arc<Process>, vacuum: &mut Vacuum) -> Re
         sockets.push(socket);
     }
     let process = Arc::clone(process);
-    let threads = config.threads;
+    let threads = config.workers.threads;
     std::thread::Builder::new()
         .name("sm-tracebacker".to_owned())
         .spawn(move || serve(&sockets, &process, threads))

@@ -16,7 +16,7 @@ pub fn start(
     _process: &Arc<Process>,
     _vacuum: &mut Vacuum,
 ) -> Result<(), Failure> {
-    match config.tracebacker {
+    match config.python.tracebacker {
         None => Ok(()),
         Some(_) => Err(Failure::about(
             config,

@@ -75,7 +75,7 @@ impl Triggers {
             ("touch-reload", &reload.touch, Wish::Reload),
             ("touch-chain-reload", &reload.touch_chain, Wish::Chain),
             ("touch-rollback", &reload.touch_rollback, Wish::Rollback),
-            ("touch-logreopen", &config.touch_logreopen, Wish::ReopenLog),
+            ("touch-logreopen", &config.log.touch_reopen, Wish::ReopenLog),
         ];
         for (option, paths, wish) in files {
             for path in paths {
@@ -207,7 +207,7 @@ fn is_wanted(config: &Config) -> bool {
             touch_chain,
             touch_rollback,
             folders,
-            &config.touch_logreopen,
+            &config.log.touch_reopen,
         ]
         .iter()
         .any(|paths| !paths.is_empty())

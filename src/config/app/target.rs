@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use super::options;
+use super::types::{AppChoice, AppTarget, Mount};
 use crate::config::error::ConfigError;
 use crate::config::python::options as python;
 use crate::config::readers::layers::{Raw, Setting};
-use crate::config::settings::{AppChoice, AppTarget, Mount};
 use crate::config::table::row::OptionRow;
 
 /// The application at the root. The strongest source decides, and files are one source; among options of one source uWSGI's order

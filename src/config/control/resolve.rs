@@ -4,9 +4,9 @@ use super::options;
 use super::types::{ControlConfig, ControlDoor};
 use crate::config::error::ConfigError;
 use crate::config::readers::layers::Setting;
-use crate::config::resolve::Reader;
 use crate::config::values::address;
 use crate::config::values::address::Address;
+use crate::config::values::reader::Reader;
 
 impl Reader<'_> {
     pub(crate) fn control(&mut self) -> Result<ControlConfig, ConfigError> {

@@ -7,21 +7,22 @@ use std::path::PathBuf;
 use super::hook;
 use super::options;
 use super::types::{
-    Hook, HookAction, LogTarget, Phase, PidfileCommand, PidfileRequest, Principal, ProcessConfig,
-    ProcessTitle, SocketConfig,
+    Hook, HookAction, Phase, PidfileCommand, PidfileRequest, Principal, ProcessConfig, ProcessTitle,
 };
 use crate::config::error::ConfigError;
 use crate::config::readers::layers::Raw;
 use crate::config::readers::layers::Setting;
-use crate::config::resolve::Reader;
-use crate::config::sockets::options as sockets;
 use crate::config::start::options as start;
 use crate::config::table::row::OptionRow;
+use crate::config::values::reader::Reader;
 use crate::config::values::value;
 
 impl Reader<'_> {
     pub(crate) fn process(&mut self) -> Result<ProcessConfig, ConfigError> {
         Ok(ProcessConfig {
+            reload_mercy: self.seconds(&options::RELOAD_MERCY)?,
+            shutdown_delay: self.seconds(&options::SHUTDOWN_DELAY)?,
+            once: self.flag(&options::ONCE),
             uid: self.principal(&options::UID)?,
             gid: self.principal(&options::GID)?,
             add_gid: self
@@ -53,55 +54,8 @@ impl Reader<'_> {
         })
     }
 
-    pub(crate) fn sockets(&mut self) -> Result<SocketConfig, ConfigError> {
-        let owner = match self.raw.last(&sockets::CHOWN_SOCKET) {
-            None => None,
-            Some(setting) => Some(match setting.text.split_once(':') {
-                Some((user, group)) if !user.is_empty() && !group.is_empty() => {
-                    (hook::principal(user), Some(hook::principal(group)))
-                }
-                None if !setting.text.is_empty() => (hook::principal(&setting.text), None),
-                _ => {
-                    return Err(setting.error(format_args!(
-                        "wants USER or USER:GROUP, got '{}'",
-                        setting.text
-                    )));
-                }
-            }),
-        };
-        Ok(SocketConfig {
-            owner,
-            reuse_port: self.flag(&sockets::REUSE_PORT),
-            freebind: self.flag(&sockets::FREEBIND),
-            keep_alive: self.flag(&sockets::SO_KEEPALIVE),
-            no_delay: self.flag(&sockets::TCP_NODELAY),
-            send_buffer_bytes: self.optional_number(&sockets::SOCKET_SNDBUF)?,
-            receive_buffer_bytes: self.optional_number(&sockets::SOCKET_RCVBUF)?,
-        })
-    }
-
-    pub(crate) fn log_target(&self, row: &OptionRow) -> Result<Option<LogTarget>, ConfigError> {
-        match self.raw.last(row) {
-            None => Ok(None),
-            Some(setting) if setting.text.is_empty() || setting.text.contains('\0') => {
-                Err(setting.error("wants a file, or udp:HOST:PORT"))
-            }
-            Some(setting) => Ok(Some(LogTarget::parse(&setting.text))),
-        }
-    }
-
     fn principal(&self, row: &OptionRow) -> Result<Option<Principal>, ConfigError> {
         self.raw.last(row).map(principal).transpose()
-    }
-
-    fn optional_number<T: TryFrom<u64>>(
-        &mut self,
-        row: &OptionRow,
-    ) -> Result<Option<T>, ConfigError> {
-        match self.raw.last(row) {
-            None => Ok(None),
-            Some(_) => self.small(row).map(Some),
-        }
     }
 
     /// One to four octal digits: unlike a mode of files, `22` is usual here.

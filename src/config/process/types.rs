@@ -9,6 +9,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::log::types::LogTarget;
+
 /// A user or group, by name or number; looked up when it is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {
@@ -30,6 +32,12 @@ impl fmt::Display for Principal {
 /// Life of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessConfig {
+    /// How long requests in progress may take to finish after a stop or reload was asked for.
+    pub reload_mercy: Duration,
+    /// How long requests are answered as before after a signal to stop (`shutdown-delay`).
+    pub shutdown_delay: Duration,
+    /// Stop when the first request has been answered (`once`).
+    pub once: bool,
     /// Become this user after the sockets are bound (`uid`). Failing is fatal.
     pub uid: Option<Principal>,
     /// Become this group after the sockets are bound (`gid`), before `uid`. Failing is fatal.
@@ -95,35 +103,6 @@ impl ProcessTitle {
     /// The process keeps the title that the system gave it.
     pub fn is_untouched(&self) -> bool {
         *self == ProcessTitle::default()
-    }
-}
-
-/// Where log lines go instead of standard error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogTarget {
-    /// Appended to a file.
-    File(PathBuf),
-    /// Sent to this address as datagrams; `HOST:PORT`, looked up when it is needed.
-    Udp(String),
-}
-
-impl LogTarget {
-    /// Reads `FILE`, `udp:HOST:PORT` or, as uWSGI does, `HOST:PORT` with a number for a port.
-    pub(crate) fn parse(text: &str) -> LogTarget {
-        if let Some(address) = text.strip_prefix("udp:") {
-            return LogTarget::Udp(address.to_owned());
-        }
-        match text.rsplit_once(':') {
-            Some((host, port))
-                if !host.is_empty()
-                    && !text.contains(['/', '\\'])
-                    && !port.is_empty()
-                    && port.bytes().all(|byte| byte.is_ascii_digit()) =>
-            {
-                LogTarget::Udp(text.to_owned())
-            }
-            _ => LogTarget::File(PathBuf::from(text)),
-        }
     }
 }
 
@@ -258,25 +237,6 @@ pub enum SignalMeaning {
     Reload(i32),
     /// Signal N reloads without mercy (`reap_them_all`).
     ReloadAtOnce(i32),
-}
-
-/// How sockets are made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SocketConfig {
-    /// The owner of unix sockets (`chown-socket USER[:GROUP]`).
-    pub owner: Option<(Principal, Option<Principal>)>,
-    /// SO_REUSEPORT (`reuse-port`).
-    pub reuse_port: bool,
-    /// IP_FREEBIND (`freebind`, Linux).
-    pub freebind: bool,
-    /// SO_KEEPALIVE on accepted connections (`so-keepalive`).
-    pub keep_alive: bool,
-    /// TCP_NODELAY on accepted connections was asked for (`tcp-nodelay`).
-    pub no_delay: bool,
-    /// SO_SNDBUF in bytes (`socket-sndbuf`).
-    pub send_buffer_bytes: Option<u64>,
-    /// SO_RCVBUF in bytes (`socket-rcvbuf`).
-    pub receive_buffer_bytes: Option<u64>,
 }
 
 /// What `--stop PIDFILE` and its relatives ask for; the server sends the signal and leaves.

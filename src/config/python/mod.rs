@@ -2,3 +2,5 @@
 
 pub(super) mod envdir;
 pub(super) mod options;
+pub(super) mod resolve;
+pub(super) mod types;

@@ -7,8 +7,8 @@ use super::types::{
     CanaryStage, ExceptionRules, MemoryLimits, ProbeConfig, ReloadConfig, ReloadMode,
 };
 use crate::config::error::ConfigError;
-use crate::config::resolve::Reader;
 use crate::config::table::row::OptionRow;
+use crate::config::values::reader::Reader;
 use crate::config::values::value;
 
 impl Reader<'_> {

@@ -10,8 +10,8 @@ use super::options;
 use super::types::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
 use crate::config::error::ConfigError;
 use crate::config::readers::layers::Setting;
-use crate::config::resolve::{Reader, path_of};
 use crate::config::table::row::OptionRow;
+use crate::config::values::reader::{Reader, path_of};
 use crate::config::values::value;
 
 impl Reader<'_> {

@@ -2,3 +2,4 @@
 
 pub(super) mod options;
 pub(super) mod resolve;
+pub(super) mod types;

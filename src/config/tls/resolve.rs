@@ -1,5 +1,6 @@
 //! TLS as it is configured: which files, for whom. Texts become values; files are not touched.
 
+use super::types::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};
 use std::path::PathBuf;
 
 use regex_lite::Regex;
@@ -7,56 +8,7 @@ use regex_lite::Regex;
 use super::options;
 use crate::config::error::ConfigError;
 use crate::config::readers::layers::Setting;
-use crate::config::resolve::Reader;
-
-/// A certificate and its key, relative to where the server was started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// PEM: the certificate and those that lead to its root.
-    pub certificate: PathBuf,
-    /// PEM: the key; may be the same file.
-    pub key: PathBuf,
-}
-
-/// Clients are asked for a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCa {
-    /// PEM: the authorities that may have signed it.
-    pub file: PathBuf,
-    /// Clients without one are turned away.
-    pub is_required: bool,
-}
-
-/// The TLS of one address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsAddress {
-    /// What every client gets that asks for no other host.
-    pub files: TlsFiles,
-    /// Whether clients are asked for theirs.
-    pub client: Option<ClientCa>,
-}
-
-/// Whom a certificate is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TlsHost {
-    /// This name, or all below it: `*.example.org`.
-    Name(String),
-    /// All that match.
-    Pattern(String),
-}
-
-/// TLS on all addresses.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsConfig {
-    /// Certificates for hosts (`sni`, `sni-regexp`), in the order in which they were written.
-    pub hosts: Vec<(TlsHost, TlsFiles)>,
-    /// A folder of certificates for hosts (`sni-dir`).
-    pub folder: Option<PathBuf>,
-    /// Hand clients' certificates to the application (`https-export-cert`).
-    pub exports_certificate: bool,
-    /// Log failed handshakes (`ssl-verbose`).
-    pub is_verbose: bool,
-}
+use crate::config::values::reader::Reader;
 
 impl Reader<'_> {
     /// `ADDRESS,CERT,KEY[,CIPHERS[,CA]]`: the address and the rest.

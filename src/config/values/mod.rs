@@ -3,4 +3,5 @@
 
 pub(super) mod address;
 pub(super) mod parts;
+pub(super) mod reader;
 pub(super) mod value;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::config::error::ConfigError;
 use crate::config::readers::layers::Setting;
-use crate::config::resolve::Reader;
 use crate::config::table::row::OptionRow;
+use crate::config::values::reader::Reader;
 
 impl Reader<'_> {
     /// `FILE REST`

@@ -1,88 +1,64 @@
 //! The part of the configuration that is about the number of interpreters in time, and its maker.
 
-use std::time::Duration;
-
 use super::options;
+use super::types::{
+    AdaptingConfig, BusynessConfig, CheaperAlgorithm, CheaperConfig, IsolationChoice, PollChoice,
+    WorkersConfig,
+};
 use crate::config::error::ConfigError;
-use crate::config::resolve::Reader;
 use crate::config::table::row::OptionRow;
-
-/// When there are more interpreters, and when fewer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AdaptingConfig {
-    /// `cheaper` and its family; `None`: there are always `processes` of them.
-    pub cheaper: Option<CheaperConfig>,
-    /// No interpreter before the first request (`cheap`).
-    pub cheap: bool,
-    /// Without a request for this long all interpreters are ended (`idle`).
-    pub idle: Option<Duration>,
-    /// Or the server stops (`die-on-idle`).
-    pub die_on_idle: bool,
-}
-
-/// How the number of interpreters is chosen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheaperConfig {
-    /// The least number (`cheaper`): at least 1, and fewer than `processes`.
-    pub least: usize,
-    /// How many there are at start (`cheaper-initial`): from `least` to `processes`.
-    pub initial: usize,
-    /// How many more at once (`cheaper-step`).
-    pub step: usize,
-    /// How long there has to be too much work (`cheaper-overload`); for `backlog` a number of requests.
-    pub overload: Duration,
-    /// How long there has to be too little work for `spare2` (`cheaper-idle`).
-    pub idle: Duration,
-    /// What decides (`cheaper-algo`).
-    pub algorithm: CheaperAlgorithm,
-    /// Bytes of the process from which on none is started (`cheaper-rss-limit-soft`).
-    pub memory_soft: Option<u64>,
-    /// Bytes of the process from which on one is ended (`cheaper-rss-limit-hard`); more than the soft limit.
-    pub memory_hard: Option<u64>,
-    /// `cheaper-busyness-*`
-    pub busyness: BusynessConfig,
-}
-
-/// What decides about the number of interpreters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheaperAlgorithm {
-    /// `spare`
-    Spare,
-    /// `spare2`
-    Spare2,
-    /// `backlog`
-    Backlog,
-    /// `busyness`
-    Busyness,
-    /// `manual`
-    Manual,
-}
-
-/// What can be set about `busyness`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BusynessConfig {
-    /// Percent of work below which there are too many (`cheaper-busyness-min`).
-    pub percent_min: u64,
-    /// Percent of work above which there are too few (`cheaper-busyness-max`).
-    pub percent_max: u64,
-    /// Rounds of little work before one is ended (`cheaper-busyness-multiplier`).
-    pub multiplier: u64,
-    /// Rounds that are added when one was ended too early (`cheaper-busyness-penalty`).
-    pub penalty: u64,
-    /// Log what is seen (`cheaper-busyness-verbose`).
-    pub is_verbose: bool,
-    /// Waiting requests above which interpreters are started at once (`cheaper-busyness-backlog-alert`).
-    pub backlog_alert: usize,
-    /// Rounds of little work before an extra one is ended (`cheaper-busyness-backlog-multiplier`).
-    pub backlog_multiplier: u64,
-    /// Interpreters that are started at once for waiting requests (`cheaper-busyness-backlog-step`).
-    pub backlog_step: usize,
-    /// How long any request may wait (`cheaper-busyness-backlog-nonzero`).
-    pub backlog_nonzero: Duration,
-}
+use crate::config::values::reader::Reader;
 
 impl Reader<'_> {
-    pub(crate) fn adapting(&mut self, processes: usize) -> Result<AdaptingConfig, ConfigError> {
+    pub(crate) fn workers(&mut self) -> Result<WorkersConfig, ConfigError> {
+        let processes = self.count(&options::PROCESSES)?;
+        Ok(WorkersConfig {
+            processes,
+            threads: self.count(&options::THREADS)?,
+            isolation: self.isolation()?,
+            poll: self.poll()?,
+            adapting: self.adapting(processes)?,
+        })
+    }
+
+    fn isolation(&mut self) -> Result<IsolationChoice, ConfigError> {
+        const CHOICES: [IsolationChoice; 4] = [
+            IsolationChoice::Auto,
+            IsolationChoice::OwnGil,
+            IsolationChoice::SharedGil,
+            IsolationChoice::Main,
+        ];
+        let chosen = self.chosen(&options::ISOLATION)?;
+        let choice = CHOICES
+            .get(chosen)
+            .copied()
+            .unwrap_or(IsolationChoice::Auto);
+        if !self.flag(&options::SINGLE_INTERPRETER) {
+            return Ok(choice);
+        }
+        match (choice, self.raw.last(&options::SINGLE_INTERPRETER)) {
+            (IsolationChoice::OwnGil | IsolationChoice::SharedGil, Some(single)) => {
+                let isolation = self.raw.last(&options::ISOLATION);
+                Err(single
+                    .error(format_args!(
+                        "contradicts {} {}",
+                        isolation.map_or("--isolation", |setting| setting.spelled.as_str()),
+                        isolation.map_or("", |setting| setting.text.as_str()),
+                    ))
+                    .hint("leave one; --single-interpreter is --isolation main"))
+            }
+            _ => Ok(IsolationChoice::Main),
+        }
+    }
+
+    fn poll(&self) -> Result<PollChoice, ConfigError> {
+        const CHOICES: [PollChoice; 3] =
+            [PollChoice::Auto, PollChoice::Shared, PollChoice::Acceptor];
+        let chosen = self.chosen(&options::POLL)?;
+        Ok(CHOICES.get(chosen).copied().unwrap_or(PollChoice::Auto))
+    }
+
+    fn adapting(&mut self, processes: usize) -> Result<AdaptingConfig, ConfigError> {
         Ok(AdaptingConfig {
             cheaper: self.cheaper(processes)?,
             cheap: self.flag(&options::CHEAP),

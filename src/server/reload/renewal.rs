@@ -22,7 +22,7 @@ impl Reloader {
         let Due {
             worker, crew, why, ..
         } = due;
-        let mercy = self.recipe.config.reload_mercy;
+        let mercy = self.recipe.config.process.reload_mercy;
         let shortage = self.memory.shortage(&roster);
         let Some(shortage) = shortage.filter(|_| can_roll(&roster)) else {
             tracing::info!("worker {worker}: {why}; it gets a fresh interpreter");
@@ -77,7 +77,7 @@ impl Reloader {
             Ok(None) => tracing::warn!(
                 "worker {worker} is still in a request after {} s (--reload-mercy); it gets a fresh interpreter when it has left, or \
                  there is room for both",
-                self.recipe.config.reload_mercy.as_secs()
+                self.recipe.config.process.reload_mercy.as_secs()
             ),
             Err(StartError::Gone) => return,
             Err(error) => {

@@ -479,12 +479,12 @@ fn the_traps_are_kept_and_warned_of() {
          reload-on-rss = 512M\nvacuum = yes please\nwsgi-strict = False\nmanage-script-name = TRUE\npost-buffering = true\nchmod-socket\nbuffer_size = 4096\nprint = hello %n\n",
     )]);
     let config = site.configured("{}/a.ini");
-    assert!(config.need_app && config.vacuum && config.manage_script_name);
-    assert!(!config.wsgi_strict, "upper case does not matter");
-    assert_eq!(config.processes, 4);
-    assert_eq!(config.body_memory_bytes_max, 1 << 20);
-    assert_eq!(config.socket_mode, Some(0o666));
-    assert_eq!(config.limits.head_bytes_max, 32 << 10);
+    assert!(config.app.need_app && config.sockets.vacuum && config.app.manage_script_name);
+    assert!(!config.app.wsgi_strict, "upper case does not matter");
+    assert_eq!(config.workers.processes, 4);
+    assert_eq!(config.limits.body_memory_bytes_max, 1 << 20);
+    assert_eq!(config.sockets.mode, Some(0o666));
+    assert_eq!(config.limits.request.head_bytes_max, 32 << 10);
     assert_eq!(config.prints, ["hello a"]);
     let warnings = config.warnings.join("\n");
     for part in [

@@ -56,8 +56,11 @@ fn the_lines_of_a_file_as_variables() {
     ]);
     let config = site.configured("{}/a.ini");
     let pair = |key: &str, text: &str| (key.to_owned(), text.to_owned());
-    assert_eq!(config.environment_set, [pair("A", "1"), pair("C", "x=y")]);
-    assert_eq!(config.environment_unset, ["B"]);
+    assert_eq!(
+        config.python.environment_set,
+        [pair("A", "1"), pair("C", "x=y")]
+    );
+    assert_eq!(config.python.environment_unset, ["B"]);
     let warning = config
         .warnings
         .join("\n")
@@ -98,7 +101,7 @@ fn app_is_a_placeholder_where_uwsgi_files_make_it_one() {
         ("c.toml", "shop.py", ""),
     ] {
         let config = site.configured(&format!("{{}}/{file}"));
-        assert_eq!(config.app.unwrap().to_string(), app, "{file}");
+        assert_eq!(config.app.choice.unwrap().to_string(), app, "{file}");
         let said = config
             .warnings
             .join("\n")

@@ -1,0 +1,65 @@
+//! Limits and deadlines, as values.
+
+use std::time::Duration;
+
+/// What a client may send, how long it and the application may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// How much a client may send.
+    pub request: RequestLimits,
+    /// How long a client may take.
+    pub deadlines: Deadlines,
+    /// What becomes of requests that take too long.
+    pub harakiri: HarakiriConfig,
+    /// Connections that may be open at once; further ones wait in the backlog.
+    pub connections_max: usize,
+    /// Requests that may wait for a worker; further ones are answered 503.
+    pub queue_max: usize,
+    /// Bytes of a request body kept in memory; the rest goes to a temporary file.
+    pub body_memory_bytes_max: usize,
+}
+
+/// How much a client may send. Refusals are 414, 431 and 413.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Bytes of a request's head: request line and fields.
+    pub head_bytes_max: usize,
+    /// Fields of a request.
+    pub fields_max: usize,
+    /// Bytes of a request target.
+    pub target_bytes_max: usize,
+    /// Bytes of a request body; `u64::MAX` is no limit.
+    pub body_bytes_max: u64,
+    /// Bytes of the line in front of a chunk, with its extensions.
+    pub chunk_line_bytes_max: usize,
+    /// Bytes of the trailer section behind the last chunk.
+    pub trailer_bytes_max: usize,
+}
+
+/// How long a client may take. A deadline that is switched off is [`NEVER`](crate::config::NEVER).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// From the first byte of a head to its last.
+    pub header: Duration,
+    /// The longest silence inside a request body.
+    pub body_idle: Duration,
+    /// The slowest body that is put up with, in bytes per second; 0 is any.
+    pub body_rate_bytes_per_second_min: u64,
+    /// How long a connection may stay open between requests; zero closes it after each response.
+    pub keep_alive: Duration,
+    /// The longest time without progress while a response is sent.
+    pub write: Duration,
+}
+
+/// What becomes of requests that take too long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HarakiriConfig {
+    /// What a request may take (`harakiri`).
+    pub limit: Option<Duration>,
+    /// Log its Python stack (`harakiri-verbose`).
+    pub is_verbose: bool,
+    /// What its worker is given to come back (`harakiri-graceful-timeout`).
+    pub grace: Duration,
+    /// Requests that must wait before any is ended (`harakiri-queue-threshold`).
+    pub waiting_min: usize,
+}

@@ -1,0 +1,129 @@
+//! Settings of Python become [`PythonConfig`].
+
+use std::path::PathBuf;
+
+use crate::config::error::ConfigError;
+use crate::config::values::reader::Reader;
+
+use super::envdir::Variables;
+use super::options;
+use super::types::{Errand, PythonConfig};
+use crate::config::app::options as app;
+use crate::config::app::target;
+use crate::config::table::row::{Kind, OptionRow};
+use crate::config::values::reader::path_of;
+use crate::config::values::value;
+
+impl Reader<'_> {
+    pub(crate) fn python(&mut self) -> Result<PythonConfig, ConfigError> {
+        let environment = self.environment()?;
+        Ok(PythonConfig {
+            path: self.python_path()?,
+            virtualenv: self.path(&options::VIRTUALENV)?,
+            no_site: self.flag(&options::NO_SITE),
+            program_name: self.path(&options::PY_PROGRAMNAME)?,
+            sys_executable: self.path(&options::PY_SYS_EXECUTABLE)?,
+            optimize: self.small(&options::OPTIMIZE)?,
+            argv: self.text(&options::PYARGV),
+            environment_unset: environment.unset,
+            environment_set: environment.set,
+            plugins: target::plugins(self.raw),
+            shared_imports: target::imports(self.raw, &options::SHARED_IMPORT)?,
+            imports: target::imports(self.raw, &options::IMPORT)?,
+            module_aliases: target::aliases(self.raw, &options::PYMODULE_ALIAS)?,
+            post_module_aliases: target::aliases(self.raw, &options::POST_PYMODULE_ALIAS)?,
+            stack_bytes: self.stack_bytes()?,
+            tracebacker: self.path(&options::PY_TRACEBACKER)?,
+            one_shot: self.errand()?,
+        })
+    }
+
+    /// `early-envdir`, `unenv` and `env`, `envdir`: the later the stronger, as in uWSGI.
+    fn environment(&mut self) -> Result<Variables, ConfigError> {
+        let mut variables = Variables::default();
+        self.read_envdirs(&options::EARLY_ENVDIR, &mut variables)?;
+        for name in self.texts(&options::UNENV) {
+            variables.remove(name);
+        }
+        for setting in self.raw.all(&options::ENV) {
+            match setting.text.as_str() {
+                // An empty line of a file that `for-readline` reads.
+                "" => {}
+                name if !name.contains(['=', '\0']) => {
+                    self.warn(setting, value::REMOVES);
+                    variables.remove(name.to_owned());
+                }
+                text => variables
+                    .set
+                    .push(value::pair(text).map_err(|why| setting.error(why))?),
+            }
+        }
+        self.read_envdirs(&options::ENVDIR, &mut variables)?;
+        Ok(variables)
+    }
+
+    fn read_envdirs(&self, row: &OptionRow, to: &mut Variables) -> Result<(), ConfigError> {
+        for setting in self.raw.all(row) {
+            let folder = path_of(setting)?;
+            to.read(&folder)
+                .map_err(|why| setting.error(format_args!("cannot be read: {why}")))?;
+        }
+        Ok(())
+    }
+
+    /// Of several the one that was written last counts.
+    fn errand(&mut self) -> Result<Option<Errand>, ConfigError> {
+        let mut found = Vec::new();
+        for (row, errand) in [
+            (
+                &app::TEST_REQUEST,
+                Errand::TestRequest as fn(String) -> Errand,
+            ),
+            (&options::TEST, Errand::TestModule),
+            (&options::PYRUN, |path| {
+                Errand::RunScript(PathBuf::from(path))
+            }),
+        ] {
+            if let Some(setting) = self.raw.last(row) {
+                if row.kind == Kind::Path {
+                    path_of(setting)?;
+                }
+                found.push((setting, errand(setting.text.clone())));
+            }
+        }
+        if self.flag(&options::PYTHON_VERSION)
+            && let Some(setting) = self.raw.last(&options::PYTHON_VERSION)
+        {
+            found.push((setting, Errand::PythonVersion));
+        }
+        found.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
+        Ok(found.pop().map(|(_, errand)| errand))
+    }
+
+    /// Kilobytes, as uWSGI counts them here.
+    fn stack_bytes(&mut self) -> Result<Option<usize>, ConfigError> {
+        let row = &options::THREADS_STACKSIZE;
+        if self.raw.last(row).is_none() {
+            return Ok(None);
+        }
+        let kilobytes: usize = self.small(row)?;
+        Ok(Some(kilobytes.saturating_mul(1024)))
+    }
+
+    fn python_path(&self) -> Result<Vec<PathBuf>, ConfigError> {
+        let mut paths = Vec::new();
+        for setting in self.raw.all(&options::PYTHONPATH) {
+            let path = path_of(setting)?;
+            let before = paths.len();
+            if setting.text.contains(['*', '?', '[']) {
+                // A pattern that is none, or that matches nothing, is a path as it stands.
+                let found = glob::glob(&setting.text).into_iter().flatten();
+                paths.extend(found.filter_map(Result::ok));
+            }
+            if paths.len() == before {
+                paths.push(path);
+            }
+        }
+        Ok(paths)
+    }
+}

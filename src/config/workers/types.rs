@@ -1,0 +1,116 @@
+//! Interpreters and threads, as values.
+
+use std::time::Duration;
+
+/// How many interpreters and threads there are, and what they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkersConfig {
+    /// Interpreters (uWSGI's processes), at least 1.
+    pub processes: usize,
+    /// Threads of each interpreter, at least 1.
+    pub threads: usize,
+    /// How interpreters are made.
+    pub isolation: IsolationChoice,
+    /// Who waits in the poll (for tests and development).
+    pub poll: PollChoice,
+    /// When there are fewer of them.
+    pub adapting: AdaptingConfig,
+}
+
+/// How interpreters are made (docs/isolation.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IsolationChoice {
+    /// The strongest that the Python and the application allow.
+    Auto,
+    /// Subinterpreters, each with a GIL of its own.
+    OwnGil,
+    /// Subinterpreters that share the main interpreter's GIL.
+    SharedGil,
+    /// The main interpreter only.
+    Main,
+}
+
+/// Who waits in the poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollChoice {
+    /// Idle workers where the system lets several threads wait on one poll, else the acceptor.
+    Auto,
+    /// Idle workers.
+    Shared,
+    /// The acceptor thread, always.
+    Acceptor,
+}
+
+/// When there are more interpreters, and when fewer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdaptingConfig {
+    /// `cheaper` and its family; `None`: there are always `processes` of them.
+    pub cheaper: Option<CheaperConfig>,
+    /// No interpreter before the first request (`cheap`).
+    pub cheap: bool,
+    /// Without a request for this long all interpreters are ended (`idle`).
+    pub idle: Option<Duration>,
+    /// Or the server stops (`die-on-idle`).
+    pub die_on_idle: bool,
+}
+
+/// How the number of interpreters is chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheaperConfig {
+    /// The least number (`cheaper`): at least 1, and fewer than `processes`.
+    pub least: usize,
+    /// How many there are at start (`cheaper-initial`): from `least` to `processes`.
+    pub initial: usize,
+    /// How many more at once (`cheaper-step`).
+    pub step: usize,
+    /// How long there has to be too much work (`cheaper-overload`); for `backlog` a number of requests.
+    pub overload: Duration,
+    /// How long there has to be too little work for `spare2` (`cheaper-idle`).
+    pub idle: Duration,
+    /// What decides (`cheaper-algo`).
+    pub algorithm: CheaperAlgorithm,
+    /// Bytes of the process from which on none is started (`cheaper-rss-limit-soft`).
+    pub memory_soft: Option<u64>,
+    /// Bytes of the process from which on one is ended (`cheaper-rss-limit-hard`); more than the soft limit.
+    pub memory_hard: Option<u64>,
+    /// `cheaper-busyness-*`
+    pub busyness: BusynessConfig,
+}
+
+/// What decides about the number of interpreters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheaperAlgorithm {
+    /// `spare`
+    Spare,
+    /// `spare2`
+    Spare2,
+    /// `backlog`
+    Backlog,
+    /// `busyness`
+    Busyness,
+    /// `manual`
+    Manual,
+}
+
+/// What can be set about `busyness`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BusynessConfig {
+    /// Percent of work below which there are too many (`cheaper-busyness-min`).
+    pub percent_min: u64,
+    /// Percent of work above which there are too few (`cheaper-busyness-max`).
+    pub percent_max: u64,
+    /// Rounds of little work before one is ended (`cheaper-busyness-multiplier`).
+    pub multiplier: u64,
+    /// Rounds that are added when one was ended too early (`cheaper-busyness-penalty`).
+    pub penalty: u64,
+    /// Log what is seen (`cheaper-busyness-verbose`).
+    pub is_verbose: bool,
+    /// Waiting requests above which interpreters are started at once (`cheaper-busyness-backlog-alert`).
+    pub backlog_alert: usize,
+    /// Rounds of little work before an extra one is ended (`cheaper-busyness-backlog-multiplier`).
+    pub backlog_multiplier: u64,
+    /// Interpreters that are started at once for waiting requests (`cheaper-busyness-backlog-step`).
+    pub backlog_step: usize,
+    /// How long any request may wait (`cheaper-busyness-backlog-nonzero`).
+    pub backlog_nonzero: Duration,
+}
