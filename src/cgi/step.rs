@@ -1,6 +1,7 @@
 //! What a codec says. Pure data.
 
-/// What the front of the input turned out to be: as [`http::Step`](crate::http::Step), and one more.
+/// What the front of the input turned out to be: as [`http::Step`](crate::http::Step), and one
+/// more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step<'i> {
     /// Nothing yet. Call again with the same bytes (less what was consumed) and more behind them.

@@ -1,14 +1,15 @@
 //! One request as variables: its bytes once, and where everything lies in them.
 //!
-//! Filled by a codec, which has checked the bounds of every name and value. Nothing is allocated per variable, and the memory
-//! is reused for the next request. Owned and `Send`: it travels from whoever polls to the worker that runs the application.
+//! Filled by a codec, which has checked the bounds of every name and value. Nothing is allocated
+//! per variable, and the memory is reused for the next request. Owned and `Send`: it travels from
+//! whoever polls to the worker that runs the application.
 
 use std::ops::Range;
 
 use crate::http::{Limits, Refusal, content_length, name_hash};
 
-/// Variables beside those that are fields of the request (`HTTP_*`): one over is refused with 431. Front ends send some
-/// twenty; Apache adds its own environment.
+/// Variables beside those that are fields of the request (`HTTP_*`): one over is refused with 431.
+/// Front ends send some twenty; Apache adds its own environment.
 const OTHERS_MAX: usize = 512;
 
 /// How long the body is.
@@ -16,7 +17,8 @@ const OTHERS_MAX: usize = 512;
 pub enum BodyLength {
     /// As many bytes; never over `Limits::body_bytes_max`.
     Known(u64),
-    /// `CONTENT_LENGTH` is absent or empty: none, unless the protocol itself can say where a body ends.
+    /// `CONTENT_LENGTH` is absent or empty: none, unless the protocol itself can say where a body
+    /// ends.
     #[default]
     Unsaid,
 }
@@ -138,11 +140,12 @@ impl Variables {
 
     /// Notes a variable whose name and value lie there. Repeated names: the last one counts.
     ///
-    /// `HTTP_PROXY` is left out (httpoxy, CVE-2016-5385), and so is what poses as one of the server's own objects (`wsgi.*`,
-    /// `uwsgi.*`): no front end has a reason to send them.
+    /// `HTTP_PROXY` is left out (httpoxy, CVE-2016-5385), and so is what poses as one of the
+    /// server's own objects (`wsgi.*`, `uwsgi.*`): no front end has a reason to send them.
     ///
     /// # Errors
-    /// A name is empty, there are too many variables, or a second `CONTENT_LENGTH` says otherwise than the first.
+    /// A name is empty, there are too many variables, or a second `CONTENT_LENGTH` says otherwise
+    /// than the first.
     pub fn add(
         &mut self,
         name: Range<usize>,
@@ -183,7 +186,8 @@ impl Variables {
     /// All variables are there: what the request must have.
     ///
     /// # Errors
-    /// No method; a `CONTENT_LENGTH` that is not a number in digits (400) or over the bound of bodies (413).
+    /// No method; a `CONTENT_LENGTH` that is not a number in digits (400) or over the bound of
+    /// bodies (413).
     pub fn complete(&mut self, limits: &Limits) -> Result<BodyLength, Refusal> {
         if self.method().is_empty() {
             return Err(refuse(400, "no REQUEST_METHOD among the variables"));
@@ -200,7 +204,8 @@ impl Variables {
         Ok(self.body)
     }
 
-    /// `PATH_INFO` begins with `SCRIPT_NAME`, which the server has to take off (uwsgi's modifier1 30).
+    /// `PATH_INFO` begins with `SCRIPT_NAME`, which the server has to take off (uwsgi's modifier1
+    /// 30).
     pub fn take_script_off_path(&mut self) {
         self.path_has_script = true;
     }
@@ -306,8 +311,8 @@ impl Variables {
         self.body
     }
 
-    /// The scheme, as uWSGI's Python plugin finds it: `UWSGI_SCHEME`, else `https` where `HTTPS` says `on` or `1`. `None`:
-    /// the front end did not say.
+    /// The scheme, as uWSGI's Python plugin finds it: `UWSGI_SCHEME`, else `https` where `HTTPS`
+    /// says `on` or `1`. `None`: the front end did not say.
     pub fn scheme(&self) -> Option<&[u8]> {
         match self.get(Notable::Scheme) {
             Some(scheme) if !scheme.is_empty() => return Some(scheme),

@@ -1,5 +1,5 @@
-//! Names and values as FastCGI has them (section 3.4): both lengths first, each in one byte or, with its high bit set, in
-//! four. Pure.
+//! Names and values as FastCGI has them (section 3.4): both lengths first, each in one byte or,
+//! with its high bit set, in four. Pure.
 
 use std::ops::Range;
 

@@ -1,7 +1,8 @@
 //! The machine: bytes of one connection in, events of its requests out. It lives across requests.
 //!
-//! It does no I/O, reads no clock and keeps no bytes but those of the variables: what it has not consumed stays in the caller's
-//! buffer. What it says depends on the bytes alone and never on how they were cut. Run by whoever polls, one call at a time.
+//! It does no I/O, reads no clock and keeps no bytes but those of the variables: what it has not
+//! consumed stays in the caller's buffer. What it says depends on the bytes alone and never on how
+//! they were cut. Run by whoever polls, one call at a time.
 
 use super::pairs::pair_at;
 use super::record::{self, Ended, HEADER_BYTES, Kind};
@@ -90,8 +91,9 @@ enum Saying {
 const VALUES: [&[u8]; 3] = [b"FCGI_MAX_CONNS", b"FCGI_MAX_REQS", b"FCGI_MPXS_CONNS"];
 
 impl RecordReader {
-    /// Consumes from the front of `input` and says how many bytes, and what they were. Call until `NeedMore`, then get more
-    /// bytes. `variables` are written while they arrive; they are complete as `Head` is returned.
+    /// Consumes from the front of `input` and says how many bytes, and what they were. Call until
+    /// `NeedMore`, then get more bytes. `variables` are written while they arrive; they are
+    /// complete as `Head` is returned.
     ///
     /// # Errors
     /// A [`Refusal`]. Answer with its status and close; every later call says the same.
@@ -113,7 +115,8 @@ impl RecordReader {
         matches!(self.state, State::Header { has_begun: false }) && self.stage.is_none()
     }
 
-    /// The id of the request that is under way, or was the last: what a response is about. `None` before the first.
+    /// The id of the request that is under way, or was the last: what a response is about. `None`
+    /// before the first.
     pub fn request_id(&self) -> Option<u16> {
         self.begun.map(|begun| begun.id)
     }
@@ -240,7 +243,8 @@ impl RecordReader {
         }
     }
 
-    /// A record begins. How much of its content was taken with the header; `None`: the content is needed whole and is not.
+    /// A record begins. How much of its content was taken with the header; `None`: the content is
+    /// needed whole and is not.
     fn record(
         &mut self,
         header: [u8; HEADER_BYTES],
@@ -327,7 +331,8 @@ impl RecordReader {
             (Kind::STDIN, Some(Stage::Params)) if is_ours => {
                 return Err(refuse(400, "STDIN before the end of PARAMS"));
             }
-            // A record of a request that is not under way is ignored (section 3.3), and so is a type that is not for us.
+            // A record of a request that is not under way is ignored (section 3.3), and so is a
+            // type that is not for us.
             _ => {}
         }
         self.state = State::Skip {

@@ -1,8 +1,9 @@
 //! The chunked transfer coding of a request (RFC 9112, 7.1), undone strictly.
 //!
-//! A machine over single bytes where bytes are framing, and over slices where they are data: it keeps no bytes and
-//! reads none twice, but for an incomplete trailer line. What the RFC would have a server shrug off is refused where
-//! servers and proxies were found to disagree: line ends in extensions, quoted strings, sloppy sizes. Run by whoever polls.
+//! A machine over single bytes where bytes are framing, and over slices where they are data: it
+//! keeps no bytes and reads none twice, but for an incomplete trailer line. What the RFC would have
+//! a server shrug off is refused where servers and proxies were found to disagree: line ends in
+//! extensions, quoted strings, sloppy sizes. Run by whoever polls.
 
 use memchr::memchr;
 
@@ -19,7 +20,8 @@ pub(super) struct ChunkedBody {
     left: u64,
     /// Bytes of the size line so far; in trailers how much of the line was looked at.
     line: u32,
-    /// Framing beyond what the data justifies, [`Limits::CHUNK_OVERHEAD_BYTES_MAX`]; in trailers their bytes so far.
+    /// Framing beyond what the data justifies, [`Limits::CHUNK_OVERHEAD_BYTES_MAX`]; in trailers
+    /// their bytes so far.
     spent: u32,
     /// Digits of the size so far.
     digits: u8,
@@ -123,8 +125,8 @@ impl ChunkedBody {
                 return Err(Refusal::bad("a chunk size is not in hex digits"));
             }
             (Place::Extension, b'\t' | b' '..=b'~' | 0x80..) if byte != b'"' => Place::Extension,
-            // Stricter than the grammar: where a quoted string ends is what parsers disagree about (CVE-2025-55315
-            // and its kin), and no client is known to send one.
+            // Stricter than the grammar: where a quoted string ends is what parsers disagree about
+            // (CVE-2025-55315 and its kin), and no client is known to send one.
             (Place::Extension, b'"') => {
                 return Err(Refusal::bad("a quoted string in a chunk extension"));
             }
@@ -169,7 +171,8 @@ impl ChunkedBody {
         Ok(())
     }
 
-    /// The trailer section, line by line. An incomplete line is not consumed, but not looked at twice either.
+    /// The trailer section, line by line. An incomplete line is not consumed, but not looked at
+    /// twice either.
     fn trailers<'i>(
         &mut self,
         input: &'i [u8],

@@ -1,7 +1,9 @@
-//! One field line (RFC 9112, 5), read strictly and told plainly: why a line is refused, and the rule for trailers.
+//! One field line (RFC 9112, 5), read strictly and told plainly: why a line is refused, and the
+//! rule for trailers.
 //!
-//! Heads are read by httparse, which is faster and answers yes or no; this is asked where the answer was no, and for the
-//! lines of a trailer section. A property test holds the two to the same verdict. Pure; any thread.
+//! Heads are read by httparse, which is faster and answers yes or no; this is asked where the
+//! answer was no, and for the lines of a trailer section. A property test holds the two to the same
+//! verdict. Pure; any thread.
 
 use super::Refusal;
 use super::name::is_token_byte;
@@ -49,8 +51,9 @@ fn trim(value: &[u8]) -> &[u8] {
     &value[start..end]
 }
 
-/// Checks one line of a trailer section. Trailers are dropped, but one that would matter in a head is an attack or a
-/// fault, and is refused (RFC 9110, 6.5.1; gunicorn and gevent had their CVEs here).
+/// Checks one line of a trailer section. Trailers are dropped, but one that would matter in a head
+/// is an attack or a fault, and is refused (RFC 9110, 6.5.1; gunicorn and gevent had their CVEs
+/// here).
 pub(super) fn trailer_line(line: &[u8]) -> Result<(), Refusal> {
     let (name, _) = field_line(line)?;
     let forbidden = FORBIDDEN_TRAILERS

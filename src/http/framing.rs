@@ -1,12 +1,13 @@
-//! How long the body of a request is: RFC 9112, 6.3, decided once, in its order, and stricter where the RFC leaves a
-//! choice that two parsers could make differently. Pure; any thread.
+//! How long the body of a request is: RFC 9112, 6.3, decided once, in its order, and stricter where
+//! the RFC leaves a choice that two parsers could make differently. Pure; any thread.
 
 use super::head::{Framing, Version};
 use super::name::is_token;
 use super::{Limits, Refusal};
 
-/// The framing of a request, from the values of its only `Transfer-Encoding` and its only `Content-Length`.
-/// (Two of either never come here: `parse.rs` refuses them as it meets them, equal or not.)
+/// The framing of a request, from the values of its only `Transfer-Encoding` and its only
+/// `Content-Length`. (Two of either never come here: `parse.rs` refuses them as it meets them,
+/// equal or not.)
 pub(super) fn framing(
     version: Version,
     transfer_encoding: Option<&[u8]>,
@@ -14,9 +15,11 @@ pub(super) fn framing(
     limits: &Limits,
 ) -> Result<Framing, Refusal> {
     match (transfer_encoding, content_length) {
-        // Rules 1 and 2 are about responses. Rule 3: the RFC lets Transfer-Encoding win; an honest client sends one.
+        // Rules 1 and 2 are about responses. Rule 3: the RFC lets Transfer-Encoding win; an honest
+        // client sends one.
         (Some(_), Some(_)) => Err(Refusal::bad("both Transfer-Encoding and Content-Length")),
-        // 6.1: "a faulty framing", because an HTTP/1.0 proxy in between would have passed the chunks as they are.
+        // 6.1: "a faulty framing", because an HTTP/1.0 proxy in between would have passed the
+        // chunks as they are.
         (Some(_), None) if version == Version::Http10 => {
             Err(Refusal::bad("Transfer-Encoding in an HTTP/1.0 request"))
         }
@@ -37,7 +40,8 @@ pub(super) fn framing(
     }
 }
 
-/// The number of a `Content-Length`, by rule 5: digits and nothing else; no sign, no list, no space, and it must fit.
+/// The number of a `Content-Length`, by rule 5: digits and nothing else; no sign, no list, no
+/// space, and it must fit.
 ///
 /// # Errors
 /// 400: it is something else.
@@ -54,8 +58,9 @@ pub fn content_length(digits: &[u8]) -> Result<u64, Refusal> {
     })
 }
 
-/// Codings that are not exactly `chunked`. Rule 4: where chunked is not the last one the length cannot be known, which
-/// is 400; 6.1: a coding that we do not undo, properly said and with chunked last, is 501.
+/// Codings that are not exactly `chunked`. Rule 4: where chunked is not the last one the length
+/// cannot be known, which is 400; 6.1: a coding that we do not undo, properly said and with chunked
+/// last, is 501.
 #[cold]
 fn refuse_codings(codings: &[u8]) -> Refusal {
     let mut names = codings.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
@@ -75,7 +80,8 @@ fn refuse_codings(codings: &[u8]) -> Refusal {
 mod tests {
     use super::*;
 
-    /// The decision as a table that is reviewed like code: every pair of values that was an attack somewhere.
+    /// The decision as a table that is reviewed like code: every pair of values that was an attack
+    /// somewhere.
     #[test]
     fn framing_table() {
         use std::fmt::Write as _;

@@ -1,8 +1,8 @@
 //! One request head: its bytes, once, and where everything lies in them.
 //!
-//! Filled by `parse.rs` only, which has checked every rule before; here is nothing left to check or to fail. A head is
-//! reused for the next request without giving its memory back. Owned and `Send`: it travels from whoever polls to the
-//! worker that runs the application.
+//! Filled by `parse.rs` only, which has checked every rule before; here is nothing left to check or
+//! to fail. A head is reused for the next request without giving its memory back. Owned and `Send`:
+//! it travels from whoever polls to the worker that runs the application.
 
 use super::name::name_hash;
 
@@ -45,7 +45,8 @@ pub enum FieldKind {
     Other,
     /// `Connection`
     Connection,
-    /// `Content-Length`: at most one; its value is digits only. [`RequestHead::framing`] is what it means.
+    /// `Content-Length`: at most one; its value is digits only. [`RequestHead::framing`] is what it
+    /// means.
     ContentLength,
     /// `Content-Type`: at most one.
     ContentType,
@@ -53,7 +54,8 @@ pub enum FieldKind {
     Cookie,
     /// `Expect`
     Expect,
-    /// `Host`: at most one. For an absolute-form target its value is the target's authority (RFC 9112, 3.2.2).
+    /// `Host`: at most one. For an absolute-form target its value is the target's authority (RFC
+    /// 9112, 3.2.2).
     Host,
     /// `Transfer-Encoding`: at most one, and its value is `chunked`.
     TransferEncoding,
@@ -75,7 +77,8 @@ pub enum Repeat {
 pub struct Field<'a> {
     /// The name as received: a token (RFC 9110, 5.6.2) without underscore, any case.
     pub name: &'a [u8],
-    /// The value without the whitespace around it; no controls but tab; bytes over 0x7f pass as they are.
+    /// The value without the whitespace around it; no controls but tab; bytes over 0x7f pass as
+    /// they are.
     pub value: &'a [u8],
     /// [`name_hash`] of the name: equal for names that differ in case only.
     pub name_hash: u32,
@@ -117,10 +120,12 @@ pub(super) struct FieldSpan {
     pub(super) repeat: Repeat,
 }
 
-/// What is left of the last request for the next one of the same client. Its bytes are still those of the head.
+/// What is left of the last request for the next one of the same client. Its bytes are still those
+/// of the head.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
-    /// Where the fields lay in the bytes, the empty line behind them included. Empty: nothing is remembered.
+    /// Where the fields lay in the bytes, the empty line behind them included. Empty: nothing is
+    /// remembered.
     section: Span,
     fields: Vec<FieldSpan>,
     version: Version,
@@ -129,13 +134,16 @@ pub(super) struct Remembered {
     expects_continue: bool,
 }
 
-/// One request head. Empty by default; filled by [`RequestReader::read`](super::RequestReader::read) when that says `Head`.
+/// One request head. Empty by default; filled by
+/// [`RequestReader::read`](super::RequestReader::read) when that says `Head`.
 #[derive(Debug, Default)]
 pub struct RequestHead {
-    /// The head as received, and behind it what had to be added (a `Host` name for a target that brought its own).
+    /// The head as received, and behind it what had to be added (a `Host` name for a target that
+    /// brought its own).
     pub(super) bytes: Vec<u8>,
     pub(super) fields: Vec<FieldSpan>,
-    /// Where the fields lie in the bytes, the empty line behind them included; empty once somebody has changed them.
+    /// Where the fields lie in the bytes, the empty line behind them included; empty once somebody
+    /// has changed them.
     pub(super) section: Span,
     remembered: Remembered,
     pub(super) received: u32,
@@ -167,8 +175,9 @@ impl RequestHead {
         self.fields.clear();
     }
 
-    /// Forgets the request, but remembers its fields: if the next head brings the same bytes, what they mean is known already.
-    /// Only for a head that the same connection gets again: no connection's fields are ever compared with another's.
+    /// Forgets the request, but remembers its fields: if the next head brings the same bytes, what
+    /// they mean is known already. Only for a head that the same connection gets again: no
+    /// connection's fields are ever compared with another's.
     pub fn clear_for_same_client(&mut self) {
         let last = std::mem::take(self);
         *self = Self {
@@ -187,9 +196,9 @@ impl RequestHead {
         self.fields.clear();
     }
 
-    /// Takes the remembered fields for those of a new head, if its bytes are the same: `after_line` is what follows its request
-    /// line, which ends at `at`. What a section of fields means depends on nothing but its bytes and the version. How many bytes
-    /// the section has.
+    /// Takes the remembered fields for those of a new head, if its bytes are the same: `after_line`
+    /// is what follows its request line, which ends at `at`. What a section of fields means depends
+    /// on nothing but its bytes and the version. How many bytes the section has.
     #[inline]
     pub(super) fn fields_again(
         &mut self,
@@ -224,7 +233,8 @@ impl RequestHead {
         fields.retain(|field| !is_unwanted(field.name.of(bytes)));
     }
 
-    /// Another host: what a proxy in front was asked for. The caller answers for it that this can stand in a field.
+    /// Another host: what a proxy in front was asked for. The caller answers for it that this can
+    /// stand in a field.
     pub fn set_host(&mut self, host: &[u8]) {
         self.section = Span::default();
         let value = self.append(host);
@@ -260,14 +270,15 @@ impl RequestHead {
         self.method.of(&self.bytes)
     }
 
-    /// The request target, raw as received (`REQUEST_URI`): origin, absolute or asterisk form (RFC 9112, 3.2).
-    /// No controls, no space, no `#`; bytes over 0x7f pass as they are.
+    /// The request target, raw as received (`REQUEST_URI`): origin, absolute or asterisk form (RFC
+    /// 9112, 3.2). No controls, no space, no `#`; bytes over 0x7f pass as they are.
     pub fn target(&self) -> &[u8] {
         self.target.of(&self.bytes)
     }
 
-    /// The path of the target, still percent-encoded: what stands before `?`, and for the absolute form behind the
-    /// authority. `/...`, or `*` for `OPTIONS *`; `/` where the absolute form has none.
+    /// The path of the target, still percent-encoded: what stands before `?`, and for the absolute
+    /// form behind the authority. `/...`, or `*` for `OPTIONS *`; `/` where the absolute form has
+    /// none.
     pub fn path(&self) -> &[u8] {
         self.path.of(&self.bytes)
     }
@@ -292,13 +303,14 @@ impl RequestHead {
         self.framing
     }
 
-    /// Whether the client wants the connection to stay (RFC 9112, 9.3), by version and `Connection`.
+    /// Whether the client wants the connection to stay (RFC 9112, 9.3), by version and
+    /// `Connection`.
     pub fn keep_alive(&self) -> bool {
         self.keep_alive
     }
 
-    /// The client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1). Never for HTTP/1.0, never
-    /// without a body.
+    /// The client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1). Never for
+    /// HTTP/1.0, never without a body.
     pub fn expects_continue(&self) -> bool {
         self.expects_continue
     }
@@ -308,7 +320,8 @@ impl RequestHead {
         self.received as usize
     }
 
-    /// The fields in wire order. Names with an underscore and `Proxy` (httpoxy, CVE-2016-5385) are already gone.
+    /// The fields in wire order. Names with an underscore and `Proxy` (httpoxy, CVE-2016-5385) are
+    /// already gone.
     pub fn fields(&self) -> Fields<'_> {
         Fields {
             bytes: &self.bytes,

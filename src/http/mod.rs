@@ -7,8 +7,8 @@
 //! - [`RequestReader`]: the machine, from bytes to `Head`, `Data`, `End`;
 //! - [`response`]: how a response is delimited, and its bytes.
 //!
-//! The machine decides everything that two parsers could disagree about, once, in the order of RFC 9112, and refuses
-//! what is not plainly one thing. Nobody behind it looks at framing again.
+//! The machine decides everything that two parsers could disagree about, once, in the order of RFC
+//! 9112, and refuses what is not plainly one thing. Nobody behind it looks at framing again.
 
 mod chunked;
 mod field;

@@ -1,12 +1,14 @@
-//! Names: what a token is, and field names as numbers. One look at a field name gives a hash that ignores case and tells
-//! whether an underscore is in it.
+//! Names: what a token is, and field names as numbers. One look at a field name gives a hash that
+//! ignores case and tells whether an underscore is in it.
 //!
-//! Why not a std hasher: the hash must ignore case, and it runs for every field of every request. It is not keyed and
-//! promises nothing against chosen collisions: whoever looks a hash up compares the name too. Pure, any thread.
+//! Why not a std hasher: the hash must ignore case, and it runs for every field of every request.
+//! It is not keyed and promises nothing against chosen collisions: whoever looks a hash up compares
+//! the name too. Pure, any thread.
 
 /// A 32-bit hash of a field name that ignores ASCII case. Stable within a build only.
 ///
-/// The Python layer keeps its interned `HTTP_*` keys under it ([`Field::name_hash`](super::Field) is this, precomputed).
+/// The Python layer keeps its interned `HTTP_*` keys under it ([`Field::name_hash`](super::Field)
+/// is this, precomputed).
 pub fn name_hash(name: &[u8]) -> u32 {
     scan(name).hash
 }
@@ -41,7 +43,8 @@ static TOKEN_BYTES: [bool; 256] = {
 pub(super) struct NameScan {
     /// As [`name_hash`].
     pub(super) hash: u32,
-    /// An underscore is in the name: the field is dropped (it would shadow the one with a hyphen in the environ).
+    /// An underscore is in the name: the field is dropped (it would shadow the one with a hyphen in
+    /// the environ).
     pub(super) underscore: bool,
 }
 
@@ -89,10 +92,12 @@ struct Mix {
 impl Mix {
     #[inline]
     fn word(&mut self, word: u64) {
-        // A byte of `gap` is zero exactly where the word has an underscore; the next line is the classic zero-byte test.
+        // A byte of `gap` is zero exactly where the word has an underscore; the next line is the
+        // classic zero-byte test.
         let gap = word ^ (ONES * b'_' as u64);
         self.underscores |= gap.wrapping_sub(ONES) & !gap & HIGHS;
-        // Bit 5 folds case. It also folds a few punctuation marks together, which costs a collision, never an equality.
+        // Bit 5 folds case. It also folds a few punctuation marks together, which costs a
+        // collision, never an equality.
         let folded = word | (ONES * 0x20);
         self.state = (self.state.rotate_left(23) ^ folded).wrapping_mul(MULTIPLIER);
     }

@@ -1,8 +1,10 @@
-//! From the bytes of a head to a [`RequestHead`]: httparse finds the fields, the rules here are ours and stricter.
+//! From the bytes of a head to a [`RequestHead`]: httparse finds the fields, the rules here are
+//! ours and stricter.
 //!
-//! The verdict is a function of the head's bytes alone, however they arrived: `reader.rs` sees to that. It allocates
-//! nothing once the head's buffers are warm. A client mostly sends the same fields with each request: a head that it gets again
-//! knows them by their bytes. Run by whoever polls.
+//! The verdict is a function of the head's bytes alone, however they arrived: `reader.rs` sees to
+//! that. It allocates nothing once the head's buffers are warm. A client mostly sends the same
+//! fields with each request: a head that it gets again knows them by their bytes. Run by whoever
+//! polls.
 
 use memchr::memchr;
 
@@ -18,7 +20,8 @@ const FIELDS_USUAL: usize = 32;
 
 pub(super) const BARE_LF: Refusal = Refusal::bad("a line ends in LF without CR");
 
-/// Parses a head at the front of `input`. `Ok(None)`: it is not complete. Else how many bytes it has.
+/// Parses a head at the front of `input`. `Ok(None)`: it is not complete. Else how many bytes it
+/// has.
 pub(super) fn parse(
     input: &[u8],
     limits: &Limits,
@@ -102,8 +105,9 @@ fn parse_into<'i>(
     Ok(Some(length))
 }
 
-/// Reads the fields behind a request line that ends at `fields_at`, and what the protocol has to know from them. How many bytes
-/// they have, the empty line included; `Ok(None)`: they are not complete.
+/// Reads the fields behind a request line that ends at `fields_at`, and what the protocol has to
+/// know from them. How many bytes they have, the empty line included; `Ok(None)`: they are not
+/// complete.
 #[inline]
 fn read_fields<'i>(
     input: &'i [u8],
@@ -131,14 +135,16 @@ fn read_fields<'i>(
     for field in fields {
         let name = field.name.as_bytes();
         let name_at = offset(input, name);
-        // httparse takes LF for a line end, we do not: a name begins behind CR LF. (The last line was checked above.)
+        // httparse takes LF for a line end, we do not: a name begins behind CR LF. (The last line
+        // was checked above.)
         if bytes.get(name_at.wrapping_sub(2)) != Some(&b'\r') {
             return Err(BARE_LF.into());
         }
         let seen = scan(name);
         let kind = facts.note(name, field.value)?;
-        // An underscore and a hyphen are one in the environ, so a name with an underscore could pose as another
-        // (uWSGI and nginx drop them too). `Proxy` would become HTTP_PROXY, which programs obey (httpoxy).
+        // An underscore and a hyphen are one in the environ, so a name with an underscore could
+        // pose as another (uWSGI and nginx drop them too). `Proxy` would become HTTP_PROXY, which
+        // programs obey (httpoxy).
         if seen.underscore || name.eq_ignore_ascii_case(b"proxy") {
             continue;
         }
@@ -202,7 +208,8 @@ fn append(bytes: &mut Vec<u8>, added: &[u8]) -> Span {
     span
 }
 
-/// RFC 9112, 3.2.2: with an absolute-form target the server ignores `Host` and takes the target's authority.
+/// RFC 9112, 3.2.2: with an absolute-form target the server ignores `Host` and takes the target's
+/// authority.
 #[cold]
 fn replace_host(head: &mut RequestHead, authority: Span) {
     head.section = Span::default();
@@ -240,7 +247,8 @@ fn note_repeat(earlier: &mut [FieldSpan], bytes: &[u8], name: &[u8], hash: u32) 
     }
 }
 
-/// What the protocol itself has to know from the fields. A second one where one is allowed is refused at sight.
+/// What the protocol itself has to know from the fields. A second one where one is allowed is
+/// refused at sight.
 #[derive(Default)]
 struct Facts<'i> {
     host: Option<&'i [u8]>,

@@ -1,7 +1,8 @@
 //! The machine: bytes of one connection in, events of its requests out. It lives across requests.
 //!
-//! It does no I/O, reads no clock and keeps no bytes: what it has not consumed stays in the caller's buffer. What it
-//! says depends on the bytes alone and never on how they were cut. Run by whoever polls, one call at a time.
+//! It does no I/O, reads no clock and keeps no bytes: what it has not consumed stays in the
+//! caller's buffer. What it says depends on the bytes alone and never on how they were cut. Run by
+//! whoever polls, one call at a time.
 
 use memchr::memchr_iter;
 
@@ -55,12 +56,12 @@ impl Default for State {
 }
 
 impl RequestReader {
-    /// Consumes from the front of `input` and says how many bytes, and what they were. Call until `NeedMore`, then
-    /// get more bytes; after `End` the next call begins the next request.
+    /// Consumes from the front of `input` and says how many bytes, and what they were. Call until
+    /// `NeedMore`, then get more bytes; after `End` the next call begins the next request.
     ///
-    /// - A head is consumed when it is complete; until then the same bytes are wanted again with more behind them.
-    ///   How far it has looked is remembered, so a head that comes byte by byte costs no more than its length.
-    ///   (The same goes for a line of a trailer section.)
+    /// - A head is consumed when it is complete; until then the same bytes are wanted again with
+    ///   more behind them. How far it has looked is remembered, so a head that comes byte by byte
+    ///   costs no more than its length. (The same goes for a line of a trailer section.)
     /// - Empty lines before a request line are consumed without a word (RFC 9112, 2.2), up to
     ///   [`Limits::EMPTY_LINES_MAX`].
     /// - `head` is written only as `Head` is returned, or in vain when a refusal is.
@@ -91,8 +92,8 @@ impl RequestReader {
         matches!(&self.state, State::Head(_))
     }
 
-    /// What is left of a body of known length, in bytes; 0 outside of one. So many bytes of the connection may be taken past
-    /// this machine, if it is told by [`body_came`](Self::body_came).
+    /// What is left of a body of known length, in bytes; 0 outside of one. So many bytes of the
+    /// connection may be taken past this machine, if it is told by [`body_came`](Self::body_came).
     pub fn body_left(&self) -> u64 {
         match self.state {
             State::Length(left) => left,
@@ -174,7 +175,8 @@ struct HeadSearch {
 }
 
 impl HeadSearch {
-    /// Skips empty lines, then reads a head. How many bytes are consumed, and whether there was a head in them.
+    /// Skips empty lines, then reads a head. How many bytes are consumed, and whether there was a
+    /// head in them.
     #[inline]
     fn read(
         &mut self,
@@ -196,8 +198,9 @@ impl HeadSearch {
         }
         let window = &rest[..rest.len().min(limits.head_bytes())];
         if self.looked == 0 {
-            // The usual case: the head came in one piece and is as it should be. One pass. Whatever else it is, the
-            // search below has the word, because its verdict is the same for every way to cut the bytes.
+            // The usual case: the head came in one piece and is as it should be. One pass. Whatever
+            // else it is, the search below has the word, because its verdict is the same for every
+            // way to cut the bytes.
             if let Ok(Some(length)) = parse(window, limits, head) {
                 return Ok((skipped + length, true));
             }
@@ -218,8 +221,8 @@ impl HeadSearch {
         }
     }
 
-    /// Empty lines before a request line: some clients send one behind a body (RFC 9112, 2.2). What is left may begin
-    /// with a CR whose LF has not come.
+    /// Empty lines before a request line: some clients send one behind a body (RFC 9112, 2.2). What
+    /// is left may begin with a CR whose LF has not come.
     fn skip_empty_lines(&mut self, input: &[u8]) -> Result<usize, Refusal> {
         let mut rest = input;
         loop {
@@ -236,8 +239,9 @@ impl HeadSearch {
         }
     }
 
-    /// Looks on for the empty line; judges line ends, and the request line as soon as it is there, so that a stranger's
-    /// protocol is answered and not waited for. The length of the head, if it is complete.
+    /// Looks on for the empty line; judges line ends, and the request line as soon as it is there,
+    /// so that a stranger's protocol is answered and not waited for. The length of the head, if it
+    /// is complete.
     fn search(&mut self, window: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
         let from = self.looked as usize;
         for line_feed in memchr_iter(b'\n', window.get(from..).unwrap_or_default()) {

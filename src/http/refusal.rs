@@ -1,5 +1,5 @@
-//! Why a request is refused. The peer is always to blame; the answer always closes the connection, because after a
-//! refusal nobody knows where the next request would begin. Pure data, any thread.
+//! Why a request is refused. The peer is always to blame; the answer always closes the connection,
+//! because after a refusal nobody knows where the next request would begin. Pure data, any thread.
 
 use std::fmt;
 
@@ -8,12 +8,14 @@ use std::fmt;
 pub struct Refusal {
     /// The status of the answer: always 4xx or 5xx.
     pub status: u16,
-    /// What was wrong, for people. Never holds bytes of the request, so it is safe in a log and in an answer.
+    /// What was wrong, for people. Never holds bytes of the request, so it is safe in a log and in
+    /// an answer.
     pub why: &'static str,
 }
 
 impl Refusal {
-    /// 400: the bytes are not a request as RFC 9112 has it, or two parsers could disagree about them.
+    /// 400: the bytes are not a request as RFC 9112 has it, or two parsers could disagree about
+    /// them.
     pub(super) const fn bad(why: &'static str) -> Self {
         Self { status: 400, why }
     }

@@ -1,7 +1,8 @@
 //! The response side of HTTP/1.1: how a body is delimited, and the bytes of heads and chunks.
 //!
-//! Pure: bytes are appended to the caller's buffer. It checks nothing that an application said; names and values were
-//! checked by `wsgi::Response`, which is the only user beside the canned answers. Run by the worker that answers.
+//! Pure: bytes are appended to the caller's buffer. It checks nothing that an application said;
+//! names and values were checked by `wsgi::Response`, which is the only user beside the canned
+//! answers. Run by the worker that answers.
 
 use super::Version;
 
@@ -14,8 +15,8 @@ pub enum BodyFraming {
     Length(u64),
     /// Chunks: HTTP/1.1 without a known length.
     Chunked,
-    /// By nothing in the body: HTTP/1.0 without a known length, which ends with the connection; and a front end's protocol
-    /// that says itself where a response ends.
+    /// By nothing in the body: HTTP/1.0 without a known length, which ends with the connection; and
+    /// a front end's protocol that says itself where a response ends.
     Unframed,
 }
 
@@ -25,7 +26,8 @@ pub enum Form {
     /// HTTP/1.1, with everything that belongs to a connection.
     #[default]
     Http,
-    /// `HTTP/1.1 200 OK` and fields, for a front end that frames them anew: uwsgi, and the `nph` kinds of FastCGI and SCGI.
+    /// `HTTP/1.1 200 OK` and fields, for a front end that frames them anew: uwsgi, and the `nph`
+    /// kinds of FastCGI and SCGI.
     StatusLine,
     /// `Status: 200 OK` and fields, likewise (RFC 3875, 6.3.3): FastCGI, SCGI.
     StatusField,
@@ -58,7 +60,8 @@ pub const fn is_bodiless(status: u16) -> bool {
     matches!(status, 100..=199 | 204 | 304)
 }
 
-/// Decides the framing, in the order of RFC 9112, 6.3. `length` is the body's length where it is known.
+/// Decides the framing, in the order of RFC 9112, 6.3. `length` is the body's length where it is
+/// known.
 pub const fn choose(exchange: Exchange, status: u16, length: Option<u64>) -> Plan {
     let Exchange {
         form,
@@ -90,8 +93,9 @@ pub const CHUNK_END: &[u8] = b"\r\n";
 /// Bytes of a `Date` value (RFC 9110, 5.6.7).
 pub const DATE_BYTES: usize = 29;
 
-/// The status line. `status` is code and reason (`200 OK`), checked. Always HTTP/1.1, also for an HTTP/1.0 request:
-/// the version is the server's own (RFC 9110, 6.2). Or the field that says the same.
+/// The status line. `status` is code and reason (`200 OK`), checked. Always HTTP/1.1, also for an
+/// HTTP/1.0 request: the version is the server's own (RFC 9110, 6.2). Or the field that says the
+/// same.
 pub fn status_line(form: Form, status: &[u8], out: &mut Vec<u8>) {
     out.reserve(256);
     out.extend_from_slice(match form {
@@ -123,8 +127,8 @@ pub fn content_length(length: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// What the plan itself has to say, and the empty line: the last call of a head. `Content-Length` is the caller's
-/// ([`content_length`]): it knows whether the application sent its own.
+/// What the plan itself has to say, and the empty line: the last call of a head. `Content-Length`
+/// is the caller's ([`content_length`]): it knows whether the application sent its own.
 pub fn end_head(plan: Plan, form: Form, version: Version, out: &mut Vec<u8>) {
     if form != Form::Http {
         out.extend_from_slice(b"\r\n");
@@ -133,8 +137,8 @@ pub fn end_head(plan: Plan, form: Form, version: Version, out: &mut Vec<u8>) {
     if plan.body == BodyFraming::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
-    // RFC 9112, 9.3: 1.1 stays unless told otherwise, 1.0 leaves unless told otherwise. `close` is said to both, so
-    // that no proxy between us keeps a 1.0 connection by mistake.
+    // RFC 9112, 9.3: 1.1 stays unless told otherwise, 1.0 leaves unless told otherwise. `close` is
+    // said to both, so that no proxy between us keeps a 1.0 connection by mistake.
     out.extend_from_slice(match (plan.keep_alive, version) {
         (true, Version::Http11) => b"\r\n".as_slice(),
         (true, Version::Http10) => b"Connection: keep-alive\r\n\r\n",
@@ -176,8 +180,8 @@ fn decimal(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// The reason phrase of a status that the server itself sends or a person may read; `Unknown` for others
-/// (IANA HTTP Status Code Registry).
+/// The reason phrase of a status that the server itself sends or a person may read; `Unknown` for
+/// others (IANA HTTP Status Code Registry).
 pub const fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",
@@ -349,8 +353,8 @@ mod tests {
         }
     }
 
-    /// Neither chunks nor `Connection`: both are the front end's. Where the response ends the protocol says, so a
-    /// connection that it keeps stays.
+    /// Neither chunks nor `Connection`: both are the front end's. Where the response ends the
+    /// protocol says, so a connection that it keeps stays.
     #[test]
     fn a_front_end_frames_responses_itself() {
         for form in [Form::StatusLine, Form::StatusField] {

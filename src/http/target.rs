@@ -1,8 +1,9 @@
-//! The request line (RFC 9112, 3): method, target in one of its four forms, version. And the one rule for the name of a
-//! host, wherever it stands. A pure function of one line; any thread.
+//! The request line (RFC 9112, 3): method, target in one of its four forms, version. And the one
+//! rule for the name of a host, wherever it stands. A pure function of one line; any thread.
 //!
-//! Not httparse: it refuses a target that is not UTF-8, and raw bytes over 0x7f do come (uWSGI passes them, PEP 3333
-//! has a place for them); and it cannot say which of 400, 414, 501 and 505 a line has earned.
+//! Not httparse: it refuses a target that is not UTF-8, and raw bytes over 0x7f do come (uWSGI
+//! passes them, PEP 3333 has a place for them); and it cannot say which of 400, 414, 501 and 505 a
+//! line has earned.
 
 use std::net::Ipv6Addr;
 
@@ -146,7 +147,8 @@ fn refuse_version(rest: &[u8]) -> Refusal {
     }
 }
 
-/// The absolute form (RFC 9112, 3.2.2): scheme, authority, path. Spans count from the target's first byte.
+/// The absolute form (RFC 9112, 3.2.2): scheme, authority, path. Spans count from the target's
+/// first byte.
 fn absolute(target: &[u8], query: Option<usize>, options: bool) -> Result<(PathAt, Span), Refusal> {
     let scheme = [b"http://".as_slice(), b"https://"]
         .into_iter()
@@ -182,8 +184,9 @@ fn shift(span: Span, by: usize) -> Span {
     Span::new(span.at as usize + by, span.length as usize)
 }
 
-/// Whether this is a host and perhaps a port, as a `Host` field and an authority have them (RFC 9110, 7.2; RFC 3986,
-/// 3.2.2), or empty. Stricter than the grammar in one thing: no comma, because two values joined by a proxy have one.
+/// Whether this is a host and perhaps a port, as a `Host` field and an authority have them (RFC
+/// 9110, 7.2; RFC 3986, 3.2.2), or empty. Stricter than the grammar in one thing: no comma, because
+/// two values joined by a proxy have one.
 pub(super) fn is_host(value: &[u8]) -> bool {
     let (host_is_good, port) = match value {
         [b'[', rest @ ..] => {

@@ -1,17 +1,18 @@
-//! Who the client is, by the fields that proxies add to a request: `X-Forwarded-For`, `-Proto` and `-Host`, or
-//! `Forwarded` (RFC 7239).
+//! Who the client is, by the fields that proxies add to a request: `X-Forwarded-For`, `-Proto` and
+//! `-Host`, or `Forwarded` (RFC 7239).
 //!
-//! Every proxy adds to the right, so a list is read from there: each address that is itself a trusted proxy hands
-//! the word on to its left neighbour; the first that is not is the client. What is no address ends the walk, because nobody
-//! can be held to it. Pure; run by whoever polls, for requests of trusted peers only.
+//! Every proxy adds to the right, so a list is read from there: each address that is itself a
+//! trusted proxy hands the word on to its left neighbour; the first that is not is the client. What
+//! is no address ends the walk, because nobody can be held to it. Pure; run by whoever polls, for
+//! requests of trusted peers only.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::trusted::Trusted;
 use crate::http::RequestHead;
 
-/// Which fields are read. A proxy hands on what the client sent in all others, so a field that the proxy does not set
-/// itself must not be among them.
+/// Which fields are read. A proxy hands on what the client sent in all others, so a field that the
+/// proxy does not set itself must not be among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Believed {
     /// `X-Forwarded-For`
@@ -89,7 +90,8 @@ fn listed<'a>(head: &'a RequestHead, name: &'a [u8]) -> Vec<&'a [u8]> {
 
 type Node = (IpAddr, Option<u16>);
 
-/// The client among addresses from right to left, and how many trusted proxies stand to the right of it.
+/// The client among addresses from right to left, and how many trusted proxies stand to the right
+/// of it.
 fn client_among(
     addresses: impl Iterator<Item = Option<Node>>,
     trusted: &Trusted,
@@ -194,7 +196,8 @@ fn forwarded(head: &RequestHead, trusted: &Trusted) -> Told {
     }
 }
 
-/// `for=192.0.2.1;proto=https, for="[2001:db8::1]:80"` (RFC 7239, 4). `None` if it is not of that form.
+/// `for=192.0.2.1;proto=https, for="[2001:db8::1]:80"` (RFC 7239, 4). `None` if it is not of that
+/// form.
 fn elements(value: &[u8]) -> Option<Vec<Element>> {
     let mut elements = vec![Element::default()];
     let mut rest = value.trim_ascii();
@@ -240,7 +243,8 @@ fn elements(value: &[u8]) -> Option<Vec<Element>> {
     Some(elements)
 }
 
-/// The inside of a quoted string (RFC 9110, 5.6.4), from behind its first quote; and what follows its last.
+/// The inside of a quoted string (RFC 9110, 5.6.4), from behind its first quote; and what follows
+/// its last.
 fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut inside = Vec::new();
     let mut bytes = text.iter().enumerate();

@@ -1,15 +1,17 @@
-//! The PROXY protocol, versions 1 and 2: who the client of the proxy is, in front of everything else on a connection.
+//! The PROXY protocol, versions 1 and 2: who the client of the proxy is, in front of everything
+//! else on a connection.
 //!
-//! By its specification (`proxy-protocol.txt` of HAProxy): on a connection where it is expected it must be there,
-//! whole and well formed, or the connection is closed; what it is not is never guessed. Pure; input comes
-//! in pieces, and nothing is remembered between calls: the caller keeps what has come until it is complete.
+//! By its specification (`proxy-protocol.txt` of HAProxy): on a connection where it is expected it
+//! must be there, whole and well formed, or the connection is closed; what it is not is never
+//! guessed. Pure; input comes in pieces, and nothing is remembered between calls: the caller keeps
+//! what has come until it is complete.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The longest line of version 1, its end included (2.1).
 const LINE_BYTES_MAX: usize = 107;
-/// The longest header of version 2 that is taken. Its length field would allow 64 KB; additions (TLVs) are a few hundred
-/// bytes in practice, and nginx draws the line here too.
+/// The longest header of version 2 that is taken. Its length field would allow 64 KB; additions
+/// (TLVs) are a few hundred bytes in practice, and nginx draws the line here too.
 pub const HEADER_BYTES_MAX: usize = 4096;
 const LINE_START: &[u8] = b"PROXY ";
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -22,7 +24,8 @@ pub enum Client {
     Address(SocketAddr),
     /// Somebody on a unix socket of the proxy's.
     Unix,
-    /// Nobody: the proxy speaks for itself (a health check), or does not know. The connection's own peer is the client.
+    /// Nobody: the proxy speaks for itself (a health check), or does not know. The connection's own
+    /// peer is the client.
     Itself,
 }
 

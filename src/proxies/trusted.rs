@@ -10,7 +10,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network of `address` and as many leading bits; more bits than the address has are all of them.
+    /// The network of `address` and as many leading bits; more bits than the address has are all of
+    /// them.
     pub fn new(address: IpAddr, bits: u8) -> Self {
         // ::ffff:10.0.0.0/104 is 10.0.0.0/8: peers are compared in that form.
         match (address, address.to_canonical()) {

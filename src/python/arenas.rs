@@ -1,12 +1,15 @@
-//! What CPython 3.12 and 3.13 leave behind when an own-GIL interpreter ends, given back (gh-113055).
+//! What CPython 3.12 and 3.13 leave behind when an own-GIL interpreter ends, given back
+//! (gh-113055).
 //!
-//! Two things are stranded for each interpreter, that is for each reload: its memory *arenas* (1.8 MB bare, 22 MB with
-//! Django), and two *nodes* of the tree in which its allocator finds an arena by an address (0.4 MB). Here every arena is
-//! noted with the interpreter that asked for it, and so are the nodes, which the allocator asks for right after an arena;
-//! what is left once the interpreter is gone is freed.
+//! Two things are stranded for each interpreter, that is for each reload: its memory *arenas* (1.8
+//! MB bare, 22 MB with Django), and two *nodes* of the tree in which its allocator finds an arena
+//! by an address (0.4 MB). Here every arena is noted with the interpreter that asked for it, and so
+//! are the nodes, which the allocator asks for right after an arena; what is left once the
+//! interpreter is gone is freed.
 //!
-//! Only interpreters with an allocator state of their own (`use_main_obmalloc = 0`, so: own-GIL ones) are noted; arenas
-//! that a shared-GIL interpreter asks for belong to the main interpreter. Called by CPython on any thread.
+//! Only interpreters with an allocator state of their own (`use_main_obmalloc = 0`, so: own-GIL
+//! ones) are noted; arenas that a shared-GIL interpreter asks for belong to the main interpreter.
+//! Called by CPython on any thread.
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -38,15 +41,16 @@ static LEDGER: LazyLock<Mutex<Ledger>> = LazyLock::new(Mutex::default);
 static SYSTEM: OnceLock<System> = OnceLock::new();
 
 thread_local! {
-    /// Whether this thread is in the middle of making an own-GIL interpreter: arenas are asked for before the pointer
-    /// to the new interpreter is ours to know.
+    /// Whether this thread is in the middle of making an own-GIL interpreter: arenas are asked for
+    /// before the pointer to the new interpreter is ours to know.
     static CREATING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The allocator that was there before.
 struct System(ffi::PyObjectArenaAllocator);
 
-// SAFETY: the struct holds two function pointers and a context that CPython itself uses from every thread.
+// SAFETY: the struct holds two function pointers and a context that CPython itself uses from every
+// thread.
 unsafe impl Send for System {}
 // SAFETY: as above; nothing in it is ever written after `install`.
 unsafe impl Sync for System {}
@@ -55,7 +59,8 @@ fn ledger() -> MutexGuard<'static, Ledger> {
     LEDGER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Puts the ledger in front of CPython's own allocators. Main thread, attached, before any other interpreter.
+/// Puts the ledger in front of CPython's own allocators. Main thread, attached, before any other
+/// interpreter.
 pub(super) fn install() {
     let mut system = MaybeUninit::<ffi::PyObjectArenaAllocator>::zeroed();
     // SAFETY: the call fills all of `system`.
@@ -71,7 +76,8 @@ pub(super) fn install() {
         alloc: Some(alloc),
         free: Some(free),
     };
-    // SAFETY: both functions hand on to the allocator before, so arenas of before and after may be freed by either.
+    // SAFETY: both functions hand on to the allocator before, so arenas of before and after may be
+    // freed by either.
     unsafe { ffi::PyObject_SetArenaAllocator(&raw mut ours) }
     nodes::install();
 }
@@ -87,8 +93,9 @@ pub(super) fn noting<R>(create: impl FnOnce() -> R) -> R {
 /// Gives back what an own-GIL interpreter left behind. Returns how many bytes that was.
 ///
 /// # Safety
-/// `Py_EndInterpreter` must have returned for the interpreter that was at `interpreter`, and nothing of it may be left in
-/// Rust's hands. Call it under the lifecycle mutex, so that no new interpreter can have taken the same address.
+/// `Py_EndInterpreter` must have returned for the interpreter that was at `interpreter`, and
+/// nothing of it may be left in Rust's hands. Call it under the lifecycle mutex, so that no new
+/// interpreter can have taken the same address.
 pub(super) unsafe fn give_back(interpreter: usize) -> usize {
     let Some(System(system)) = SYSTEM.get() else {
         return 0;
@@ -109,8 +116,8 @@ pub(super) unsafe fn give_back(interpreter: usize) -> usize {
         }
     }
     for (address, piece) in left.nodes {
-        // SAFETY: the node was mapped by this file with that size, is out of the ledger, and its only user, the allocator
-        // state of the interpreter, is gone.
+        // SAFETY: the node was mapped by this file with that size, is out of the ledger, and its
+        // only user, the allocator state of the interpreter, is gone.
         unsafe { nodes::unmap(address, piece.bytes) };
         freed += piece.bytes;
     }
@@ -137,8 +144,8 @@ extern "C" fn alloc(_context: *mut c_void, size: usize) -> *mut c_void {
     if arena.is_null() {
         return arena;
     }
-    // SAFETY: CPython asks for an arena only on behalf of an attached thread: it has just found its allocator state
-    // through the interpreter of the current thread state.
+    // SAFETY: CPython asks for an arena only on behalf of an attached thread: it has just found its
+    // allocator state through the interpreter of the current thread state.
     let interpreter = unsafe { ffi::PyInterpreterState_Get() };
     // SAFETY: the main interpreter exists since `install`; only its address is used.
     let is_main = interpreter == unsafe { ffi::PyInterpreterState_Main() };
@@ -168,8 +175,9 @@ extern "C" fn free(_context: *mut c_void, arena: *mut c_void, size: usize) {
     }
 }
 
-/// The nodes: large, zeroed blocks that the allocator asks the raw domain for, at most four right after an arena. They get
-/// pages of their own here, so that a raw free can tell by the address alone that something is not one of them.
+/// The nodes: large, zeroed blocks that the allocator asks the raw domain for, at most four right
+/// after an arena. They get pages of their own here, so that a raw free can tell by the address
+/// alone that something is not one of them.
 #[cfg(unix)]
 mod nodes {
     use super::*;
@@ -183,14 +191,16 @@ mod nodes {
     static RAW: OnceLock<Raw> = OnceLock::new();
 
     thread_local! {
-        /// Whose arena this thread asked for last, and how many zeroed blocks may still be nodes for it.
+        /// Whose arena this thread asked for last, and how many zeroed blocks may still be nodes
+        /// for it.
         static EXPECTED: Cell<(usize, u8)> = const { Cell::new((0, 0)) };
     }
 
     /// The raw allocator that was there before.
     struct Raw(ffi::PyMemAllocatorEx);
 
-    // SAFETY: the struct holds function pointers and a context that CPython itself uses from every thread.
+    // SAFETY: the struct holds function pointers and a context that CPython itself uses from every
+    // thread.
     unsafe impl Send for Raw {}
     // SAFETY: as above; nothing in it is ever written after `install`.
     unsafe impl Sync for Raw {}
@@ -210,8 +220,9 @@ mod nodes {
             ..raw
         };
         if RAW.set(Raw(raw)).is_ok() {
-            // SAFETY: what is not a node is handed on to the allocator before, so either may free it. A node is never
-            // resized: the tree does not. The new functions may be called from any thread, also a detached one.
+            // SAFETY: what is not a node is handed on to the allocator before, so either may free
+            // it. A node is never resized: the tree does not. The new functions may be called from
+            // any thread, also a detached one.
             unsafe { ffi::PyMem_SetAllocator(domain(), &raw mut ours) }
         }
     }
@@ -246,7 +257,8 @@ mod nodes {
         if block as usize & PAGE_MASK == 0 && !block.is_null() {
             let node = ledger().nodes.remove(&(block as usize));
             if let Some(piece) = node {
-                // SAFETY: the node was mapped by this file with that size, and CPython gives it back.
+                // SAFETY: the node was mapped by this file with that size, and CPython gives it
+                // back.
                 return unsafe { unmap(block as usize, piece.bytes) };
             }
         }
@@ -257,7 +269,8 @@ mod nodes {
 
     /// Zeroed pages, of which only those cost memory that are written to.
     fn map(bytes: usize) -> *mut c_void {
-        // SAFETY: a new private mapping at an address of the system's choice touches nothing that exists.
+        // SAFETY: a new private mapping at an address of the system's choice touches nothing that
+        // exists.
         let node = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),

@@ -1,8 +1,9 @@
 //! The Python source that prepares an interpreter, and the calls into it.
 //!
-//! Sources are embedded, executed once per interpreter into a private dict that hangs in the interpreter's own dict
-//! (`PyInterpreterState_GetDict`): so it is found again by every thread of that interpreter, by no other one, and it goes
-//! when the interpreter goes. Runs on workers, attached.
+//! Sources are embedded, executed once per interpreter into a private dict that hangs in the
+//! interpreter's own dict (`PyInterpreterState_GetDict`): so it is found again by every thread of
+//! that interpreter, by no other one, and it goes when the interpreter goes. Runs on workers,
+//! attached.
 
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
@@ -62,8 +63,8 @@ unsafe extern "C" fn interrupt(
     _self: *mut ffi::PyObject,
     ident: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: called by CPython with a live argument. SetAsyncExc looks at the current interpreter's threads only, and
-    // SystemExit is the same static type in all of them.
+    // SAFETY: called by CPython with a live argument. SetAsyncExc looks at the current
+    // interpreter's threads only, and SystemExit is the same static type in all of them.
     unsafe {
         trampoline::object(|token| {
             let ident = Object::from_borrowed(token, ident)?.to_u64()?;
@@ -76,7 +77,8 @@ unsafe extern "C" fn interrupt(
 
 /// The dict of the attached interpreter, in which everything of ours hangs.
 fn interpreter_dict(token: Token<'_>) -> Result<Object<'_>, Raised> {
-    // SAFETY: attached (token); the dict is borrowed from the interpreter and a reference is taken at once.
+    // SAFETY: attached (token); the dict is borrowed from the interpreter and a reference is taken
+    // at once.
     unsafe {
         let dict = ffi::PyInterpreterState_GetDict(ffi::PyInterpreterState_Get());
         Object::from_borrowed(token, dict).map_err(|Raised| {
@@ -144,7 +146,8 @@ pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
 fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
     let namespace = Object::dict(token)?;
     namespace.set_item(c"__name__", &Object::text(token, "singlemalt_bootstrap")?)?;
-    // SAFETY: attached (token); the builtins are borrowed from the interpreter and a reference is taken at once.
+    // SAFETY: attached (token); the builtins are borrowed from the interpreter and a reference is
+    // taken at once.
     let builtins = unsafe { Object::from_borrowed(token, ffi::PyEval_GetBuiltins())? };
     namespace.set_item(c"__builtins__", &builtins)?;
     for (name, method) in [
@@ -258,7 +261,8 @@ pub(super) fn forget_apps(attached: &Attached<'_>) {
     }
 }
 
-/// The apps of one creator, in the interpreter's dict: the main interpreter can be created into more than once.
+/// The apps of one creator, in the interpreter's dict: the main interpreter can be created into
+/// more than once.
 fn apps_key(interpreter: &Interpreter) -> CString {
     number_key_of("singlemalt.apps.", interpreter.serial)
 }
@@ -272,8 +276,9 @@ fn number_key_of(prefix: &str, number: u64) -> CString {
     CString::new(format!("{prefix}{number}")).unwrap_or_default()
 }
 
-/// Asks the interpreter's own threads to finish, runs its exit hooks, flushes its streams. Daemon threads, which get
-/// SystemExit, are waited for no longer than `daemon_grace`. Returns how many threads that Python knows of are left.
+/// Asks the interpreter's own threads to finish, runs its exit hooks, flushes its streams. Daemon
+/// threads, which get SystemExit, are waited for no longer than `daemon_grace`. Returns how many
+/// threads that Python knows of are left.
 pub(super) fn quiesce(
     attached: &mut Attached<'_>,
     until: Instant,

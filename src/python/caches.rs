@@ -1,5 +1,6 @@
-//! What one thread of an interpreter keeps between requests: the app, the environs' parts, and the objects of the last request
-//! that nobody else kept. Owned by its `InterpreterThread`, used and dropped attached (docs/interpreters.md, rule 4).
+//! What one thread of an interpreter keeps between requests: the app, the environs' parts, and the
+//! objects of the last request that nobody else kept. Owned by its `InterpreterThread`, used and
+//! dropped attached (docs/interpreters.md, rule 4).
 
 use pyo3_ffi as ffi;
 
@@ -12,14 +13,17 @@ use super::start_response::{self, Functions};
 use crate::wsgi::RequestBody;
 use crate::wsgi::environ::Known;
 
-/// `uwsgi.version`: the uWSGI whose behaviour is kept. Applications compare it, so it must look like one of uWSGI's.
+/// `uwsgi.version`: the uWSGI whose behaviour is kept. Applications compare it, so it must look
+/// like one of uWSGI's.
 pub const UWSGI_VERSION: &str = "2.0.31";
 
 /// See the file's header.
 pub(super) struct Caches {
-    /// By their number; `None` until this thread's first request for the app, or the creator's until it is loaded.
+    /// By their number; `None` until this thread's first request for the app, or the creator's
+    /// until it is loaded.
     apps: Vec<Option<Kept>>,
-    /// Whether this thread, a creator, has loaded an app, or tried to: what comes before the first one has been done.
+    /// Whether this thread, a creator, has loaded an app, or tried to: what comes before the first
+    /// one has been done.
     pub(super) has_loaded: bool,
     pub(super) environs: Environs,
     input_type: Kept,
@@ -30,8 +34,8 @@ pub(super) struct Caches {
     pub(super) close: Kept,
     functions: Option<Functions>,
     input: Option<Kept>,
-    /// Whether objects of a request may serve the next one when their count is one: not without a GIL, where the count is split
-    /// between threads.
+    /// Whether objects of a request may serve the next one when their count is one: not without a
+    /// GIL, where the count is split between threads.
     reuses: bool,
     /// Whether the explanation of a late refused import was logged already.
     pub(super) explained: bool,
@@ -150,7 +154,8 @@ impl Caches {
     }
 }
 
-/// The native types of the attached interpreter, by the names that the bootstrap's namespace has them under.
+/// The native types of the attached interpreter, by the names that the bootstrap's namespace has
+/// them under.
 pub(super) fn types(
     token: Token<'_>,
 ) -> Result<[(&'static std::ffi::CStr, Object<'_>); 2], Raised> {

@@ -1,4 +1,5 @@
-//! One request through the app: environ, call, iteration, `close()`, and what happens when any of them fails.
+//! One request through the app: environ, call, iteration, `close()`, and what happens when any of
+//! them fails.
 //!
 //! Runs on workers, attached; it detaches only while it waits for a slow client.
 
@@ -18,7 +19,8 @@ use super::uwsgi;
 use crate::wsgi::environ::{Link, Peer};
 use crate::wsgi::{Chosen, Head, RequestBody, Response, Sink};
 
-/// A list or tuple of pieces that together are at most this large is sent as one, with its length. Bytes.
+/// A list or tuple of pieces that together are at most this large is sent as one, with its length.
+/// Bytes.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
 
 /// One request, complete, and where its response goes.
@@ -55,7 +57,8 @@ pub(super) struct Request<'a> {
 pub enum Served {
     /// The app answered.
     Answered,
-    /// The app raised, or answered something that is no WSGI response: the client has a 500, or a broken-off body.
+    /// The app raised, or answered something that is no WSGI response: the client has a 500, or a
+    /// broken-off body.
     Failed,
     /// The client went away before the end.
     ClientGone,
@@ -64,8 +67,9 @@ pub enum Served {
 }
 
 impl Attached<'_> {
-    /// Calls the app and sends its response. What goes wrong is logged with its traceback (target `app`) and answered with
-    /// 500, or by breaking off a response that has begun. `close()` of the app's iterable is always called.
+    /// Calls the app and sends its response. What goes wrong is logged with its traceback (target
+    /// `app`) and answered with 500, or by breaking off a response that has begun. `close()` of the
+    /// app's iterable is always called.
     pub fn serve(&mut self, call: Call<'_>) -> Served {
         let Call {
             listener,
@@ -96,13 +100,14 @@ impl Attached<'_> {
         })
     }
 
-    /// Nothing that was meant for a request strikes what comes after it. [`serve`](Self::serve) has seen to it; a request that
-    /// never came that far has not.
+    /// Nothing that was meant for a request strikes what comes after it. [`serve`](Self::serve) has
+    /// seen to it; a request that never came that far has not.
     pub fn calm(&self) {
         self.interruption.calm(self.token);
     }
 
-    /// Runs the handler of a signal; what it raises is logged. `false`: it failed, or there is none.
+    /// Runs the handler of a signal; what it raises is logged. `false`: it failed, or there is
+    /// none.
     pub fn run_signal(&mut self, number: u8) -> bool {
         let is_done = uwsgi::run_handler(self, number);
         if self.interpreter.wants_after_job() {
@@ -149,7 +154,8 @@ impl Attached<'_> {
             client_gone: false,
         };
         let exchange_pointer = &raw mut exchange;
-        // SAFETY: `exchange` stays in this frame, and until `serving` is dropped it is used through this pointer only.
+        // SAFETY: `exchange` stays in this frame, and until `serving` is dropped it is used through
+        // this pointer only.
         let serving = unsafe { functions.serve(exchange_pointer) };
         let job = Job {
             token,
@@ -169,7 +175,8 @@ impl Attached<'_> {
             None if !client_gone => Served::Answered,
             None => Served::ClientGone,
             Some(error) if client_gone => {
-                // Not the app's fault, most likely; but it may have raised something of its own on the way out.
+                // Not the app's fault, most likely; but it may have raised something of its own on
+                // the way out.
                 tracing::debug!(target: "app", "the client left: {}", error.to_text());
                 Served::ClientGone
             }
@@ -210,8 +217,8 @@ impl Attached<'_> {
         Served::Failed
     }
 
-    /// Logs what the app raised, with its traceback; and once, if that is why, which extension module refused.
-    /// Returns the traceback.
+    /// Logs what the app raised, with its traceback; and once, if that is why, which extension
+    /// module refused. Returns the traceback.
     fn log(&mut self, request: &Request<'_>, error: &Object<'_>) -> String {
         let isolated = self.interpreter.spec.isolation != Isolation::Main;
         let (traceback, refusal) = failure::describe(error, isolated);
@@ -236,8 +243,9 @@ impl Attached<'_> {
     }
 }
 
-/// Answers with the traceback, for whoever develops the app (`--catch-exceptions`). A response that was complete when the
-/// app raised stays as it is, and a refused piece of this one leaves the usual page.
+/// Answers with the traceback, for whoever develops the app (`--catch-exceptions`). A response that
+/// was complete when the app raised stays as it is, and a refused piece of this one leaves the
+/// usual page.
 fn show(traceback: &str, response: &mut Response, sink: &mut dyn Sink) {
     let begun = response
         .begin(b"500 Internal Server Error")
@@ -252,7 +260,8 @@ fn show(traceback: &str, response: &mut Response, sink: &mut dyn Sink) {
 struct Job<'a, 'py, 'e> {
     token: Token<'py>,
     attached: &'a Attached<'py>,
-    /// Used for a moment at a time, never while Python code runs: `start_response` and `write` use it then.
+    /// Used for a moment at a time, never while Python code runs: `start_response` and `write` use
+    /// it then.
     exchange: *mut Exchange<'e>,
 }
 
@@ -290,7 +299,8 @@ impl<'py> Job<'_, 'py, '_> {
         self.close(&result, sent)
     }
 
-    /// A list or tuple: complete already, so if it is small it leaves in one piece that knows its length.
+    /// A list or tuple: complete already, so if it is small it leaves in one piece that knows its
+    /// length.
     fn send_sequence(&self, pieces: &Object<'py>) -> Result<(), Raised> {
         if let [Some(only), None] = [self.piece(pieces, 0)?, self.piece(pieces, 1)?] {
             return self.finish_with(&only);
@@ -321,8 +331,9 @@ impl<'py> Job<'_, 'py, '_> {
     /// Item `at` of a list or tuple.
     fn piece(&self, pieces: &Object<'py>, at: usize) -> Result<Option<Object<'py>>, Raised> {
         let index = at as ffi::Py_ssize_t;
-        // SAFETY: `pieces` is an exact list or tuple and alive; bounds are looked at first, and the list's item comes as a
-        // reference of our own (another thread of a free-threaded build may change the list in between: then it raises).
+        // SAFETY: `pieces` is an exact list or tuple and alive; bounds are looked at first, and the
+        // list's item comes as a reference of our own (another thread of a free-threaded build may
+        // change the list in between: then it raises).
         unsafe {
             if ffi::PyTuple_CheckExact(pieces.as_ptr()) != 0 {
                 if index >= ffi::PyTuple_Size(pieces.as_ptr()) {
@@ -358,7 +369,8 @@ impl<'py> Job<'_, 'py, '_> {
             (is_file, is_whole)
         };
         if is_whole {
-            // An iterable of single characters, to the letter; no app means that (uWSGI sends it whole, too).
+            // An iterable of single characters, to the letter; no app means that (uWSGI sends it
+            // whole, too).
             return self.finish_with(result);
         }
         if is_file
@@ -394,7 +406,8 @@ impl<'py> Job<'_, 'py, '_> {
             return Err(self.not_iterable(iterable));
         };
         loop {
-            // SAFETY: the iterator is alive; attached (token). Null without an exception is the end.
+            // SAFETY: the iterator is alive; attached (token). Null without an exception is the
+            // end.
             let piece =
                 unsafe { Object::from_new(self.token, ffi::PyIter_Next(iterator.as_ptr())) };
             let Ok(piece) = piece else { break };
@@ -408,7 +421,8 @@ impl<'py> Job<'_, 'py, '_> {
         self.complete(|exchange| exchange.response.finish(&mut *exchange.sink))
     }
 
-    /// In place of Python's own words, which speak of an iterator that the app's author never asked for.
+    /// In place of Python's own words, which speak of an iterator that the app's author never asked
+    /// for.
     fn not_iterable(&self, result: &Object<'py>) -> Raised {
         // SAFETY: attached (token); `result` is alive.
         unsafe {
@@ -442,7 +456,8 @@ impl<'py> Job<'_, 'py, '_> {
         settle(self.token, exchange, sent)
     }
 
-    /// Calls `close()` of what the app returned, if it has one, whatever came before; an error before comes first.
+    /// Calls `close()` of what the app returned, if it has one, whatever came before; an error
+    /// before comes first.
     fn close(&self, result: &Object<'py>, sent: Result<(), Raised>) -> Result<(), Raised> {
         let before = sent
             .err()
@@ -465,7 +480,8 @@ impl<'py> Job<'_, 'py, '_> {
     }
 
     fn call_close(&self, result: &Object<'py>) -> Result<(), Raised> {
-        // SAFETY: both are alive; attached (token). The exchange is this request's, and no Python code runs while it is borrowed.
+        // SAFETY: both are alive; attached (token). The exchange is this request's, and no Python
+        // code runs while it is borrowed.
         unsafe {
             let close = ffi::PyObject_GetAttr(result.as_ptr(), self.attached.caches.close.as_ptr());
             let Ok(close) = Object::from_new(self.token, close) else {

@@ -1,9 +1,10 @@
 //! The embedded Python sources as code, and the `compile` that importlib calls in our interpreters.
 //!
-//! build.rs compiles the sources with the CPython that the program is linked with, and every interpreter makes its own code
-//! objects of those bytes. Compiling them at the start instead costs 7 ms and leaves 1.5 MB behind in the main interpreter,
-//! 0.6 of which no allocator gives back; so it is done only where another CPython runs, or none was there for the build.
-//! Runs on the main thread and on workers, attached.
+//! build.rs compiles the sources with the CPython that the program is linked with, and every
+//! interpreter makes its own code objects of those bytes. Compiling them at the start instead costs
+//! 7 ms and leaves 1.5 MB behind in the main interpreter, 0.6 of which no allocator gives back; so
+//! it is done only where another CPython runs, or none was there for the build. Runs on the main
+//! thread and on workers, attached.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
@@ -18,7 +19,8 @@ mod built {
     include!(concat!(env!("OUT_DIR"), "/python_code.rs"));
 }
 
-/// What every interpreter executes, in this order. The names are what a traceback shows, and how our frames are told from the app's.
+/// What every interpreter executes, in this order. The names are what a traceback shows, and how
+/// our frames are told from the app's.
 const SOURCES: [(&CStr, &str); 7] = [
     (c"<singlemalt bootstrap>", include_str!("bootstrap.py")),
     (c"<singlemalt extensions>", include_str!("extensions.py")),
@@ -77,14 +79,16 @@ fn marshalled(token: Token<'_>, name: &CStr, source: &str) -> Result<Vec<u8>, Ra
         let text = "an embedded source contains a NUL";
         trampoline::raise(token, trampoline::Exception::Value, text)
     })?;
-    // SAFETY: attached (token); both strings are NUL-terminated and no flags are given. 2: without docstrings.
+    // SAFETY: attached (token); both strings are NUL-terminated and no flags are given. 2: without
+    // docstrings.
     let code = unsafe {
         let start = ffi::Py_file_input;
         let flags = std::ptr::null_mut();
         let code = ffi::Py_CompileStringExFlags(source.as_ptr(), name.as_ptr(), start, flags, 2);
         Object::from_new(token, code)?
     };
-    // SAFETY: `code` is alive; attached (token). A bytes object holds as many bytes as its size says.
+    // SAFETY: `code` is alive; attached (token). A bytes object holds as many bytes as its size
+    // says.
     unsafe {
         let bytes = ffi::PyMarshal_WriteObjectToString(code.as_ptr(), ffi::Py_MARSHAL_VERSION);
         let bytes = Object::from_new(token, bytes)?;
@@ -110,7 +114,8 @@ pub(super) fn module<'py>(token: Token<'py>, name: &str) -> Option<Result<Object
 }
 
 fn unmarshalled<'py>(token: Token<'py>, code: &[u8]) -> Result<Object<'py>, Raised> {
-    // SAFETY: attached (token); `code` was marshalled by a CPython that writes code as this one does, and is copied.
+    // SAFETY: attached (token); `code` was marshalled by a CPython that writes code as this one
+    // does, and is copied.
     unsafe {
         let length = code.len() as ffi::Py_ssize_t;
         Object::from_new(
@@ -120,16 +125,18 @@ fn unmarshalled<'py>(token: Token<'py>, code: &[u8]) -> Result<Object<'py>, Rais
     }
 }
 
-/// `compile` as importlib calls it for a module without usable bytecode. The built-in one, which is `this`, makes the 120 types of
-/// syntax trees in each interpreter before it looks at what it got: 0.27 MB, for a check whether that is a tree. What is not
-/// the source of a module, or is called otherwise, is left to it.
+/// `compile` as importlib calls it for a module without usable bytecode. The built-in one, which is
+/// `this`, makes the 120 types of syntax trees in each interpreter before it looks at what it got:
+/// 0.27 MB, for a check whether that is a tree. What is not the source of a module, or is called
+/// otherwise, is left to it.
 unsafe extern "C" fn compile_module(
     this: *mut ffi::PyObject,
     arguments: *const *mut ffi::PyObject,
     count: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: called by CPython with `count` live arguments, those of the keywords behind them, and the built-in function.
+    // SAFETY: called by CPython with `count` live arguments, those of the keywords behind them, and
+    // the built-in function.
     unsafe {
         trampoline::object(|token| match Module::of(token, arguments, count, names)? {
             Some(module) => module.compile(token),
@@ -149,7 +156,8 @@ struct Module<'py> {
 }
 
 impl<'py> Module<'py> {
-    /// `None` if this is another call than importlib's `compile(data, path, 'exec', dont_inherit=True, optimize=_optimize)`.
+    /// `None` if this is another call than importlib's `compile(data, path, 'exec',
+    /// dont_inherit=True, optimize=_optimize)`.
     ///
     /// # Safety
     /// The arguments of a FASTCALL | KEYWORDS call.
@@ -159,7 +167,8 @@ impl<'py> Module<'py> {
         count: ffi::Py_ssize_t,
         names: *mut ffi::PyObject,
     ) -> Result<Option<Self>, Raised> {
-        // SAFETY: `names` is null or a tuple of str, and as many values lie behind the positional ones; all are live.
+        // SAFETY: `names` is null or a tuple of str, and as many values lie behind the positional
+        // ones; all are live.
         unsafe {
             if count != 3 || names.is_null() || ffi::PyTuple_Size(names) != 2 {
                 return Ok(None);
@@ -181,7 +190,8 @@ impl<'py> Module<'py> {
             let length = ffi::PyBytes_Size(source) as usize;
             let bytes = std::slice::from_raw_parts(ffi::PyBytes_AsString(source).cast(), length);
             let level = ffi::PyLong_AsLong(optimize);
-            // A source with a NUL, and a level that there is not, are refused by the built-in function in its own words.
+            // A source with a NUL, and a level that there is not, are refused by the built-in
+            // function in its own words.
             if memchr::memchr(0, bytes).is_some() || !(-1..=2).contains(&level) {
                 drop(object::take_exception(token));
                 return Ok(None);

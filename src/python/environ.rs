@@ -1,8 +1,9 @@
-//! The environ of a request as a Python dict, made fast: a copy of a dict that exists, keys that exist already, and values that
-//! exist already where the last request had the same. HTTP's are made in `last_environ.rs`, those of front ends here.
+//! The environ of a request as a Python dict, made fast: a copy of a dict that exists, keys that
+//! exist already, and values that exist already where the last request had the same. HTTP's are
+//! made in `last_environ.rs`, those of front ends here.
 //!
-//! What varies and what it is called is the wsgi room's knowledge ([`environ::for_each_under`]); here are only objects. Owned
-//! by one thread of one interpreter, attached.
+//! What varies and what it is called is the wsgi room's knowledge ([`environ::for_each_under`]);
+//! here are only objects. Owned by one thread of one interpreter, attached.
 
 use std::ffi::CString;
 
@@ -17,13 +18,14 @@ use crate::wsgi::environ::{self, Key, Known, ServerFacts};
 
 /// Places in the cache of header names. A request rarely has more than 20; a power of two.
 pub(super) const NAME_PLACES: usize = 128;
-/// Places in the cache of names of variables: a front end sends some forty, always the same. A power of two.
+/// Places in the cache of names of variables: a front end sends some forty, always the same. A
+/// power of two.
 const VARIABLE_PLACES: usize = 256;
 /// Values up to this size are kept to be compared with the next request's. Bytes.
 pub(super) const VALUE_BYTES_MAX: usize = 256;
 
-/// Header keys that apps look up: interned, so that a lookup finds them by address. Only these, because 3.12 never frees an
-/// interned str, and header names are the client's choice.
+/// Header keys that apps look up: interned, so that a lookup finds them by address. Only these,
+/// because 3.12 never frees an interned str, and header names are the client's choice.
 const INTERNED: [&[u8]; 30] = [
     b"HTTP_ACCEPT",
     b"HTTP_ACCEPT_ENCODING",
@@ -67,7 +69,8 @@ pub(super) struct Environs {
     scratch: Vec<u8>,
 }
 
-/// What the requests of one listener have in common, by the scheme that their clients use: a proxy may have told.
+/// What the requests of one listener have in common, by the scheme that their clients use: a proxy
+/// may have told.
 struct Base {
     http: Begin,
     https: Begin,
@@ -134,7 +137,8 @@ pub(super) fn set(
     key: &Kept,
     value: *mut ffi::PyObject,
 ) -> Result<(), Raised> {
-    // SAFETY: all three are alive, `environ` is a dict; it takes references of its own. Attached (its token).
+    // SAFETY: all three are alive, `environ` is a dict; it takes references of its own. Attached
+    // (its token).
     match unsafe { ffi::PyDict_SetItem(environ.as_ptr(), key.as_ptr(), value) } {
         0 => Ok(()),
         _ => Err(Raised),
@@ -149,7 +153,8 @@ pub(super) fn interned<'py>(token: Token<'py>, text: &str) -> Result<Object<'py>
 }
 
 impl Environs {
-    /// Everything that the requests of one thread have in common. `constants` has what the interpreter knows.
+    /// Everything that the requests of one thread have in common. `constants` has what the
+    /// interpreter knows.
     pub(super) fn new(
         token: Token<'_>,
         interpreter: &Interpreter,
@@ -167,7 +172,8 @@ impl Environs {
         let mut bases = Vec::with_capacity(interpreter.spec.listeners.len());
         let base = |facts: &ServerFacts| {
             let base = Object::dict(token)?;
-            // Keys that every request puts stand in the base already, so that a copy has room for them.
+            // Keys that every request puts stand in the base already, so that a copy has room for
+            // them.
             let always: &[Known] = if facts.takes_variables {
                 &[Known::Input]
             } else {
@@ -288,8 +294,8 @@ fn no_names(places: usize) -> Box<[Option<NamedEntry>]> {
     (0..places).map(|_| None).collect()
 }
 
-/// `environ[name] = value` for a variable of a front end, whose name is the key. Two names that share a place push each other
-/// out.
+/// `environ[name] = value` for a variable of a front end, whose name is the key. Two names that
+/// share a place push each other out.
 #[inline]
 fn put_variable(
     variables: &mut Box<[Option<NamedEntry>]>,

@@ -31,13 +31,15 @@ impl fmt::Display for EnvironmentError {
 
 impl std::error::Error for EnvironmentError {}
 
-/// Removes, then sets variables of the process. Call it once, while the calling thread is the only one.
+/// Removes, then sets variables of the process. Call it once, while the calling thread is the only
+/// one.
 ///
-/// `moves`: every other variable is set to what it is. C's library then keeps a copy of each, and nothing reads the memory
-/// any more in which the system handed them over.
+/// `moves`: every other variable is set to what it is. C's library then keeps a copy of each, and
+/// nothing reads the memory any more in which the system handed them over.
 ///
 /// # Errors
-/// Another thread runs (where the system tells), it was called before, or a name or value is malformed.
+/// Another thread runs (where the system tells), it was called before, or a name or value is
+/// malformed.
 pub fn set_environment(
     unset: &[String],
     set: &[(String, String)],
@@ -58,8 +60,9 @@ pub fn set_environment(
         return Err(EnvironmentError::Malformed(name.clone()));
     }
     for name in unset {
-        // SAFETY: nobody reads or writes the environment at the same time: this thread is the only one (checked above
-        // where the system tells; elsewhere `server::run` calls this first of all).
+        // SAFETY: nobody reads or writes the environment at the same time: this thread is the only
+        // one (checked above where the system tells; elsewhere `server::run` calls this first of
+        // all).
         unsafe { std::env::remove_var(name) };
     }
     let moved = moves.then(std::env::vars_os).into_iter().flatten();

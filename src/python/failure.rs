@@ -45,7 +45,8 @@ pub(super) fn describe(error: &Object<'_>, isolated: bool) -> (String, Option<Re
         Ok::<_, Raised>((answer.element(0)?.to_text(), refusal))
     })();
     told.unwrap_or_else(|Raised| {
-        // Not even a traceback could be made (out of memory, or a __str__ that raises): the bare exception has to do.
+        // Not even a traceback could be made (out of memory, or a __str__ that raises): the bare
+        // exception has to do.
         drop(object::take_exception(token));
         (error.to_text(), None)
     })

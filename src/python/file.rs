@@ -1,5 +1,5 @@
-//! Sending a real file that the app wrapped in `wsgi.file_wrapper`, without reading it through Python.
-//! Runs on workers, attached.
+//! Sending a real file that the app wrapped in `wsgi.file_wrapper`, without reading it through
+//! Python. Runs on workers, attached.
 
 use std::fs::File;
 
@@ -14,8 +14,8 @@ pub(super) struct Sendable {
     pub(super) length: u64,
 }
 
-/// What is behind a file wrapper, if it is a regular file that the app would read as it is; `sendable` is the function of the
-/// bootstrap that knows.
+/// What is behind a file wrapper, if it is a regular file that the app would read as it is;
+/// `sendable` is the function of the bootstrap that knows.
 #[cfg(unix)]
 pub(super) fn behind(
     wrapper: &Object<'_>,
@@ -34,7 +34,8 @@ pub(super) fn behind(
     if descriptor < 0 {
         return Ok(None);
     }
-    // SAFETY: the descriptor belongs to an open FileIO that the wrapper keeps alive; it is duplicated at once.
+    // SAFETY: the descriptor belongs to an open FileIO that the wrapper keeps alive; it is
+    // duplicated at once.
     let Ok(file) = (unsafe { BorrowedFd::borrow_raw(descriptor) })
         .try_clone_to_owned()
         .map(File::from)

@@ -1,5 +1,6 @@
-//! What the `uwsgi` module of an interpreter asks of the process around it, and is told by it: plain values both ways, never an
-//! object. The server and the generations answer; this room only knows the questions.
+//! What the `uwsgi` module of an interpreter asks of the process around it, and is told by it:
+//! plain values both ways, never an object. The server and the generations answer; this room only
+//! knows the questions.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -125,7 +126,8 @@ pub trait Host: Send + Sync {
     /// Raises a signal.
     fn raise_signal(&self, number: u8);
 
-    /// Lets something raise a signal. `is_loading`: the app of `worker` is being loaded, and each interpreter asks for the same.
+    /// Lets something raise a signal. `is_loading`: the app of `worker` is being loaded, and each
+    /// interpreter asks for the same.
     ///
     /// # Errors
     /// In words for a ValueError.
@@ -161,7 +163,8 @@ pub trait Host: Send + Sync {
     /// Bytes of the process: resident, and of address space.
     fn memory(&self) -> (u64, u64);
 
-    /// Locks, waiting. `thread` tells the threads of one interpreter apart, `interpreter` the interpreters.
+    /// Locks, waiting. `thread` tells the threads of one interpreter apart, `interpreter` the
+    /// interpreters.
     ///
     /// # Errors
     /// See [`LockRefused`].
@@ -179,8 +182,8 @@ pub trait Host: Send + Sync {
     /// See [`LockRefused`].
     fn is_locked(&self, number: usize) -> Result<bool, LockRefused>;
 
-    /// Gives the request that the thread works on `limit` from now; `None`: no more than what the server allows it. Says for good
-    /// that such limits are used, also outside of a request.
+    /// Gives the request that the thread works on `limit` from now; `None`: no more than what the
+    /// server allows it. Says for good that such limits are used, also outside of a request.
     fn limit_request(&self, interpreter: u64, thread: u64, limit: Option<Duration>);
 
     /// Opens what the thread holds, or (`None`) any thread of the interpreter. Returns which.

@@ -1,9 +1,11 @@
-//! `wsgi.input`: the complete request body, as a Python object that behaves exactly as `io.BytesIO` does when it is read.
+//! `wsgi.input`: the complete request body, as a Python object that behaves exactly as `io.BytesIO`
+//! does when it is read.
 //!
-//! The object owns the body: there is no pointer to a request in it. When the request ends the body is taken out, and an
-//! input that the app kept raises ValueError from then on. A body in a temporary file is read detached; a second thread
-//! that reads meanwhile waits detached too, so nobody holds the body's lock and waits for the GIL's holder, or the other way
-//! round with the GIL in hand. Runs on any thread of the interpreter, attached.
+//! The object owns the body: there is no pointer to a request in it. When the request ends the body
+//! is taken out, and an input that the app kept raises ValueError from then on. A body in a
+//! temporary file is read detached; a second thread that reads meanwhile waits detached too, so
+//! nobody holds the body's lock and waits for the GIL's holder, or the other way round with the GIL
+//! in hand. Runs on any thread of the interpreter, attached.
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::mem::size_of;
@@ -25,7 +27,8 @@ struct Input {
     body: Mutex<Option<RequestBody>>,
 }
 
-/// Reads of a file larger than this let the GIL go. Bytes. A small read comes from the body's own window, most often.
+/// Reads of a file larger than this let the GIL go. Bytes. A small read comes from the body's own
+/// window, most often.
 const ATTACHED_BYTES_MAX: u64 = 4096;
 
 static METHODS: [Method; 14] = [
@@ -102,8 +105,8 @@ pub(super) unsafe fn new<'py>(
     kind: *mut ffi::PyObject,
     body: RequestBody,
 ) -> Result<Object<'py>, Raised> {
-    // SAFETY: the type is alive; memory of its size comes back zeroed, or null with MemoryError. The body is written into
-    // it before anybody else can see it.
+    // SAFETY: the type is alive; memory of its size comes back zeroed, or null with MemoryError.
+    // The body is written into it before anybody else can see it.
     unsafe {
         let object = Object::from_new(token, ffi::PyType_GenericAlloc(kind.cast(), 0))?;
         let input = object.as_ptr().cast::<Input>();
@@ -112,7 +115,8 @@ pub(super) unsafe fn new<'py>(
     }
 }
 
-/// Ends the input's request: the body is dropped (unless another thread is in the middle of a read, which may finish).
+/// Ends the input's request: the body is dropped (unless another thread is in the middle of a read,
+/// which may finish).
 pub(super) fn end(input: &Kept) {
     // SAFETY: callers keep inputs only; alive because kept.
     let body = unsafe { &(*input.as_ptr().cast::<Input>()).body };
@@ -131,8 +135,9 @@ pub(super) fn renew(input: &Kept, body: RequestBody) {
 }
 
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: CPython calls this once, when nobody refers to the object any more; its type is a heap type, which each
-    // instance holds a reference to, and whose tp_free is that of the allocation in `new`.
+    // SAFETY: CPython calls this once, when nobody refers to the object any more; its type is a
+    // heap type, which each instance holds a reference to, and whose tp_free is that of the
+    // allocation in `new`.
     unsafe {
         let kind = ffi::Py_TYPE(object);
         std::ptr::drop_in_place(&raw mut (*object.cast::<Input>()).body);
@@ -157,7 +162,8 @@ unsafe fn with<'py, R>(
     let mut guard: MutexGuard<'_, Option<RequestBody>> = match mutex.try_lock() {
         Ok(guard) => guard,
         Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
-        // Another thread reads the same file, detached. Its lock must not be waited for with the GIL in hand.
+        // Another thread reads the same file, detached. Its lock must not be waited for with the
+        // GIL in hand.
         Err(TryLockError::WouldBlock) => {
             detached(token, || mutex.lock()).unwrap_or_else(PoisonError::into_inner)
         }
@@ -172,7 +178,8 @@ unsafe fn with<'py, R>(
     }
 }
 
-/// `size` as `io.BytesIO` takes it: None and negative numbers mean all, anything with `__index__` is a number.
+/// `size` as `io.BytesIO` takes it: None and negative numbers mean all, anything with `__index__`
+/// is a number.
 ///
 /// # Safety
 /// `arguments` holds `count` live objects.
@@ -254,7 +261,8 @@ unsafe extern "C" fn read(
                 let start = ffi::PyBytes_AsString(bytes.as_ptr()).cast::<u8>();
                 let mut filled = 0;
                 let is_filled = body.take_pieces(Some(room as usize), |piece| {
-                    // All pieces together are as long as the object (`readable`); the bound is for the proof's sake.
+                    // All pieces together are as long as the object (`readable`); the bound is for
+                    // the proof's sake.
                     let count = piece.len().min(room as usize - filled);
                     start
                         .add(filled)
@@ -264,8 +272,8 @@ unsafe extern "C" fn read(
                 if is_filled {
                     return Ok(bytes);
                 }
-                // The new object is nobody else's yet: its bytes may be written, also detached.
-                // No slice may be made of bytes that were never written.
+                // The new object is nobody else's yet: its bytes may be written, also detached. No
+                // slice may be made of bytes that were never written.
                 start.write_bytes(0, room as usize);
                 let out = std::slice::from_raw_parts_mut(start, room as usize);
                 let read = if length > ATTACHED_BYTES_MAX {
@@ -318,7 +326,8 @@ unsafe extern "C" fn readlines(
     arguments: *mut *mut ffi::PyObject,
     count: ffi::Py_ssize_t,
 ) -> *mut ffi::PyObject {
-    // SAFETY: called by CPython on an input, with `count` arguments; the list takes references of its own.
+    // SAFETY: called by CPython on an input, with `count` arguments; the list takes references of
+    // its own.
     unsafe {
         trampoline::object(|token| {
             let enough = size(token, "readlines", arguments, count)?
@@ -368,12 +377,14 @@ unsafe extern "C" fn readinto(
     struct Filled(ffi::Py_buffer);
     impl Drop for Filled {
         fn drop(&mut self) {
-            // SAFETY: it was filled by PyObject_GetBuffer, and the thread that did is attached still or again.
+            // SAFETY: it was filled by PyObject_GetBuffer, and the thread that did is attached
+            // still or again.
             unsafe { ffi::PyBuffer_Release(&raw mut self.0) }
         }
     }
-    // SAFETY: called by CPython on an input with a live argument; a writable, contiguous buffer stays in place until it is
-    // released. Attached all along: another thread could read the buffer while we write otherwise.
+    // SAFETY: called by CPython on an input with a live argument; a writable, contiguous buffer
+    // stays in place until it is released. Attached all along: another thread could read the buffer
+    // while we write otherwise.
     unsafe {
         trampoline::object(|token| {
             let mut buffer = Filled(ffi::Py_buffer::new());
@@ -455,8 +466,8 @@ unsafe extern "C" fn no(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ff
     unsafe { trampoline::object(|token| Object::boolean(token, false)) }
 }
 
-/// `close` and `flush`: the body is the server's, and an app that closes it (or a wrapper that does so when it is collected)
-/// takes nothing away from those who read after it.
+/// `close` and `flush`: the body is the server's, and an app that closes it (or a wrapper that does
+/// so when it is collected) takes nothing away from those who read after it.
 unsafe extern "C" fn nothing(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: called by CPython.
     unsafe { trampoline::object(|token| Ok(Object::none(token))) }

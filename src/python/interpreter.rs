@@ -1,8 +1,9 @@
 //! One interpreter: what it is asked to be, how it is made, and how it is ended.
 //!
-//! Rules 2 and 5 of docs/interpreters.md live here: an interpreter is made and ended by one OS thread, one at a time in
-//! the process, and it is ended only when that thread's state is the last one in it; otherwise it is parked for ever.
-//! Runs on workers. Nothing in this file keeps a Python object.
+//! Rules 2 and 5 of docs/interpreters.md live here: an interpreter is made and ended by one OS
+//! thread, one at a time in the process, and it is ended only when that thread's state is the last
+//! one in it; otherwise it is parked for ever. Runs on workers. Nothing in this file keeps a Python
+//! object.
 
 use std::path::PathBuf;
 use std::ptr::NonNull;
@@ -23,11 +24,13 @@ use crate::wsgi::environ::ServerFacts;
 /// How an interpreter is kept apart from the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Isolation {
-    /// The main interpreter itself: no subinterpreter, any number of threads. Every extension module works.
+    /// The main interpreter itself: no subinterpreter, any number of threads. Every extension
+    /// module works.
     Main,
     /// A subinterpreter with a GIL and an allocator of its own. CPython 3.13 and later.
     OwnGil,
-    /// A subinterpreter under the main interpreter's GIL: keeps pure-Python apps apart, nothing runs in parallel.
+    /// A subinterpreter under the main interpreter's GIL: keeps pure-Python apps apart, nothing
+    /// runs in parallel.
     SharedGil,
 }
 
@@ -66,10 +69,11 @@ pub struct InterpreterSpec {
     pub quiet_writes: bool,
     /// Whether the environ has `wsgi.file_wrapper`.
     pub file_wrapper: bool,
-    /// Python files that are imported before anything else; the `init()` of each is called once in a generation.
+    /// Python files that are imported before anything else; the `init()` of each is called once in
+    /// a generation.
     pub plugins: Vec<PathBuf>,
-    /// Imported, in order, before the first app is loaded (`--pymodule-alias`, `--shared-import`, `--import`). One that fails is told and
-    /// passed over.
+    /// Imported, in order, before the first app is loaded (`--pymodule-alias`, `--shared-import`,
+    /// `--import`). One that fails is told and passed over.
     pub imports: Vec<Import>,
     /// `sys.executable`, if not what Python found (`--py-sys-executable`).
     pub sys_executable: Option<PathBuf>,
@@ -79,8 +83,8 @@ pub struct InterpreterSpec {
     pub host: HostRef,
 }
 
-/// An interpreter, for those who may join it with a thread of their own. It holds no Python object, only the address of
-/// the interpreter and whether it may still be entered.
+/// An interpreter, for those who may join it with a thread of their own. It holds no Python object,
+/// only the address of the interpreter and whether it may still be entered.
 #[derive(Debug, Clone)]
 pub struct InterpreterHandle(pub(super) Arc<Interpreter>);
 
@@ -101,8 +105,8 @@ impl InterpreterHandle {
 /// What all threads of one interpreter know about it.
 #[derive(Debug)]
 pub(super) struct Interpreter {
-    /// Counts the calls of `create` in this process; the key of what belongs to this one in the interpreter's dict (the main
-    /// interpreter can be created into more than once).
+    /// Counts the calls of `create` in this process; the key of what belongs to this one in the
+    /// interpreter's dict (the main interpreter can be created into more than once).
     pub(super) serial: u64,
     pub(super) id: i64,
     /// The address of its PyInterpreterState. Valid while `members` is open.
@@ -111,8 +115,9 @@ pub(super) struct Interpreter {
     pub(super) free_threaded: bool,
     /// Whether it was said already that the app answers with `str`.
     warned_of_str: AtomicBool,
-    /// What has to be seen to after a job, in one word, so that jobs pay for one look: bit 0 is set if there is an
-    /// `after_req_hook`, the rest counts locks that threads of this interpreter hold.
+    /// What has to be seen to after a job, in one word, so that jobs pay for one look: bit 0 is set
+    /// if there is an `after_req_hook`, the rest counts locks that threads of this interpreter
+    /// hold.
     after_job: AtomicUsize,
     /// Whether the app is still to be loaded.
     loading: AtomicBool,
@@ -133,7 +138,8 @@ struct Members {
 /// What became of an interpreter, or of a thread's part in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// The creator left and the interpreter is gone (the main interpreter: is left alone, and lives on).
+    /// The creator left and the interpreter is gone (the main interpreter: is left alone, and lives
+    /// on).
     Ended,
     /// A further thread left; the interpreter lives on.
     Left,
@@ -149,12 +155,14 @@ static LIFECYCLE: Mutex<()> = Mutex::new(());
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 static PARKED: AtomicUsize = AtomicUsize::new(0);
-/// Threads that created into the main interpreter and have not ended: it is quiesced by the last of them.
+/// Threads that created into the main interpreter and have not ended: it is quiesced by the last of
+/// them.
 static MAIN_CREATORS: AtomicUsize = AtomicUsize::new(0);
 /// See `Interpreter::after_job`.
 const REQUEST_HOOK: usize = 1;
 const ONE_LOCK: usize = 2;
-/// However short the grace: so long a finished thread may take from its last line of Python to the end of its state.
+/// However short the grace: so long a finished thread may take from its last line of Python to the
+/// end of its state.
 const LINGER: Duration = Duration::from_millis(100);
 
 /// How many interpreters of this process were parked since it started.
@@ -185,8 +193,9 @@ fn lifecycle() -> MutexGuard<'static, ()> {
     LIFECYCLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// SUBINTERPRETERS 4.2.5. `allow_fork` is 0 in every mode: a forked child of a process with subinterpreters aborts.
-/// Daemon threads are allowed, or sentry-sdk and newrelic could not start; `quiesce` sees to their end.
+/// SUBINTERPRETERS 4.2.5. `allow_fork` is 0 in every mode: a forked child of a process with
+/// subinterpreters aborts. Daemon threads are allowed, or sentry-sdk and newrelic could not start;
+/// `quiesce` sees to their end.
 fn configuration(isolation: Isolation) -> ffi::PyInterpreterConfig {
     let own = isolation == Isolation::OwnGil;
     ffi::PyInterpreterConfig {
@@ -204,7 +213,8 @@ fn configuration(isolation: Isolation) -> ffi::PyInterpreterConfig {
     }
 }
 
-/// Makes the interpreter that `spec` asks for, or a new thread state of the main one. On success this thread is attached.
+/// Makes the interpreter that `spec` asks for, or a new thread state of the main one. On success
+/// this thread is attached.
 pub(super) fn create(
     runtime: &Runtime,
     spec: InterpreterSpec,
@@ -254,8 +264,8 @@ pub(super) fn create(
 
 /// A state of the main interpreter for this thread, attached.
 fn new_state_of_main() -> Result<NonNull<ffi::PyThreadState>, RuntimeError> {
-    // SAFETY: the main interpreter lives for ever; this thread has no thread state yet (one thread, one state), and a new
-    // one may be made without being attached.
+    // SAFETY: the main interpreter lives for ever; this thread has no thread state yet (one thread,
+    // one state), and a new one may be made without being attached.
     let state = unsafe { ffi::PyThreadState_New(ffi::PyInterpreterState_Main()) };
     let state = NonNull::new(state).ok_or_else(|| start_error("a new thread state failed"))?;
     // SAFETY: the state was made on this thread just now and is attached nowhere.
@@ -275,7 +285,8 @@ fn new_subinterpreter(isolation: Isolation) -> Result<NonNull<ffi::PyThreadState
     let started = Instant::now();
     let configuration = configuration(isolation);
     let mut state = std::ptr::null_mut();
-    // SAFETY: Python is running (a `Runtime` exists), this thread has no thread state, and both pointers are valid.
+    // SAFETY: Python is running (a `Runtime` exists), this thread has no thread state, and both
+    // pointers are valid.
     let mut create =
         || unsafe { ffi::Py_NewInterpreterFromConfig(&raw mut state, &raw const configuration) };
     let status = if isolation == Isolation::OwnGil {
@@ -358,7 +369,8 @@ impl Interpreter {
         is_free.then(|| Look(self))
     }
 
-    /// Keeps our own threads from entering and leaving, which they do detached, as long as this lives. Wait for nothing meanwhile.
+    /// Keeps our own threads from entering and leaving, which they do detached, as long as this
+    /// lives. Wait for nothing meanwhile.
     pub(super) fn keep_members(&self) -> impl Sized {
         self.members()
     }
@@ -373,15 +385,16 @@ impl Interpreter {
         if !members.open {
             return Err(RuntimeError::Gone);
         }
-        // SAFETY: the interpreter is alive while `open` is true, which the lock holds still; a new state may be made detached.
+        // SAFETY: the interpreter is alive while `open` is true, which the lock holds still; a new
+        // state may be made detached.
         let state = unsafe { ffi::PyThreadState_New(self.address as *mut ffi::PyInterpreterState) };
         let state = NonNull::new(state).ok_or_else(|| start_error("a new thread state failed"))?;
         members.siblings += 1;
         Ok(state)
     }
 
-    /// Enters with a thread state of its own, does `work` attached, and leaves. Waits for the GIL, for ever if it must. The calling
-    /// thread is no thread of any interpreter.
+    /// Enters with a thread state of its own, does `work` attached, and leaves. Waits for the GIL,
+    /// for ever if it must. The calling thread is no thread of any interpreter.
     pub(super) fn visit<R>(&self, work: impl FnOnce(Token<'_>) -> R) -> Result<R, RuntimeError> {
         struct Visit<'a>(&'a Interpreter, NonNull<ffi::PyThreadState>);
         impl Drop for Visit<'_> {
@@ -395,10 +408,12 @@ impl Interpreter {
             }
         }
         let state = self.enter()?;
-        // SAFETY: the state was made on this thread just now, is attached nowhere, and this thread has no other.
+        // SAFETY: the state was made on this thread just now, is attached nowhere, and this thread
+        // has no other.
         unsafe { ffi::PyEval_RestoreThread(state.as_ptr()) };
         let _visit = Visit(self, state);
-        // SAFETY: attached until `_visit` is dropped, which is after `work`; the lifetime is that of this call.
+        // SAFETY: attached until `_visit` is dropped, which is after `work`; the lifetime is that
+        // of this call.
         Ok(work(unsafe { Token::assume() }))
     }
 
@@ -435,8 +450,9 @@ impl Interpreter {
     /// Thread states in this interpreter besides `own`. This thread must be attached to it.
     pub(super) fn other_states(&self, own: NonNull<ffi::PyThreadState>) -> usize {
         let mut others = 0;
-        // SAFETY: attached (the caller's promise), so Python's own threads, which come and go with the GIL in hand, stand
-        // still; ours are kept out by `close`. The interpreter is alive, and the states are only compared.
+        // SAFETY: attached (the caller's promise), so Python's own threads, which come and go with
+        // the GIL in hand, stand still; ours are kept out by `close`. The interpreter is alive, and
+        // the states are only compared.
         unsafe {
             let mut state =
                 ffi::PyInterpreterState_ThreadHead(self.address as *mut ffi::PyInterpreterState);
@@ -458,11 +474,12 @@ impl Drop for Look<'_> {
     }
 }
 
-/// Ends a subinterpreter, or parks it if a thread is left in it at `until`. On return this thread is detached and must
-/// never attach `state` again.
+/// Ends a subinterpreter, or parks it if a thread is left in it at `until`. On return this thread
+/// is detached and must never attach `state` again.
 ///
 /// # Safety
-/// The calling thread made the interpreter, is detached, has quiesced it, and Rust holds no object of it.
+/// The calling thread made the interpreter, is detached, has quiesced it, and Rust holds no object
+/// of it.
 pub(super) unsafe fn end(
     interpreter: &Interpreter,
     state: NonNull<ffi::PyThreadState>,
@@ -477,11 +494,13 @@ pub(super) unsafe fn end(
         unsafe { ffi::PyEval_RestoreThread(state.as_ptr()) };
         others = interpreter.other_states(state);
         if others == 0 {
-            // SAFETY: attached, on the thread that made the interpreter, and `state` is the last one in it: nothing can add
-            // one, since no Python code runs between the count and the end but on this thread.
+            // SAFETY: attached, on the thread that made the interpreter, and `state` is the last
+            // one in it: nothing can add one, since no Python code runs between the count and the
+            // end but on this thread.
             unsafe { ffi::Py_EndInterpreter(state.as_ptr()) };
             if interpreter.spec.isolation == Isolation::OwnGil {
-                // SAFETY: it has ended, nothing of it is in Rust's hands, and `one_at_a_time` is held.
+                // SAFETY: it has ended, nothing of it is in Rust's hands, and `one_at_a_time` is
+                // held.
                 unsafe { arenas::give_back(interpreter.address) };
             }
             drop(one_at_a_time);
@@ -500,7 +519,8 @@ pub(super) unsafe fn end(
         if Instant::now() >= until {
             break;
         }
-        // A thread that `join` reported finished may still be on its way out of C; there is nothing to wait on but time.
+        // A thread that `join` reported finished may still be on its way out of C; there is nothing
+        // to wait on but time.
         std::thread::sleep(Duration::from_millis(1));
     }
     park();

@@ -1,8 +1,10 @@
-//! An exception for a thread that has worked too long: raised from outside, in the request that it is meant for and in no other.
+//! An exception for a thread that has worked too long: raised from outside, in the request that it
+//! is meant for and in no other.
 //!
-//! `PyThreadState_SetAsyncExc` only leaves a note; the thread raises the exception when it runs its next Python instruction, which
-//! may be in the next request. So notes are left and taken back under one mutex: a request that ends withdraws the one that has
-//! not been delivered. The order is GIL first, mutex second, on both sides, and nobody waits for a GIL with the mutex in hand.
+//! `PyThreadState_SetAsyncExc` only leaves a note; the thread raises the exception when it runs its
+//! next Python instruction, which may be in the next request. So notes are left and taken back
+//! under one mutex: a request that ends withdraws the one that has not been delivered. The order is
+//! GIL first, mutex second, on both sides, and nobody waits for a GIL with the mutex in hand.
 
 use std::ffi::c_long;
 use std::ptr::NonNull;
@@ -61,15 +63,16 @@ impl Interruption {
         InterpreterHandle(Arc::clone(&self.interpreter))
     }
 
-    /// From now on this thread may be interrupted, until [`calm`](Self::calm). Called by the thread itself. Returns the number to
-    /// interrupt it by.
+    /// From now on this thread may be interrupted, until [`calm`](Self::calm). Called by the thread
+    /// itself. Returns the number to interrupt it by.
     pub fn arm(&self) -> u64 {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         self.armed.store(number, Ordering::Release);
         number
     }
 
-    /// The application's part has ended: nothing of it strikes later code. Called by the thread itself.
+    /// The application's part has ended: nothing of it strikes later code. Called by the thread
+    /// itself.
     pub(super) fn calm(&self, _attached: Token<'_>) {
         if self.armed.load(Ordering::Relaxed) == 0 {
             return;
@@ -77,7 +80,8 @@ impl Interruption {
         let mut has_note = self.has_note.lock().unwrap_or_else(PoisonError::into_inner);
         self.armed.store(0, Ordering::Release);
         if std::mem::take(&mut *has_note) {
-            // SAFETY: attached (token). Null takes the note back; if it was delivered there is none.
+            // SAFETY: attached (token). Null takes the note back; if it was delivered there is
+            // none.
             unsafe {
                 ffi::PyThreadState_SetAsyncExc(self.ident as c_long, std::ptr::null_mut());
             }
@@ -97,9 +101,10 @@ impl Interruption {
         self.native_id
     }
 
-    /// Raises `uwsgi.Harakiri` in the thread, if it is in that request still. `look` is given the Python stack as it was right before,
-    /// if `with_stack`. Waits for the GIL of the interpreter, for ever if it must: call it on a thread that has nothing else to do,
-    /// and that is no thread of any interpreter.
+    /// Raises `uwsgi.Harakiri` in the thread, if it is in that request still. `look` is given the
+    /// Python stack as it was right before, if `with_stack`. Waits for the GIL of the interpreter,
+    /// for ever if it must: call it on a thread that has nothing else to do, and that is no thread
+    /// of any interpreter.
     ///
     /// Returns whether it was raised.
     pub fn strike(
@@ -142,7 +147,8 @@ fn note(thread: &Interruption, token: Token<'_>, number: u64) -> bool {
     if thread.armed.load(Ordering::Acquire) != number {
         return false;
     }
-    // SAFETY: attached (token) to the interpreter of the thread, whose class this is; the call takes a reference of its own.
+    // SAFETY: attached (token) to the interpreter of the thread, whose class this is; the call
+    // takes a reference of its own.
     let found = unsafe { ffi::PyThreadState_SetAsyncExc(thread.ident as c_long, class.as_ptr()) };
     *has_note = found > 0;
     found > 0

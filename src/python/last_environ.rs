@@ -1,8 +1,10 @@
-//! The environ of the last HTTP request as a dict that nobody else sees. The next environ is a copy of it, after what differs
-//! has been changed: a client sends mostly the same fields with each request, and a value that is the same costs a comparison
-//! of its bytes instead of a `str` and a place in a dict.
+//! The environ of the last HTTP request as a dict that nobody else sees. The next environ is a copy
+//! of it, after what differs has been changed: a client sends mostly the same fields with each
+//! request, and a value that is the same costs a comparison of its bytes instead of a `str` and a
+//! place in a dict.
 //!
-//! Values that say who somebody is are put into the copy and never kept. Owned by one thread of one interpreter, attached.
+//! Values that say who somebody is are put into the copy and never kept. Owned by one thread of one
+//! interpreter, attached.
 
 use pyo3_ffi as ffi;
 
@@ -212,8 +214,9 @@ impl Notes<'_, '_> {
         Ok(())
     }
 
-    /// The field's key is the cached one. Two names that share a place push each other out: a client that sends names of its own
-    /// costs itself time, and the others a name that has to be made again.
+    /// The field's key is the cached one. Two names that share a place push each other out: a
+    /// client that sends names of its own costs itself time, and the others a name that has to be
+    /// made again.
     #[inline]
     fn take_field(
         &mut self,

@@ -1,5 +1,5 @@
-//! Loading the app: what came of it, or why it failed in words that name the way out. The searching is load.py's.
-//! Runs on the creator of an interpreter, attached.
+//! Loading the app: what came of it, or why it failed in words that name the way out. The searching
+//! is load.py's. Runs on the creator of an interpreter, attached.
 
 use std::borrow::Cow;
 use std::ffi::CStr;
@@ -26,7 +26,8 @@ pub struct Loaded {
     pub note: Option<String>,
     /// From the first import to the callable.
     pub elapsed: Duration,
-    /// Extension modules that refused this interpreter and were done without: their packages run on pure Python, slower.
+    /// Extension modules that refused this interpreter and were done without: their packages run on
+    /// pure Python, slower.
     pub refused: Vec<RefusedExtension>,
 }
 
@@ -252,7 +253,8 @@ impl fmt::Display for LoadFailure {
 
 impl std::error::Error for LoadFailure {}
 
-/// Loads `target` into the attached interpreter and keeps its callable there, by its number and its mountpoint.
+/// Loads `target` into the attached interpreter and keeps its callable there, by its number and its
+/// mountpoint.
 pub(super) fn load(
     attached: &mut Attached<'_>,
     place: (usize, &str),

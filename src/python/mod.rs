@@ -1,8 +1,9 @@
 //! CPython, through its C API: the only room with `unsafe`.
 //!
-//! Reading order: [`Runtime`] (the one CPython of the process), [`InterpreterThread`] (an OS thread's place in an
-//! interpreter), [`AppTarget`] and [`Loaded`] (the app). The argument for why all this is sound is docs/interpreters.md;
-//! SAFETY comments cite its rules. This room knows no sockets: a response leaves through the `Sink` it is given.
+//! Reading order: [`Runtime`] (the one CPython of the process), [`InterpreterThread`] (an OS
+//! thread's place in an interpreter), [`AppTarget`] and [`Loaded`] (the app). The argument for why
+//! all this is sound is docs/interpreters.md; SAFETY comments cite its rules. This room knows no
+//! sockets: a response leaves through the `Sink` it is given.
 
 #![allow(
     unsafe_code,

@@ -1,13 +1,16 @@
 //! References to Python objects, in three kinds, and the proof that they may be touched.
 //!
-//! * [`Token`] is the proof: whoever holds one runs on a thread that is attached to an interpreter. It costs nothing.
-//! * [`Object`] owns one reference and lives no longer than the token; it is what a piece of code works with.
-//! * [`Kept`] owns one reference over a detach: the caches of one [`InterpreterThread`](super::InterpreterThread). It
-//!   may be dropped only while that thread is attached.
+//! * [`Token`] is the proof: whoever holds one runs on a thread that is attached to an interpreter.
+//!   It costs nothing.
+//! * [`Object`] owns one reference and lives no longer than the token; it is what a piece of code
+//!   works with.
+//! * [`Kept`] owns one reference over a detach: the caches of one
+//!   [`InterpreterThread`](super::InterpreterThread). It may be dropped only while that thread is
+//!   attached.
 //!
-//! None of them is `Send`, so no object can leave its thread by safe code, and so none can leave its interpreter: one
-//! OS thread has one interpreter for life (docs/interpreters.md, rule 1). Runs on workers, and on the main thread
-//! while it starts the runtime.
+//! None of them is `Send`, so no object can leave its thread by safe code, and so none can leave
+//! its interpreter: one OS thread has one interpreter for life (docs/interpreters.md, rule 1). Runs
+//! on workers, and on the main thread while it starts the runtime.
 
 use std::ffi::CStr;
 use std::marker::PhantomData;
@@ -25,7 +28,8 @@ pub(super) struct Raised;
 
 impl Token<'_> {
     /// # Safety
-    /// The calling thread must be attached to an interpreter for all of the lifetime that the caller picks.
+    /// The calling thread must be attached to an interpreter for all of the lifetime that the
+    /// caller picks.
     pub(super) unsafe fn assume() -> Self {
         Self(PhantomData)
     }
@@ -39,7 +43,8 @@ pub(super) struct Object<'py> {
 
 impl Drop for Object<'_> {
     fn drop(&mut self) {
-        // SAFETY: we own this reference, and the token in `self` proves that the thread is attached.
+        // SAFETY: we own this reference, and the token in `self` proves that the thread is
+        // attached.
         unsafe { ffi::Py_DECREF(self.pointer.as_ptr()) }
     }
 }
@@ -58,7 +63,8 @@ impl<'py> Object<'py> {
             .ok_or(Raised)
     }
 
-    /// Makes a second reference to an object that somebody else keeps alive; null means that an exception is set.
+    /// Makes a second reference to an object that somebody else keeps alive; null means that an
+    /// exception is set.
     ///
     /// # Safety
     /// `pointer` must be null or point to a live object of the attached interpreter.
@@ -112,7 +118,8 @@ impl<'py> Object<'py> {
 
     /// `str` with one code point per byte, as PEP 3333 wants every value of the environ.
     pub(super) fn latin1(token: Token<'py>, bytes: &[u8]) -> Result<Self, Raised> {
-        // SAFETY: attached (token); pointer and length describe `bytes`, which CPython copies; no error handler is needed.
+        // SAFETY: attached (token); pointer and length describe `bytes`, which CPython copies; no
+        // error handler is needed.
         unsafe {
             Self::from_new(
                 token,
@@ -205,7 +212,8 @@ impl<'py> Object<'py> {
 
     /// `self[key] = value` where `self` is a dict.
     pub(super) fn set(&self, key: &Object<'py>, value: &Object<'py>) -> Result<(), Raised> {
-        // SAFETY: all three are alive; attached (token). A `self` that is no dict raises SystemError.
+        // SAFETY: all three are alive; attached (token). A `self` that is no dict raises
+        // SystemError.
         match unsafe { ffi::PyDict_SetItem(self.as_ptr(), key.as_ptr(), value.as_ptr()) } {
             0 => Ok(()),
             _ => Err(Raised),
@@ -227,7 +235,8 @@ impl<'py> Object<'py> {
 
     /// The same with a text as the key.
     pub(super) fn set_item(&self, key: &CStr, value: &Object<'py>) -> Result<(), Raised> {
-        // SAFETY: all three are alive; attached (token). A `self` that is no dict raises SystemError.
+        // SAFETY: all three are alive; attached (token). A `self` that is no dict raises
+        // SystemError.
         match unsafe { ffi::PyDict_SetItemString(self.as_ptr(), key.as_ptr(), value.as_ptr()) } {
             0 => Ok(()),
             _ => Err(Raised),
@@ -237,7 +246,8 @@ impl<'py> Object<'py> {
     /// `self[key]` where `self` is a dict; `None` if there is none.
     pub(super) fn item(&self, key: &CStr) -> Result<Option<Object<'py>>, Raised> {
         let name = Self::text(self.token, &key.to_string_lossy())?;
-        // SAFETY: both are alive; attached (token). The result is borrowed from the dict and taken at once.
+        // SAFETY: both are alive; attached (token). The result is borrowed from the dict and taken
+        // at once.
         unsafe {
             let found = ffi::PyDict_GetItemWithError(self.as_ptr(), name.as_ptr());
             if found.is_null() {
@@ -281,7 +291,8 @@ impl<'py> Object<'py> {
         arguments: [&Object<'py>; N],
     ) -> Result<Object<'py>, Raised> {
         let pointers = arguments.map(Object::as_ptr);
-        // SAFETY: callable and arguments are alive for the call, the count is the array's; attached (token).
+        // SAFETY: callable and arguments are alive for the call, the count is the array's; attached
+        // (token).
         unsafe {
             Self::from_new(
                 self.token,
@@ -292,7 +303,8 @@ impl<'py> Object<'py> {
 
     /// Item `index` of a tuple; raises IndexError or SystemError if there is none.
     pub(super) fn element(&self, index: usize) -> Result<Object<'py>, Raised> {
-        // SAFETY: `self` is alive; PyTuple_GetItem checks type and bounds and returns a borrowed reference.
+        // SAFETY: `self` is alive; PyTuple_GetItem checks type and bounds and returns a borrowed
+        // reference.
         unsafe {
             Self::from_borrowed(
                 self.token,
@@ -307,7 +319,8 @@ impl<'py> Object<'py> {
         self.as_ptr() == unsafe { ffi::Py_None() }
     }
 
-    /// The text of a `str`, lone surrogates replaced; anything else gives its `str()`; never raises.
+    /// The text of a `str`, lone surrogates replaced; anything else gives its `str()`; never
+    /// raises.
     pub(super) fn to_text(&self) -> String {
         // SAFETY: `self` is alive; attached (token). Errors are cleared on the spot.
         unsafe {
@@ -370,7 +383,8 @@ impl<'py> Object<'py> {
 /// An owned reference that outlives a detach; it lives in the caches of one thread.
 ///
 /// Rule 4 of docs/interpreters.md: dropped only on its own thread, attached. The owner
-/// ([`InterpreterThread`](super::InterpreterThread)) sees to that, and leaks what it cannot drop so.
+/// ([`InterpreterThread`](super::InterpreterThread)) sees to that, and leaks what it cannot drop
+/// so.
 pub(super) struct Kept(NonNull<ffi::PyObject>);
 
 impl Kept {
@@ -381,7 +395,8 @@ impl Kept {
 
     /// A reference to work with.
     pub(super) fn get<'py>(&self, token: Token<'py>) -> Object<'py> {
-        // SAFETY: `self` keeps the object alive, and the token proves that we are attached to its interpreter.
+        // SAFETY: `self` keeps the object alive, and the token proves that we are attached to its
+        // interpreter.
         unsafe { ffi::Py_INCREF(self.as_ptr()) };
         Object {
             pointer: self.0,
@@ -392,7 +407,8 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // SAFETY: we own this reference; rule 4 says that this thread is attached to the object's interpreter.
+        // SAFETY: we own this reference; rule 4 says that this thread is attached to the object's
+        // interpreter.
         unsafe { ffi::Py_DECREF(self.0.as_ptr()) }
     }
 }

@@ -1,10 +1,12 @@
 //! The one CPython of this process: configured, started on the main thread, and then let go of.
 //!
-//! After [`Runtime::start`] the main thread is detached and stays so: importing an extension module in any
-//! subinterpreter takes the main interpreter's GIL (3.13 and later), so a main thread that waited for a worker while it
-//! held that GIL would wait for ever. Python is never finalised; the process leaves through [`exit_now`].
+//! After [`Runtime::start`] the main thread is detached and stays so: importing an extension module
+//! in any subinterpreter takes the main interpreter's GIL (3.13 and later), so a main thread that
+//! waited for a worker while it held that GIL would wait for ever. Python is never finalised; the
+//! process leaves through [`exit_now`].
 //!
-//! The safe `pyo3` is used here and nowhere else: on the main thread, in the main interpreter, before a worker exists.
+//! The safe `pyo3` is used here and nowhere else: on the main thread, in the main interpreter,
+//! before a worker exists.
 
 use std::ffi::CStr;
 #[cfg(not(windows))]
@@ -26,9 +28,11 @@ use super::virtualenv::{self, Home};
 /// What Python is started with.
 #[derive(Debug, Clone, Default)]
 pub struct RuntimeOptions {
-    /// A virtualenv, or a whole installation, as uWSGI's `home` takes both. `None`: the Python that we are linked with.
+    /// A virtualenv, or a whole installation, as uWSGI's `home` takes both. `None`: the Python that
+    /// we are linked with.
     pub home: Option<PathBuf>,
-    /// Goes in front of `sys.path` of the main interpreter (interpreters have their own in `InterpreterSpec`).
+    /// Goes in front of `sys.path` of the main interpreter (interpreters have their own in
+    /// `InterpreterSpec`).
     pub python_path: Vec<PathBuf>,
     /// `sys.argv`, the program's name first (uWSGI's `pyargv`). Empty: `["singlemalt"]`.
     pub argv: Vec<String>,
@@ -155,8 +159,9 @@ static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 static STARTED: AtomicBool = AtomicBool::new(false);
 
 impl Runtime {
-    /// No Python code runs in the main interpreter any more, nor in those that share its GIL: threads that an application has left there
-    /// come to a halt at their next instruction, as at the end of a process. For good.
+    /// No Python code runs in the main interpreter any more, nor in those that share its GIL:
+    /// threads that an application has left there come to a halt at their next instruction, as at
+    /// the end of a process. For good.
     ///
     /// # Errors
     /// There is no thread to be had.
@@ -177,11 +182,13 @@ impl Runtime {
             .map(drop)
     }
 
-    /// Starts Python. Call it once, on the main thread, before any worker exists and after everything that forks
-    /// (a fork after a subinterpreter exists kills the child). On return the calling thread is detached.
+    /// Starts Python. Call it once, on the main thread, before any worker exists and after
+    /// everything that forks (a fork after a subinterpreter exists kills the child). On return the
+    /// calling thread is detached.
     ///
     /// # Errors
-    /// See [`RuntimeError`]. After an error of CPython itself the process has no Python; it should report and exit.
+    /// See [`RuntimeError`]. After an error of CPython itself the process has no Python; it should
+    /// report and exit.
     pub fn start(options: &RuntimeOptions) -> Result<&'static Self, RuntimeError> {
         let (version, major_minor) = linked_version();
         let home = options
@@ -204,11 +211,13 @@ impl Runtime {
         if major_minor <= (3, 13) {
             arenas::install();
         }
-        // SAFETY: this thread is attached with the main thread state since `initialise`; nothing of Python is held by
-        // Rust any more. The state is left for ever: the main thread never attaches again.
+        // SAFETY: this thread is attached with the main thread state since `initialise`; nothing of
+        // Python is held by Rust any more. The state is left for ever: the main thread never
+        // attaches again.
         unsafe { ffi::PyEval_SaveThread() };
         let (prefix, executable) = facts?;
-        // The free-threaded builds say so in their version text: "experimental free-threading build" or without the first word.
+        // The free-threaded builds say so in their version text: "experimental free-threading
+        // build" or without the first word.
         let free_threaded = full_version().contains("free-threading build");
         Ok(RUNTIME.get_or_init(|| Self {
             version,
@@ -231,15 +240,16 @@ impl Runtime {
         self.major_minor
     }
 
-    /// Whether [`Isolation::OwnGil`](super::Isolation::OwnGil) can work: 3.12 runs the start code of extension modules in
-    /// interpreters that refuse them, and aborts; a free-threaded build has no GIL to own.
+    /// Whether [`Isolation::OwnGil`](super::Isolation::OwnGil) can work: 3.12 runs the start code
+    /// of extension modules in interpreters that refuse them, and aborts; a free-threaded build has
+    /// no GIL to own.
     #[must_use]
     pub fn supports_own_gil(&self) -> bool {
         self.major_minor >= (3, 13) && !self.free_threaded
     }
 
-    /// Whether a thread of a subinterpreter may be interrupted by an exception: on 3.12 the end of such an interpreter has
-    /// crashed, in the collection of garbage.
+    /// Whether a thread of a subinterpreter may be interrupted by an exception: on 3.12 the end of
+    /// such an interpreter has crashed, in the collection of garbage.
     #[must_use]
     pub fn can_interrupt_subinterpreters(&self) -> bool {
         self.major_minor >= (3, 13)
@@ -264,8 +274,9 @@ impl Runtime {
     }
 }
 
-/// Leaves the process at once: no Py_FinalizeEx (it is not safe with interpreters alive), no C exit handlers (they would
-/// run under threads that still work). Call it after the workers have ended; it flushes Rust's standard streams.
+/// Leaves the process at once: no Py_FinalizeEx (it is not safe with interpreters alive), no C exit
+/// handlers (they would run under threads that still work). Call it after the workers have ended;
+/// it flushes Rust's standard streams.
 pub fn exit_now(code: i32) -> ! {
     // Nobody is left to tell if the streams are gone.
     drop(std::io::stdout().flush());
@@ -276,7 +287,8 @@ pub fn exit_now(code: i32) -> ! {
 
 /// The version text of the CPython that we are linked with; it is valid before Python is started.
 fn full_version() -> &'static str {
-    // SAFETY: Py_GetVersion returns a static, NUL-terminated ASCII string and may be called at any time.
+    // SAFETY: Py_GetVersion returns a static, NUL-terminated ASCII string and may be called at any
+    // time.
     unsafe { CStr::from_ptr(ffi::Py_GetVersion()) }
         .to_str()
         .unwrap_or("0.0.0")
@@ -350,7 +362,8 @@ impl Config {
             use std::os::unix::ffi::OsStrExt;
             let bytes = CString::new(path.as_os_str().as_bytes())
                 .map_err(|_| RuntimeError::Nul { option })?;
-            // SAFETY: config and field belong together; `bytes` is NUL-terminated, decoded and copied.
+            // SAFETY: config and field belong together; `bytes` is NUL-terminated, decoded and
+            // copied.
             unsafe { ffi::PyConfig_SetBytesString(&raw mut *self.0, field, bytes.as_ptr()) }
         };
         check(option, status)
@@ -370,8 +383,9 @@ fn initialise(
     major_minor: (u8, u8),
 ) -> Result<(), RuntimeError> {
     let mut before = std::mem::MaybeUninit::<ffi::PyPreConfig>::zeroed();
-    // SAFETY: the call initialises all of the preconfig. In the C and POSIX locales it lets Python switch to UTF-8
-    // (PEP 538, PEP 540), so a container without a locale still reads UTF-8 paths and prints UTF-8 logs.
+    // SAFETY: the call initialises all of the preconfig. In the C and POSIX locales it lets Python
+    // switch to UTF-8 (PEP 538, PEP 540), so a container without a locale still reads UTF-8 paths
+    // and prints UTF-8 logs.
     let status = unsafe {
         ffi::PyPreConfig_InitPythonConfig(before.as_mut_ptr());
         let mut before = before.assume_init();
@@ -399,7 +413,8 @@ fn initialise(
             }
         }
         None => {
-            // Otherwise Python would take the first `python3` in PATH for itself, whatever its version.
+            // Otherwise Python would take the first `python3` in PATH for itself, whatever its
+            // version.
             if let Some(program) = linked_program(major_minor) {
                 config.set("the program's name", |c| &raw mut c.program_name, &program)?;
             }
@@ -413,7 +428,8 @@ fn initialise(
     if config.0.tracemalloc > 0 {
         return Err(RuntimeError::Tracemalloc);
     }
-    // SAFETY: this is the only call in the process (`STARTED`), on the main thread, with a complete config.
+    // SAFETY: this is the only call in the process (`STARTED`), on the main thread, with a complete
+    // config.
     check("starting", unsafe {
         ffi::Py_InitializeFromConfig(&raw const *config.0)
     })
@@ -454,8 +470,9 @@ fn set_argv(config: &mut Config, argv: &[String]) -> Result<(), RuntimeError> {
     check("setting sys.argv", status)
 }
 
-/// The `python3.X` of the installation that our libpython belongs to, found from where the library was loaded: an
-/// installation that was moved after it was built (as uv's are) cannot find its standard library otherwise.
+/// The `python3.X` of the installation that our libpython belongs to, found from where the library
+/// was loaded: an installation that was moved after it was built (as uv's are) cannot find its
+/// standard library otherwise.
 #[cfg(unix)]
 fn linked_program(major_minor: (u8, u8)) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
@@ -464,8 +481,9 @@ fn linked_program(major_minor: (u8, u8)) -> Option<PathBuf> {
         return None;
     }
     let mut about = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: the address is that of a function in libpython; dladdr fills `about` and says so by not returning 0, and
-    // its file name is a NUL-terminated string that lives as long as the library.
+    // SAFETY: the address is that of a function in libpython; dladdr fills `about` and says so by
+    // not returning 0, and its file name is a NUL-terminated string that lives as long as the
+    // library.
     let library = unsafe {
         if libc::dladdr(
             ffi::Py_GetVersion as *const libc::c_void,
@@ -503,8 +521,9 @@ fn linked_program(_major_minor: (u8, u8)) -> Option<PathBuf> {
     None
 }
 
-/// The work in the main interpreter: facts, `sys.path`, and `datetime`, whose static types belong to whoever imports it
-/// first (CPython 3.13: parallel first imports crash, and so does the interpreter that ends first).
+/// The work in the main interpreter: facts, `sys.path`, and `datetime`, whose static types belong
+/// to whoever imports it first (CPython 3.13: parallel first imports crash, and so does the
+/// interpreter that ends first).
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one thread that has the main interpreter's own state, before there is any other"

@@ -1,5 +1,5 @@
-//! Which files the application is made of, for those who reload when one of them changes; and what it raised last.
-//! Runs on workers, attached.
+//! Which files the application is made of, for those who reload when one of them changes; and what
+//! it raised last. Runs on workers, attached.
 
 use std::path::{Path, PathBuf};
 
@@ -20,8 +20,9 @@ pub struct Source {
 }
 
 impl Attached<'_> {
-    /// The files of the modules that are loaded, without the standard library's, if there are more modules than `known`,
-    /// which is brought up to date. So asking after each request costs next to nothing.
+    /// The files of the modules that are loaded, without the standard library's, if there are more
+    /// modules than `known`, which is brought up to date. So asking after each request costs next
+    /// to nothing.
     pub fn new_sources(&mut self, known: &mut usize) -> Vec<Source> {
         // SAFETY: attached (`self`); the dict is borrowed from the interpreter and only counted.
         let count = unsafe { ffi::PyDict_Size(ffi::PyImport_GetModuleDict()) };
@@ -82,8 +83,8 @@ impl LoadFailure {
     }
 }
 
-/// The files that the tracebacks in a text name, and, of a module that was not found, those that it could be: in the working
-/// directory, and beside the files that are named.
+/// The files that the tracebacks in a text name, and, of a module that was not found, those that it
+/// could be: in the working directory, and beside the files that are named.
 pub fn sources_of(text: &str) -> Vec<Source> {
     let files = text.lines().filter_map(|line| {
         let (file, _) = line.trim_start().strip_prefix("File \"")?.split_once('"')?;

@@ -1,11 +1,14 @@
 //! Where the threads of an interpreter stand in their Python code.
 //!
-//! `sys._current_frames()` cannot be used: it makes frame objects of the threads of *all* interpreters and counts references to them
-//! from this one, without their GILs. Here only the attached interpreter's own states are walked, whose threads stand still while
-//! we have its GIL; `sys._current_frames` is replaced by the same walk in every subinterpreter (stacks.py). No Python code runs
-//! between the look at the first thread and the last, so what is told is one moment.
+//! `sys._current_frames()` cannot be used: it makes frame objects of the threads of *all*
+//! interpreters and counts references to them from this one, without their GILs. Here only the
+//! attached interpreter's own states are walked, whose threads stand still while we have its GIL;
+//! `sys._current_frames` is replaced by the same walk in every subinterpreter (stacks.py). No
+//! Python code runs between the look at the first thread and the last, so what is told is one
+//! moment.
 //!
-//! Called on threads that nobody waits for (`InterpreterHandle::stacks`), and on workers (`sys._current_frames`).
+//! Called on threads that nobody waits for (`InterpreterHandle::stacks`), and on workers
+//! (`sys._current_frames`).
 
 use std::ffi::CStr;
 use std::fmt::{self, Write as _};
@@ -56,7 +59,8 @@ pub struct PythonStack {
     pub thread: ThreadKey,
     /// `threading`'s name of it; `None` for a thread that `threading` did not start.
     pub name: Option<String>,
-    /// The method and the path of the request in whose environ it was called, as far as the outermost calls still have it.
+    /// The method and the path of the request in whose environ it was called, as far as the
+    /// outermost calls still have it.
     pub request: Option<(String, String)>,
     /// The outermost call first, as in a traceback.
     pub frames: Vec<Frame>,
@@ -116,9 +120,9 @@ fn source_line(path: &str, line: usize) -> Option<String> {
 }
 
 impl InterpreterHandle {
-    /// The threads of the interpreter that run Python code. Waits for its GIL, for ever if it must, and reads files: call it on a
-    /// thread that has nothing else to do, and that is no thread of any interpreter. `None`: another such thread waits for that
-    /// GIL already.
+    /// The threads of the interpreter that run Python code. Waits for its GIL, for ever if it must,
+    /// and reads files: call it on a thread that has nothing else to do, and that is no thread of
+    /// any interpreter. `None`: another such thread waits for that GIL already.
     ///
     /// # Errors
     /// [`RuntimeError::Gone`] if the interpreter is being ended.
@@ -176,9 +180,10 @@ fn innermost<'py>(token: Token<'py>, interpreter: &Interpreter) -> Vec<(ThreadKe
     }
     let mut frames = Vec::new();
     for state in interpreter.states(token) {
-        // SAFETY: attached (token) to the interpreter of these states. A state is taken out of its interpreter only with the GIL in
-        // hand, which we have had since `states` and keep: neither call below runs Python code. Its thread is not running any
-        // either, so its frames stand still.
+        // SAFETY: attached (token) to the interpreter of these states. A state is taken out of its
+        // interpreter only with the GIL in hand, which we have had since `states` and keep: neither
+        // call below runs Python code. Its thread is not running any either, so its frames stand
+        // still.
         let (id, frame) = unsafe {
             let frame = ffi::PyThreadState_GetFrame(state.as_ptr());
             (ffi::PyThreadState_GetID(state.as_ptr()), frame)
@@ -193,7 +198,8 @@ fn innermost<'py>(token: Token<'py>, interpreter: &Interpreter) -> Vec<(ThreadKe
     frames
 }
 
-/// Without a GIL there are no subinterpreters, and `sys._current_frames()` stops the others for its look.
+/// Without a GIL there are no subinterpreters, and `sys._current_frames()` stops the others for its
+/// look.
 fn of_free_threads(token: Token<'_>) -> Result<Vec<(ThreadKey, Object<'_>)>, Raised> {
     let namespace = bootstrap::namespace(token)?;
     let pairs = bootstrap::find(&namespace, c"current_frame_pairs")?.call([])?;
@@ -213,7 +219,8 @@ fn chain_of(innermost: Object<'_>) -> Vec<Object<'_>> {
     let token = innermost.token();
     let mut chain = vec![innermost];
     while let Some(inner) = chain.last() {
-        // SAFETY: `inner` is a live frame object; the call gives a new reference or null, and runs no Python code.
+        // SAFETY: `inner` is a live frame object; the call gives a new reference or null, and runs
+        // no Python code.
         let outer = unsafe { ffi::PyFrame_GetBack(inner.as_ptr().cast()) };
         // SAFETY: as the line above says; attached (token).
         match unsafe { Object::from_new(token, outer.cast()) } {
@@ -239,7 +246,8 @@ fn of_chain(thread: ThreadKey, chain: &[Object<'_>]) -> PythonStack {
 
 fn frame(frame: &Object<'_>) -> Frame {
     let token = frame.token();
-    // SAFETY: a live frame object; its code is a new reference. Neither runs Python code; attached (token).
+    // SAFETY: a live frame object; its code is a new reference. Neither runs Python code; attached
+    // (token).
     let (line, code) = unsafe {
         let pointer = frame.as_ptr().cast();
         let line = ffi::PyFrame_GetLineNumber(pointer);
@@ -328,10 +336,11 @@ impl Interpreter {
     /// The thread states in it, of threads that are here to stay while the GIL is held.
     fn states(&self, _attached: Token<'_>) -> Vec<NonNull<ffi::PyThreadState>> {
         let mut states = Vec::new();
-        // Our own threads make their states detached, under this mutex; nobody waits for anything with it in hand.
+        // Our own threads make their states detached, under this mutex; nobody waits for anything
+        // with it in hand.
         let _nobody_comes = self.keep_members();
-        // SAFETY: attached (token), so states that Python's own threads have come and go with the GIL, which we have. The
-        // interpreter is alive, since we are in it.
+        // SAFETY: attached (token), so states that Python's own threads have come and go with the
+        // GIL, which we have. The interpreter is alive, since we are in it.
         unsafe {
             let mut state =
                 ffi::PyInterpreterState_ThreadHead(self.address as *mut ffi::PyInterpreterState);

@@ -1,11 +1,12 @@
 //! `start_response` and the `write` it returns (PEP 3333), as builtin functions of Python.
 //!
-//! Both have one object as their self, the *carrier*: it points to the request that is being served, on the worker's stack,
-//! and at nothing once that request has ended. So a function that the app kept can only raise. The carrier is a kind of
-//! module, because the self of a builtin that prints as `<built-in function uwsgi_spit>`, uWSGI's name for it, has to be one.
+//! Both have one object as their self, the *carrier*: it points to the request that is being
+//! served, on the worker's stack, and at nothing once that request has ended. So a function that
+//! the app kept can only raise. The carrier is a kind of module, because the self of a builtin that
+//! prints as `<built-in function uwsgi_spit>`, uWSGI's name for it, has to be one.
 //!
-//! Only the thread that serves the request may call them: whoever calls from another thread gets a RuntimeError, and so
-//! nobody else ever looks through the pointer. Runs on workers, attached.
+//! Only the thread that serves the request may call them: whoever calls from another thread gets a
+//! RuntimeError, and so nobody else ever looks through the pointer. Runs on workers, attached.
 
 use std::ffi::c_int;
 use std::mem::size_of;
@@ -54,7 +55,8 @@ pub(super) fn carrier_type(token: Token<'_>) -> Result<Object<'_>, Raised> {
         flags: (ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_IMMUTABLETYPE) as std::ffi::c_uint,
         slots: slots.as_mut_ptr(),
     };
-    // SAFETY: attached (token); spec and slots are complete, the name is static; the base is an immortal static type.
+    // SAFETY: attached (token); spec and slots are complete, the name is static; the base is an
+    // immortal static type.
     unsafe {
         Object::from_new(
             token,
@@ -73,7 +75,8 @@ fn live_offset() -> usize {
 /// # Safety
 /// `carrier` must be an instance of [`carrier_type`] that outlives the result.
 unsafe fn live<'a>(carrier: *mut ffi::PyObject) -> &'a Live {
-    // SAFETY: instances are as large as the spec says, zeroed when made, and `Live` is valid when zero and never moved.
+    // SAFETY: instances are as large as the spec says, zeroed when made, and `Live` is valid when
+    // zero and never moved.
     unsafe { &*carrier.cast::<u8>().add(live_offset()).cast::<Live>() }
 }
 
@@ -112,7 +115,8 @@ impl Functions {
 
     /// Whether the app has let go of all three, so that they can serve another request.
     pub(super) fn are_free(&self) -> bool {
-        // SAFETY: all three are alive, and their thread is attached when it asks. Two functions and we hold the carrier.
+        // SAFETY: all three are alive, and their thread is attached when it asks. Two functions and
+        // we hold the carrier.
         unsafe {
             ffi::Py_REFCNT(self.start_response.as_ptr()) == 1
                 && ffi::Py_REFCNT(self.write.as_ptr()) == 1
@@ -133,8 +137,8 @@ impl Functions {
     /// Lets the functions work on `exchange` until the guard is dropped.
     ///
     /// # Safety
-    /// `exchange` must stay where it is until then, and be used only through this pointer while Python code may run; its
-    /// `write` must be [`write`](Self::write) of these functions.
+    /// `exchange` must stay where it is until then, and be used only through this pointer while
+    /// Python code may run; its `write` must be [`write`](Self::write) of these functions.
     pub(super) unsafe fn serve(&self, exchange: *mut Exchange<'_>) -> Serving<'_> {
         // SAFETY: `self.carrier` is a carrier, and alive as long as `self` is.
         let live = unsafe { live(self.carrier.as_ptr()) };
@@ -158,13 +162,15 @@ impl Drop for Serving<'_> {
 /// The exchange that a function of this thread may work on.
 ///
 /// # Safety
-/// `carrier` is a carrier; the result is used on this thread, before this call of C returns, and never while Python code runs.
+/// `carrier` is a carrier; the result is used on this thread, before this call of C returns, and
+/// never while Python code runs.
 unsafe fn exchange<'a>(
     token: Token<'_>,
     carrier: *mut ffi::PyObject,
     name: &str,
 ) -> Result<*mut Exchange<'a>, Raised> {
-    // SAFETY: the caller's promise; the carrier is the self of a builtin that is being called, so it is alive.
+    // SAFETY: the caller's promise; the carrier is the self of a builtin that is being called, so
+    // it is alive.
     let live = unsafe { live(carrier) };
     // SAFETY: attached (token); only the address is compared.
     if unsafe { ffi::PyThreadState_Get() } as usize != live.owner.load(Ordering::Relaxed) {
@@ -185,7 +191,8 @@ unsafe extern "C" fn start_response(
     count: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: called by CPython with `count` positional arguments, and one behind them for each of `names`.
+    // SAFETY: called by CPython with `count` positional arguments, and one behind them for each of
+    // `names`.
     unsafe {
         trampoline::object(|token| {
             let Arguments {
@@ -256,7 +263,8 @@ impl Arguments {
                     let text = format!("start_response got '{name}' twice");
                     return Err(raise(token, Exception::Type, &text));
                 }
-                // SAFETY: the values of the keywords lie behind the positional ones, in the order of `names`.
+                // SAFETY: the values of the keywords lie behind the positional ones, in the order
+                // of `names`.
                 given[place] = unsafe { *arguments.add(count + at as usize) };
             }
         }
@@ -307,8 +315,8 @@ unsafe fn all_headers(
     response: &mut Response,
     headers: *mut ffi::PyObject,
 ) -> Result<(), Raised> {
-    // SAFETY: as above; attached (token). A list can be changed by another thread of a free-threaded build only, for which
-    // the items are taken as references of our own.
+    // SAFETY: as above; attached (token). A list can be changed by another thread of a
+    // free-threaded build only, for which the items are taken as references of our own.
     unsafe {
         if ffi::PyList_Check(headers) == 0 {
             let text = format!(
@@ -372,12 +380,14 @@ unsafe fn latin1<'a>(
     }
 }
 
-/// Raises what `exc_info` holds: the head has left, so the error cannot be shown to the client any more (PEP 3333).
+/// Raises what `exc_info` holds: the head has left, so the error cannot be shown to the client any
+/// more (PEP 3333).
 ///
 /// # Safety
 /// `exc_info` is a live object.
 unsafe fn raise_again(token: Token<'_>, exc_info: *mut ffi::PyObject) -> Raised {
-    // SAFETY: as above; attached (token). The tuple keeps its items alive; PyErr_SetRaisedException takes a reference.
+    // SAFETY: as above; attached (token). The tuple keeps its items alive; PyErr_SetRaisedException
+    // takes a reference.
     unsafe {
         let wrong = "exc_info must be the tuple that sys.exc_info() gives";
         if ffi::PyTuple_Check(exc_info) == 0 || ffi::PyTuple_Size(exc_info) != 3 {
@@ -420,7 +430,8 @@ unsafe extern "C" fn write(
     }
 }
 
-/// Sends one piece of the body, from `write` or from the iterable, and waits for room afterwards if there is none.
+/// Sends one piece of the body, from `write` or from the iterable, and waits for room afterwards if
+/// there is none.
 ///
 /// # Safety
 /// `exchange` is the one of this thread's request, `piece` a live object.
@@ -432,8 +443,8 @@ pub(super) unsafe fn send_piece(
     // SAFETY: the exchange is alive, and its interpreter is not changed; `piece` is alive.
     let copy = unsafe { copied(token, (*exchange).interpreter, piece)? };
     let piece = copy.as_ref().map_or(piece, Object::as_ptr);
-    // SAFETY: no Python code runs on this thread until the end of this call, and no other thread looks through the pointer:
-    // so the exchange is ours alone. `piece` is immutable and alive.
+    // SAFETY: no Python code runs on this thread until the end of this call, and no other thread
+    // looks through the pointer: so the exchange is ours alone. `piece` is immutable and alive.
     unsafe {
         let data = bytes_of(token, (*exchange).interpreter, piece)?;
         let exchange = &mut *exchange;
@@ -466,7 +477,8 @@ pub(super) fn settle(
     })
 }
 
-/// A copy of what is in the piece's buffer, where any buffer is taken and this is none of the usual (`--wsgi-accept-buffer`).
+/// A copy of what is in the piece's buffer, where any buffer is taken and this is none of the usual
+/// (`--wsgi-accept-buffer`).
 ///
 /// # Safety
 /// `piece` is a live object.
@@ -495,7 +507,8 @@ pub(super) unsafe fn is_buffer(interpreter: &Interpreter, piece: *mut ffi::PyObj
         && unsafe { ffi::PyBytes_Check(piece) == 0 && ffi::PyObject_CheckBuffer(piece) != 0 }
 }
 
-/// The bytes of a piece: `bytes`, or UTF-8 of a `str` unless the server is strict (PEP 3333 allows bytes only).
+/// The bytes of a piece: `bytes`, or UTF-8 of a `str` unless the server is strict (PEP 3333 allows
+/// bytes only).
 ///
 /// # Safety
 /// `piece` is a live object, and stays so while the result is used.
@@ -504,7 +517,8 @@ pub(super) unsafe fn bytes_of<'a>(
     interpreter: &Interpreter,
     piece: *mut ffi::PyObject,
 ) -> Result<&'a [u8], Raised> {
-    // SAFETY: as above; a bytes object holds as many bytes as its size says, and a str keeps its UTF-8 form.
+    // SAFETY: as above; a bytes object holds as many bytes as its size says, and a str keeps its
+    // UTF-8 form.
     unsafe {
         if ffi::PyBytes_Check(piece) != 0 {
             let length = ffi::PyBytes_Size(piece) as usize;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 /// Where the app is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetKind {
-    /// A Python file (`--wsgi-file`). Its module is named as uWSGI names it: `uwsgi_file_` and the path.
+    /// A Python file (`--wsgi-file`). Its module is named as uWSGI names it: `uwsgi_file_` and the
+    /// path.
     File(PathBuf),
     /// A dotted module name (`--module`).
     Module(String),
@@ -35,7 +36,8 @@ pub struct Import {
 pub struct AppTarget {
     /// Where it is.
     pub kind: TargetKind,
-    /// `app`, `site.app`, `create_app()`, `create_app("production", debug=False)`. `None`: `application`, else `app`.
+    /// `app`, `site.app`, `create_app()`, `create_app("production", debug=False)`. `None`:
+    /// `application`, else `app`.
     pub callable: Option<String>,
 }
 

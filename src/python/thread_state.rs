@@ -1,8 +1,9 @@
 //! One worker thread's place in one interpreter, for life.
 //!
-//! [`InterpreterThread`] is made on the thread that keeps it and never leaves it (`!Send`), so attaching can only ever
-//! happen where the thread state was bound (docs/interpreters.md, rules 1 and 3): `PyGILState`, which sqlite3, ctypes and
-//! pybind11 use, then reaches the right interpreter. Runs on workers only.
+//! [`InterpreterThread`] is made on the thread that keeps it and never leaves it (`!Send`), so
+//! attaching can only ever happen where the thread state was bound (docs/interpreters.md, rules 1
+//! and 3): `PyGILState`, which sqlite3, ctypes and pybind11 use, then reaches the right
+//! interpreter. Runs on workers only.
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -24,12 +25,13 @@ use super::runtime::{Runtime, RuntimeError};
 use super::target::{AppTarget, TargetKind};
 use super::uwsgi;
 
-/// What daemon threads of the app are given to end when the process leaves: enough for a loop that runs Python, not for a
-/// sleep, which nothing can interrupt.
+/// What daemon threads of the app are given to end when the process leaves: enough for a loop that
+/// runs Python, not for a sleep, which nothing can interrupt.
 const DAEMON_GRACE_AT_EXIT: Duration = Duration::from_millis(200);
 
-/// The least stack, in bytes, that a thread should have that runs Python: what CPython counts on for the main thread. Less
-/// turns a deep recursion of the app into a crash instead of a RecursionError.
+/// The least stack, in bytes, that a thread should have that runs Python: what CPython counts on
+/// for the main thread. Less turns a deep recursion of the app into a crash instead of a
+/// RecursionError.
 pub const STACK_BYTES_MIN: usize = 8 * 1024 * 1024;
 
 /// The calling OS thread, as one thread of one interpreter.
@@ -70,8 +72,9 @@ impl Drop for DetachOnDrop {
 }
 
 impl InterpreterThread {
-    /// Makes the interpreter that `spec` asks for (or a new thread state of the main one) and prepares it for an app. It
-    /// belongs to the calling thread from now on, which must have no part in another one. On return it is detached.
+    /// Makes the interpreter that `spec` asks for (or a new thread state of the main one) and
+    /// prepares it for an app. It belongs to the calling thread from now on, which must have no
+    /// part in another one. On return it is detached.
     ///
     /// # Errors
     /// This Python cannot do that isolation, or CPython failed.
@@ -100,7 +103,8 @@ impl InterpreterThread {
                     // SAFETY: this thread's own state, detached, used no more.
                     unsafe { delete(state) };
                 } else {
-                    // SAFETY: this thread made it a moment ago, is detached, and holds no object of it.
+                    // SAFETY: this thread made it a moment ago, is detached, and holds no object of
+                    // it.
                     unsafe { interpreter::end(&interpreter, state, Instant::now()) };
                 }
                 Err(error)
@@ -108,7 +112,8 @@ impl InterpreterThread {
         }
     }
 
-    /// Makes the calling thread a further thread of the interpreter; `core` counts from 1 (the creator is 0).
+    /// Makes the calling thread a further thread of the interpreter; `core` counts from 1 (the
+    /// creator is 0).
     ///
     /// # Errors
     /// [`RuntimeError::Gone`] if its creator is ending it, or CPython failed.
@@ -155,7 +160,8 @@ impl InterpreterThread {
         Arc::clone(&self.interruption)
     }
 
-    /// Loads the one app of this interpreter: number 0, at the root. See [`load_app`](Self::load_app).
+    /// Loads the one app of this interpreter: number 0, at the root. See
+    /// [`load_app`](Self::load_app).
     ///
     /// # Errors
     /// As there.
@@ -165,13 +171,15 @@ impl InterpreterThread {
         Ok(loaded)
     }
 
-    /// Loads an app into this interpreter, by the number that [`Chosen::app`](crate::wsgi::Chosen::app) names it by. The
-    /// creator calls it, one app after the other, and [`all_loaded`](Self::all_loaded) behind the last; siblings that join
-    /// afterwards find the apps, and those that joined before find each at their first request for it.
+    /// Loads an app into this interpreter, by the number that
+    /// [`Chosen::app`](crate::wsgi::Chosen::app) names it by. The creator calls it, one app after
+    /// the other, and [`all_loaded`](Self::all_loaded) behind the last; siblings that join
+    /// afterwards find the apps, and those that joined before find each at their first request for
+    /// it.
     ///
     /// # Errors
-    /// See [`LoadFailure`]; its text is what a person reads. The interpreter can be ended, tried again, or live on with the
-    /// other apps.
+    /// See [`LoadFailure`]; its text is what a person reads. The interpreter can be ended, tried
+    /// again, or live on with the other apps.
     pub fn load_app(
         &mut self,
         at: usize,
@@ -197,16 +205,17 @@ impl InterpreterThread {
         self.attached(|attached| load::import(attached, target))
     }
 
-    /// Runs a file as Python runs a script, with its name as `sys.argv[0]`. What it raises is told on standard error. Returns
-    /// its exit code.
+    /// Runs a file as Python runs a script, with its name as `sys.argv[0]`. What it raises is told
+    /// on standard error. Returns its exit code.
     pub fn run_script(&mut self, path: &Path) -> i32 {
         self.attached(|attached| load::run_script(attached, path))
     }
 
-    /// Attaches, does `work`, detaches. Waits for the GIL first; hold no lock that a thread with the GIL might want.
+    /// Attaches, does `work`, detaches. Waits for the GIL first; hold no lock that a thread with
+    /// the GIL might want.
     pub fn attached<R>(&mut self, work: impl FnOnce(&mut Attached<'_>) -> R) -> R {
-        // SAFETY: the state belongs to this thread (`!Send`), which is detached: `&mut self` rules out a second `attached`
-        // on the stack, and nothing else attaches this thread.
+        // SAFETY: the state belongs to this thread (`!Send`), which is detached: `&mut self` rules
+        // out a second `attached` on the stack, and nothing else attaches this thread.
         unsafe { ffi::PyEval_RestoreThread(self.state.as_ptr()) };
         let _detach = DetachOnDrop;
         debug_assert_eq!(
@@ -214,7 +223,8 @@ impl InterpreterThread {
             self.interpreter.id,
             "attached to a stranger's interpreter"
         );
-        // SAFETY: attached until `_detach` is dropped, which is after `work`; the lifetime is that of this call.
+        // SAFETY: attached until `_detach` is dropped, which is after `work`; the lifetime is that
+        // of this call.
         let token = unsafe { Token::assume() };
         work(&mut Attached {
             token,
@@ -224,15 +234,17 @@ impl InterpreterThread {
         })
     }
 
-    /// Ends this thread's part, and the interpreter if this thread made it: its own threads are asked to finish within
-    /// `grace` (atexit hooks run, daemon threads get SystemExit); what does not finish parks the interpreter. Joined threads
-    /// must have ended theirs within that time too.
+    /// Ends this thread's part, and the interpreter if this thread made it: its own threads are
+    /// asked to finish within `grace` (atexit hooks run, daemon threads get SystemExit); what does
+    /// not finish parks the interpreter. Joined threads must have ended theirs within that time
+    /// too.
     pub fn end(mut self, grace: Duration) -> Ended {
         self.finish(grace, grace)
     }
 
-    /// The same for a process that is about to leave: threads that are no daemons have `grace`, but daemon threads, which
-    /// would not outlive the process either way, hold it up no longer than a fifth of a second.
+    /// The same for a process that is about to leave: threads that are no daemons have `grace`, but
+    /// daemon threads, which would not outlive the process either way, hold it up no longer than a
+    /// fifth of a second.
     pub fn end_at_exit(mut self, grace: Duration) -> Ended {
         self.finish(grace, grace.min(DAEMON_GRACE_AT_EXIT))
     }
@@ -263,7 +275,8 @@ impl InterpreterThread {
             unsafe { delete(self.state) };
             return Ended::Ended;
         }
-        // SAFETY: this thread made it (`creator`), is detached, has quiesced it, and the caches are gone.
+        // SAFETY: this thread made it (`creator`), is detached, has quiesced it, and the caches are
+        // gone.
         unsafe {
             let until = until.min(Instant::now() + daemon_grace);
             interpreter::end(&self.interpreter, self.state, until)
@@ -274,14 +287,15 @@ impl InterpreterThread {
         // SAFETY: the state belongs to this thread, which is detached here.
         unsafe { ffi::PyEval_RestoreThread(self.state.as_ptr()) };
         let _detach = DetachOnDrop;
-        // SAFETY: called once, by `finish` behind `over`; this thread is attached, as the objects in it need.
+        // SAFETY: called once, by `finish` behind `over`; this thread is attached, as the objects
+        // in it need.
         unsafe { ManuallyDrop::drop(&mut self.caches) };
     }
 }
 
 impl Drop for InterpreterThread {
-    /// A thread that is dropped instead of ended (its worker panicked) leaves properly if it joined; an interpreter that
-    /// nobody quiesced is parked.
+    /// A thread that is dropped instead of ended (its worker panicked) leaves properly if it
+    /// joined; an interpreter that nobody quiesced is parked.
     fn drop(&mut self) {
         if self.over {
             return;
@@ -300,7 +314,8 @@ impl Drop for InterpreterThread {
 /// # Safety
 /// `state` was made on this thread, is detached, and is never used again.
 unsafe fn delete(state: NonNull<ffi::PyThreadState>) {
-    // SAFETY: as the caller promises; between restore and delete the thread is attached, which Clear and DeleteCurrent need.
+    // SAFETY: as the caller promises; between restore and delete the thread is attached, which
+    // Clear and DeleteCurrent need.
     unsafe {
         ffi::PyEval_RestoreThread(state.as_ptr());
         ffi::PyThreadState_Clear(state.as_ptr());

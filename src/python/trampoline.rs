@@ -1,5 +1,5 @@
-//! The only way from C into Rust: every `extern "C"` function that CPython calls goes through [`enter`], so no panic ever
-//! unwinds into C. Runs on whatever thread Python calls from, attached.
+//! The only way from C into Rust: every `extern "C"` function that CPython calls goes through
+//! [`enter`], so no panic ever unwinds into C. Runs on whatever thread Python calls from, attached.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -30,7 +30,8 @@ impl FromRaised for std::ffi::c_int {
 /// # Safety
 /// Called by CPython, so: this thread is attached.
 pub(super) unsafe fn enter<R: FromRaised>(work: impl FnOnce(Token<'_>) -> Result<R, Raised>) -> R {
-    // SAFETY: CPython calls its callables attached; the token does not outlive this call (work's lifetime is any).
+    // SAFETY: CPython calls its callables attached; the token does not outlive this call (work's
+    // lifetime is any).
     let token = unsafe { Token::assume() };
     caught(token, || work(token)).unwrap_or_else(|Raised| R::raised())
 }
@@ -87,8 +88,8 @@ pub(super) enum Exception {
 
 /// Sets an exception.
 pub(super) fn raise(token: Token<'_>, exception: Exception, text: &str) -> Raised {
-    // SAFETY: the built-in exception types are immortal and the same in all interpreters; attached (token), and the text
-    // becomes an object of this interpreter.
+    // SAFETY: the built-in exception types are immortal and the same in all interpreters; attached
+    // (token), and the text becomes an object of this interpreter.
     unsafe {
         let kind = match exception {
             Exception::Assertion => ffi::PyExc_AssertionError,
@@ -106,7 +107,8 @@ pub(super) fn raise(token: Token<'_>, exception: Exception, text: &str) -> Raise
     Raised
 }
 
-/// A table of one method for C. It is plain data: no object, nothing to write, the same for all interpreters.
+/// A table of one method for C. It is plain data: no object, nothing to write, the same for all
+/// interpreters.
 #[repr(transparent)]
 pub(super) struct Method(ffi::PyMethodDef);
 
@@ -179,7 +181,8 @@ impl Method {
     }
 }
 
-/// A function object over `method`, with `this` as its self (null: a plain function, printed as `<built-in function x>`).
+/// A function object over `method`, with `this` as its self (null: a plain function, printed as
+/// `<built-in function x>`).
 ///
 /// # Safety
 /// `this` is null or a live object of the attached interpreter.

@@ -1,14 +1,16 @@
 //! What the C library keeps of an interpreter that has ended, given back to the system.
 //!
-//! Python asks `malloc` for everything above 512 bytes. glibc keeps a heap for (nearly) each thread, and gives freed memory
-//! back from the end of a heap only; what lies below the last block in use stays, for as long as the process lives. The
-//! threads of the next generation get other heaps, so after some reloads each of them has held an interpreter once:
-//! with Django 128 MB, of which 40 were in use. Elsewhere than with glibc nothing is done.
+//! Python asks `malloc` for everything above 512 bytes. glibc keeps a heap for (nearly) each
+//! thread, and gives freed memory back from the end of a heap only; what lies below the last block
+//! in use stays, for as long as the process lives. The threads of the next generation get other
+//! heaps, so after some reloads each of them has held an interpreter once: with Django 128 MB, of
+//! which 40 were in use. Elsewhere than with glibc nothing is done.
 
 use std::time::Instant;
 
-/// Gives back whole pages of freed memory in all heaps. Any thread, attached to nothing: each heap is locked for as long as it
-/// is walked (a few milliseconds for that of an interpreter that has just ended, much less for one in use).
+/// Gives back whole pages of freed memory in all heaps. Any thread, attached to nothing: each heap
+/// is locked for as long as it is walked (a few milliseconds for that of an interpreter that has
+/// just ended, much less for one in use).
 pub(super) fn free_memory() {
     let started = Instant::now();
     trim();
@@ -20,7 +22,8 @@ pub(super) fn free_memory() {
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn trim() {
-    // SAFETY: the call touches free memory only, under the allocator's own locks; any thread may make it at any time.
+    // SAFETY: the call touches free memory only, under the allocator's own locks; any thread may
+    // make it at any time.
     unsafe { libc::malloc_trim(0) };
 }
 

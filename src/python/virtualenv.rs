@@ -1,13 +1,15 @@
 //! A virtualenv on disk: is it one, for which Python was it made, where is its interpreter.
 //!
-//! Pure reading of files: no CPython, no environment variables. Runs on the main thread before Python starts.
+//! Pure reading of files: no CPython, no environment variables. Runs on the main thread before
+//! Python starts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::runtime::RuntimeError;
 
-/// Where Python is told that it was started from, so that `sys.prefix` and site-packages are the user's.
+/// Where Python is told that it was started from, so that `sys.prefix` and site-packages are the
+/// user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Home {
     /// A virtualenv: its `python`, which need not be run, only be there.
@@ -19,8 +21,8 @@ pub(super) enum Home {
 /// Reads what `path` is.
 ///
 /// # Errors
-/// A path that is neither a virtualenv nor an installation of Python `running` (major, minor), or one that was made
-/// for another version; both texts name the way out.
+/// A path that is neither a virtualenv nor an installation of Python `running` (major, minor), or
+/// one that was made for another version; both texts name the way out.
 pub(super) fn read(
     path: &Path,
     running: (u8, u8),
@@ -65,7 +67,8 @@ pub(super) fn read(
     }
 }
 
-/// The version that `pyvenv.cfg` names: `version` is venv's key, `version_info` that of virtualenv and uv.
+/// The version that `pyvenv.cfg` names: `version` is venv's key, `version_info` that of virtualenv
+/// and uv.
 fn version(settings: &str) -> Option<String> {
     settings.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;

@@ -1,8 +1,9 @@
 //! SCGI as a pure machine: bytes in, events out. No I/O, no clock, no Python.
 //!
-//! A request is one netstring (`70:` ... `,`) of names and values, each ended by a NUL, of which `CONTENT_LENGTH` is the first and
-//! `SCGI` says `1`; then the body. One request for each connection; the response is that of CGI, until the connection
-//! closes (python.ca/scgi/protocol.txt).
+//! A request is one netstring (`70:` ... `,`) of names and values, each ended by a NUL, of which
+//! `CONTENT_LENGTH` is the first and `SCGI` says `1`; then the body. One request for each
+//! connection; the response is that of CGI, until the connection closes
+//! (python.ca/scgi/protocol.txt).
 
 mod reader;
 

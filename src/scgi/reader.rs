@@ -1,7 +1,8 @@
 //! The machine: bytes of one connection in, events of its one request out.
 //!
-//! It does no I/O, reads no clock and keeps no bytes: what it has not consumed stays in the caller's buffer. What it says
-//! depends on the bytes alone and never on how they were cut. Run by whoever polls, one call at a time.
+//! It does no I/O, reads no clock and keeps no bytes: what it has not consumed stays in the
+//! caller's buffer. What it says depends on the bytes alone and never on how they were cut. Run by
+//! whoever polls, one call at a time.
 
 use memchr::memchr;
 
@@ -37,9 +38,10 @@ enum State {
 }
 
 impl HeaderReader {
-    /// Consumes from the front of `input` and says how many bytes, and what they were. Call until `NeedMore`, then get more
-    /// bytes. The netstring is consumed when it is complete; until then the same bytes are wanted again with more behind
-    /// them. `variables` are written only as `Head` is returned, or in vain when a refusal is.
+    /// Consumes from the front of `input` and says how many bytes, and what they were. Call until
+    /// `NeedMore`, then get more bytes. The netstring is consumed when it is complete; until then
+    /// the same bytes are wanted again with more behind them. `variables` are written only as
+    /// `Head` is returned, or in vain when a refusal is.
     ///
     /// # Errors
     /// A [`Refusal`]. Answer with its status and close; every later call says the same.
@@ -121,8 +123,8 @@ impl HeaderReader {
     }
 }
 
-/// What is in the netstring at the front of `input`, and how long it is with all that belongs to it; `None` while it is not
-/// complete.
+/// What is in the netstring at the front of `input`, and how long it is with all that belongs to
+/// it; `None` while it is not complete.
 fn netstring<'i>(input: &'i [u8], limits: &Limits) -> Result<Option<(&'i [u8], usize)>, Refusal> {
     let digits = input
         .iter()

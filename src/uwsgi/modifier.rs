@@ -1,4 +1,5 @@
-//! The first byte of a packet: what it is about. Pure data, from uWSGI's page "The uwsgi Protocol" and its plugins' sources.
+//! The first byte of a packet: what it is about. Pure data, from uWSGI's page "The uwsgi Protocol"
+//! and its plugins' sources.
 
 use std::fmt;
 
@@ -9,19 +10,22 @@ pub struct Modifier(pub u8);
 impl Modifier {
     /// A WSGI request.
     pub const WSGI: Self = Self(0);
-    /// The same, but `PATH_INFO` still has `SCRIPT_NAME` in front (Cherokee, lighttpd and old Apache modules).
+    /// The same, but `PATH_INFO` still has `SCRIPT_NAME` in front (Cherokee, lighttpd and old
+    /// Apache modules).
     pub const WSGI_WITH_SCRIPT: Self = Self(30);
     /// "Are you there?"
     pub const PING: Self = Self(100);
     /// An answer. With `modifier2` 0 it is a no.
     pub const RESPONSE: Self = Self(255);
 
-    /// The answer to a ping: the same modifier, no message of warning, and `modifier2` 1 (uWSGI's `ping_plugin.c`).
+    /// The answer to a ping: the same modifier, no message of warning, and `modifier2` 1 (uWSGI's
+    /// `ping_plugin.c`).
     pub const PONG: [u8; 4] = [Self::PING.0, 0, 0, 1];
     /// No, in the form that those expect who do not speak HTTP.
     pub const NO: [u8; 4] = [Self::RESPONSE.0, 0, 0, 0];
 
-    /// Who sends it is no web server, and would not understand an HTTP answer: spooler, signals, cache, remote calls.
+    /// Who sends it is no web server, and would not understand an HTTP answer: spooler, signals,
+    /// cache, remote calls.
     pub fn is_binary(self) -> bool {
         matches!(
             self.0,

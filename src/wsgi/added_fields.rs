@@ -1,5 +1,6 @@
-//! What the operator has to say in every response, whoever makes it: fields that are added (`--add-header`) or left out
-//! (`--del-header`), and the pages of the server's own errors. Made once at start, read by all threads.
+//! What the operator has to say in every response, whoever makes it: fields that are added
+//! (`--add-header`) or left out (`--del-header`), and the pages of the server's own errors. Made
+//! once at start, read by all threads.
 
 use super::rules::{self, HeaderKind};
 use crate::http::response as wire;
@@ -17,11 +18,12 @@ pub struct AddedFields {
 }
 
 impl AddedFields {
-    /// Adds a field behind the others. `Server` and `Date` come in place of the server's own, and `Connection: close`
-    /// closes every connection behind its response.
+    /// Adds a field behind the others. `Server` and `Date` come in place of the server's own, and
+    /// `Connection: close` closes every connection behind its response.
     ///
     /// # Errors
-    /// The name is no token, the value has a control character, or the field is the server's business; in words.
+    /// The name is no token, the value has a control character, or the field is the server's
+    /// business; in words.
     pub fn add(&mut self, name: &str, value: &str) -> Result<(), String> {
         rules::check_name(name.as_bytes()).map_err(|error| error.to_string())?;
         rules::check_value(name.as_bytes(), value.as_bytes()).map_err(|error| error.to_string())?;

@@ -1,12 +1,15 @@
-//! The complete body of one request: in one piece, then in pages of memory, then in an unnamed temporary file past a bound.
+//! The complete body of one request: in one piece, then in pages of memory, then in an unnamed
+//! temporary file past a bound.
 //!
-//! Filled by whoever reads the connection (`push`), then read by the worker as `wsgi.input`, with the
-//! semantics of `io.BytesIO` to the letter: `read`, `readline`, `readlines`, iteration, `seek`, `tell`.
-//! It never waits for the network (a request is complete before Python sees it) and knows no Python:
-//! sizes arrive as `Option<usize>`, where `None` stands for Python's `None` and for every negative number.
+//! Filled by whoever reads the connection (`push`), then read by the worker as `wsgi.input`, with
+//! the semantics of `io.BytesIO` to the letter: `read`, `readline`, `readlines`, iteration, `seek`,
+//! `tell`. It never waits for the network (a request is complete before Python sees it) and knows
+//! no Python: sizes arrive as `Option<usize>`, where `None` stands for Python's `None` and for
+//! every negative number.
 //!
-//! In memory nothing here can fail. A body in a file can: a full or broken disk is an `io::Error` whose text
-//! says what was being done; nothing panics and nothing aborts, not even a `read()` larger than memory.
+//! In memory nothing here can fail. A body in a file can: a full or broken disk is an `io::Error`
+//! whose text says what was being done; nothing panics and nothing aborts, not even a `read()`
+//! larger than memory.
 
 mod memory;
 mod pages;
@@ -21,7 +24,8 @@ pub use self::memory::BodyMemory;
 use self::pages::Pages;
 use self::spill::Spill;
 
-/// One request body, and the position from which it is read. `Default` is the empty body and costs nothing.
+/// One request body, and the position from which it is read. `Default` is the empty body and costs
+/// nothing.
 #[derive(Debug, Default)]
 pub struct RequestBody {
     store: Store,
@@ -54,7 +58,8 @@ pub enum Whence {
 }
 
 impl Whence {
-    /// The meaning of Python's number; `None` for all but 0, 1 and 2 (`io.BytesIO` raises `ValueError`).
+    /// The meaning of Python's number; `None` for all but 0, 1 and 2 (`io.BytesIO` raises
+    /// `ValueError`).
     pub fn from_number(number: i64) -> Option<Self> {
         match number {
             0 => Some(Self::Start),
@@ -86,12 +91,12 @@ impl std::fmt::Display for SeekError {
 impl std::error::Error for SeekError {}
 
 impl RequestBody {
-    /// Appends `data` at the end; the read position does not move. The body stays in memory as long as `memory` has it so,
-    /// and moves to a temporary file (for good) when it grows past that.
+    /// Appends `data` at the end; the read position does not move. The body stays in memory as long
+    /// as `memory` has it so, and moves to a temporary file (for good) when it grows past that.
     ///
     /// # Errors
-    /// The temporary file could not be made or written (no space, no such folder). What was pushed before stays
-    /// readable; the caller refuses the request.
+    /// The temporary file could not be made or written (no space, no such folder). What was pushed
+    /// before stays readable; the caller refuses the request.
     pub fn push(&mut self, data: &[u8], memory: &Arc<BodyMemory>) -> io::Result<()> {
         let len = self.len();
         let fits =
@@ -139,8 +144,9 @@ impl RequestBody {
         Ok(())
     }
 
-    /// Where the next bytes of the body, at most `want` of them, may be written right away instead of being pushed; empty
-    /// where they must be pushed. [`filled`](Self::filled) makes them a part of the body.
+    /// Where the next bytes of the body, at most `want` of them, may be written right away instead
+    /// of being pushed; empty where they must be pushed. [`filled`](Self::filled) makes them a part
+    /// of the body.
     #[inline]
     pub fn room(&mut self, want: usize) -> &mut [u8] {
         match &mut self.store {
@@ -185,16 +191,19 @@ impl RequestBody {
         self.len().saturating_sub(self.position)
     }
 
-    /// How many bytes `read(size)` would give now: what to allocate before [`read_into`](Self::read_into).
+    /// How many bytes `read(size)` would give now: what to allocate before
+    /// [`read_into`](Self::read_into).
     pub fn readable(&self, size: Option<usize>) -> u64 {
         let remaining = self.remaining();
         size.map_or(remaining, |size| remaining.min(size as u64))
     }
 
-    /// `read(size)`: appends at most `size` bytes (all that is left for `None`) to `out`. At the end: nothing.
+    /// `read(size)`: appends at most `size` bytes (all that is left for `None`) to `out`. At the
+    /// end: nothing.
     ///
     /// # Errors
-    /// The temporary file cannot be read, or memory for the answer cannot be had. The position is unchanged and so is `out`.
+    /// The temporary file cannot be read, or memory for the answer cannot be had. The position is
+    /// unchanged and so is `out`.
     pub fn read(&mut self, size: Option<usize>, out: &mut Vec<u8>) -> io::Result<()> {
         if let Some(slice) = self.take_slice(size) {
             reserve(out, slice.len())?;
@@ -212,11 +221,13 @@ impl RequestBody {
         outcome.map(|_| ())
     }
 
-    /// Fills `out` from the position; returns how many bytes there were: `out.len()`, or fewer at the end of the body only.
-    /// For callers who have allocated the answer already (see [`readable`](Self::readable)).
+    /// Fills `out` from the position; returns how many bytes there were: `out.len()`, or fewer at
+    /// the end of the body only. For callers who have allocated the answer already (see
+    /// [`readable`](Self::readable)).
     ///
     /// # Errors
-    /// The temporary file cannot be read. The position is unchanged; the contents of `out` are unspecified.
+    /// The temporary file cannot be read. The position is unchanged; the contents of `out` are
+    /// unspecified.
     pub fn read_into(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let count = self.readable(Some(out.len())) as usize;
         let out = &mut out[..count];
@@ -241,10 +252,12 @@ impl RequestBody {
         Ok(count)
     }
 
-    /// `readline(size)`: appends the bytes up to and including the next `\n`, at most `size` of them, to `out`.
+    /// `readline(size)`: appends the bytes up to and including the next `\n`, at most `size` of
+    /// them, to `out`.
     ///
     /// # Errors
-    /// The temporary file cannot be read, or memory for the line cannot be had. The position is unchanged and so is `out`.
+    /// The temporary file cannot be read, or memory for the line cannot be had. The position is
+    /// unchanged and so is `out`.
     pub fn readline(&mut self, size: Option<usize>, out: &mut Vec<u8>) -> io::Result<()> {
         if let Some(line) = self.take_line(size) {
             reserve(out, line.len())?;
@@ -277,8 +290,9 @@ impl RequestBody {
         }
     }
 
-    /// `readlines(hint)`: gives `each` one line after the other, to the end of the body or until the lines given so far
-    /// hold `hint` bytes or more. `None` and 0 mean no hint, as in `io.BytesIO`. `line` is a scratch buffer.
+    /// `readlines(hint)`: gives `each` one line after the other, to the end of the body or until
+    /// the lines given so far hold `hint` bytes or more. `None` and 0 mean no hint, as in
+    /// `io.BytesIO`. `line` is a scratch buffer.
     ///
     /// # Errors
     /// Those of [`readline`](Self::readline), and whatever `each` refuses with.
@@ -302,8 +316,8 @@ impl RequestBody {
         Ok(())
     }
 
-    /// `read(size)` without a copy: the bytes themselves, and the position behind them. `None` if they do not lie in memory, in
-    /// one piece.
+    /// `read(size)` without a copy: the bytes themselves, and the position behind them. `None` if
+    /// they do not lie in memory, in one piece.
     pub fn take_slice(&mut self, size: Option<usize>) -> Option<&[u8]> {
         let count = self.readable(size) as usize;
         match &self.store {
@@ -317,8 +331,8 @@ impl RequestBody {
         }
     }
 
-    /// `read(size)` of a body in memory: all of its pieces in order, [`readable`](Self::readable) bytes together. `false`, and
-    /// nothing was read: it is in a file.
+    /// `read(size)` of a body in memory: all of its pieces in order, [`readable`](Self::readable)
+    /// bytes together. `false`, and nothing was read: it is in a file.
     pub fn take_pieces(&mut self, size: Option<usize>, mut each: impl FnMut(&[u8])) -> bool {
         let count = self.readable(size) as usize;
         match &self.store {
@@ -354,7 +368,8 @@ impl RequestBody {
         }
     }
 
-    /// `seek(offset, whence)`: the new position, which may lie past the end (reads there give nothing).
+    /// `seek(offset, whence)`: the new position, which may lie past the end (reads there give
+    /// nothing).
     ///
     /// # Errors
     /// What `io.BytesIO` raises for the same numbers; the position is unchanged then.
@@ -377,7 +392,8 @@ impl RequestBody {
     }
 }
 
-/// The next `count` bytes of `bytes`, and `position` behind them. `count` fits (see `readable`), or is 0 past the end.
+/// The next `count` bytes of `bytes`, and `position` behind them. `count` fits (see `readable`), or
+/// is 0 past the end.
 fn take<'b>(bytes: &'b [u8], position: &mut u64, count: usize) -> &'b [u8] {
     if count == 0 {
         return &[];

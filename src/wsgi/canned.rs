@@ -1,5 +1,5 @@
-//! Small complete answers that are made without the application: refusals, overload, deadlines, and the page of a
-//! response that failed.
+//! Small complete answers that are made without the application: refusals, overload, deadlines, and
+//! the page of a response that failed.
 //!
 //! Plain text, and nothing of the request in it. Pure; run by whoever polls and by workers.
 
@@ -7,8 +7,9 @@ use super::added_fields::AddedFields;
 use super::response::{HttpDate, RequestFacts};
 use crate::http::response as wire;
 
-/// A complete answer, head and page. `facts` of a request that could not be read are [`UNREAD`](super::UNREAD): HTTP/1.1, and the
-/// connection closes. `added` is what every response says. `retry_after` is in seconds (RFC 9110, 10.2.3): say it with 503.
+/// A complete answer, head and page. `facts` of a request that could not be read are
+/// [`UNREAD`](super::UNREAD): HTTP/1.1, and the connection closes. `added` is what every response
+/// says. `retry_after` is in seconds (RFC 9110, 10.2.3): say it with 503.
 pub fn canned(
     status: u16,
     facts: RequestFacts,

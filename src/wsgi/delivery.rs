@@ -1,8 +1,10 @@
-//! A file in place of the body that an application gives: what `X-Sendfile` and `X-Accel-Redirect` ask for.
+//! A file in place of the body that an application gives: what `X-Sendfile` and `X-Accel-Redirect`
+//! ask for.
 //!
-//! The application names the file in a header and yields nothing, or something that is dropped. This file has the promise
-//! and the response's side of it; who finds the file, and knows what the client asked for, is another room's business.
-//! Without an [`offer`](Response::offer) a response does not know such headers, and sends them like any other.
+//! The application names the file in a header and yields nothing, or something that is dropped.
+//! This file has the promise and the response's side of it; who finds the file, and knows what the
+//! client asked for, is another room's business. Without an [`offer`](Response::offer) a response
+//! does not know such headers, and sends them like any other.
 
 use std::fmt::Debug;
 use std::mem;
@@ -17,8 +19,8 @@ pub trait Delivery: Debug + Send {
     /// The header by which a file is named, if this name (any case) is one.
     fn header(&self, name: &[u8]) -> Option<&'static str>;
 
-    /// Completes the response with the file that `header` named: head, bytes and end. A file that cannot be had is a
-    /// response too ([`Response::fail`]).
+    /// Completes the response with the file that `header` named: head, bytes and end. A file that
+    /// cannot be had is a response too ([`Response::fail`]).
     fn deliver(
         &self,
         header: &'static str,
@@ -82,7 +84,8 @@ impl Response {
         self.said.status
     }
 
-    /// Another status for the same head: a part of what was said to be the whole. Nothing happens once the head has left.
+    /// Another status for the same head: a part of what was said to be the whole. Nothing happens
+    /// once the head has left.
     pub fn restate(&mut self, status: u16) {
         if self.phase != Phase::Begun || self.said.status == status {
             return;
@@ -99,7 +102,8 @@ impl Response {
         self.said.status = status;
     }
 
-    /// The value of the first header of this name that was said and has not left. Not of those that the server says.
+    /// The value of the first header of this name that was said and has not left. Not of those that
+    /// the server says.
     pub fn said(&self, name: &[u8]) -> Option<&[u8]> {
         self.find(name).map(|(_, value)| value)
     }

@@ -1,27 +1,35 @@
-//! The environ of a request, as data: which keys there are, who supplies each, and the bytes of those that a request
-//! or a listener decides. No Python: values are bytes, which the Python layer decodes as latin-1 (PEP 3333,
-//! "A Note on String Types": code points 0-255 stand for the bytes as received).
+//! The environ of a request, as data: which keys there are, who supplies each, and the bytes of
+//! those that a request or a listener decides. No Python: values are bytes, which the Python layer
+//! decodes as latin-1 (PEP 3333, "A Note on String Types": code points 0-255 stand for the bytes as
+//! received).
 //!
-//! Run by the worker that serves the request, once per request, with the GIL held: no allocation in the usual case,
-//! no second look at framing or at names (the http room has decided those).
+//! Run by the worker that serves the request, once per request, with the GIL held: no allocation in
+//! the usual case, no second look at framing or at names (the http room has decided those).
 //!
 //! # The rules, in one place
-//! - `PATH_INFO` is the target's path with every `%XX` decoded to its byte, `%2F` and `%00` included. A `%` without two
-//!   hex digits behind it stays as it is; `+` stays a plus. Nothing is normalised: `//a/../b` arrives as sent.
-//! - `SCRIPT_NAME` is empty, or the mount prefix that `PATH_INFO` was relieved of ([`Mounts`](super::Mounts)).
-//! - `QUERY_STRING` is raw, without the `?`; empty if there is none. `REQUEST_URI` is the whole target, raw.
-//! - `OPTIONS *` has the empty `PATH_INFO` (CGI allows `""` or `/...` only, and `wsgiref.validate` insists);
-//!   `REQUEST_URI` says `*`.
-//! - An absolute-form target gives its path, query and authority to `PATH_INFO`, `QUERY_STRING` and `HTTP_HOST`
-//!   (RFC 9112, 3.2.2); `REQUEST_URI` keeps all of it. `wsgi.url_scheme` stays the listener's.
-//! - `CONTENT_TYPE` and `CONTENT_LENGTH` are absent when the request has no such field, as under uWSGI's own http parser:
-//!   `int(environ.get('CONTENT_LENGTH', 0))` works, which the empty string would break.
-//! - A chunked body is complete and decoded before the application runs: `CONTENT_LENGTH` is its decoded length, and
-//!   `HTTP_TRANSFER_ENCODING` is gone (as in waitress), else frameworks would take the length for unknown or decode twice.
-//!   `wsgi.input_terminated` is true for every request.
+//! - `PATH_INFO` is the target's path with every `%XX` decoded to its byte, `%2F` and `%00`
+//!   included. A `%` without two hex digits behind it stays as it is; `+` stays a plus. Nothing is
+//!   normalised: `//a/../b` arrives as sent.
+//! - `SCRIPT_NAME` is empty, or the mount prefix that `PATH_INFO` was relieved of
+//!   ([`Mounts`](super::Mounts)).
+//! - `QUERY_STRING` is raw, without the `?`; empty if there is none. `REQUEST_URI` is the whole
+//!   target, raw.
+//! - `OPTIONS *` has the empty `PATH_INFO` (CGI allows `""` or `/...` only, and `wsgiref.validate`
+//!   insists); `REQUEST_URI` says `*`.
+//! - An absolute-form target gives its path, query and authority to `PATH_INFO`, `QUERY_STRING` and
+//!   `HTTP_HOST` (RFC 9112, 3.2.2); `REQUEST_URI` keeps all of it. `wsgi.url_scheme` stays the
+//!   listener's.
+//! - `CONTENT_TYPE` and `CONTENT_LENGTH` are absent when the request has no such field, as under
+//!   uWSGI's own http parser: `int(environ.get('CONTENT_LENGTH', 0))` works, which the empty string
+//!   would break.
+//! - A chunked body is complete and decoded before the application runs: `CONTENT_LENGTH` is its
+//!   decoded length, and `HTTP_TRANSFER_ENCODING` is gone (as in waitress), else frameworks would
+//!   take the length for unknown or decode twice. `wsgi.input_terminated` is true for every
+//!   request.
 //! - Repeated fields are joined in wire order by `,`, cookies by `; `.
 //!
-//! A request from a front end ([`for_each_variable`]) is what the front end says, to the letter: see there.
+//! A request from a front end ([`for_each_variable`]) is what the front end says, to the letter:
+//! see there.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -47,7 +55,8 @@ pub enum Source {
 
 macro_rules! known {
     ($($(#[$doc:meta])+ $variant:ident $name:literal $source:ident;)+) => {
-        /// Every key of an environ but the `HTTP_*` ones. The discriminants count from 0: an index for interned keys.
+        /// Every key of an environ but the `HTTP_*` ones. The discriminants count from 0: an index
+        /// for interned keys.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum Known { $($(#[$doc])+ $variant,)+ }
@@ -68,7 +77,8 @@ macro_rules! known {
                 match self { $(Self::$variant => Source::$source,)+ }
             }
 
-            /// Whether its values may say who somebody is, or what nobody else should know: they are not kept for the next request.
+            /// Whether its values may say who somebody is, or what nobody else should know: they
+            /// are not kept for the next request.
             pub const fn is_secret(self) -> bool {
                 matches!(self, Self::QueryString | Self::HttpsDn | Self::HttpsCc)
             }
@@ -100,7 +110,8 @@ known! {
     ContentType "CONTENT_TYPE" Request;
     /// Decimal length of the body in bytes; absent where the request does not speak of a body.
     ContentLength "CONTENT_LENGTH" Request;
-    /// The mount prefix. The base environ has the empty one; a request puts its own only under a mount.
+    /// The mount prefix. The base environ has the empty one; a request puts its own only under a
+    /// mount.
     ScriptName "SCRIPT_NAME" Listener;
     /// Never empty (PEP 3333).
     ServerName "SERVER_NAME" Listener;
@@ -173,8 +184,8 @@ impl Peer {
     const ADDRESS_BYTES_MAX: usize = 45;
     const PORT_BYTES_MAX: usize = 5;
 
-    /// `None` for a unix socket: both texts are empty then. An IPv4 client of a dual-stack listener has its IPv4 address,
-    /// not `::ffff:192.0.2.1`.
+    /// `None` for a unix socket: both texts are empty then. An IPv4 client of a dual-stack listener
+    /// has its IPv4 address, not `::ffff:192.0.2.1`.
     pub fn new(address: Option<SocketAddr>) -> Self {
         match address {
             Some(address) => Self::of(address.ip(), Some(address.port())),
@@ -208,7 +219,8 @@ impl Peer {
     }
 }
 
-/// Writes a text that fits into `room`; how many bytes it took. A text that did not fit would be cut.
+/// Writes a text that fits into `room`; how many bytes it took. A text that did not fit would be
+/// cut.
 fn written(room: &mut [u8], text: fmt::Arguments<'_>) -> u8 {
     let size = room.len();
     let mut rest = room;
@@ -249,7 +261,8 @@ pub struct Identity {
     pub certificate: String,
 }
 
-/// What is known of a request beside its head: from its connection, and from a proxy that is trusted.
+/// What is known of a request beside its head: from its connection, and from a proxy that is
+/// trusted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Link<'a> {
     /// The client has shown a certificate.
@@ -284,15 +297,17 @@ pub struct ServerFacts {
     pub port: String,
     /// `wsgi.url_scheme`: `http`, or `https` (then `HTTPS` is `on`).
     pub scheme: &'static str,
-    /// Its requests come as variables of a front end, which has the say on everything that it mentions.
+    /// Its requests come as variables of a front end, which has the say on everything that it
+    /// mentions.
     pub takes_variables: bool,
     /// Variables that the operator adds to the environ; those of the request are stronger.
     pub added: Arc<[(String, String)]>,
 }
 
 impl ServerFacts {
-    /// The facts of a listener at `local` (`None`: a unix socket) on a machine called `hostname`. Neither text is ever
-    /// empty, as PEP 3333 demands: an unknown name is `localhost`, a port that does not exist is the scheme's own.
+    /// The facts of a listener at `local` (`None`: a unix socket) on a machine called `hostname`.
+    /// Neither text is ever empty, as PEP 3333 demands: an unknown name is `localhost`, a port that
+    /// does not exist is the scheme's own.
     pub fn new(local: Option<SocketAddr>, hostname: &str, scheme: &'static str) -> Self {
         let port = match (local, scheme) {
             (Some(address), _) => address.port().to_string(),
@@ -327,11 +342,12 @@ impl ServerFacts {
     }
 }
 
-/// Calls `put` once for every key whose value the request decides, each key at most once. The others are in the base
-/// environ already ([`for_each_of_listener`] and the Python layer).
+/// Calls `put` once for every key whose value the request decides, each key at most once. The
+/// others are in the base environ already ([`for_each_of_listener`] and the Python layer).
 ///
-/// `content_length` is the decoded length of a chunked body, in bytes; for every other request the field says it and
-/// this is not looked at. `scratch` is a reusable buffer for what has to be decoded or joined.
+/// `content_length` is the decoded length of a chunked body, in bytes; for every other request the
+/// field says it and this is not looked at. `scratch` is a reusable buffer for what has to be
+/// decoded or joined.
 ///
 /// # Errors
 /// The first error of `put`.
@@ -346,8 +362,8 @@ pub fn for_each<E>(
     for_each_under(0, head, peer, content_length, scratch, put)
 }
 
-/// [`for_each`] for an application that is mounted at a prefix of so many bytes of the decoded path, which become
-/// `SCRIPT_NAME` ([`Chosen::prefix_bytes`](super::Chosen::prefix_bytes)).
+/// [`for_each`] for an application that is mounted at a prefix of so many bytes of the decoded
+/// path, which become `SCRIPT_NAME` ([`Chosen::prefix_bytes`](super::Chosen::prefix_bytes)).
 ///
 /// # Errors
 /// The first error of `put`.
@@ -406,17 +422,20 @@ pub fn for_each_under<E>(
     Ok(())
 }
 
-/// Calls `put` for every variable of a request that a front end passes on, in its order: a name that repeats is put again, so
-/// that the last one counts. For an application mounted at `mount`.
+/// Calls `put` for every variable of a request that a front end passes on, in its order: a name
+/// that repeats is put again, so that the last one counts. For an application mounted at `mount`.
 ///
-/// - Everything arrives as it was sent, `CONTENT_LENGTH=""` and unknown names included. What the front end does not
-///   mention the base environ has from the listener (`SCRIPT_NAME`, `SERVER_NAME`, `SERVER_PORT`), or nobody.
+/// - Everything arrives as it was sent, `CONTENT_LENGTH=""` and unknown names included. What the
+///   front end does not mention the base environ has from the listener (`SCRIPT_NAME`,
+///   `SERVER_NAME`, `SERVER_PORT`), or nobody.
 /// - `wsgi.url_scheme` follows `UWSGI_SCHEME`, else `HTTPS`, else the listener.
-/// - A front end that sends no `PATH_INFO` gets it from `REQUEST_URI`, decoded, without `SCRIPT_NAME` in front.
+/// - A front end that sends no `PATH_INFO` gets it from `REQUEST_URI`, decoded, without
+///   `SCRIPT_NAME` in front.
 /// - `SERVER_PROTOCOL` is never missing (PEP 3333): `HTTP/1.0` where it was not sent.
-/// - Under a mount `PATH_INFO` is split as for HTTP if it lies under it, and `SCRIPT_NAME` says the mount, as under uWSGI's
-///   `manage-script-name`.
-/// - A body whose length was not said (FastCGI) has it in `CONTENT_LENGTH`: `content_length`, in bytes.
+/// - Under a mount `PATH_INFO` is split as for HTTP if it lies under it, and `SCRIPT_NAME` says the
+///   mount, as under uWSGI's `manage-script-name`.
+/// - A body whose length was not said (FastCGI) has it in `CONTENT_LENGTH`: `content_length`, in
+///   bytes.
 ///
 /// # Errors
 /// The first error of `put`.
@@ -464,7 +483,8 @@ pub fn for_each_variable<E>(
     }
 }
 
-/// Calls `put` once for every key whose value the listener decides: what the Python layer makes a base environ of.
+/// Calls `put` once for every key whose value the listener decides: what the Python layer makes a
+/// base environ of.
 ///
 /// # Errors
 /// The first error of `put`.

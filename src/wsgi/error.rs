@@ -1,6 +1,7 @@
 //! What can be wrong with a response, whose fault it is, and the sentence that goes into the log.
 //!
-//! Only pieces of what the application said are quoted, escaped and cut, so that no log line can be forged through them.
+//! Only pieces of what the application said are quoted, escaped and cut, so that no log line can be
+//! forged through them.
 
 use std::fmt;
 
@@ -15,7 +16,8 @@ pub enum Blame {
     Peer,
 }
 
-/// What `start_response` was given and must not have been. The response is as if it had not been called; nothing has left.
+/// What `start_response` was given and must not have been. The response is as if it had not been
+/// called; nothing has left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResponseError {
     /// Not three digits, a space and a reason (PEP 3333).
@@ -131,7 +133,8 @@ impl std::error::Error for ResponseError {}
 pub enum WriteError {
     /// There is no status to send it under.
     NotStarted,
-    /// The response is complete: [`finish`](super::Response::finish) or [`fail`](super::Response::fail) has been called.
+    /// The response is complete: [`finish`](super::Response::finish) or
+    /// [`fail`](super::Response::fail) has been called.
     Finished,
     /// The connection is gone. Stop iterating; `close()` is still owed to the application.
     ClientGone,

@@ -1,5 +1,6 @@
-//! Files as pieces of a response's body. Whoever has the sink sends them, through the kernel where it can; copying even a
-//! few kilobytes of one behind its head into one send was measured, and costs more.
+//! Files as pieces of a response's body. Whoever has the sink sends them, through the kernel where
+//! it can; copying even a few kilobytes of one behind its head into one send was measured, and
+//! costs more.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,9 +12,10 @@ use super::sink::{ClientGone, Room, Sink};
 use crate::http::response::{BodyFraming, CHUNK_END};
 
 impl Response {
-    /// `length` bytes of `file` from `offset` on, as one piece of the body. If nothing was written before, they are the whole
-    /// body, and `length` is its `Content-Length` unless the application gave one; of the two the smaller counts.
-    /// [`finish`](Self::finish) comes afterwards, as after `write`.
+    /// `length` bytes of `file` from `offset` on, as one piece of the body. If nothing was written
+    /// before, they are the whole body, and `length` is its `Content-Length` unless the application
+    /// gave one; of the two the smaller counts. [`finish`](Self::finish) comes afterwards, as after
+    /// `write`.
     ///
     /// # Errors
     /// As [`write`](Self::write).

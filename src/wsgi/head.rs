@@ -1,4 +1,5 @@
-//! The head of a request, however it came: as HTTP, or as the variables of a front end. What the server itself asks of it.
+//! The head of a request, however it came: as HTTP, or as the variables of a front end. What the
+//! server itself asks of it.
 //!
 //! Owned and `Send`; made by whoever polls, read by the worker and by the request log.
 
@@ -46,7 +47,8 @@ impl Head {
         self.method() == b"HEAD"
     }
 
-    /// The target as the client sent it, path and query (`REQUEST_URI`). From a front end that does not say: the path.
+    /// The target as the client sent it, path and query (`REQUEST_URI`). From a front end that does
+    /// not say: the path.
     pub fn target(&self) -> &[u8] {
         match self {
             Self::Http(head) => head.target(),
@@ -73,7 +75,8 @@ impl Head {
         }
     }
 
-    /// The address of the front end's client; `None` where the other end of the connection is the client.
+    /// The address of the front end's client; `None` where the other end of the connection is the
+    /// client.
     pub fn remote_address(&self) -> Option<&[u8]> {
         match self {
             Self::Http(_) => None,

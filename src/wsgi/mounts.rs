@@ -1,17 +1,19 @@
-//! Which application a request is for: the table of mounts. Built once at start, then read by every worker for each
-//! request, without allocating; no Python, no I/O. A server with one application at the root pays for one comparison.
+//! Which application a request is for: the table of mounts. Built once at start, then read by every
+//! worker for each request, without allocating; no Python, no I/O. A server with one application at
+//! the root pays for one comparison.
 //!
 //! # The rules
-//! - An application is mounted at a prefix (`/shop`), for every host or for one. The longest prefix wins, and only whole
-//!   segments count: `/shop` holds `/shop` and `/shop/cart`, not `/shopping`.
-//! - A prefix is matched against the percent-decoded path, so `/sh%6fp` is under `/shop`. Nothing is normalised: `//shop`
-//!   is not.
-//! - The mounts of a request's own host come first, then those of `*.example.org` (the longest first), then those of every
-//!   host. Case, port and a dot at the end of a host do not matter.
-//! - What no mount holds goes to the default application: the one at the root, else (as in uWSGI) the first that is mounted
-//!   for every host; under `--no-default-app` to none.
-//! - Without `--manage-script-name` a path does not choose, as in uWSGI: whoever is in front names the application by
-//!   `SCRIPT_NAME` ([`Mounts::choose_as_told`]), and over HTTP only mounts without a prefix are chosen between.
+//! - An application is mounted at a prefix (`/shop`), for every host or for one. The longest prefix
+//!   wins, and only whole segments count: `/shop` holds `/shop` and `/shop/cart`, not `/shopping`.
+//! - A prefix is matched against the percent-decoded path, so `/sh%6fp` is under `/shop`. Nothing
+//!   is normalised: `//shop` is not.
+//! - The mounts of a request's own host come first, then those of `*.example.org` (the longest
+//!   first), then those of every host. Case, port and a dot at the end of a host do not matter.
+//! - What no mount holds goes to the default application: the one at the root, else (as in uWSGI)
+//!   the first that is mounted for every host; under `--no-default-app` to none.
+//! - Without `--manage-script-name` a path does not choose, as in uWSGI: whoever is in front names
+//!   the application by `SCRIPT_NAME` ([`Mounts::choose_as_told`]), and over HTTP only mounts
+//!   without a prefix are chosen between.
 
 use super::Head;
 use crate::cgi;
@@ -26,8 +28,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// Below `prefix`, for one host or for all. Slashes around a prefix do not matter: `shop`, `/shop` and `/shop/` are one,
-    /// and `/` is the root.
+    /// Below `prefix`, for one host or for all. Slashes around a prefix do not matter: `shop`,
+    /// `/shop` and `/shop/` are one, and `/` is the root.
     pub fn new(host: Option<&str>, prefix: &str) -> Self {
         let inner = prefix.trim_matches('/');
         let prefix = if inner.is_empty() {
@@ -64,7 +66,8 @@ pub struct Rules {
 pub struct Chosen {
     /// Its place in the list that the table was made from.
     pub app: usize,
-    /// How many bytes at the front of the decoded path are `SCRIPT_NAME` and no part of `PATH_INFO`.
+    /// How many bytes at the front of the decoded path are `SCRIPT_NAME` and no part of
+    /// `PATH_INFO`.
     pub prefix_bytes: usize,
 }
 
@@ -76,7 +79,8 @@ impl Chosen {
     };
 }
 
-/// What a front end said that speaks in variables (uwsgi, FastCGI, SCGI). Empty where it said nothing.
+/// What a front end said that speaks in variables (uwsgi, FastCGI, SCGI). Empty where it said
+/// nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FrontEnd<'a> {
     /// `UWSGI_APPID`: a mountpoint as [`Place::mountpoint`] spells it.
@@ -155,8 +159,8 @@ struct Site {
 }
 
 impl Mounts {
-    /// The table of applications that are mounted at `places`: the first is application 0. Of two at the same place the
-    /// first counts; the configuration refuses them.
+    /// The table of applications that are mounted at `places`: the first is application 0. Of two
+    /// at the same place the first counts; the configuration refuses them.
     pub fn new(places: Vec<Place>, rules: Rules) -> Self {
         let mut mounts = Self {
             rules,
@@ -209,7 +213,8 @@ impl Mounts {
         self.default
     }
 
-    /// Applications that no HTTP request can reach: below a prefix, while nothing manages `SCRIPT_NAME`.
+    /// Applications that no HTTP request can reach: below a prefix, while nothing manages
+    /// `SCRIPT_NAME`.
     pub fn unreachable_by_http(&self) -> impl Iterator<Item = &Place> {
         self.places
             .iter()
@@ -255,10 +260,11 @@ impl Mounts {
         found.or(self.fallback())
     }
 
-    /// The application for a request of a front end that speaks in variables: the one that `UWSGI_APPID` or `SCRIPT_NAME`
-    /// names, to the letter but for slashes at the end. Under `--manage-script-name` `PATH_INFO` comes first, and where a
-    /// mount holds it, [`Chosen::prefix_bytes`] of it take the place of the `SCRIPT_NAME` that was sent; 0 leaves both
-    /// variables as they are. `None`: no application.
+    /// The application for a request of a front end that speaks in variables: the one that
+    /// `UWSGI_APPID` or `SCRIPT_NAME` names, to the letter but for slashes at the end. Under
+    /// `--manage-script-name` `PATH_INFO` comes first, and where a mount holds it,
+    /// [`Chosen::prefix_bytes`] of it take the place of the `SCRIPT_NAME` that was sent; 0 leaves
+    /// both variables as they are. `None`: no application.
     pub fn choose_as_told(&self, front_end: &FrontEnd<'_>) -> Option<Chosen> {
         let FrontEnd {
             appid,
@@ -399,7 +405,8 @@ fn is_under_decoded(path: &[u8], prefix: &[u8]) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
-/// The bytes that a percent-encoded path stands for, by the rule of `PATH_INFO` ([`super::environ`]).
+/// The bytes that a percent-encoded path stands for, by the rule of `PATH_INFO`
+/// ([`super::environ`]).
 struct Decoded<'a>(&'a [u8]);
 
 impl Iterator for Decoded<'_> {

@@ -1,7 +1,9 @@
-//! One response, from `start_response` to its last byte: the checks of PEP 3333, the framing of RFC 9112, and the bytes.
+//! One response, from `start_response` to its last byte: the checks of PEP 3333, the framing of RFC
+//! 9112, and the bytes.
 //!
-//! The Python layer calls it; a [`Sink`] takes the bytes. It knows neither Python nor sockets, it never blocks, and it
-//! decides alone whether the connection may carry another request ([`Summary::keep_alive`]).
+//! The Python layer calls it; a [`Sink`] takes the bytes. It knows neither Python nor sockets, it
+//! never blocks, and it decides alone whether the connection may carry another request
+//! ([`Summary::keep_alive`]).
 //!
 //! # The life of a response
 //! ```text
@@ -9,15 +11,19 @@
 //!    ^                          |  \------finish, finish_with--------------^
 //!    +---a refused begin/header-+        Body --fail, short, client gone--> Aborted
 //! ```
-//! - Nothing leaves before the first non-empty piece (PEP 3333): until then a second `begin` replaces the first.
-//! - A refused status or header puts it back to `Waiting`: what was said so far is forgotten and nothing of it leaves.
-//! - The last word on the body's length is the application's `Content-Length`. More than that is dropped; less aborts
-//!   the connection, so that the client can tell. Without one, a single piece sets it, and several go in chunks
-//!   (HTTP/1.1) or until the connection closes (HTTP/1.0).
-//! - Behind a front end that speaks uwsgi, FastCGI or SCGI ([`Form`]) framing, `Date` and `Server` are the front end's: nothing of
-//!   them is said but `Content-Length` where it is known.
-//! - HEAD, 1xx, 204 and 304 have no body, whatever is written. 1xx and 204 have no `Content-Length` either.
-//! - Headers of the connection are the server's: `Connection: close` is honoured, the others are dropped.
+//! - Nothing leaves before the first non-empty piece (PEP 3333): until then a second `begin`
+//!   replaces the first.
+//! - A refused status or header puts it back to `Waiting`: what was said so far is forgotten and
+//!   nothing of it leaves.
+//! - The last word on the body's length is the application's `Content-Length`. More than that is
+//!   dropped; less aborts the connection, so that the client can tell. Without one, a single piece
+//!   sets it, and several go in chunks (HTTP/1.1) or until the connection closes (HTTP/1.0).
+//! - Behind a front end that speaks uwsgi, FastCGI or SCGI ([`Form`]) framing, `Date` and `Server`
+//!   are the front end's: nothing of them is said but `Content-Length` where it is known.
+//! - HEAD, 1xx, 204 and 304 have no body, whatever is written. 1xx and 204 have no `Content-Length`
+//!   either.
+//! - Headers of the connection are the server's: `Connection: close` is honoured, the others are
+//!   dropped.
 //!
 //! One per worker, reused: in the usual case (a few headers, one piece) it allocates nothing.
 
@@ -37,14 +43,16 @@ pub use crate::http::response::Exchange as RequestFacts;
 /// The value of a `Date` field, ready: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub type HttpDate = [u8; DATE_BYTES];
 
-/// Head and first piece leave as one slice, copied, up to this size together; past it as two slices. Bytes.
+/// Head and first piece leave as one slice, copied, up to this size together; past it as two
+/// slices. Bytes.
 const COALESCED_BYTES_MAX: usize = 16 * 1024;
-/// A chunk up to this size is copied between its size line and its end, so that it leaves in one send; a copy is cheaper
-/// than the second system call. Bytes.
+/// A chunk up to this size is copied between its size line and its end, so that it leaves in one
+/// send; a copy is cheaper than the second system call. Bytes.
 const COPIED_CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// Memory that a response keeps for the next one. Bytes.
 const KEPT_BYTES_MAX: usize = 2 * COPIED_CHUNK_BYTES_MAX;
-/// What `Server` says unless the application says otherwise: no version, which would only help an attacker.
+/// What `Server` says unless the application says otherwise: no version, which would only help an
+/// attacker.
 const SERVER: &[u8] = b"singlemalt";
 
 /// One response; see the module. Owned by one worker at a time.
@@ -53,7 +61,8 @@ pub struct Response {
     pub(super) request: RequestFacts,
     date: HttpDate,
     pub(super) phase: Phase,
-    /// The head while it grows, then the frame of the piece that is being sent. Empty between two pieces.
+    /// The head while it grows, then the frame of the piece that is being sent. Empty between two
+    /// pieces.
     pub(super) buffer: Vec<u8>,
     pub(super) said: Said,
     /// Who finds files that the application names, where that was configured.
@@ -111,12 +120,14 @@ pub struct Summary {
     pub header_count: usize,
     /// Bytes of the body that were given to the sink, without chunk framing.
     pub body_bytes: u64,
-    /// Bytes that the application produced and that were not sent: past its own `Content-Length`, or for a response
-    /// that has no body.
+    /// Bytes that the application produced and that were not sent: past its own `Content-Length`,
+    /// or for a response that has no body.
     pub dropped_bytes: u64,
-    /// The response is complete and the connection may carry another request. False while it is not complete.
+    /// The response is complete and the connection may carry another request. False while it is not
+    /// complete.
     pub keep_alive: bool,
-    /// The head has left and the rest will not: close the connection at once, so that the client notices.
+    /// The head has left and the rest will not: close the connection at once, so that the client
+    /// notices.
     pub aborted: bool,
 }
 
@@ -139,7 +150,8 @@ impl Default for Response {
     }
 }
 
-/// The facts of a request that was refused before they were known: the answer closes the connection.
+/// The facts of a request that was refused before they were known: the answer closes the
+/// connection.
 pub const UNREAD: RequestFacts = RequestFacts {
     form: Form::Http,
     version: Version::Http11,
@@ -156,7 +168,8 @@ impl Response {
         }
     }
 
-    /// Makes it the response to another request, and keeps its memory (but not an unusual lot of it).
+    /// Makes it the response to another request, and keeps its memory (but not an unusual lot of
+    /// it).
     pub fn reset(&mut self, request: RequestFacts, date: &HttpDate) {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
@@ -170,12 +183,13 @@ impl Response {
         };
     }
 
-    /// `start_response` with `status` (`200 OK`); the headers follow. Replaces what an earlier call said. Whether an earlier
-    /// call allows this one is the caller's question ([`is_started`](Self::is_started), the `exc_info` rule).
+    /// `start_response` with `status` (`200 OK`); the headers follow. Replaces what an earlier call
+    /// said. Whether an earlier call allows this one is the caller's question
+    /// ([`is_started`](Self::is_started), the `exc_info` rule).
     ///
     /// # Errors
-    /// The status is malformed or has a control character, or the head has left. In the first two cases it is as if
-    /// `start_response` had never been called.
+    /// The status is malformed or has a control character, or the head has left. In the first two
+    /// cases it is as if `start_response` had never been called.
     pub fn begin(&mut self, status: &[u8]) -> Result<(), ResponseError> {
         if self.is_head_sent() {
             return Err(ResponseError::TooLate);
@@ -202,8 +216,9 @@ impl Response {
     /// One header, in order, as often as the application says it.
     ///
     /// # Errors
-    /// The name is not a token, the value has a control character, or `Content-Length` is not a number or contradicts an
-    /// earlier one. It is as if `start_response` had never been called then: nothing that it said leaves.
+    /// The name is not a token, the value has a control character, or `Content-Length` is not a
+    /// number or contradicts an earlier one. It is as if `start_response` had never been called
+    /// then: nothing that it said leaves.
     pub fn header(&mut self, name: &[u8], value: &[u8]) -> Result<(), ResponseError> {
         match self.phase {
             Phase::Begun => {}
@@ -261,8 +276,8 @@ impl Response {
         Ok(())
     }
 
-    /// Takes `start_response` back: for a caller that finds its arguments wrong in a way that only Python can see, half-way
-    /// through the headers. Does nothing once the head has left.
+    /// Takes `start_response` back: for a caller that finds its arguments wrong in a way that only
+    /// Python can see, half-way through the headers. Does nothing once the head has left.
     pub fn withdraw(&mut self) {
         if self.phase == Phase::Begun {
             self.phase = Phase::Waiting;
@@ -282,8 +297,9 @@ impl Response {
         )
     }
 
-    /// One piece of the body while the length of the whole is not known here: `write()` and all pieces of an iterable but a
-    /// single one. The head leaves in front of the first byte. An empty piece sends nothing, not even the head.
+    /// One piece of the body while the length of the whole is not known here: `write()` and all
+    /// pieces of an iterable but a single one. The head leaves in front of the first byte. An empty
+    /// piece sends nothing, not even the head.
     ///
     /// # Errors
     /// There is no status, the response is complete already, or the client is gone.
@@ -299,8 +315,8 @@ impl Response {
         self.note(sent)
     }
 
-    /// The whole body in one piece, after which the response is complete. Gives it a `Content-Length` if the application
-    /// did not, unless something was written before.
+    /// The whole body in one piece, after which the response is complete. Gives it a
+    /// `Content-Length` if the application did not, unless something was written before.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -315,8 +331,9 @@ impl Response {
         self.end_with(framing, only, sink)
     }
 
-    /// The end of the body: sends the head if nothing has been sent (the body is empty), the last chunk of a chunked
-    /// body, and nothing for a body that is as long as it said. One that is shorter is aborted. Calling it again does nothing.
+    /// The end of the body: sends the head if nothing has been sent (the body is empty), the last
+    /// chunk of a chunked body, and nothing for a body that is as long as it said. One that is
+    /// shorter is aborted. Calling it again does nothing.
     ///
     /// # Errors
     /// There is no status, or the client is gone.
@@ -336,8 +353,8 @@ impl Response {
         self.end_with(framing, b"", sink)
     }
 
-    /// The application failed: a page with this status in place of its response if nothing has left, else the response is
-    /// aborted. Never fails itself; a complete response stays as it is.
+    /// The application failed: a page with this status in place of its response if nothing has
+    /// left, else the response is aborted. Never fails itself; a complete response stays as it is.
     pub fn fail(&mut self, status: u16, sink: &mut dyn Sink) {
         match self.phase {
             Phase::Waiting | Phase::Begun => {
@@ -384,8 +401,8 @@ impl Response {
         }
     }
 
-    /// How the body is delimited; the first call completes the head in the buffer. `known` is the length of the whole body,
-    /// where the caller has all of it.
+    /// How the body is delimited; the first call completes the head in the buffer. `known` is the
+    /// length of the whole body, where the caller has all of it.
     pub(super) fn body_framing(
         &mut self,
         known: Option<u64>,
@@ -412,7 +429,8 @@ impl Response {
             ..
         } = self.said;
         let length = match status {
-            // RFC 9110, 8.6: never with 1xx and 204; with 304 it would be that of the 200, which only the application knows.
+            // RFC 9110, 8.6: never with 1xx and 204; with 304 it would be that of the 200, which
+            // only the application knows.
             100..=199 | 204 => None,
             304 => content_length,
             _ => content_length.or(known),
@@ -482,8 +500,8 @@ impl Response {
         Ok(room)
     }
 
-    /// Sends what is in the buffer and `data` behind it, as the framing has it; and the end of the framing, if this is
-    /// the `last` piece. One send wherever a copy is cheaper than a second.
+    /// Sends what is in the buffer and `data` behind it, as the framing has it; and the end of the
+    /// framing, if this is the `last` piece. One send wherever a copy is cheaper than a second.
     fn send_piece(
         &mut self,
         framing: BodyFraming,
@@ -527,7 +545,8 @@ impl Response {
         Ok(room)
     }
 
-    /// How many of `count` further bytes the body takes. The others are dropped: counted, and reported once.
+    /// How many of `count` further bytes the body takes. The others are dropped: counted, and
+    /// reported once.
     pub(super) fn admit(&mut self, framing: BodyFraming, count: u64) -> u64 {
         let taken = match framing {
             BodyFraming::None => 0,

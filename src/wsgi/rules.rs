@@ -1,7 +1,8 @@
-//! The rules for what an application may say in a head: statuses, names, values, and the fields that are the server's.
+//! The rules for what an application may say in a head: statuses, names, values, and the fields
+//! that are the server's.
 //!
-//! Pure functions over bytes. They refuse whatever could split a response or make two readers of it disagree; the check
-//! comes before a byte is written anywhere.
+//! Pure functions over bytes. They refuse whatever could split a response or make two readers of it
+//! disagree; the check comes before a byte is written anywhere.
 
 use super::error::{Quoted, ResponseError};
 
@@ -18,7 +19,8 @@ pub(super) enum HeaderKind {
     Server,
     /// `close` is honoured; anything else is dropped.
     Connection,
-    /// Belongs to one connection, which is the server's (PEP 3333, "Other HTTP Features"; RFC 9110, 7.6.1): dropped.
+    /// Belongs to one connection, which is the server's (PEP 3333, "Other HTTP Features"; RFC 9110,
+    /// 7.6.1): dropped.
     HopByHop,
 }
 
@@ -31,8 +33,8 @@ pub(super) fn header_kind(name: &[u8]) -> HeaderKind {
         6 if is("server") => HeaderKind::Server,
         14 if is("content-length") => HeaderKind::ContentLength,
         10 if is("connection") => HeaderKind::Connection,
-        // The list of wsgiref.util.is_hop_by_hop, which PEP 3333 points to, with RFC 9110's spelling of `Trailer` and
-        // with `Proxy-Connection`.
+        // The list of wsgiref.util.is_hop_by_hop, which PEP 3333 points to, with RFC 9110's
+        // spelling of `Trailer` and with `Proxy-Connection`.
         2 if is("te") => HeaderKind::HopByHop,
         7 if is("upgrade") || is("trailer") => HeaderKind::HopByHop,
         8 if is("trailers") => HeaderKind::HopByHop,
@@ -45,8 +47,9 @@ pub(super) fn header_kind(name: &[u8]) -> HeaderKind {
     }
 }
 
-/// Checks a status (`200 OK`) and gives its number: three digits from 100 on, then nothing or a space and any reason
-/// without controls. PEP 3333 wants a reason; RFC 9112 (4) does without, and so do applications.
+/// Checks a status (`200 OK`) and gives its number: three digits from 100 on, then nothing or a
+/// space and any reason without controls. PEP 3333 wants a reason; RFC 9112 (4) does without, and
+/// so do applications.
 pub(super) fn check_status(status: &[u8]) -> Result<u16, ResponseError> {
     if let Some((byte, at)) = find_control(status) {
         return Err(ResponseError::StatusControl {
@@ -90,7 +93,8 @@ pub(super) fn check_name(name: &[u8]) -> Result<(), ResponseError> {
     })
 }
 
-/// Checks that a header's value has no control character but the tab (RFC 9110, 5.5). Bytes over 0x7f are latin-1, and pass.
+/// Checks that a header's value has no control character but the tab (RFC 9110, 5.5). Bytes over
+/// 0x7f are latin-1, and pass.
 pub(super) fn check_value(name: &[u8], value: &[u8]) -> Result<(), ResponseError> {
     match find_control(value) {
         None => Ok(()),
@@ -128,7 +132,8 @@ fn find_control(text: &[u8]) -> Option<(u8, usize)> {
     const fn is_control(byte: u8) -> bool {
         (byte < 0x20 && byte != b'\t') || byte == 0x7f
     }
-    // Two passes, so that the one that runs always has no exit in it and goes sixteen bytes at a time.
+    // Two passes, so that the one that runs always has no exit in it and goes sixteen bytes at a
+    // time.
     if !text
         .iter()
         .fold(false, |found, byte| found | is_control(*byte))

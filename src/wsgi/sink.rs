@@ -1,7 +1,7 @@
 //! Where the bytes of a response go: the only thing this room knows about a connection.
 //!
-//! The net room implements it. Called by the worker that serves the request; only `wait_for_room` may block, and its
-//! caller detaches from Python around it.
+//! The net room implements it. Called by the worker that serves the request; only `wait_for_room`
+//! may block, and its caller detaches from Python around it.
 
 use std::fmt;
 use std::fs::File;
@@ -40,14 +40,16 @@ impl std::error::Error for ClientGone {}
 
 /// Takes the bytes of one response, in order.
 pub trait Sink {
-    /// Takes all of `first`, then all of `second` (which may be empty). Never blocks: what the kernel does not take is kept.
+    /// Takes all of `first`, then all of `second` (which may be empty). Never blocks: what the
+    /// kernel does not take is kept.
     ///
     /// # Errors
     /// The connection is gone; nothing further needs to be sent.
     fn send(&mut self, first: &[u8], second: &[u8]) -> Result<Room, ClientGone>;
 
-    /// Takes `head`, then `length` bytes of `file` from `offset` on. Never blocks: the file is sent later, before
-    /// anything that is sent after it. A file that turns out to be shorter aborts the connection.
+    /// Takes `head`, then `length` bytes of `file` from `offset` on. Never blocks: the file is sent
+    /// later, before anything that is sent after it. A file that turns out to be shorter aborts the
+    /// connection.
     ///
     /// # Errors
     /// The connection is gone.
@@ -70,7 +72,8 @@ pub trait Sink {
         self.send(rest, b"")
     }
 
-    /// Takes the bytes with which the response is complete, while the application has not come to its end.
+    /// Takes the bytes with which the response is complete, while the application has not come to
+    /// its end.
     ///
     /// # Errors
     /// The connection is gone.
@@ -78,7 +81,8 @@ pub trait Sink {
         self.send(bytes, b"")
     }
 
-    /// The response has ended, and code of the application runs all the same: `close()`, a hook. The client is not to wait for it.
+    /// The response has ended, and code of the application runs all the same: `close()`, a hook.
+    /// The client is not to wait for it.
     fn goes_on(&mut self) {}
 
     /// Blocks until there is room, or the write deadline has passed.
@@ -87,8 +91,8 @@ pub trait Sink {
     /// The connection is gone, or was given up at the deadline.
     fn wait_for_room(&mut self) -> Result<(), ClientGone>;
 
-    /// The connection will close after this response whatever it says: a server that is stopping. Asked when the head
-    /// leaves, so that it can tell the client.
+    /// The connection will close after this response whatever it says: a server that is stopping.
+    /// Asked when the head leaves, so that it can tell the client.
     fn is_last(&self) -> bool {
         false
     }

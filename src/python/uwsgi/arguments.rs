@@ -14,7 +14,8 @@ pub(super) struct Arguments<'py> {
 
 impl<'py> Arguments<'py> {
     /// # Safety
-    /// `arguments` holds `count` pointers to objects that live as long as the call; nothing that outlives it keeps the result.
+    /// `arguments` holds `count` pointers to objects that live as long as the call; nothing that
+    /// outlives it keeps the result.
     pub(super) unsafe fn new(
         token: Token<'py>,
         function: &'static str,
@@ -115,7 +116,8 @@ impl<'py> Arguments<'py> {
             object
         };
         let (mut data, mut length) = (std::ptr::null_mut(), 0);
-        // SAFETY: the object is alive; it says TypeError if it is no bytes; the bytes are copied before anything else runs.
+        // SAFETY: the object is alive; it says TypeError if it is no bytes; the bytes are copied
+        // before anything else runs.
         unsafe {
             if ffi::PyBytes_AsStringAndSize(encoded.as_ptr(), &raw mut data, &raw mut length) != 0 {
                 return Err(Raised);

@@ -10,7 +10,8 @@ use crate::python::object::{Object, Raised, Token};
 /// What uWSGI's version 2.0.31 is as a tuple.
 const VERSION_INFO: [&str; 5] = ["2", "0", "31", "0", ""];
 
-/// Options that tell libraries what they may do (sentry-sdk and newrelic look at them): the truth here, whatever was written.
+/// Options that tell libraries what they may do (sentry-sdk and newrelic look at them): the truth
+/// here, whatever was written.
 const ALWAYS_ON: [&str; 2] = ["lazy-apps", "enable-threads"];
 
 /// What a handler of the spooler answers.

@@ -104,7 +104,8 @@ pub(super) fn workers<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> 
     tuple(called, &list)
 }
 
-/// `rss`: each interpreter's share of the process, whose memory cannot be told apart; `vsz` is the process's.
+/// `rss`: each interpreter's share of the process, whose memory cannot be told apart; `vsz` is the
+/// process's.
 fn described<'py>(
     called: &Called<'py>,
     worker: &WorkerFacts,
@@ -171,8 +172,8 @@ pub(super) fn log<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     Object::boolean(called.token, true)
 }
 
-/// `alarm(name, message)`: raises an alarm of the configuration. One that does not exist is a line in the log, no exception:
-/// in uWSGI it is nothing at all.
+/// `alarm(name, message)`: raises an alarm of the configuration. One that does not exist is a line
+/// in the log, no exception: in uWSGI it is nothing at all.
 pub(super) fn alarm<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     called.arguments.count(2, 2)?;
     let (name, message) = (called.arguments.text(0)?, called.arguments.text(1)?);

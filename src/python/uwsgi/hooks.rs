@@ -1,4 +1,5 @@
-//! What the app assigned to be called: `post_fork_hook`, `after_req_hook`, `atexit`. And what is left over after a job.
+//! What the app assigned to be called: `post_fork_hook`, `after_req_hook`, `atexit`. And what is
+//! left over after a job.
 
 use std::ffi::CStr;
 
@@ -50,7 +51,8 @@ pub(in crate::python) fn at_exit(attached: &mut Attached<'_>) {
     }
 }
 
-/// A request or a signal was served by this thread. Call it if [`Interpreter::wants_after_job`] says so.
+/// A request or a signal was served by this thread. Call it if [`Interpreter::wants_after_job`]
+/// says so.
 pub(in crate::python) fn after_job(token: Token<'_>, interpreter: &Interpreter, is_request: bool) {
     if is_request && interpreter.has_request_hook() {
         call(token, interpreter, c"after_req_hook");

@@ -44,7 +44,8 @@ pub(super) fn lock<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     Ok(Object::none(called.token))
 }
 
-/// `unlock([number])`: lets go of it. One that this thread does not hold stays as it is, with a line in the log.
+/// `unlock([number])`: lets go of it. One that this thread does not hold stays as it is, with a
+/// line in the log.
 pub(super) fn unlock<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     let number = number(called)?;
     let interpreter = called.interpreter;

@@ -1,9 +1,10 @@
-//! The `uwsgi` module, built into every interpreter before its app is loaded; outside of the server it does not exist, which is
-//! how apps find out where they run.
+//! The `uwsgi` module, built into every interpreter before its app is loaded; outside of the server
+//! it does not exist, which is how apps find out where they run.
 //!
-//! Its type is a kind of module that knows its interpreter, and notices when a hook is assigned. Functions are C functions with
-//! the module as their self. Inputs are `str` or `bytes`, outputs `bytes`, as uWSGI's are on Python 3. docs/python-api.md lists
-//! what there is; what there is not is absent, so that `hasattr` tells the truth. Runs attached, on any thread of its interpreter.
+//! Its type is a kind of module that knows its interpreter, and notices when a hook is assigned.
+//! Functions are C functions with the module as their self. Inputs are `str` or `bytes`, outputs
+//! `bytes`, as uWSGI's are on Python 3. docs/python-api.md lists what there is; what there is not
+//! is absent, so that `hasattr` tells the truth. Runs attached, on any thread of its interpreter.
 //!
 //! - `arguments`: what a function was called with
 //! - `constants`: attributes
@@ -34,7 +35,8 @@ use arguments::Arguments;
 pub(super) use hooks::{after_job, at_exit, post_fork};
 pub(super) use signals::run_handler;
 
-/// The name under which the module hangs in the interpreter's dict, whatever the app does to sys.modules.
+/// The name under which the module hangs in the interpreter's dict, whatever the app does to
+/// sys.modules.
 const KEY: &CStr = c"singlemalt.uwsgi";
 
 /// Functions by their Python names. Each is called with its arguments and answers with an object.
@@ -100,8 +102,9 @@ unsafe fn called(
     name: &'static str,
     function: for<'py> fn(&Called<'py>) -> Result<Object<'py>, Raised>,
 ) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls attached; `this` is the self of the function, so a live module of ours, which keeps its interpreter
-    // as long as it lives; `arguments` holds `count` pointers to live objects for the call.
+    // SAFETY: CPython calls attached; `this` is the self of the function, so a live module of ours,
+    // which keeps its interpreter as long as it lives; `arguments` holds `count` pointers to live
+    // objects for the call.
     unsafe {
         trampoline::object(|token| {
             let Some(interpreter) = interpreter_of(this) else {
@@ -126,7 +129,8 @@ pub(super) fn install(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
         Arc::into_raw(Arc::clone(interpreter)).cast_mut(),
         Ordering::Release,
     );
-    // SAFETY: the module is alive, and its dict with it; a reference is taken at once. Attached (token).
+    // SAFETY: the module is alive, and its dict with it; a reference is taken at once. Attached
+    // (token).
     let dict = unsafe { Object::from_borrowed(token, ffi::PyModule_GetDict(module.as_ptr()))? };
     for (name, method) in FUNCTIONS {
         // SAFETY: the module is alive; each function takes a reference to it.
@@ -139,7 +143,8 @@ pub(super) fn install(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
     let handlers = Object::dict(token)?;
     super::bootstrap::keep(signals::KEY, &handlers)?;
     super::bootstrap::keep(KEY, &module)?;
-    // SAFETY: attached (token); sys.modules is borrowed from the interpreter and a reference is taken at once.
+    // SAFETY: attached (token); sys.modules is borrowed from the interpreter and a reference is
+    // taken at once.
     let modules = unsafe { Object::from_borrowed(token, ffi::PyImport_GetModuleDict())? };
     modules.set_item(c"uwsgi", &module)
 }
@@ -165,7 +170,8 @@ pub(super) fn own_interpreter(token: Token<'_>) -> Result<Option<Arc<Interpreter
     let Some(module) = module(token)? else {
         return Ok(None);
     };
-    // SAFETY: a live module of ours, so its pointer came out of an Arc, of which one more is counted before the module can go.
+    // SAFETY: a live module of ours, so its pointer came out of an Arc, of which one more is
+    // counted before the module can go.
     Ok(unsafe {
         interpreter_of(module.as_ptr()).map(|interpreter| {
             let interpreter = std::ptr::from_ref(interpreter);
@@ -202,7 +208,8 @@ fn module_type(token: Token<'_>) -> Result<Object<'_>, Raised> {
         flags: (ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_IMMUTABLETYPE) as std::ffi::c_uint,
         slots: slots.as_mut_ptr(),
     };
-    // SAFETY: attached (token); spec and slots are complete, the name is static; the base is an immortal static type.
+    // SAFETY: attached (token); spec and slots are complete, the name is static; the base is an
+    // immortal static type.
     unsafe {
         Object::from_new(
             token,
@@ -228,13 +235,15 @@ unsafe fn place<'a>(module: *mut ffi::PyObject) -> &'a AtomicPtr<Interpreter> {
 /// # Safety
 /// As [`place`]; the module must not be finalized while the result is used.
 unsafe fn interpreter_of<'a>(module: *mut ffi::PyObject) -> Option<&'a Interpreter> {
-    // SAFETY: the pointer is null, or what `install` took out of an Arc and `finalize` has not given back.
+    // SAFETY: the pointer is null, or what `install` took out of an Arc and `finalize` has not
+    // given back.
     unsafe { place(module).load(Ordering::Acquire).as_ref() }
 }
 
 /// Lets go of the interpreter when the module goes.
 unsafe extern "C" fn finalize(module: *mut ffi::PyObject) {
-    // SAFETY: CPython finalizes an instance of the type once; nobody calls its functions any more, since they hold it.
+    // SAFETY: CPython finalizes an instance of the type once; nobody calls its functions any more,
+    // since they hold it.
     unsafe {
         let interpreter = place(module).swap(std::ptr::null_mut(), Ordering::AcqRel);
         if !interpreter.is_null() {
@@ -243,14 +252,15 @@ unsafe extern "C" fn finalize(module: *mut ffi::PyObject) {
     }
 }
 
-/// `uwsgi.name = value`: as in any module; and a hook that has to be called after each request is noted, so that requests need not
-/// look for one.
+/// `uwsgi.name = value`: as in any module; and a hook that has to be called after each request is
+/// noted, so that requests need not look for one.
 unsafe extern "C" fn set_attribute(
     module: *mut ffi::PyObject,
     name: *mut ffi::PyObject,
     value: *mut ffi::PyObject,
 ) -> c_int {
-    // SAFETY: CPython calls attached, with a live module of ours and a live name; `value` is null for `del`.
+    // SAFETY: CPython calls attached, with a live module of ours and a live name; `value` is null
+    // for `del`.
     unsafe {
         trampoline::enter(|token| {
             if ffi::PyObject_GenericSetAttr(module, name, value) != 0 {

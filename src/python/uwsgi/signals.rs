@@ -61,8 +61,8 @@ pub(super) fn signal<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     Ok(Object::none(called.token))
 }
 
-/// `signal_registered(number)`: `True`, or `None`. Of this interpreter, so that the same module finds the same free numbers in
-/// all of them.
+/// `signal_registered(number)`: `True`, or `None`. Of this interpreter, so that the same module
+/// finds the same free numbers in all of them.
 pub(super) fn signal_registered<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     called.arguments.count(1, 1)?;
     let number = called.arguments.signal(0)?;
@@ -159,8 +159,8 @@ fn path(bytes: Vec<u8>) -> PathBuf {
     String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
-/// Calls the handler of a signal in this interpreter. What it raises is logged with its traceback; `false` then, or if there is
-/// none.
+/// Calls the handler of a signal in this interpreter. What it raises is logged with its traceback;
+/// `false` then, or if there is none.
 pub(in crate::python) fn run_handler(attached: &mut Attached<'_>, number: u8) -> bool {
     let token = attached.token;
     let outcome = caught(token, || {

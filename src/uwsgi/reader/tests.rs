@@ -1,4 +1,5 @@
-//! Every way a packet can be wrong, and that what is said does not depend on how the bytes were cut.
+//! Every way a packet can be wrong, and that what is said does not depend on how the bytes were
+//! cut.
 
 use proptest::prelude::*;
 

@@ -1,8 +1,10 @@
-//! The memory of request bodies that outgrow their first piece: pages, lent to bodies and taken back.
+//! The memory of request bodies that outgrow their first piece: pages, lent to bodies and taken
+//! back.
 //!
-//! One stock for all connections. It bounds what bodies hold together, whatever each of them may; and it keeps pages that were
-//! taken back for the next bodies, because memory that is fresh from the system costs more than the bytes that go into it.
-//! What nobody needed for a while goes back. Any thread may call anything; a lock is held for a few instructions.
+//! One stock for all connections. It bounds what bodies hold together, whatever each of them may;
+//! and it keeps pages that were taken back for the next bodies, because memory that is fresh from
+//! the system costs more than the bytes that go into it. What nobody needed for a while goes back.
+//! Any thread may call anything; a lock is held for a few instructions.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -36,8 +38,9 @@ struct Stock {
 }
 
 impl BodyMemory {
-    /// Bodies of at most `body_bytes_max` bytes stay in memory, while all of them together leave room: 64 MiB of what they
-    /// hold past their first 64 KiB, or eight of the longest if that is more.
+    /// Bodies of at most `body_bytes_max` bytes stay in memory, while all of them together leave
+    /// room: 64 MiB of what they hold past their first 64 KiB, or eight of the longest if that is
+    /// more.
     pub fn new(body_bytes_max: usize) -> Self {
         let all_bytes_max = body_bytes_max.saturating_mul(BODIES_MIN).max(ALL_BYTES_MIN);
         Self::of_pages(body_bytes_max, PAGE_BYTES, all_bytes_max / PAGE_BYTES)
@@ -92,8 +95,8 @@ impl BodyMemory {
         stock.spare.append(pages);
     }
 
-    /// Gives back to the system what no body has needed since the last call, or all that none has now. Called now and then by
-    /// whoever looks after deadlines.
+    /// Gives back to the system what no body has needed since the last call, or all that none has
+    /// now. Called now and then by whoever looks after deadlines.
     pub fn tidy(&self, all: bool) {
         let mut stock = self.stock();
         let spare = stock.spare.len();

@@ -1,4 +1,5 @@
-//! A body in pages of memory: what came is never copied again as more comes, and no more is held than came.
+//! A body in pages of memory: what came is never copied again as more comes, and no more is held
+//! than came.
 
 use std::sync::Arc;
 

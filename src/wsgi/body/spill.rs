@@ -1,4 +1,5 @@
-//! A body past its memory: in an unnamed temporary file, through one window. What can fail says what was being done.
+//! A body past its memory: in an unnamed temporary file, through one window. What can fail says
+//! what was being done.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -8,16 +9,18 @@ use memchr::memchr;
 
 use super::reserve;
 
-/// One buffer for both directions: small pushes are gathered in it before they go to the file, and lines
-/// and small reads are served from it. Bytes.
+/// One buffer for both directions: small pushes are gathered in it before they go to the file, and
+/// lines and small reads are served from it. Bytes.
 pub(super) const WINDOW_BYTES: usize = 64 * 1024;
 
-/// A body in an unnamed temporary file: the system removes it when it is closed, also when the process is killed.
+/// A body in an unnamed temporary file: the system removes it when it is closed, also when the
+/// process is killed.
 pub(super) struct Spill {
     file: File,
     /// Bytes pushed so far, in the file or still in `window`.
     len: u64,
-    /// Either (`unwritten`) the tail of the body that the file does not have yet, or a copy of a part of the file.
+    /// Either (`unwritten`) the tail of the body that the file does not have yet, or a copy of a
+    /// part of the file.
     window: Vec<u8>,
     /// The place of `window`'s first byte in the body.
     window_at: u64,
@@ -86,7 +89,8 @@ impl Spill {
         Ok(())
     }
 
-    /// Puts what is still in the window into the file. The window is empty afterwards, at the end of the body.
+    /// Puts what is still in the window into the file. The window is empty afterwards, at the end
+    /// of the body.
     fn flush(&mut self) -> io::Result<()> {
         if self.unwritten {
             self.write_at(self.window_at, Source::Window)?;
@@ -113,7 +117,8 @@ impl Spill {
         Ok(())
     }
 
-    /// Fills `out` with the bytes at `at`, all of which the body has. Small reads go through the window.
+    /// Fills `out` with the bytes at `at`, all of which the body has. Small reads go through the
+    /// window.
     pub(super) fn read_at(&mut self, mut at: u64, mut out: &mut [u8]) -> io::Result<()> {
         self.flush()?;
         while !out.is_empty() {
@@ -133,7 +138,8 @@ impl Spill {
         Ok(())
     }
 
-    /// Appends the line at `at`, at most `limit` bytes of it, to `out`: window by window, never byte by byte.
+    /// Appends the line at `at`, at most `limit` bytes of it, to `out`: window by window, never
+    /// byte by byte.
     pub(super) fn line_at(
         &mut self,
         mut at: u64,
@@ -205,7 +211,8 @@ impl Spill {
     }
 }
 
-/// What `write_at` writes: the caller's bytes, or the window (which the borrow checker will not lend twice).
+/// What `write_at` writes: the caller's bytes, or the window (which the borrow checker will not
+/// lend twice).
 enum Source<'d> {
     Given(&'d [u8]),
     Window,
@@ -217,7 +224,8 @@ enum ReadTo<'d> {
     Window,
 }
 
-/// Moves the file's cursor to `at`; no system call when it is there already, as in every front-to-back use.
+/// Moves the file's cursor to `at`; no system call when it is there already, as in every
+/// front-to-back use.
 fn go_to(file: &mut File, cursor: Option<u64>, at: u64) -> io::Result<()> {
     if cursor != Some(at) {
         file.seek(SeekFrom::Start(at))?;

@@ -1,6 +1,7 @@
-//! The body against an independent model: a `Vec` and a position, read one byte at a time. Both kinds of body
-//! (memory, file) run the same random programs and must agree with it. The judge for the model itself is the
-//! real `io.BytesIO`, in python-tests; the fixed cases below were read off it.
+//! The body against an independent model: a `Vec` and a position, read one byte at a time. Both
+//! kinds of body (memory, file) run the same random programs and must agree with it. The judge for
+//! the model itself is the real `io.BytesIO`, in python-tests; the fixed cases below were read off
+//! it.
 
 use proptest::prelude::*;
 

@@ -1,5 +1,5 @@
-//! What cannot be seen from outside the room: how bytes are handed over. The rules themselves are a table in
-//! tests/wsgi.rs, with a snapshot.
+//! What cannot be seen from outside the room: how bytes are handed over. The rules themselves are a
+//! table in tests/wsgi.rs, with a snapshot.
 
 use super::*;
 use crate::http::response::Form;
