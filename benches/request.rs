@@ -12,13 +12,13 @@
     reason = "a benchmark reports on its standard output"
 )]
 
-use singlemalt::http::response::Form;
+use singlemalt::protocol::http::response::Form;
 use std::fs::File;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use singlemalt::http::{Limits, RequestHead, RequestReader, Step};
+use singlemalt::protocol::http::{Limits, RequestHead, RequestReader, Step};
 use singlemalt::python::{
     AppTarget, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeOptions,
     STACK_BYTES_MIN, Served, TargetKind,

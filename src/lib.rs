@@ -20,21 +20,18 @@
 //! - [`app`]: generations of workers: where requests meet the application
 //! - [`server`]: the composition root: assembles, reports, supervises, stops
 
+pub mod admin;
 pub mod app;
 pub mod background;
-pub mod cgi;
 pub mod config;
-pub mod control;
-pub mod fastcgi;
 pub mod files;
-pub mod http;
 pub mod net;
-pub mod proxies;
+pub mod os;
+pub mod protocol;
 pub mod python;
-pub mod scgi;
+pub mod reload;
 pub mod server;
 pub mod shared;
 pub mod telemetry;
 pub mod tls;
-pub mod uwsgi;
 pub mod wsgi;

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
-use singlemalt::http::{self, FieldKind, Framing, Limits, RequestHead, RequestReader, Step};
+use singlemalt::protocol::http::{
+    self, FieldKind, Framing, Limits, RequestHead, RequestReader, Step,
+};
 
 #[path = "http/notation.rs"]
 mod notation;

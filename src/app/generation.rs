@@ -21,14 +21,14 @@ use crate::net::{Exchange, Rejected, Turn};
 use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, TargetKind};
 
 use super::apps::{AppReport, AppStats, Apps, NotLoaded};
-use super::birth::{Birth, Entrance, add_siblings, spawn_creator};
-use super::crew::Gate;
+use super::load_generation::{Birth, Entrance, add_siblings, spawn_creator};
 use super::probe::{Probe, Unanswered};
 use super::process::Process;
 use super::queue::{self, Job, Next, Queue};
 use super::recycling::Recycling;
-use super::roster::{Roster, Shared};
 use super::worker::Surroundings;
+use super::worker_group::Gate;
+use super::workers::{Roster, Shared};
 
 /// What a person can do about an extension that only the main interpreter can load.
 const WAY_OUT: &str = "--isolation main starts faster, without trying; more parallel Python needs more servers behind a proxy";

@@ -28,34 +28,26 @@
 
 pub mod acceptor;
 pub mod apps;
-mod birth;
+pub mod gil_gate;
+pub mod harakiri;
+pub mod inspect;
+mod load_generation;
+mod response_batching;
+pub mod scaling;
+mod signal_queue;
+mod thread_placement;
+mod uwsgi_backend;
+pub mod worker_group;
+pub mod workers;
+
 pub mod canary;
-pub mod cheaper;
-pub mod cheaper_busyness;
-pub mod crew;
 pub mod current;
 pub mod generation;
-pub mod harakiri;
-mod holding;
-mod host;
-#[cfg(target_os = "linux")]
-mod native_thread_linux;
-#[cfg(not(target_os = "linux"))]
-mod native_thread_other;
 pub mod openers;
-mod placement;
-mod postbox;
 pub mod probe;
 pub mod process;
 pub mod queue;
 pub mod recycling;
-mod rest;
-pub mod roster;
-pub mod runners;
-pub mod stacks;
-pub mod survey;
-mod tally;
-mod watch;
 pub mod worker;
 
 pub use acceptor::Acceptor;
@@ -63,4 +55,4 @@ pub use apps::Apps;
 pub use current::Current;
 pub use generation::{Generation, Isolated, Patience, Plan, Report, StartError};
 pub use recycling::{Due, Exceptions, Recycling};
-pub use roster::Roster;
+pub use workers::Roster;

@@ -8,8 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
 
-use crate::http::response::Form;
-use crate::http::{Limits, RequestHead, RequestReader, Step, Version};
+use crate::protocol::http::response::Form;
+use crate::protocol::http::{Limits, RequestHead, RequestReader, Step, Version};
 use crate::python::{Call, InterpreterThread};
 use crate::wsgi::environ::{Link, Peer};
 use crate::wsgi::{ClientGone, Head, Mounts, RequestBody, RequestFacts, Response, Room, Sink};

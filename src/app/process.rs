@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::harakiri::Harakiri;
-use super::stacks::{self, Stacks};
+use super::inspect::stacks::{self, Stacks};
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::python::Facts;

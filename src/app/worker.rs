@@ -17,15 +17,15 @@ use crate::wsgi::{Head, Response, Summary};
 
 use super::acceptor::Bell;
 use super::apps::Tally;
-use super::crew::Crew;
 use super::current::Current;
-use super::holding::Holding;
+use super::gil_gate::Runner;
+use super::harakiri::watch::{Fate, Watch};
+use super::inspect::counters::Ending;
 use super::queue::{Job, Next};
 use super::recycling::Due;
-use super::roster::Shared;
-use super::runners::Runner;
-use super::tally::Ending;
-use super::watch::{Fate, Watch};
+use super::response_batching::Holding;
+use super::worker_group::Crew;
+use super::workers::Shared;
 
 /// Jobs in a row before the poll is looked at.
 const BURST: usize = 32;

@@ -2,7 +2,7 @@
 //!
 //! Run by whoever polls, once per request and only if proxies are named; otherwise it costs a branch.
 
-use crate::proxies::forwarded;
+use crate::protocol::proxy::forwarded;
 use crate::wsgi::Head;
 use crate::wsgi::environ::Peer;
 

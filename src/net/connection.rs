@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::http::Version;
+use crate::protocol::http::Version;
 use crate::wsgi::environ::{Identity, Peer};
 use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink, Summary};
 

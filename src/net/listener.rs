@@ -14,9 +14,9 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::kept::Handle;
 #[cfg(target_os = "linux")]
-use super::last_call_linux;
+use super::os::close_backlog_linux;
+use super::parked::Handle;
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
 use crate::tls::Port;
@@ -182,7 +182,7 @@ impl Listener {
         };
         bound.map_err(|error| BindError {
             holder: (error.kind() == io::ErrorKind::AddrInUse)
-                .then(|| super::holder::of(address))
+                .then(|| super::port_owner::of(address))
                 .flatten(),
             address: address.clone(),
             error,
@@ -281,8 +281,8 @@ impl Listener {
         #[cfg(target_os = "linux")]
         match &self.socket {
             _ if self.is_lent => {}
-            Kind::Tcp(listener) => last_call_linux::close_tcp(listener.into())?,
-            Kind::Unix(listener) => last_call_linux::close_unix(listener.into())?,
+            Kind::Tcp(listener) => close_backlog_linux::close_tcp(listener.into())?,
+            Kind::Unix(listener) => close_backlog_linux::close_unix(listener.into())?,
         }
         Ok(())
     }

@@ -16,27 +16,18 @@
 //! Polling is a role, not a thread: whoever has nothing else to do takes a [`turn::Turn`].
 
 mod asides;
-#[cfg(target_os = "linux")]
-mod beacon_linux;
 mod client;
 pub mod connection;
 mod date;
 pub mod deadlines;
-mod holder;
-mod kept;
-#[cfg(target_os = "linux")]
-mod last_call_linux;
 pub mod listener;
+mod os;
 pub mod output;
+mod parked;
 pub mod poll;
+mod port_owner;
 mod reader;
 mod records;
-#[cfg(target_os = "linux")]
-mod sendfile_linux;
-mod sendfile_portable;
-#[cfg(windows)]
-#[path = "share_windows.rs"]
-pub mod share;
 pub mod slots;
 mod spare_heads;
 pub mod speaker;
@@ -52,14 +43,14 @@ use crossbeam::channel::Sender;
 use crossbeam::queue::SegQueue;
 use mio::Interest;
 
-use crate::http::Limits;
-use crate::proxies::{Believed, Trusted};
+use crate::protocol::http::Limits;
+use crate::protocol::proxy::{Believed, Trusted};
 use crate::wsgi::environ::Peer;
 use crate::wsgi::{AddedFields, BodyMemory, Delivery, Head, Response, Sink};
 
 pub use connection::{Answered, Exchange, Parts, ResponseSink};
-pub use kept::{Handle, Kept};
 pub use listener::{Address, BindError, Listener, Redirect, SocketOptions};
+pub use parked::{Handle, Kept};
 use poll::SharedPoll;
 pub use reader::Protocol;
 use slots::Slots;
@@ -254,7 +245,7 @@ pub struct Net {
     draining_since_ms: AtomicU64,
     /// Draining, but another process serves: connections are kept for it.
     keeping: AtomicBool,
-    kept: kept::Keeper,
+    kept: parked::Keeper,
     all_closed: (Mutex<()>, Condvar),
     started: Instant,
 }
@@ -295,7 +286,7 @@ impl Net {
             stage: AtomicU8::new(SERVING),
             draining_since_ms: AtomicU64::new(0),
             keeping: AtomicBool::new(false),
-            kept: kept::Keeper::default(),
+            kept: parked::Keeper::default(),
             all_closed: (Mutex::new(()), Condvar::new()),
             started: Instant::now(),
         })

@@ -9,11 +9,11 @@ use std::fs::File;
 use std::io;
 
 #[cfg(target_os = "linux")]
-use super::sendfile_linux::send_file_piece;
+use super::os::sendfile_linux::send_file_piece;
 #[cfg(not(target_os = "linux"))]
-use super::sendfile_portable::send_file_piece;
+use super::os::sendfile_portable::send_file_piece;
 use super::stream::Stream;
-use crate::fastcgi::record::{self, CONTENT_BYTES_MAX, HEADER_BYTES, Kind};
+use crate::protocol::fastcgi::record::{self, CONTENT_BYTES_MAX, HEADER_BYTES, Kind};
 
 /// At most this much of a file per step, so that one fast reader of a large file does not hold up
 /// the other connections of the turn.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use mio::{Events, Poll, Registry, Token, Waker};
 
 #[cfg(target_os = "linux")]
-use super::beacon_linux::Beacon;
+use super::os::wake_all_linux::Beacon;
 
 /// Events that one wait collects.
 pub(super) const EVENTS_PER_TURN: usize = 64;

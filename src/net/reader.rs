@@ -3,12 +3,12 @@
 //! One `match` for each piece of input leads to the codec of the listener's protocol; nothing here looks at bytes.
 //! Run by whoever owns the connection.
 
-use crate::cgi::{Reply, Step, Variables};
-use crate::fastcgi::RecordReader;
-use crate::http::response::Form;
-use crate::http::{self, Limits, Refusal, RequestHead, RequestReader};
-use crate::scgi::HeaderReader;
-use crate::uwsgi::{Modifier, PacketReader};
+use crate::protocol::cgi::{Reply, Step, Variables};
+use crate::protocol::fastcgi::RecordReader;
+use crate::protocol::http::response::Form;
+use crate::protocol::http::{self, Limits, Refusal, RequestHead, RequestReader};
+use crate::protocol::scgi::HeaderReader;
+use crate::protocol::uwsgi::{Modifier, PacketReader};
 use crate::wsgi::Head;
 
 /// What is spoken on a listener.

@@ -2,7 +2,7 @@
 //!
 //! Nothing is kept here: what the kernel does not take the connection's output keeps. Run by whoever owns the connection.
 
-use crate::fastcgi::record::{self, CONTENT_BYTES_MAX, HEADER_BYTES, Kind};
+use crate::protocol::fastcgi::record::{self, CONTENT_BYTES_MAX, HEADER_BYTES, Kind};
 use crate::wsgi::ClientGone;
 
 use super::connection::Io;

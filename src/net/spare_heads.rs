@@ -1,7 +1,7 @@
 //! Memory of finished requests, kept for the next ones: an idle connection holds none. Each thread that takes turns has its own.
 
-use crate::cgi::Variables;
-use crate::http::RequestHead;
+use crate::protocol::cgi::Variables;
+use crate::protocol::http::RequestHead;
 use crate::wsgi::Head;
 
 use super::reader::Protocol;

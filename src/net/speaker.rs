@@ -8,7 +8,7 @@ use std::io;
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::fastcgi::record;
+use crate::protocol::fastcgi::record;
 use crate::wsgi::{AddedFields, ClientGone, HttpDate, RequestFacts, canned};
 
 use super::connection::Exchange;

@@ -5,7 +5,7 @@
 //! application code runs here, and nothing blocks but the wait itself.
 
 mod files;
-mod greeting;
+mod proxy_preamble;
 mod receive;
 mod respond;
 
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use mio::Interest;
 
-use crate::http::Refusal;
+use crate::protocol::http::Refusal;
 use crate::wsgi::environ::Peer;
 use crate::wsgi::{HttpDate, Response};
 

@@ -10,7 +10,7 @@ use pyo3_ffi as ffi;
 
 use super::environ::{NAME_PLACES, VALUE_BYTES_MAX, interned, is_looked_up, is_secret, set};
 use super::object::{Kept, Object, Raised, Token};
-use crate::http::RequestHead;
+use crate::protocol::http::RequestHead;
 use crate::wsgi::environ::{self, Key, Known, Peer};
 
 /// A place among the present ones: a known key's, or behind those a field's.

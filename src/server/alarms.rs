@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use regex_lite::Regex;
 
-use super::failure::Failure;
 use crate::background::alarms::{Action, Alarm, Alarms, Means, TAG};
 use crate::background::clockwork::Clockwork;
+use crate::config::Failure;
 use crate::config::{AlarmConfig, AlarmKind, Config};
 use crate::net::Net;
 use crate::telemetry::LogWriter;
@@ -149,7 +149,7 @@ fn look_at(line: &[u8], rules: &[Rule], raise: &mut dyn FnMut(usize, &str)) {
 #[cfg(unix)]
 fn watch_descriptors(config: &Config, alarms: &Arc<Alarms>) -> Result<(), Failure> {
     for descriptor in &config.alarms.descriptors {
-        let ours = super::inherited::take(descriptor.number).map_err(|error| {
+        let ours = crate::os::inherited::take(descriptor.number).map_err(|error| {
             Failure::new(format_args!(
                 "{}: cannot read descriptor {}: {error}",
                 descriptor.origin, descriptor.number

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::failure::Failure;
+use crate::config::Failure;
 use crate::config::{Config, TlsFiles, TlsHost};
 use crate::tls::{ClientAuthority, Files, Host, Plan, Port};
 

@@ -9,10 +9,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::failure::Failure;
-use super::file_owner;
 use crate::background::alarms::Alarms;
+use crate::config::Failure;
 use crate::config::{Config, HOOK_WAIT_MAX, Hook, HookAction, Phase, SignalMeaning};
+use crate::os::file_owner;
 
 /// How often a file that is waited for is looked for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);

@@ -8,9 +8,9 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 
-use super::failure::Failure;
-use super::redirect;
+use crate::config::Failure;
 use crate::config::{Config, LogTarget};
+use crate::os::redirect;
 use crate::telemetry::{Destination, LogWriter};
 
 /// A target that is open, and can be opened again.

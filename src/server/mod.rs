@@ -37,121 +37,32 @@
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.
 
-#[cfg(unix)]
-#[path = "accounts_unix.rs"]
-mod accounts;
-#[cfg_attr(unix, path = "activation_unix.rs")]
-#[cfg_attr(windows, path = "activation_windows.rs")]
-mod activation;
-mod adaptation;
-mod agenda;
-mod alarms;
-mod application;
-mod assembly;
-mod awaited;
-mod beat;
-#[cfg_attr(unix, path = "bequest_unix.rs")]
-#[cfg_attr(windows, path = "bequest_windows.rs")]
-mod bequest;
-mod census;
-mod certificates;
-#[cfg_attr(target_os = "linux", path = "cgroup_linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "cgroup_other.rs")]
-mod cgroup;
-mod changing;
-mod control;
-mod control_command;
-#[cfg_attr(unix, path = "daemon_unix.rs")]
-#[cfg_attr(windows, path = "daemon_windows.rs")]
-mod daemon;
-#[cfg_attr(unix, path = "doors_unix.rs")]
-#[cfg_attr(windows, path = "doors_windows.rs")]
-mod doors;
-mod ending;
-mod errand;
-mod failed_load;
-mod failure;
-mod fallback;
-#[cfg_attr(unix, path = "fifo_unix.rs")]
-#[cfg_attr(windows, path = "fifo_windows.rs")]
-mod fifo;
-#[cfg_attr(unix, path = "file_locks_unix.rs")]
-#[cfg_attr(windows, path = "file_locks_windows.rs")]
-mod file_locks;
-#[cfg_attr(unix, path = "file_owner_unix.rs")]
-#[cfg_attr(windows, path = "file_owner_windows.rs")]
-mod file_owner;
-mod groundwork;
-mod hooks;
-#[cfg_attr(unix, path = "in_place_unix.rs")]
-#[cfg_attr(windows, path = "in_place_windows.rs")]
-mod in_place;
-#[cfg(unix)]
-#[path = "inherited_unix.rs"]
-mod inherited;
-mod journal;
-mod keeper;
-#[cfg_attr(unix, path = "limits_unix.rs")]
-#[cfg_attr(windows, path = "limits_windows.rs")]
-mod limits;
-#[cfg_attr(unix, path = "line_unix.rs")]
-#[cfg_attr(windows, path = "line_windows.rs")]
-mod line;
-mod log_target;
-mod meeting;
-#[cfg_attr(target_os = "linux", path = "memory_linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "memory_other.rs")]
-mod memory;
-#[cfg_attr(unix, path = "notify_unix.rs")]
-#[cfg_attr(windows, path = "notify_windows.rs")]
-mod notify;
-#[cfg_attr(unix, path = "offspring_unix.rs")]
-#[cfg_attr(windows, path = "offspring_windows.rs")]
-mod offspring;
-mod pidfile;
-#[cfg_attr(unix, path = "pidfile_unix.rs")]
-#[cfg_attr(windows, path = "pidfile_windows.rs")]
-mod pidfile_command;
-#[cfg_attr(unix, path = "privileges_unix.rs")]
-#[cfg_attr(windows, path = "privileges_windows.rs")]
-mod privileges;
-mod process;
-#[cfg_attr(target_os = "linux", path = "process_name_linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "process_name_other.rs")]
-mod process_name;
-mod rebirth;
-#[cfg_attr(unix, path = "redirect_unix.rs")]
-#[cfg_attr(windows, path = "redirect_windows.rs")]
-mod redirect;
-mod relay;
-mod reload;
-mod report;
-mod request_log;
-mod settings;
+pub(crate) mod alarms;
+pub(crate) mod applications;
+pub(crate) mod certificates;
+pub(crate) mod fallback;
+pub(crate) mod handover;
+pub(crate) mod hooks;
+pub(crate) mod log_target;
+pub(crate) mod one_shot;
+pub(crate) mod prepare;
+pub(crate) mod process;
+pub(crate) mod report;
+pub(crate) mod request_log;
+pub(crate) mod role;
+pub(crate) mod settings;
 #[cfg_attr(unix, path = "signals_unix.rs")]
 #[cfg_attr(windows, path = "signals_windows.rs")]
-mod signals;
-mod sockets;
-mod stand_in;
-#[cfg(unix)]
-mod standing_in;
-mod static_files;
-mod stats;
-mod step;
-mod successor;
-mod supervisor;
-mod takeover;
-mod title;
-#[cfg_attr(unix, path = "tracebacker_unix.rs")]
-#[cfg_attr(windows, path = "tracebacker_windows.rs")]
-mod tracebacker;
-mod trial;
-mod triggers;
-mod vacuum;
-mod words;
+pub(crate) mod signals;
+pub(crate) mod sockets;
+pub(crate) mod start;
+pub(crate) mod static_files;
+pub(crate) mod stop;
+pub(crate) mod supervisor;
+pub(crate) mod wait_for;
 
-pub use control_command::ask as ask_by_control;
-pub use failure::Failure;
+pub use crate::admin::control_command::ask as ask_by_control;
+pub use crate::config::Failure;
+pub use crate::os::pidfile_command::ask as ask_by_pidfile;
 pub use fallback::start_with;
-pub use pidfile_command::ask as ask_by_pidfile;
-pub use step::{could_not_begin, run};
+pub use role::{could_not_begin, run};

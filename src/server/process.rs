@@ -7,12 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crossbeam::channel::Sender;
 
 use super::supervisor::Event;
-use super::{memory, title};
 use crate::app::harakiri::{Harakiri, HarakiriSettings};
 use crate::app::process::{Process, Wish};
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::config::{self, Config};
+use crate::os::{memory, title};
 use crate::python::{Facts, OptionText};
 use crate::shared::locks::Locks;
 

@@ -6,28 +6,28 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::app::cheaper::{Algorithm, Rules};
-use crate::app::cheaper_busyness::BusynessRules;
+use crate::admin::stats_document::About;
 use crate::app::probe::Probe;
 use crate::app::process::Process;
+use crate::app::scaling::busyness::BusynessRules;
+use crate::app::scaling::cheaper::{Algorithm, Rules};
 use crate::app::{Apps, Exceptions, Isolated, Plan, Recycling};
 use crate::background::cron::When;
 use crate::background::cron_command::CronCommand;
 use crate::config::{BusynessConfig, CheaperAlgorithm, Config, IsolationChoice};
-use crate::control::stats::About;
-use crate::http::Limits;
 use crate::net::{self, Address};
-use crate::proxies::trusted::Network;
-use crate::proxies::{Believed, Trusted};
+use crate::protocol::http::Limits;
+use crate::protocol::proxy::trusted::Network;
+use crate::protocol::proxy::{Believed, Trusted};
 use crate::python::{HostRef, InterpreterSpec, Isolation, STACK_BYTES_MIN, UWSGI_VERSION};
 use crate::wsgi::environ::ServerFacts;
 use crate::wsgi::{AddedFields, BodyMemory};
 
-use super::adaptation::Adapting;
-use super::application::imports;
-use super::ending;
-use super::failure::Failure;
+use super::applications::imports;
 use super::sockets::Listening;
+use super::stop;
+use crate::config::Failure;
+use crate::reload::autoscale::Adapting;
 
 /// What a response that nobody reads may hold in memory before its application has to wait.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
@@ -253,7 +253,7 @@ pub(super) fn plan(
         stack_bytes: stack_bytes(config),
         recycling: recycling(config),
         folder: std::env::current_dir().unwrap_or_default(),
-        end_grace: config.process.reload_mercy.min(ending::END_GRACE_MAX),
+        end_grace: config.process.reload_mercy.min(stop::END_GRACE_MAX),
         process: Arc::clone(process),
     }
 }

@@ -6,12 +6,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::certificates::Certificates;
-use super::failure::Failure;
-#[cfg(unix)]
-use super::inherited;
-use super::vacuum::Vacuum;
+use crate::config::Failure;
 use crate::config::{self, Config, ListenAddress};
 use crate::net::{self, Address, Handle, Listener, Protocol, SocketOptions};
+#[cfg(unix)]
+use crate::os::inherited;
+use crate::os::vacuum::Vacuum;
 use crate::tls::Port;
 
 /// Binds every address, in order. Sockets are noted for `--vacuum`.
@@ -348,7 +348,7 @@ fn system_limit() -> Option<u32> {
 fn give_away(config: &Config, address: &Address, vacuum: &mut Vacuum) -> Result<(), Failure> {
     use std::os::unix::fs::{PermissionsExt as _, chown};
 
-    use super::accounts;
+    use crate::os::accounts;
 
     let Address::Unix(path) = address else {
         return Ok(());

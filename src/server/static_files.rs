@@ -17,7 +17,7 @@ use crate::net::{FileService, Given};
 use crate::wsgi::environ::Peer;
 use crate::wsgi::{Delivery, Head, Response, Sink};
 
-use super::failure::Failure;
+use crate::config::Failure;
 
 /// What was configured about files; `None` if nothing was, so that requests need not be looked at.
 ///

@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::beat::Beat;
-use super::ending;
-use super::notify::Notifier;
-use super::rebirth::Inheritance;
-use super::relay::Relay;
-use super::reload::{Done, Reloader, Then};
-use super::stand_in::{Heard, StandIn};
+use super::handover::drain::Relay;
+use super::stop;
 use crate::app::{Acceptor, Current, Due, Roster};
 use crate::background::clockwork::Clockwork;
 use crate::net::{Net, Turn};
+use crate::os::notify::Notifier;
+use crate::reload::handover::origin::Inheritance;
+use crate::reload::handover::successor_process::{Heard, StandIn};
+use crate::reload::interval::Beat;
+use crate::reload::reloader::{Done, Reloader, Then};
 
 /// What the supervisor is told.
 pub enum Event {
@@ -632,8 +632,8 @@ impl Watch<'_> {
             .spawn(move || {
                 let all_closed =
                     drained.unwrap_or_else(|| net.wait_until_closed(Instant::now() + mercy));
-                ending::end(&net, &current, at_work, (mercy, all_closed));
-                tracing::info!("stopped ({})", ending::summary(&net));
+                stop::end(&net, &current, at_work, (mercy, all_closed));
+                tracing::info!("stopped ({})", stop::summary(&net));
                 // The supervisor left first: a second signal came.
                 let _gone = sender.send(Event::Stopped);
             });

@@ -3,7 +3,7 @@
 //! once at start, read by all threads.
 
 use super::rules::{self, HeaderKind};
-use crate::http::response as wire;
+use crate::protocol::http::response as wire;
 
 /// Fields of every response, ready to be sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use super::added_fields::AddedFields;
 use super::response::{HttpDate, RequestFacts};
-use crate::http::response as wire;
+use crate::protocol::http::response as wire;
 
 /// A complete answer, head and page. `facts` of a request that could not be read are
 /// [`UNREAD`](super::UNREAD): HTTP/1.1, and the connection closes. `added` is what every response

@@ -12,7 +12,7 @@ use std::mem;
 use super::error::WriteError;
 use super::response::{Phase, Response};
 use super::sink::{Room, Sink};
-use crate::http::response as wire;
+use crate::protocol::http::response as wire;
 
 /// Finds files that the application names in its response to one request, and sends them.
 pub trait Delivery: Debug + Send {

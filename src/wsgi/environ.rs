@@ -39,8 +39,8 @@ use std::sync::Arc;
 
 use memchr::memchr;
 
-use crate::cgi::{BodyLength, Variables};
-use crate::http::{Field, FieldKind, Framing, Repeat, RequestHead};
+use crate::protocol::cgi::{BodyLength, Variables};
+use crate::protocol::http::{Field, FieldKind, Framing, Repeat, RequestHead};
 
 /// Who knows the value of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,14 +158,14 @@ pub enum Key<'a> {
     Field {
         /// Its name as received: the key is what [`environ_key`] makes of it.
         name: &'a [u8],
-        /// [`name_hash`](crate::http::name_hash) of the name: the cheap way to a cache of keys.
+        /// [`name_hash`](crate::protocol::http::name_hash) of the name: the cheap way to a cache of keys.
         hash: u32,
     },
     /// A variable of a front end.
     Variable {
         /// The key itself.
         name: &'a [u8],
-        /// [`name_hash`](crate::http::name_hash) of the name.
+        /// [`name_hash`](crate::protocol::http::name_hash) of the name.
         hash: u32,
     },
 }

@@ -9,7 +9,7 @@ use super::delivery::Instead;
 use super::error::WriteError;
 use super::response::Response;
 use super::sink::{ClientGone, Room, Sink};
-use crate::http::response::{BodyFraming, CHUNK_END};
+use crate::protocol::http::response::{BodyFraming, CHUNK_END};
 
 impl Response {
     /// `length` bytes of `file` from `offset` on, as one piece of the body. If nothing was written

@@ -3,8 +3,8 @@
 //!
 //! Owned and `Send`; made by whoever polls, read by the worker and by the request log.
 
-use crate::cgi::Variables;
-use crate::http::{FieldKind, Framing, RequestHead};
+use crate::protocol::cgi::Variables;
+use crate::protocol::http::{FieldKind, Framing, RequestHead};
 
 /// One head. The default is an empty one of HTTP.
 #[derive(Debug)]

@@ -16,7 +16,7 @@
 //!   without a prefix are chosen between.
 
 use super::Head;
-use crate::cgi;
+use crate::protocol::cgi;
 
 /// Where one application is mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

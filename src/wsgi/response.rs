@@ -35,10 +35,11 @@ use super::delivery::{Delivery, Instead};
 use super::error::{ResponseError, WriteError};
 use super::rules::{self, HeaderKind};
 use super::sink::{ClientGone, Room, Sink};
-use crate::http::Version;
-use crate::http::response::{self as wire, BodyFraming, CHUNK_END, DATE_BYTES, Form, LAST_CHUNK};
+use crate::protocol::http::Version;
+use crate::protocol::http::response as wire;
+use crate::protocol::http::response::{BodyFraming, CHUNK_END, DATE_BYTES, Form, LAST_CHUNK};
 
-pub use crate::http::response::Exchange as RequestFacts;
+pub use crate::protocol::http::response::Exchange as RequestFacts;
 
 /// The value of a `Date` field, ready: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub type HttpDate = [u8; DATE_BYTES];

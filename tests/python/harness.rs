@@ -1,12 +1,12 @@
 //! One Python for all tests of this binary, an interpreter for each test, and a request through it without a socket.
 
-use singlemalt::http::response::Form;
+use singlemalt::protocol::http::response::Form;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use singlemalt::http::{Limits, RequestHead, RequestReader, Step};
+use singlemalt::protocol::http::{Limits, RequestHead, RequestReader, Step};
 use singlemalt::python::{
     AppTarget, Call, Ended, InterpreterSpec, InterpreterThread, Isolation, LoadFailure, Loaded,
     Runtime, RuntimeOptions, STACK_BYTES_MIN, Served, TargetKind,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use singlemalt::http::{FieldKind, Limits, RequestHead, RequestReader, Step};
+use singlemalt::protocol::http::{FieldKind, Limits, RequestHead, RequestReader, Step};
 use singlemalt::wsgi::environ::{self, Key, Peer, ServerFacts};
 use singlemalt::wsgi::{BodyMemory, Mounts, Place, RequestBody, Rules};
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::SocketAddr;
 
-use singlemalt::http::{Limits, RequestHead, RequestReader, Step};
+use singlemalt::protocol::http::{Limits, RequestHead, RequestReader, Step};
 use singlemalt::wsgi::environ::{self, Key, Peer};
 use singlemalt::wsgi::{ClientGone, RequestBody, Response, Room, Sink};
 

@@ -1,6 +1,6 @@
 //! What leaves for each rule of a response: one table, one snapshot.
 
-use singlemalt::http::response::Form;
+use singlemalt::protocol::http::response::Form;
 use std::fmt::Write as _;
 
 use singlemalt::wsgi::{AddedFields, RequestFacts, Response, UNREAD, canned};

@@ -1,8 +1,8 @@
 //! Whatever an application says, it cannot make two responses of one.
 
 use proptest::prelude::*;
-use singlemalt::http::Version;
-use singlemalt::http::response::Form;
+use singlemalt::protocol::http::Version;
+use singlemalt::protocol::http::response::Form;
 use singlemalt::wsgi::{RequestFacts, Response};
 
 use crate::wire::Act::{Finish, FinishWith, Write};

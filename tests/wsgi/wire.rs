@@ -1,11 +1,11 @@
 //! The two ends that the tests hold: what an application does to a response, and a sink that writes down what leaves.
 
-use singlemalt::http::response::Form;
+use singlemalt::protocol::http::response::Form;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
-use singlemalt::http::Version;
+use singlemalt::protocol::http::Version;
 use singlemalt::wsgi::{ClientGone, RequestFacts, Response, Room, Sink, WriteError};
 
 pub const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";

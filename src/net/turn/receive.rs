@@ -3,9 +3,9 @@
 use std::io;
 use std::mem;
 
-use crate::cgi::{Reply, Step};
-use crate::http::Refusal;
-use crate::http::response::CONTINUE;
+use crate::protocol::cgi::{Reply, Step};
+use crate::protocol::http::Refusal;
+use crate::protocol::http::response::CONTINUE;
 
 use super::super::connection::{Connection, Phase};
 use super::super::{Net, count};

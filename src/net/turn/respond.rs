@@ -4,8 +4,8 @@ use std::io;
 use std::mem;
 use std::time::Duration;
 
-use crate::http::Refusal;
-use crate::http::response as wire;
+use crate::protocol::http::Refusal;
+use crate::protocol::http::response as wire;
 use crate::wsgi::{Head, RequestFacts, Summary, UNREAD, canned};
 
 use super::super::connection::{Answered, Connection, Phase};

@@ -265,7 +265,11 @@ fn the_variables_of_a_request_are_read() {
             let middle = variables.bytes().len();
             variables.extend(value.as_bytes());
             let end = variables.bytes().len();
-            let added = variables.add(at..middle, middle..end, &crate::http::Limits::default());
+            let added = variables.add(
+                at..middle,
+                middle..end,
+                &crate::protocol::http::Limits::default(),
+            );
             assert!(added.is_ok(), "{name}");
         }
         let chosen = mounts.choose_for(&Head::from(variables));

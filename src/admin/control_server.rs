@@ -1,0 +1,598 @@
+//! The control socket: whoever may tell the server something connects, asks in HTTP and is answered in JSON
+//! (docs/control.md). `src/control/` says what can be asked.
+//!
+//! A thread for each socket takes callers (`sm-control`), and one for each caller talks to it, so that one who waits for a reload
+//! holds up nobody; there are so many at most, and each has so long to say what it wants. Nothing here touches Python or waits for a
+//! worker: what changes something is told to the supervisor.
+//!
+//! Who may ask: on a path the server's user and root, by the file's mode and owner and by what the kernel says of the caller; on a port of
+//! this machine whoever has the secret.
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
+
+use super::answer::{Told, ToldStacks, json, whole};
+use super::ask::{self, Ask, REQUEST_BYTES_MAX, Refused, Secret};
+use super::inherited_sockets::Bequest;
+use super::listeners::{self, Caller, Door};
+use super::metrics_snapshot::Census;
+use super::status::Canary;
+use crate::config::Failure;
+use crate::config::{self, Address, Config, ControlDoor};
+use crate::net::Handle;
+use crate::os::pidfile;
+use crate::reload::history::{Journal, Seen};
+use crate::server::supervisor::Event;
+
+/// Callers that are talked to at once; further ones are told to come again.
+const CALLERS_MAX: usize = 32;
+/// What a caller is given to say what it wants, and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What `GET /reload/N` waits for at most, before it says that the reload is under way.
+const LONG_POLL: Duration = Duration::from_secs(30);
+/// What a rollback may take before its caller is told that it is still to come. It takes no time, but the supervisor may be at something.
+const ROLLBACK_TIME: Duration = Duration::from_secs(10);
+/// What `GET /stacks` gives interpreters to answer; of one that does not, it is told what the system knows.
+const LOOK_TIME: Duration = Duration::from_secs(1);
+/// What is said of a reload that loads, or waits for another.
+pub const UNDER_WAY: &str = "under way";
+/// Bytes of randomness in a secret.
+const SECRET_BYTES: usize = 32;
+
+/// The sockets of the server. Dropped, they leave nothing behind in the file system.
+#[derive(Default)]
+pub struct Control {
+    doors: Vec<Arc<Place>>,
+    /// Files, and what tells them from others of their names.
+    files: Vec<(PathBuf, (u64, u64))>,
+    is_spared: bool,
+}
+
+/// One of them.
+struct Place {
+    door: Door,
+    secret: Option<Secret>,
+}
+
+/// Where callers come in.
+#[derive(Clone)]
+struct Entrance(Arc<Place>);
+
+impl AsRef<Door> for Entrance {
+    fn as_ref(&self) -> &Door {
+        &self.0.door
+    }
+}
+
+/// Where there is to be one.
+struct Wanted {
+    address: Address,
+    /// Where a client finds the address and the secret of a port.
+    note: Option<PathBuf>,
+    /// Nobody asked for it: the server starts without it, too.
+    is_extra: bool,
+}
+
+impl Control {
+    /// Opens what is wanted; `left` is open already. Main thread, before privileges are dropped.
+    ///
+    /// # Errors
+    /// What `--control` names cannot be had.
+    pub fn open(config: &Config, left: &mut Bequest) -> Result<Self, Failure> {
+        let mut control = Self::default();
+        let mut left = std::mem::take(&mut left.control).into_iter();
+        for wanted in wanted(config)? {
+            let opened = match left.next() {
+                Some(left) => Door::again(left, &wanted.address)
+                    .and_then(|door| Ok((door, kept_secret(&wanted)?))),
+                None => Door::open(&wanted.address).and_then(|door| secured(config, &wanted, door)),
+            };
+            match opened {
+                Ok((door, secret)) => control.add(door, secret, wanted.note),
+                Err(error) if wanted.is_extra => tracing::warn!(
+                    "no control socket at {}: {error}. The pidfile's server can be told by signals only",
+                    wanted.address
+                ),
+                Err(error) => {
+                    let hint = match error.kind() {
+                        ErrorKind::AddrInUse => ". Another server listens there",
+                        _ => "",
+                    };
+                    return Err(Failure::about(
+                        config,
+                        "control",
+                        format_args!("cannot listen on {}: {error}{hint}", wanted.address),
+                    ));
+                }
+            }
+        }
+        Ok(control)
+    }
+
+    fn add(&mut self, door: Door, secret: Option<Secret>, note: Option<PathBuf>) {
+        self.files.extend(door.file());
+        self.files
+            .extend(note.and_then(|path| Some((path.clone(), listeners::mark(&path)?))));
+        self.doors.push(Arc::new(Place { door, secret }));
+    }
+
+    /// Starts to answer.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn serve(&self, desk: &Arc<Desk>) -> io::Result<Vec<Attendant>> {
+        let mut attendants = Vec::new();
+        for place in &self.doors {
+            let (place, desk) = (Arc::clone(place), Arc::clone(desk));
+            let talk = {
+                let place = Arc::clone(&place);
+                move |caller| desk.talk(caller, place.secret.as_ref())
+            };
+            attendants.push(attend("sm-control", Entrance(place), talk)?);
+        }
+        Ok(attendants)
+    }
+
+    /// What makes second handles to the sockets, in their order.
+    pub fn share(&self) -> impl Fn() -> io::Result<Vec<Handle>> + Send + Sync + use<> {
+        let doors = self.doors.clone();
+        move || doors.iter().map(|place| place.door.share()).collect()
+    }
+
+    /// The files are another process's (`true`), which answers here, or this one's own again.
+    pub fn spare(&mut self, is_spared: bool) {
+        self.is_spared = is_spared;
+    }
+
+    /// The sockets, to be left open.
+    pub fn doors(&self) -> Vec<&Door> {
+        self.doors.iter().map(|place| &place.door).collect()
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        if self.is_spared {
+            return;
+        }
+        for (path, mark) in self.files.drain(..) {
+            // Another server may have put its own there.
+            if listeners::mark(&path) == Some(mark)
+                && let Err(error) = std::fs::remove_file(&path)
+            {
+                tracing::debug!(%error, "cannot remove {}", path.display());
+            }
+        }
+    }
+}
+
+fn wanted(config: &Config) -> Result<Vec<Wanted>, Failure> {
+    let mut all = Vec::new();
+    let pidfiles = pidfile::paths(config);
+    match &config.control.door {
+        ControlDoor::Shut => return Ok(all),
+        ControlDoor::ByPidfile => {}
+        ControlDoor::At(address) => {
+            let note = match (address, &config.control.token_file, pidfiles.first()) {
+                (Address::Tcp(_), Some(file), _) => Some(absolute(file)),
+                (Address::Tcp(_), None, Some(pidfile)) => Some(with_ending(pidfile, ".token")),
+                (Address::Tcp(_), None, None) => {
+                    let why =
+                        "a port wants --control-token FILE: whoever can read that file may ask";
+                    return Err(Failure::about(config, "control", why));
+                }
+                _ => None,
+            };
+            all.push(Wanted {
+                address: address.clone(),
+                note,
+                is_extra: false,
+            });
+        }
+    }
+    all.extend(pidfiles.iter().map(|pidfile| {
+        let beside = config::beside(pidfile);
+        let (address, note) = if cfg!(unix) {
+            (Address::Unix(beside), None)
+        } else {
+            (Address::Tcp(([127, 0, 0, 1], 0).into()), Some(beside))
+        };
+        Wanted {
+            address,
+            note,
+            is_extra: true,
+        }
+    }));
+    Ok(all)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Lets only those in who may ask.
+fn secured(config: &Config, wanted: &Wanted, door: Door) -> io::Result<(Door, Option<Secret>)> {
+    let (uid, gid) = crate::os::privileges::future(config);
+    door.keep_private(uid, gid)?;
+    let Some(note) = &wanted.note else {
+        return Ok((door, None));
+    };
+    let text = random()?;
+    let port = door.port().unwrap_or_default();
+    let address = match &wanted.address {
+        Address::Tcp(address) => std::net::SocketAddr::new(address.ip(), port).to_string(),
+        other => other.to_string(),
+    };
+    listeners::write_private(note, &format!("{address} {text}\n"))
+        .and_then(|()| listeners::give(note, uid, gid))
+        .map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot write {}: {error}", note.display()),
+            )
+        })?;
+    Ok((door, Some(Secret::new(&text))))
+}
+
+/// The secret that this process has written before it started anew.
+fn kept_secret(wanted: &Wanted) -> io::Result<Option<Secret>> {
+    let Some(note) = &wanted.note else {
+        return Ok(None);
+    };
+    read_note(note).map(|(_, secret)| Some(secret))
+}
+
+/// Address and secret of a port, as a server has written them.
+///
+/// # Errors
+/// There are none.
+pub fn read_note(path: &Path) -> io::Result<(String, Secret)> {
+    let text = std::fs::read_to_string(path)?;
+    let (address, secret) = text.trim().split_once(' ').unwrap_or_default();
+    let secret = Secret::new(secret);
+    if !secret.is_one() {
+        return Err(io::Error::new(
+            ErrorKind::InvalidData,
+            "it holds no address and secret",
+        ));
+    }
+    Ok((address.to_owned(), secret))
+}
+
+/// A secret, in hexadecimal digits.
+///
+/// # Errors
+/// The system has no randomness.
+pub fn random() -> io::Result<String> {
+    let mut bytes = [0; SECRET_BYTES];
+    rustls::crypto::ring::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| io::Error::other("the system has no randomness"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whoever takes callers.
+pub struct Attendant {
+    is_open: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+    knock: Box<dyn Fn() -> io::Result<()> + Send>,
+}
+
+impl Attendant {
+    /// Takes nobody any more: another process does from now on. Who was taken is still answered.
+    pub fn leave(self) {
+        self.is_open.store(false, Ordering::SeqCst);
+        // It waits for a caller; whoever comes is the last one.
+        match (self.knock)() {
+            Ok(()) => drop(self.thread.join()),
+            Err(error) => tracing::debug!(%error, "callers are still taken"),
+        }
+    }
+}
+
+/// Takes callers, and gives each a thread of its own, so many at most.
+///
+/// # Errors
+/// The thread that takes them cannot be started.
+pub fn attend(
+    name: &'static str,
+    door: impl AsRef<Door> + Clone + Send + 'static,
+    talk: impl Fn(Caller) + Send + Sync + 'static,
+) -> io::Result<Attendant> {
+    /// Without descriptors or memory there is nothing to do but to wait.
+    const PAUSE: Duration = Duration::from_millis(100);
+    let talk = Arc::new(talk);
+    let present = Arc::new(AtomicUsize::new(0));
+    let is_open = Arc::new(AtomicBool::new(true));
+    let (goes_on, entrance) = (Arc::clone(&is_open), door.clone());
+    let take = move || {
+        while goes_on.load(Ordering::SeqCst) {
+            let caller = match entrance.as_ref().accept() {
+                Ok(caller) => caller,
+                Err(error) => {
+                    tracing::debug!(%error, "{name}: nobody could be taken");
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+            };
+            if present.fetch_add(1, Ordering::SeqCst) >= CALLERS_MAX {
+                present.fetch_sub(1, Ordering::SeqCst);
+                continue;
+            }
+            let guard = Present(Arc::clone(&present));
+            let talk = Arc::clone(&talk);
+            let spawned = std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || {
+                    let _present = guard;
+                    talk(caller);
+                });
+            if let Err(error) = spawned {
+                tracing::debug!(%error, "{name}: no thread for a caller");
+            }
+        }
+    };
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(take)?;
+    Ok(Attendant {
+        is_open,
+        thread,
+        knock: Box::new(move || door.as_ref().knock()),
+    })
+}
+
+/// A caller is there.
+struct Present(Arc<AtomicUsize>);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Writes all of it and closes. A caller that does not take it is left.
+pub fn send(caller: &mut Caller, bytes: &[u8]) {
+    /// What a caller is given to close after that.
+    const LINGER: Duration = Duration::from_secs(1);
+    const PIECES_MAX: usize = 64;
+    if caller.write_all(bytes).is_err() || caller.hurry(Some(LINGER)).is_err() {
+        return;
+    }
+    caller.finish();
+    // If it still says something, and that is not read, the system takes the answer back (a reset).
+    let mut piece = [0; 4096];
+    for _ in 0..PIECES_MAX {
+        if !matches!(caller.read(&mut piece), Ok(count) if count > 0) {
+            return;
+        }
+    }
+}
+
+/// What answers.
+pub struct Desk {
+    /// Tells the supervisor.
+    pub events: Sender<Event>,
+    /// Knows how reloads went.
+    pub journal: Arc<Journal>,
+    /// Knows the rest.
+    pub census: Arc<Census>,
+    /// The server was told to stop by this: a second word would be taken for impatience.
+    pub is_stopping: AtomicBool,
+}
+
+impl Desk {
+    fn talk(&self, mut caller: Caller, secret: Option<&Secret>) {
+        if !caller.is_one_of_us() {
+            tracing::warn!("control: a caller of another user was sent away");
+            return;
+        }
+        let Ok(asked) = listen(&mut caller, secret) else {
+            return;
+        };
+        let (status, body) = match asked {
+            // Whoever is hung up on asks again, and another process answers.
+            Ok(ask) => match self.answer(ask) {
+                Some(answer) => answer,
+                None => return,
+            },
+            Err(Refused { status, why }) => (status, self.told(why)),
+        };
+        let stays = matches!(asked, Ok(Ask::Stop { wait: true, .. }));
+        if stays {
+            // The end of the connection is the end of the process.
+            if caller.write_all(&whole(status, &body)).is_ok() && caller.hurry(None).is_ok() {
+                let _gone = caller.read(&mut [0]);
+            }
+        } else {
+            send(&mut caller, &whole(status, &body));
+        }
+    }
+
+    /// `None`: the answer is another process's.
+    fn answer(&self, ask: Ask) -> Option<(u16, Vec<u8>)> {
+        Some(match ask {
+            Ask::Index => {
+                let lines: Vec<String> = ask::INDEX
+                    .iter()
+                    .map(|(what, meaning)| format!("{what}: {meaning}"))
+                    .collect();
+                (200, json(&lines))
+            }
+            Ask::Status => (200, json(&self.census.status())),
+            Ask::Stats => (200, self.census.stats()),
+            Ask::Reload { rolling, wait } => return self.reload(rolling, wait),
+            Ask::Outcome(number) if !self.journal.knows(number) => {
+                (404, self.told("no reload was asked for under this number"))
+            }
+            Ask::Outcome(number) => return self.outcome(number, LONG_POLL),
+            Ask::Rollback => self.roll_back(),
+            Ask::Stacks => self.stacks(),
+            Ask::Stop { now, .. } => self.stop(now),
+            Ask::ReopenLog => {
+                let by = "control".to_owned();
+                self.tell(Event::ReopenLog { by }, "the log is opened anew")
+            }
+        })
+    }
+
+    fn reload(&self, is_rolling: bool, waits: bool) -> Option<(u16, Vec<u8>)> {
+        let number = self.journal.number();
+        let asked = Event::Asked { number, is_rolling };
+        let (status, body) = self.tell(asked, "reloading");
+        if status != 202 {
+            return Some((status, body));
+        }
+        if waits {
+            return self.outcome(number, Duration::MAX / 4);
+        }
+        let told = Told {
+            message: "reloading".to_owned(),
+            reload: Some(number),
+            outcome: None,
+            pid: std::process::id(),
+        };
+        Some((202, json(&told)))
+    }
+
+    fn outcome(&self, number: u64, patience: Duration) -> Option<(u16, Vec<u8>)> {
+        let is_poll = patience <= LONG_POLL;
+        let (status, message, outcome) = match self.journal.wait(number, patience, is_poll) {
+            Seen::Elsewhere => return None,
+            Seen::Loads => (202, UNDER_WAY.to_owned(), None),
+            Seen::TriedOut(canary, makes) => {
+                let Canary {
+                    share_percent,
+                    stage,
+                    stages,
+                    ..
+                } = canary;
+                let message = format!(
+                    "generation {makes} is tried out with {share_percent} % of the requests (stage {stage} of {stages}); waiting for the end \
+                     of that"
+                );
+                (202, message, None)
+            }
+            Seen::Ended(reload) => match reload.outcome {
+                "serves" => (200, "the new version serves".to_owned(), Some(reload)),
+                _ => (500, "the reload failed".to_owned(), Some(reload)),
+            },
+        };
+        let told = Told {
+            message,
+            reload: Some(number),
+            outcome,
+            pid: std::process::id(),
+        };
+        Some((status, json(&told)))
+    }
+
+    /// 409: there is nothing to go back to.
+    fn roll_back(&self) -> (u16, Vec<u8>) {
+        let (reply, done) = bounded(1);
+        let event = Event::Rollback {
+            by: "control".into(),
+            reply: Some(reply),
+        };
+        if self.events.send(event).is_err() {
+            // The supervisor left first.
+            return (503, self.told("the server is leaving"));
+        }
+        match done.recv_timeout(ROLLBACK_TIME) {
+            Ok(Ok(done)) => (200, self.told(&done)),
+            Ok(Err(why)) => (409, self.told(&why)),
+            Err(RecvTimeoutError::Timeout) => {
+                (202, self.told("asked; the log will say what came of it"))
+            }
+            Err(RecvTimeoutError::Disconnected) => (503, self.told("the server is leaving")),
+        }
+    }
+
+    fn stacks(&self) -> (u16, Vec<u8>) {
+        let stacks = self.census.process.stacks(LOOK_TIME).to_string();
+        let told = ToldStacks {
+            stacks: stacks.lines().map(str::to_owned).collect(),
+            pid: std::process::id(),
+        };
+        (200, json(&told))
+    }
+
+    /// Tells the server to stop, unless that was done already: a second word would be taken for impatience.
+    #[cfg_attr(
+        windows,
+        expect(dead_code, reason = "only a fifo's letter asks for it")
+    )]
+    pub fn stop_once(&self, by: &'static str) {
+        if !self.is_stopping.swap(true, Ordering::SeqCst) {
+            // The supervisor left first: the server stops.
+            let _gone = self.events.send(Event::stop(by, 0));
+        }
+    }
+
+    fn stop(&self, is_now: bool) -> (u16, Vec<u8>) {
+        if is_now {
+            return self.tell(Event::StopNow { by: "control" }, "stopping now");
+        }
+        if self.is_stopping.swap(true, Ordering::SeqCst) {
+            return (202, self.told("stopping already"));
+        }
+        self.tell(Event::stop("control", 0), "stopping")
+    }
+
+    fn tell(&self, event: Event, message: &str) -> (u16, Vec<u8>) {
+        match self.events.send(event) {
+            Ok(()) => (202, self.told(message)),
+            // The supervisor left first.
+            Err(_) => (503, self.told("the server is leaving")),
+        }
+    }
+
+    fn told(&self, message: &str) -> Vec<u8> {
+        json(&Told {
+            message: message.to_owned(),
+            pid: std::process::id(),
+            ..Told::default()
+        })
+    }
+}
+
+/// Hears what a caller wants.
+fn listen(caller: &mut Caller, secret: Option<&Secret>) -> io::Result<Result<Ask, Refused>> {
+    let until = Instant::now() + PATIENCE;
+    let mut arrived = Vec::new();
+    let mut piece = [0; 1024];
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        caller.hurry(Some(left))?;
+        let count = caller.read(&mut piece)?;
+        if count == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        arrived.extend_from_slice(&piece[..count]);
+        match ask::read(&arrived, secret) {
+            Ok(None) if arrived.len() <= REQUEST_BYTES_MAX + 1024 => {}
+            Ok(None) => return Err(ErrorKind::InvalidData.into()),
+            Ok(Some(ask)) => {
+                caller.hurry(Some(PATIENCE))?;
+                return Ok(Ok(ask));
+            }
+            Err(refused) => return Ok(Err(refused)),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Unix: the master fifo (`--master-fifo`): letters that are written to a named pipe are commands, as in uWSGI (`src/control/letter.rs`
+//! has their meaning). Several pipes may be named; one of them is open, and a digit chooses it.
+//!
+//! `sm-fifo` reads. It tells the supervisor, and does nothing itself that takes long.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+
+use super::control_server::Desk;
+use super::fifo_command::{self, Letter};
+use super::listeners::mark;
+use super::table;
+use crate::config::Config;
+use crate::config::Failure;
+use crate::os::pidfile;
+use crate::reload::history::seconds;
+use crate::server::supervisor::Event;
+
+/// How often one looks whether the pipe is still the one of its name.
+const LOOK_INTERVAL: Timespec = Timespec {
+    tv_sec: 5,
+    tv_nsec: 0,
+};
+
+/// The pipes. Dropped, they leave nothing behind in the file system: nobody would read what is written there.
+pub struct Fifos {
+    open: Arc<Mutex<Option<Open>>>,
+}
+
+/// The one that is open.
+struct Open {
+    path: PathBuf,
+    mark: (u64, u64),
+}
+
+struct Reader {
+    paths: Vec<PathBuf>,
+    slot: usize,
+    pipe: File,
+    open: Arc<Mutex<Option<Open>>>,
+    desk: Arc<Desk>,
+    pidfiles: Vec<PathBuf>,
+}
+
+impl Fifos {
+    /// Makes the first pipe and starts to read it, if there is to be any. Main thread, when privileges are dropped.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn start(config: &Config, desk: &Arc<Desk>) -> Result<Self, Failure> {
+        let open = Arc::new(Mutex::new(None));
+        let fifos = Self {
+            open: Arc::clone(&open),
+        };
+        let paths: Vec<PathBuf> = config
+            .control
+            .fifos
+            .iter()
+            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+            .collect();
+        let Some(first) = paths.first() else {
+            return Ok(fifos);
+        };
+        let pipe = make(first, &open).map_err(|error| {
+            let why = format!("cannot make the pipe {}: {error}", first.display());
+            Failure::about(config, "master-fifo", why)
+        })?;
+        let reader = Reader {
+            pipe,
+            paths,
+            slot: 0,
+            open,
+            desk: Arc::clone(desk),
+            pidfiles: pidfile::paths(config),
+        };
+        std::thread::Builder::new()
+            .name("sm-fifo".to_owned())
+            .spawn(move || reader.read())
+            .map_err(Failure::new)?;
+        Ok(fifos)
+    }
+}
+
+impl Drop for Fifos {
+    fn drop(&mut self) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Open { path, mark: ours }) = &*open
+            && mark(path) == Some(*ours)
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::debug!(%error, "cannot remove {}", path.display());
+        }
+    }
+}
+
+/// Makes the pipe anew, as uWSGI does, and opens it for reading and writing: so it never ends, and a writer need not wait.
+fn make(path: &Path, open: &Mutex<Option<Open>>) -> io::Result<File> {
+    match std::fs::symlink_metadata(path) {
+        Ok(file) if !file.file_type().is_fifo() => {
+            return Err(io::Error::new(
+                ErrorKind::AlreadyExists,
+                "something else has that name, and stays",
+            ));
+        }
+        Ok(_) => std::fs::remove_file(path)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o600))
+        .map_err(io::Error::from)?;
+    let mut options = std::fs::OpenOptions::new();
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let pipe = options
+        .read(true)
+        .write(true)
+        .custom_flags(flags)
+        .open(path)?;
+    let mark = mark(path).ok_or(ErrorKind::NotFound)?;
+    *open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Open {
+        path: path.to_owned(),
+        mark,
+    });
+    Ok(pipe)
+}
+
+impl Reader {
+    fn read(mut self) {
+        let mut letters = [0; 64];
+        loop {
+            let mut ready = [PollFd::new(&self.pipe, PollFlags::IN)];
+            match poll(&mut ready, Some(&LOOK_INTERVAL)) {
+                Ok(0) => {
+                    if !self.is_there() && !self.switch("was removed and is there again") {
+                        return;
+                    }
+                    continue;
+                }
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    return tracing::error!("the master fifo is not read any more: {error}");
+                }
+            }
+            let count = match self.pipe.read(&mut letters) {
+                Ok(count) => count,
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+                {
+                    continue;
+                }
+                Err(error) => {
+                    return tracing::error!("the master fifo is not read any more: {error}");
+                }
+            };
+            let slot = self.slot;
+            for byte in letters.iter().take(count) {
+                if let Some(letter) = fifo_command::read(*byte) {
+                    self.obey(letter, char::from(*byte));
+                }
+            }
+            if self.slot != slot && !self.switch("is now the one that is read") {
+                return;
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.paths.get(self.slot).map_or(Path::new(""), |path| path)
+    }
+
+    fn is_there(&self) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let ours = open.as_ref().map(|open| open.mark);
+        ours.is_some() && mark(self.path()) == ours
+    }
+
+    /// Opens the pipe of the slot. `false`: there is none to read any more.
+    fn switch(&mut self, what: &str) -> bool {
+        let left = self
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        match make(self.path(), &self.open) {
+            Ok(pipe) => {
+                tracing::info!("the master fifo {} {what}", self.path().display());
+                self.pipe = pipe;
+                // Nobody reads what is written to the other.
+                if let Some(left) = left.filter(|left| left.path != self.path())
+                    && mark(&left.path) == Some(left.mark)
+                {
+                    // It was there a moment ago; who removed it wanted the same.
+                    let _gone = std::fs::remove_file(&left.path);
+                }
+                true
+            }
+            Err(error) => {
+                tracing::error!(
+                    "no master fifo any more: cannot make the pipe {}: {error}",
+                    self.path().display()
+                );
+                false
+            }
+        }
+    }
+
+    fn obey(&mut self, letter: Letter, spelled: char) {
+        let by = format!("master-fifo: {spelled}");
+        let none = |what: &str| tracing::warn!("{by}: {what}");
+        match letter {
+            // As in uWSGI, a number too high is the first.
+            Letter::Slot(slot) if slot < self.paths.len() => self.slot = slot,
+            Letter::Slot(_) => self.slot = 0,
+            Letter::Reload => self.tell(Event::reload(by)),
+            Letter::ReloadAtOnce => {
+                none("reloading; requests in progress are finished all the same");
+                self.tell(Event::reload(by));
+            }
+            Letter::ChainReload => self.tell(Event::ChainReload { by: by.into() }),
+            Letter::ReopenLog => self.tell(Event::ReopenLog { by }),
+            Letter::Stop => self.desk.stop_once("master-fifo: q"),
+            Letter::StopNow => self.tell(Event::StopNow {
+                by: "master-fifo: Q",
+            }),
+            Letter::Stats => self.log_status(),
+            Letter::Pidfiles => {
+                for path in &self.pidfiles {
+                    match std::fs::write(path, format!("{}\n", std::process::id())) {
+                        Ok(()) => tracing::info!("{by}: {} is written anew", path.display()),
+                        Err(error) => {
+                            tracing::error!("{by}: cannot write {}: {error}", path.display());
+                        }
+                    }
+                }
+                if self.pidfiles.is_empty() {
+                    none("there is no pidfile");
+                }
+            }
+            Letter::RotateLog => {
+                none("the log is not rotated by the server: rename the file, and write l");
+            }
+            Letter::Cheaper(step) => self.tell(Event::adjust(by, step > 0)),
+            Letter::Cheap => self.tell(Event::Rest { by: by.into() }),
+            Letter::Pause => {
+                none("a server is not paused; C ends its interpreters until the next request")
+            }
+            Letter::Elsewhere(why) => none(&format!("this {why}")),
+            Letter::Unknown => none("no command has this letter"),
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // The supervisor left first: the server stops.
+        let _gone = self.desk.events.send(event);
+    }
+
+    fn log_status(&self) {
+        let status = serde_json::to_value(self.desk.census.status()).unwrap_or_default();
+        let shown = table::status(&status, seconds(SystemTime::now()));
+        tracing::info!("master-fifo: s\n{}", shown.trim_end());
+    }
+}

@@ -1,0 +1,25 @@
+//! Windows: there are no named pipes of that kind; `--control` and its commands do the same.
+
+use std::sync::Arc;
+
+use super::control_server::Desk;
+use crate::config::Config;
+use crate::config::Failure;
+
+/// None.
+pub struct Fifos;
+
+impl Fifos {
+    /// Says what to use instead, if there is to be any.
+    ///
+    /// # Errors
+    /// None.
+    pub fn start(config: &Config, _desk: &Arc<Desk>) -> Result<Self, Failure> {
+        if let Some(origin) = config.origin("master-fifo") {
+            tracing::warn!(
+                "{origin}: without effect, this system has no such pipes; singlemalt reload, stop and status do the same"
+            );
+        }
+        Ok(Self)
+    }
+}

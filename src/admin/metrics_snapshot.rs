@@ -1,0 +1,164 @@
+//! The server in numbers, for the control socket, the stats server and the fifo: one source for all of them, and for `uwsgi.workers()`
+//! the same (`src/app/tally.rs`). Any thread; waits for nobody.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime};
+
+use super::stats_document::{self, About};
+use super::status::{App, Counters, Generation, Memory, Queue, Request, Status, Thread, Worker};
+use crate::app::inspect::worker_status::{ThreadSurvey, WorkerSurvey};
+use crate::app::process::Process;
+use crate::app::{Current, Roster};
+use crate::net::Net;
+use crate::python::{self, Isolation};
+use crate::reload::history::{Journal, seconds};
+
+/// Where the numbers come from.
+pub struct Census {
+    /// Connections and requests.
+    pub net: Arc<Net>,
+    /// The generation that serves.
+    pub current: Arc<Current>,
+    /// Memory, locks, requests that take too long.
+    pub process: Arc<Process>,
+    /// Reloads.
+    pub journal: Arc<Journal>,
+    /// CPython's version.
+    pub python: String,
+    /// Where the server listens.
+    pub listen: Vec<String>,
+    /// Requests that may wait.
+    pub queue_max: usize,
+    /// When the process began, or began anew.
+    pub started: (Instant, SystemTime),
+    /// What else uWSGI's statistics tell.
+    pub about: About,
+}
+
+impl Census {
+    /// How the server is. From now on what workers work on is noted.
+    pub fn status(&self) -> Status {
+        self.process.harakiri.look_on();
+        // Not kept: whoever holds a generation keeps it from ending.
+        let (roster, isolation) = match self.current.load() {
+            Some(generation) => (Some(generation.roster()), generation.isolation()),
+            None => (None, Isolation::Main),
+        };
+        let (resident_bytes, address_bytes) = (self.process.memory)();
+        let workers = roster.as_ref().map_or_else(Vec::new, Roster::survey);
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            python: self.python.clone(),
+            pid: std::process::id(),
+            state: if self.net.is_draining() {
+                "stopping"
+            } else {
+                "serving"
+            },
+            started: seconds(self.started.1),
+            uptime_seconds: self.started.0.elapsed().as_secs(),
+            generation: roster.as_ref().map(|roster| Generation {
+                number: roster.generation(),
+                since: self.journal.serving_since(),
+                isolation: isolation.word(),
+                has_application: roster.has_application(),
+            }),
+            ending: self.journal.still_ending(),
+            reload: self.journal.latest(),
+            reloads: self.journal.counts(),
+            kept: self.journal.kept(),
+            queue: Queue {
+                length: roster.as_ref().map_or(0, Roster::queued),
+                max: self.queue_max,
+            },
+            connections: self.net.open_connections(),
+            listen: self.listen.clone(),
+            workers: workers.into_iter().map(worker).collect(),
+            parked_interpreters: python::parked_count(),
+            stuck_threads: self.process.harakiri.stuck(),
+            memory: Memory {
+                resident_bytes,
+                address_bytes,
+            },
+            counters: self.counters(),
+        }
+    }
+
+    /// The same in uWSGI's JSON.
+    pub fn stats(&self) -> Vec<u8> {
+        let about = About {
+            cwd: std::env::current_dir()
+                .map(|folder| folder.display().to_string())
+                .unwrap_or_default(),
+            locks: self
+                .process
+                .locks
+                .held()
+                .enumerate()
+                .map(|(number, is_held)| (format!("user {number}"), is_held))
+                .collect(),
+            ..self.about.clone()
+        };
+        stats_document::render(&self.status(), &about, seconds(SystemTime::now()))
+    }
+
+    fn counters(&self) -> Counters {
+        let counters = &self.net.counters;
+        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        Counters {
+            connections: read(&counters.accepted),
+            requests: read(&counters.requests),
+            files: read(&counters.files),
+            refused: read(&counters.refused),
+            queue_full: read(&counters.shed),
+            client_gone: read(&counters.abandoned),
+            deadlines_passed: read(&counters.expired),
+            handshakes_failed: read(&counters.handshakes_failed),
+        }
+    }
+}
+
+fn worker(survey: WorkerSurvey) -> Worker {
+    let facts = survey.facts;
+    Worker {
+        id: facts.id,
+        status: facts.status,
+        requests: facts.requests,
+        delta_requests: facts.delta_requests,
+        exceptions: facts.exceptions,
+        harakiri: facts.harakiri,
+        signals: facts.signals,
+        respawns: facts.respawns,
+        last_spawn: facts.last_spawn,
+        running_micros: facts.running_time,
+        average_micros: facts.average_time,
+        sent_bytes: facts.sent_bytes,
+        threads: survey.threads.into_iter().map(thread).collect(),
+        apps: survey
+            .apps
+            .into_iter()
+            .map(|app| App {
+                id: app.id,
+                mountpoint: app.mountpoint,
+                startup_seconds: app.startup_time.as_secs(),
+                requests: app.requests,
+                exceptions: app.exceptions,
+            })
+            .collect(),
+    }
+}
+
+fn thread(survey: ThreadSurvey) -> Thread {
+    Thread {
+        id: survey.core,
+        status: survey.status,
+        requests: survey.requests,
+        seconds: survey.time.map(|time| time.as_secs_f64()),
+        request: survey.work.map(|work| Request {
+            method: work.method.escape_ascii().to_string(),
+            target: work.target.escape_ascii().to_string(),
+            seconds: work.time.as_secs_f64(),
+        }),
+    }
+}

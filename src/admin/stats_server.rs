@@ -1,0 +1,154 @@
+//! The stats server: uWSGI's JSON for whoever connects (`--stats`), with HTTP around it or without (`--stats-http`).
+//!
+//! As in uWSGI nobody has to say who he is: bind it where only those get who may know. `sm-stats` takes callers, a thread for each
+//! writes to it; nothing waits for Python.
+
+use std::io::{self, ErrorKind, Read as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::control_server::{Attendant, attend, send};
+use super::inherited_sockets::Bequest;
+use super::listeners::{self, Caller, Door};
+use super::metrics_snapshot::Census;
+use super::stats_document::HTTP_HEAD;
+use crate::config::Failure;
+use crate::config::{Address, Config};
+use crate::net::Handle;
+
+/// What a caller is given to ask, and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// The socket. Dropped, it leaves nothing behind in the file system.
+pub struct StatsServer {
+    door: Arc<Door>,
+    file: Option<(PathBuf, (u64, u64))>,
+    is_spared: bool,
+    has_head: bool,
+}
+
+impl StatsServer {
+    /// Opens it, if it is wanted; `left` is open already. Main thread, when privileges are dropped.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub fn open(config: &Config, left: &mut Bequest) -> Result<Option<Self>, Failure> {
+        let Some(address) = &config.control.stats else {
+            return Ok(None);
+        };
+        let failed = |error: io::Error| {
+            let why = format!("cannot listen on {address}: {error}");
+            Failure::about(config, "stats", why)
+        };
+        let door = match left.stats.take() {
+            Some(left) => Door::again(left, address),
+            None => Door::open(address),
+        };
+        let door = door.map_err(failed)?;
+        let file = door.file();
+        if let (Some(mode), Some((path, _))) = (config.sockets.mode, &file) {
+            listeners::set_mode(path, mode).map_err(failed)?;
+        }
+        if let Address::Tcp(tcp) = address
+            && !tcp.ip().to_canonical().is_loopback()
+        {
+            tracing::warn!(
+                "--stats {address}: whoever reaches it sees what is asked of the application; a firewall should see to it that only \
+                 those do who may"
+            );
+        }
+        Ok(Some(Self {
+            door: Arc::new(door),
+            file,
+            is_spared: false,
+            has_head: config.control.stats_http,
+        }))
+    }
+
+    /// Starts to answer.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn serve(&self, census: &Arc<Census>) -> io::Result<Attendant> {
+        let (door, census, has_head) = (Arc::clone(&self.door), Arc::clone(census), self.has_head);
+        attend("sm-stats", door, move |mut caller| {
+            // Who has gone needs no statistics.
+            let _gone = tell(&mut caller, &census, has_head);
+        })
+    }
+
+    /// The socket, to be left open.
+    pub fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// What makes a second handle to the socket.
+    pub fn share(&self) -> impl Fn() -> io::Result<Handle> + Send + Sync + use<> {
+        let door = Arc::clone(&self.door);
+        move || door.share()
+    }
+
+    /// The file is another process's (`true`), which answers here, or this one's own again.
+    pub fn spare(&mut self, is_spared: bool) {
+        self.is_spared = is_spared;
+    }
+
+    /// Where it is, with the port that the system chose.
+    pub fn place(&self, config: &Config) -> String {
+        match (&config.control.stats, self.door.port()) {
+            (Some(Address::Tcp(tcp)), Some(port)) => {
+                std::net::SocketAddr::new(tcp.ip(), port).to_string()
+            }
+            (Some(address), _) => address.to_string(),
+            (None, _) => String::new(),
+        }
+    }
+}
+
+impl Drop for StatsServer {
+    fn drop(&mut self) {
+        if !self.is_spared
+            && let Some((path, mark)) = self.file.take()
+            && listeners::mark(&path) == Some(mark)
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            tracing::debug!(%error, "cannot remove {}", path.display());
+        }
+    }
+}
+
+fn tell(caller: &mut Caller, census: &Census, has_head: bool) -> io::Result<()> {
+    caller.hurry(Some(PATIENCE))?;
+    let mut bytes = Vec::new();
+    if has_head {
+        // A request that is not read would make the system break the connection off.
+        hear(caller)?;
+        bytes.extend_from_slice(HTTP_HEAD);
+    }
+    bytes.extend(census.stats());
+    send(caller, &bytes);
+    Ok(())
+}
+
+/// Reads a request's head, whatever it asks for.
+fn hear(caller: &mut Caller) -> io::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    let mut arrived = Vec::new();
+    let mut piece = [0; 1024];
+    while memchr::memmem::find(&arrived, b"\r\n\r\n").is_none() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || arrived.len() > HEAD_BYTES_MAX {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        caller.hurry(Some(left))?;
+        let count = caller.read(&mut piece)?;
+        if count == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        arrived.extend_from_slice(&piece[..count]);
+    }
+    caller.hurry(Some(PATIENCE))
+}

@@ -1,0 +1,347 @@
+//! What workers have done. Each thread writes its own numbers, with plain stores into a cache line of its own, and anybody reads
+//! them; what interpreters that have ended had done is kept for their successors.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam::utils::CachePadded;
+
+use crate::app::generation::lock;
+use crate::python::WorkerFacts;
+
+const IDLE: u64 = 0;
+const BUSY: u64 = 1;
+/// And the number of the signal.
+const SIGNAL: u64 = 256;
+/// Above these stands since when, in microseconds.
+const STATE_BITS: u32 = 10;
+
+/// What a thread is at, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Activity {
+    Idle,
+    Request(Instant),
+    Signal(u8, Instant),
+}
+
+/// How a request ended, as far as the application is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Good,
+    /// 5xx, or taken from the application by harakiri.
+    Failed,
+    /// An exception got out, or what was answered is no response.
+    Raised,
+}
+
+/// One thread's.
+pub(crate) struct Tally {
+    /// From here its microseconds are counted.
+    origin: Instant,
+    requests: AtomicU64,
+    exceptions: AtomicU64,
+    /// Answered with 5xx, or broken off by what went wrong here.
+    failed: AtomicU64,
+    signals: AtomicU64,
+    sent_bytes: AtomicU64,
+    running_micros: AtomicU64,
+    average_micros: AtomicU64,
+    /// Only the watcher writes it.
+    harakiri: AtomicU64,
+    state: AtomicU64,
+}
+
+fn state_of(word: u64) -> u64 {
+    word & ((1 << STATE_BITS) - 1)
+}
+
+/// Adds to a counter that only the calling thread writes.
+fn add(counter: &AtomicU64, value: u64) {
+    let sum = counter.load(Ordering::Relaxed).wrapping_add(value);
+    counter.store(sum, Ordering::Relaxed);
+}
+
+impl Tally {
+    fn new(origin: Instant) -> Self {
+        Self {
+            origin,
+            requests: AtomicU64::new(0),
+            exceptions: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            signals: AtomicU64::new(0),
+            sent_bytes: AtomicU64::new(0),
+            running_micros: AtomicU64::new(0),
+            average_micros: AtomicU64::new(0),
+            harakiri: AtomicU64::new(0),
+            state: AtomicU64::new(IDLE),
+        }
+    }
+
+    /// One word, so that what and since when belong together, and one store.
+    fn enter(&self, state: u64, now: Instant) {
+        let since = now.saturating_duration_since(self.origin).as_micros() as u64;
+        self.state
+            .store(since << STATE_BITS | state, Ordering::Relaxed);
+    }
+
+    /// What the thread is at. Any thread.
+    pub(crate) fn activity(&self) -> Activity {
+        let word = self.state.load(Ordering::Relaxed);
+        let since = self.origin + Duration::from_micros(word >> STATE_BITS);
+        match state_of(word) {
+            IDLE => Activity::Idle,
+            // A byte and SIGNAL were put together.
+            state if state >= SIGNAL => Activity::Signal((state - SIGNAL) as u8, since),
+            _ => Activity::Request(since),
+        }
+    }
+
+    /// A request begins.
+    pub(crate) fn begin_request(&self, now: Instant) {
+        self.enter(BUSY, now);
+        add(&self.requests, 1);
+    }
+
+    /// It has ended.
+    pub(crate) fn end_request(&self, took: Duration, sent_bytes: u64, end: Ending) {
+        self.state.store(IDLE, Ordering::Relaxed);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        add(&self.running_micros, micros);
+        let average = self.average_micros.load(Ordering::Relaxed);
+        let average = average.midpoint(micros);
+        self.average_micros.store(average, Ordering::Relaxed);
+        add(&self.sent_bytes, sent_bytes);
+        if end == Ending::Raised {
+            add(&self.exceptions, 1);
+        }
+        if end != Ending::Good {
+            add(&self.failed, 1);
+        }
+    }
+
+    /// A request took too long. Only the watcher calls this.
+    pub(crate) fn count_harakiri(&self) {
+        add(&self.harakiri, 1);
+    }
+
+    /// The handler of a signal begins.
+    pub(crate) fn begin_signal(&self, number: u8) {
+        self.enter(SIGNAL + u64::from(number), Instant::now());
+        add(&self.signals, 1);
+    }
+
+    /// It has ended.
+    pub(crate) fn end_signal(&self) {
+        self.state.store(IDLE, Ordering::Relaxed);
+    }
+}
+
+/// Those of one interpreter's threads.
+pub(crate) struct Tallies {
+    threads: Box<[CachePadded<Tally>]>,
+}
+
+impl Tallies {
+    pub(crate) fn new(threads: usize) -> Self {
+        // One at least, so that there is always one to write to.
+        let origin = Instant::now();
+        let threads = (0..threads.max(1)).map(|_| CachePadded::new(Tally::new(origin)));
+        Self {
+            threads: threads.collect(),
+        }
+    }
+
+    /// A thread's.
+    pub(crate) fn of(&self, core: usize) -> &Tally {
+        &self.threads[core % self.threads.len()]
+    }
+
+    /// Whether one of the threads is in a request or a handler.
+    pub(crate) fn is_busy(&self) -> bool {
+        let mut states = self.threads.iter();
+        states.any(|thread| thread.state.load(Ordering::Relaxed) != IDLE)
+    }
+
+    /// Time in requests that have ended.
+    pub(crate) fn running(&self) -> Duration {
+        let times = self.threads.iter();
+        let times = times.map(|thread| thread.running_micros.load(Ordering::Relaxed));
+        Duration::from_micros(times.fold(0, u64::wrapping_add))
+    }
+
+    /// What each thread does, since when, and how many requests it was given.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (String, Option<Instant>, u64)> {
+        self.threads.iter().map(|thread| {
+            let (status, since) = match thread.activity() {
+                Activity::Idle => ("idle".to_owned(), None),
+                Activity::Request(since) => ("busy".to_owned(), Some(since)),
+                Activity::Signal(number, since) => (format!("sig{number}"), Some(since)),
+            };
+            (status, since, thread.requests.load(Ordering::Relaxed))
+        })
+    }
+
+    /// Adds them to what is known of their worker.
+    fn add_to(&self, facts: &mut WorkerFacts) {
+        let sum = |counter: fn(&Tally) -> &AtomicU64| {
+            let values = self.threads.iter();
+            let values = values.map(|thread| counter(thread).load(Ordering::Relaxed));
+            values.fold(0, u64::wrapping_add)
+        };
+        let requests = sum(|thread| &thread.requests);
+        facts.requests += requests;
+        facts.exceptions += sum(|thread| &thread.exceptions);
+        facts.signals += sum(|thread| &thread.signals);
+        facts.harakiri += sum(|thread| &thread.harakiri);
+        facts.sent_bytes += sum(|thread| &thread.sent_bytes);
+        facts.running_time += sum(|thread| &thread.running_micros);
+    }
+
+    /// Requests that went wrong.
+    pub(crate) fn failed(&self) -> u64 {
+        let threads = self.threads.iter();
+        threads
+            .map(|thread| thread.failed.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// What the interpreter that works for this worker now says of itself.
+    fn describe(&self, facts: &mut WorkerFacts) {
+        let threads = self.threads.iter();
+        let used: Vec<_> = threads
+            .filter(|thread| thread.requests.load(Ordering::Relaxed) > 0)
+            .collect();
+        let averages = used
+            .iter()
+            .map(|thread| thread.average_micros.load(Ordering::Relaxed));
+        facts.average_time = averages.sum::<u64>() / (used.len().max(1) as u64);
+        let requests = used
+            .iter()
+            .map(|thread| thread.requests.load(Ordering::Relaxed));
+        facts.delta_requests = requests.sum();
+        let states = self.threads.iter();
+        let states = states.map(|thread| state_of(thread.state.load(Ordering::Relaxed)));
+        facts.status = word(states.max().unwrap_or(IDLE));
+    }
+}
+
+fn word(state: u64) -> String {
+    match state {
+        IDLE => "idle".to_owned(),
+        number if number >= SIGNAL => format!("sig{}", number - SIGNAL),
+        _ => "busy".to_owned(),
+    }
+}
+
+/// What is known of each worker beyond its present interpreter.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    workers: Mutex<HashMap<usize, WorkerFacts>>,
+}
+
+impl Ledger {
+    /// An interpreter was made for a worker.
+    pub(crate) fn note_spawn(&self, worker: usize) {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let mut workers = lock(&self.workers);
+        let facts = workers.entry(worker).or_default();
+        facts.last_spawn = since.map_or(0, |since| since.as_secs());
+        facts.respawns += 1;
+    }
+
+    /// An interpreter has ended.
+    pub(crate) fn keep(&self, worker: usize, tallies: &Tallies) {
+        tallies.add_to(lock(&self.workers).entry(worker).or_default());
+    }
+
+    /// What `uwsgi.workers()` tells of a worker, whose interpreters at present have these numbers: those that leave first.
+    pub(crate) fn facts<'t>(
+        &self,
+        worker: usize,
+        present: impl Iterator<Item = &'t Tallies>,
+    ) -> WorkerFacts {
+        let mut facts = lock(&self.workers)
+            .get(&worker)
+            .cloned()
+            .unwrap_or_default();
+        facts.id = worker;
+        // uWSGI's word for one that was ended because it was not needed.
+        facts.status = "cheap".to_owned();
+        for tallies in present {
+            tallies.add_to(&mut facts);
+            tallies.describe(&mut facts);
+        }
+        facts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serve(tally: &Tally, is_failed: bool) {
+        tally.begin_request(Instant::now());
+        let end = if is_failed {
+            Ending::Raised
+        } else {
+            Ending::Good
+        };
+        tally.end_request(Duration::from_micros(100), 10, end);
+    }
+
+    #[test]
+    fn a_worker_is_the_sum_of_its_threads_and_of_those_before_them() {
+        let ledger = Ledger::default();
+        let first = Tallies::new(2);
+        ledger.note_spawn(2);
+        serve(first.of(0), false);
+        serve(first.of(1), true);
+        let facts = ledger.facts(2, [&first].into_iter());
+        assert_eq!((facts.id, facts.requests, facts.exceptions), (2, 2, 1));
+        assert_eq!((facts.sent_bytes, facts.running_time), (20, 200));
+        assert_eq!((facts.average_time, facts.respawns), (50, 1));
+        assert_eq!(facts.status, "idle");
+
+        ledger.keep(2, &first);
+        ledger.note_spawn(2);
+        let second = Tallies::new(2);
+        serve(second.of(0), false);
+        let facts = ledger.facts(2, [&second].into_iter());
+        assert_eq!((facts.requests, facts.delta_requests), (3, 1));
+        assert_eq!(facts.respawns, 2);
+        let nobody = ledger.facts(1, std::iter::empty());
+        assert_eq!((nobody.requests, nobody.status.as_str()), (0, "cheap"));
+    }
+
+    #[test]
+    fn what_went_wrong_is_counted() {
+        let tallies = Tallies::new(2);
+        let end = |end| tallies.of(1).end_request(Duration::ZERO, 0, end);
+        for ending in [Ending::Good, Ending::Failed, Ending::Raised] {
+            end(ending);
+        }
+        assert_eq!(tallies.failed(), 2);
+    }
+
+    #[test]
+    fn what_it_does_is_told() {
+        let (ledger, tallies) = (Ledger::default(), Tallies::new(2));
+        let status = || ledger.facts(1, [&tallies].into_iter()).status;
+        assert_eq!(tallies.of(0).activity(), Activity::Idle);
+        let before = Instant::now();
+        tallies.of(0).begin_request(Instant::now());
+        assert_eq!(status(), "busy");
+        let Activity::Request(since) = tallies.of(0).activity() else {
+            panic!("it is in a request");
+        };
+        // Told in whole microseconds.
+        assert!(before <= since + Duration::from_micros(1) && since <= Instant::now());
+        tallies.of(1).begin_signal(255);
+        assert_eq!(status(), "sig255");
+        assert!(matches!(tallies.of(1).activity(), Activity::Signal(255, _)));
+        tallies.of(1).end_signal();
+        assert_eq!(tallies.of(1).activity(), Activity::Idle);
+    }
+}

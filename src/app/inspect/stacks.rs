@@ -1,0 +1,417 @@
+//! What every worker does at this moment: its request, its Python stack, and what its thread does outside of Python.
+//!
+//! A thread per interpreter waits for the GIL and looks; whoever asks waits for them a bounded time. An interpreter whose GIL is not
+//! free by then (code in C holds it) is told by what the system knows of its threads. Nobody is stopped, and nothing is waited for
+//! for ever: a look that comes too late ends by itself. Any thread that has no part in an interpreter may ask.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::bounded;
+
+use super::counters::Activity;
+#[cfg(target_os = "linux")]
+use super::native_thread_linux as system;
+#[cfg(not(target_os = "linux"))]
+use super::native_thread_other as system;
+use crate::app::generation::lock;
+use crate::app::harakiri::watch::{Life, Watch};
+use crate::app::harakiri::{Harakiri, throw_away};
+use crate::python::{Isolation, PythonStack};
+
+/// How soon to look again at an interpreter that an earlier look waits for.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+
+/// What the system knows of a thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NativeThread {
+    /// The name that it gave itself.
+    pub name: String,
+    /// What it is up to, in a word of proc(5): `running`, `sleeping`, `uninterruptible`, ...
+    pub state: String,
+    /// The system call, or the function of the kernel, that it waits in, as far as that can be known.
+    pub waits_in: Option<String>,
+    /// Processor time that it has used so far.
+    pub busy: Duration,
+}
+
+impl fmt::Display for NativeThread {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.state)?;
+        if let Some(place) = &self.waits_in {
+            write!(out, " in {place}")?;
+        }
+        write!(out, ", {:.2} s of processor time", self.busy.as_secs_f64())
+    }
+}
+
+/// What a worker is at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// It makes its interpreter ready and loads the application, if it is the first one in it.
+    Loading,
+    /// It waits for work.
+    Idle,
+    /// A request.
+    Request {
+        /// Method and target; `None` where nothing that can be looked at holds them.
+        line: Option<String>,
+        /// For how long.
+        since: Duration,
+    },
+    /// The handler of a signal.
+    Signal {
+        /// Its number.
+        number: u8,
+        /// For how long.
+        since: Duration,
+    },
+    /// It serves no more: it waits for its siblings, or for the application's own threads and exit hooks.
+    Leaving,
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, since) = match self {
+            Self::Loading => return out.write_str("loading the application"),
+            Self::Idle => return out.write_str("idle"),
+            Self::Leaving => return out.write_str("leaving"),
+            Self::Request { line, since } => (line.as_deref().unwrap_or("a request"), since),
+            Self::Signal { number, since } => {
+                return write!(
+                    out,
+                    "handler of signal {number} for {:.3} s",
+                    since.as_secs_f64()
+                );
+            }
+        };
+        write!(out, "{what} for {:.3} s", since.as_secs_f64())
+    }
+}
+
+/// What Python knows of a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PythonSide {
+    /// Where it stands.
+    Stack(PythonStack),
+    /// It runs no Python code.
+    None,
+    /// The interpreter's GIL was not free in time: code outside of Python holds it.
+    Silent,
+    /// The interpreter is being ended.
+    Ended,
+}
+
+/// One worker thread.
+#[derive(Clone, Debug)]
+pub struct WorkerStack {
+    /// The generation that it serves, from 1.
+    pub generation: u64,
+    /// The number of its interpreter, from 1 (uWSGI's worker id).
+    pub worker: usize,
+    /// Which thread of that interpreter, from 0.
+    pub core: usize,
+    /// CPython's number of the interpreter; the main one is 0.
+    pub interpreter: i64,
+    /// How interpreters are kept apart.
+    pub isolation: Isolation,
+    /// What it is at.
+    pub doing: Doing,
+    /// Harakiri has given it up.
+    pub is_given_up: bool,
+    /// The kernel's number of the thread, where it can be known.
+    pub native_id: Option<u32>,
+    /// What the system says of it.
+    pub native: Option<NativeThread>,
+    /// Where it is in Python code.
+    pub python: PythonSide,
+}
+
+/// A thread that the application started.
+#[derive(Clone, Debug)]
+pub struct OtherStack {
+    /// Of the interpreter it runs in.
+    pub generation: u64,
+    /// Of that interpreter.
+    pub worker: usize,
+    /// CPython's number of it.
+    pub interpreter: i64,
+    /// Where it stands, and its name.
+    pub stack: PythonStack,
+}
+
+/// Everybody, in the order of generations, workers and cores. Shown, it is the text for people.
+#[derive(Clone, Debug, Default)]
+pub struct Stacks {
+    /// The workers' threads.
+    pub workers: Vec<WorkerStack>,
+    /// The application's own threads, as far as they run Python code.
+    pub others: Vec<OtherStack>,
+    /// How long interpreters were waited for.
+    pub patience: Duration,
+}
+
+impl Stacks {
+    /// Those of one worker, by uWSGI's number of it: what it does in every generation that still has one.
+    #[must_use]
+    pub fn of_worker(&self, worker: usize) -> Self {
+        let (workers, others) = (self.workers.iter(), self.others.iter());
+        Self {
+            workers: workers
+                .filter(|one| one.worker == worker)
+                .cloned()
+                .collect(),
+            others: others.filter(|one| one.worker == worker).cloned().collect(),
+            patience: self.patience,
+        }
+    }
+}
+
+impl fmt::Display for Stacks {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, one) in self.workers.iter().enumerate() {
+            if at > 0 {
+                writeln!(out)?;
+            }
+            let (worker, core) = (one.worker, one.core);
+            writeln!(
+                out,
+                "worker {worker} core {core} (generation {}, interpreter {}): {}{}",
+                one.generation,
+                one.interpreter,
+                one.doing,
+                if one.is_given_up { ", given up" } else { "" }
+            )?;
+            if let Some(native) = &one.native {
+                let id = one.native_id.unwrap_or(0);
+                writeln!(out, "  thread {id} \"{}\": {native}", native.name)?;
+            }
+            match &one.python {
+                PythonSide::Stack(stack) => write!(out, "{stack}")?,
+                PythonSide::None => {}
+                PythonSide::Silent => writeln!(
+                    out,
+                    "  no Python stack: the interpreter's GIL did not become free within {} s; code outside of Python holds it",
+                    self.patience.as_secs_f64()
+                )?,
+                PythonSide::Ended => {
+                    writeln!(out, "  no Python stack: the interpreter is being ended")?
+                }
+            }
+        }
+        for other in &self.others {
+            let (worker, interpreter) = (other.worker, other.interpreter);
+            let name = other.stack.name.as_deref().unwrap_or("(without a name)");
+            writeln!(
+                out,
+                "\nthread {name} of the application, in worker {worker} (generation {}, interpreter {interpreter})\n{}",
+                other.generation,
+                other.stack.to_string().trim_end_matches('\n')
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// What a look at one interpreter found.
+enum Seen {
+    Threads(Vec<PythonStack>),
+    Ended,
+}
+
+/// What everybody does. Takes `patience` at most, and a moment; calls at the same time wait for one another.
+pub(crate) fn of(harakiri: &Harakiri, patience: Duration) -> Stacks {
+    let _one_at_a_time = lock(&harakiri.looks);
+    let mut watches = harakiri.watches();
+    watches.sort_by_key(|watch| (watch.generation, watch.seat.worker, watch.seat.core));
+    let mut handles = BTreeMap::new();
+    for watch in &watches {
+        let handle = watch.interruption.interpreter();
+        handles.entry(handle.id()).or_insert(handle);
+    }
+    let (sender, seen) = bounded(handles.len());
+    let until = Instant::now() + patience;
+    for (id, handle) in handles {
+        let sender = sender.clone();
+        throw_away("sm-look", move || {
+            let seen = loop {
+                match handle.stacks() {
+                    Ok(Some(stacks)) => break Seen::Threads(stacks),
+                    // An earlier look waits for that GIL still, which may become free yet.
+                    Ok(None) if Instant::now() < until => std::thread::sleep(LOOK_PAUSE),
+                    Ok(None) => return,
+                    Err(_) => break Seen::Ended,
+                }
+            };
+            // Nobody listens to one that comes too late.
+            sender.send((id, seen)).ok();
+        });
+    }
+    drop(sender);
+    let mut found = BTreeMap::new();
+    while let Ok((id, seen)) = seen.recv_deadline(until) {
+        found.insert(id, seen);
+    }
+    let workers = watches
+        .iter()
+        .map(|watch| of_worker(watch, &mut found))
+        .collect();
+    let mut others = Vec::new();
+    for (interpreter, seen) in found {
+        let owner = watches
+            .iter()
+            .find(|watch| watch.interruption.interpreter().id() == interpreter);
+        if let (Seen::Threads(stacks), Some(owner)) = (seen, owner) {
+            others.extend(stacks.into_iter().map(|stack| OtherStack {
+                generation: owner.generation,
+                worker: owner.seat.worker,
+                interpreter,
+                stack,
+            }));
+        }
+    }
+    Stacks {
+        workers,
+        others,
+        patience,
+    }
+}
+
+fn of_worker(watch: &Watch, found: &mut BTreeMap<i64, Seen>) -> WorkerStack {
+    let handle = watch.interruption.interpreter();
+    let python = match found.get_mut(&handle.id()) {
+        None => PythonSide::Silent,
+        Some(Seen::Ended) => PythonSide::Ended,
+        Some(Seen::Threads(stacks)) => {
+            let mut threads = stacks.iter();
+            match threads.position(|stack| watch.interruption.is_of(stack.thread)) {
+                Some(at) => PythonSide::Stack(stacks.remove(at)),
+                None => PythonSide::None,
+            }
+        }
+    };
+    let native_id = watch.interruption.native_id();
+    WorkerStack {
+        generation: watch.generation,
+        worker: watch.seat.worker,
+        core: watch.seat.core,
+        interpreter: handle.id(),
+        isolation: handle.isolation(),
+        doing: doing(watch, &python),
+        is_given_up: watch.is_given_up(),
+        native_id,
+        native: native_id.and_then(system::look_at),
+        python,
+    }
+}
+
+/// The line of a request that nobody watches is in its environ, which the application's outermost calls have.
+fn doing(watch: &Watch, python: &PythonSide) -> Doing {
+    match watch.life() {
+        Life::Loading => return Doing::Loading,
+        Life::Leaving => return Doing::Leaving,
+        Life::Serving => {}
+    }
+    let since = |since: Instant| since.elapsed();
+    match watch.crew.tallies.of(watch.seat.core).activity() {
+        Activity::Idle => Doing::Idle,
+        Activity::Signal(number, at) => Doing::Signal {
+            number,
+            since: since(at),
+        },
+        Activity::Request(at) => {
+            let noted = watch.noted_line();
+            let line = noted.or_else(|| match python {
+                PythonSide::Stack(stack) => stack.request.as_ref().map(|(method, target)| {
+                    let (method, target) = (method.escape_default(), target.escape_default());
+                    format!("{method} {target}")
+                }),
+                _ => None,
+            });
+            Doing::Request {
+                line,
+                since: since(at),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::{Frame, ThreadKey};
+
+    #[test]
+    fn what_people_read() {
+        let frame = Frame {
+            file: "/srv/app.py".to_owned(),
+            line: 7,
+            function: "application".to_owned(),
+            text: "time.sleep(60)".to_owned(),
+        };
+        let stack = PythonStack {
+            thread: ThreadKey::State(3),
+            name: None,
+            request: None,
+            frames: vec![frame],
+            left_out: 2,
+        };
+        let worker = |core, doing, python| WorkerStack {
+            generation: 1,
+            worker: 2,
+            core,
+            interpreter: 5,
+            isolation: Isolation::OwnGil,
+            doing,
+            is_given_up: core == 1,
+            native_id: Some(4711),
+            native: Some(NativeThread {
+                name: "worker 2.0".to_owned(),
+                state: "sleeping".to_owned(),
+                waits_in: Some("clock_nanosleep".to_owned()),
+                busy: Duration::from_millis(1250),
+            }),
+            python,
+        };
+        let request = Doing::Request {
+            line: Some("GET /slow".to_owned()),
+            since: Duration::from_millis(12_345),
+        };
+        let stacks = Stacks {
+            workers: vec![
+                worker(0, request, PythonSide::Stack(stack.clone())),
+                worker(1, Doing::Idle, PythonSide::Silent),
+            ],
+            others: vec![OtherStack {
+                generation: 1,
+                worker: 2,
+                interpreter: 5,
+                stack: PythonStack {
+                    name: Some("Flusher".to_owned()),
+                    ..stack
+                },
+            }],
+            patience: Duration::from_secs(1),
+        };
+        let text = "\
+worker 2 core 0 (generation 1, interpreter 5): GET /slow for 12.345 s
+  thread 4711 \"worker 2.0\": sleeping in clock_nanosleep, 1.25 s of processor time
+  [2 outer calls]
+  File \"/srv/app.py\", line 7, in application
+    time.sleep(60)
+
+worker 2 core 1 (generation 1, interpreter 5): idle, given up
+  thread 4711 \"worker 2.0\": sleeping in clock_nanosleep, 1.25 s of processor time
+  no Python stack: the interpreter's GIL did not become free within 1 s; code outside of Python holds it
+
+thread Flusher of the application, in worker 2 (generation 1, interpreter 5)
+  [2 outer calls]
+  File \"/srv/app.py\", line 7, in application
+    time.sleep(60)
+";
+        assert_eq!(stacks.to_string(), text);
+        assert!(stacks.of_worker(1).workers.is_empty());
+        assert_eq!(stacks.of_worker(2).others.len(), 1);
+    }
+}

@@ -1,8 +1,0 @@
-//! What the system says of a thread: nothing, where there is no `/proc`.
-
-use super::stacks::NativeThread;
-
-/// Of the thread with this number.
-pub(super) fn look_at(_native_id: u32) -> Option<NativeThread> {
-    None
-}

@@ -1,0 +1,388 @@
+//! uWSGI's `busyness`: the share of time that interpreters spend in requests decides how many there are. Pure.
+//!
+//! Once every `--cheaper-overload` seconds the average is compared with two limits. Above the upper one interpreters are added;
+//! below the lower one, one is ended if it was so for `multiplier` rounds. Who ends one too early and needs it back pays a
+//! penalty: the multiplier grows. Requests that wait add interpreters at once, and those leave sooner.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::cheaper::{Rules, Sight, Wish};
+
+/// Rounds in a row between the limits after which the wait before an end begins anew.
+const TOLERATED_ROUNDS: u64 = 3;
+
+/// What can be set about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BusynessRules {
+    /// Percent below which there are too many (`--cheaper-busyness-min`).
+    pub percent_min: u64,
+    /// Percent above which there are too few (`--cheaper-busyness-max`).
+    pub percent_max: u64,
+    /// Rounds of little work before one is ended (`--cheaper-busyness-multiplier`).
+    pub multiplier: u64,
+    /// What is added to that if one was ended too early (`--cheaper-busyness-penalty`).
+    pub penalty: u64,
+    /// Tell what is seen (`--cheaper-busyness-verbose`).
+    pub is_verbose: bool,
+    /// More waiting requests than this add interpreters at once (`--cheaper-busyness-backlog-alert`).
+    pub backlog_alert: usize,
+    /// The multiplier while those run (`--cheaper-busyness-backlog-multiplier`).
+    pub backlog_multiplier: u64,
+    /// How many are added then (`--cheaper-busyness-backlog-step`).
+    pub backlog_step: usize,
+    /// So long may any request wait (`--cheaper-busyness-backlog-nonzero`).
+    pub backlog_nonzero: Duration,
+}
+
+/// The algorithm and what it remembers.
+#[derive(Debug)]
+pub(crate) struct Busyness {
+    rules: BusynessRules,
+    multiplier: u64,
+    /// By crew: the time in requests at the last round, and how often it was seen busy since.
+    known: HashMap<u64, (Duration, u64)>,
+    round_began: Option<Duration>,
+    may_end_at: Option<Duration>,
+    ended_at: Option<Duration>,
+    has_just_ended_one: bool,
+    /// Rounds between the limits.
+    tolerated: u64,
+    /// Interpreters that were added for waiting requests.
+    extra: u64,
+    waiting_since: Option<Duration>,
+    round: Duration,
+    remarks: Vec<String>,
+}
+
+impl Busyness {
+    pub(crate) fn new(rules: BusynessRules, general: &Rules) -> Self {
+        Self {
+            multiplier: rules.multiplier,
+            rules,
+            known: HashMap::new(),
+            round_began: None,
+            may_end_at: None,
+            ended_at: None,
+            has_just_ended_one: false,
+            tolerated: 0,
+            extra: 0,
+            waiting_since: None,
+            round: general.overload.max(Duration::from_millis(1)),
+            remarks: Vec::new(),
+        }
+    }
+
+    pub(crate) fn take_remarks(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.remarks)
+    }
+
+    fn remark(&mut self, text: impl FnOnce() -> String) {
+        if self.rules.is_verbose {
+            self.remarks.push(text());
+        }
+    }
+
+    /// Once a cycle.
+    pub(crate) fn look(&mut self, general: &Rules, sight: &Sight<'_>) -> Wish {
+        self.known
+            .retain(|crew, _| sight.workers.iter().any(|seen| seen.crew == *crew));
+        for seen in sight.workers {
+            let known = self.known.entry(seen.crew).or_insert((seen.running, 0));
+            known.1 += u64::from(seen.is_busy);
+        }
+        let began = *self.round_began.get_or_insert(sight.at);
+        if self.may_end_at.is_none() {
+            self.put_off(sight.at);
+        }
+        if sight.waiting == 0 {
+            self.waiting_since = None;
+        }
+        let waiting_since = *self.waiting_since.get_or_insert(sight.at);
+        let waits_for_long = sight.waiting > 0
+            && sight.at.saturating_sub(waiting_since) >= self.rules.backlog_nonzero;
+        let is_alert = sight.waiting > self.rules.backlog_alert || waits_for_long;
+        if sight.at.saturating_sub(began) < self.round {
+            return if is_alert {
+                self.add_extra(sight)
+            } else {
+                Wish::Stay
+            };
+        }
+        self.round_began = Some(sight.at);
+        let percent = self.percent(sight);
+        let count = sight.count();
+        let wish = if percent > self.rules.percent_max {
+            self.grow(general, sight, percent)
+        } else if is_alert {
+            self.add_extra(sight)
+        } else if count <= 1 {
+            Wish::Stay
+        } else if percent < self.rules.percent_min {
+            self.tolerated = 0;
+            self.shrink(general, sight, percent)
+        } else {
+            self.tolerate(sight);
+            Wish::Stay
+        };
+        self.remark(|| format!("{count} interpreters are busy for {percent} % of their time"));
+        wish
+    }
+
+    /// The average over all that serve. One that finished nothing but was seen busy is in a long request.
+    fn percent(&mut self, sight: &Sight<'_>) -> u64 {
+        let mut sum = 0;
+        for seen in sight.workers {
+            let known = self.known.entry(seen.crew).or_default();
+            let spent = seen.running.saturating_sub(known.0);
+            let percent = if spent.is_zero() && known.1 > 0 {
+                100
+            } else {
+                spent.as_micros() * 100 / self.round.as_micros().max(1)
+            };
+            sum += u64::try_from(percent).unwrap_or(100).min(100);
+            *known = (seen.running, 0);
+        }
+        sum / u64::try_from(sight.count()).unwrap_or(1).max(1)
+    }
+
+    fn grow(&mut self, general: &Rules, sight: &Sight<'_>, percent: u64) -> Wish {
+        self.tolerated = 0;
+        let count = sight.room(general.step);
+        if count == 0 || !sight.may_grow {
+            return Wish::Stay;
+        }
+        self.has_just_ended_one = false;
+        let patience = times(self.round, self.multiplier + 1);
+        let was_too_early = self
+            .ended_at
+            .is_some_and(|ended| sight.at.saturating_sub(ended) < patience);
+        if was_too_early {
+            self.multiplier = self.multiplier.saturating_add(self.rules.penalty);
+        } else {
+            self.relent();
+        }
+        self.put_off(sight.at);
+        Wish::Grow(count, format!("busy for {percent} % of the time"))
+    }
+
+    fn add_extra(&mut self, sight: &Sight<'_>) -> Wish {
+        let count = sight.room(self.rules.backlog_step);
+        if count == 0 || !sight.may_grow {
+            return Wish::Stay;
+        }
+        // It may be over as soon as it came.
+        self.multiplier = self.rules.multiplier;
+        self.has_just_ended_one = false;
+        self.extra += u64::try_from(count).unwrap_or(0);
+        self.waiting_since = None;
+        self.put_off(sight.at);
+        Wish::Grow(count, format!("{} requests waiting", sight.waiting))
+    }
+
+    fn shrink(&mut self, general: &Rules, sight: &Sight<'_>, percent: u64) -> Wish {
+        let is_time = self.may_end_at.is_none_or(|at| sight.at >= at);
+        if sight.count() <= general.least || !is_time {
+            return Wish::Stay;
+        }
+        if self.has_just_ended_one {
+            self.relent();
+        }
+        self.put_off(sight.at);
+        self.ended_at = Some(sight.at);
+        self.has_just_ended_one = true;
+        self.extra = self.extra.saturating_sub(1);
+        Wish::Shrink(format!("busy for {percent} % of the time"))
+    }
+
+    /// Neither too much nor too little.
+    fn tolerate(&mut self, sight: &Sight<'_>) {
+        self.extra = self.extra.saturating_sub(1);
+        self.tolerated += 1;
+        if self.tolerated >= TOLERATED_ROUNDS {
+            self.put_off(sight.at);
+        } else {
+            // This round does not count as one of little work.
+            self.may_end_at = self.may_end_at.map(|at| at.saturating_add(self.round));
+        }
+    }
+
+    fn put_off(&mut self, now: Duration) {
+        let rounds = if self.extra > 0 {
+            self.rules.backlog_multiplier
+        } else {
+            self.multiplier
+        };
+        self.may_end_at = Some(now.saturating_add(times(self.round, rounds)));
+    }
+
+    fn relent(&mut self) {
+        if self.multiplier > self.rules.multiplier {
+            self.multiplier -= 1;
+        }
+    }
+}
+
+fn times(time: Duration, count: u64) -> Duration {
+    time.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cheaper::{Algorithm, Policy, Seen};
+    use super::*;
+
+    fn policy(change: impl FnOnce(&mut BusynessRules)) -> Policy {
+        let mut busyness = BusynessRules {
+            percent_min: 25,
+            percent_max: 50,
+            multiplier: 2,
+            penalty: 3,
+            is_verbose: false,
+            backlog_alert: 33,
+            backlog_multiplier: 1,
+            backlog_step: 2,
+            backlog_nonzero: Duration::from_secs(60),
+        };
+        change(&mut busyness);
+        Policy::new(Rules {
+            least: 1,
+            step: 1,
+            overload: Duration::from_secs(2),
+            idle: Duration::from_secs(10),
+            algorithm: Algorithm::Busyness(busyness),
+            memory_soft: None,
+            memory_hard: None,
+        })
+    }
+
+    /// What is wished in each second of a time in which so many interpreters work for that many percent of it.
+    struct World {
+        second: u64,
+        running: Duration,
+        policy: Policy,
+    }
+
+    impl World {
+        fn new(policy: Policy) -> Self {
+            Self {
+                second: 0,
+                running: Duration::ZERO,
+                policy,
+            }
+        }
+
+        fn go(&mut self, seconds: u64, count: usize, percent: u64, waiting: usize) -> Vec<i64> {
+            (0..seconds)
+                .map(|_| {
+                    self.second += 1;
+                    self.running += Duration::from_millis(percent * 10);
+                    let workers: Vec<_> = (1..=count)
+                        .map(|worker| Seen {
+                            crew: worker as u64,
+                            worker,
+                            is_busy: percent >= 100,
+                            running: self.running,
+                        })
+                        .collect();
+                    let wish = self.policy.look(&Sight {
+                        at: Duration::from_secs(self.second),
+                        workers: &workers,
+                        most: 4,
+                        waiting,
+                        resident_bytes: 0,
+                        may_grow: true,
+                    });
+                    match wish {
+                        Wish::Stay => 0,
+                        Wish::Grow(count, _) => i64::try_from(count).unwrap_or(i64::MAX),
+                        Wish::Shrink(_) => -1,
+                    }
+                })
+                .collect()
+        }
+    }
+
+    #[test]
+    fn much_work_adds_a_step_each_round() {
+        let mut world = World::new(policy(|_| {}));
+        assert_eq!(world.go(5, 1, 80, 0), [0, 0, 1, 0, 1]);
+        assert_eq!(world.go(2, 4, 80, 0), [0, 0], "no room");
+    }
+
+    #[test]
+    fn little_work_ends_one_after_as_many_rounds_as_the_multiplier_says() {
+        let mut world = World::new(policy(|_| {}));
+        // Two rounds of two seconds from the first look on, and again.
+        assert_eq!(world.go(9, 3, 10, 0), [0, 0, 0, 0, -1, 0, 0, 0, -1]);
+        assert!(world.go(9, 1, 0, 0).iter().all(|wish| *wish == 0));
+    }
+
+    #[test]
+    fn in_between_nothing_is_ended() {
+        let mut world = World::new(policy(|_| {}));
+        assert!(world.go(30, 3, 40, 0).iter().all(|wish| *wish == 0));
+    }
+
+    #[test]
+    fn one_that_was_needed_after_all_costs_a_penalty() {
+        let mut world = World::new(policy(|_| {}));
+        assert_eq!(world.go(5, 2, 10, 0).last(), Some(&-1));
+        assert_eq!(world.go(2, 1, 90, 0), [0, 1]);
+        // The multiplier is 5 now: ten seconds instead of four.
+        let wishes = world.go(10, 2, 10, 0);
+        assert_eq!(wishes.iter().position(|wish| *wish == -1), Some(9));
+    }
+
+    #[test]
+    fn a_long_request_is_work_before_it_ends() {
+        let mut world = World::new(policy(|_| {}));
+        let busy = [Seen {
+            crew: 1,
+            worker: 1,
+            is_busy: true,
+            running: Duration::ZERO,
+        }];
+        let mut look = |at| {
+            let sight = Sight {
+                at: Duration::from_secs(at),
+                workers: &busy,
+                most: 4,
+                waiting: 0,
+                resident_bytes: 0,
+                may_grow: true,
+            };
+            world.policy.look(&sight) != Wish::Stay
+        };
+        assert_eq!([1, 2, 3].map(&mut look), [false, false, true]);
+    }
+
+    #[test]
+    fn waiting_requests_add_some_at_once_and_those_leave_soon() {
+        let mut world = World::new(policy(|_| {}));
+        assert_eq!(world.go(1, 1, 0, 0), [0]);
+        assert_eq!(world.go(1, 1, 0, 34), [2]);
+        let wishes = world.go(6, 3, 0, 0);
+        assert_eq!(wishes.iter().position(|wish| *wish == -1), Some(2));
+    }
+
+    #[test]
+    fn a_request_that_waits_for_too_long_is_enough() {
+        let mut world = World::new(policy(|rules| {
+            rules.backlog_nonzero = Duration::from_secs(5)
+        }));
+        let wishes = world.go(7, 1, 30, 1);
+        assert_eq!(wishes.iter().position(|wish| *wish == 2), Some(5));
+    }
+
+    #[test]
+    fn what_it_sees_is_told_if_asked() {
+        let mut world = World::new(policy(|rules| rules.is_verbose = true));
+        world.go(3, 2, 40, 0);
+        assert_eq!(
+            world.policy.take_remarks(),
+            ["2 interpreters are busy for 40 % of their time"]
+        );
+        assert!(world.policy.take_remarks().is_empty());
+    }
+}

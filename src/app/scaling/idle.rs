@@ -1,0 +1,125 @@
+//! Whether a generation has any interpreter at all. `--cheap` and `--idle` let the last one go; the next request brings them
+//! back.
+//!
+//! Requests are queued all the same. Whoever queues one in a generation at rest says so, once, and an interpreter is made. If
+//! that fails, those who wait are told so (503), and for a while so is everybody else: nobody waits for nothing. No Python; any
+//! thread.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::app::generation::lock;
+
+/// Interpreters serve.
+const AWAKE: u8 = 0;
+/// There is none; a request brings one.
+const ASLEEP: u8 = 1;
+/// There is none, and none could be made just now.
+const BROKEN: u8 = 2;
+
+/// The first pause after a failure; each further one is twice as long.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// See the file's header.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    /// Read by whoever queues a request, written when a server has nothing to do.
+    state: AtomicU8,
+    is_wanted: AtomicBool,
+    failure: Mutex<Failure>,
+}
+
+#[derive(Debug, Default)]
+struct Failure {
+    count: u32,
+    until: Option<Instant>,
+}
+
+impl Rest {
+    /// Whether no interpreter serves.
+    ///
+    /// Ordered with the queue: one side queues and then looks here, the other writes here and then looks into the queue, all
+    /// sequentially consistent. So no request is left in a queue that nobody knows of.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.state.load(Ordering::SeqCst) != AWAKE
+    }
+
+    /// Whether a request would wait in vain.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == BROKEN && self.is_pausing()
+    }
+
+    fn is_pausing(&self) -> bool {
+        lock(&self.failure)
+            .until
+            .is_some_and(|until| Instant::now() < until)
+    }
+
+    pub(crate) fn fall_asleep(&self) {
+        self.state.store(ASLEEP, Ordering::SeqCst);
+    }
+
+    /// Interpreters serve, or go on serving.
+    pub(crate) fn wake(&self) {
+        *lock(&self.failure) = Failure::default();
+        self.state.store(AWAKE, Ordering::SeqCst);
+        self.is_wanted.store(false, Ordering::SeqCst);
+    }
+
+    /// None could be made. Returns how long nobody tries again.
+    pub(crate) fn fail(&self) -> Duration {
+        let pause = {
+            let mut failure = lock(&self.failure);
+            let pause = PAUSE_MIN
+                .saturating_mul(1 << failure.count.min(8))
+                .min(PAUSE_MAX);
+            failure.count += 1;
+            failure.until = Some(Instant::now() + pause);
+            pause
+        };
+        self.state.store(BROKEN, Ordering::SeqCst);
+        self.is_wanted.store(false, Ordering::SeqCst);
+        pause
+    }
+
+    /// Those who wanted one were answered.
+    pub(crate) fn unwant(&self) {
+        self.is_wanted.store(false, Ordering::SeqCst);
+    }
+
+    /// Somebody needs an interpreter. `true` for the first to say so.
+    pub(crate) fn becomes_wanted(&self) -> bool {
+        !self.is_wanted.swap(true, Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_first_asks() {
+        let rest = Rest::default();
+        assert!(!rest.is_asleep());
+        rest.fall_asleep();
+        assert!(rest.is_asleep() && !rest.is_broken());
+        assert!(rest.becomes_wanted() && !rest.becomes_wanted());
+        rest.wake();
+        assert!(!rest.is_asleep());
+        assert!(rest.becomes_wanted(), "the next time");
+    }
+
+    #[test]
+    fn pauses_grow_and_end_with_success() {
+        let rest = Rest::default();
+        rest.fall_asleep();
+        let pauses: Vec<_> = (0..7).map(|_| rest.fail().as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+        assert!(rest.is_asleep() && rest.is_broken());
+        rest.wake();
+        assert!(!rest.is_asleep() && !rest.is_broken());
+        assert_eq!(rest.fail().as_secs(), 1);
+    }
+}

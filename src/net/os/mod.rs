@@ -1,0 +1,13 @@
+//! What differs between systems and concerns sockets: each file is the whole of one such thing for the
+//! systems that its name says. Used by `net` alone.
+
+#[cfg(target_os = "linux")]
+pub mod close_backlog_linux;
+#[cfg(target_os = "linux")]
+pub mod sendfile_linux;
+pub mod sendfile_portable;
+#[cfg(windows)]
+#[path = "share_windows.rs"]
+pub mod share;
+#[cfg(target_os = "linux")]
+pub mod wake_all_linux;

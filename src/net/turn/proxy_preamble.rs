@@ -1,0 +1,108 @@
+//! What stands in front of a connection: the PROXY protocol, before TLS and before HTTP.
+//!
+//! Its phase ends with the header's last byte; what has come behind it is the client's. A connection that does not
+//! begin so is closed without a word: the proxy is what could read it, and the specification says so.
+
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+
+use crate::protocol::proxy::protocol::{self, BadGreeting, Client, Greeting};
+use crate::wsgi::environ::Peer;
+
+use super::super::connection::{Connection, Phase};
+use super::super::stream::Stream;
+use super::super::{Net, count};
+use super::{Next, READ_BUFFER_BYTES, Turn};
+
+impl Turn {
+    /// Whether a connection from there may greet us. Says it if not: aloud once, because a list that is wrong shuts everybody out.
+    pub(super) fn may_greet(&mut self, net: &Net, address: Option<SocketAddr>) -> bool {
+        if net
+            .settings
+            .greeters
+            .trusts(address.map(|address| address.ip()))
+        {
+            return true;
+        }
+        count(&net.counters.refused);
+        let peer = address.map_or("a unix socket".to_owned(), |address| {
+            address.ip().to_string()
+        });
+        if net.stranger_told.swap(true, Ordering::Relaxed) {
+            tracing::debug!("refused a connection from {peer}: it is no trusted proxy");
+        } else {
+            tracing::warn!(
+                "refused a connection from {peer}: this address expects the PROXY protocol, and {peer} is none of --trusted-proxies (said once)"
+            );
+        }
+        false
+    }
+
+    pub(super) fn read_greeting(&mut self, net: &Net, connection: &mut Connection) -> Next {
+        loop {
+            let mut buffer = mem::take(&mut self.read_buffer);
+            let below = match &mut connection.io.stream {
+                Stream::Tls(tls) => tls.stream_mut(),
+                plain => plain,
+            };
+            let read = below.read(&mut buffer);
+            if let Ok(count) = read {
+                let received = buffer.get(..count).unwrap_or_default();
+                connection.unread.extend_from_slice(received);
+                connection.may_have_more = count == READ_BUFFER_BYTES;
+            }
+            self.read_buffer = buffer;
+            match read {
+                Ok(0) => return Next::Close,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Next::Park,
+                Err(_) => {
+                    connection.io.broken = true;
+                    return Next::Close;
+                }
+            }
+            match protocol::read(&connection.unread) {
+                Ok(Greeting::NeedMore) => {}
+                Ok(Greeting::Complete(length, client)) => {
+                    self.greeted(net, connection, length, client);
+                    return Next::Again;
+                }
+                Err(BadGreeting(why)) => {
+                    count(&net.counters.refused);
+                    let peer = String::from_utf8_lossy(connection.peer.address());
+                    tracing::debug!(%peer, "refused a connection: {why}");
+                    connection.io.broken = true;
+                    return Next::Close;
+                }
+            }
+        }
+    }
+
+    fn greeted(&mut self, net: &Net, connection: &mut Connection, length: usize, client: Client) {
+        let trusts = |address: Option<SocketAddr>| {
+            let proxies = net.settings.proxies.as_ref();
+            proxies.is_some_and(|proxies| proxies.trusted.trusts(address.map(|one| one.ip())))
+        };
+        match client {
+            Client::Address(address) => {
+                connection.peer = Peer::new(Some(address));
+                // Whose fields count is decided by who speaks HTTP: the one behind this proxy.
+                connection.is_trusted = trusts(Some(address));
+            }
+            Client::Unix => {
+                connection.peer = Peer::new(None);
+                connection.is_trusted = trusts(None);
+            }
+            Client::Itself => {}
+        }
+        connection
+            .unread
+            .drain(..length.min(connection.unread.len()));
+        if let Stream::Tls(tls) = &mut connection.io.stream {
+            tls.put_back(&mem::take(&mut connection.unread));
+        }
+        connection.phase = Phase::Head;
+    }
+}

@@ -1,0 +1,184 @@
+//! Files that hold the process id, and the commands that read them: `--stop`, `--reload`, `--pause`.
+//! Main thread.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::vacuum::Vacuum;
+use crate::config::Config;
+use crate::config::Failure;
+
+/// The files that are still to be written: `--pidfile` comes with the sockets and `--pidfile2` after privileges
+/// were dropped; the safe ones have something in them only when the server is ready.
+#[derive(Default)]
+pub struct Files {
+    ready: Vec<(&'static str, PathBuf, File)>,
+}
+
+impl Files {
+    /// `--pidfile`; `--safe-pidfile` is opened, while that can be done.
+    ///
+    /// # Errors
+    /// A file cannot be written; fatal, as in uWSGI.
+    pub fn before_privileges(config: &Config, vacuum: &mut Vacuum) -> Result<Self, Failure> {
+        let mut files = Self::default();
+        let process = &config.process;
+        if let Some(path) = &process.pidfile {
+            write(config, ("pidfile", path, None), vacuum)?;
+        }
+        if let Some(path) = &process.safe_pidfile {
+            files.open(config, "safe-pidfile", path)?;
+        }
+        Ok(files)
+    }
+
+    /// All of them, for a process that has started anew and written them before: its id is the same.
+    pub fn written_before(config: &Config, vacuum: &mut Vacuum) -> Self {
+        let process = &config.process;
+        let paths = [
+            &process.pidfile,
+            &process.pidfile2,
+            &process.safe_pidfile,
+            &process.safe_pidfile2,
+        ];
+        for path in paths.into_iter().flatten() {
+            if let Ok(path) = std::path::absolute(path) {
+                vacuum.note_pidfile(path);
+            }
+        }
+        Self::default()
+    }
+
+    /// All of them, for a process that serves in another one's place: they hold its id when that has left.
+    ///
+    /// # Errors
+    /// As [`before_privileges`](Self::before_privileges).
+    pub fn written_later(config: &Config) -> Result<Self, Failure> {
+        let process = &config.process;
+        let all = [
+            ("pidfile", &process.pidfile),
+            ("pidfile2", &process.pidfile2),
+            ("safe-pidfile", &process.safe_pidfile),
+            ("safe-pidfile2", &process.safe_pidfile2),
+        ];
+        let mut files = Self::default();
+        for (option, path) in all {
+            if let Some(path) = path {
+                files.open(config, option, path)?;
+            }
+        }
+        Ok(files)
+    }
+
+    /// `--pidfile2`, and `--safe-pidfile2` is opened.
+    ///
+    /// # Errors
+    /// As [`before_privileges`](Self::before_privileges).
+    pub fn after_privileges(
+        &mut self,
+        config: &Config,
+        vacuum: &mut Vacuum,
+    ) -> Result<(), Failure> {
+        let process = &config.process;
+        if let Some(path) = &process.pidfile2 {
+            write(config, ("pidfile2", path, None), vacuum)?;
+        }
+        if let Some(path) = &process.safe_pidfile2 {
+            self.open(config, "safe-pidfile2", path)?;
+        }
+        Ok(())
+    }
+
+    /// The safe ones.
+    ///
+    /// # Errors
+    /// As [`before_privileges`](Self::before_privileges).
+    pub fn when_ready(&mut self, config: &Config, vacuum: &mut Vacuum) -> Result<(), Failure> {
+        for (option, path, file) in self.ready.drain(..) {
+            write(config, (option, &path, Some(file)), vacuum)?;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, config: &Config, option: &'static str, path: &Path) -> Result<(), Failure> {
+        let opened = std::path::absolute(path).and_then(|path| {
+            // What a predecessor wrote stays until there is something better.
+            let mut options = OpenOptions::new();
+            let file = options
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)?;
+            Ok((option, path, file))
+        });
+        self.ready
+            .push(opened.map_err(|error| failed(config, option, path, &error))?);
+        Ok(())
+    }
+}
+
+/// Writes our process id in place of what is there, and notes the file for `--vacuum`.
+fn write(
+    config: &Config,
+    (option, path, opened): (&'static str, &Path, Option<File>),
+    vacuum: &mut Vacuum,
+) -> Result<(), Failure> {
+    let pid = std::process::id();
+    let written = std::path::absolute(path).and_then(|path| {
+        let mut file = match opened {
+            Some(file) => file,
+            None => File::create(&path)?,
+        };
+        // Whoever reads it meanwhile is not to find it empty.
+        let text = format!("{pid}\n");
+        file.write_all(text.as_bytes())?;
+        file.set_len(u64::try_from(text.len()).map_err(io::Error::other)?)?;
+        Ok(path)
+    });
+    vacuum.note_pidfile(written.map_err(|error| failed(config, option, path, &error))?);
+    Ok(())
+}
+
+fn failed(config: &Config, option: &'static str, path: &Path, error: &io::Error) -> Failure {
+    let path = path.display();
+    let why = format!("cannot write the process id to {path}: {error}");
+    Failure::about(config, option, why)
+}
+
+/// All pidfiles that are asked for, absolute, each once.
+pub fn paths(config: &Config) -> Vec<PathBuf> {
+    let process = &config.process;
+    let files = [
+        &process.pidfile,
+        &process.pidfile2,
+        &process.safe_pidfile,
+        &process.safe_pidfile2,
+    ];
+    let mut paths = Vec::new();
+    for file in files.into_iter().flatten() {
+        let path = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    paths
+}
+
+/// The process id in a file.
+///
+/// # Errors
+/// There is none, in words.
+pub fn read(path: &Path) -> Result<i32, String> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    // 0 and negative numbers are groups of processes to kill(2).
+    match text.trim().parse() {
+        Ok(pid) if pid > 0 => Ok(pid),
+        _ => Err(format!(
+            "{} holds no process id, but '{}'",
+            path.display(),
+            text.trim().escape_default()
+        )),
+    }
+}

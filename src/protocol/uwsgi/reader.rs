@@ -1,0 +1,222 @@
+//! The machine: bytes of one connection in, events of its one request out.
+//!
+//! It does no I/O, reads no clock and keeps no bytes: what it has not consumed stays in the
+//! caller's buffer. What it says depends on the bytes alone and never on how they were cut. Run by
+//! whoever polls, one call at a time.
+
+use super::Modifier;
+use crate::protocol::cgi::{BodyLength, KnownBody, Reply, Step, Variables};
+use crate::protocol::http::{Limits, Refusal};
+
+/// Bytes of a packet's header.
+const HEADER_BYTES: usize = 4;
+
+/// Reads the request of one connection.
+#[derive(Debug, Default)]
+pub struct PacketReader {
+    state: State,
+    modifier: Modifier,
+}
+
+const _: () = assert!(size_of::<PacketReader>() <= 64, "every connection has one");
+
+#[derive(Debug, Default)]
+enum State {
+    /// No byte yet.
+    #[default]
+    Idle,
+    /// In the packet.
+    Packet,
+    /// In the body; some of it is still to come.
+    Body(KnownBody),
+    /// Behind the last byte of the request; the end has yet to be told.
+    Complete,
+    /// [`reply`](PacketReader::reply) says what is to be said.
+    Reply,
+    /// Nothing more is read: a connection carries one request.
+    Over,
+    /// For ever: nothing behind a refused request is read.
+    Refused(Refusal),
+}
+
+impl PacketReader {
+    /// Consumes from the front of `input` and says how many bytes, and what they were. Call until
+    /// `NeedMore`, then get more bytes. A packet is consumed when it is complete; until then the
+    /// same bytes are wanted again with more behind them. `variables` are written only as `Head` is
+    /// returned, or in vain when a refusal is.
+    ///
+    /// # Errors
+    /// A [`Refusal`]. Answer with its status and close; every later call says the same.
+    pub fn read<'i>(
+        &mut self,
+        input: &'i [u8],
+        limits: &Limits,
+        variables: &mut Variables,
+    ) -> Result<(usize, Step<'i>), Refusal> {
+        let told = self.advance(input, limits, variables);
+        if let Err(refusal) = told {
+            self.state = State::Refused(refusal);
+        }
+        told
+    }
+
+    /// No request is under way: none has begun, or the only one is over.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle | State::Over)
+    }
+
+    /// What the packet asked for, for the log of a refusal.
+    pub fn modifier(&self) -> Modifier {
+        self.modifier
+    }
+
+    /// What is to be said after `Say`: a pong, or a no to those who do not speak HTTP.
+    pub fn reply(&mut self, out: &mut Vec<u8>) -> Reply {
+        if matches!(self.state, State::Reply) {
+            self.state = State::Over;
+            out.extend_from_slice(match self.modifier {
+                Modifier::PING => &Modifier::PONG,
+                _ => &Modifier::NO,
+            });
+        }
+        Reply::Close
+    }
+
+    /// As of HTTP's machine (`RequestReader::body_left`).
+    pub fn body_left(&self) -> u64 {
+        match &self.state {
+            State::Body(body) => body.left(),
+            _ => 0,
+        }
+    }
+
+    /// As of HTTP's machine (`RequestReader::body_came`).
+    pub fn body_came(&mut self, count: u64) {
+        if let State::Body(body) = &mut self.state {
+            body.came(count);
+            if body.is_complete() {
+                self.state = State::Complete;
+            }
+        }
+    }
+
+    fn advance<'i>(
+        &mut self,
+        input: &'i [u8],
+        limits: &Limits,
+        variables: &mut Variables,
+    ) -> Result<(usize, Step<'i>), Refusal> {
+        match &mut self.state {
+            State::Idle | State::Packet => self.packet(input, limits, variables),
+            State::Body(body) => {
+                let piece = body.take(input);
+                if body.is_complete() {
+                    self.state = State::Complete;
+                }
+                match piece {
+                    [] => Ok((0, Step::NeedMore)),
+                    piece => Ok((piece.len(), Step::Data(piece))),
+                }
+            }
+            State::Complete => {
+                self.state = State::Over;
+                Ok((0, Step::End))
+            }
+            State::Reply => Ok((0, Step::Say)),
+            State::Over => Ok((input.len(), Step::NeedMore)),
+            State::Refused(refusal) => Err(*refusal),
+        }
+    }
+
+    fn packet<'i>(
+        &mut self,
+        input: &'i [u8],
+        limits: &Limits,
+        variables: &mut Variables,
+    ) -> Result<(usize, Step<'i>), Refusal> {
+        if !input.is_empty() {
+            self.state = State::Packet;
+        }
+        let Some((header, rest)) = input.split_first_chunk::<HEADER_BYTES>() else {
+            return Ok((0, Step::NeedMore));
+        };
+        if header
+            .iter()
+            .all(|byte| byte.is_ascii_uppercase() || *byte == b' ')
+        {
+            return Err(refuse(400, "an HTTP request on a uwsgi socket"));
+        }
+        let [modifier, low, high, _modifier2] = *header;
+        self.modifier = Modifier(modifier);
+        let size = usize::from(u16::from_le_bytes([low, high]));
+        match self.modifier {
+            Modifier::WSGI | Modifier::WSGI_WITH_SCRIPT => {}
+            Modifier::PING => {
+                self.state = State::Reply;
+                return Ok((HEADER_BYTES, Step::Say));
+            }
+            other if other.is_binary() => {
+                self.state = State::Reply;
+                return Ok((HEADER_BYTES, Step::Say));
+            }
+            _ => return Err(refuse(501, "not enabled on this socket, which serves WSGI")),
+        }
+        if size == 0 {
+            return Err(refuse(400, "an empty packet"));
+        }
+        if size > limits.head_bytes_max {
+            return Err(refuse(431, "the packet is over the bound of heads"));
+        }
+        let Some(packet) = rest.get(..size) else {
+            return Ok((0, Step::NeedMore));
+        };
+        read_variables(packet, limits, variables)?;
+        if self.modifier == Modifier::WSGI_WITH_SCRIPT {
+            variables.take_script_off_path();
+        }
+        let body = KnownBody::new(match variables.complete(limits)? {
+            BodyLength::Known(length) => length,
+            BodyLength::Unsaid => 0,
+        });
+        self.state = if body.is_complete() {
+            State::Complete
+        } else {
+            State::Body(body)
+        };
+        Ok((HEADER_BYTES + size, Step::Head))
+    }
+}
+
+/// Names and values in turn, each behind its length. The packet must end where the last value does.
+fn read_variables(
+    packet: &[u8],
+    limits: &Limits,
+    variables: &mut Variables,
+) -> Result<(), Refusal> {
+    variables.clear();
+    variables.extend(packet);
+    let mut at = 0;
+    while at < packet.len() {
+        let name = text_at(packet, at).ok_or(refuse(400, "a name goes past the packet's end"))?;
+        let value =
+            text_at(packet, name.end).ok_or(refuse(400, "a value goes past the packet's end"))?;
+        at = value.end;
+        variables.add(name, value, limits)?;
+    }
+    Ok(())
+}
+
+/// Where the text lies whose length is at `at`; `None` if any of it is outside.
+fn text_at(packet: &[u8], at: usize) -> Option<std::ops::Range<usize>> {
+    let (length, rest) = packet.get(at..)?.split_first_chunk::<2>()?;
+    let length = usize::from(u16::from_le_bytes(*length));
+    let start = at + 2;
+    (length <= rest.len()).then(|| start..start + length)
+}
+
+fn refuse(status: u16, why: &'static str) -> Refusal {
+    Refusal { status, why }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,2 @@
+//! x
+pub use crate::server::supervisor::Event;

@@ -1,0 +1,246 @@
+//! What asks for a reload by itself: files that are touched, folders that change, and, for development, the modules of the
+//! application. `sm-watch` calls what is here; all it does is tell the supervisor.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam::channel::Sender;
+
+use crate::background::clockwork::Clockwork;
+use crate::background::commands;
+use crate::background::watch::FileWatch;
+use crate::config::{Config, ReloadConfig};
+use crate::python::Source;
+use crate::server::hooks;
+use crate::server::supervisor::Event;
+
+/// A file is reported when it has been at rest for longer than this. So whatever is reported this soon after a reload was asked
+/// for had changed before that, and is loaded by that reload: a burst of saves is one reload.
+const BURST: Duration = Duration::from_millis(80);
+
+/// A file system's clock lags behind by up to a tick of the kernel.
+const CLOCK_TICK: Duration = Duration::from_millis(10);
+
+/// Watches, as long as it lives.
+pub struct Triggers {
+    watch: FileWatch,
+    events: Sender<Event>,
+    asked_at: Arc<Mutex<Option<Instant>>>,
+    /// The application's files that are watched.
+    sources: Mutex<HashSet<PathBuf>>,
+    ignored: Vec<String>,
+}
+
+impl fmt::Debug for Triggers {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Triggers").finish_non_exhaustive()
+    }
+}
+
+/// What a change asks for.
+#[derive(Clone, Copy)]
+enum Wish {
+    Reload,
+    Chain,
+    Rollback,
+    ReopenLog,
+}
+
+impl Triggers {
+    /// Starts to watch, if anything is to be watched. Call it after everything that forks.
+    ///
+    /// # Errors
+    /// The watching thread cannot be started.
+    pub fn start(
+        config: &Config,
+        events: &Sender<Event>,
+        clockwork: &Arc<Clockwork>,
+    ) -> io::Result<Option<Arc<Self>>> {
+        let reload = &config.reload;
+        if !is_wanted(config) {
+            return Ok(None);
+        }
+        let triggers = Self {
+            watch: FileWatch::start()?,
+            events: events.clone(),
+            asked_at: Arc::default(),
+            sources: Mutex::default(),
+            ignored: reload.python_ignored.clone(),
+        };
+        let files = [
+            ("touch-reload", &reload.touch, Wish::Reload),
+            ("touch-chain-reload", &reload.touch_chain, Wish::Chain),
+            ("touch-rollback", &reload.touch_rollback, Wish::Rollback),
+            ("touch-logreopen", &config.log.touch_reopen, Wish::ReopenLog),
+        ];
+        for (option, paths, wish) in files {
+            for path in paths {
+                if !path.exists() {
+                    tracing::warn!(
+                        "--{option}: {} is not there; when it appears, that counts as a touch",
+                        path.display()
+                    );
+                }
+                triggers.add(path, option, wish);
+            }
+        }
+        for (hook, path) in hooks::touched(config) {
+            let events = triggers.events.clone();
+            triggers.watch.add(path, move |_: &Path| {
+                // The supervisor left first: the server stops.
+                let _gone = events.send(Event::Touched(hook));
+            });
+        }
+        let background = &config.background;
+        for (path, command) in &background.touch_exec {
+            let command = command.clone();
+            triggers.watch.add(path, move |path: &Path| {
+                tracing::info!("touch-exec: {} has changed", path.display());
+                commands::start("touch-exec", &command);
+            });
+        }
+        for (path, number) in &background.touch_signals {
+            triggers.watch.add(path, raise(clockwork, *number));
+        }
+        for (path, number) in &background.folder_signals {
+            if path.is_dir() {
+                triggers.watch.add_tree(path, raise(clockwork, *number));
+            } else {
+                triggers.watch.add(path, raise(clockwork, *number));
+            }
+        }
+        for path in &reload.folders {
+            if path.is_dir() {
+                let on_change = triggers.on_change("fs-reload", Wish::Reload);
+                triggers.watch.add_tree(path, on_change);
+            } else {
+                triggers.add(path, "fs-reload", Wish::Reload);
+            }
+        }
+        Ok(Some(Arc::new(triggers)))
+    }
+
+    /// Watches these modules of the application too (`--py-autoreload`). They were read within the last `read_within`; one that
+    /// was saved in that time may have been read before. Any thread.
+    pub fn add_sources(&self, sources: &[Source], read_within: Duration) {
+        let since = SystemTime::now().checked_sub(read_within + CLOCK_TICK);
+        let mut known = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        for source in sources {
+            let is_ignored = self.ignored.iter().any(|ignored| {
+                let rest = source.module.strip_prefix(ignored.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            });
+            if !is_ignored && known.insert(source.file.clone()) {
+                self.add(&source.file, "py-autoreload", Wish::Reload);
+                let saved = source.file.metadata().and_then(|file| file.modified());
+                if since.is_some_and(|since| saved.is_ok_and(|saved| saved > since)) {
+                    // No burst: it did not rest first, and no reload that was asked for before has to have seen it.
+                    *self.asked() = None;
+                    self.on_change("py-autoreload", Wish::Reload)(&source.file);
+                }
+            }
+        }
+    }
+
+    /// When a reload was asked for last.
+    fn asked(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.asked_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, path: &Path, option: &'static str, wish: Wish) {
+        self.watch.add(path, self.on_change(option, wish));
+    }
+
+    fn on_change(
+        &self,
+        option: &'static str,
+        wish: Wish,
+    ) -> impl Fn(&Path) + Send + use<> + 'static {
+        let (events, asked_at) = (self.events.clone(), Arc::clone(&self.asked_at));
+        move |path: &Path| {
+            let by = format!("{option}: {} has changed", path.display());
+            if matches!(wish, Wish::Reload | Wish::Chain) {
+                let mut asked_at = asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+                if asked_at.is_some_and(|at| at.elapsed() < BURST) {
+                    return;
+                }
+                *asked_at = Some(Instant::now());
+            }
+            let event = match wish {
+                Wish::Reload => Event::reload(by),
+                Wish::Chain => Event::ChainReload { by: by.into() },
+                Wish::Rollback => Event::rollback(by),
+                Wish::ReopenLog => Event::ReopenLog { by },
+            };
+            // The supervisor left first: the server stops.
+            let _gone = events.send(event);
+        }
+    }
+}
+
+fn raise(clockwork: &Arc<Clockwork>, number: u8) -> impl Fn(&Path) + Send + use<> + 'static {
+    let clockwork = Arc::clone(clockwork);
+    move |_: &Path| clockwork.raise(number)
+}
+
+fn is_wanted(config: &Config) -> bool {
+    let background = &config.background;
+    let ReloadConfig {
+        touch,
+        touch_chain,
+        touch_rollback,
+        folders,
+        watches_modules,
+        ..
+    } = &config.reload;
+    *watches_modules
+        || !background.touch_exec.is_empty()
+        || !background.touch_signals.is_empty()
+        || !background.folder_signals.is_empty()
+        || hooks::touched(config).next().is_some()
+        || [
+            touch,
+            touch_chain,
+            touch_rollback,
+            folders,
+            &config.log.touch_reopen,
+        ]
+        .iter()
+        .any(|paths| !paths.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam::channel::unbounded;
+
+    /// A request imports a module right after a reload, and it is saved before the module is watched.
+    #[test]
+    fn a_module_saved_while_it_is_read_is_no_part_of_the_burst_before() {
+        let (events, told) = unbounded();
+        let triggers = Triggers {
+            watch: FileWatch::start().expect("a thread"),
+            events,
+            asked_at: Arc::default(),
+            sources: Mutex::default(),
+            ignored: Vec::new(),
+        };
+        let folder =
+            std::env::temp_dir().join(format!("singlemalt-triggers-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join("late.py");
+        std::fs::write(&file, "WORD = 1\n").expect("a file");
+        triggers.on_change("py-autoreload", Wish::Reload)(Path::new("early.py"));
+        let source = Source {
+            module: String::from("late"),
+            file,
+        };
+        triggers.add_sources(&[source], Duration::from_secs(60));
+        std::fs::remove_dir_all(&folder).expect("removed");
+        assert_eq!(told.try_iter().count(), 2);
+    }
+}

@@ -1,0 +1,149 @@
+//! A process that leaves its place to another one, to come back anew or for good: it begins no further request, hands its connections over,
+//! and finishes what it has. Main thread, but for the thread that hands connections over (`sm-hand`).
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::app::Current;
+use crate::net::Net;
+use crate::reload::handover::origin::{self, Inheritance};
+use crate::reload::handover::successor_process::StandIn;
+use crate::server::signals;
+use crate::server::supervisor::Event;
+use crossbeam::channel::Sender;
+
+/// While the stand-in serves, up to the new beginning.
+pub struct Relay {
+    stand_in: StandIn,
+    since: SystemTime,
+    hands: Option<JoinHandle<()>>,
+    /// One more reload was asked for.
+    pub wants_reload: bool,
+    /// Nothing can be answered here any more.
+    pub is_drained: bool,
+}
+
+impl Relay {
+    /// The stand-in serves from now on. [`Event::Drained`] tells when there is nothing under way here, or `mercy` is over.
+    ///
+    /// # Errors
+    /// It cannot, in words; nothing has changed then.
+    pub fn begin(
+        net: &Arc<Net>,
+        current: &Arc<Current>,
+        stand_in: StandIn,
+        (events, mercy): (&Sender<Event>, Duration),
+    ) -> Result<Self, String> {
+        let since = SystemTime::now();
+        stand_in.tell({
+            let events = events.clone();
+            move |heard| {
+                // The supervisor left first: the server stops.
+                let _gone = events.send(Event::StandIn(heard));
+            }
+        });
+        let mut relay = Self {
+            stand_in,
+            since,
+            hands: None,
+            wants_reload: false,
+            is_drained: false,
+        };
+        if let Err(error) = signals::note_anew() {
+            relay.stand_in.kill();
+            return Err(error.to_string());
+        }
+        // First of all: only then may an answer of the new version be given.
+        net.start_keeping();
+        match relay.stand_in.serve().and_then(|()| {
+            relay.hands = Some(relay.hand_over(net)?);
+            relay.drain(net, events.clone(), mercy)
+        }) {
+            Ok(()) => Ok(relay),
+            Err(error) => {
+                relay.go_back(net, current);
+                Err(error.to_string())
+            }
+        }
+    }
+
+    fn hand_over(&self, net: &Arc<Net>) -> std::io::Result<JoinHandle<()>> {
+        let (net, stand_in) = (Arc::clone(net), self.stand_in.clone());
+        std::thread::Builder::new()
+            .name("sm-hand".to_owned())
+            .spawn(move || {
+                while let Some(kept) = net.next_kept() {
+                    if let Err(kept) = stand_in.hand(kept) {
+                        net.put_back(kept);
+                        return;
+                    }
+                }
+            })
+    }
+
+    fn drain(&self, net: &Arc<Net>, events: Sender<Event>, mercy: Duration) -> std::io::Result<()> {
+        let (net, pid) = (Arc::clone(net), self.pid());
+        std::thread::Builder::new()
+            .name("sm-drain".to_owned())
+            .spawn(move || {
+                let all_closed = net.wait_until_closed(Instant::now() + mercy);
+                let _gone = events.send(Event::Drained { pid, all_closed });
+            })
+            .map(drop)
+    }
+
+    /// The process id of the stand-in.
+    pub fn pid(&self) -> i32 {
+        self.stand_in.pid()
+    }
+
+    /// The stand-in.
+    pub fn stand_in(&self) -> &StandIn {
+        &self.stand_in
+    }
+
+    /// The stand-in is lost, and this process can still serve: it goes on.
+    pub fn go_back(self, net: &Arc<Net>, current: &Current) {
+        self.stand_in.kill();
+        net.go_on();
+        join(self.hands);
+        origin::go_on(net.take_kept(), net, current);
+    }
+
+    /// The server stops instead: what was on its way to the stand-in gets there, then it stops too.
+    pub fn stop(self, net: &Net) -> StandIn {
+        net.stop_keeping();
+        join(self.hands);
+        // Nobody accepts any more, so nobody is to wait for it.
+        drop(net.take_listeners());
+        self.stand_in.stop();
+        self.stand_in
+    }
+
+    /// What the next image is left with.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn finish(self, net: &Net) -> std::io::Result<Inheritance> {
+        net.stop_keeping();
+        join(self.hands);
+        let listeners = net.take_listeners()?;
+        let is_there = self.stand_in.left().is_none();
+        Ok(Inheritance {
+            listeners,
+            connections: net.take_kept(),
+            since: self.since,
+            stand_in: is_there.then_some(self.stand_in),
+            wants_reload: self.wants_reload,
+            wants_stop: false,
+            failures: 0,
+        })
+    }
+}
+
+fn join(hands: Option<JoinHandle<()>>) {
+    if hands.is_some_and(|hands| hands.join().is_err()) {
+        tracing::error!("the thread that hands connections over panicked");
+    }
+}

@@ -1,0 +1,204 @@
+//! A process that serves in the place of another one, and is the server from then on, where that cannot start anew in its own place.
+//!
+//! The one before it, its predecessor, has started it, and tells it over their line what it needs: listening sockets, those of control and
+//! statistics, where the end of the server is waited for (`keeper`). It starts like any server, but for what was done once and for
+//! all, and says when it is ready. From the word to serve on it begins all requests; the predecessor finishes what it has begun, hands
+//! over its connections, and says farewell. Only then does this process answer for the server: pidfiles, control, statistics, timers.
+//!
+//! Until it serves it ends with its predecessor; after that, with the process that waits for the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+
+use super::waiter::{Keeper, Tie};
+use crate::admin::inherited_sockets::Bequest;
+use crate::config::Failure;
+use crate::net::{Handle, Kept};
+use crate::python::exit_now;
+use crate::reload::handover::channel::Line;
+use crate::reload::handover::message::Word;
+use crate::reload::handover::origin::Inheritance;
+use crate::reload::handover::successor_process::Heard;
+use crate::server::supervisor::Event;
+use crate::telemetry::LogWriter;
+
+/// How long the last lines of the log may take.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What it has from its predecessor, and the line to it.
+pub struct Succession {
+    line: Arc<Line>,
+    /// Of the applications, those that have to load, a bit each.
+    pub needed: u32,
+    /// Where the end of the server is waited for.
+    invitation: String,
+    tie: Tie,
+    /// The word to serve comes here.
+    serves: Option<Receiver<()>>,
+}
+
+/// The predecessor has left.
+#[derive(Debug, Default)]
+pub struct Farewell {
+    /// See `Journal::carried`.
+    pub reloads: String,
+    /// One more reload was asked for meanwhile.
+    pub wants_reload: bool,
+}
+
+impl Succession {
+    /// Hears what is left to this process. Main thread; starts none.
+    ///
+    /// # Errors
+    /// The predecessor is gone, or nobody waits for the server's end.
+    pub fn begin(line: Line, bequest: &mut Bequest) -> Result<(Self, Inheritance), Failure> {
+        let gone = || Failure::new("there is nobody to succeed");
+        let mut listeners: Vec<Handle> = Vec::new();
+        let mut invitation = None;
+        let needed = loop {
+            match line.hear().map_err(Failure::new)?.ok_or_else(gone)? {
+                Word::Listener(socket) => listeners.push(socket),
+                Word::Control(socket) => bequest.control.push(socket),
+                Word::Stats(socket) => bequest.stats = Some(socket),
+                Word::Keeper(text) => invitation = Some(text),
+                Word::Load(needed) => break needed,
+                _ => return Err(gone()),
+            }
+        };
+        let invitation = invitation.ok_or_else(gone)?;
+        let tie = Tie::to(&invitation).map_err(Failure::new)?;
+        let succession = Self {
+            line: Arc::new(line),
+            needed,
+            invitation,
+            tie,
+            serves: None,
+        };
+        Ok((succession, Inheritance::of_predecessor(listeners)))
+    }
+
+    /// Listens to the predecessor from now on, on a thread of its own (`sm-line`). Connections and events go to these.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn listen(
+        &mut self,
+        writer: &LogWriter,
+        connections: Sender<Kept>,
+        events: Sender<Event>,
+    ) -> Result<(), Failure> {
+        self.tie.ends_with_it(writer).map_err(Failure::new)?;
+        let (serve, serves) = bounded(1);
+        self.serves = Some(serves);
+        let (line, writer) = (Arc::clone(&self.line), writer.clone());
+        let listens = move || {
+            let mut is_serving = false;
+            loop {
+                let heard = match line.hear() {
+                    Ok(Some(Word::Serve)) => {
+                        is_serving = true;
+                        let _heard = serve.send(());
+                        continue;
+                    }
+                    Ok(Some(Word::Connection(kept))) => {
+                        let _heard = connections.send(kept);
+                        continue;
+                    }
+                    Ok(Some(Word::OneMore)) => Heard::WishReload,
+                    Ok(Some(Word::Stop)) => Heard::Stop,
+                    Ok(Some(Word::Farewell(reloads))) => Heard::Farewell(reloads),
+                    Ok(Some(word)) => {
+                        tracing::error!(?word, "a successor is told what it should not be");
+                        continue;
+                    }
+                    Ok(None) | Err(_) if is_serving => {
+                        let _heard = events.send(Event::StandIn(Heard::Left("is gone".to_owned())));
+                        return;
+                    }
+                    Ok(None) | Err(_) => {
+                        writer.flush(FLUSH_TIMEOUT);
+                        exit_now(1);
+                    }
+                };
+                // The server has stopped.
+                let _heard = events.send(Event::StandIn(heard));
+            }
+        };
+        std::thread::Builder::new()
+            .name("sm-line".to_owned())
+            .spawn(listens)
+            .map(drop)
+            .map_err(Failure::new)
+    }
+
+    /// Where the end of the server is waited for, for the next successor.
+    pub fn keeper(&self) -> Keeper {
+        Keeper::other(self.invitation.clone())
+    }
+
+    /// Everything is loaded: waits for the word to serve. If the predecessor goes without it, this process ends.
+    ///
+    /// # Errors
+    /// The predecessor does not hear it.
+    pub fn take_over(&self) -> Result<(), Failure> {
+        self.line.say(&Word::Ready).map_err(Failure::new)?;
+        if let Some(serves) = &self.serves {
+            serves.recv().map_err(Failure::new)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the predecessor has finished what it has begun; it does so in time. What else is heard is put back for whoever
+    /// supervises later; a stop ends the waiting.
+    pub fn wait_for_farewell(
+        &self,
+        (sender, receiver): (&Sender<Event>, &Receiver<Event>),
+    ) -> Farewell {
+        let mut farewell = Farewell::default();
+        let mut later = Vec::new();
+        for event in receiver {
+            match event {
+                Event::StandIn(Heard::Farewell(reloads)) => {
+                    farewell.reloads = reloads;
+                    break;
+                }
+                Event::StandIn(Heard::Left(how)) => {
+                    tracing::error!("the process before this one {how}, and has not finished");
+                    break;
+                }
+                Event::StandIn(Heard::WishReload) => farewell.wants_reload = true,
+                Event::Stop { .. }
+                | Event::StopNow { .. }
+                | Event::StandIn(Heard::WishStop | Heard::Stop) => {
+                    later.push(event);
+                    break;
+                }
+                event => later.push(event),
+            }
+        }
+        for event in later {
+            // The receiver is here.
+            let _heard = sender.send(event);
+        }
+        farewell
+    }
+
+    /// It cannot serve: the predecessor is told why.
+    pub fn fail(&self, text: &str) {
+        tell_failure(&self.line, text);
+    }
+
+    /// This process leaves, with this exit code.
+    pub fn leave(&self, code: i32) {
+        self.tie.leave(code);
+    }
+}
+
+/// Whoever waits for the reload is to know why there is none, and whoever develops to see the traceback.
+pub fn tell_failure(line: &Line, text: &str) {
+    if let Err(error) = line.say(&Word::Failed(text.to_owned())) {
+        tracing::debug!(%error, "nobody hears why");
+    }
+}

@@ -1,0 +1,267 @@
+//! The first process of a server whose processes succeed one another: it stays, and waits for the end of the last of them.
+//!
+//! Where a process cannot start anew in its own place, the server's process id changes with each renewal. Whoever has started the server
+//! (a shell, a service manager) knows the first one only, waits for its end, takes its exit code, and ends the server by ending
+//! it. So each successor connects to it (`meeting`), and says its exit code at its end. When it is gone, they end too.
+//!
+//! A thread (`sm-keeper`) takes them, and one for each listens to it. The memory of the first version's application stays
+//! with the first process; nothing else does.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::python::exit_now;
+use crate::reload::handover::rendezvous::{self, Meeting};
+use crate::telemetry::LogWriter;
+
+/// The exit code of one that has not said any.
+const DIED: i32 = 1;
+
+/// As seen by a process of the server.
+#[derive(Debug)]
+pub struct Keeper {
+    place: Place,
+    is_left: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// Somebody else waits, there.
+    Other(String),
+    /// This process does, once it has a successor.
+    Own(Mutex<Option<Waiting>>),
+}
+
+/// The processes that are waited for.
+#[derive(Clone, Debug)]
+struct Waiting {
+    invitation: String,
+    present: Arc<(Mutex<Present>, Condvar)>,
+}
+
+#[derive(Debug, Default)]
+struct Present {
+    count: usize,
+    /// Of the last one that left.
+    code: Option<i32>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each change is complete before the lock is let go of.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Keeper {
+    /// This process's own.
+    pub fn own() -> Self {
+        Self {
+            place: Place::Own(Mutex::default()),
+            is_left: AtomicBool::new(false),
+        }
+    }
+
+    /// Another process, where this invites to.
+    pub fn other(invitation: String) -> Self {
+        Self {
+            place: Place::Other(invitation),
+            is_left: AtomicBool::new(false),
+        }
+    }
+
+    /// What a successor has to be told to find it.
+    ///
+    /// # Errors
+    /// There is no port or no thread to be had.
+    pub fn invitation(&self) -> io::Result<String> {
+        match &self.place {
+            Place::Other(invitation) => Ok(invitation.clone()),
+            Place::Own(waiting) => {
+                let mut waiting = lock(waiting);
+                if let Some(waiting) = &*waiting {
+                    return Ok(waiting.invitation.clone());
+                }
+                let begun = Waiting::begin()?;
+                let invitation = begun.invitation.clone();
+                *waiting = Some(begun);
+                Ok(invitation)
+            }
+        }
+    }
+
+    /// Somebody else is the server from now on.
+    pub fn leave_to_others(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
+    }
+
+    /// The exit code of this process, whose own end has `code`: if it has left the server to others, and is the one that waits, it is
+    /// that of the last of them.
+    pub fn end(&self, code: i32) -> i32 {
+        let is_left = self.is_left.load(Ordering::Relaxed);
+        match &self.place {
+            Place::Own(waiting) if is_left => {
+                let waiting = lock(waiting).clone();
+                waiting.map_or(DIED, |waiting| waiting.wait())
+            }
+            Place::Own(_) | Place::Other(_) => code,
+        }
+    }
+}
+
+impl Waiting {
+    fn begin() -> io::Result<Self> {
+        let meeting = Meeting::open()?;
+        let waiting = Self {
+            invitation: meeting.invitation(),
+            present: Arc::default(),
+        };
+        let present = Arc::clone(&waiting.present);
+        std::thread::Builder::new()
+            .name("sm-keeper".to_owned())
+            .spawn(move || {
+                loop {
+                    match meeting.accept() {
+                        Ok(Some(socket)) => {
+                            if let Err(error) = attend_to(socket, &present) {
+                                tracing::error!(%error, "a successor cannot be waited for");
+                            }
+                        }
+                        Ok(None) => {}
+                        Err(error) => tracing::debug!(%error, "nobody could be taken"),
+                    }
+                }
+            })?;
+        Ok(waiting)
+    }
+
+    fn wait(&self) -> i32 {
+        let (mutex, changed) = &*self.present;
+        let mut present = lock(mutex);
+        while present.count > 0 {
+            present = changed
+                .wait(present)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        present.code.unwrap_or(DIED)
+    }
+}
+
+/// Counts a process as present until it has left. It is told that it is: only then does it go on.
+fn attend_to(mut socket: TcpStream, present: &Arc<(Mutex<Present>, Condvar)>) -> io::Result<()> {
+    let present = Arc::clone(present);
+    lock(&present.0).count += 1;
+    let counted = Arc::clone(&present);
+    let spawned = std::thread::Builder::new()
+        .name("sm-keeper".to_owned())
+        .spawn(move || {
+            let mut code = [0; 4];
+            let is_told = socket.write_all(b"k").is_ok() && socket.read_exact(&mut code).is_ok();
+            let code = if is_told {
+                i32::from_le_bytes(code)
+            } else {
+                DIED
+            };
+            leave(&counted, Some(code));
+        });
+    spawned.map(drop).inspect_err(|_| leave(&present, None))
+}
+
+fn leave(present: &(Mutex<Present>, Condvar), code: Option<i32>) {
+    let mut state = lock(&present.0);
+    state.count -= 1;
+    state.code = code.or(state.code);
+    drop(state);
+    present.1.notify_all();
+}
+
+/// What a successor has to do with it.
+#[derive(Debug)]
+pub struct Tie(TcpStream);
+
+impl Tie {
+    /// Says that this process belongs to the server.
+    ///
+    /// # Errors
+    /// Nobody waits for it.
+    pub fn to(invitation: &str) -> io::Result<Self> {
+        let mut socket = rendezvous::attend(invitation)?;
+        socket.read_exact(&mut [0])?;
+        Ok(Self(socket))
+    }
+
+    /// From now on this process ends with the one that waits, on a thread of its own (`sm-keeper`).
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn ends_with_it(&self, writer: &LogWriter) -> io::Result<()> {
+        /// How long the last lines of the log may take.
+        const FLUSH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+        let (mut socket, writer) = (self.0.try_clone()?, writer.clone());
+        std::thread::Builder::new()
+            .name("sm-keeper".to_owned())
+            .spawn(move || {
+                // Nothing more is said: this is the end.
+                while socket.read(&mut [0]).is_ok_and(|count| count > 0) {}
+                tracing::error!("the first process of the server is gone, and so this one goes");
+                writer.flush(FLUSH_TIMEOUT);
+                exit_now(DIED);
+            })
+            .map(drop)
+    }
+
+    /// This process leaves, with this.
+    pub fn leave(&self, code: i32) {
+        // Whoever waited may be gone.
+        let _gone = (&self.0).write_all(&code.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_one_decides_the_exit_code() {
+        let keeper = Keeper::own();
+        let invitation = keeper.invitation().expect("a port");
+        assert_eq!(keeper.invitation().expect("the same"), invitation);
+        let first = Tie::to(&invitation).expect("somebody waits");
+        let second = Tie::to(&invitation).expect("somebody waits");
+        let another = Keeper::other(invitation.clone());
+        assert_eq!(another.invitation().expect("known"), invitation);
+        another.leave_to_others();
+        assert_eq!(another.end(0), 0);
+        assert_eq!(keeper.end(3), 3);
+        keeper.leave_to_others();
+        first.leave(22);
+        drop(first);
+        let Place::Own(waiting) = &keeper.place else {
+            unreachable!("it is its own");
+        };
+        let (mutex, changed) = &*lock(waiting).clone().expect("it waits").present;
+        let is_heard = changed.wait_while(lock(mutex), |present| present.count > 1);
+        drop(is_heard.expect("no panic"));
+        let waits = std::thread::spawn(move || keeper.end(0));
+        second.leave(7);
+        drop(second);
+        assert_eq!(waits.join().expect("no panic"), 7);
+    }
+
+    #[test]
+    fn one_that_dies_has_an_exit_code_too() {
+        let keeper = Keeper::own();
+        let invitation = keeper.invitation().expect("a port");
+        drop(Tie::to(&invitation).expect("somebody waits"));
+        keeper.leave_to_others();
+        assert_eq!(keeper.end(0), DIED);
+    }
+
+    #[test]
+    fn without_a_successor_there_is_nobody_to_wait_for() {
+        let keeper = Keeper::own();
+        assert_eq!(keeper.end(0), 0);
+        keeper.leave_to_others();
+        assert_eq!(keeper.end(0), DIED);
+    }
+}

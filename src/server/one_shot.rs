@@ -1,0 +1,269 @@
+//! What is done in the server's place: one request from the command line, a look whether a module can be imported, a
+//! script in the server's environment. No socket is bound, no hook runs, nothing becomes a daemon.
+//!
+//! Called on the main thread, which is detached from Python; the Python runs on a thread that ends with the errand, in the
+//! main interpreter unless `--isolation` names another kind.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write};
+use std::time::{Duration, SystemTime};
+
+use super::{applications, prepare, settings, start};
+use crate::app::Apps;
+use crate::config::Failure;
+use crate::config::{Config, Errand, IsolationChoice};
+use crate::os::redirect;
+use crate::protocol::http::response::Form;
+use crate::protocol::http::{Limits, RequestHead, RequestReader, Step, Version};
+use crate::python::{
+    self, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, STACK_BYTES_MIN, TargetKind,
+};
+use crate::wsgi::Head;
+use crate::wsgi::environ::{Link, Peer, ServerFacts};
+use crate::wsgi::{ClientGone, RequestBody, RequestFacts, Response, Room, Sink};
+
+/// What the application's own threads are given to finish.
+const END_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs the errand. Returns the exit code.
+///
+/// # Errors
+/// What kept it from being done.
+pub fn run(config: &Config, errand: &Errand) -> Result<i32, Failure> {
+    if *errand == Errand::PythonVersion {
+        println(&mut std::io::stdout(), &python::linked_version());
+        return Ok(0);
+    }
+    // Before Python looks at it: what the application prints is no part of the answer.
+    let answer = match errand {
+        Errand::TestRequest(_) => Some(redirect::keep_stdout().map_err(Failure::new)?),
+        _ => None,
+    };
+    prepare::enter_directory(config)?;
+    let apps = match errand {
+        Errand::TestRequest(_) => applications::choose(config)?,
+        _ => Apps::default(),
+    };
+    let runtime = prepare::start_python(config)?;
+    std::thread::scope(|scope| {
+        let done = std::thread::Builder::new()
+            .name("errand".to_owned())
+            .stack_size(STACK_BYTES_MIN)
+            .spawn_scoped(scope, || do_it(config, errand, &apps, runtime, answer))
+            .map_err(Failure::new)?;
+        // What a panic said is in the log already.
+        done.join()
+            .unwrap_or_else(|_| Err(Failure::new("the errand panicked; this is a bug")))
+    })
+}
+
+fn do_it(
+    config: &Config,
+    errand: &Errand,
+    apps: &Apps,
+    runtime: &'static Runtime,
+    answer: Option<File>,
+) -> Result<i32, Failure> {
+    let spec = InterpreterSpec {
+        isolation: match config.workers.isolation {
+            IsolationChoice::Auto | IsolationChoice::Main => Isolation::Main,
+            IsolationChoice::OwnGil => Isolation::OwnGil,
+            IsolationChoice::SharedGil => Isolation::SharedGil,
+        },
+        worker_id: 1,
+        ..settings::spec(
+            config,
+            vec![ServerFacts::new(None, &settings::hostname(), "http")],
+        )
+    };
+    let mut python = InterpreterThread::create(runtime, spec).map_err(Failure::new)?;
+    let done = match errand {
+        Errand::TestRequest(text) => match answer {
+            Some(file) => answer_one(&mut python, apps, text, file),
+            None => Ok(0),
+        },
+        Errand::TestModule(name) => match python.import(&module_or_file(name)) {
+            Ok(()) => Ok(0),
+            Err(failure) => Err(Failure {
+                text: failure.to_string(),
+                code: 1,
+            }),
+        },
+        Errand::RunScript(path) => Ok(python.run_script(path)),
+        Errand::PythonVersion => Ok(0),
+    };
+    python.end_at_exit(END_GRACE);
+    done
+}
+
+fn module_or_file(name: &str) -> TargetKind {
+    if name.ends_with(".py") || name.contains(['/', '\\']) {
+        TargetKind::File(name.into())
+    } else {
+        TargetKind::Module(name.to_owned())
+    }
+}
+
+/// Answers `GET /path` on `file`, as the server would on a connection that closes afterwards. 0 for a status below 500.
+fn answer_one(
+    python: &mut InterpreterThread,
+    apps: &Apps,
+    text: &str,
+    file: File,
+) -> Result<i32, Failure> {
+    let head = head_of(text)?;
+    let facts = RequestFacts {
+        // Without chunks and what else belongs to a connection.
+        form: Form::StatusLine,
+        version: Version::Http11,
+        is_head: head.is_head(),
+        keep_alive: false,
+    };
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    let mut response = Response::default();
+    match date.as_bytes().try_into() {
+        Ok(date) => response.reset(facts, date),
+        Err(_) => return Err(Failure::new("this year has too many digits")),
+    }
+    let mut out = Out(file);
+    let Some(chosen) = apps.mounts().choose_for(&head) else {
+        return Err(Failure::new(format_args!(
+            "--test-request '{text}': no application is mounted there"
+        )));
+    };
+    if let Some((place, target)) = apps.iter().nth(chosen.app) {
+        python
+            .load_app(chosen.app, &place.mountpoint(), target)
+            .map_err(|failure| Failure {
+                text: failure.to_string(),
+                code: start::NO_APP,
+            })?;
+        python.all_loaded();
+    }
+    python.attached(|py| {
+        py.serve(Call {
+            listener: 0,
+            head: &head,
+            peer: &Peer::new(None),
+            link: Link::default(),
+            chosen,
+            body: RequestBody::default(),
+            response: &mut response,
+            sink: &mut out,
+        })
+    });
+    let summary = response.summary();
+    Ok(i32::from(summary.status >= 500 || summary.aborted))
+}
+
+/// `GET /path`, or only the path; an absolute URL names the host, too.
+fn head_of(text: &str) -> Result<Head, Failure> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        Failure::new(format_args!(
+            "--test-request wants a method and a path ('GET /hello'), got '{text}': {why}"
+        ))
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (method, target) = match words.as_slice() {
+        [target] => ("GET", *target),
+        [method, target] => (*method, *target),
+        _ => return Err(wrong(&"it has too few words, or too many")),
+    };
+    let wire = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let mut head = RequestHead::default();
+    let read = RequestReader::default().read(wire.as_bytes(), &Limits::default(), &mut head);
+    match read {
+        Ok((_, Step::Head | Step::End)) => Ok(Head::from(head)),
+        Ok(_) => Err(wrong(&"it is not complete")),
+        Err(refusal) => Err(wrong(&refusal.why)),
+    }
+}
+
+/// Standard output in a client's place.
+struct Out(File);
+
+impl Out {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), ClientGone> {
+        self.0.write_all(bytes).map_err(|_| ClientGone)
+    }
+}
+
+impl Sink for Out {
+    fn send(&mut self, first: &[u8], second: &[u8]) -> Result<Room, ClientGone> {
+        self.write(first)?;
+        self.write(second)?;
+        Ok(Room::Ready)
+    }
+
+    fn send_file(
+        &mut self,
+        head: &[u8],
+        mut file: File,
+        offset: u64,
+        length: u64,
+    ) -> Result<Room, ClientGone> {
+        self.write(head)?;
+        let copied = file
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| std::io::copy(&mut file.take(length), &mut self.0));
+        match copied {
+            Ok(copied) if copied == length => Ok(Room::Ready),
+            _ => Err(ClientGone),
+        }
+    }
+
+    fn wait_for_room(&mut self) -> Result<(), ClientGone> {
+        Ok(())
+    }
+
+    fn is_last(&self) -> bool {
+        true
+    }
+}
+
+fn println(out: &mut dyn Write, text: &str) {
+    // With nobody to read it there is nobody to tell.
+    let _unread = writeln!(out, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::head_of;
+
+    #[test]
+    fn requests_of_the_command_line() {
+        let read = |text: &str| match head_of(text) {
+            Ok(head) => {
+                let host = head.host().unwrap_or_default();
+                format!(
+                    "{} {} {}",
+                    head.method().escape_ascii(),
+                    head.target().escape_ascii(),
+                    host.escape_ascii()
+                )
+            }
+            Err(failure) => failure.text,
+        };
+        assert_eq!(read("GET /hello?x"), "GET /hello?x localhost");
+        assert_eq!(read("/"), "GET / localhost");
+        assert_eq!(read("  HEAD   /a  "), "HEAD /a localhost");
+        assert_eq!(
+            read("GET http://shop.example/a"),
+            "GET http://shop.example/a shop.example"
+        );
+        assert_eq!(read("OPTIONS *"), "OPTIONS * localhost");
+        for wrong in [
+            "",
+            "GET",
+            "GET / HTTP/1.1",
+            "G\u{0}T /",
+            "GET a b c",
+            "GET #",
+        ] {
+            assert!(
+                read(wrong).contains("--test-request wants a method"),
+                "{wrong}"
+            );
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What a server and its stand-in both need before they serve: directories, the umask, CPython, the request log.
+
+use std::io::Write as _;
+
+use crossbeam::channel::Sender;
+
+use super::request_log::{Lines, Once, Silence};
+use super::supervisor::Event;
+use crate::config::Failure;
+use crate::config::{Config, IsolationChoice};
+use crate::net::RequestLog;
+use crate::python::{Runtime, RuntimeError, RuntimeOptions};
+use crate::telemetry::LogWriter;
+
+/// `--chdir`
+pub(super) fn enter_directory(config: &Config) -> Result<(), Failure> {
+    match &config.app.chdir {
+        Some(folder) => change_directory(config, "chdir", folder),
+        None => Ok(()),
+    }
+}
+
+/// `--chdir2`, when the application is loaded
+pub(super) fn change_directory_again(config: &Config) -> Result<(), Failure> {
+    match &config.process.chdir2 {
+        Some(folder) => change_directory(config, "chdir2", folder),
+        None => Ok(()),
+    }
+}
+
+/// Whether interpreters can be interrupted, if they have to be.
+pub(super) fn check_harakiri(config: &Config, runtime: &Runtime) -> Result<(), Failure> {
+    if config.limits.harakiri.limit.is_some()
+        && config.workers.isolation == IsolationChoice::SharedGil
+        && !runtime.can_interrupt_subinterpreters()
+    {
+        return Err(Failure::about(
+            config,
+            "harakiri",
+            format_args!(
+                "CPython {} crashes when an interpreter ends whose thread was interrupted: use --isolation main, or CPython 3.13",
+                runtime.version()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+pub(crate) fn change_directory(
+    config: &Config,
+    option: &'static str,
+    folder: &std::path::Path,
+) -> Result<(), Failure> {
+    std::env::set_current_dir(folder).map_err(|error| {
+        let why = format_args!("cannot change to {}: {error}", folder.display()).to_string();
+        Failure::about(config, option, why)
+    })
+}
+
+#[cfg(unix)]
+pub(super) fn set_umask(config: &Config) {
+    if let Some(mask) = config.process.umask {
+        // The type of a mode is as wide as the system has it.
+        rustix::process::umask(rustix::fs::Mode::from_bits_truncate(mask as _));
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn set_umask(_config: &Config) {}
+
+/// `--force-cwd`, `--prio`
+pub(super) fn begin(config: &Config) -> Result<(), Failure> {
+    if let Some(folder) = &config.start.folder {
+        change_directory(config, "force-cwd", folder)?;
+    }
+    #[cfg(unix)]
+    if let Some(nice) = config.start.nice
+        && let Err(error) = rustix::process::setpriority_process(None, nice)
+    {
+        // As in uWSGI the server does without.
+        let origin = config.origin("prio").unwrap_or("--prio");
+        say_early(&format!(
+            "{origin}: cannot set the nice value to {nice}: {error}"
+        ));
+    }
+    #[cfg(not(unix))]
+    if config.start.nice.is_some() {
+        say_early("--prio is without effect: this system has no nice values");
+    }
+    Ok(())
+}
+
+pub(super) fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
+    let mut argv = vec!["singlemalt".to_owned()];
+    if let Some(arguments) = &config.python.argv {
+        argv.extend(arguments.split_whitespace().map(str::to_owned));
+    }
+    Runtime::start(&RuntimeOptions {
+        home: config.python.virtualenv.clone(),
+        python_path: config.python.path.clone(),
+        argv,
+        optimize: config.python.optimize,
+        program_name: config.python.program_name.clone(),
+        no_site: config.python.no_site,
+    })
+    .map_err(|error: RuntimeError| match config.origin("virtualenv") {
+        Some(origin) if config.python.virtualenv.is_some() => {
+            Failure::new(format_args!("{origin}: {error}"))
+        }
+        _ => Failure::new(error),
+    })
+}
+
+pub(super) fn request_log(
+    config: &Config,
+    writer: &LogWriter,
+    events: &Sender<Event>,
+) -> Box<dyn RequestLog> {
+    let log: Box<dyn RequestLog> = if config.log.requests {
+        Box::new(Lines::new(writer.clone()))
+    } else {
+        Box::new(Silence)
+    };
+    if config.process.once {
+        Box::new(Once::new(log, events.clone()))
+    } else {
+        log
+    }
+}
+
+/// Before there is a log.
+pub(super) fn say_early(line: &str) {
+    // With nobody to read it there is nobody to tell.
+    let _unread = writeln!(std::io::stderr(), "{line}");
+}

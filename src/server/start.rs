@@ -1,0 +1,664 @@
+//! Builds the server in order: environment, sockets, Python, the first generation; then supervises it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam::channel::unbounded;
+
+use crate::app::acceptor::Bell;
+use crate::app::worker::{OnSources, Surroundings};
+use crate::app::{
+    Acceptor, Apps, Current, Generation, Patience, Plan, Report, StartError, openers,
+};
+use crate::background::alarms::Alarms;
+use crate::background::clockwork::Clockwork;
+use crate::config::{Awaited, Config, Phase, PollChoice, Thing};
+use crate::net::Net;
+use crate::net::poll::SharedPoll;
+use crate::python::Runtime;
+use crate::telemetry::{self, LogWriter};
+
+use super::alarms;
+use super::applications;
+use super::certificates::Certificates;
+use super::handover::in_place;
+use super::handover::successor::Succession;
+use super::handover::takeover::{self, Loaded};
+use super::handover::waiter::Keeper;
+use super::hooks::{self, Means, Next};
+use super::log_target::Log;
+use super::prepare::{
+    change_directory_again, check_harakiri, enter_directory, request_log, say_early, start_python,
+};
+use super::settings::{about, adapting, added_fields, cron_commands, hostname, plan, settings};
+use super::supervisor::{self, Charge, End, Event};
+use super::wait_for;
+use super::{one_shot, process, report, signals, sockets};
+use crate::admin::control_server::{Attendant, Control, Desk};
+use crate::admin::fifo::Fifos;
+use crate::admin::inherited_sockets::{self, Bequest};
+use crate::admin::metrics_snapshot::Census;
+use crate::admin::stats_server::StatsServer;
+use crate::admin::tracebacker;
+use crate::config::Failure;
+use crate::os::daemon::{self, Role, Starter};
+use crate::os::file_locks::{self, Locks};
+use crate::os::notify::Notifier;
+use crate::os::socket_activation;
+use crate::os::vacuum::Vacuum;
+use crate::os::{limits, pidfile, privileges, title};
+use crate::reload::failed_load::{self, LastLoad};
+use crate::reload::handover::message::Word;
+use crate::reload::handover::origin::{self, Inheritance, Origin};
+use crate::reload::handover::successor_process::{Heard, StandIn};
+use crate::reload::history::{self, Journal};
+use crate::reload::reloader::{Recipe, Reloader};
+use crate::reload::triggers::Triggers;
+
+/// uWSGI's exit code for "no application, and one is needed".
+pub(super) const NO_APP: u8 = 22;
+
+/// How long the last lines of the log may take.
+pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a process has that is not the first one: from its last image, and from the process before it.
+pub(super) type Before<'a> = (&'a mut Option<Inheritance>, &'a mut Option<Succession>);
+
+/// What a server does, and an errand. What is in `left` at an error is what another image needs to try again.
+pub(super) fn start(
+    config: &Config,
+    (started, origin, title_spills, (handed_over, mut bequest, keeper)): (
+        Instant,
+        Origin,
+        bool,
+        (u32, Bequest, Arc<Keeper>),
+    ),
+    (left, succession): Before<'_>,
+    log_kept: &mut Option<LogWriter>,
+) -> Result<i32, Failure> {
+    if let Some(errand) = &config.python.one_shot {
+        let writer = start_log()?;
+        let done = one_shot::run(config, errand);
+        writer.flush(FLUSH_TIMEOUT);
+        return done;
+    }
+    let alarms = alarms::of(config);
+    let early_locks = file_locks::take(config, false, &say_early, &mut bequest.locks)?;
+    if left.is_none()
+        && let Next::Leave(code) = hooks::run(
+            config,
+            &[Phase::Asap],
+            Means {
+                say: &say_early,
+                alarms: &alarms,
+            },
+        )?
+    {
+        return Ok(code);
+    }
+    // Of a process that starts anew, standard error is the log already, and the file may be another user's.
+    let open = |option, target| match Log::open(config, option, target) {
+        Ok(log) => Ok(Some(log)),
+        Err(_) if left.is_some() => Ok(None),
+        Err(failure) => Err(failure),
+    };
+    // What cannot be opened is told to the terminal, while there is one.
+    let process = &config.process;
+    let daemon_log = match (&process.daemonize, &process.daemonize2) {
+        (Some(target), _) => open("daemonize", target)?,
+        (None, Some(target)) => open("daemonize2", target)?,
+        (None, None) => None,
+    };
+    let log = match &config.log.target {
+        Some(target) => open("logto", target)?,
+        None => None,
+    };
+    let mut starter = None;
+    if daemon_log.is_some() && left.is_none() {
+        let waits = process.daemonize.is_none();
+        let option = if waits { "daemonize2" } else { "daemonize" };
+        match daemon::detach(waits) {
+            Ok(Role::Starter(code)) => return Ok(code),
+            Ok(Role::Daemon(waiting)) => starter = waiting,
+            Err(error) => {
+                return Err(Failure::about(
+                    config,
+                    option,
+                    format_args!("cannot become a daemon: {error}"),
+                ));
+            }
+        }
+    }
+    let writer = start_log()?;
+    *log_kept = Some(writer.clone());
+    let mut outputs = Outputs {
+        log: log.or(daemon_log),
+        starter,
+        handed_over,
+    };
+    title::set(config, title_spills);
+    if outputs.starter.is_none() {
+        outputs.redirect(&writer)?;
+    }
+    let served = serve(
+        config,
+        &writer,
+        (started, origin, (left, succession), (bequest, &early_locks)),
+        &keeper,
+        &mut outputs,
+        &alarms,
+    );
+    alarms.flush(alarms::FLUSH_TIMEOUT);
+    writer.flush(FLUSH_TIMEOUT);
+    if let (Err(failure), Some(starter)) = (&served, outputs.starter.take()) {
+        starter.fail(failure.code);
+    }
+    served
+}
+
+pub(super) fn start_log() -> Result<LogWriter, Failure> {
+    let writer = LogWriter::start().map_err(Failure::new)?;
+    let level = std::env::var("SINGLEMALT_LOG").ok();
+    telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
+    Ok(writer)
+}
+
+/// What the process has with those who started it: where its words go, who waits for the first of them, sockets.
+struct Outputs {
+    log: Option<Log>,
+    starter: Option<Starter>,
+    /// Sockets that were opened for us by whoever started us.
+    handed_over: u32,
+}
+
+impl Outputs {
+    fn redirect(&self, writer: &LogWriter) -> Result<(), Failure> {
+        match &self.log {
+            Some(log) => log
+                .redirect(writer)
+                .map_err(|error| Failure::new(format_args!("cannot log there: {error}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The server serves: whoever started it may go, and with it the terminal.
+    fn detach(&mut self, writer: &LogWriter) -> Result<(), Failure> {
+        if let Some(starter) = self.starter.take() {
+            writer.flush(FLUSH_TIMEOUT);
+            self.redirect(writer)?;
+            starter.release();
+        }
+        Ok(())
+    }
+}
+
+fn serve(
+    config: &Config,
+    writer: &LogWriter,
+    (started, mut origin, (left, succession), (mut bequest, early_locks)): (
+        Instant,
+        Origin,
+        Before<'_>,
+        (Bequest, &Locks),
+    ),
+    keeper: &Arc<Keeper>,
+    outputs: &mut Outputs,
+    alarms: &Arc<Alarms>,
+) -> Result<i32, Failure> {
+    let is_first = left.is_none();
+    let say = |text: &str| say(writer, text);
+    let means = Means { say: &say, alarms };
+    let late_locks = file_locks::take(config, true, &say, &mut bequest.locks)?;
+    // What is not to be locked any more.
+    bequest.locks = Locks::default();
+    // Runs the hooks of these phases; an `exit:` among them ends the start.
+    macro_rules! phases {
+        ($($phase:ident),+) => {
+            if let Next::Leave(code) = hooks::run(config, &[$(Phase::$phase),+], means)? {
+                return Ok(code);
+            }
+        };
+    }
+    // Signals that come while the application loads wait for the supervisor.
+    let (sender, receiver) = unbounded();
+    signals::listen(sender.clone(), &hooks::signals(config)).map_err(Failure::new)?;
+    if !is_first {
+        in_place::take_signals();
+    }
+    if left.as_ref().is_some_and(Inheritance::wants_stop) {
+        // The receiver is here.
+        let _heard = sender.send(Event::stop("a signal that came meanwhile", 0));
+    }
+    let stand_in = left.as_ref().and_then(Inheritance::stand_in);
+    let (given_back, kept) = unbounded();
+    if let Some(stand_in) = &stand_in {
+        let events = sender.clone();
+        stand_in.tell(move |heard| match heard {
+            // Nobody hears of it any more: the server has stopped.
+            Heard::Connection(one) => drop(given_back.send(one)),
+            other => drop(events.send(Event::StandIn(other))),
+        });
+    }
+    let mut later_connections = None;
+    if let Some(succession) = succession {
+        let (connections, kept) = unbounded();
+        succession.listen(writer, connections, sender.clone())?;
+        later_connections = Some(kept);
+    }
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    for remark in &config.remarks {
+        tracing::info!("{remark}");
+    }
+    let clockwork = Arc::new(Clockwork::default());
+    alarms::start(config, alarms, writer, &clockwork)?;
+    let mut apps = applications::choose(config)?;
+    if let Some(succession) = succession {
+        applications::need(&mut apps, succession.needed);
+        clockwork.hold();
+    }
+    let with_sockets = socket_activation::apply(config, outputs.handed_over)?;
+    let config = with_sockets.as_ref().unwrap_or(config);
+    let certificates = Certificates::open(config)?;
+    enter_directory(config)?;
+    let added_fields = added_fields(config)?;
+    // A process that starts anew has done this, as whoever it was then.
+    if is_first {
+        limits::apply(config);
+        privileges::drop_at_once(config)?;
+        phases!(PreJail, PostJail, InJail);
+    }
+    // From here on the end of this function is the end of what the server leaves behind.
+    let mut vacuum = Vacuum::new(config.sockets.vacuum);
+    // What a stand-in serves at is not to be removed because this image fails.
+    vacuum.spare(stand_in.is_some() || succession.is_some());
+    let since = left
+        .as_ref()
+        .filter(|_| succession.is_none())
+        .map(Inheritance::since);
+    let (listeners, waiting, places) = match left {
+        Some(left) => left.open(config, &certificates, &mut vacuum)?,
+        None => (
+            sockets::bind(config, &certificates, &mut vacuum)?,
+            Vec::new(),
+            Default::default(),
+        ),
+    };
+    let listening = sockets::listening(config, &listeners);
+    sockets::warn_of_strangers(&listening);
+    let mut pidfiles = if is_first {
+        pidfile::Files::before_privileges(config, &mut vacuum)?
+    } else if succession.is_some() {
+        pidfile::Files::written_later(config)?
+    } else {
+        pidfile::Files::written_before(config, &mut vacuum)
+    };
+    let mut control = Control::open(config, &mut bequest)?;
+    control.spare(succession.is_some());
+    if is_first {
+        wait_for::wait(paths(config), &say)?;
+        phases!(AsRoot);
+        privileges::drop(config)?;
+    }
+    if let Some(target) = &config.log.late_target {
+        let log = Log::open(config, "logto2", target)?;
+        outputs.log = Some(log);
+        if outputs.starter.is_none() {
+            outputs.redirect(writer)?;
+        }
+    }
+    if is_first {
+        pidfiles.after_privileges(config, &mut vacuum)?;
+    }
+    let mut stats = StatsServer::open(config, &mut bequest)?;
+    if let Some(stats) = &mut stats {
+        stats.spare(succession.is_some());
+    }
+    phases!(AsUser);
+    if is_first {
+        wait_for::wait(sockets_of_others(config), &say)?;
+    }
+    let runtime = start_python(config)?;
+    check_harakiri(config, runtime)?;
+    say(&report::greeting(runtime));
+    let last_load = Arc::new(LastLoad::default());
+    let net = Arc::new(
+        Net::new(
+            settings(config, added_fields),
+            listeners,
+            listening.iter().map(|one| one.protocol).collect(),
+            request_log(config, writer, &sender),
+            failed_load::service(config, &last_load)?,
+        )
+        .map_err(Failure::new)?,
+    );
+    // Watches until this function ends.
+    let triggers = Triggers::start(config, &sender, &clockwork).map_err(Failure::new)?;
+    let surroundings = Surroundings {
+        net: Arc::clone(&net),
+        current: Arc::new(Current::default()),
+        bell: Arc::new(Bell::default()),
+        shares_poll: match config.workers.poll {
+            PollChoice::Acceptor => false,
+            PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
+        },
+        on_sources: triggers
+            .as_ref()
+            .filter(|_| config.reload.watches_modules)
+            .map(|triggers| {
+                let triggers = Arc::clone(triggers);
+                let add: OnSources = Arc::new(move |sources, read_within| {
+                    triggers.add_sources(sources, read_within)
+                });
+                add
+            }),
+        on_wanted: Arc::new({
+            let sender = sender.clone();
+            move |generation| {
+                // The supervisor left first: the server stops.
+                let _gone = sender.send(Event::Wanted(generation));
+            }
+        }),
+        on_due: Arc::new({
+            let sender = sender.clone();
+            move |due| {
+                // The supervisor left first: the server stops.
+                let _gone = sender.send(Event::Due(due));
+            }
+        }),
+    };
+    phases!(PreApp);
+    let process = process::surroundings(config, &hostname(), &sender, (&clockwork, alarms));
+    // An application that does not come out of its import can be looked at.
+    tracebacker::start(config, &process, &mut vacuum)?;
+    let plan = plan(config, &listening, apps, &process);
+    let load = |patience: &Patience| {
+        // Nothing but the whole application is worth more than what the stand-in serves.
+        let is_needed = config.app.need_app || stand_in.is_some() || succession.is_some();
+        let mut plan = plan.clone();
+        if let Some(probe) = &mut plan.probe {
+            // Without anything to fall back on, an application that is not well is better than none.
+            probe.is_lenient =
+                !is_needed || (!is_first && stand_in.is_none() && succession.is_none());
+        }
+        let how = (is_needed, &*last_load);
+        start_generation(how, plan, runtime, &surroundings, patience)
+    };
+    let (generation, report) = match &stand_in {
+        None => load(&Patience::endless())?,
+        Some(stand_in) => {
+            let events = (&sender, &receiver);
+            match takeover::load(stand_in, events, config.process.reload_mercy, load)? {
+                Loaded::Yes(loaded) => loaded,
+                Loaded::Stopped(code) => {
+                    vacuum.spare(false);
+                    hooks::run_at_exit(config, means);
+                    return Ok(code);
+                }
+            }
+        }
+    };
+    change_directory_again(config)?;
+    phases!(PostApp, MasterStart);
+    for _ in 0..config.workers.processes {
+        phases!(PostFork);
+    }
+    for _ in 0..config.workers.processes {
+        phases!(Accepting, AcceptingOnce);
+    }
+    phases!(Accepting1, Accepting1Once);
+    let current = Arc::clone(&surroundings.current);
+    let opening_threads = config.static_files.opening_threads;
+    if config.static_files.is_serving() {
+        openers::start(opening_threads, &net, &current).map_err(Failure::new)?;
+    }
+    let acceptor = Acceptor::start(
+        Arc::clone(&net),
+        Arc::clone(&current),
+        Arc::clone(&surroundings.bell),
+        surroundings.shares_poll,
+    )
+    .map_err(Failure::new)?;
+    alarms::watch_queue(config, alarms, &net)?;
+    let commands = cron_commands(config)?;
+    // From here on requests are begun here and nowhere else.
+    let was_served = stand_in.as_ref().is_some_and(StandIn::take_back);
+    if let Some(succession) = succession {
+        succession.take_over()?;
+    }
+    current.swap(Some(Arc::clone(&generation)));
+    generation.serve();
+    let mut wants_reload = left.take().is_some_and(|left| left.wants_reload());
+    vacuum.spare(false);
+    clockwork.run_commands(commands);
+    drop(generation);
+    origin::go_on(waiting, &net, &current);
+    if let Some(kept) = stand_in.as_ref().map(|_| kept).or(later_connections) {
+        origin::adopt(kept, places, &net, &current).map_err(Failure::new)?;
+    }
+    if let Some(succession) = succession {
+        acceptor.nudge();
+        let farewell = succession.wait_for_farewell((&sender, &receiver));
+        bequest.journal = farewell.reloads;
+        wants_reload |= farewell.wants_reload;
+        clockwork.release();
+        control.spare(false);
+        if let Some(stats) = &mut stats {
+            stats.spare(false);
+        }
+    }
+    pidfiles.when_ready(config, &mut vacuum)?;
+    say(&report::serving(&report, &listening, started.elapsed()));
+    if let Some(gap) = since.and_then(|since| since.elapsed().ok()) {
+        let who = if was_served {
+            "the stand-in served"
+        } else {
+            "clients waited"
+        };
+        tracing::info!("reloaded: {who} for {:.2} s", gap.as_secs_f64());
+    }
+    outputs.detach(writer)?;
+    let journal = Arc::new(Journal::resumed(&bequest.journal));
+    journal.takes_over();
+    journal.end(history::Outcome::Serves(1));
+    let census = Arc::new(Census {
+        net: Arc::clone(&net),
+        current: Arc::clone(&current),
+        process: Arc::clone(&process),
+        journal: Arc::clone(&journal),
+        python: runtime.version().to_string(),
+        listen: listening.iter().map(report::url).collect(),
+        queue_max: config.limits.queue_max,
+        started: (started, SystemTime::now() - started.elapsed()),
+        about: about(config, &listening),
+    });
+    let mut attendants = Vec::new();
+    if let Some(stats) = &stats {
+        // uWSGI tells of requests in progress, too.
+        process.harakiri.look_on();
+        attendants.push(stats.serve(&census).map_err(Failure::new)?);
+        tracing::info!("statistics at {}", stats.place(config));
+    }
+    let desk = Arc::new(Desk {
+        events: sender.clone(),
+        journal: Arc::clone(&journal),
+        census,
+        is_stopping: AtomicBool::new(false),
+    });
+    attendants.extend(control.serve(&desk).map_err(Failure::new)?);
+    let _fifos = Fifos::start(config, &desk)?;
+    let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
+    notifier.ready();
+    let recipe = Recipe {
+        last_load: Arc::clone(&last_load),
+        origin: origin.clone(),
+        heirlooms: heirlooms(&control, stats.as_ref(), keeper),
+        adapting: adapting(config),
+        config: config.clone(),
+        plan,
+        runtime,
+        surroundings,
+        say: Box::new({
+            let writer = writer.clone();
+            move |text| self::say(&writer, text)
+        }),
+        alarms: Arc::clone(alarms),
+    };
+    if wants_reload {
+        // The receiver is here.
+        let _heard = sender.send(Event::reload("a reload that was asked for meanwhile"));
+    }
+    let end = supervisor::supervise(Charge {
+        events: (&sender, &receiver),
+        net: &net,
+        current: &current,
+        acceptor: &acceptor,
+        clockwork: &clockwork,
+        mercy: config.process.reload_mercy,
+        delay: config.process.shutdown_delay,
+        exits_on_reload: config.process.exit_on_reload,
+        reloader: Reloader::new(recipe, sender.clone(), Arc::clone(&journal)),
+        is_succeeded: origin.is_succeeded(),
+        stand_in,
+        notifier: &notifier,
+        reopen_log: &mut || {
+            if let Some(log) = &mut outputs.log {
+                log.reopen(writer);
+            }
+        },
+        on_touch: &mut |number| hooks::run_touched(config, number, means),
+        on_reload: vec![Box::new(|| certificates.reload())],
+    });
+    match end {
+        End::Stop(code) => {
+            hooks::run_at_exit(config, means);
+            Ok(code)
+        }
+        End::Rebirth(inheritance) if origin.is_succeeded() => {
+            // Whose files these are now.
+            vacuum.spare(true);
+            control.spare(true);
+            if let Some(stats) = &mut stats {
+                stats.spare(true);
+            }
+            attendants.into_iter().for_each(Attendant::leave);
+            let successor = inheritance.stand_in().filter(|successor| {
+                let reloads = journal.carried();
+                let told = successor.bid_farewell(reloads, inheritance.wants_reload());
+                told.is_ok()
+            });
+            let Some(successor) = successor else {
+                vacuum.spare(false);
+                control.spare(false);
+                let why = "the process that was to be the server is gone; the server has stopped";
+                return Err(Failure::new(why));
+            };
+            journal.leave();
+            keeper.leave_to_others();
+            tracing::info!("process {} is the server now", successor.pid());
+            // Threads that the application has left are to do no more than at the end of a process.
+            runtime.halt().map_err(Failure::new)?;
+            Ok(0)
+        }
+        End::Rebirth(inheritance) => {
+            alarms.flush(alarms::FLUSH_TIMEOUT);
+            writer.flush(FLUSH_TIMEOUT);
+            let bequest = Bequest::write(
+                &control.doors(),
+                stats.as_ref().map(StatsServer::door),
+                [early_locks, &late_locks],
+                &journal.carried(),
+            );
+            origin.remember(inherited_sockets::VARIABLE, bequest.map_err(Failure::new)?);
+            let error = origin.begin_again(&inheritance);
+            vacuum.spare(inheritance.stand_in().is_some());
+            *left = Some(inheritance);
+            Err(Failure::new(format_args!(
+                "cannot start anew: {error}; the server has stopped"
+            )))
+        }
+    }
+}
+
+/// What makes that which a successor is left with beside the listening sockets.
+fn heirlooms(
+    control: &Control,
+    stats: Option<&StatsServer>,
+    keeper: &Arc<Keeper>,
+) -> Box<dyn Fn() -> std::io::Result<Vec<Word>> + Send + Sync> {
+    let (control, stats) = (control.share(), stats.map(StatsServer::share));
+    let keeper = Arc::clone(keeper);
+    Box::new(move || {
+        let mut words: Vec<Word> = control()?.into_iter().map(Word::Control).collect();
+        if let Some(stats) = &stats {
+            words.push(Word::Stats(stats()?));
+        }
+        words.push(Word::Keeper(keeper.invitation()?));
+        Ok(words)
+    })
+}
+
+/// What is waited for before privileges are dropped.
+fn paths(config: &Config) -> impl Iterator<Item = &Awaited> {
+    let all = config.start.awaited.iter();
+    all.filter(|awaited| !matches!(awaited.thing, Thing::Socket(_)))
+}
+
+/// What is waited for before the application is loaded.
+fn sockets_of_others(config: &Config) -> impl Iterator<Item = &Awaited> {
+    let all = config.start.awaited.iter();
+    all.filter(|awaited| matches!(awaited.thing, Thing::Socket(_)))
+}
+
+fn say(writer: &LogWriter, text: &str) {
+    writer.append(|lines| {
+        lines.extend_from_slice(text.as_bytes());
+        lines.push(b'\n');
+    });
+}
+
+/// The first generation. With `--need-app` it is an error if no application loads; otherwise the server comes
+/// up without, says so, and answers 500.
+fn start_generation(
+    (is_needed, last_load): (bool, &LastLoad),
+    mut plan: Plan,
+    runtime: &'static Runtime,
+    surroundings: &Surroundings,
+    patience: &Patience,
+) -> Result<(Arc<Generation>, Report), Failure> {
+    match Generation::start(1, &plan, runtime, surroundings, patience) {
+        Ok(started) => Ok(started),
+        Err(StartError::Load(failures)) if is_needed => Err(Failure {
+            text: failures.to_string(),
+            code: NO_APP,
+        }),
+        Err(error @ StartError::Probe(_)) => Err(Failure {
+            text: error.to_string(),
+            code: NO_APP,
+        }),
+        Err(StartError::Load(failures)) => {
+            tracing::error!("{failures}");
+            last_load.has_failed(failures.to_string(), None);
+            let which = if plan.apps.count() > 1 {
+                "none of them"
+            } else {
+                "it"
+            };
+            let not = if plan.apps.count() > 1 { "" } else { " not" };
+            plan.apps = Apps::default();
+            plan.probe = None;
+            plan.interpreters = 1;
+            plan.threads = 1;
+            let (generation, mut report) =
+                Generation::start(1, &plan, runtime, surroundings, patience)
+                    .map_err(Failure::new)?;
+            report.loaded = Err(format!(
+                "{which} could{not} be loaded, see above (--need-app leaves with an error instead)"
+            ));
+            Ok((generation, report))
+        }
+        Err(error) => Err(Failure::new(error)),
+    }
+}

@@ -1,0 +1,174 @@
+//! What the start waits for: files, mounts, interfaces, sockets (`--wait-for-*`). Main thread, before Python starts.
+
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::config::Failure;
+use crate::config::{Awaited, Thing};
+
+/// How often it is looked.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What one attempt to connect may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Waits for these, one after the other.
+///
+/// # Errors
+/// One does not come in time, or cannot be waited for on this system.
+pub fn wait<'a>(all: impl Iterator<Item = &'a Awaited>, say: &dyn Fn(&str)) -> Result<(), Failure> {
+    for awaited in all {
+        wait_for(awaited, say)?;
+    }
+    Ok(())
+}
+
+fn wait_for(awaited: &Awaited, say: &dyn Fn(&str)) -> Result<(), Failure> {
+    let Awaited {
+        thing,
+        timeout,
+        option,
+    } = awaited;
+    let failed = |why: &str| Failure::new(format_args!("--{option}: {} {why}", name(thing)));
+    let until = Instant::now() + *timeout;
+    let mut is_said = false;
+    loop {
+        match is_there(thing) {
+            Ok(true) => return Ok(()),
+            Ok(false) if Instant::now() >= until => {
+                return Err(failed(&format!(
+                    "is not there after {} s",
+                    timeout.as_secs_f64()
+                )));
+            }
+            Ok(false) => {}
+            Err(why) => return Err(failed(why)),
+        }
+        if !std::mem::replace(&mut is_said, true) {
+            say(&format!("waiting for {} (--{option})", name(thing)));
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+fn name(thing: &Thing) -> String {
+    match thing {
+        Thing::Path(path) | Thing::File(path) | Thing::Folder(path) | Thing::Mount(path) => {
+            path.display().to_string()
+        }
+        Thing::Interface(name) => format!("the interface {name}"),
+        Thing::Socket(address) => format!("a server at {address}"),
+    }
+}
+
+fn is_there(thing: &Thing) -> Result<bool, &'static str> {
+    match thing {
+        Thing::Path(path) => Ok(path.exists()),
+        Thing::File(path) => Ok(path.is_file()),
+        Thing::Folder(path) => Ok(path.is_dir()),
+        Thing::Mount(path) => is_mounted(path),
+        Thing::Interface(_) if !cfg!(target_os = "linux") => {
+            Err("cannot be waited for on this system")
+        }
+        Thing::Interface(name) => Ok(Path::new("/sys/class/net").join(name).exists()),
+        Thing::Socket(address) => Ok(connects(address)),
+    }
+}
+
+/// Whether the directory is another file system's than the one above it.
+#[cfg(unix)]
+fn is_mounted(path: &Path) -> Result<bool, &'static str> {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(path) = path.canonicalize() else {
+        return Ok(false);
+    };
+    let device = |path: &Path| path.metadata().map(|about| about.dev()).ok();
+    Ok(match path.parent() {
+        Some(above) => path.is_dir() && device(&path) != device(above),
+        None => true,
+    })
+}
+
+#[cfg(not(unix))]
+fn is_mounted(_path: &Path) -> Result<bool, &'static str> {
+    Err("cannot be waited for on this system")
+}
+
+/// A name that is not known yet is no error: the name server may come up together with us.
+fn connects(address: &str) -> bool {
+    #[cfg(unix)]
+    if address.contains('/') {
+        let path = address.strip_prefix("unix:").unwrap_or(address);
+        return std::os::unix::net::UnixStream::connect(path).is_ok();
+    }
+    #[cfg(target_os = "linux")]
+    if let Some(name) = address.strip_prefix('@') {
+        use std::os::linux::net::SocketAddrExt as _;
+        use std::os::unix::net::{SocketAddr, UnixStream};
+        return SocketAddr::from_abstract_name(name)
+            .and_then(|address| UnixStream::connect_addr(&address))
+            .is_ok();
+    }
+    let mut all = address.to_socket_addrs().into_iter().flatten();
+    all.any(|one| TcpStream::connect_timeout(&one, CONNECT_TIMEOUT).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn awaited(thing: Thing) -> Awaited {
+        Awaited {
+            thing,
+            timeout: Duration::from_millis(300),
+            option: "wait-for-fs",
+        }
+    }
+
+    #[test]
+    fn what_is_there_and_what_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a");
+        std::fs::write(&file, "").expect("a file");
+        let there = |thing| is_there(&thing).expect("a look");
+        assert!(there(Thing::Path(file.clone())));
+        assert!(there(Thing::File(file.clone())));
+        assert!(!there(Thing::Folder(file.clone())));
+        assert!(there(Thing::Folder(folder.path().to_owned())));
+        assert!(!there(Thing::File(folder.path().join("b"))));
+        if cfg!(target_os = "linux") {
+            assert!(there(Thing::Mount("/proc".into())));
+            assert!(!there(Thing::Mount(folder.path().to_owned())));
+            assert!(there(Thing::Interface("lo".to_owned())));
+            assert!(!there(Thing::Interface("none-such".to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_socket_is_there_while_somebody_listens() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address").to_string();
+        assert!(connects(&address));
+        drop(listener);
+        assert!(!connects(&address));
+        assert!(!connects("no such name:80"));
+    }
+
+    #[test]
+    fn a_thing_that_does_not_come_is_a_failure() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let one = awaited(Thing::Path(folder.path().join("b")));
+        let failure = wait([one].iter(), &|_| {}).expect_err("it does not come");
+        assert!(
+            failure.text.starts_with("--wait-for-fs: "),
+            "{}",
+            failure.text
+        );
+        assert!(
+            failure.text.ends_with("is not there after 0.3 s"),
+            "{}",
+            failure.text
+        );
+    }
+}
