@@ -1,4 +1,4 @@
-"""Answers that a quick worker keeps for a moment, to send a few together (src/app/holding.rs): none waits for code that is slow.
+"""Answers that a quick worker keeps for a moment, to send a few together (src/app/response_batching.rs): none waits for code that is slow.
 
 One worker stands before the gate while a backlog of quick requests is queued behind it. When it goes on, it keeps answers as long
 as there is more to do, and then meets a request that is slow.

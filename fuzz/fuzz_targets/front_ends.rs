@@ -5,28 +5,27 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[allow(dead_code, reason = "shared with the server, which uses all of it")]
-#[path = "../../src/cgi/mod.rs"]
-mod cgi;
-#[allow(dead_code, reason = "shared with the server, which uses all of it")]
-#[path = "../../src/fastcgi/mod.rs"]
-mod fastcgi;
 #[allow(
     dead_code,
     unused_imports,
     reason = "shared with the server, which uses all of it"
 )]
-#[path = "../../src/http/mod.rs"]
-mod http;
-#[allow(dead_code, reason = "shared with the server, which uses all of it")]
-#[path = "../../src/scgi/mod.rs"]
-mod scgi;
-#[allow(dead_code, reason = "shared with the server, which uses all of it")]
-#[path = "../../src/uwsgi/mod.rs"]
-mod uwsgi;
+mod protocol {
+    #[path = "../../../src/protocol/cgi/mod.rs"]
+    pub mod cgi;
+    #[path = "../../../src/protocol/fastcgi/mod.rs"]
+    pub mod fastcgi;
+    #[path = "../../../src/protocol/http/mod.rs"]
+    pub mod http;
+    #[path = "../../../src/protocol/scgi/mod.rs"]
+    pub mod scgi;
+    #[path = "../../../src/protocol/uwsgi/mod.rs"]
+    pub mod uwsgi;
+}
 
-use cgi::{Reply, Step, Variables};
-use http::{Limits, Refusal};
+use protocol::cgi::{Reply, Step, Variables};
+use protocol::http::{Limits, Refusal};
+use protocol::{fastcgi, scgi, uwsgi};
 
 /// Small limits, so that short inputs reach them.
 const SMALL: Limits = Limits {

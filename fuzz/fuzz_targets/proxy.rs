@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../src/proxies/protocol.rs"]
+#[path = "../../src/protocol/proxy/protocol.rs"]
 mod protocol;
 
 use protocol::{Greeting, HEADER_BYTES_MAX, read};

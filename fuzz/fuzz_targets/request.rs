@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
     dead_code,
     reason = "the response side is not fuzzed, the test suite uses the rest"
 )]
-#[path = "../../src/http/mod.rs"]
+#[path = "../../src/protocol/http/mod.rs"]
 mod http;
 #[path = "../../tests/http/readings.rs"]
 mod readings;

@@ -1,5 +1,6 @@
 //! What a request on the control socket asks for. HTTP, so that curl speaks it; no bodies, no keep-alive. Pure.
 
+use crate::os::secret::Secret;
 use crate::protocol::http::{Framing, Limits, RequestHead, RequestReader, Step};
 
 /// What is asked.
@@ -78,46 +79,13 @@ const fn refused(status: u16, why: &'static str) -> Refused {
 /// Bytes of a request: a request line, what curl sends along, and a secret.
 pub const REQUEST_BYTES_MAX: usize = 8 << 10;
 
-/// Who may ask on a port: whoever knows this.
-pub struct Secret(String);
-
-impl Secret {
-    /// A secret of so many hexadecimal digits.
-    pub fn new(text: &str) -> Self {
-        Self(text.trim().to_owned())
-    }
-
-    /// Whether it could be one: an empty file is none.
-    pub fn is_one(&self) -> bool {
-        self.0.len() >= 32 && self.0.bytes().all(|byte| byte.is_ascii_hexdigit())
-    }
-
-    /// What a client sends.
-    pub fn field(&self) -> String {
-        format!("Bearer {}", self.0)
-    }
-
-    /// Whether the client has it. Takes as long for a wrong one as for another wrong one.
-    fn is_in(&self, head: &RequestHead) -> bool {
-        let mut values = head.values(b"authorization");
-        let (Some(value), None) = (values.next(), values.next()) else {
-            return false;
-        };
-        is_same(value, self.field().as_bytes())
-    }
-
-    /// Whether this is it. Takes as long for a wrong one as for another wrong one.
-    pub fn is(&self, said: &[u8]) -> bool {
-        is_same(said, self.0.as_bytes())
-    }
-}
-
-fn is_same(said: &[u8], expected: &[u8]) -> bool {
-    let difference = said
-        .iter()
-        .zip(expected)
-        .fold(0, |sum, (left, right)| sum | (left ^ right));
-    said.len() == expected.len() && difference == 0
+/// Whether the client sends the secret, once.
+fn has_secret(head: &RequestHead, secret: &Secret) -> bool {
+    let mut values = head.values(b"authorization");
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    secret.is_field(value)
 }
 
 /// Reads what has arrived so far; `None` wants more. `secret`: what a client on a port must know.
@@ -142,7 +110,7 @@ pub fn read(arrived: &[u8], secret: Option<&Secret>) -> Result<Option<Ask>, Refu
             Err(refusal) => return Err(refused(refusal.status, refusal.why)),
         }
     }
-    if secret.is_some_and(|secret| !secret.is_in(&head)) {
+    if secret.is_some_and(|secret| !has_secret(&head, secret)) {
         return Err(refused(
             401,
             "the secret of --control-token is missing or wrong",

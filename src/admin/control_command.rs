@@ -8,12 +8,13 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 
 use super::answer::{self, Answer};
-use super::ask::{self, Ask, Secret};
+use super::ask::{self, Ask};
 use super::control_server::{UNDER_WAY, read_note};
 use super::listeners::Caller;
 use super::table;
 use crate::config::{self, Address, Subcommand, Verb};
 use crate::os::pidfile;
+use crate::os::secret::Secret;
 use crate::reload::history::seconds;
 
 /// It could not be asked.

@@ -1,5 +1,5 @@
 //! The control socket: whoever may tell the server something connects, asks in HTTP and is answered in JSON
-//! (docs/control.md). `src/control/` says what can be asked.
+//! (docs/control.md). `src/admin/` says what can be asked.
 //!
 //! A thread for each socket takes callers (`sm-control`), and one for each caller talks to it, so that one who waits for a reload
 //! holds up nobody; there are so many at most, and each has so long to say what it wants. Nothing here touches Python or waits for a
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 
 use super::answer::{Told, ToldStacks, json, whole};
-use super::ask::{self, Ask, REQUEST_BYTES_MAX, Refused, Secret};
+use super::ask::{self, Ask, REQUEST_BYTES_MAX, Refused};
 use super::inherited_sockets::Bequest;
 use super::listeners::{self, Caller, Door};
 use super::metrics_snapshot::Census;
@@ -27,8 +27,9 @@ use crate::config::Failure;
 use crate::config::{self, Address, Config, ControlDoor};
 use crate::net::Handle;
 use crate::os::pidfile;
+use crate::os::secret::{Secret, random};
+use crate::reload::event::Event;
 use crate::reload::history::{Journal, Seen};
-use crate::server::supervisor::Event;
 
 /// Callers that are talked to at once; further ones are told to come again.
 const CALLERS_MAX: usize = 32;
@@ -42,8 +43,6 @@ const ROLLBACK_TIME: Duration = Duration::from_secs(10);
 const LOOK_TIME: Duration = Duration::from_secs(1);
 /// What is said of a reload that loads, or waits for another.
 pub const UNDER_WAY: &str = "under way";
-/// Bytes of randomness in a secret.
-const SECRET_BYTES: usize = 32;
 
 /// The sockets of the server. Dropped, they leave nothing behind in the file system.
 #[derive(Default)]
@@ -269,19 +268,6 @@ pub fn read_note(path: &Path) -> io::Result<(String, Secret)> {
         ));
     }
     Ok((address.to_owned(), secret))
-}
-
-/// A secret, in hexadecimal digits.
-///
-/// # Errors
-/// The system has no randomness.
-pub fn random() -> io::Result<String> {
-    let mut bytes = [0; SECRET_BYTES];
-    rustls::crypto::ring::default_provider()
-        .secure_random
-        .fill(&mut bytes)
-        .map_err(|_| io::Error::other("the system has no randomness"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Whoever takes callers.

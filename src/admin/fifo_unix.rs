@@ -1,4 +1,4 @@
-//! Unix: the master fifo (`--master-fifo`): letters that are written to a named pipe are commands, as in uWSGI (`src/control/letter.rs`
+//! Unix: the master fifo (`--master-fifo`): letters that are written to a named pipe are commands, as in uWSGI (`src/admin/fifo_command.rs`
 //! has their meaning). Several pipes may be named; one of them is open, and a digit chooses it.
 //!
 //! `sm-fifo` reads. It tells the supervisor, and does nothing itself that takes long.
@@ -20,8 +20,8 @@ use super::table;
 use crate::config::Config;
 use crate::config::Failure;
 use crate::os::pidfile;
+use crate::reload::event::Event;
 use crate::reload::history::seconds;
-use crate::server::supervisor::Event;
 
 /// How often one looks whether the pipe is still the one of its name.
 const LOOK_INTERVAL: Timespec = Timespec {

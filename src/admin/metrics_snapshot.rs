@@ -1,5 +1,5 @@
 //! The server in numbers, for the control socket, the stats server and the fifo: one source for all of them, and for `uwsgi.workers()`
-//! the same (`src/app/tally.rs`). Any thread; waits for nobody.
+//! the same (`src/app/inspect/counters.rs`). Any thread; waits for nobody.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -260,8 +260,8 @@ pub const HTTP_HEAD: &[u8] = b"HTTP/1.0 200 OK\r\nConnection: close\r\nAccess-Co
 
 #[cfg(test)]
 mod tests {
-    use super::super::status::{App, Memory, Request, Thread};
     use super::*;
+    use crate::admin::status::{App, Memory, Request, Thread};
 
     fn status() -> Status {
         Status {

@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+pub use crate::reload::record::{Canary, Kept, Reload, Reloads};
+
 /// All of it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
@@ -58,77 +60,6 @@ pub struct Generation {
     pub isolation: &'static str,
     /// Whether it has an application; without one everything is answered 500.
     pub has_application: bool,
-}
-
-/// How a reload, or a rollback, went.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Reload {
-    /// `none`, `loading`, `canary`, `serves`, `partly`, `failed`, `withdrawn` or `given up`.
-    pub outcome: &'static str,
-    /// Counts them, from 1; 0 for none.
-    pub number: u64,
-    /// What asked for it.
-    pub by: String,
-    /// `swap`, `rolling`, `exec` or `rollback`.
-    pub way: &'static str,
-    /// The generation that served when it began; 0 where that was before the process began anew.
-    pub old: u64,
-    /// The generation that it makes, made or put back; 0 for none.
-    pub makes: u64,
-    /// When it began.
-    pub since: u64,
-    /// How long it took, or has taken so far.
-    pub seconds: f64,
-    /// The generation that serves because of it, 0 for none.
-    pub generation: u64,
-    /// Why it failed: one line; the log has the rest.
-    pub reason: String,
-    /// One more waits for this one to end.
-    pub one_more_waits: bool,
-    /// What its canary has shown, if it had one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub canary: Option<Canary>,
-}
-
-/// What a canary has shown so far. Numbers are of its present stage, and not older than a second while it runs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Canary {
-    /// Of the requests, in percent.
-    pub share_percent: f64,
-    /// Which stage it is in, from 1.
-    pub stage: usize,
-    /// How many there are.
-    pub stages: usize,
-    /// When the stage is over.
-    pub until: u64,
-    /// Requests that it has answered.
-    pub requests: u64,
-    /// Of these, failed ones.
-    pub failed: u64,
-    /// Requests that the old generation has answered in the same time.
-    pub others_requests: u64,
-    /// Of these, failed ones.
-    pub others_failed: u64,
-}
-
-/// A generation that could be put back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Kept {
-    /// Its number.
-    pub generation: u64,
-    /// Until when.
-    pub until: u64,
-}
-
-/// How many reloads there were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Reloads {
-    /// That ended well; rollbacks to a kept generation, too.
-    pub done: u64,
-    /// That failed before they served anybody, or failed in part.
-    pub failed: u64,
-    /// That were withdrawn while they were tried out, by their numbers or by hand.
-    pub withdrawn: u64,
 }
 
 /// Requests that wait.

@@ -298,11 +298,11 @@ fn milliseconds(micros: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer::json;
-    use super::super::status::{
+    use super::*;
+    use crate::admin::answer::json;
+    use crate::admin::status::{
         Canary, Generation, Kept, Reload, Reloads, Request, Status, Thread, Worker,
     };
-    use super::*;
 
     fn value(status: &Status) -> Value {
         serde_json::from_slice(&json(status)).unwrap()

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{JoinHandle, Thread};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::net::turn::Wait;
@@ -60,7 +60,6 @@ impl Bell {
 
 /// The running thread.
 pub struct Acceptor {
-    thread: JoinHandle<()>,
     shared: Arc<Shared>,
 }
 
@@ -68,7 +67,6 @@ struct Shared {
     net: Arc<Net>,
     current: Arc<Current>,
     bell: Arc<Bell>,
-    is_stopping: AtomicBool,
     shares_poll: bool,
 }
 
@@ -84,14 +82,13 @@ impl Acceptor {
             net,
             current,
             bell,
-            is_stopping: AtomicBool::new(false),
             shares_poll,
         });
         let acceptor = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("sm-acceptor".to_owned())
             .spawn(move || acceptor.run())?;
-        Ok(Self { thread, shared })
+        Ok(Self { shared })
     }
 
     /// Makes it look now: something outside its sight has changed.
@@ -100,15 +97,6 @@ impl Acceptor {
         self.shared.bell.wake();
         if !self.shared.shares_poll || self.shared.bell.polls_alone.load(Ordering::SeqCst) {
             self.shared.net.poll().wake();
-        }
-    }
-
-    /// Ends the thread. Connections that are still open stay as they are.
-    pub fn stop(self) {
-        self.shared.is_stopping.store(true, Ordering::SeqCst);
-        self.nudge();
-        if self.thread.join().is_err() {
-            tracing::error!("the acceptor thread panicked");
         }
     }
 }
@@ -121,7 +109,7 @@ impl Shared {
         let mut next_sweep = Some(Instant::now());
         let mut last_turns = 0;
         let mut quiet_looks: u32 = 0;
-        while !self.is_stopping.load(Ordering::SeqCst) {
+        loop {
             let now = Instant::now();
             if next_sweep.is_none_or(|sweep| sweep <= now) || self.net.is_draining() {
                 let (next, queued) = turn.expire(&self.net, &*self.current);
@@ -187,7 +175,7 @@ impl Shared {
         self.bell.polls_alone.store(true, Ordering::SeqCst);
         // Whoever changes one of these looks at the mark afterwards.
         let is_alone = self.current.load().is_some_and(|now| now.is_at_rest());
-        let is_over = self.is_stopping.load(Ordering::SeqCst) || self.net.is_draining();
+        let is_over = self.net.is_draining();
         if is_alone {
             let timeout = if is_over { Some(TICK) } else { until_sweep };
             self.take(turn, Wait::Shared(timeout), quiet_looks);
@@ -225,7 +213,7 @@ impl Shared {
             .current
             .load()
             .is_some_and(|generation: Arc<Generation>| generation.queue().turns() == seen_turns);
-        if is_quiet && !self.is_stopping.load(Ordering::SeqCst) {
+        if is_quiet {
             match until_sweep {
                 Some(timeout) => std::thread::park_timeout(timeout),
                 None => std::thread::park(),

@@ -123,8 +123,6 @@ pub struct AppStats {
     pub id: usize,
     /// Where it is mounted, in uWSGI's spelling.
     pub mountpoint: String,
-    /// What is called; empty if it could not be loaded.
-    pub callable: String,
     /// How long its loading took.
     pub startup_time: Duration,
     /// Requests that it was called for, or would have been if it were loaded.
@@ -283,7 +281,6 @@ impl AppLedger {
                     worker: *worker,
                     id,
                     mountpoint: place.mountpoint(),
-                    callable: loaded.map_or_else(String::new, |app| app.callable.clone()),
                     startup_time: loaded.map_or(Duration::ZERO, |app| app.elapsed),
                     requests,
                     exceptions,

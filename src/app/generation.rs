@@ -20,7 +20,7 @@ use crossbeam::select;
 use crate::net::{Exchange, Rejected, Turn};
 use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, TargetKind};
 
-use super::apps::{AppReport, AppStats, Apps, NotLoaded};
+use super::apps::{AppReport, Apps, NotLoaded};
 use super::load_generation::{Birth, Entrance, add_siblings, spawn_creator};
 use super::probe::{Probe, Unanswered};
 use super::process::Process;
@@ -473,11 +473,6 @@ impl Generation {
     /// Which of the applications it has loaded.
     pub fn loaded(&self) -> Vec<bool> {
         self.shared.apps.loadable().unwrap_or_default()
-    }
-
-    /// What each application has done in each interpreter, so far.
-    pub fn app_stats(&self) -> Vec<AppStats> {
-        self.shared.apps.stats(&self.shared.plan.apps)
     }
 
     /// Who works in it. Outlives the generation, and does not keep it in charge of anything.

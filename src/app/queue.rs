@@ -96,11 +96,6 @@ impl Queue {
         self.jobs.len()
     }
 
-    /// Whether none does.
-    pub fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
-    }
-
     /// Whether a job waits.
     pub fn has_jobs(&self) -> bool {
         !self.jobs.is_empty()

@@ -161,11 +161,6 @@ impl Registrations {
         Ok(())
     }
 
-    /// Whether any interpreter handles a signal.
-    pub fn is_registered(&self, number: u8) -> bool {
-        self.lock().signals.contains_key(&number)
-    }
-
     /// Where a signal goes.
     pub fn route(&self, number: u8) -> Route {
         let table = self.lock();
@@ -331,7 +326,6 @@ mod tests {
         assert_eq!(registrations.route(5), Route::Each(vec![2]));
         assert!(matches!(registrations.route(6), Route::Nowhere(_)));
         assert!(matches!(registrations.route(7), Route::Nowhere(_)));
-        assert!(registrations.is_registered(6) && !registrations.is_registered(7));
     }
 
     #[test]

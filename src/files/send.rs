@@ -41,8 +41,8 @@ pub struct Representation<'a> {
 pub enum SendError {
     /// A name on the disk that cannot stand in a head.
     Head(ResponseError),
-    /// Nobody is there to be answered.
-    Write(WriteError),
+    /// The client is gone.
+    Write,
 }
 
 impl From<ResponseError> for SendError {
@@ -52,8 +52,8 @@ impl From<ResponseError> for SendError {
 }
 
 impl From<WriteError> for SendError {
-    fn from(error: WriteError) -> Self {
-        Self::Write(error)
+    fn from(_gone: WriteError) -> Self {
+        Self::Write
     }
 }
 

@@ -48,8 +48,8 @@ use crate::protocol::proxy::{Believed, Trusted};
 use crate::wsgi::environ::Peer;
 use crate::wsgi::{AddedFields, BodyMemory, Delivery, Head, Response, Sink};
 
-pub use connection::{Answered, Exchange, Parts, ResponseSink};
-pub use listener::{Address, BindError, Listener, Redirect, SocketOptions};
+pub use connection::{Answered, Exchange, ResponseSink};
+pub use listener::{Address, Listener, Redirect, SocketOptions};
 pub use parked::{Handle, Kept};
 use poll::SharedPoll;
 pub use reader::Protocol;
@@ -167,8 +167,6 @@ pub struct Record<'a> {
     pub peer: &'a Peer,
     /// The request's head. May be incomplete for a request that was refused.
     pub head: &'a Head,
-    /// Body bytes received.
-    pub body_bytes: u64,
     /// What was sent, by whom, and how long it took.
     pub answered: &'a Answered,
     /// From the application's end to the last byte.

@@ -21,6 +21,9 @@ pub mod file_locks;
 #[cfg_attr(windows, path = "file_owner_windows.rs")]
 pub mod file_owner;
 #[cfg(unix)]
+#[path = "held_signals_unix.rs"]
+pub mod held_signals;
+#[cfg(unix)]
 #[path = "inherited_unix.rs"]
 pub mod inherited;
 #[cfg_attr(unix, path = "limits_unix.rs")]
@@ -45,6 +48,7 @@ pub mod process_name;
 #[cfg_attr(unix, path = "redirect_unix.rs")]
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 pub mod redirect;
+pub mod secret;
 #[cfg_attr(unix, path = "socket_activation_unix.rs")]
 #[cfg_attr(windows, path = "socket_activation_windows.rs")]
 pub mod socket_activation;

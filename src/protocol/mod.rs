@@ -4,7 +4,7 @@
 //! on the thread that calls; there is no I/O, no clock and no Python here. Read [`http`] first: the
 //! others follow its shape.
 //!
-//! - [`http`]: HTTP/1.1 (RFC 9110, RFC 9112)
+//! - [`http`]: HTTP/1.1, RFC 9110 and RFC 9112
 //! - [`cgi`]: a request that a front end passes on as variables: what the next three share
 //! - [`uwsgi`], [`fastcgi`], [`scgi`]: the protocols of front ends
 //! - [`proxy`]: the PROXY protocol, forwarded fields, trusted proxies

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::admin::status::{Canary, Kept, Reload, Reloads};
+use crate::reload::record::{Canary, Kept, Reload, Reloads};
 
 /// Reloads that are remembered for those who wait.
 const ENDED_MAX: usize = 32;

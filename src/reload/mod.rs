@@ -3,7 +3,7 @@
 //! - [`event`]: what the supervisor can be asked or told
 //! - [`reloader`]: one renewal at a time: swap, rolling, recycling, or the whole process
 //! - [`pending`]: renewals that wait
-//! - [`history`]: how reloads went
+//! - [`history`], [`record`]: how reloads went, and how that is told
 //! - [`canary`]: a new version that gets a share of the requests
 //! - [`triggers`]: watched files and timers that ask for a reload
 //! - [`autoscale`], [`resize`]: more or fewer interpreters
@@ -20,6 +20,8 @@ pub mod handover;
 pub mod history;
 pub mod interval;
 pub mod pending;
+pub mod record;
 pub mod reloader;
+pub mod report;
 pub mod resize;
 pub mod triggers;

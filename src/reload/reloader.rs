@@ -28,6 +28,7 @@ use self::memory_watch::MemoryWatch;
 use self::renewal::Vacancy;
 use self::succession::Succession;
 use super::autoscale::{Adaptation, Adapting};
+use super::event::Event;
 use super::failed_load::LastLoad;
 use super::handover::message::Word;
 use super::handover::origin::Origin;
@@ -37,13 +38,13 @@ use super::pending::{Agenda, Asked, Change, Task};
 use super::resize::{Changed, carry_out};
 use crate::app::worker::Surroundings;
 use crate::app::{Due, Generation, Patience, Plan, Report, Roster, StartError};
-use crate::background::alarms::Alarms;
 use crate::config::{Config, Phase, ReloadMode};
 use crate::os::memory::of_this_process;
 use crate::python::{Isolation, Runtime, sources_of};
-use crate::server::hooks::{self, Means};
-use crate::server::report;
-use crate::server::supervisor::Event;
+use crate::reload::report;
+
+/// Runs the hooks of some phases.
+pub type RunHooks = Box<dyn Fn(&[Phase]) -> Result<(), String> + Send + Sync>;
 
 /// What every generation is made by.
 pub struct Recipe {
@@ -61,10 +62,8 @@ pub struct Recipe {
     pub runtime: &'static Runtime,
     /// What the threads of all generations share.
     pub surroundings: Surroundings,
-    /// Writes lines of hooks to the log.
-    pub say: Box<dyn Fn(&str) + Send + Sync>,
-    /// Raises alarms, for hooks.
-    pub alarms: Arc<Alarms>,
+    /// Runs the hooks of these phases; the error says why the reload fails.
+    pub run_hooks: RunHooks,
     /// Is told what does not load.
     pub last_load: Arc<LastLoad>,
 }
@@ -617,17 +616,7 @@ impl Recipe {
     }
 
     fn phases(&self, phases: &[Phase]) -> Result<(), Failed> {
-        let means = Means {
-            say: &*self.say,
-            alarms: &self.alarms,
-        };
-        match hooks::run(&self.config, phases, means) {
-            Ok(hooks::Next::Go) => Ok(()),
-            Ok(hooks::Next::Leave(_)) => Err(Failed::Hook(
-                "an exit: hook ends a start, and a reload likewise".to_owned(),
-            )),
-            Err(failure) => Err(Failed::Hook(failure.text)),
-        }
+        (self.run_hooks)(phases).map_err(Failed::Hook)
     }
 }
 

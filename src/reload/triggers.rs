@@ -10,13 +10,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam::channel::Sender;
 
+use super::event::Event;
 use crate::background::clockwork::Clockwork;
 use crate::background::commands;
 use crate::background::watch::FileWatch;
 use crate::config::{Config, ReloadConfig};
 use crate::python::Source;
-use crate::server::hooks;
-use crate::server::supervisor::Event;
 
 /// A file is reported when it has been at rest for longer than this. So whatever is reported this soon after a reload was asked
 /// for had changed before that, and is loaded by that reload: a burst of saves is one reload.
@@ -88,7 +87,7 @@ impl Triggers {
                 triggers.add(path, option, wish);
             }
         }
-        for (hook, path) in hooks::touched(config) {
+        for (hook, path) in touched(config) {
             let events = triggers.events.clone();
             triggers.watch.add(path, move |_: &Path| {
                 // The supervisor left first: the server stops.
@@ -201,7 +200,7 @@ fn is_wanted(config: &Config) -> bool {
         || !background.touch_exec.is_empty()
         || !background.touch_signals.is_empty()
         || !background.folder_signals.is_empty()
-        || hooks::touched(config).next().is_some()
+        || touched(config).next().is_some()
         || [
             touch,
             touch_chain,
@@ -211,6 +210,12 @@ fn is_wanted(config: &Config) -> bool {
         ]
         .iter()
         .any(|paths| !paths.is_empty())
+}
+
+/// The files of `hook-touch`, each with the number of its hook.
+fn touched(config: &Config) -> impl Iterator<Item = (usize, &Path)> {
+    let hooks = config.process.hooks.iter().enumerate();
+    hooks.filter_map(|(number, hook)| Some((number, hook.file.as_deref()?)))
 }
 
 #[cfg(test)]

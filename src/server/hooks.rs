@@ -57,6 +57,18 @@ pub fn run(config: &Config, phases: &[Phase], means: Means<'_>) -> Result<Next, 
     Ok(Next::Go)
 }
 
+/// As [`run`], for the phases that a reload repeats.
+///
+/// # Errors
+/// The first action that fails, or an `exit:` action.
+pub fn run_at_reload(config: &Config, phases: &[Phase], means: Means<'_>) -> Result<(), String> {
+    match run(config, phases, means) {
+        Ok(Next::Go) => Ok(()),
+        Ok(Next::Leave(_)) => Err("an exit: hook ends a start, and a reload likewise".to_owned()),
+        Err(failure) => Err(failure.text),
+    }
+}
+
 /// The phase of the end: whatever fails is said, and the rest is done.
 pub fn run_at_exit(config: &Config, means: Means<'_>) {
     for hook in of(config, Phase::AsUserAtExit) {
@@ -92,12 +104,6 @@ pub fn signals(config: &Config) -> Vec<SignalMeaning> {
             _ => None,
         });
     meanings.collect()
-}
-
-/// The files of `hook-touch`, each with the number of its hook.
-pub fn touched(config: &Config) -> impl Iterator<Item = (usize, &Path)> {
-    let hooks = config.process.hooks.iter().enumerate();
-    hooks.filter_map(|(number, hook)| Some((number, hook.file.as_deref()?)))
 }
 
 /// The file of this hook was touched: what fails is said, and the server goes on. `Some` if it is to leave with this

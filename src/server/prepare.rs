@@ -5,11 +5,11 @@ use std::io::Write as _;
 use crossbeam::channel::Sender;
 
 use super::request_log::{Lines, Once, Silence};
-use super::supervisor::Event;
 use crate::config::Failure;
 use crate::config::{Config, IsolationChoice};
 use crate::net::RequestLog;
 use crate::python::{Runtime, RuntimeError, RuntimeOptions};
+use crate::reload::event::Event;
 use crate::telemetry::LogWriter;
 
 /// `--chdir`

@@ -6,7 +6,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::Sender;
 
-use super::supervisor::Event;
 use crate::app::harakiri::{Harakiri, HarakiriSettings};
 use crate::app::process::{Process, Wish};
 use crate::background::alarms::Alarms;
@@ -14,6 +13,7 @@ use crate::background::clockwork::Clockwork;
 use crate::config::{self, Config};
 use crate::os::{memory, title};
 use crate::python::{Facts, OptionText};
+use crate::reload::event::Event;
 use crate::shared::locks::Locks;
 
 /// The surroundings of all generations.

@@ -9,6 +9,7 @@ use crate::net::Address;
 use crate::python::{Isolation, Loaded, Runtime};
 
 use super::sockets::Listening;
+use crate::reload::report::counted;
 
 /// A longer reason for the isolation has lines of its own. Bytes.
 const WHY_ON_THE_LINE_MAX: usize = 80;
@@ -28,51 +29,6 @@ pub fn serving(report: &Report, listening: &[Listening], elapsed: Duration) -> S
     let mut text = String::new();
     // A String takes everything, so these writes cannot fail.
     let _infallible = write_serving(&mut text, report, listening, elapsed);
-    text
-}
-
-/// A generation has taken over.
-pub fn reloaded(id: u64, report: &Report, elapsed: Duration) -> String {
-    let interpreters = counted(report.interpreters.len(), "interpreter");
-    let seconds = elapsed.as_secs_f64();
-    let mut text = format!("generation {id} serves ({interpreters} in {seconds:.2} s");
-    if report.isolation == Isolation::Main {
-        text.push_str(", isolation main");
-    }
-    text.push(')');
-    text
-}
-
-/// A generation is ready, and does not have all requests yet.
-pub fn born(id: u64, report: &Report, elapsed: Duration) -> String {
-    let interpreters = counted(report.interpreters.len(), "interpreter");
-    let seconds = elapsed.as_secs_f64();
-    format!("generation {id} is ready ({interpreters} in {seconds:.2} s)")
-}
-
-/// A time that somebody has configured: `5 m`, `90 s`, `0.5 s`.
-pub fn time(time: Duration) -> String {
-    // What is left of a stage is a moment less than what was asked for.
-    let tenths = (time.as_secs_f64() * 10.0).round();
-    let seconds = tenths / 10.0;
-    if seconds >= 120.0 && seconds % 60.0 == 0.0 {
-        return format!("{} min", seconds / 60.0);
-    }
-    format!("{seconds} s")
-}
-
-/// The one before it has ended.
-pub fn retired(id: u64, finished: u64, parked: usize) -> String {
-    let finished = usize::try_from(finished).unwrap_or(usize::MAX);
-    let requests = counted(finished, "request");
-    let mut text = format!("generation {id} ended ({requests} finished)");
-    if parked > 0 {
-        let interpreters = counted(parked, "interpreter");
-        let all = crate::python::parked_count();
-        text = format!(
-            "generation {id} ended ({requests} finished, {interpreters} parked, {all} in all)"
-        );
-    }
     text
 }
 
@@ -191,11 +147,6 @@ pub fn url(listening: &Listening) -> String {
         #[cfg(target_os = "linux")]
         Address::Abstract(name) => format!("{word}+unix:@{}", name.escape_ascii()),
     }
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
 }
 
 fn milliseconds(time: Duration) -> String {

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use crossbeam::channel::Sender;
 
-use super::supervisor::Event;
 use crate::net::{Record, RequestLog};
+use crate::reload::event::Event;
 use crate::telemetry::{LogWriter, RequestLine, append};
 
 /// Writes a line for each request.

@@ -9,8 +9,8 @@ use crossbeam::channel::Sender;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU};
 use signal_hook::iterator::Signals;
 
-use super::supervisor::Event;
 use crate::config::SignalMeaning;
+use crate::reload::event::Event;
 
 /// What is known of signals whatever becomes of the threads of this process: each leaves a byte in one of two sockets.
 pub struct Notes {

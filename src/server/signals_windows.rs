@@ -4,8 +4,8 @@ use std::io;
 
 use crossbeam::channel::Sender;
 
-use super::supervisor::Event;
 use crate::config::SignalMeaning;
+use crate::reload::event::Event;
 
 /// What a process that Ctrl-C ended leaves behind (STATUS_CONTROL_C_EXIT has no small number; 2 is SIGINT's).
 const CTRL_C: i32 = 2;

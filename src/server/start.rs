@@ -32,7 +32,7 @@ use super::prepare::{
     change_directory_again, check_harakiri, enter_directory, request_log, say_early, start_python,
 };
 use super::settings::{about, adapting, added_fields, cron_commands, hostname, plan, settings};
-use super::supervisor::{self, Charge, End, Event};
+use super::supervisor::{self, Charge, End};
 use super::wait_for;
 use super::{one_shot, process, report, signals, sockets};
 use crate::admin::control_server::{Attendant, Control, Desk};
@@ -48,6 +48,7 @@ use crate::os::notify::Notifier;
 use crate::os::socket_activation;
 use crate::os::vacuum::Vacuum;
 use crate::os::{limits, pidfile, privileges, title};
+use crate::reload::event::Event;
 use crate::reload::failed_load::{self, LastLoad};
 use crate::reload::handover::message::Word;
 use crate::reload::handover::origin::{self, Inheritance, Origin};
@@ -279,7 +280,7 @@ fn serve(
         .filter(|_| succession.is_none())
         .map(Inheritance::since);
     let (listeners, waiting, places) = match left {
-        Some(left) => left.open(config, &certificates, &mut vacuum)?,
+        Some(left) => sockets::open_inherited(config, &certificates, &mut vacuum, left)?,
         None => (
             sockets::bind(config, &certificates, &mut vacuum)?,
             Vec::new(),
@@ -330,7 +331,7 @@ fn serve(
             listeners,
             listening.iter().map(|one| one.protocol).collect(),
             request_log(config, writer, &sender),
-            failed_load::service(config, &last_load)?,
+            failed_load::service(config, super::static_files::service(config)?, &last_load),
         )
         .map_err(Failure::new)?,
     );
@@ -500,11 +501,17 @@ fn serve(
         plan,
         runtime,
         surroundings,
-        say: Box::new({
-            let writer = writer.clone();
-            move |text| self::say(&writer, text)
+        run_hooks: Box::new({
+            let (config, writer, alarms) = (config.clone(), writer.clone(), Arc::clone(alarms));
+            move |phases| {
+                let say = |text: &str| self::say(&writer, text);
+                let means = Means {
+                    say: &say,
+                    alarms: &alarms,
+                };
+                hooks::run_at_reload(&config, phases, means)
+            }
         }),
-        alarms: Arc::clone(alarms),
     };
     if wants_reload {
         // The receiver is here.

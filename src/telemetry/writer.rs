@@ -4,7 +4,6 @@
 //! system call, and a stuck terminal costs nobody anything. The buffer is bounded; what does not fit is
 //! counted and the count is written. Nothing is lost at a normal exit: `flush` waits.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::net::UdpSocket;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -24,8 +23,6 @@ pub enum Destination {
     /// Standard error.
     #[default]
     Stderr,
-    /// A file, at its end.
-    File(File),
     /// A connected socket: a datagram for each line.
     Datagrams(UdpSocket),
 }
@@ -34,7 +31,6 @@ impl Destination {
     fn write(&mut self, batch: &[u8]) -> io::Result<()> {
         match self {
             Destination::Stderr => io::stderr().lock().write_all(batch),
-            Destination::File(file) => file.write_all(batch),
             Destination::Datagrams(socket) => {
                 for line in batch.split_inclusive(|byte| *byte == b'\n') {
                     // A line that is too long for a datagram, or that nobody took, is lost; the next one may not be.

@@ -152,22 +152,6 @@ pub struct Stacks {
     pub patience: Duration,
 }
 
-impl Stacks {
-    /// Those of one worker, by uWSGI's number of it: what it does in every generation that still has one.
-    #[must_use]
-    pub fn of_worker(&self, worker: usize) -> Self {
-        let (workers, others) = (self.workers.iter(), self.others.iter());
-        Self {
-            workers: workers
-                .filter(|one| one.worker == worker)
-                .cloned()
-                .collect(),
-            others: others.filter(|one| one.worker == worker).cloned().collect(),
-            patience: self.patience,
-        }
-    }
-}
-
 impl fmt::Display for Stacks {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, one) in self.workers.iter().enumerate() {
@@ -411,7 +395,5 @@ thread Flusher of the application, in worker 2 (generation 1, interpreter 5)
     time.sleep(60)
 ";
         assert_eq!(stacks.to_string(), text);
-        assert!(stacks.of_worker(1).workers.is_empty());
-        assert_eq!(stacks.of_worker(2).others.len(), 1);
     }
 }

@@ -226,7 +226,6 @@ impl Turn {
         net.log.record(&Record {
             peer: connection.client(),
             head: &connection.head,
-            body_bytes: connection.body_bytes_seen,
             write: self.now.saturating_duration_since(answered.at),
             answered: &answered,
             broken,

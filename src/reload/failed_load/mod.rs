@@ -17,11 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::Config;
-use crate::config::Failure;
 use crate::files::asked::Asked;
 use crate::net::{FileService, Given};
 use crate::protocol::proxy::forwarded;
-use crate::server::static_files;
 use crate::wsgi::environ::Peer;
 use crate::wsgi::{Delivery, Head, Response, ResponseError, Sink};
 
@@ -75,22 +73,19 @@ impl LastLoad {
 }
 
 /// Who answers requests before they are queued: static files, and in development what is told here.
-///
-/// # Errors
-/// As [`static_files::service`].
 pub fn service(
     config: &Config,
+    files: Option<Box<dyn FileService>>,
     last_load: &Arc<LastLoad>,
-) -> Result<Option<Box<dyn FileService>>, Failure> {
-    let files = static_files::service(config)?;
+) -> Option<Box<dyn FileService>> {
     if !config.reload.watches_modules {
-        return Ok(files);
+        return files;
     }
-    Ok(Some(Box::new(Development {
+    Some(Box::new(Development {
         files,
         last_load: Arc::clone(last_load),
         shows_everybody: config.app.catch_exceptions,
-    })))
+    }))
 }
 
 struct Development {

@@ -19,7 +19,7 @@ use rustix::net::{
 use super::child_process::Offspring;
 use super::message::{HEAD_BYTES, Head, Word};
 use crate::app::Patience;
-use crate::server::handover::in_place;
+use crate::os::held_signals;
 
 /// Whoever does not take a word for so long is of no use.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,7 +50,7 @@ impl Line {
         let told = |error| format!("cannot talk to a process: {error}");
         let (line, theirs) = Self::pair().map_err(told)?;
         // Until it has handlers a signal to the whole group would end it. This thread is thrown away.
-        in_place::hold_signals().map_err(told)?;
+        held_signals::hold_signals().map_err(told)?;
         let program = command.get_program().to_owned();
         let child = command
             .stdin(Stdio::from(theirs))

@@ -20,12 +20,7 @@ use super::channel::Line;
 use super::message::{VERSION, Word};
 use super::successor_process::StandIn;
 use crate::app::{Current, Patience};
-use crate::config::Config;
-use crate::config::Failure;
-use crate::net::{Handle, Kept, Listener, Net, Turn};
-use crate::os::vacuum::Vacuum;
-use crate::server::certificates::Certificates;
-use crate::server::sockets;
+use crate::net::{Handle, Kept, Net, Turn};
 
 /// The variable. Not one of ours that could be an option.
 pub const VARIABLE: &str = "_SINGLEMALT_REBIRTH";
@@ -148,23 +143,6 @@ impl Inheritance {
     /// There is no thread to be had.
     pub fn listen(&self) -> io::Result<()> {
         self.stand_in.as_ref().map_or(Ok(()), StandIn::listen)
-    }
-
-    /// The listeners, and the connections that wait; and what connections that the stand-in gives back need to know. What was left is there still, for another try.
-    ///
-    /// # Errors
-    /// See [`sockets::bind_again`].
-    pub fn open(
-        &mut self,
-        config: &Config,
-        certificates: &Certificates,
-        vacuum: &mut Vacuum,
-    ) -> Result<(Vec<Listener>, Vec<Kept>, Places), Failure> {
-        let left: io::Result<Vec<Handle>> = self.listeners.iter().map(Handle::try_clone).collect();
-        let left = left.map_err(Failure::new)?;
-        let (listeners, places) = sockets::bind_again(config, certificates, vacuum, left)?;
-        let connections = std::mem::take(&mut self.connections);
-        Ok((listeners, moved(connections, &places), places))
     }
 }
 

@@ -4,8 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use crate::admin::ask::Secret;
-use crate::admin::control_server::random;
+use crate::os::secret::{Secret, random};
 
 /// Whoever connects has so long to say the secret.
 const SECRET_TIMEOUT: Duration = Duration::from_secs(5);

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Reloader;
-use crate::admin::status::{Canary, Kept};
 use crate::app::{Due, Generation, Report, Roster};
 use crate::config::ReloadMode;
 use crate::python::Isolation;
 use crate::reload::canary::{Counts, Step, Trial};
 use crate::reload::history::{Outcome, Way, seconds};
 use crate::reload::pending::Change;
-use crate::server::report;
+use crate::reload::record::{Canary, Kept};
+use crate::reload::report;
 
 /// The generations beside the one in charge, and what follows from how that came to be.
 #[derive(Default)]

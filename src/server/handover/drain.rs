@@ -7,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::app::Current;
 use crate::net::Net;
+use crate::reload::event::Event;
 use crate::reload::handover::origin::{self, Inheritance};
 use crate::reload::handover::successor_process::StandIn;
 use crate::server::signals;
-use crate::server::supervisor::Event;
 use crossbeam::channel::Sender;
 
 /// While the stand-in serves, up to the new beginning.

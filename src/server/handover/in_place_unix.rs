@@ -8,9 +8,9 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
-use nix::sys::signal::{SigSet, Signal};
-
 use crate::net::Kept;
+use crate::os::held_signals;
+pub use crate::os::held_signals::take_signals;
 use crate::os::inherited;
 use crate::reload::handover::channel::Line;
 use crate::reload::handover::child_process::Offspring;
@@ -77,7 +77,7 @@ impl Origin {
         let reloads = stays_open(notes.reloads.as_fd())?;
         variable.push_str(&format!(" stops={stops} reloads={reloads}"));
         // A signal that came before there is a handler for it would end the process.
-        hold_signals()?;
+        held_signals::hold_signals()?;
         Ok(self.command(variable))
     }
 }
@@ -85,33 +85,6 @@ impl Origin {
 fn stays_open(descriptor: BorrowedFd<'_>) -> io::Result<i32> {
     rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty())?;
     Ok(descriptor.as_raw_fd())
-}
-
-/// Signals that would end the process wait: in this thread, and in what it starts.
-///
-/// # Errors
-/// The system refuses.
-pub fn hold_signals() -> io::Result<()> {
-    hangups().thread_block().map_err(io::Error::from)
-}
-
-/// Signals that come while the process starts anew, and would end it.
-fn hangups() -> SigSet {
-    [
-        Signal::SIGHUP,
-        Signal::SIGINT,
-        Signal::SIGQUIT,
-        Signal::SIGTERM,
-    ]
-    .into_iter()
-    .collect()
-}
-
-/// There are handlers for signals now.
-pub fn take_signals() {
-    if let Err(error) = hangups().thread_unblock() {
-        tracing::error!(%error, "signals stay blocked");
-    }
 }
 
 /// The process that `LISTEN_PID` names if it means this one.

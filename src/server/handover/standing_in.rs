@@ -22,6 +22,7 @@ use crate::net::poll::SharedPoll;
 use crate::net::{Kept, Net, Turn};
 use crate::os::{socket_activation, title};
 use crate::python::exit_now;
+use crate::reload::event::Event;
 use crate::reload::failed_load::{self, LastLoad};
 use crate::reload::handover::channel::Line;
 use crate::reload::handover::message::Word;
@@ -33,7 +34,6 @@ use crate::server::prepare::{
 };
 use crate::server::settings::{added_fields, hostname, plan, settings};
 use crate::server::stop;
-use crate::server::supervisor::Event;
 use crate::server::{alarms, hooks, process, signals, sockets};
 use crate::telemetry::{self, LogWriter};
 
@@ -116,7 +116,11 @@ fn stand_in(
         listening.iter().map(|one| one.protocol).collect(),
         request_log(config, writer, &events),
         // What does not load here has not been served; a page that asks hears that it may go.
-        failed_load::service(config, &Arc::new(LastLoad::default()))?,
+        failed_load::service(
+            config,
+            crate::server::static_files::service(config)?,
+            &Arc::new(LastLoad::default()),
+        ),
     );
     let net = Arc::new(net.map_err(Failure::new)?);
     let current = Arc::new(Current::default());

@@ -17,11 +17,11 @@ use crate::admin::inherited_sockets::Bequest;
 use crate::config::Failure;
 use crate::net::{Handle, Kept};
 use crate::python::exit_now;
+use crate::reload::event::Event;
 use crate::reload::handover::channel::Line;
 use crate::reload::handover::message::Word;
 use crate::reload::handover::origin::Inheritance;
 use crate::reload::handover::successor_process::Heard;
-use crate::server::supervisor::Event;
 use crate::telemetry::LogWriter;
 
 /// How long the last lines of the log may take.

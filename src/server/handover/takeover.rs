@@ -15,9 +15,10 @@ use crate::config::Failure;
 use crate::os::notify::Notifier;
 use crate::os::pidfile;
 use crate::os::vacuum::Vacuum;
+use crate::reload::event::Event;
 use crate::reload::handover::origin::{Inheritance, Origin};
 use crate::reload::handover::successor_process::{Heard, StandIn};
-use crate::server::supervisor::{Event, KILLED_BY};
+use crate::server::supervisor::KILLED_BY;
 use crate::server::{hooks, signals};
 
 /// What a stand-in is given to stop when nothing says how long requests may take.
