@@ -4,13 +4,13 @@
 use std::ops::Range;
 
 /// Where a name and its value lie.
-pub(crate) struct Pair {
-    pub(crate) name: Range<usize>,
-    pub(crate) value: Range<usize>,
+pub(super) struct Pair {
+    pub(super) name: Range<usize>,
+    pub(super) value: Range<usize>,
 }
 
 /// The pair that begins at `at`; `None` if any of it is outside.
-pub(crate) fn pair_at(bytes: &[u8], at: usize) -> Option<Pair> {
+pub(super) fn pair_at(bytes: &[u8], at: usize) -> Option<Pair> {
     let (name, at) = length_at(bytes, at)?;
     let (value, at) = length_at(bytes, at)?;
     let middle = at.checked_add(name)?;

@@ -6,7 +6,7 @@ pub const HEADER_BYTES: usize = 8;
 /// to eight bytes.
 pub const CONTENT_BYTES_MAX: usize = 0xfff8;
 /// The only version.
-pub(crate) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 /// What a record is (section 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

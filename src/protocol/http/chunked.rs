@@ -13,7 +13,7 @@ use super::{Limits, Refusal};
 
 /// Where in a chunked body we are. 32 bytes: it lives in every connection's reader.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ChunkedBody {
+pub(super) struct ChunkedBody {
     /// Data bytes of all chunks so far, the current one included.
     total: u64,
     /// The size of the chunk while its line is read, then what is left of its data.
@@ -52,7 +52,7 @@ enum Place {
 
 /// What a call found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Piece<'i> {
+pub(super) enum Piece<'i> {
     /// All was consumed, or all but an incomplete trailer line.
     NeedMore,
     /// Data; never empty.
@@ -63,7 +63,7 @@ pub(crate) enum Piece<'i> {
 
 impl ChunkedBody {
     /// Consumes from the front of `input` up to the next piece, and says how many bytes.
-    pub(crate) fn read<'i>(
+    pub(super) fn read<'i>(
         &mut self,
         input: &'i [u8],
         limits: &Limits,

@@ -9,7 +9,7 @@ use super::Refusal;
 use super::name::is_token_byte;
 
 /// Reads a field line, given without its line end: name and value.
-pub(crate) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+pub(super) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     if let [b' ' | b'\t', ..] = line {
         return Err(Refusal::bad(
             "a field line begins with a space (folded line)",

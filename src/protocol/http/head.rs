@@ -90,21 +90,21 @@ pub struct Field<'a> {
 
 /// Where something lies in the bytes of the head.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Span {
-    pub(crate) at: u32,
-    pub(crate) length: u32,
+pub(super) struct Span {
+    pub(super) at: u32,
+    pub(super) length: u32,
 }
 
 impl Span {
     /// Both fit: a head is never over `Limits::HEAD_BYTES_CEILING`.
-    pub(crate) const fn new(at: usize, length: usize) -> Self {
+    pub(super) const fn new(at: usize, length: usize) -> Self {
         Self {
             at: at as u32,
             length: length as u32,
         }
     }
 
-    pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
+    pub(super) fn of(self, bytes: &[u8]) -> &[u8] {
         let at = self.at as usize;
         bytes.get(at..at + self.length as usize).unwrap_or_default()
     }
@@ -112,12 +112,12 @@ impl Span {
 
 /// A field as it is kept.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct FieldSpan {
-    pub(crate) name: Span,
-    pub(crate) value: Span,
-    pub(crate) name_hash: u32,
-    pub(crate) kind: FieldKind,
-    pub(crate) repeat: Repeat,
+pub(super) struct FieldSpan {
+    pub(super) name: Span,
+    pub(super) value: Span,
+    pub(super) name_hash: u32,
+    pub(super) kind: FieldKind,
+    pub(super) repeat: Repeat,
 }
 
 /// What is left of the last request for the next one of the same client. Its bytes are still those
@@ -146,16 +146,16 @@ pub struct RequestHead {
     /// has changed them.
     pub(super) section: Span,
     remembered: Remembered,
-    pub(crate) received: u32,
-    pub(crate) method: Span,
-    pub(crate) target: Span,
-    pub(crate) path: Span,
-    pub(crate) query: Option<Span>,
-    pub(crate) version: Version,
-    pub(crate) framing: Framing,
-    pub(crate) keep_alive: bool,
-    pub(crate) expects_continue: bool,
-    pub(crate) absolute: bool,
+    pub(super) received: u32,
+    pub(super) method: Span,
+    pub(super) target: Span,
+    pub(super) path: Span,
+    pub(super) query: Option<Span>,
+    pub(super) version: Version,
+    pub(super) framing: Framing,
+    pub(super) keep_alive: bool,
+    pub(super) expects_continue: bool,
+    pub(super) absolute: bool,
 }
 
 impl RequestHead {
@@ -200,7 +200,7 @@ impl RequestHead {
     /// is what follows its request line, which ends at `at`. What a section of fields means depends
     /// on nothing but its bytes and the version. How many bytes the section has.
     #[inline]
-    pub(crate) fn fields_again(
+    pub(super) fn fields_again(
         &mut self,
         after_line: &[u8],
         at: usize,

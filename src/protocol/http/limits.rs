@@ -41,12 +41,12 @@ impl Limits {
     pub const CHUNK_OVERHEAD_BYTES_MAX: u32 = 16 << 10;
 
     /// The head bound that is in force: the setting under its ceiling.
-    pub(crate) fn head_bytes(&self) -> usize {
+    pub(super) fn head_bytes(&self) -> usize {
         self.head_bytes_max.min(Self::HEAD_BYTES_CEILING)
     }
 
     /// The field bound that is in force: the setting under its ceiling.
-    pub(crate) fn fields(&self) -> usize {
+    pub(super) fn fields(&self) -> usize {
         self.fields_max.min(Self::FIELDS_CEILING)
     }
 }

@@ -14,12 +14,12 @@ pub fn name_hash(name: &[u8]) -> u32 {
 }
 
 /// A byte of a token (RFC 9110, 5.6.2).
-pub(crate) const fn is_token_byte(byte: u8) -> bool {
+pub(super) const fn is_token_byte(byte: u8) -> bool {
     TOKEN_BYTES[byte as usize]
 }
 
 /// A token: at least one byte, and token bytes only.
-pub(crate) fn is_token(bytes: &[u8]) -> bool {
+pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
 }
 
@@ -40,7 +40,7 @@ static TOKEN_BYTES: [bool; 256] = {
 };
 
 /// What one look at a name tells.
-pub(crate) struct NameScan {
+pub(super) struct NameScan {
     /// As [`name_hash`].
     pub(super) hash: u32,
     /// An underscore is in the name: the field is dropped (it would shadow the one with a hyphen in
@@ -55,7 +55,7 @@ const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Eight bytes a step; the last step overlaps the one before instead of copying a tail.
 #[inline]
-pub(crate) fn scan(name: &[u8]) -> NameScan {
+pub(super) fn scan(name: &[u8]) -> NameScan {
     let mut mix = Mix {
         state: name.len() as u64,
         underscores: 0,

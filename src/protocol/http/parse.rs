@@ -18,7 +18,7 @@ use super::{Limits, Refusal};
 /// Fields of a usual head; more go through a bigger array, off the hot path.
 const FIELDS_USUAL: usize = 32;
 
-pub(crate) const BARE_LF: Refusal = Refusal::bad("a line ends in LF without CR");
+pub(super) const BARE_LF: Refusal = Refusal::bad("a line ends in LF without CR");
 
 /// Parses a head at the front of `input`. `Ok(None)`: it is not complete. Else how many bytes it
 /// has.

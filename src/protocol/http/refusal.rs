@@ -21,7 +21,7 @@ impl Refusal {
     }
 
     /// Any other status.
-    pub(crate) const fn with(status: u16, why: &'static str) -> Self {
+    pub(super) const fn with(status: u16, why: &'static str) -> Self {
         Self { status, why }
     }
 }

@@ -13,19 +13,19 @@ use super::{Limits, Refusal};
 
 /// A request line that passed. Spans count from its first byte.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RequestLine {
-    pub(crate) method: Span,
-    pub(crate) target: Span,
-    pub(crate) version: Version,
-    pub(crate) path: PathAt,
-    pub(crate) query: Option<Span>,
+pub(super) struct RequestLine {
+    pub(super) method: Span,
+    pub(super) target: Span,
+    pub(super) version: Version,
+    pub(super) path: PathAt,
+    pub(super) query: Option<Span>,
     /// The authority of an absolute-form target: host and port, checked.
-    pub(crate) authority: Option<Span>,
+    pub(super) authority: Option<Span>,
 }
 
 /// Where the path is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum PathAt {
+pub(super) enum PathAt {
     /// In the target.
     Target(Span),
     /// Nowhere: `OPTIONS http://host` asks about the server as `OPTIONS *` does (RFC 9112, 3.2.4).
@@ -34,7 +34,7 @@ pub(crate) enum PathAt {
 
 /// Reads a request line, given without its line end.
 #[inline]
-pub(crate) fn request_line(line: &[u8], limits: &Limits) -> Result<RequestLine, Refusal> {
+pub(super) fn request_line(line: &[u8], limits: &Limits) -> Result<RequestLine, Refusal> {
     let method = line
         .iter()
         .position(|&byte| !is_token_byte(byte))

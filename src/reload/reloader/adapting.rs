@@ -93,7 +93,7 @@ impl Reloader {
         self.adaptation.cycle(self.roster().as_ref())
     }
 
-    pub(crate) fn tell_changed(&mut self, changed: Changed, elapsed: Duration) {
+    pub(super) fn tell_changed(&mut self, changed: Changed, elapsed: Duration) {
         let seconds = elapsed.as_secs_f64();
         let count = self.roster().map_or(0, |roster| roster.crews().len());
         match changed {

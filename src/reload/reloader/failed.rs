@@ -4,7 +4,7 @@
 use crate::app::StartError;
 
 /// Why there is nothing new.
-pub(crate) enum Failed {
+pub(super) enum Failed {
     Start(StartError),
     Hook(String),
     /// What a stand-in says: a line for the log, which has the rest already, and perhaps more, which is why.
@@ -13,7 +13,7 @@ pub(crate) enum Failed {
 
 impl Failed {
     /// Why, as far as it is known.
-    pub(crate) fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match self {
             Failed::Start(error) => error.to_string(),
             Failed::Hook(why) => why.clone(),
@@ -25,7 +25,7 @@ impl Failed {
     }
 
     /// Why, in a line: of a traceback the last one.
-    pub(crate) fn gist(&self) -> String {
+    pub(super) fn gist(&self) -> String {
         let text = self.text();
         let mut lines = text.lines().map(str::trim);
         let last = lines.rfind(|line| !line.is_empty());
@@ -33,7 +33,7 @@ impl Failed {
     }
 
     /// Why, for the log, in which more of it may stand then; `None` if it is not worth a word.
-    pub(crate) fn reason(&self) -> Option<String> {
+    pub(super) fn reason(&self) -> Option<String> {
         Some(match self {
             Failed::Start(StartError::GivenUp) => return None,
             Failed::Start(error @ StartError::Load(_)) => {

@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 const DOUBLED_MAX: usize = 5;
 
 /// What is known of memory, and what was done and said about it.
-pub(crate) struct MemoryWatch {
+pub(super) struct MemoryWatch {
     limits: MemoryLimits,
     /// If it has a limit, and the percentage of it that counts.
     cgroup: Option<(Cgroup, u64)>,
@@ -121,7 +121,7 @@ const fn megabytes(bytes: u64) -> u64 {
 }
 
 impl MemoryWatch {
-    pub(crate) fn new(config: &ReloadConfig, serving: Option<&Roster>) -> Self {
+    pub(super) fn new(config: &ReloadConfig, serving: Option<&Roster>) -> Self {
         if config.memory.is_any() && !memory::IS_KNOWN {
             tracing::warn!(
                 "--reload-on-rss and its like are without effect: this system does not tell"
@@ -159,7 +159,7 @@ impl MemoryWatch {
     }
 
     /// How often there is anything to look for.
-    pub(crate) fn cycle(&self) -> Option<Duration> {
+    pub(super) fn cycle(&self) -> Option<Duration> {
         if self.limits.is_any() {
             return Some(TICK);
         }
@@ -167,7 +167,7 @@ impl MemoryWatch {
     }
 
     /// The application was loaded anew in every interpreter.
-    pub(crate) fn note_all_fresh(&mut self) {
+    pub(super) fn note_all_fresh(&mut self) {
         self.needs = Default::default();
     }
 
@@ -221,7 +221,7 @@ impl MemoryWatch {
     }
 
     /// Why no fresh interpreter has room beside those that serve, if so; only where one of them can leave first.
-    pub(crate) fn shortage(&mut self, roster: &Roster) -> Option<String> {
+    pub(super) fn shortage(&mut self, roster: &Roster) -> Option<String> {
         let sight = self.see(roster)?;
         let is_short = sight.interpreters > 1 && !sight.has_room_for(sight.one_needs);
         is_short.then(|| {
@@ -234,7 +234,7 @@ impl MemoryWatch {
     }
 
     /// Whether a fresh interpreter has room beside those that serve.
-    pub(crate) fn has_room(&mut self, roster: &Roster) -> bool {
+    pub(super) fn has_room(&mut self, roster: &Roster) -> bool {
         self.see(roster)
             .is_none_or(|sight| sight.has_room_for(sight.one_needs))
     }
@@ -275,7 +275,7 @@ impl MemoryWatch {
 
 impl Reloader {
     /// Looks whether memory makes an interpreter due. Once a tick.
-    pub(crate) fn look_at_memory(&mut self, roster: &Roster) {
+    pub(super) fn look_at_memory(&mut self, roster: &Roster) {
         let why = self.memory.exceeded(roster.crews().len());
         if why.is_some_and(|why| roster.ask_for_the_oldest(&why)) {
             self.memory.note_replacement();
@@ -345,7 +345,7 @@ impl Reloader {
     }
 
     /// A reload begins: whether what it makes has room beside what serves.
-    pub(crate) fn warn_of_room(&mut self, roster: &Roster, way: Way) {
+    pub(super) fn warn_of_room(&mut self, roster: &Roster, way: Way) {
         let Some(sight) = self.memory.see(roster) else {
             return;
         };

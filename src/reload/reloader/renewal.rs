@@ -8,7 +8,7 @@ use crate::app::{Due, Patience, Roster, StartError};
 use crate::reload::pending::Change;
 
 /// An interpreter has left, or will, and there is no fresh one in its place.
-pub(crate) struct Vacancy {
+pub(super) struct Vacancy {
     generation: u64,
     crew: u64,
     worker: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Vacancy {
 
 impl Reloader {
     /// The fresh one comes first, if there is room for both.
-    pub(crate) fn renew(&mut self, due: Due, roster: Roster, patience: Patience) {
+    pub(super) fn renew(&mut self, due: Due, roster: Roster, patience: Patience) {
         let Due {
             worker, crew, why, ..
         } = due;
@@ -52,7 +52,7 @@ impl Reloader {
     }
 
     /// What came of one that was to have its successor before it leaves.
-    pub(crate) fn tell_replaced(worker: usize, result: Result<Duration, StartError>) {
+    pub(super) fn tell_replaced(worker: usize, result: Result<Duration, StartError>) {
         match result {
             Ok(elapsed) => tell_fresh(worker, elapsed),
             Err(StartError::Gone | StartError::GivenUp) => {}
@@ -63,7 +63,7 @@ impl Reloader {
     }
 
     /// What came of one that was to leave first.
-    pub(crate) fn tell_replaced_old_first(
+    pub(super) fn tell_replaced_old_first(
         &mut self,
         vacancy: Vacancy,
         result: Result<Option<Duration>, StartError>,
@@ -97,12 +97,12 @@ impl Reloader {
     }
 
     /// Whether a place is empty.
-    pub(crate) fn has_vacancy(&self) -> bool {
+    pub(super) fn has_vacancy(&self) -> bool {
         self.vacancy.is_some()
     }
 
     /// Tries to fill the place that is empty, if there is one. Once a look at the memory.
-    pub(crate) fn fill_vacancy(&mut self, roster: &Roster) {
+    pub(super) fn fill_vacancy(&mut self, roster: &Roster) {
         let Some(vacancy) = &self.vacancy else { return };
         let missing = vacancy.wanted.saturating_sub(roster.crews().len());
         if vacancy.generation != roster.generation() || missing == 0 || roster.is_at_rest() {

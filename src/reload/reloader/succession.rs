@@ -16,7 +16,7 @@ use crate::reload::report;
 
 /// The generations beside the one in charge, and what follows from how that came to be.
 #[derive(Default)]
-pub(crate) struct Succession {
+pub(super) struct Succession {
     canary: Option<(Arc<Generation>, Trial)>,
     /// The one before, and until when it is kept.
     kept: Option<(Arc<Generation>, Instant)>,
@@ -28,18 +28,18 @@ pub(crate) struct Succession {
 
 impl Succession {
     /// Every interpreter was made anew from what lies on the disk.
-    pub(crate) fn note_all_fresh(&mut self) {
+    pub(super) fn note_all_fresh(&mut self) {
         self.is_put_back = false;
     }
 
-    pub(crate) fn take_unwanted(&mut self) -> bool {
+    pub(super) fn take_unwanted(&mut self) -> bool {
         std::mem::take(&mut self.is_unwanted)
     }
 }
 
 impl Reloader {
     /// A generation has been born: it is tried out, or takes over.
-    pub(crate) fn succeed(
+    pub(super) fn succeed(
         &mut self,
         generation: Arc<Generation>,
         report: &Report,
@@ -167,7 +167,7 @@ impl Reloader {
     }
 
     /// There is hardly any memory left: nothing is kept any more. `used`: how much of it is used. Whether something was.
-    pub(crate) fn let_kept_go(&mut self, used: &str) -> bool {
+    pub(super) fn let_kept_go(&mut self, used: &str) -> bool {
         let Some((generation, _)) = &self.succession.kept else {
             return false;
         };
@@ -191,7 +191,7 @@ impl Reloader {
     }
 
     /// The next reload begins: whatever is tried out has had its time.
-    pub(crate) fn supersede_canary(&mut self) {
+    pub(super) fn supersede_canary(&mut self) {
         if let Some((canary, _)) = &self.succession.canary {
             let (id, serving) = (canary.id(), self.recipe.surroundings.current.id());
             tracing::info!(
@@ -217,7 +217,7 @@ impl Reloader {
     }
 
     /// Looks at the canary, and whether what is kept has been kept for long enough. Once a tick.
-    pub(crate) fn look_after_succession(&mut self) {
+    pub(super) fn look_after_succession(&mut self) {
         let now = Instant::now();
         if self
             .succession
@@ -263,17 +263,17 @@ impl Reloader {
     }
 
     /// Whether something is tried out or kept, and so to be looked at.
-    pub(crate) fn is_succession_open(&self) -> bool {
+    pub(super) fn is_succession_open(&self) -> bool {
         self.succession.canary.is_some() || self.succession.kept.is_some()
     }
 
     /// Whether an interpreter made now would not have the code of the one in charge.
-    pub(crate) fn is_code_another(&self) -> bool {
+    pub(super) fn is_code_another(&self) -> bool {
         self.succession.canary.is_some() || self.succession.is_put_back
     }
 
     /// An interpreter of a generation that is not in charge is due.
-    pub(crate) fn put_off(&self, due: &Due) {
+    pub(super) fn put_off(&self, due: &Due) {
         let canary = self.succession.canary.iter().map(|(canary, _)| canary);
         let kept = self.succession.kept.iter().map(|(kept, _)| kept);
         for generation in canary.chain(kept) {
@@ -284,7 +284,7 @@ impl Reloader {
     }
 
     /// The server stops, or the process starts anew: only the one in charge has a future.
-    pub(crate) fn end_succession(&mut self) {
+    pub(super) fn end_succession(&mut self) {
         let current = &self.recipe.surroundings.current;
         if self.succession.canary.is_some() {
             current.swap(current.load());
@@ -298,7 +298,7 @@ impl Reloader {
     }
 
     /// What will not do what was asked for, and why.
-    pub(crate) fn warn_of_succession(&self, serving: Option<Isolation>) {
+    pub(super) fn warn_of_succession(&self, serving: Option<Isolation>) {
         let reload = &self.recipe.config.reload;
         let wanted: Vec<&str> = [
             (!reload.canary.is_empty()).then_some("--reload-canary"),
