@@ -105,20 +105,24 @@ gen:
     GENERATE=1 tools/with-python cargo test --test config_reports -- what_is_generated
     git status --short docs completions
 
-# Format the Rust code
+# Format the Rust and the Python code
 [group('change')]
 fmt:
     cargo fmt
+    tools/ruff check --quiet --select I --fix
+    tools/ruff format --quiet
 
 [private]
 [no-exit-message]
 fmt-check:
     cargo fmt --check
+    tools/ruff format --quiet --check
 
-# Clippy and rustc: every warning is an error
+# Clippy, rustc and ruff: every warning is an error
 [group('change')]
 [no-exit-message]
 lint:
+    tools/ruff check --quiet
     tools/with-python cargo clippy --all-targets -- -D warnings
 
 # The API documentation, private items included

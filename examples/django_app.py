@@ -17,7 +17,10 @@ from pathlib import Path
 import django
 from django.conf import settings
 
-DATABASE = Path(tempfile.gettempdir()) / f"singlemalt-django-{os.getuid() if hasattr(os, 'getuid') else 0}.sqlite3"
+DATABASE = (
+    Path(tempfile.gettempdir())
+    / f"singlemalt-django-{os.getuid() if hasattr(os, 'getuid') else 0}.sqlite3"
+)
 
 settings.configure(
     DEBUG=True,

@@ -3,10 +3,10 @@
 # ///
 """A Flask app: a page, JSON in and out, and where a request was served.
 
-    just run examples/flask_app.py --processes 2 --threads 4
-    curl http://127.0.0.1:8000/
-    curl http://127.0.0.1:8000/sum -H 'Content-Type: application/json' -d '{"numbers": [1, 2, 3]}'
-    curl http://127.0.0.1:8000/where
+just run examples/flask_app.py --processes 2 --threads 4
+curl http://127.0.0.1:8000/
+curl http://127.0.0.1:8000/sum -H 'Content-Type: application/json' -d '{"numbers": [1, 2, 3]}'
+curl http://127.0.0.1:8000/where
 """
 
 import threading

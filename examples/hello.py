@@ -1,7 +1,7 @@
 """The smallest WSGI app there is.
 
-    just run examples/hello.py
-    curl http://127.0.0.1:8000/
+just run examples/hello.py
+curl http://127.0.0.1:8000/
 """
 
 

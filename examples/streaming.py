@@ -33,7 +33,9 @@ def count(environ, start_response):
 
     def lines():
         for start in range(1, to + 1, 1000):
-            yield "".join(f"{number}\n" for number in range(start, min(start + 1000, to + 1))).encode()
+            yield "".join(
+                f"{number}\n" for number in range(start, min(start + 1000, to + 1))
+            ).encode()
 
     start_response("200 OK", [("Content-Type", "text/plain")])
     return lines()

@@ -3,13 +3,12 @@
 import select
 import socket
 import ssl
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import trustme
-from cryptography.hazmat.primitives import serialization
-
 from client import Connection
+from cryptography.hazmat.primitives import serialization
 
 FORMS = serialization.PrivateFormat
 PLAIN = serialization.NoEncryption()
@@ -23,7 +22,7 @@ class Authority:
         self.pem = self._ca.cert_pem.bytes()
 
     def issue(self, *names, key="ECDSA", expired=False, **subject):
-        past = datetime.now(timezone.utc) - timedelta(days=1)
+        past = datetime.now(UTC) - timedelta(days=1)
         return self._ca.issue_cert(
             *names,
             key_type=trustme.KeyType[key],

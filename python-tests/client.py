@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 TIMEOUT_SECONDS = 20.0
 
 STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9]) ([\t\x20-\x7e\x80-\xff]*)")
-FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*")
+FIELD_LINE = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*"
+)
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})")
 
 
@@ -56,7 +58,13 @@ class Connection:
     """A raw connection. `receive` reads exactly one response and keeps what follows for the next."""
 
     def __init__(self, address, timeout=TIMEOUT_SECONDS, receive_buffer_bytes=None):
-        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        family = (
+            socket.AF_UNIX
+            if isinstance(address, str)
+            else socket.AF_INET6
+            if ":" in address[0]
+            else socket.AF_INET
+        )
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
         if receive_buffer_bytes is not None:
@@ -113,7 +121,9 @@ class Connection:
                 try:
                     self._more()
                 except Closed:
-                    raise Closed(f"closed {missing} bytes before the end", b"".join(parts)) from None
+                    raise Closed(
+                        f"closed {missing} bytes before the end", b"".join(parts)
+                    ) from None
             part, self.buffer = self.buffer[:missing], self.buffer[missing:]
             parts.append(part)
             missing -= len(part)
@@ -157,7 +167,9 @@ class Connection:
             response.body = self._exactly(int(lengths[0]))
         else:
             response.framing = "close"
-            assert not response.keeps_alive, f"nothing tells where the body ends: {response.headers}"
+            assert not response.keeps_alive, (
+                f"nothing tells where the body ends: {response.headers}"
+            )
             response.body = self.rest()
         return response
 

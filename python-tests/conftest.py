@@ -9,8 +9,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
-
 from gate import Gate
+
 from server import APPS, Server, binary, virtualenv_arguments
 
 PYTHON = sys.version_info[:2]
@@ -86,7 +86,9 @@ class Servers:
                 opened = stack.enter_context(tempfile.TemporaryFile())
                 opened.write(textwrap.dedent(stdin).encode())
                 opened.seek(0)
-            server = Server([*command, *arguments], directory, environment, wrapper, pass_fds, opened)
+            server = Server(
+                [*command, *arguments], directory, environment, wrapper, pass_fds, opened
+            )
         self._running.append(server)
         if wait:
             server.wait_until_ready()

@@ -10,7 +10,9 @@ from server import binary, environment
 def singlemalt(directory, *arguments, timeout=60.0):
     """One subcommand, as a person would type it in the server's folder."""
     command = [str(binary()), *map(str, arguments)]
-    return subprocess.run(command, cwd=directory, env=environment(), capture_output=True, text=True, timeout=timeout)
+    return subprocess.run(
+        command, cwd=directory, env=environment(), capture_output=True, text=True, timeout=timeout
+    )
 
 
 def raw(path, request, timeout=30.0):

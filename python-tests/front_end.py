@@ -33,7 +33,13 @@ def answer(data):
 
 
 def connect(address):
-    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    family = (
+        socket.AF_UNIX
+        if isinstance(address, str)
+        else socket.AF_INET6
+        if ":" in address[0]
+        else socket.AF_INET
+    )
     connection = socket.socket(family, socket.SOCK_STREAM)
     connection.settimeout(TIMEOUT_SECONDS)
     connection.connect(address)
@@ -108,7 +114,9 @@ def netstring(mapping):
     """CONTENT_LENGTH comes first, whatever the order of the mapping is."""
     mapping = dict(mapping)
     mapping = {"CONTENT_LENGTH": mapping.pop("CONTENT_LENGTH") or "0", "SCGI": "1"} | mapping
-    text = b"".join(as_bytes(name) + b"\0" + as_bytes(value) + b"\0" for name, value in mapping.items())
+    text = b"".join(
+        as_bytes(name) + b"\0" + as_bytes(value) + b"\0" for name, value in mapping.items()
+    )
     return b"%d:%s," % (len(text), text)
 
 
@@ -205,6 +213,8 @@ class FastCgi:
 
 def ask_fastcgi(address, target="/", method="GET", body=b"", **more):
     with FastCgi(address) as connection:
-        response = connection.send(fastcgi_request(variables(target, method, body, **more), body)).receive()
+        response = connection.send(
+            fastcgi_request(variables(target, method, body, **more), body)
+        ).receive()
         connection.assert_closed()
         return response

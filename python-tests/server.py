@@ -26,7 +26,9 @@ LOG_SECONDS = 20.0
 LISTENING = re.compile(r"listening on ([a-z]+(?:\+unix)?:\S+)")
 READY = re.compile(r"^(?:\S+\s+)?ready\b")
 # What must stand in no log, whatever a test does to the server.
-NEVER = re.compile(r"panicked|Fatal Python error|Segmentation fault|RUST_BACKTRACE|not the last thread")
+NEVER = re.compile(
+    r"panicked|Fatal Python error|Segmentation fault|RUST_BACKTRACE|not the last thread"
+)
 
 
 def binary():
@@ -38,7 +40,9 @@ def binary():
     built = [target / profile / "singlemalt" for profile in ("debug", "release")]
     built = [path for path in built if path.is_file()]
     if not built:
-        raise FileNotFoundError(f"no singlemalt under {target}: run `cargo build`, or set SINGLEMALT_BIN")
+        raise FileNotFoundError(
+            f"no singlemalt under {target}: run `cargo build`, or set SINGLEMALT_BIN"
+        )
     return max(built, key=lambda path: path.stat().st_mtime)
 
 
@@ -57,7 +61,9 @@ def environment(extra=None):
 class Server:
     """A started binary. `log()` is all it has written so far, stdout and stderr as one stream."""
 
-    def __init__(self, arguments, directory, extra_environment=None, wrapper=(), pass_fds=(), stdin=None):
+    def __init__(
+        self, arguments, directory, extra_environment=None, wrapper=(), pass_fds=(), stdin=None
+    ):
         """`wrapper`: a command that runs the rest of its line in its own place. `pass_fds`: descriptors that stay open.
         `stdin`: a file to read from.
         """
@@ -114,7 +120,9 @@ class Server:
     def wait_for_log(self, pattern, seconds=LOG_SECONDS, count=1):
         """Waits until `pattern` stands `count` times in the log; returns the last match."""
         pattern = re.compile(pattern, re.MULTILINE)
-        return self._wait(lambda text: self._nth(pattern, text, count), seconds, f"{count} x {pattern.pattern!r}")
+        return self._wait(
+            lambda text: self._nth(pattern, text, count), seconds, f"{count} x {pattern.pattern!r}"
+        )
 
     @staticmethod
     def _nth(pattern, text, count):
@@ -144,7 +152,9 @@ class Server:
         return f"$ singlemalt {' '.join(self.arguments)}\n{self.log()}"
 
     def wait_until_ready(self, seconds=START_SECONDS):
-        self._wait(lambda text: any(READY.search(line) for line in text.splitlines()), seconds, "ready")
+        self._wait(
+            lambda text: any(READY.search(line) for line in text.splitlines()), seconds, "ready"
+        )
         return self
 
     # Where it listens
@@ -188,7 +198,9 @@ class Server:
             self.process.kill()
             self.process.wait()
             self._reader.join(5)
-            raise AssertionError(f"no exit within {seconds} s.\n{self._command_and_log()}") from None
+            raise AssertionError(
+                f"no exit within {seconds} s.\n{self._command_and_log()}"
+            ) from None
         self._reader.join(5)
         return code
 
@@ -231,8 +243,12 @@ class Server:
         """For a condition of the operating system that tells nobody when it changes: looked at again and again."""
         end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end, f"{what}: not within {seconds} s.\n{self._command_and_log()}"
-            assert self.process.poll() is None, f"{what}: the server is gone.\n{self._command_and_log()}"
+            assert time.monotonic() < end, (
+                f"{what}: not within {seconds} s.\n{self._command_and_log()}"
+            )
+            assert self.process.poll() is None, (
+                f"{what}: the server is gone.\n{self._command_and_log()}"
+            )
             threading.Event().wait(0.01)
 
 

@@ -30,10 +30,11 @@ import threading
 import time
 from pathlib import Path
 
-from server import Server, virtualenv_arguments
 from storm_load import Load
 from storm_probe import NOTED_SECONDS
 from storm_site import BROKEN, Site
+
+from server import Server, virtualenv_arguments
 
 __all__ = ["BROKEN", "Load", "Site", "reload_often"]
 
@@ -115,7 +116,11 @@ def reload_once(server, twice=False):
         server.send_signal(signal.SIGHUP)
         heard += 1
         # Two signals at once are one for the kernel: the second is sent when the first has been heard.
-        server._wait(lambda text, heard=heard: Progress(text).heard >= heard, SETTLE_SECONDS, "that it heard SIGHUP")
+        server._wait(
+            lambda text, heard=heard: Progress(text).heard >= heard,
+            SETTLE_SECONDS,
+            "that it heard SIGHUP",
+        )
 
     def over(text):
         now = Progress(text)
@@ -137,13 +142,17 @@ def reload_often(server, site, reloads, seed, first_version=2, during=None, mode
             what = dice.choice(sorted(BROKEN))
             site.write(BROKEN[what])
             succeeded, failed = reload_once(server, twice)
-            assert failed and not succeeded, f"{what}: {succeeded} reloads succeeded\n{server.log()}"
+            assert failed and not succeeded, (
+                f"{what}: {succeeded} reloads succeeded\n{server.log()}"
+            )
         else:
             version += 1
             site.version(version)
             good = version
             succeeded, failed = reload_once(server, twice)
-            assert succeeded and not failed, f"version {version}: {failed} reloads failed\n{server.log()}"
+            assert succeeded and not failed, (
+                f"version {version}: {failed} reloads failed\n{server.log()}"
+            )
         if during is not None:
             during(number)
     # The last text may be a broken one: whoever reloads next finds a good one.
@@ -155,7 +164,11 @@ def settle(server, mode):
     """Waits until the generations before the one that serves have ended."""
     if mode == "swap":
         serves = lambda text: len(re.findall(r"generation \d+ serves \(", text))
-        server._wait(lambda text: len(re.findall(r"generation \d+ ended", text)) >= serves(text) or None, SETTLE_SECONDS, "that the old ones ended")
+        server._wait(
+            lambda text: len(re.findall(r"generation \d+ ended", text)) >= serves(text) or None,
+            SETTLE_SECONDS,
+            "that the old ones ended",
+        )
 
 
 class Probe:
@@ -164,7 +177,9 @@ class Probe:
     def __init__(self, *arguments):
         self.noted, self.failed, self.last = [], [], {}
         command = [sys.executable, Path(__file__).with_name("storm_probe.py"), *map(str, arguments)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.reader = threading.Thread(target=self._read)
         self.reader.start()
 
@@ -184,7 +199,14 @@ class Probe:
         self.reader.join()
 
     def longest_between(self, start, end):
-        return max([min(at + seconds, end) - max(at, start) for at, seconds in self.noted if at < end and at + seconds > start], default=0.0)
+        return max(
+            [
+                min(at + seconds, end) - max(at, start)
+                for at, seconds in self.noted
+                if at < end and at + seconds > start
+            ],
+            default=0.0,
+        )
 
 
 @contextlib.contextmanager
@@ -205,11 +227,33 @@ class Storm:
         self.site = Site(folder, given.import_seconds, given.work_seconds, kind)
         self.site.version(1)
         self.mode = "exec" if given.isolation == "main" and not given.recycle else given.mode
-        recycling = ["--max-requests", given.recycle, "--min-worker-lifetime", 0] if given.recycle else ["--reload-mode", self.mode]
+        recycling = (
+            ["--max-requests", given.recycle, "--min-worker-lifetime", 0]
+            if given.recycle
+            else ["--reload-mode", self.mode]
+        )
         self.server = Stamped(
-            ["app.py", "--http-socket", "127.0.0.1:0", "--socket", "127.0.0.1:0", "--processes", given.processes, "--threads", given.threads,
-             "--poll", given.poll, "--isolation", given.isolation, "--disable-logging", *recycling, *virtualenv_arguments(), *given.options],
-            folder, {"SINGLEMALT_LOG": "debug"} if given.gaps or given.log else {},
+            [
+                "app.py",
+                "--http-socket",
+                "127.0.0.1:0",
+                "--socket",
+                "127.0.0.1:0",
+                "--processes",
+                given.processes,
+                "--threads",
+                given.threads,
+                "--poll",
+                given.poll,
+                "--isolation",
+                given.isolation,
+                "--disable-logging",
+                *recycling,
+                *virtualenv_arguments(),
+                *given.options,
+            ],
+            folder,
+            {"SINGLEMALT_LOG": "debug"} if given.gaps or given.log else {},
         )
         self.memory = {}
         self.verdicts = []
@@ -218,14 +262,23 @@ class Storm:
         given, server = self.given, self.server
         server.wait_until_ready()
         http, uwsgi = server.addresses()
-        self.load = Load(http, given.seed, self.mode != "rolling" and not given.recycle, given.clients, uwsgi, given.pause)
+        self.load = Load(
+            http,
+            given.seed,
+            self.mode != "rolling" and not given.recycle,
+            given.clients,
+            uwsgi,
+            given.pause,
+        )
         self.began = time.monotonic()
         with self.load, probing("asker", *http) as self.asker, probing("sleeper") as self.sleeper:
             if given.recycle:
                 self.last = 1
                 self.watch_recycling(given.seconds)
             else:
-                self.last = reload_often(server, self.site, given.reloads, given.seed, during=self.note, mode=self.mode)
+                self.last = reload_often(
+                    server, self.site, given.reloads, given.seed, during=self.note, mode=self.mode
+                )
             self.seconds = time.monotonic() - self.began
             self.asker.finish()
             if not self.load.monotonous:
@@ -240,7 +293,11 @@ class Storm:
         if not self.given.recycle:
             before = Progress(self.server.log()).heard
             self.server.send_signal(signal.SIGHUP)
-            self.server._wait(lambda text: Progress(text).heard > before or None, SETTLE_SECONDS, "that it heard the last SIGHUP")
+            self.server._wait(
+                lambda text: Progress(text).heard > before or None,
+                SETTLE_SECONDS,
+                "that it heard the last SIGHUP",
+            )
         self.server.send_signal(signal.SIGTERM)
         with contextlib.suppress(ProcessLookupError):
             self.server.send_signal(signal.SIGHUP)
@@ -250,7 +307,10 @@ class Storm:
         while (left := end - time.monotonic()) > 0:
             self.load.stopping.wait(min(left, 10))
             self.server.process.poll()
-            print(f"{seconds - max(0, end - time.monotonic()):5.0f} s: {self.fresh()} interpreters replaced, {self.so_far()}", flush=True)
+            print(
+                f"{seconds - max(0, end - time.monotonic()):5.0f} s: {self.fresh()} interpreters replaced, {self.so_far()}",
+                flush=True,
+            )
 
     def fresh(self):
         return len(re.findall(r"has a fresh interpreter", self.server.log()))
@@ -262,7 +322,10 @@ class Storm:
         if number % MEASURED_EVERY == 0 or number == self.given.reloads:
             settle(self.server, self.mode)
             self.memory[number] = pss_megabytes(self.server.process.pid)
-            print(f"{number:5} reloads, {time.monotonic() - self.began:.0f} s: {self.so_far()}", flush=True)
+            print(
+                f"{number:5} reloads, {time.monotonic() - self.began:.0f} s: {self.so_far()}",
+                flush=True,
+            )
 
     def judge(self, good, words):
         self.verdicts.append(good)
@@ -270,19 +333,34 @@ class Storm:
 
     def verdict(self):
         given, load, log = self.given, self.load, self.server.log()
-        print(f"{load.answered} answers and {self.asker.last['count']} to the probe in {self.seconds:.0f} s ({dict(load.by_kind)})")
+        print(
+            f"{load.answered} answers and {self.asker.last['count']} to the probe in {self.seconds:.0f} s ({dict(load.by_kind)})"
+        )
         kinds = ", ".join(f"{count} {kind}" for kind, count in load.failed.items())
         wrong = len(load.failures) + len(self.asker.failed)
-        self.judge(wrong == 0, f"failed requests: {wrong} {f'({kinds or "the probe"})' if wrong else '(refused, reset, cut off, wrong: none)'}")
-        older = load.failed["of an older version"] + sum("older" in facts for facts in self.asker.failed)
+        self.judge(
+            wrong == 0,
+            f"failed requests: {wrong} {f'({kinds or "the probe"})' if wrong else '(refused, reset, cut off, wrong: none)'}",
+        )
+        older = load.failed["of an older version"] + sum(
+            "older" in facts for facts in self.asker.failed
+        )
         self.judge(older == 0, f"answers of an older version: {older}")
         if given.recycle:
             self.judge(self.fresh() > 0, f"interpreters replaced: {self.fresh()}")
         else:
-            self.judge(self.newest == self.last, f"newest version: {self.newest}, the last good one is {self.last}")
+            self.judge(
+                self.newest == self.last,
+                f"newest version: {self.newest}, the last good one is {self.last}",
+            )
             now = Progress(log)
-            print(f"       reloads: {now.good} good, {now.failed} of broken versions, {now.heard} signals heard")
-        self.judge(self.code == 0, f"exit code {self.code}; {load.turned_away} clients turned away at the stop")
+            print(
+                f"       reloads: {now.good} good, {now.failed} of broken versions, {now.heard} signals heard"
+            )
+        self.judge(
+            self.code == 0,
+            f"exit code {self.code}; {load.turned_away} clients turned away at the stop",
+        )
         bad = self.server.never.search(log)
         self.judge(not bad, f"the log has {bad[0]!r}" if bad else "no crash in the log")
         parked = len(re.findall(r"an interpreter is parked", log))
@@ -290,20 +368,33 @@ class Storm:
         if MEASURED_EVERY in self.memory and given.reloads > MEASURED_EVERY:
             first, last = self.memory[MEASURED_EVERY], self.memory[given.reloads]
             allowed = max(first * GROWTH_MAX, first + GROWTH_FREE_MB)
-            self.judge(last <= allowed, f"PSS after the {MEASURED_EVERY}th reload {first:.1f} MB, after the last {last:.1f} MB (x {last / first:.2f}, at most {allowed:.1f})")
+            self.judge(
+                last <= allowed,
+                f"PSS after the {MEASURED_EVERY}th reload {first:.1f} MB, after the last {last:.1f} MB (x {last / first:.2f}, at most {allowed:.1f})",
+            )
         end = self.began + self.seconds
         machine = self.sleeper.longest_between(self.began, end)
-        print(f"       longest time without an answer to the probe: {self.asker.last['longest'] * 1000:.0f} ms; "
-              f"longest that the machine let a thread wait that only slept: {machine * 1000:.0f} ms")
+        print(
+            f"       longest time without an answer to the probe: {self.asker.last['longest'] * 1000:.0f} ms; "
+            f"longest that the machine let a thread wait that only slept: {machine * 1000:.0f} ms"
+        )
         waits = [seconds for _, seconds in self.asker.noted]
-        print(f"       the probe waited {len(waits)} times for more than {NOTED_SECONDS * 1000:.0f} ms, {sum(waits):.2f} s in all; "
-              f"the sleeper {len(self.sleeper.noted)} times, {sum(seconds for _, seconds in self.sleeper.noted):.2f} s")
+        print(
+            f"       the probe waited {len(waits)} times for more than {NOTED_SECONDS * 1000:.0f} ms, {sum(waits):.2f} s in all; "
+            f"the sleeper {len(self.sleeper.noted)} times, {sum(seconds for _, seconds in self.sleeper.noted):.2f} s"
+        )
         self.tell_gaps(given.gaps)
         for failure in [*load.failures, *map(str, self.asker.failed)][:20]:
             print("FAILED: ", failure)
         if wrong:
-            for trace in re.findall(r"^.*Traceback \(most recent call last\):\n(?:[ \t].*\n)*.*", log, re.M)[:200]:
-                if "broken on purpose" not in trace and "surely_not_there" not in trace and "was never closed" not in trace:
+            for trace in re.findall(
+                r"^.*Traceback \(most recent call last\):\n(?:[ \t].*\n)*.*", log, re.M
+            )[:200]:
+                if (
+                    "broken on purpose" not in trace
+                    and "surely_not_there" not in trace
+                    and "was never closed" not in trace
+                ):
                     print("IN THE LOG:", trace)
         return all(self.verdicts)
 
@@ -311,40 +402,84 @@ class Storm:
         """What the log said last before each of the longest gaps ended."""
         for start, seconds in sorted(self.asker.noted, key=lambda gap: -gap[1])[:count]:
             machine = self.sleeper.longest_between(start, start + seconds)
-            print(f"       {seconds * 1000:4.0f} ms at {start - self.began:.2f} s; the sleeper lost {machine * 1000:.0f} ms of it")
+            print(
+                f"       {seconds * 1000:4.0f} ms at {start - self.began:.2f} s; the sleeper lost {machine * 1000:.0f} ms of it"
+            )
             for at, line in self.server.stamps:
                 if start - 0.3 <= at <= start + seconds:
-                    print(f"            {'in it' if at >= start else '     '} {(at - start) * 1000:+5.0f} ms  {line[:140]}")
+                    print(
+                        f"            {'in it' if at >= start else '     '} {(at - start) * 1000:+5.0f} ms  {line[:140]}"
+                    )
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--reloads", type=int, default=200)
-    parser.add_argument("--recycle", type=int, metavar="REQUESTS", help="no reloads: interpreters are replaced after so many requests")
+    parser.add_argument(
+        "--recycle",
+        type=int,
+        metavar="REQUESTS",
+        help="no reloads: interpreters are replaced after so many requests",
+    )
     parser.add_argument("--seconds", type=float, default=60.0, help="how long --recycle goes on")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--isolation", default="own-gil")
     parser.add_argument("--processes", type=int)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--import-seconds", type=float, default=0.0, help="what the application sleeps while it is imported")
-    parser.add_argument("--work-seconds", type=float, help="what it computes while it is imported (0.5, with a framework 0)")
+    parser.add_argument(
+        "--import-seconds",
+        type=float,
+        default=0.0,
+        help="what the application sleeps while it is imported",
+    )
+    parser.add_argument(
+        "--work-seconds",
+        type=float,
+        help="what it computes while it is imported (0.5, with a framework 0)",
+    )
     parser.add_argument("--mode", default="swap", choices=list(TAKEN_OVER))
     parser.add_argument("--poll", default="shared", choices=["shared", "acceptor"])
     parser.add_argument("--clients", type=int, help="how many (one of each kind)")
-    parser.add_argument("--pause", type=float, default=0.0, help="seconds that each client rests between two requests, at most")
-    parser.add_argument("--gaps", type=int, default=0, help="tell of so many of the longest times without an answer")
-    parser.add_argument("--log", metavar="FILE", help="where the server's log goes, with the seconds of each line")
+    parser.add_argument(
+        "--pause",
+        type=float,
+        default=0.0,
+        help="seconds that each client rests between two requests, at most",
+    )
+    parser.add_argument(
+        "--gaps", type=int, default=0, help="tell of so many of the longest times without an answer"
+    )
+    parser.add_argument(
+        "--log", metavar="FILE", help="where the server's log goes, with the seconds of each line"
+    )
     kinds = parser.add_mutually_exclusive_group()
-    kinds.add_argument("--flask", action="store_true", help="the application is Flask's, with sqlite open and a daemon thread")
-    kinds.add_argument("--django", action="store_true", help="a Django project with the admin, sqlite open and a daemon thread")
+    kinds.add_argument(
+        "--flask",
+        action="store_true",
+        help="the application is Flask's, with sqlite open and a daemon thread",
+    )
+    kinds.add_argument(
+        "--django",
+        action="store_true",
+        help="a Django project with the admin, sqlite open and a daemon thread",
+    )
     parser.add_argument("options", nargs="*", help="more options of the server, after --")
     given = parser.parse_args()
     given.processes = given.processes or (4 if given.recycle else 2)
     if given.work_seconds is None:
         given.work_seconds = 0.0 if given.flask or given.django or given.recycle else 0.5
-    what = f"--max-requests {given.recycle} for {given.seconds:.0f} s" if given.recycle else f"{given.reloads} reloads ({given.mode})"
-    print(f"seed {given.seed}: {what}, {given.isolation}, {given.processes} x {given.threads}, "
-          f"import {given.import_seconds} s of sleep and {given.work_seconds} s of work", flush=True)
+    what = (
+        f"--max-requests {given.recycle} for {given.seconds:.0f} s"
+        if given.recycle
+        else f"{given.reloads} reloads ({given.mode})"
+    )
+    print(
+        f"seed {given.seed}: {what}, {given.isolation}, {given.processes} x {given.threads}, "
+        f"import {given.import_seconds} s of sleep and {given.work_seconds} s of work",
+        flush=True,
+    )
     # Told to end before its time, it still takes the server and the probes with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory() as folder:

@@ -53,7 +53,15 @@ class Watched(Connection):
 class Load:
     """Clients of every kind, each on a thread, until told to stop."""
 
-    KINDS = ("keep_alive", "new_connection", "half_sent_body", "stream", "slow_reader", "pipelined", "busy")
+    KINDS = (
+        "keep_alive",
+        "new_connection",
+        "half_sent_body",
+        "stream",
+        "slow_reader",
+        "pipelined",
+        "busy",
+    )
     #: With these, if there is a uwsgi socket.
     UWSGI_KINDS = ("uwsgi", "uwsgi_body", "uwsgi_big")
     #: A client that has failed so often gives up: what is wrong is known by then.
@@ -79,7 +87,9 @@ class Load:
         self.last_answer = None
         self.longest_gap = 0.0
         self.threads = [
-            threading.Thread(target=self._run, args=(kinds[index % len(kinds)], random.Random(f"{seed} {index}")))
+            threading.Thread(
+                target=self._run, args=(kinds[index % len(kinds)], random.Random(f"{seed} {index}"))
+            )
             for index in range(len(kinds) if clients is None else clients)
         ]
 
@@ -110,7 +120,12 @@ class Load:
                 has_begun = connection is not None and connection.begun
                 if connection is not None:
                     connection.close()
-                if self.leaving and not has_begun and isinstance(failure, (OSError, EOFError)) and not isinstance(failure, TimeoutError):
+                if (
+                    self.leaving
+                    and not has_begun
+                    and isinstance(failure, (OSError, EOFError))
+                    and not isinstance(failure, TimeoutError)
+                ):
                     with self.lock:
                         self.turned_away += 1
                     return
@@ -145,13 +160,19 @@ class Load:
 
     def _answered(self, state, response, floor):
         assert response.status == 200, response
-        words = set(response.body.partition(b";")[0:1] if b";" not in response.body else response.body.rstrip(b"0123456789").split(b";")[:-1])
+        words = set(
+            response.body.partition(b";")[0:1]
+            if b";" not in response.body
+            else response.body.rstrip(b"0123456789").split(b";")[:-1]
+        )
         assert len(words) == 1, f"one answer of several versions: {words}"
         version = int(words.pop())
         now = time.monotonic()
         with self.lock:
             if self.monotonous and version < floor:
-                raise Older(f"version {version} answered a request that was sent after an answer of {floor}")
+                raise Older(
+                    f"version {version} answered a request that was sent after an answer of {floor}"
+                )
             self.newest = max(self.newest, version)
             self.answered += 1
             if self.last_answer is not None:
@@ -160,7 +181,10 @@ class Load:
         connection = state["connection"]
         if connection is not None:
             connection.begun = False
-            if isinstance(response.headers, list) and any(name.lower() == "connection" and value.lower() == "close" for name, value in response.headers):
+            if isinstance(response.headers, list) and any(
+                name.lower() == "connection" and value.lower() == "close"
+                for name, value in response.headers
+            ):
                 connection.close()
                 state["connection"] = None
 

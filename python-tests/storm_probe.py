@@ -22,7 +22,9 @@ NOTED_SECONDS = 0.015
 TIMEOUT_SECONDS = 30
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 CLOSES = re.compile(rb"\r\nconnection: close\r\n", re.IGNORECASE)
-HEAD = re.compile(rb"HTTP/1\.1 200 [^\r]*\r\n(?:[^\r]+\r\n)*?[Cc]ontent-[Ll]ength: (\d+)\r\n(?:[^\r]+\r\n)*\r\n")
+HEAD = re.compile(
+    rb"HTTP/1\.1 200 [^\r]*\r\n(?:[^\r]+\r\n)*?[Cc]ontent-[Ll]ength: (\d+)\r\n(?:[^\r]+\r\n)*\r\n"
+)
 
 
 def say(**facts):

@@ -202,7 +202,12 @@ class Site:
         self.path = Path(folder) / "app.py"
         framework, application = KINDS[kind]
         self.text = HEAD + application
-        self.facts = {"import_seconds": import_seconds, "work_seconds": work_seconds, "framework": framework, "big": BIG_BYTES}
+        self.facts = {
+            "import_seconds": import_seconds,
+            "work_seconds": work_seconds,
+            "framework": framework,
+            "big": BIG_BYTES,
+        }
         if kind == "django":
             self.version(0)
             subprocess.run([sys.executable, self.path, "migrate", "-v0"], cwd=folder, check=True)

@@ -5,7 +5,6 @@ import re
 import sys
 
 import pytest
-
 from options import limits
 from requests_raw import get
 
@@ -44,8 +43,6 @@ GATED = """
         return [b"hello"]
 """
 unix = pytest.mark.skipif(sys.platform == "win32", reason="the commands are a Unix shell's")
-
-
 
 
 def test_the_application_raises_an_alarm(serve):
@@ -130,7 +127,14 @@ def test_a_hook_with_an_alarm_that_does_not_exist_ends_the_start(serve):
 def test_a_descriptor_raises_an_alarm(serve):
     reader, writer = os.pipe()
     try:
-        server = serve("--alarm", "ops log:", "--alarm-fd", f"ops {reader}:3 three bytes came", source=HELLO, pass_fds=(reader,))
+        server = serve(
+            "--alarm",
+            "ops log:",
+            "--alarm-fd",
+            f"ops {reader}:3 three bytes came",
+            source=HELLO,
+            pass_fds=(reader,),
+        )
         os.write(writer, b"ab")
         os.write(writer, b"c")
         server.wait_for_log(r"^ALARM: three bytes came$")
@@ -163,7 +167,9 @@ def test_what_is_wrong_ends_the_start(serve, option, text, why):
 
 
 def test_a_full_queue(serve, gate):
-    server = serve("--alarm", "ops log:", "--alarm-backlog", "ops", *limits(queue=1), source=GATED, gate=gate)
+    server = serve(
+        "--alarm", "ops log:", "--alarm-backlog", "ops", *limits(queue=1), source=GATED, gate=gate
+    )
     busy = server.connect()
     busy.send(get("/"))
     visitor = gate.visitor()

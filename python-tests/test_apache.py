@@ -11,7 +11,6 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from test_nginx import BODIES
 from web_servers import SAMPLES, Apache
 
@@ -32,7 +31,9 @@ def behind(serve_module):
         listen = "127.0.0.1:0" if kind == "tcp" else str(folder / "app.sock")
         # Asked for first: a skipped test starts nothing.
         Apache.command(type("", (), {"folder": folder}))
-        server = serve_module(SOCKETS[protocol], listen, "--chmod-socket=666", *arguments, listen=(), **options)
+        server = serve_module(
+            SOCKETS[protocol], listen, "--chmod-socket=666", *arguments, listen=(), **options
+        )
         apache = Apache(folder, f"apache/{protocol}.conf", server.address)
         apache.server = server
         running.append(apache)
@@ -101,7 +102,9 @@ def test_many_at_once(bodies):
 def test_what_an_application_sees(behind, protocol, kind):
     apache = behind(protocol, kind, app="echo.py")
     hostile = {"Proxy": "http://evil", "Remote-User": "root", "X-Forwarded-For": "203.0.113.9"}
-    environ = json.loads(apache.ask("/caf%C3%A9/b?x=%20", headers={"X-Word": "h\u00e9llo", **hostile}).body)["environ"]
+    environ = json.loads(
+        apache.ask("/caf%C3%A9/b?x=%20", headers={"X-Word": "h\u00e9llo", **hostile}).body
+    )["environ"]
     assert environ["REQUEST_METHOD"] == "GET"
     assert environ.get("SCRIPT_NAME") == ""
     assert environ["PATH_INFO"] == "/caf\xc3\xa9/b"
@@ -112,7 +115,10 @@ def test_what_an_application_sees(behind, protocol, kind):
     assert environ["wsgi.url_scheme"] == "http"
     assert "HTTP_PROXY" not in environ and not environ.get("REMOTE_USER")
     if protocol == "http":
-        assert environ["HTTP_X_FORWARDED_FOR"] == "127.0.0.1" and environ["HTTP_X_FORWARDED_PROTO"] == "http"
+        assert (
+            environ["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
+            and environ["HTTP_X_FORWARDED_PROTO"] == "http"
+        )
     else:
         assert (environ["REMOTE_ADDR"], environ["SERVER_NAME"]) == ("127.0.0.1", "example.com")
 

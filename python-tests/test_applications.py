@@ -6,13 +6,13 @@ import signal
 import textwrap
 
 import pytest
-
 from client import together
 from front_end import ask_uwsgi
 from requests_raw import get
-from server import APPS
 from test_frameworks import needs
 from test_isolation import MODES, SUBINTERPRETERS_HAVE_A_GIL, own_gil_only
+
+from server import APPS
 
 # Says which application this is, how it was called, and what it sees of the path.
 WHO = """
@@ -27,7 +27,9 @@ WHO = """
     application = make(__name__.removeprefix("uwsgi_file_"))
     other = make("other")
 """
-BROKEN = "def application(environ, start_response):\n    return []\n\nraise KeyError('the reason')\n"
+BROKEN = (
+    "def application(environ, start_response):\n    return []\n\nraise KeyError('the reason')\n"
+)
 FILES = {"root.py": WHO, "shop.py": WHO, "blog.py": WHO, "pkg/__init__.py": "", "pkg/inner.py": WHO}
 
 
@@ -41,7 +43,9 @@ def refused(serve, *arguments, code=1, **keywords):
 
 def raw(server, path, host="localhost"):
     with server.connect() as connection:
-        return connection.ask(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        return connection.ask(
+            f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+        )
 
 
 # Which application, and its path
@@ -49,7 +53,13 @@ def raw(server, path, host="localhost"):
 
 @pytest.fixture(scope="module")
 def shops(serve_module):
-    mounts = ["/a=shop.py", "/a/b=pkg.inner", "/ab=pkg.inner:other", "/made=pkg.inner:make('made')", "/caf\u00e9=blog"]
+    mounts = [
+        "/a=shop.py",
+        "/a/b=pkg.inner",
+        "/ab=pkg.inner:other",
+        "/made=pkg.inner:make('made')",
+        "/caf\u00e9=blog",
+    ]
     arguments = [part for mount in mounts for part in ("--mount", mount)]
     return serve_module("root.py", *arguments, "--manage-script-name", files=FILES)
 
@@ -122,18 +132,30 @@ def test_without_manage_script_name_all_goes_to_the_default(serve):
     """As in uWSGI; and the server says what is out of reach."""
     server = serve("root.py", "--mount", "/a=shop.py", "--mount", "/b=blog.py", files=FILES)
     assert server.ask("/a/x").json() == ["root", "", "/a/x"]
-    assert "no request over HTTP reaches what is mounted at /a, /b: add manage-script-name" in server.log()
+    assert (
+        "no request over HTTP reaches what is mounted at /a, /b: add manage-script-name"
+        in server.log()
+    )
 
 
 def test_the_first_mount_is_the_default(serve):
-    server = serve("--mount", "/a=shop.py", "--mount", "/b=blog.py", "--manage-script-name", files=FILES)
+    server = serve(
+        "--mount", "/a=shop.py", "--mount", "/b=blog.py", "--manage-script-name", files=FILES
+    )
     assert server.ask("/b/x").json() == ["blog", "/b", "/x"]
     assert server.ask("/c/x").json() == ["shop", "", "/c/x"]
     assert "reaches" not in server.log()
 
 
 def test_no_default_app(serve):
-    arguments = ["--mount", "/a=shop.py", "--mount", "/b=blog.py", "--manage-script-name", "--no-default-app"]
+    arguments = [
+        "--mount",
+        "/a=shop.py",
+        "--mount",
+        "/b=blog.py",
+        "--manage-script-name",
+        "--no-default-app",
+    ]
     server = serve(*arguments, files=FILES)
     assert server.ask("/b/x").json() == ["blog", "/b", "/x"]
     for _ in range(2):
@@ -152,7 +174,15 @@ def test_eval_beside_mounts(serve):
 
 def test_callable_holds_for_mounts(serve):
     """As in uWSGI; a mount may still name its own."""
-    arguments = ["--mount", "/a=shop.py", "--mount", "/b=pkg.inner:application", "--callable", "other", "--manage-script-name"]
+    arguments = [
+        "--mount",
+        "/a=shop.py",
+        "--mount",
+        "/b=pkg.inner:application",
+        "--callable",
+        "other",
+        "--manage-script-name",
+    ]
     server = serve(*arguments, files=FILES)
     assert server.ask("/a").json()[0] == "other"
     assert server.ask("/b").json()[0] == "pkg.inner"
@@ -172,8 +202,17 @@ def test_the_sample_of_the_document(serve):
     sample = document.partition("```ini\n")[2].partition("```")[0]
     assert "http = :8000\n" in sample
     factory = WHO + "\n    create_app = make\n"
-    files = {"site.py": WHO, "shop.py": WHO, "blog.py": WHO, "docs.py": WHO, "api/__init__.py": "", "api/wsgi.py": factory}
-    server = serve("sample.ini", files={**files, "sample.ini": sample.replace("http = :8000\n", "")})
+    files = {
+        "site.py": WHO,
+        "shop.py": WHO,
+        "blog.py": WHO,
+        "docs.py": WHO,
+        "api/__init__.py": "",
+        "api/wsgi.py": factory,
+    }
+    server = serve(
+        "sample.ini", files={**files, "sample.ini": sample.replace("http = :8000\n", "")}
+    )
     assert raw(server, "/x").json() == ["site", "", "/x"]
     assert raw(server, "/shop/x").json() == ["shop", "/shop", "/x"]
     assert raw(server, "/api/x").json() == ["v2", "/api", "/x"]
@@ -186,7 +225,12 @@ def test_the_sample_of_the_document(serve):
 
 @pytest.fixture(scope="module")
 def hosts(serve_module):
-    mounts = ["one.example=shop.py", "one.example/b=blog.py", "*.one.example=pkg.inner", "/b=pkg.inner:other"]
+    mounts = [
+        "one.example=shop.py",
+        "one.example/b=blog.py",
+        "*.one.example=pkg.inner",
+        "/b=pkg.inner:other",
+    ]
     arguments = [part for mount in mounts for part in ("--mount", mount)]
     return serve_module("root.py", *arguments, "--manage-script-name", files=FILES)
 
@@ -228,7 +272,17 @@ def test_hosts_alone_leave_other_hosts_without_an_application(serve):
 @pytest.mark.parametrize("mode", MODES)
 def test_a_broken_mount_leaves_the_others_alone(serve, mode):
     mounts = ["--mount", "/bad=broken.py", "--mount", "/gone=nowhere.py", "--mount", "/a=shop.py"]
-    arguments = [*mounts, "--manage-script-name", "--need-app", "--processes", 2, "--threads", 2, "--isolation", mode]
+    arguments = [
+        *mounts,
+        "--manage-script-name",
+        "--need-app",
+        "--processes",
+        2,
+        "--threads",
+        2,
+        "--isolation",
+        mode,
+    ]
     server = serve("root.py", *arguments, files={**FILES, "broken.py": BROKEN})
     for _ in range(8):
         assert server.ask("/bad/x").status == 500
@@ -236,14 +290,22 @@ def test_a_broken_mount_leaves_the_others_alone(serve, mode):
         assert server.ask("/a/x").json() == ["shop", "/a", "/x"]
         assert server.ask("/x").json() == ["root", "", "/x"]
     log = server.log()
-    assert log.count("[ERROR] /bad: loading broken.py failed: KeyError: 'the reason'") == 1, "told once, not by each interpreter"
+    assert log.count("[ERROR] /bad: loading broken.py failed: KeyError: 'the reason'") == 1, (
+        "told once, not by each interpreter"
+    )
     assert "there is no file nowhere.py" in log
     assert "app 1 at /bad: NONE, its requests are answered 500, see above" in log
     assert "Traceback (most recent call last)" in log
 
 
 def test_a_broken_root_leaves_the_mounts_alone(serve):
-    server = serve("broken.py", "--mount", "/a=shop.py", "--manage-script-name", files={**FILES, "broken.py": BROKEN})
+    server = serve(
+        "broken.py",
+        "--mount",
+        "/a=shop.py",
+        "--manage-script-name",
+        files={**FILES, "broken.py": BROKEN},
+    )
     assert server.ask("/x").status == 500
     assert server.ask("/a/x").json() == ["shop", "/a", "/x"]
 
@@ -262,7 +324,15 @@ def test_all_of_them_broken(serve):
 @needs("numpy")
 def test_one_that_needs_the_main_interpreter_takes_all_there(serve):
     numeric = "import numpy\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [str(numpy.arange(4).sum()).encode()]\n"
-    arguments = ["--mount", "/a=shop.py", "--mount", "/n=numeric.py", "--manage-script-name", "--processes", 2]
+    arguments = [
+        "--mount",
+        "/a=shop.py",
+        "--mount",
+        "/n=numeric.py",
+        "--manage-script-name",
+        "--processes",
+        2,
+    ]
     server = serve("root.py", *arguments, files={**FILES, "numeric.py": numeric})
     assert server.ask("/n").text == "6"
     assert server.ask("/a/x").json() == ["shop", "/a", "/x"]
@@ -271,7 +341,9 @@ def test_one_that_needs_the_main_interpreter_takes_all_there(serve):
     assert "numpy" in log
     assert log.count("app 2 at /n: numeric.py") == 1
     # Where isolation was asked for, the others are served isolated, and this one is not.
-    server = serve("root.py", *arguments, "--isolation", "own-gil", files={**FILES, "numeric.py": numeric})
+    server = serve(
+        "root.py", *arguments, "--isolation", "own-gil", files={**FILES, "numeric.py": numeric}
+    )
     assert server.ask("/n").status == 500
     assert server.ask("/a/x").json() == ["shop", "/a", "/x"]
     assert "app 2 at /n: NONE" in server.log()
@@ -298,8 +370,17 @@ def test_what_is_mounted_twice_is_loaded_once(serve, mode):
             one = make("one")
         """,
     }
-    arguments = ["--mount", "/a=twice.py:one", "--mount", "/b=./twice.py:make('b')", "--mount", "/c=twice.py:make('c')"]
-    server = serve(*arguments, "--manage-script-name", "--processes", 2, "--isolation", mode, files=files)
+    arguments = [
+        "--mount",
+        "/a=twice.py:one",
+        "--mount",
+        "/b=./twice.py:make('b')",
+        "--mount",
+        "/c=twice.py:make('c')",
+    ]
+    server = serve(
+        *arguments, "--manage-script-name", "--processes", 2, "--isolation", mode, files=files
+    )
     for _ in range(6):
         assert server.ask("/a").text == "one [1, 'one', 'b', 'c']"
         assert server.ask("/b").text == "b [1, 'one', 'b', 'c']"
@@ -313,7 +394,15 @@ def test_imports_come_once_before_all(serve):
         "first.py": "import order\norder.seen.append('first')\n",
         "tell.py": "import order\nseen = list(order.seen)\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [' '.join(seen).encode()]\n",
     }
-    server = serve("root.py", "--import", "first.py", "--mount", "/t=tell.py", "--manage-script-name", files=files)
+    server = serve(
+        "root.py",
+        "--import",
+        "first.py",
+        "--mount",
+        "/t=tell.py",
+        "--manage-script-name",
+        files=files,
+    )
     assert server.ask("/t").text == "first"
 
 
@@ -323,8 +412,24 @@ def test_imports_come_once_before_all(serve):
 @pytest.mark.parametrize("mode", MODES)
 def test_every_worker_serves_every_application(serve, mode):
     mounts = ["--mount", "/a=shop.py", "--mount", "/b=blog.py", "--mount", "/c=pkg.inner:make('c')"]
-    server = serve("root.py", *mounts, "--manage-script-name", "--processes", 2, "--threads", 2, "--isolation", mode, files=FILES)
-    expected = {"/a/1": ["shop", "/a", "/1"], "/b": ["blog", "/b", ""], "/c/": ["c", "/c", "/"], "/": ["root", "", "/"]}
+    server = serve(
+        "root.py",
+        *mounts,
+        "--manage-script-name",
+        "--processes",
+        2,
+        "--threads",
+        2,
+        "--isolation",
+        mode,
+        files=FILES,
+    )
+    expected = {
+        "/a/1": ["shop", "/a", "/1"],
+        "/b": ["blog", "/b", ""],
+        "/c/": ["c", "/c", "/"],
+        "/": ["root", "", "/"],
+    }
 
     def visit(number):
         with server.connect() as connection:
@@ -344,9 +449,22 @@ def test_flask_below_a_prefix(serve, mode):
     source = (APPS / "flask_app.py").read_text()
     extra = '\n\n@app.get("/where/<path:rest>")\ndef where(rest):\n    return " ".join([url_for("hello"), url_for("where", rest="b c"), request.script_root, request.path, rest])\n'
     files = {**FILES, "site_flask.py": source + extra}
-    server = serve("root.py", "--mount", "/flask=site_flask.py:app", "--mount", "/plain=shop.py", "--manage-script-name", "--isolation", mode, files=files)
+    server = serve(
+        "root.py",
+        "--mount",
+        "/flask=site_flask.py:app",
+        "--mount",
+        "/plain=shop.py",
+        "--manage-script-name",
+        "--isolation",
+        mode,
+        files=files,
+    )
     assert server.ask("/flask/hello").text == "Hello World!"
-    assert server.ask("/flask/where/a%2Fb").text == "/flask/hello /flask/where/b%20c /flask /where/a/b a/b"
+    assert (
+        server.ask("/flask/where/a%2Fb").text
+        == "/flask/hello /flask/where/b%20c /flask /where/a/b a/b"
+    )
     assert server.ask("/plain/x").json() == ["shop", "/plain", "/x"]
     assert server.ask("/hello").json() == ["root", "", "/hello"]
 
@@ -356,15 +474,39 @@ def test_flask_below_a_prefix(serve, mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_django_beside_flask(serve, mode, tmp_path):
     # The second spelling is a module to uWSGI, too; the first would be a file, if there were one.
-    mounts = ["--mount", "/dj=site_app.wsgi", "--mount", "/again=site_app.wsgi:application", "--mount", "/flask=flask_app.py"]
-    arguments = ["root.py", *mounts, "--manage-script-name", "--pythonpath", APPS / "django_project", "--processes", 2, "--isolation", mode]
+    mounts = [
+        "--mount",
+        "/dj=site_app.wsgi",
+        "--mount",
+        "/again=site_app.wsgi:application",
+        "--mount",
+        "/flask=flask_app.py",
+    ]
+    arguments = [
+        "root.py",
+        *mounts,
+        "--manage-script-name",
+        "--pythonpath",
+        APPS / "django_project",
+        "--processes",
+        2,
+        "--isolation",
+        mode,
+    ]
     flask_app = (APPS / "flask_app.py").read_text()
-    server = serve(*arguments, files={**FILES, "flask_app.py": flask_app}, environment={"DJANGO_DATA": str(tmp_path)})
+    server = serve(
+        *arguments,
+        files={**FILES, "flask_app.py": flask_app},
+        environment={"DJANGO_DATA": str(tmp_path)},
+    )
     assert server.ask("/flask/hello").text == "Hello World!"
     assert server.ask("/dj/hello/").text == "Hello from Django"
     # Django adds the prefix to the URLs that it makes: the login page of the admin is its own answer.
     response = server.ask("/dj/admin/")
-    assert (response.status, response.headers["Location"]) == (302, "/dj/admin/login/?next=/dj/admin/")
+    assert (response.status, response.headers["Location"]) == (
+        302,
+        "/dj/admin/login/?next=/dj/admin/",
+    )
     assert server.ask("/again/hello/").text == "Hello from Django"
     assert server.ask("/").json() == ["root", "", "/"]
 
@@ -387,10 +529,16 @@ def behind(serve_module):
         ({"SCRIPT_NAME": "/a", "PATH_INFO": "/a/x"}, ["shop", "/a", "/a/x"]),
         ({"SCRIPT_NAME": "/a/", "PATH_INFO": "/x"}, ["shop", "/a/", "/x"]),
         ({"SCRIPT_NAME": "/c", "PATH_INFO": "/x"}, ["root", "/c", "/x"]),
-        ({"SCRIPT_NAME": "/a", "PATH_INFO": "/x", "HTTP_HOST": "v.example:80"}, ["pkg.inner", "/a", "/x"]),
+        (
+            {"SCRIPT_NAME": "/a", "PATH_INFO": "/x", "HTTP_HOST": "v.example:80"},
+            ["pkg.inner", "/a", "/x"],
+        ),
         ({"SCRIPT_NAME": "/b", "PATH_INFO": "/x", "HTTP_HOST": "v.example"}, ["blog", "/b", "/x"]),
         ({"SCRIPT_NAME": "/a", "PATH_INFO": "/x", "UWSGI_APPID": "/b"}, ["blog", "/a", "/x"]),
-        ({"SCRIPT_NAME": "", "PATH_INFO": "/x", "UWSGI_APPID": "v.example|/a"}, ["pkg.inner", "", "/x"]),
+        (
+            {"SCRIPT_NAME": "", "PATH_INFO": "/x", "UWSGI_APPID": "v.example|/a"},
+            ["pkg.inner", "", "/x"],
+        ),
     ],
 )
 def test_script_name_names_the_application(behind, variables, expected):
@@ -402,15 +550,25 @@ def test_script_name_names_the_application(behind, variables, expected):
     ("arguments", "variables", "expected"),
     [
         (["--manage-script-name"], {"SCRIPT_NAME": "", "PATH_INFO": "/a/x"}, ["shop", "/a", "/x"]),
-        (["--manage-script-name"], {"SCRIPT_NAME": "/b", "PATH_INFO": "/a/x"}, ["shop", "/a", "/x"]),
+        (
+            ["--manage-script-name"],
+            {"SCRIPT_NAME": "/b", "PATH_INFO": "/a/x"},
+            ["shop", "/a", "/x"],
+        ),
         (["--manage-script-name"], {"SCRIPT_NAME": "/b", "PATH_INFO": "/x"}, ["blog", "/b", "/x"]),
-        (["--manage-script-name"], {"SCRIPT_NAME": "", "PATH_INFO": "/%61/x"}, ["root", "", "/%61/x"]),
+        (
+            ["--manage-script-name"],
+            {"SCRIPT_NAME": "", "PATH_INFO": "/%61/x"},
+            ["root", "", "/%61/x"],
+        ),
         (["--ignore-script-name"], {"SCRIPT_NAME": "/a", "PATH_INFO": "/x"}, ["root", "/a", "/x"]),
     ],
 )
 def test_options_about_script_name(serve, arguments, variables, expected):
     mounts = ["--mount", "/a=shop.py", "--mount", "/b=blog.py"]
-    server = serve("root.py", *mounts, *arguments, "--uwsgi-socket", "127.0.0.1:0", listen=(), files=FILES)
+    server = serve(
+        "root.py", *mounts, *arguments, "--uwsgi-socket", "127.0.0.1:0", listen=(), files=FILES
+    )
     assert json.loads(ask_uwsgi(server.address, "/asked", **variables).body) == expected
 
 
@@ -429,8 +587,19 @@ SAYS = """
 def test_a_reload_renews_all_or_none(serve, mode):
     files = {"root.py": SAYS.format("root", 1), "shop.py": SAYS.format("shop", 1), "bad.py": BROKEN}
     mounts = ["--mount", "/a=shop.py", "--mount", "/bad=bad.py"]
-    server = serve("root.py", *mounts, "--manage-script-name", "--processes", 2, "--isolation", mode, files=files)
-    answers = lambda: [server.ask(path).text.strip() for path in ("/", "/a")] + [server.ask("/bad").status]
+    server = serve(
+        "root.py",
+        *mounts,
+        "--manage-script-name",
+        "--processes",
+        2,
+        "--isolation",
+        mode,
+        files=files,
+    )
+    answers = lambda: (
+        [server.ask(path).text.strip() for path in ("/", "/a")] + [server.ask("/bad").status]
+    )
     assert answers() == ["root 1", "shop 1", 500]
 
     def reload(**sources):
@@ -440,7 +609,9 @@ def test_a_reload_renews_all_or_none(serve, mode):
 
     # One that is served does not load: everything stays.
     reload(root=SAYS.format("root", 2), shop=BROKEN)
-    server.wait_for_log("reload failed: the application could not be loaded, see above; generation 1 serves on")
+    server.wait_for_log(
+        "reload failed: the application could not be loaded, see above; generation 1 serves on"
+    )
     assert answers() == ["root 1", "shop 1", 500]
     # One that was broken all along does not stand in the way, and may come to life.
     reload(shop=SAYS.format("shop", 3))
@@ -457,12 +628,30 @@ def test_a_reload_renews_all_or_none(serve, mode):
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--mount", "/a=root.py", "--mount", "/a/=shop.py"], "--mount wants '/a/', which --mount (command line) has already"),
-        (["--mount", "A.example/a=root.py", "--mount", "a.example/a/=shop.py"], "which --mount (command line) has already"),
-        (["root.py", "--mount", "/=shop.py"], "--mount (command line) and root.py both name the application at the root"),
-        (["--eval", "application = 1", "--module", "root"], "--eval (command line) and root both name the application at the root"),
-        (["root.py", "shop.py"], "two applications are named: root.py (command line) and shop.py (command line)"),
-        (["--mount", "a.example:80/x=root.py"], "--mount wants the name of a host, got 'a.example:80'"),
+        (
+            ["--mount", "/a=root.py", "--mount", "/a/=shop.py"],
+            "--mount wants '/a/', which --mount (command line) has already",
+        ),
+        (
+            ["--mount", "A.example/a=root.py", "--mount", "a.example/a/=shop.py"],
+            "which --mount (command line) has already",
+        ),
+        (
+            ["root.py", "--mount", "/=shop.py"],
+            "--mount (command line) and root.py both name the application at the root",
+        ),
+        (
+            ["--eval", "application = 1", "--module", "root"],
+            "--eval (command line) and root both name the application at the root",
+        ),
+        (
+            ["root.py", "shop.py"],
+            "two applications are named: root.py (command line) and shop.py (command line)",
+        ),
+        (
+            ["--mount", "a.example:80/x=root.py"],
+            "--mount wants the name of a host, got 'a.example:80'",
+        ),
         (["--mount", "*/x=root.py"], "--mount wants the name of a host, got '*'"),
         (["--mount", "a b/x=root.py"], "--mount wants the name of a host, got 'a b'"),
         (["--mount", "/x"], "--mount wants PREFIX=APPLICATION, got '/x'"),
@@ -490,7 +679,15 @@ def test_each_application_counts_for_itself(serve):
             raise ValueError("as asked")
     """
     server = serve(
-        *("--mount", "/count=counting.py", "--mount", "/fail=failing.py", "--manage-script-name", "--processes", 2),
+        *(
+            "--mount",
+            "/count=counting.py",
+            "--mount",
+            "/fail=failing.py",
+            "--manage-script-name",
+            "--processes",
+            2,
+        ),
         files={"counting.py": counting, "failing.py": failing},
     )
     for _ in range(6):
@@ -507,5 +704,15 @@ def test_each_application_counts_for_itself(serve):
     assert sums("requests")[1] == 6
     assert sums("requests")[0] >= 2
     found = {(app["worker"], app["id"], app["mountpoint"]) for app in apps()}
-    assert found == {(worker, *app) for worker in WORKERS_OF_TWO for app in [(0, b"/count"), (1, b"/fail")]}
-    assert set(apps()[0]) >= {"id", "modifier1", "mountpoint", "startup_time", "requests", "exceptions", "chdir"}
+    assert found == {
+        (worker, *app) for worker in WORKERS_OF_TWO for app in [(0, b"/count"), (1, b"/fail")]
+    }
+    assert set(apps()[0]) >= {
+        "id",
+        "modifier1",
+        "mountpoint",
+        "startup_time",
+        "requests",
+        "exceptions",
+        "chdir",
+    }

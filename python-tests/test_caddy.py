@@ -7,16 +7,20 @@ import subprocess
 import time
 
 import pytest
-
 from client import Closed, Connection
 from requests_raw import get, post
-from server import FOLDER, environment
 from web_servers import free_port
+
+from server import FOLDER, environment
 
 PAGE = FOLDER.parent / "docs" / "deploy" / "caddy.md"
 CADDY = shutil.which("caddy", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 if CADDY is None:
-    pytestmark = pytest.mark.skip(reason="caddy is not here") if not os.environ.get("CI") else pytest.mark.usefixtures("caddy_is_missing")
+    pytestmark = (
+        pytest.mark.skip(reason="caddy is not here")
+        if not os.environ.get("CI")
+        else pytest.mark.usefixtures("caddy_is_missing")
+    )
 
 # No certificates from the network, and no port for administration.
 GLOBAL = "{\n\tauto_https off\n\tadmin off\n\tdefault_bind 127.0.0.1\n}\n"
@@ -38,12 +42,18 @@ class Caddy:
         assert "shop.example.com {" in config
         # Without a host: the tests name another one.
         text = config.replace("shop.example.com", f"http://:{self.port}")
-        text = text.replace("127.0.0.1:8000", upstream).replace("unix//run/shop/shop.sock", upstream).replace("/srv/shop/static", f"{folder}/static")
+        text = (
+            text.replace("127.0.0.1:8000", upstream)
+            .replace("unix//run/shop/shop.sock", upstream)
+            .replace("/srv/shop/static", f"{folder}/static")
+        )
         (folder / "Caddyfile").write_text(GLOBAL + text)
         self._log = open(folder / "caddy.log", "w+b")
         homes = {name: str(folder) for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
         command = [CADDY, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, env=environment(homes))
+        self.process = subprocess.Popen(
+            command, stdout=self._log, stderr=subprocess.STDOUT, env=environment(homes)
+        )
 
     @property
     def address(self):
@@ -85,19 +95,35 @@ def caddy(tmp_path):
 
 def served(serve, sample, folder):
     """The server of a documented configuration, with this suite's application."""
-    text = re.sub(r"127\.0\.0\.1:8000", "127.0.0.1:0", sample).replace("/run/shop/shop.sock", str(folder / "shop.sock"))
+    text = re.sub(r"127\.0\.0\.1:8000", "127.0.0.1:0", sample).replace(
+        "/run/shop/shop.sock", str(folder / "shop.sock")
+    )
     # The users of the sample are not on every machine.
-    kept = [line for line in text.splitlines(keepends=True) if not line.startswith(("module", "chown-socket"))]
-    return serve("shop.ini", app="echo.py", files={"shop.ini": "".join(kept)}, listen=(), directory=folder)
+    kept = [
+        line
+        for line in text.splitlines(keepends=True)
+        if not line.startswith(("module", "chown-socket"))
+    ]
+    return serve(
+        "shop.ini", app="echo.py", files={"shop.ini": "".join(kept)}, listen=(), directory=folder
+    )
 
 
 def check(front, own):
     """Nobody poses as somebody else, and bodies arrive."""
     with Connection(front.address) as connection:
-        for spoofed in ("X-Forwarded-For: 6.6.6.6", "Forwarded: for=6.6.6.6;proto=https", "X-Forwarded-Proto: https"):
+        for spoofed in (
+            "X-Forwarded-For: 6.6.6.6",
+            "Forwarded: for=6.6.6.6;proto=https",
+            "X-Forwarded-Proto: https",
+        ):
             environ = connection.ask(get("/a%20b/c?x=1", spoofed)).json()["environ"]
             assert (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]) == (own, "http")
-            assert (environ["HTTP_HOST"], environ["PATH_INFO"], environ["QUERY_STRING"]) == ("example.com", "/a b/c", "x=1")
+            assert (environ["HTTP_HOST"], environ["PATH_INFO"], environ["QUERY_STRING"]) == (
+                "example.com",
+                "/a b/c",
+                "x=1",
+            )
         body = os.urandom(2_000_000)
         assert connection.ask(post("/", body)).json()["body"].encode("latin-1") == body
 

@@ -3,25 +3,30 @@
 import signal
 
 import pytest
-
 from conftest import PYTHON
 from versions import answers, reload, roll_back, version, visited
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a reload is asked for by SIGHUP"),
-    pytest.mark.skipif(PYTHON < (3, 13), reason="two generations in one process need own-GIL interpreters"),
+    pytest.mark.skipif(
+        PYTHON < (3, 13), reason="two generations in one process need own-GIL interpreters"
+    ),
 ]
 
 POLLS = pytest.mark.parametrize("poll", [(), ("--poll", "acceptor")], ids=["shared", "acceptor"])
 
 
 def canary(serve, stages, *arguments, **more):
-    return serve("--reload-canary", stages, "--touch-rollback", "back", *arguments, source=version(1), **more)
+    return serve(
+        "--reload-canary", stages, "--touch-rollback", "back", *arguments, source=version(1), **more
+    )
 
 
 def wait_for_canary(server):
     server.wait_for_log(r"generation 2 is ready \(\d interpreters? in ")
-    return server.wait_for_log(r"generation 2 gets (\S+) % of the requests for (.*), generation 1 the others")
+    return server.wait_for_log(
+        r"generation 2 gets (\S+) % of the requests for (.*), generation 1 the others"
+    )
 
 
 @POLLS
@@ -69,7 +74,9 @@ def test_a_bad_one_is_withdrawn(serve, poll):
     wait_for_canary(server)
     statuses = [server.ask("/").status for _ in range(40)]
     assert statuses.count(500) == 20
-    said = server.wait_for_log(r"generation 2 is withdrawn: (\d+) of (\d+) requests failed, 0 of \d+ in the old one; generation 1 serves all")
+    said = server.wait_for_log(
+        r"generation 2 is withdrawn: (\d+) of (\d+) requests failed, 0 of \d+ in the old one; generation 1 serves all"
+    )
     assert said[1] == said[2]
     assert answers(server, 20) == ["1"] * 20
     server.wait_for_log(r"generation 2 ended \(")
@@ -79,7 +86,9 @@ def test_a_bad_one_is_withdrawn(serve, poll):
 def test_one_error_does_not_decide(serve):
     server = canary(serve, "50%,2s")
     # Bad once.
-    text = version(2).replace("if False and", "if not os.path.exists('raised') and not open('raised', 'w').close() and")
+    text = version(2).replace(
+        "if False and", "if not os.path.exists('raised') and not open('raised', 'w').close() and"
+    )
     reload(server, text)
     wait_for_canary(server)
     statuses = [server.ask("/").status for _ in range(20)]
@@ -123,7 +132,9 @@ def test_another_reload_ends_the_one_before(serve):
     reload(server, version(2))
     wait_for_canary(server)
     reload(server, version(3))
-    server.wait_for_log(r"generation 2 is withdrawn before its time was over; generation 1 serves until the next one is ready")
+    server.wait_for_log(
+        r"generation 2 is withdrawn before its time was over; generation 1 serves until the next one is ready"
+    )
     server.wait_for_log(r"generation 3 gets 50 % of the requests")
     assert sorted(answers(server, 20)) == ["1"] * 10 + ["3"] * 10
     server.wait_for_log(r"generation 2 ended \(")
@@ -179,7 +190,9 @@ def test_nothing_is_lost_while_canaries_come_and_go(serve):
             if number % 3 == 0:
                 roll_back(server)
                 # Its time may be over first: a touch is not heard of at once.
-                server.wait_for_log(rf"generation {number} is withdrawn; generation|there is nothing to go back to")
+                server.wait_for_log(
+                    rf"generation {number} is withdrawn; generation|there is nothing to go back to"
+                )
             elif number % 3 == 1:
                 server.wait_for_log(rf"generation {number} serves: 0 of")
 
@@ -197,12 +210,16 @@ def test_a_recycled_interpreter_does_not_bring_in_what_was_withdrawn(serve):
 
 def test_where_there_is_one_interpreter_for_ever_it_says_so(serve):
     server = canary(serve, "5%,60s", "--isolation", "main", "--keep-previous", "5m")
-    server.wait_for_log("--reload-canary and --keep-previous without effect: the application lives in the main interpreter")
+    server.wait_for_log(
+        "--reload-canary and --keep-previous without effect: the application lives in the main interpreter"
+    )
 
 
 def test_a_rolling_reload_has_no_canary(serve):
     server = canary(serve, "5%,60s", "--reload-mode", "rolling")
-    server.wait_for_log("--reload-canary without effect: --reload-mode rolling has no second generation")
+    server.wait_for_log(
+        "--reload-canary without effect: --reload-mode rolling has no second generation"
+    )
     reload(server, version(2))
     server.wait_for_log(r"every interpreter of generation 1 is new")
     assert answers(server, 3) == ["2"] * 3

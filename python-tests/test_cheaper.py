@@ -5,7 +5,6 @@ import signal
 from pathlib import Path
 
 import pytest
-
 from client import together
 from conftest import PYTHON
 from requests_raw import get
@@ -68,13 +67,25 @@ def test_it_starts_with_the_least_number(cheap):
 
 
 def test_it_starts_with_the_initial_number(cheap):
-    server = cheap("--processes", "4", "--cheaper", "1", "--cheaper-initial", "3", "--cheaper-algo", "manual")
+    server = cheap(
+        "--processes", "4", "--cheaper", "1", "--cheaper-initial", "3", "--cheaper-algo", "manual"
+    )
     assert len(loads(server)) == 3
 
 
 @pytest.mark.parametrize("algorithm", ["spare", "spare2", "busyness"])
 def test_busy_interpreters_bring_more_and_idle_ones_go(cheap, gate, algorithm):
-    server = cheap("--processes", "3", "--cheaper", "1", "--cheaper-algo", algorithm, "--cheaper-busyness-multiplier", "2", *FAST)
+    server = cheap(
+        "--processes",
+        "3",
+        "--cheaper",
+        "1",
+        "--cheaper-algo",
+        algorithm,
+        "--cheaper-busyness-multiplier",
+        "2",
+        *FAST,
+    )
     connections = []
     for number in (2, 3):
         connection = server.connect()
@@ -93,7 +104,18 @@ def test_busy_interpreters_bring_more_and_idle_ones_go(cheap, gate, algorithm):
 
 def test_waiting_requests_bring_more(cheap, gate):
     """backlog: --cheaper-overload is a number of requests."""
-    server = cheap("--processes", "3", "--cheaper", "1", "--cheaper-algo", "backlog", "--cheaper-overload", "1", "--cheaper-step", "2")
+    server = cheap(
+        "--processes",
+        "3",
+        "--cheaper",
+        "1",
+        "--cheaper-algo",
+        "backlog",
+        "--cheaper-overload",
+        "1",
+        "--cheaper-step",
+        "2",
+    )
     connections = [server.connect() for _ in range(5)]
     for connection in connections:
         connection.send(get("/wait"))
@@ -109,7 +131,9 @@ def test_waiting_requests_bring_more(cheap, gate):
 
 
 def test_requests_in_progress_are_finished_when_their_interpreter_goes(cheap, gate):
-    server = cheap("--processes", "2", "--cheaper", "1", "--cheaper-initial", "2", "--cheaper-algo", "manual")
+    server = cheap(
+        "--processes", "2", "--cheaper", "1", "--cheaper-initial", "2", "--cheaper-algo", "manual"
+    )
     connections = [server.connect() for _ in range(2)]
     for connection in connections:
         connection.send(get("/wait"))
@@ -156,7 +180,19 @@ def test_a_reload_makes_as_many_as_serve(cheap):
 
 def test_memory_keeps_it_small(cheap, gate):
     """The process has more than a byte, so none is added, and those above the last one go."""
-    server = cheap("--processes", "3", "--cheaper", "1", "--cheaper-initial", "3", "--cheaper-rss-limit-soft", "1", "--cheaper-rss-limit-hard", "2", *FAST)
+    server = cheap(
+        "--processes",
+        "3",
+        "--cheaper",
+        "1",
+        "--cheaper-initial",
+        "3",
+        "--cheaper-rss-limit-soft",
+        "1",
+        "--cheaper-rss-limit-hard",
+        "2",
+        *FAST,
+    )
     server.wait_for_log(r"bytes of memory \(--cheaper-rss-limit-hard\): ending one", count=2)
     server.wait_for_log(r"interpreters: 1 \(worker . is cheap now")
 
@@ -165,7 +201,9 @@ def test_one_that_cannot_be_made_costs_nobody_anything(cheap):
     server = cheap("--processes", "2", "--cheaper", "1", "--cheaper-algo", "manual")
     (server.directory / "app.py").write_text("raise RuntimeError('broken since')\n")
     server.send_signal(signal.SIGTTIN)
-    server.wait_for_log(r"no further interpreter, those that there are \(1\) serve on: .*the next attempt in 10 s or later")
+    server.wait_for_log(
+        r"no further interpreter, those that there are \(1\) serve on: .*the next attempt in 10 s or later"
+    )
     assert "broken since" in server.log()
     assert server.ask("/").text == "1"
     assert states(server) == ["busy", "cheap"]
@@ -205,7 +243,18 @@ def test_signals_go_to_those_that_serve(cheap):
 
 
 def test_recycling_goes_on_beside_it(cheap):
-    server = cheap("--processes", "2", "--cheaper", "1", "--cheaper-algo", "manual", "--max-requests", "3", "--min-worker-lifetime", "0")
+    server = cheap(
+        "--processes",
+        "2",
+        "--cheaper",
+        "1",
+        "--cheaper-algo",
+        "manual",
+        "--max-requests",
+        "3",
+        "--min-worker-lifetime",
+        "0",
+    )
     for _ in range(3):
         server.ask("/")
     server.wait_for_log("worker 1 has a fresh interpreter")
@@ -217,7 +266,17 @@ def test_recycling_goes_on_beside_it(cheap):
 @pytest.mark.stress
 def test_nobody_notices_that_they_come_and_go(cheap):
     """Interpreters are added and ended all the while; every request is answered."""
-    server = cheap("--processes", "3", "--cheaper", "1", "--cheaper-algo", "manual", "--threads", "2", "--disable-logging")
+    server = cheap(
+        "--processes",
+        "3",
+        "--cheaper",
+        "1",
+        "--cheaper-algo",
+        "manual",
+        "--threads",
+        "2",
+        "--disable-logging",
+    )
     stopped = []
 
     def ask_again_and_again():
@@ -244,7 +303,9 @@ def test_nobody_notices_that_they_come_and_go(cheap):
 
 
 def rests(server, count=1):
-    server.wait_for_log("cheap mode enabled: waiting for a request, no interpreter runs", count=count)
+    server.wait_for_log(
+        "cheap mode enabled: waiting for a request, no interpreter runs", count=count
+    )
 
 
 @pytest.mark.parametrize("poll", ["shared", "acceptor"])
@@ -303,7 +364,9 @@ def test_nothing_wakes_a_server_at_rest(cheap):
     def switches():
         total = 0
         for status in Path(f"/proc/{server.process.pid}/task").glob("*/status"):
-            total += sum(int(number) for number in re.findall(r"ctxt_switches:\s+(\d+)", status.read_text()))
+            total += sum(
+                int(number) for number in re.findall(r"ctxt_switches:\s+(\d+)", status.read_text())
+            )
         return total
 
     seen = []
@@ -335,7 +398,9 @@ def test_a_reload_at_rest_proves_the_new_version_and_rests_again(cheap):
     (server.directory / "app.py").write_text("raise RuntimeError('not this one')\n")
     server.send_signal(signal.SIGHUP)
     server.wait_for_log("reload failed: .*generation 1 serves on")
-    (server.directory / "app.py").write_text("def application(e, s):\n    s('200 OK', [])\n    return [b'second']\n")
+    (server.directory / "app.py").write_text(
+        "def application(e, s):\n    s('200 OK', [])\n    return [b'second']\n"
+    )
     server.send_signal(signal.SIGHUP)
     server.wait_for_log(r"generation \d serves \(1 interpreter in")
     rests(server, 2)
@@ -345,7 +410,9 @@ def test_a_reload_at_rest_proves_the_new_version_and_rests_again(cheap):
 def test_a_request_that_comes_during_a_reload_at_rest_is_answered(cheap, gate):
     server = cheap("--cheap")
     rests(server)
-    (server.directory / "app.py").write_text("from knock import knock\nknock('importing')\ndef application(e, s):\n    s('200 OK', [])\n    return [b'second']\n")
+    (server.directory / "app.py").write_text(
+        "from knock import knock\nknock('importing')\ndef application(e, s):\n    s('200 OK', [])\n    return [b'second']\n"
+    )
     server.send_signal(signal.SIGHUP)
     visitor = gate.visitor()
     connection = server.connect()
@@ -386,7 +453,17 @@ def test_die_on_idle(cheap):
 
 
 def test_the_main_interpreter_stays(serve, gate):
-    server = serve("--isolation", "main", "--processes", "4", "--cheaper", "1", "--cheap", source=APP, gate=gate)
+    server = serve(
+        "--isolation",
+        "main",
+        "--processes",
+        "4",
+        "--cheaper",
+        "1",
+        "--cheap",
+        source=APP,
+        gate=gate,
+    )
     server.wait_for_log("the number of interpreters stays as it is")
     assert server.ask("/").text == "1"
     server.send_signal(signal.SIGTTOU)
@@ -401,13 +478,34 @@ def test_the_main_interpreter_dies_on_idle(serve, gate):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--processes", "2", "--cheaper", "2"), "invalid cheaper value: must be lower than processes"),
+        (
+            ("--processes", "2", "--cheaper", "2"),
+            "invalid cheaper value: must be lower than processes",
+        ),
         (("--cheaper", "1"), "invalid cheaper value: must be lower than processes"),
         (("--processes", "2", "--cheaper", "many"), "cheaper"),
         (("--processes", "2", "--cheaper", "1", "--cheaper-step", "0"), "cheaper-step"),
-        (("--processes", "2", "--cheaper", "1", "--cheaper-rss-limit-hard", "5"), "wants cheaper-rss-limit-soft beside it"),
-        (("--processes", "2", "--cheaper", "1", "--cheaper-rss-limit-soft", "5", "--cheaper-rss-limit-hard", "5"), "has to be higher than cheaper-rss-limit-soft"),
-        (("--processes", "2", "--cheaper", "1", "--cheaper-busyness-min", "60"), "the lower limit has to be the lower one"),
+        (
+            ("--processes", "2", "--cheaper", "1", "--cheaper-rss-limit-hard", "5"),
+            "wants cheaper-rss-limit-soft beside it",
+        ),
+        (
+            (
+                "--processes",
+                "2",
+                "--cheaper",
+                "1",
+                "--cheaper-rss-limit-soft",
+                "5",
+                "--cheaper-rss-limit-hard",
+                "5",
+            ),
+            "has to be higher than cheaper-rss-limit-soft",
+        ),
+        (
+            ("--processes", "2", "--cheaper", "1", "--cheaper-busyness-min", "60"),
+            "the lower limit has to be the lower one",
+        ),
     ],
 )
 def test_nonsense_is_refused(serve, gate, arguments, words):
@@ -418,8 +516,21 @@ def test_nonsense_is_refused(serve, gate, arguments, words):
 
 
 def test_what_uwsgi_only_warns_about(serve, gate):
-    server = serve("--processes", "3", "--cheaper", "2", "--cheaper-initial", "1", "--cheaper-algo", "magic", source=APP, gate=gate)
-    server.wait_for_log(r"cheaper-initial .*: 1 is not between cheaper \(2\) and processes \(3\); 2 interpreters run at start")
+    server = serve(
+        "--processes",
+        "3",
+        "--cheaper",
+        "2",
+        "--cheaper-initial",
+        "1",
+        "--cheaper-algo",
+        "magic",
+        source=APP,
+        gate=gate,
+    )
+    server.wait_for_log(
+        r"cheaper-initial .*: 1 is not between cheaper \(2\) and processes \(3\); 2 interpreters run at start"
+    )
     server.wait_for_log("there is no cheaper algorithm 'magic', falling back to spare")
 
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from requests_raw import get
+
 from server import STOP_SECONDS, binary
 
 NAMED = """
@@ -79,17 +79,26 @@ NEED_APP = 22
     ids=" ".join,
 )
 def test_spellings(serve, arguments, name):
-    server = serve(*arguments, files={"app.py": NAMED, "package/__init__.py": "", "package/inside.py": NAMED})
+    server = serve(
+        *arguments, files={"app.py": NAMED, "package/__init__.py": "", "package/inside.py": NAMED}
+    )
     assert server.ask("/").text.split()[0] == name
 
 
 def test_only_app_is_found(serve):
-    server = serve("app.py", files={"app.py": NAMED.replace('    application = make("application")\n', "")})
+    server = serve(
+        "app.py", files={"app.py": NAMED.replace('    application = make("application")\n', "")}
+    )
     assert server.ask("/").text.startswith("app ")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "name"), [(["app.py"], "uwsgi_file_app"), (["--wsgi-file", "package/inside.py"], "uwsgi_file_package_inside"), (["--module", "app"], "app")]
+    ("arguments", "name"),
+    [
+        (["app.py"], "uwsgi_file_app"),
+        (["--wsgi-file", "package/inside.py"], "uwsgi_file_package_inside"),
+        (["--module", "app"], "app"),
+    ],
 )
 def test_module_names(serve, arguments, name):
     server = serve(*arguments, files={"app.py": NAMED, "package/inside.py": NAMED})
@@ -97,7 +106,10 @@ def test_module_names(serve, arguments, name):
 
 
 def test_the_folder_of_the_start_is_importable(serve):
-    server = serve("app.py", files={"app.py": "import beside\n\napplication = beside.application\n", "beside.py": HELLO})
+    server = serve(
+        "app.py",
+        files={"app.py": "import beside\n\napplication = beside.application\n", "beside.py": HELLO},
+    )
     assert server.ask("/").text == "hello"
 
 
@@ -115,7 +127,11 @@ def test_chdir(serve):
 
 @pytest.mark.parametrize("option", ["--pythonpath", "--pp", "--python-path"])
 def test_pythonpath(serve, option):
-    files = {"app.py": "import one, two\n\napplication = one.application\n", "first/one.py": HELLO, "second/two.py": ""}
+    files = {
+        "app.py": "import one, two\n\napplication = one.application\n",
+        "first/one.py": HELLO,
+        "second/two.py": "",
+    }
     server = serve("app.py", option, "first", option, "second", files=files)
     assert server.ask("/").text == "hello"
 
@@ -136,7 +152,9 @@ def test_virtualenv(serve, option):
 
 @pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="the suite does not run in a virtualenv")
 def test_an_active_virtualenv_is_used(serve):
-    source = "import sys\n\n" + HELLO.replace("\n    ", "\n").replace('b"hello"', "sys.prefix.encode()")
+    source = "import sys\n\n" + HELLO.replace("\n    ", "\n").replace(
+        'b"hello"', "sys.prefix.encode()"
+    )
     server = serve(source=source, virtualenv=False, environment={"VIRTUAL_ENV": sys.prefix})
     assert server.ask("/").text == sys.prefix
 
@@ -149,7 +167,16 @@ def test_argv_and_environment(serve):
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [f"{sys.argv[1:]} {os.environ.get('MINE')} {os.environ.get('GONE')}".encode()]
     """
-    server = serve("--pyargv", "a b", "--env", "MINE=1", "--unenv", "GONE", source=source, environment={"GONE": "still here"})
+    server = serve(
+        "--pyargv",
+        "a b",
+        "--env",
+        "MINE=1",
+        "--unenv",
+        "GONE",
+        source=source,
+        environment={"GONE": "still here"},
+    )
     assert server.ask("/").text == "['a', 'b'] 1 None"
 
 
@@ -313,7 +340,13 @@ def test_an_app_that_is_not_there(serve, arguments, words):
 
 
 def test_the_traceback_is_trimmed_to_the_users_frames(serve):
-    server = serve("app.py", files={"app.py": "import helper\n", "helper.py": "def f():\n    raise KeyError('deep')\n\nf()\n"})
+    server = serve(
+        "app.py",
+        files={
+            "app.py": "import helper\n",
+            "helper.py": "def f():\n    raise KeyError('deep')\n\nf()\n",
+        },
+    )
     log = server.log()
     assert re.search(r'app\.py", line 1', log)
     assert re.search(r'helper\.py", line 2, in f', log)
@@ -321,7 +354,16 @@ def test_the_traceback_is_trimmed_to_the_users_frames(serve):
     assert "importlib._bootstrap" not in log
 
 
-@pytest.mark.parametrize("arguments", [["--no-such-option"], ["--threads", "many"], ["--threads", "0"], ["--isolation", "none"], ["--http-socket", "1.2.3.4.5:x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--no-such-option"],
+        ["--threads", "many"],
+        ["--threads", "0"],
+        ["--isolation", "none"],
+        ["--http-socket", "1.2.3.4.5:x"],
+    ],
+)
 def test_bad_options(serve, arguments):
     server = serve(*arguments, source=HELLO, wait=False)
     server.exit_code_expected = None
@@ -362,13 +404,28 @@ def test_a_virtualenv_that_is_none(serve, tmp_path):
 
 
 def test_common_uwsgi_words_are_accepted(serve):
-    server = serve("--master", "--enable-threads", "--lazy-apps", "--thunder-lock", "--single-interpreter", "--workers=2", "--die-on-term", source=HELLO)
+    server = serve(
+        "--master",
+        "--enable-threads",
+        "--lazy-apps",
+        "--thunder-lock",
+        "--single-interpreter",
+        "--workers=2",
+        "--die-on-term",
+        source=HELLO,
+    )
     assert server.ask("/").text == "hello"
 
 
 @pytest.mark.parametrize("arguments", [["-p", "2"], ["-p2"], ["--workers", "2"], ["--processes=2"]])
 def test_spellings_of_the_number_of_workers(serve, arguments):
-    server = serve(*arguments, "--isolation", "shared-gil", source="import sys\n\n" + HELLO.replace("\n    ", "\n").replace('b"hello"', "str(id(sys.modules)).encode()"))
+    server = serve(
+        *arguments,
+        "--isolation",
+        "shared-gil",
+        source="import sys\n\n"
+        + HELLO.replace("\n    ", "\n").replace('b"hello"', "str(id(sys.modules)).encode()"),
+    )
     assert re.search(r"\b2\b[^\n]*interpreter|interpreters?[^\n]*\b2\b", server.log())
 
 
@@ -440,7 +497,14 @@ def test_a_stream_in_progress_is_finished(serve, gate):
     assert server.wait_for_exit() == 0
 
 
-@pytest.mark.parametrize(("first", "second"), [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT), (signal.SIGINT, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGINT, signal.SIGINT),
+        (signal.SIGINT, signal.SIGTERM),
+    ],
+)
 def test_a_second_signal_stops_now(serve, gate, first, second):
     server = serve(source=GATED, gate=gate)
     server.exit_code_expected = None
@@ -498,9 +562,13 @@ def test_new_connections_are_refused_while_it_stops(serve, gate):
 
 def test_the_binary_starts_from_anywhere(serve, tmp_path):
     """No LD_LIBRARY_PATH, no particular folder: the binary finds its Python by itself."""
-    (tmp_path / "app.py").write_text("def application(e, s):\n    s('200 OK', [])\n    return [b'hello']\n")
+    (tmp_path / "app.py").write_text(
+        "def application(e, s):\n    s('200 OK', [])\n    return [b'hello']\n"
+    )
     assert Path(binary()).is_absolute()
-    server = serve("app.py", directory=tmp_path, environment={"LD_LIBRARY_PATH": "", "PATH": os.defpath})
+    server = serve(
+        "app.py", directory=tmp_path, environment={"LD_LIBRARY_PATH": "", "PATH": os.defpath}
+    )
     assert server.ask("/").text == "hello"
 
 

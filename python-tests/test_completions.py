@@ -38,7 +38,13 @@ def shell(name):
 @pytest.mark.parametrize(("line", "offered"), CASES)
 def test_fish(folder, line, offered):
     command = f"source '{SCRIPTS}/singlemalt.fish'; complete -C '{line}'"
-    done = subprocess.run(["fish", "--no-config", "-c", command], cwd=folder, capture_output=True, text=True, timeout=SECONDS)
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
     assert done.stderr == ""
     assert offered in [one.split("\t")[0] for one in done.stdout.splitlines()]
 
@@ -48,7 +54,13 @@ def test_fish(folder, line, offered):
 def test_bash(folder, line, offered):
     words = line.split()
     command = f"source '{SCRIPTS}/singlemalt.bash'; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _singlemalt; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-    done = subprocess.run(["bash", "--norc", "-c", command], cwd=folder, capture_output=True, text=True, timeout=SECONDS)
+    done = subprocess.run(
+        ["bash", "--norc", "-c", command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
     assert done.stderr == ""
     assert offered in done.stdout.split()
 
@@ -60,13 +72,17 @@ def typed_into_zsh(folder, line):
     # The end of the line is marked with what follows the Tab, so that the test knows when the shell is done.
     (folder / ".zshrc").write_text(
         f"fpath=({SCRIPTS} $fpath)\nautoload -U compinit\ncompinit -u -D\nPS1='ready> '\nunsetopt PROMPT_SP\n"
-        "report() { print -r -- \"<$BUFFER>\" > $ZDOTDIR/line; zle kill-whole-line }\nzle -N report\n"
+        'report() { print -r -- "<$BUFFER>" > $ZDOTDIR/line; zle kill-whole-line }\nzle -N report\n'
         "bindkey '^I' complete-word\nbindkey '^X' report\n"
     )
     process, terminal = pty.fork()
     if process == 0:
         os.chdir(folder)
-        os.execvpe("zsh", ["zsh", "-i"], {**os.environ, "ZDOTDIR": str(folder), "TERM": "dumb", "COLUMNS": "200"})
+        os.execvpe(
+            "zsh",
+            ["zsh", "-i"],
+            {**os.environ, "ZDOTDIR": str(folder), "TERM": "dumb", "COLUMNS": "200"},
+        )
     try:
         seen, until = b"", time.monotonic() + SECONDS
         while b"ready> " not in seen:
@@ -88,7 +104,14 @@ def typed_into_zsh(folder, line):
 
 
 @shell("zsh")
-@pytest.mark.parametrize(("line", "offered"), [*CASES, ("singlemalt -Cx --protocol=fastcgi-", "--protocol=fastcgi-nph"), ("singlemalt -H wond", "wonder_app.py")])
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        *CASES,
+        ("singlemalt -Cx --protocol=fastcgi-", "--protocol=fastcgi-nph"),
+        ("singlemalt -H wond", "wonder_app.py"),
+    ],
+)
 def test_zsh(folder, line, offered):
     after = typed_into_zsh(folder, line)
     assert after.rstrip(" =").split()[-1] == offered, after

@@ -1,7 +1,6 @@
 """Configuration files of every format serve the application that they name (tests/config.rs checks what they mean)."""
 
 import pytest
-
 from conftest import PYTHON
 
 APP = """
@@ -57,7 +56,9 @@ def test_a_file_by_its_option(serve, name):
 
 
 def test_a_file_overrides_the_environment_and_the_command_line_before_it(serve):
-    server = start(serve, "--workers", 3, "uwsgi.ini", "--threads", 1, files={"uwsgi.ini": FILES["uwsgi.ini"]})
+    server = start(
+        serve, "--workers", 3, "uwsgi.ini", "--threads", 1, files={"uwsgi.ini": FILES["uwsgi.ini"]}
+    )
     assert server.ask("/").text == f"multithread {PYTHON < (3, 13)}"
     assert workers(server) == expected(2, 1)
 
@@ -72,10 +73,16 @@ def test_files_that_include_others_and_ask_for_variables(serve):
     assert workers(server) == expected(1, 2)
 
 
-WAYS = [(name, arguments) for name in FILES for arguments in (["--" + name.rpartition(".")[2], "-"], ["--config", "-"], ["-"])]
+WAYS = [
+    (name, arguments)
+    for name in FILES
+    for arguments in (["--" + name.rpartition(".")[2], "-"], ["--config", "-"], ["-"])
+]
 
 
-@pytest.mark.parametrize(("name", "arguments"), WAYS, ids=[" ".join([*arguments, "<", name]) for name, arguments in WAYS])
+@pytest.mark.parametrize(
+    ("name", "arguments"), WAYS, ids=[" ".join([*arguments, "<", name]) for name, arguments in WAYS]
+)
 def test_standard_input(serve, name, arguments):
     """`singlemalt --ini - < FILE`: the option says the format; without one the text itself does."""
     server = serve(*arguments, files={"myapp.py": APP}, listen=(), stdin=FILES[name])
@@ -85,7 +92,14 @@ def test_standard_input(serve, name, arguments):
 
 def test_standard_input_beside_a_file(serve):
     """What is piped in stands where the `-` stands, as a file would."""
-    server = serve("uwsgi.ini", "--ini", "-", files={"myapp.py": APP, "uwsgi.ini": FILES["uwsgi.ini"]}, listen=(), stdin="[uwsgi]\nworkers = 1\n")
+    server = serve(
+        "uwsgi.ini",
+        "--ini",
+        "-",
+        files={"myapp.py": APP, "uwsgi.ini": FILES["uwsgi.ini"]},
+        listen=(),
+        stdin="[uwsgi]\nworkers = 1\n",
+    )
     assert server.ask("/").text == "multithread True"
     assert workers(server) == expected(1, 2)
 

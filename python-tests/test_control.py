@@ -11,11 +11,11 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from control import ask, raw, read_all, singlemalt
-from server import binary
 from test_isolation import own_gil_only
 from versions import rewrite
+
+from server import binary
 
 VERSION = """
     def application(environ, start_response):
@@ -68,10 +68,15 @@ def test_reload_tells_why_there_is_no_new_version(serve):
     rewrite(server, BROKEN)
     done = reload(server)
     assert done.returncode == 2
-    assert done.stdout.startswith("FAILED: LookupError: the database is gone; the version before serves on")
+    assert done.stdout.startswith(
+        "FAILED: LookupError: the database is gone; the version before serves on"
+    )
     assert server.ask().body == b"one"
     status = singlemalt(server.directory, "status", "--pidfile", "app.pid", "--reload-status")
-    assert (status.returncode, status.stdout.split(";")[0]) == (2, "FAILED: LookupError: the database is gone")
+    assert (status.returncode, status.stdout.split(";")[0]) == (
+        2,
+        "FAILED: LookupError: the database is gone",
+    )
     # And back again.
     rewrite(server, NEXT)
     assert reload(server).returncode == 0
@@ -82,7 +87,12 @@ def test_reload_tells_why_there_is_no_new_version(serve):
 def test_reload_in_json(serve):
     server = with_pidfile(serve)
     outcome = json.loads(reload(server, "--json").stdout)
-    assert (outcome["outcome"], outcome["generation"], outcome["number"], outcome["by"]) == ("serves", 2, 1, "control")
+    assert (outcome["outcome"], outcome["generation"], outcome["number"], outcome["by"]) == (
+        "serves",
+        2,
+        1,
+        "control",
+    )
 
 
 @own_gil_only
@@ -103,18 +113,28 @@ def test_reload_starts_anew_and_tells_of_it(serve):
     assert server.ask().body == b"two"
     after = ask(server.directory / "app.pid.control")[1]
     assert after["pid"] == before["pid"]
-    assert (after["reload"]["outcome"], after["reload"]["number"], after["reload"]["by"]) == ("serves", 1, "control")
+    assert (after["reload"]["outcome"], after["reload"]["number"], after["reload"]["by"]) == (
+        "serves",
+        1,
+        "control",
+    )
     # Nothing of it is left in the application's environment.
     rewrite(server, BROKEN)
     done = reload(server)
     assert done.returncode == 2, done
-    assert done.stdout.startswith("FAILED: LookupError: the database is gone; the version before serves on"), done
+    assert done.stdout.startswith(
+        "FAILED: LookupError: the database is gone; the version before serves on"
+    ), done
     assert server.ask().body == b"two"
 
 
 def test_a_reload_is_waited_for_over_an_image_that_cannot_take_over(serve, gate):
     server = with_pidfile(serve, "--reload-mode", "exec", "--need-app", gate=gate)
-    rewrite(server, LOADS_SLOWLY + "import os\nif os.path.exists('broken'):\n    raise LookupError('the database is gone')\n")
+    rewrite(
+        server,
+        LOADS_SLOWLY
+        + "import os\nif os.path.exists('broken'):\n    raise LookupError('the database is gone')\n",
+    )
     done = []
     waiting = threading.Thread(target=lambda: done.append(reload(server)))
     waiting.start()
@@ -152,14 +172,20 @@ def test_whoever_asks_while_the_process_starts_anew_is_answered(serve, gate):
     held.release()
     # The next image loads: its answers come when it has.
     held = gate.visitor()
-    waiting += [asking("status", ask, control), asking("stats", raw, server.directory / "stats", b"")]
+    waiting += [
+        asking("status", ask, control),
+        asking("stats", raw, server.directory / "stats", b""),
+    ]
     waiting += [asking("rolled back", ask, control, "POST", "/rollback")]
     assert server.ask().body == b"one"
     held.release()
     for thread in waiting:
         thread.join(60)
     assert answers["reload"].returncode == 0, answers
-    assert answers["status"][1]["reload"]["way"] == "exec" and answers["status"][1]["pid"] == server.process.pid
+    assert (
+        answers["status"][1]["reload"]["way"] == "exec"
+        and answers["status"][1]["pid"] == server.process.pid
+    )
     assert json.loads(answers["stats"])["pid"] == server.process.pid
     assert answers["rolled back"][0] == 409
     assert ask(control)[1]["reloads"] == {"done": 1, "failed": 0, "withdrawn": 0}
@@ -170,10 +196,20 @@ def test_whoever_asks_while_the_process_starts_anew_is_answered(serve, gate):
 
 
 def test_a_reload_of_the_process_tells_what_is_wrong_with_the_configuration(serve):
-    server = with_pidfile(serve, "--ini", "more.ini", "--reload-mode", "exec", files={"more.ini": "[uwsgi]\nthreads = 1\n"})
+    server = with_pidfile(
+        serve,
+        "--ini",
+        "more.ini",
+        "--reload-mode",
+        "exec",
+        files={"more.ini": "[uwsgi]\nthreads = 1\n"},
+    )
     (server.directory / "more.ini").write_text("[uwsgi]\nthreads = many\n")
     done = reload(server)
-    assert done.returncode == 2 and "threads" in done.stdout and "'many'" in done.stdout, (done, server.log())
+    assert done.returncode == 2 and "threads" in done.stdout and "'many'" in done.stdout, (
+        done,
+        server.log(),
+    )
     assert server.ask().body == b"one"
 
 
@@ -187,7 +223,10 @@ def test_a_process_with_fewer_interpreters_starts_anew(serve, fewer):
         if "--cheap" in fewer:
             # A request that comes just before keeps no interpreter, and what is broken on the disk then makes none.
             # (The main interpreter stays, and says so.)
-            server.wait_for_log("cheap mode enabled|--cheap: there is no interpreter that could be ended", count=starts)
+            server.wait_for_log(
+                "cheap mode enabled|--cheap: there is no interpreter that could be ended",
+                count=starts,
+            )
         assert server.ask().body == body
     rewrite(server, BROKEN)
     assert reload(server).returncode == 2
@@ -217,12 +256,17 @@ def test_rollback_puts_the_version_before_back(serve):
     rewrite(server, NEXT)
     assert reload(server).returncode == 0
     done = singlemalt(server.directory, "rollback", "app.pid")
-    assert (done.returncode, done.stdout) == (0, "generation 1 serves again, instead of generation 2\n"), done
+    assert (done.returncode, done.stdout) == (
+        0,
+        "generation 1 serves again, instead of generation 2\n",
+    ), done
     # Not a moment later: it was waited for.
     assert server.ask().body == b"one"
     again = singlemalt(server.directory, "rollback", "app.pid")
     assert again.returncode == 5
-    assert again.stderr.startswith("error: app.pid: there is nothing to go back to: no canary runs"), again
+    assert again.stderr.startswith(
+        "error: app.pid: there is nothing to go back to: no canary runs"
+    ), again
 
 
 @own_gil_only
@@ -236,7 +280,6 @@ def test_rollback_withdraws_a_canary(serve):
     assert {server.ask().body for _ in range(10)} == {b"one"}
     status, told = ask(server.directory / "app.pid.control", "POST", "/rollback")
     assert status == 409 and "nothing to go back to" in told["message"]
-
 
     # Both are told of; neither is waited for in vain.
     last = ask(server.directory / "app.pid.control", target="/reload/1")
@@ -258,7 +301,11 @@ def test_a_rollback_ends_what_somebody_waits_for(serve, gate):
     assert singlemalt(server.directory, "rollback", "app.pid").returncode == 0
     for number in (2, 3):
         status, told = ask(control, target=f"/reload/{number}")
-        assert (status, told["outcome"]["outcome"], told["outcome"]["reason"]) == (500, "given up", "a rollback came")
+        assert (status, told["outcome"]["outcome"], told["outcome"]["reason"]) == (
+            500,
+            "given up",
+            "a rollback came",
+        )
     last = ask(control)[1]["reload"]
     assert (last["outcome"], last["way"], last["generation"]) == ("serves", "rollback", 1)
     shown = singlemalt(server.directory, "status", "app.pid").stdout
@@ -277,11 +324,16 @@ def test_reload_waits_for_the_end_of_its_canary_and_says_so(serve):
     done = reload(server)
     assert done.returncode == 0, done
     assert done.stdout.startswith("the new version serves as generation 2 (control; took ")
-    assert "app.pid: generation 2 is tried out with 50 % of the requests (stage 1 of 2); waiting for the end of that\n" in done.stderr, done
+    assert (
+        "app.pid: generation 2 is tried out with 50 % of the requests (stage 1 of 2); waiting for the end of that\n"
+        in done.stderr
+    ), done
     assert {server.ask().body for _ in range(10)} == {b"two"}
     status = ask(server.directory / "app.pid.control")[1]
     assert (status["kept"]["generation"], status["reload"]["canary"]["stage"]) == (1, 2)
-    assert "kept        generation 1, for " in singlemalt(server.directory, "status", "app.pid").stdout
+    assert (
+        "kept        generation 1, for " in singlemalt(server.directory, "status", "app.pid").stdout
+    )
 
 
 @own_gil_only
@@ -293,14 +345,25 @@ def test_a_canary_is_seen_in_the_status_and_superseded_by_a_reload(serve):
     assert late.returncode == 4 and "still under way" in late.stderr, late
     server.wait_for_log("generation 2 gets 50 % of the requests")
     reloads = ask(control)[1]["reload"]
-    assert (reloads["outcome"], reloads["makes"], reloads["canary"]["share_percent"]) == ("canary", 2, 50.0)
+    assert (reloads["outcome"], reloads["makes"], reloads["canary"]["share_percent"]) == (
+        "canary",
+        2,
+        50.0,
+    )
     table = singlemalt(server.directory, "status", "app.pid")
-    assert "reload      generation 2 is tried out with 50 % of the requests (stage 1 of 1); " in table.stdout
+    assert (
+        "reload      generation 2 is tried out with 50 % of the requests (stage 1 of 1); "
+        in table.stdout
+    )
     assert singlemalt(server.directory, "--reload-status", "app.pid").returncode == 4
     assert reload(server, "--no-wait").returncode == 0
     server.wait_for_log("generation 3 gets 50 % of the requests")
     status, told = ask(control, target="/reload/1")
-    assert (status, told["outcome"]["outcome"], told["outcome"]["reason"]) == (500, "given up", "another reload came")
+    assert (status, told["outcome"]["outcome"], told["outcome"]["reason"]) == (
+        500,
+        "given up",
+        "another reload came",
+    )
 
 
 # stacks
@@ -318,7 +381,7 @@ def test_stacks_tell_where_every_worker_stands(serve, gate):
     shown = done.stdout.split("\n\n")
     busy = [text for text in shown if "GET /slow" in text]
     assert len(shown) == 2 and len(busy) == 1, done.stdout
-    assert ", in application\n    knock(\"slow\")" in busy[0]
+    assert ', in application\n    knock("slow")' in busy[0]
     status, told = ask(server.directory / "app.pid.control", target="/stacks")
     assert status == 200 and told["pid"] == server.process.pid
     assert told["stacks"][0].startswith("worker 1 core 0 (generation 1, ")
@@ -357,7 +420,11 @@ def test_a_reload_of_a_server_that_stops_is_given_up(serve, gate):
     server = with_pidfile(serve, gate=gate)
     rewrite(server, LOADS_SLOWLY)
     waiting = subprocess.Popen(
-        [str(binary()), "reload", "app.pid"], cwd=server.directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [str(binary()), "reload", "app.pid"],
+        cwd=server.directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     loading = gate.visitor()
     server.send_signal(signal.SIGTERM)
@@ -444,10 +511,15 @@ def test_a_socket_that_was_left_behind_is_taken_over(serve):
 
 def test_a_socket_that_is_in_use_is_left_alone(serve):
     first = serve("--control", "./sm.control", source=VERSION)
-    second = serve("--control", "./sm.control", source=VERSION, directory=first.directory, wait=False)
+    second = serve(
+        "--control", "./sm.control", source=VERSION, directory=first.directory, wait=False
+    )
     second.exit_code_expected = 1
     assert second.wait_for_exit() == 1
-    assert "--control (command line): cannot listen on ./sm.control: " in second.log() and "Another server listens there" in second.log()
+    assert (
+        "--control (command line): cannot listen on ./sm.control: " in second.log()
+        and "Another server listens there" in second.log()
+    )
     assert ask(first.directory / "sm.control")[1]["pid"] == first.process.pid
 
 
@@ -464,7 +536,10 @@ def test_control_none(serve):
     assert not (server.directory / "app.pid.control").exists()
     done = reload(server)
     assert done.returncode == 1
-    assert "has no control socket beside it" in done.stderr and "singlemalt --reload app.pid" in done.stderr
+    assert (
+        "has no control socket beside it" in done.stderr
+        and "singlemalt --reload app.pid" in done.stderr
+    )
 
 
 def test_by_a_configuration_file(serve):
@@ -484,7 +559,9 @@ def test_a_port_and_its_secret(serve):
     assert done.returncode == 0, done
     token.write_text(f"{address} {'0' * len(secret)}\n")
     done = singlemalt(server.directory, "reload", "--control", address, "--control-token", "token")
-    assert done.returncode == 1 and "the secret of --control-token is missing or wrong" in done.stderr
+    assert (
+        done.returncode == 1 and "the secret of --control-token is missing or wrong" in done.stderr
+    )
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), 30) as caller:
         caller.sendall(b"POST /stop HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -589,8 +666,14 @@ def test_what_is_wrong_with_a_command(tmp_path):
 
     assert error("reload")[0] == 1 and "which server?" in error("reload")[1]
     assert error("stop", "--pidfile", "no.pid")[0] == 3
-    assert error("status", "--control", "no.control") == (1, "error: --control 'no.control': a port is missing: no.control:8000, or ./no.control for a unix socket (command line)\n")
-    assert error("status", "--control", "./no.control") == (3, "error: ./no.control: no server runs there\n")
+    assert error("status", "--control", "no.control") == (
+        1,
+        "error: --control 'no.control': a port is missing: no.control:8000, or ./no.control for a unix socket (command line)\n",
+    )
+    assert error("status", "--control", "./no.control") == (
+        3,
+        "error: ./no.control: no server runs there\n",
+    )
     (tmp_path / "app.pid").write_text("nonsense")
     assert error("stop", "app.pid")[0] == 1
     assert "Exit codes" in singlemalt(tmp_path, "reload", "--help").stdout
@@ -603,7 +686,9 @@ def test_no_descriptor_is_lost(serve):
     before = server.open_descriptors()
     for _ in range(50):
         ask(path)
-    server.wait_until(lambda: server.open_descriptors() <= before, what="as many descriptors as before")
+    server.wait_until(
+        lambda: server.open_descriptors() <= before, what="as many descriptors as before"
+    )
 
 
 def test_what_the_next_image_is_told_is_not_the_applications(serve):

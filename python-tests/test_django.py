@@ -11,36 +11,75 @@ import sys
 from urllib.parse import urlencode
 
 import pytest
-
 from client import together
 from conftest import PYTHON
 from multipart import CONTENT_TYPE, form_data
 from requests_raw import get
+
 from server import APPS, environment
 
 PROJECT = APPS / "django_project"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("django") is None, reason="Django is not installed for this Python: see requirements.txt")
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("django") is None,
+    reason="Django is not installed for this Python: see requirements.txt",
+)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A folder with a migrated database and an admin called root."""
     folder = tmp_path_factory.mktemp("django")
-    variables = environment({"DJANGO_DATA": str(folder), "DJANGO_SUPERUSER_PASSWORD": "secret", "PYTHONDONTWRITEBYTECODE": "1"})
-    for command in (["migrate", "-v0"], ["createsuperuser", "--noinput", "--username", "root", "--email", "root@example.com", "-v0"]):
-        subprocess.run([sys.executable, str(PROJECT / "manage.py"), *command], env=variables, cwd=folder, check=True, timeout=120)
+    variables = environment(
+        {
+            "DJANGO_DATA": str(folder),
+            "DJANGO_SUPERUSER_PASSWORD": "secret",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+    )
+    for command in (
+        ["migrate", "-v0"],
+        [
+            "createsuperuser",
+            "--noinput",
+            "--username",
+            "root",
+            "--email",
+            "root@example.com",
+            "-v0",
+        ],
+    ):
+        subprocess.run(
+            [sys.executable, str(PROJECT / "manage.py"), *command],
+            env=variables,
+            cwd=folder,
+            check=True,
+            timeout=120,
+        )
     return folder
 
 
 MODES = [("auto", 1, 2), ("main", 1, 4)] + ([("own-gil", 2, 2)] if PYTHON >= (3, 13) else [])
 
 
-@pytest.fixture(scope="module", params=MODES, ids=[f"{mode}-{processes}x{threads}" for mode, processes, threads in MODES])
+@pytest.fixture(
+    scope="module",
+    params=MODES,
+    ids=[f"{mode}-{processes}x{threads}" for mode, processes, threads in MODES],
+)
 def django(request, serve_module, data):
     isolation, processes, threads = request.param
     return serve_module(
-        "--module", "site_app.wsgi", "--isolation", isolation, "--processes", processes, "--threads", threads, "--chdir", PROJECT,
+        "--module",
+        "site_app.wsgi",
+        "--isolation",
+        isolation,
+        "--processes",
+        processes,
+        "--threads",
+        threads,
+        "--chdir",
+        PROJECT,
         environment={"DJANGO_DATA": str(data)},
     )
 
@@ -83,7 +122,11 @@ def test_admin_login(browser):
     login = browser.ask("/admin/login/?next=/admin/")
     assert login.status == 200
     assert "Django administration" in login.text
-    fields = {"csrfmiddlewaretoken": browser.token(login.text), "username": "root", "next": "/admin/"}
+    fields = {
+        "csrfmiddlewaretoken": browser.token(login.text),
+        "username": "root",
+        "next": "/admin/",
+    }
     wrong = browser.ask("/admin/login/", "POST", urlencode({**fields, "password": "wrong"}), FORM)
     assert wrong.status == 200 and "Please enter the correct" in wrong.text
     right = browser.ask("/admin/login/", "POST", urlencode({**fields, "password": "secret"}), FORM)
@@ -103,7 +146,9 @@ def test_session(browser):
 def test_csrf(browser):
     assert browser.ask("/form/", "POST", "word=x", FORM).status == 403
     token = browser.token(browser.ask("/form/").text)
-    posted = browser.ask("/form/", "POST", urlencode({"csrfmiddlewaretoken": token, "word": "h\u00e9"}), FORM)
+    posted = browser.ask(
+        "/form/", "POST", urlencode({"csrfmiddlewaretoken": token, "word": "h\u00e9"}), FORM
+    )
     assert (posted.status, posted.text) == (200, "posted h\u00e9")
 
 
@@ -128,8 +173,19 @@ def test_streaming_response(django):
 
 def test_upload_of_50_mb(django):
     data = random.Random(3).randbytes(50 << 20)
-    answer = django.ask("/upload/", "POST", form_data({"word": "w"}, {"file": ("big.bin", data)}), {"Content-Type": CONTENT_TYPE}, timeout=120)
-    assert answer.json() == {"name": "big.bin", "size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "word": "w"}
+    answer = django.ask(
+        "/upload/",
+        "POST",
+        form_data({"word": "w"}, {"file": ("big.bin", data)}),
+        {"Content-Type": CONTENT_TYPE},
+        timeout=120,
+    )
+    assert answer.json() == {
+        "name": "big.bin",
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "word": "w",
+    }
 
 
 def test_an_exception(django):
@@ -140,7 +196,11 @@ def test_an_exception(django):
 
 def test_paths(django):
     got = django.ask("/where/caf%C3%A9%2Fx?q=%E2%82%AC").json()
-    assert (got["path"], got["rest"], got["get"]) == ("/where/caf\u00e9/x", "caf\u00e9/x", {"q": "\u20ac"})
+    assert (got["path"], got["rest"], got["get"]) == (
+        "/where/caf\u00e9/x",
+        "caf\u00e9/x",
+        {"q": "\u20ac"},
+    )
     assert got["uri"] == f"http://127.0.0.1:{django.port}/where/caf%C3%A9/x?q=%E2%82%AC"
 
 
@@ -152,7 +212,15 @@ def test_a_path_that_is_not_utf_8(django):
 
 def test_first_requests_at_once(serve, data):
     """The first requests load Django's middleware; all at once they still load it once and get their answers."""
-    server = serve("--module", "site_app.wsgi:application", "--threads", "8", "--chdir", PROJECT, environment={"DJANGO_DATA": str(data)})
+    server = serve(
+        "--module",
+        "site_app.wsgi:application",
+        "--threads",
+        "8",
+        "--chdir",
+        PROJECT,
+        environment={"DJANGO_DATA": str(data)},
+    )
     assert together(16, lambda _: server.ask("/users/").json()["users"]) == [["root"]] * 16
 
 

@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-
 from requests_raw import get
-from server import APPS, binary, environment, virtualenv_arguments
 from test_isolation import MODES
+
+from server import APPS, binary, environment, virtualenv_arguments
 
 APP = """
     import atexit, sys
@@ -68,7 +68,12 @@ def test_one_request(run, mode):
     assert head.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n")
     assert body == b"['GET', '', '/hello', 'a=b', 'localhost']"
     # The answer is alone on standard output.
-    for line in ["printed while it is loaded", "and as an error", "printed while it is called", "goodbye"]:
+    for line in [
+        "printed while it is loaded",
+        "and as an error",
+        "printed while it is called",
+        "goodbye",
+    ]:
         assert line in done.stderr.decode()
 
 
@@ -102,7 +107,14 @@ def test_a_file_is_sent_whole(run, tmp_path):
 
 def test_one_request_of_several_applications(run):
     files = {"app.py": APP, "broken.py": "1 / 0\n"}
-    arguments = ["app.py", "--mount", "/shop=app.py", "--mount", "/bad=broken.py", "--manage-script-name"]
+    arguments = [
+        "app.py",
+        "--mount",
+        "/shop=app.py",
+        "--mount",
+        "/bad=broken.py",
+        "--manage-script-name",
+    ]
     done = run(*arguments, "--test-request", "GET /shop/cart", files=files)
     assert done.stdout.endswith(b"['GET', '/shop', '/cart', '', 'localhost']")
     # Only the one that is asked for is loaded.
@@ -122,13 +134,27 @@ def test_an_application_that_cannot_be_loaded(run):
 
 @pytest.mark.parametrize("text", ["GET", "GET / HTTP/1.1", "GET nowhere", ""])
 def test_requests_that_cannot_be_meant(run, text):
-    assert b"error: --test-request wants a method and a path" in run("app.py", "--test-request", text, code=1).stderr
+    assert (
+        b"error: --test-request wants a method and a path"
+        in run("app.py", "--test-request", text, code=1).stderr
+    )
 
 
 def test_no_socket_is_bound_and_nothing_else_is_done(run, tmp_path):
-    arguments = ["--http-socket", "app.sock", "--pidfile", "pid", "--daemonize", "log", "--hook-asap", "write:hook x"]
+    arguments = [
+        "--http-socket",
+        "app.sock",
+        "--pidfile",
+        "pid",
+        "--daemonize",
+        "log",
+        "--hook-asap",
+        "write:hook x",
+    ]
     run("app.py", *arguments, "--test-request", "/")
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["app.py"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == [
+        "app.py"
+    ]
 
 
 # A module
@@ -157,7 +183,10 @@ def test_an_extension_that_refuses(run):
     pytest.importorskip("numpy")
     run("--test", "numpy")
     if sys.version_info >= (3, 13):
-        assert b"--isolation main can" in run("--test", "numpy", "--isolation", "own-gil", code=1).stderr
+        assert (
+            b"--isolation main can"
+            in run("--test", "numpy", "--isolation", "own-gil", code=1).stderr
+        )
 
 
 # A script
@@ -173,13 +202,20 @@ def test_a_script(run, option):
         sys.exit(3)
     """
     files = {"tools/script.py": script, "tools/beside.py": "VALUE = 7\n"}
-    done = run(option, "tools/script.py", "--pyargv", "one two", "--env", "WORD=said", files=files, code=3)
+    done = run(
+        option, "tools/script.py", "--pyargv", "one two", "--env", "WORD=said", files=files, code=3
+    )
     assert done.stdout.decode().strip() == "['tools/script.py', 'one', 'two'] said 7"
 
 
 @pytest.mark.parametrize(
     ("source", "code", "said"),
-    [("", 0, ""), ("import sys\nsys.exit()", 0, ""), ("import sys\nsys.exit('in words')", 1, "in words\n"), ("1 / 0", 1, "ZeroDivisionError: division by zero\n")],
+    [
+        ("", 0, ""),
+        ("import sys\nsys.exit()", 0, ""),
+        ("import sys\nsys.exit('in words')", 1, "in words\n"),
+        ("1 / 0", 1, "ZeroDivisionError: division by zero\n"),
+    ],
 )
 def test_how_a_script_ends(run, source, code, said):
     done = run("--pyrun", "script.py", files={"script.py": source}, code=code)
@@ -189,7 +225,13 @@ def test_how_a_script_ends(run, source, code, said):
 
 def test_a_script_of_django(run):
     pytest.importorskip("django")
-    done = run("--pyrun", APPS / "django_project" / "manage.py", "--pyargv", "check", variables={"DJANGO_DATA": "/tmp"})
+    done = run(
+        "--pyrun",
+        APPS / "django_project" / "manage.py",
+        "--pyargv",
+        "check",
+        variables={"DJANGO_DATA": "/tmp"},
+    )
     assert b"System check identified no issues" in done.stdout
 
 

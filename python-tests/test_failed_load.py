@@ -7,13 +7,14 @@ import re
 import signal
 
 import pytest
-
 from conftest import PYTHON
 from front_end import ask_uwsgi
 from requests_raw import get, post
 from versions import rewrite
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="not every way to reload is to be had here")
+pytestmark = pytest.mark.skipif(
+    not hasattr(signal, "SIGHUP"), reason="not every way to reload is to be had here"
+)
 
 # What Firefox says when it is to show a page.
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -30,7 +31,10 @@ BROKEN = "WORD = 1 / 0\n"
 AUTORELOAD = ("--py-autoreload", "1")
 
 WAYS = [
-    pytest.param(("--isolation", "own-gil"), marks=pytest.mark.skipif(PYTHON < (3, 13), reason="no own-GIL interpreters")),
+    pytest.param(
+        ("--isolation", "own-gil"),
+        marks=pytest.mark.skipif(PYTHON < (3, 13), reason="no own-GIL interpreters"),
+    ),
     ("--isolation", "shared-gil"),
     ("--isolation", "main"),
     ("--isolation", "shared-gil", "--reload-mode", "rolling"),
@@ -102,7 +106,7 @@ def test_a_broken_save_is_shown_until_it_is_mended(develop, arguments):
     assert (page.status, page.headers["Content-Type"]) == (500, "text/html; charset=utf-8")
     shown = html.unescape(page.text)
     assert "<h1>ZeroDivisionError: division by zero</h1>" in shown
-    assert f'{server.directory / "helper.py"}</span> line 1' in shown
+    assert f"{server.directory / 'helper.py'}</span> line 1" in shown
     assert f'File "{server.directory / "app.py"}", line 1, in <module>' in shown
     assert "WORD = 1 / 0" in shown
     assert "Generation 1, the last version that loaded" in shown
@@ -164,7 +168,9 @@ def test_a_server_that_begins_without_its_module(serve):
     server = serve("--module", "site_of_ours.wsgi", *AUTORELOAD)
     assert "there is no module site_of_ours" in server.ask("/", headers=BROWSER).text
     (server.directory / "site_of_ours").mkdir()
-    (server.directory / "site_of_ours/wsgi.py").write_text("def application(e, s): s('200 OK', []); return [b'here']\n")
+    (server.directory / "site_of_ours/wsgi.py").write_text(
+        "def application(e, s): s('200 OK', []); return [b'here']\n"
+    )
     (server.directory / "site_of_ours/__init__.py").write_text("")
     mended(server)
     assert server.ask("/").text == "here"
@@ -177,7 +183,9 @@ def test_the_page_is_safe(develop):
     name = "<img src=x onerror=alert(3)>.py"
     text = f"from pathlib import Path\nexec(compile({'raise ValueError(' + repr(hostile) + ')'!r}, {name!r}, 'exec'))\n"
     broken(server, text)
-    page = server.ask("/<script>alert(4)</script>", headers={**BROWSER, "X": "<script>alert(5)</script>"})
+    page = server.ask(
+        "/<script>alert(4)</script>", headers={**BROWSER, "X": "<script>alert(5)</script>"}
+    )
     assert hostile in html.unescape(page.text) and name in html.unescape(page.text)
     assert "alert(4)" not in page.text and "alert(5)" not in page.text
     for answer in (page, server.ask("/")):
@@ -185,17 +193,51 @@ def test_the_page_is_safe(develop):
     # What a browser makes of it: nothing that was told is markup, and nothing is loaded from anywhere.
     parts = Parts(page.text)
     assert parts.tags["script"] == parts.tags["style"] == 1
-    assert set(parts.tags) <= {"html", "meta", "title", "noscript", "style", "main", "p", "h1", "span", "pre", "b", "footer",
-                               "button", "script"}
-    assert parts.attributes <= {"lang", "data-number", "data-poll", "data-cookie", "charset", "name", "content", "http-equiv",
-                                "nonce", "class", "tabindex", "type", "role"}
+    assert set(parts.tags) <= {
+        "html",
+        "meta",
+        "title",
+        "noscript",
+        "style",
+        "main",
+        "p",
+        "h1",
+        "span",
+        "pre",
+        "b",
+        "footer",
+        "button",
+        "script",
+    }
+    assert parts.attributes <= {
+        "lang",
+        "data-number",
+        "data-poll",
+        "data-cookie",
+        "charset",
+        "name",
+        "content",
+        "http-equiv",
+        "nonce",
+        "class",
+        "tabindex",
+        "type",
+        "role",
+    }
     assert not re.search(r"url\(|@import|https?:", "".join(parts.code))
-    policy = dict(part.strip().split(" ", 1) for part in page.headers["Content-Security-Policy"].split(";"))
-    nonce, = set(re.findall(r'<(?:script|style) nonce="([0-9a-f]{32})">', page.text))
+    policy = dict(
+        part.strip().split(" ", 1) for part in page.headers["Content-Security-Policy"].split(";")
+    )
+    (nonce,) = set(re.findall(r'<(?:script|style) nonce="([0-9a-f]{32})">', page.text))
     assert policy.pop("style-src") == policy.pop("script-src") == f"'nonce-{nonce}'"
     assert policy.pop("connect-src") == policy.pop("frame-ancestors") == "'self'"
-    assert set(policy) == {"default-src", "base-uri", "form-action"} and set(policy.values()) == {"'none'"}
-    assert page.headers["X-Content-Type-Options"] == "nosniff" and page.headers["Cache-Control"] == "no-store"
+    assert set(policy) == {"default-src", "base-uri", "form-action"} and set(policy.values()) == {
+        "'none'"
+    }
+    assert (
+        page.headers["X-Content-Type-Options"] == "nosniff"
+        and page.headers["Cache-Control"] == "no-store"
+    )
     assert nonce not in server.ask("/", headers=BROWSER).text
 
 
@@ -211,13 +253,19 @@ def test_framing_is_right_on_a_kept_connection(develop):
         assert page.header("Content-Type") == "text/html; charset=utf-8"
         assert page.status == 500 and page.framing == "length" and page.keeps_alive
         head = connection.ask(get("/", accept, method="HEAD"), method="HEAD")
-        assert head.status == 500 and head.body == b"" and head.header("Content-Length") == page.header("Content-Length")
+        assert (
+            head.status == 500
+            and head.body == b""
+            and head.header("Content-Length") == page.header("Content-Length")
+        )
         # A body that nobody reads does not become the next request.
         body = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n" * 20_000
         assert connection.ask(post("/", body, accept)).status == 500
         connection.send(get("/", accept) * 3 + get("/"))
         answers = [connection.receive() for _ in range(4)]
-        assert [answer.header("Content-Type").partition(";")[0] for answer in answers] == ["text/html"] * 3 + ["text/plain"]
+        assert [answer.header("Content-Type").partition(";")[0] for answer in answers] == [
+            "text/html"
+        ] * 3 + ["text/plain"]
         # The poll is between them, on the connection that the browser has.
         assert connection.ask(get("/", "Singlemalt-Poll: 1")).text == number(server)
         save(server, HELPER)
@@ -273,10 +321,19 @@ def test_without_py_autoreload_nobody_sees_anything(serve):
 def test_a_server_that_begins_with_a_broken_app_in_production_says_nothing(serve):
     server = serve(source=GOOD, files={"helper.py": BROKEN})
     answer = server.ask("/", headers=BROWSER)
-    assert answer.status == 500 and "ZeroDivisionError" not in answer.text and "helper" not in answer.text
+    assert (
+        answer.status == 500
+        and "ZeroDivisionError" not in answer.text
+        and "helper" not in answer.text
+    )
 
 
-PROXIED = [{"X-Forwarded-For": "192.0.2.1"}, {"Forwarded": "for=192.0.2.1"}, {"X-Real-IP": "127.0.0.1"}, {"Via": "1.1 proxy"}]
+PROXIED = [
+    {"X-Forwarded-For": "192.0.2.1"},
+    {"Forwarded": "for=192.0.2.1"},
+    {"X-Real-IP": "127.0.0.1"},
+    {"Via": "1.1 proxy"},
+]
 
 
 def test_others_get_the_old_version(develop):
@@ -314,15 +371,26 @@ def test_a_probe_that_refuses_a_version_is_shown(develop):
     server = develop("--reload-probe", "/healthz")
     sick = GOOD.replace("200 OK", "503 Service Unavailable")
     broken(server, sick, "app.py")
-    assert "the application answers GET /healthz with 503" in html.unescape(server.ask("/", headers=BROWSER).text)
+    assert "the application answers GET /healthz with 503" in html.unescape(
+        server.ask("/", headers=BROWSER).text
+    )
     save(server, GOOD, "app.py")
     mended(server)
     assert server.ask("/").text == "GET good"
 
 
 def test_a_rollback_decides_what_is_seen(serve):
-    server = serve(*AUTORELOAD, "--keep-previous", "1h", "--touch-rollback", "back", "--isolation", "shared-gil",
-                   source=GOOD, files={"helper.py": HELPER})
+    server = serve(
+        *AUTORELOAD,
+        "--keep-previous",
+        "1h",
+        "--touch-rollback",
+        "back",
+        "--isolation",
+        "shared-gil",
+        source=GOOD,
+        files={"helper.py": HELPER},
+    )
     save(server, "WORD = 'newer'\n")
     server.wait_for_log("generation 2 serves")
     broken(server)

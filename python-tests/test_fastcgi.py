@@ -6,10 +6,28 @@ import os
 import struct
 
 import pytest
-
 from front_end import (
-    ABORT, BEGIN, END, GET_VALUES, GET_VALUES_RESULT, PARAMS, STDIN, STDOUT, UNKNOWN_TYPE, FastCgi, answer, ask_fastcgi, begin,
-    connect, exchange, fastcgi_request, name_values, read_to_the_end, record, stream, variables,
+    ABORT,
+    BEGIN,
+    END,
+    GET_VALUES,
+    GET_VALUES_RESULT,
+    PARAMS,
+    STDIN,
+    STDOUT,
+    UNKNOWN_TYPE,
+    FastCgi,
+    answer,
+    ask_fastcgi,
+    begin,
+    connect,
+    exchange,
+    fastcgi_request,
+    name_values,
+    read_to_the_end,
+    record,
+    stream,
+    variables,
 )
 from options import limits
 
@@ -27,7 +45,13 @@ def seen(server):
 
 
 def test_the_environ_is_what_the_front_end_sent(echo):
-    sent = {"SCRIPT_NAME": "/shop", "HTTPS": "on", "REMOTE_USER": "anna", "HTTP_LONG": "v" * 300, "N" * 200: "x"}
+    sent = {
+        "SCRIPT_NAME": "/shop",
+        "HTTPS": "on",
+        "REMOTE_USER": "anna",
+        "HTTP_LONG": "v" * 300,
+        "N" * 200: "x",
+    }
     environ = json.loads(ask_fastcgi(echo.address, "/shop/x?a=1", **sent).body)["environ"]
     expected = variables("/shop/x?a=1", **sent)
     assert environ == {**expected, "wsgi.url_scheme": "https"}
@@ -40,7 +64,16 @@ def test_the_answer_is_that_of_cgi(echo):
 
 
 def test_nph_answers_begin_with_the_status_line(serve):
-    server = serve("--fastcgi-nph-socket", "127.0.0.1:0", "--socket", "127.0.0.1:0", "--protocol", "fastcgi", app="echo.py", listen=())
+    server = serve(
+        "--fastcgi-nph-socket",
+        "127.0.0.1:0",
+        "--socket",
+        "127.0.0.1:0",
+        "--protocol",
+        "fastcgi",
+        app="echo.py",
+        listen=(),
+    )
     lines = [ask_fastcgi(address).first_line for address in server.addresses()]
     assert lines == ["HTTP/1.1 200 OK", "Status: 200 OK"]
     assert [url.split(":")[0] for url in server.urls()] == ["fastcgi", "fastcgi"]
@@ -50,11 +83,16 @@ def test_a_kept_connection_carries_requests(echo):
     with FastCgi(echo.address) as connection:
         for number in (1, 1, 2, 65535):
             body = f"{number}".encode() * 1000
-            wire = fastcgi_request(variables(f"/kept/{number}", "POST", body), body, number, keep=True)
+            wire = fastcgi_request(
+                variables(f"/kept/{number}", "POST", body), body, number, keep=True
+            )
             response = connection.send(wire).receive(number)
             assert json.loads(response.body)["body"].encode() == body
         # Sent ahead: one after the other, in order.
-        wire = [fastcgi_request(variables(f"/ahead/{number}"), number=number, keep=True) for number in (1, 2, 3)]
+        wire = [
+            fastcgi_request(variables(f"/ahead/{number}"), number=number, keep=True)
+            for number in (1, 2, 3)
+        ]
         connection.send(b"".join(wire))
         for number in (1, 2, 3):
             environ = json.loads(connection.receive(number).body)["environ"]
@@ -109,7 +147,9 @@ def test_large_bodies_answers_and_files(serve, tmp_path):
     server = serve(*LISTEN, source=source, listen=())
     with FastCgi(server.address) as connection:
         for _ in range(2):
-            response = connection.send(fastcgi_request(variables("/", "POST", data), data, keep=True)).receive()
+            response = connection.send(
+                fastcgi_request(variables("/", "POST", data), data, keep=True)
+            ).receive()
             assert response.body.decode() == hashlib.sha256(data).hexdigest()
             for target in ("/file", "/bytes", "/pieces"):
                 response = connection.send(fastcgi_request(variables(target), keep=True)).receive()
@@ -162,7 +202,11 @@ def test_head_204_304_and_failures(serve):
         ("GET", "304+Not Modified", None, b""),
     ]:
         response = ask_fastcgi(server.address, f"/?{status}", method)
-        assert (response.status, response.header("Content-Length"), response.body) == (int(status[:3]), length, body)
+        assert (response.status, response.header("Content-Length"), response.body) == (
+            int(status[:3]),
+            length,
+            body,
+        )
     assert ask_fastcgi(server.address, "/?500").first_line == "Status: 500 Internal Server Error"
     # A response that breaks off has no END_REQUEST, so that the front end can tell.
     with FastCgi(server.address) as connection:
@@ -175,13 +219,19 @@ def test_head_204_304_and_failures(serve):
 
 
 def test_questions_are_answered(echo):
-    asked = name_values({"FCGI_MAX_CONNS": "", "FCGI_MAX_REQS": "", "FCGI_MPXS_CONNS": "", "FCGI_OTHER": ""})
+    asked = name_values(
+        {"FCGI_MAX_CONNS": "", "FCGI_MAX_REQS": "", "FCGI_MPXS_CONNS": "", "FCGI_OTHER": ""}
+    )
     with FastCgi(echo.address) as connection:
         kind, number, content = connection.send(record(GET_VALUES, asked, 0, padding=5)).record()
         assert (kind, number) == (GET_VALUES_RESULT, 0)
         answers = {"FCGI_MAX_CONNS": "10000", "FCGI_MAX_REQS": "10000", "FCGI_MPXS_CONNS": "0"}
         assert content == name_values(answers)
-        assert connection.send(record(200, b"what?", 0)).record() == (UNKNOWN_TYPE, 0, b"\xc8" + bytes(7))
+        assert connection.send(record(200, b"what?", 0)).record() == (
+            UNKNOWN_TYPE,
+            0,
+            b"\xc8" + bytes(7),
+        )
         assert connection.send(fastcgi_request(variables("/after"))).receive().status == 200
 
 
@@ -190,7 +240,9 @@ def test_a_second_request_at_the_same_time_is_refused(echo):
     with FastCgi(echo.address) as connection:
         connection.send(begin(1, keep=True) + begin(2, keep=True))
         assert connection.record() == (END, 2, struct.pack(">IB3x", 0, 1))
-        connection.send(stream(PARAMS, name_values(variables("/second")), 2) + stream(STDIN, b"", 2))
+        connection.send(
+            stream(PARAMS, name_values(variables("/second")), 2) + stream(STDIN, b"", 2)
+        )
         assert connection.send(first[16:]).receive().status == 200
     assert "/second" not in seen(echo)
 
@@ -208,11 +260,20 @@ def test_other_roles_are_refused(echo):
 
 def test_an_aborted_request_never_runs(echo):
     params = stream(PARAMS, name_values(variables("/aborted", "POST", b"hello")))
-    for sent in (begin(keep=True), begin(keep=True) + params, begin(keep=True) + params + record(STDIN, b"he")):
+    for sent in (
+        begin(keep=True),
+        begin(keep=True) + params,
+        begin(keep=True) + params + record(STDIN, b"he"),
+    ):
         with FastCgi(echo.address) as connection:
             connection.send(sent + record(ABORT))
             assert connection.record() == (END, 1, bytes(8))
-            assert connection.send(fastcgi_request(variables("/next"), b"", keep=True)).receive().status == 200
+            assert (
+                connection.send(fastcgi_request(variables("/next"), b"", keep=True))
+                .receive()
+                .status
+                == 200
+            )
     with FastCgi(echo.address) as connection:
         connection.send(begin() + params + record(ABORT))
         assert connection.record() == (END, 1, bytes(8))
@@ -242,7 +303,9 @@ MALFORMED = {
     "no method": fastcgi_request({"PATH_INFO": "/bad"}),
     "a request that begins twice": begin() + begin(),
     "STDIN before PARAMS": begin() + record(STDIN, b"x"),
-    "PARAMS behind their end": begin() + stream(PARAMS, name_values(variables("/bad"))) + record(PARAMS, b"x"),
+    "PARAMS behind their end": begin()
+    + stream(PARAMS, name_values(variables("/bad")))
+    + record(PARAMS, b"x"),
     "a body that is too long": with_body(b"hello", CONTENT_LENGTH="4"),
     "a body that is too short": with_body(b"hello", CONTENT_LENGTH="6"),
     "CONTENT_LENGTH +5": with_body(b"hello", CONTENT_LENGTH="+5"),
@@ -262,7 +325,12 @@ def test_a_malformed_stream_is_refused(echo, name):
 
 @pytest.mark.parametrize(
     "wire",
-    [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01", record(BEGIN, b"short"), record(GET_VALUES, b"\x05", 0)],
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",
+        record(BEGIN, b"short"),
+        record(GET_VALUES, b"\x05", 0),
+    ],
 )
 def test_what_is_no_fastcgi_is_told_in_plain_words(echo, wire):
     assert answer(exchange(echo.address, wire)).first_line == "HTTP/1.1 400 Bad Request"
@@ -276,7 +344,10 @@ def test_limits(serve):
         (fastcgi_request(variables("/over", "POST", b"x" * 5001), b"x" * 5001), 413),
         (with_body(b"x" * 5001, CONTENT_LENGTH=""), 413),
         (fastcgi_request(variables("/over", HTTP_X="x" * 4096)), 431),
-        (fastcgi_request(variables("/over", **{f"HTTP_{number}": "" for number in range(10)})), 431),
+        (
+            fastcgi_request(variables("/over", **{f"HTTP_{number}": "" for number in range(10)})),
+            431,
+        ),
     ]:
         with FastCgi(server.address) as connection:
             assert connection.send(wire).receive().status == status
@@ -284,12 +355,18 @@ def test_limits(serve):
 
 
 def test_records_that_mean_nothing_do_not_extend_the_deadline(serve):
-    server = serve(*LISTEN, "--header-timeout", "1", "--body-timeout", "1", app="echo.py", listen=())
+    server = serve(
+        *LISTEN, "--header-timeout", "1", "--body-timeout", "1", app="echo.py", listen=()
+    )
     with FastCgi(server.address) as connection:
         connection.send(begin() + record(200, b"x" * 1000))
         assert connection.receive().status == 408
     with FastCgi(server.address) as connection:
-        connection.send(begin() + stream(PARAMS, name_values(variables("/half", "POST", b"xx"))) + record(STDIN, b"x"))
+        connection.send(
+            begin()
+            + stream(PARAMS, name_values(variables("/half", "POST", b"xx")))
+            + record(STDIN, b"x")
+        )
         assert connection.receive().status == 408
     with connect(server.address) as connection:
         assert read_to_the_end(connection) == b""

@@ -3,7 +3,6 @@
 import os
 
 import pytest
-
 from client import Closed, Connection
 from requests_raw import get
 
@@ -82,7 +81,9 @@ def test_a_regular_file_has_its_length(files):
         assert connection.ask(get("/real/1000")).header("Content-Length") == str(len(DATA) - 1000)
 
 
-@pytest.mark.parametrize("kind", ["real", "real/1000", "unbuffered", "memory", "OnlyRead", "compressed"])
+@pytest.mark.parametrize(
+    "kind", ["real", "real/1000", "unbuffered", "memory", "OnlyRead", "compressed"]
+)
 @pytest.mark.parametrize("length", [0, 1, 1000, 70_000])
 def test_the_length_of_the_app_bounds_the_file(files, kind, length):
     with files.connect() as connection:

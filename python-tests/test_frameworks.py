@@ -8,10 +8,10 @@ import random
 from urllib.parse import urlencode
 
 import pytest
-
 from client import together
 from multipart import CONTENT_TYPE, form_data
 from requests_raw import chunked, get
+
 from server import APPS
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -20,7 +20,10 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 def needs(package):
     """Skips with the reason: never silently, and never by a failing import in the server."""
     missing = importlib.util.find_spec(package) is None
-    return pytest.mark.skipif(missing, reason=f"{package} is not installed for this Python (no wheel?): see requirements.txt")
+    return pytest.mark.skipif(
+        missing,
+        reason=f"{package} is not installed for this Python (no wheel?): see requirements.txt",
+    )
 
 
 @pytest.fixture(scope="module", params=["auto", "main"])
@@ -44,16 +47,25 @@ class TestFlask:
         assert got["url"].startswith(f"http://127.0.0.1:{flask.port}/echo/")
 
     def test_forms_and_json(self, flask):
-        assert flask.ask("/echo/form", "POST", urlencode({"a": "\u00fc", "b": "2"}), FORM).json()["form"] == {"a": ["\u00fc"], "b": ["2"]}
+        assert flask.ask("/echo/form", "POST", urlencode({"a": "\u00fc", "b": "2"}), FORM).json()[
+            "form"
+        ] == {"a": ["\u00fc"], "b": ["2"]}
         body = json.dumps({"list": [1, None, "\u20ac"]})
-        assert flask.ask("/echo/json", "PUT", body, {"Content-Type": "application/json"}).json()["json"] == {"list": [1, None, "\u20ac"]}
-        assert flask.ask("/echo/cookies", headers={"Cookie": "a=1; b=2"}).json()["cookies"] == {"a": "1", "b": "2"}
+        assert flask.ask("/echo/json", "PUT", body, {"Content-Type": "application/json"}).json()[
+            "json"
+        ] == {"list": [1, None, "\u20ac"]}
+        assert flask.ask("/echo/cookies", headers={"Cookie": "a=1; b=2"}).json()["cookies"] == {
+            "a": "1",
+            "b": "2",
+        }
 
     def test_a_chunked_json_body(self, flask):
         """Flask reads nothing when CONTENT_LENGTH is missing: that it finds a body is the server's work."""
         body = json.dumps({"word": "x" * 1000}).encode()
         with flask.connect() as connection:
-            got = connection.ask(chunked("/echo/json", [body[:10], body[10:]], "Content-Type: application/json")).json()
+            got = connection.ask(
+                chunked("/echo/json", [body[:10], body[10:]], "Content-Type: application/json")
+            ).json()
             assert got["json"]["word"] == "x" * 1000
 
     def test_template_and_escape(self, flask):
@@ -68,11 +80,23 @@ class TestFlask:
 
     def test_upload(self, flask):
         data = random.Random(2).randbytes(3_000_000)
-        answer = flask.ask("/upload", "POST", form_data({"other": "field"}, {"file": ("data.bin", data)}), {"Content-Type": CONTENT_TYPE}).json()
-        assert answer == {"name": "data.bin", "size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "other": "field"}
+        answer = flask.ask(
+            "/upload",
+            "POST",
+            form_data({"other": "field"}, {"file": ("data.bin", data)}),
+            {"Content-Type": CONTENT_TYPE},
+        ).json()
+        assert answer == {
+            "name": "data.bin",
+            "size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "other": "field",
+        }
 
     def test_streams_and_files(self, flask):
-        assert flask.ask("/stream?word=piece").text == "".join(f"piece {number}\n" for number in range(5))
+        assert flask.ask("/stream?word=piece").text == "".join(
+            f"piece {number}\n" for number in range(5)
+        )
         download = flask.ask("/download")
         assert download.body == (APPS / "flask_app.py").read_bytes()
         assert download.headers["Content-Length"] == str(len(download.body))
@@ -90,7 +114,10 @@ class TestFlask:
         assert flask.ask("/gone").status == 410
         assert flask.ask("/hello", "POST").status == 405
         assert flask.ask("/empty").status == 204
-        assert flask.ask("/cookies").headers.get_all("Set-Cookie") == ["a=1; Path=/", "b=2; HttpOnly; Path=/"]
+        assert flask.ask("/cookies").headers.get_all("Set-Cookie") == [
+            "a=1; Path=/",
+            "b=2; HttpOnly; Path=/",
+        ]
 
     def test_an_exception(self, flask):
         assert flask.ask("/broken").status == 500
@@ -118,7 +145,11 @@ class TestFlask:
 
 @pytest.mark.parametrize(
     "framework",
-    [pytest.param("bottle", marks=needs("bottle")), pytest.param("falcon", marks=needs("falcon")), pytest.param("pyramid", marks=needs("pyramid"))],
+    [
+        pytest.param("bottle", marks=needs("bottle")),
+        pytest.param("falcon", marks=needs("falcon")),
+        pytest.param("pyramid", marks=needs("pyramid")),
+    ],
 )
 @pytest.mark.parametrize("isolation", ["auto", "main"])
 def test_hello(serve, framework, isolation):
@@ -131,4 +162,9 @@ def test_hello(serve, framework, isolation):
         assert answer.json() == {"name": "x", "got": {"a": 1}}
     else:
         assert server.ask("/form", "POST", "field=a+b", FORM).json() == {"field": "a b"}
-    together(8, lambda number: server.ask(f"/hello/{number}").text == f"Hello, {number}!" or pytest.fail("mixed up"))
+    together(
+        8,
+        lambda number: (
+            server.ask(f"/hello/{number}").text == f"Hello, {number}!" or pytest.fail("mixed up")
+        ),
+    )

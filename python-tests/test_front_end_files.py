@@ -3,7 +3,6 @@
 import os
 
 import pytest
-
 from front_end import FastCgi, ask_fastcgi, ask_scgi, ask_uwsgi, fastcgi_request, variables
 
 ASK = {"--uwsgi-socket": ask_uwsgi, "--fastcgi-socket": ask_fastcgi, "--scgi-socket": ask_scgi}
@@ -22,7 +21,10 @@ def files(serve_module, tmp_path_factory):
     listen = [word for option in ASK for word in (option, "127.0.0.1:0")]
     server = serve_module(*listen, "--static-map", f"/static={folder}", source=APP, listen=())
     server.folder = folder
-    server.ask_by = {option: (lambda *a, ask=ask, at=at, **more: ask(at, *a, **more)) for (option, ask), at in zip(ASK.items(), server.addresses())}
+    server.ask_by = {
+        option: (lambda *a, ask=ask, at=at, **more: ask(at, *a, **more))
+        for (option, ask), at in zip(ASK.items(), server.addresses())
+    }
     return server
 
 

@@ -8,10 +8,10 @@ import subprocess
 import time
 
 import pytest
-
 from certificates import Authority, TlsConnection
 from client import Closed, Connection
 from requests_raw import get, post
+
 from server import FOLDER, environment
 
 PAGE = FOLDER.parent / "docs" / "deploy" / "haproxy.md"
@@ -45,7 +45,9 @@ class HAProxy:
         checked = subprocess.run([*command, "-c"], capture_output=True, text=True, timeout=60)
         assert checked.returncode == 0, checked.stderr
         self._log = open(folder / "haproxy.log", "w+b")
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, env=environment())
+        self.process = subprocess.Popen(
+            command, stdout=self._log, stderr=subprocess.STDOUT, env=environment()
+        )
 
     @property
     def address(self):
@@ -108,7 +110,11 @@ def test_http_mode(serve, haproxy, tmp_path):
     front.wait(answers)
     with Connection(front.address) as connection:
         own = connection.socket.getsockname()[0]
-        for spoofed in ("X-Forwarded-For: 6.6.6.6", "Forwarded: for=6.6.6.6;proto=https", "X-Forwarded-Proto: https"):
+        for spoofed in (
+            "X-Forwarded-For: 6.6.6.6",
+            "Forwarded: for=6.6.6.6;proto=https",
+            "X-Forwarded-Proto: https",
+        ):
             environ = connection.ask(get("/", spoofed)).json()["environ"]
             assert (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]) == (own, "http")
             assert environ["HTTP_X_FORWARDED_HOST"] == environ["HTTP_HOST"] == "example.com"
@@ -133,7 +139,9 @@ def test_tcp_mode(serve, haproxy, tmp_path, version):
 
     front.wait(answers)
     # The client is on another address of this machine than HAProxy, so that the two can be told apart.
-    with socket.create_connection(front.address, source_address=("127.0.0.9", 0), timeout=20) as raw:
+    with socket.create_connection(
+        front.address, source_address=("127.0.0.9", 0), timeout=20
+    ) as raw:
         port = raw.getsockname()[1]
         with authority.context().wrap_socket(raw, server_hostname="localhost") as tls:
             tls.sendall(get("/", "Connection: close"))

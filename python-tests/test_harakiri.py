@@ -7,7 +7,6 @@ import re
 import ssl
 
 import pytest
-
 from certificates import Authority
 from client import Closed, together
 from conftest import PYTHON
@@ -36,7 +35,10 @@ def serves_everybody(server, count=40):
 def is_ended(server, path):
     with server.connect() as connection:
         answer = connection.ask(GET % path.encode())
-        assert (answer.status, answer.text) == (504, "504 Gateway Timeout\nThe application did not answer in time.\n")
+        assert (answer.status, answer.text) == (
+            504,
+            "504 Gateway Timeout\nThe application did not answer in time.\n",
+        )
         assert not answer.keeps_alive
         assert connection.socket.recv(1) == b"", "and then the connection ends"
 
@@ -44,7 +46,15 @@ def is_ended(server, path):
 @pytest.mark.parametrize("path", ["/busy", "/naps", "/cautious", "/sleep/2", "/lock/2", "/recv/2"])
 def test_python_is_interrupted_and_the_worker_stays(serve, mode, path):
     """What returns to Python within the grace time costs no worker: `except Exception` does not stop it."""
-    server = serve("--isolation", mode, "--harakiri", "500ms", "--harakiri-graceful-timeout", 60, app="stuck.py")
+    server = serve(
+        "--isolation",
+        mode,
+        "--harakiri",
+        "500ms",
+        "--harakiri-graceful-timeout",
+        60,
+        app="stuck.py",
+    )
     before = server.ask("/who").text
     is_ended(server, path)
     server.wait_for_log(r"\*\*\* HARAKIRI ON WORKER 1 \(core 0, generation 1\) \*\*\*")
@@ -59,7 +69,17 @@ def test_python_is_interrupted_and_the_worker_stays(serve, mode, path):
 def test_a_worker_that_does_not_come_back_is_replaced(serve, mode, poll):
     """`except BaseException` and on it goes: another takes its place; when it is done at last, it leaves."""
     server = serve(
-        *("--isolation", mode, "--poll", poll, "--harakiri", "300ms", "--harakiri-graceful-timeout", "300ms"), app="stuck.py"
+        *(
+            "--isolation",
+            mode,
+            "--poll",
+            poll,
+            "--harakiri",
+            "300ms",
+            "--harakiri-graceful-timeout",
+            "300ms",
+        ),
+        app="stuck.py",
     )
     before = server.ask("/who").text
     is_ended(server, "/swallow/4")
@@ -72,7 +92,15 @@ def test_a_worker_that_does_not_come_back_is_replaced(serve, mode, poll):
 
 def test_code_that_holds_the_gil(serve, mode):
     """The client gets its 504 all the same; own-gil has a successor before the GIL is free."""
-    server = serve("--isolation", mode, "--harakiri", "300ms", "--harakiri-graceful-timeout", "300ms", app="stuck.py")
+    server = serve(
+        "--isolation",
+        mode,
+        "--harakiri",
+        "300ms",
+        "--harakiri-graceful-timeout",
+        "300ms",
+        app="stuck.py",
+    )
     is_ended(server, "/gil/4")
     server.wait_for_log("a worker that was given up has a successor")
     if mode == "own-gil":
@@ -102,12 +130,22 @@ def test_a_successor_is_tried_for_until_there_is_one(serve, tmp_path):
             start_response("200 OK", [])
             return [b"in time"]
     """
-    server = serve("--harakiri", "300ms", "--harakiri-graceful-timeout", "300ms", "--isolation", "auto", source=source)
+    server = serve(
+        "--harakiri",
+        "300ms",
+        "--harakiri-graceful-timeout",
+        "300ms",
+        "--isolation",
+        "auto",
+        source=source,
+    )
     if "main" in re.search("isolation: (.*)", server.log())[1].split(",")[0]:
         pytest.skip("the main interpreter loads nothing anew")
     broken.touch()
     is_ended(server, "/stuck")
-    server.wait_for_log("cannot replace a worker that was given up: (?s:.*)the database is away(?s:.*)trying again")
+    server.wait_for_log(
+        "cannot replace a worker that was given up: (?s:.*)the database is away(?s:.*)trying again"
+    )
     broken.unlink()
     server.wait_for_log("a worker that was given up has a successor")
     assert server.ask("/").text == "in time"
@@ -121,14 +159,18 @@ def test_a_response_that_has_begun_is_broken_off(serve, mode):
         assert answer.status == 200
         with pytest.raises(Closed):
             connection.body(answer)
-    server.wait_for_log("GET /stream since .*; the client was broken off in the middle of the response")
+    server.wait_for_log(
+        "GET /stream since .*; the client was broken off in the middle of the response"
+    )
     serves_everybody(server)
 
 
 @pytest.mark.parametrize("poll", POLLS)
 def test_neighbours_do_not_notice(serve, mode, poll):
     """Threads of the same interpreter go on, and connections stay."""
-    server = serve("--isolation", mode, "--poll", poll, "--threads", 4, "--harakiri", 1, app="stuck.py")
+    server = serve(
+        "--isolation", mode, "--poll", poll, "--threads", 4, "--harakiri", 1, app="stuck.py"
+    )
     with server.connect() as kept:
         assert kept.ask(GET % b"/who").status == 200
 
@@ -144,7 +186,17 @@ def test_neighbours_do_not_notice(serve, mode, poll):
 @pytest.mark.parametrize("path", [b"/late/0.05", b"/tight/0.05"])
 def test_at_the_deadline_it_is_one_or_the_other(serve, mode, threads, path):
     """Each client has one whole answer, and no exception strikes a request that it was not meant for."""
-    server = serve("--isolation", mode, "--threads", threads, "--processes", 2, "--harakiri", "50ms", app="stuck.py")
+    server = serve(
+        "--isolation",
+        mode,
+        "--threads",
+        threads,
+        "--processes",
+        2,
+        "--harakiri",
+        "50ms",
+        app="stuck.py",
+    )
 
     def ask(_):
         statuses = []
@@ -178,7 +230,18 @@ def test_ten_thousand_around_the_deadline(serve, mode, tmp_path):
     504, neighbours see nothing, and in the end the same workers wait for work in the same interpreters."""
     sockets = tmp_path / "tb"
     server = serve(
-        *("--isolation", mode, "--processes", 2, "--threads", 8, "--harakiri", "40ms", "--py-tracebacker", sockets),
+        *(
+            "--isolation",
+            mode,
+            "--processes",
+            2,
+            "--threads",
+            8,
+            "--harakiri",
+            "40ms",
+            "--py-tracebacker",
+            sockets,
+        ),
         app="stuck.py",
     )
     before = sorted(workers_of(sockets))
@@ -194,7 +257,9 @@ def test_ten_thousand_around_the_deadline(serve, mode, tmp_path):
         connection = None
         for number in range(212):
             seconds = length(client + number) / 1000
-            path = [f"/late/{seconds}", f"/tight/{seconds / 4}", "/who", f"/pauses/{seconds / 4}"][(client + number) % 4]
+            path = [f"/late/{seconds}", f"/tight/{seconds / 4}", "/who", f"/pauses/{seconds / 4}"][
+                (client + number) % 4
+            ]
             is_fresh = connection is None
             try:
                 connection = connection or server.connect()
@@ -231,14 +296,27 @@ def test_workers_that_are_given_up_leave_nothing(serve, mode, tmp_path):
     """Twelve of them, and when they have come back there are as many workers and interpreters as ever, and threads."""
     sockets = tmp_path / "tb"
     server = serve(
-        *("--isolation", mode, "--processes", 2, "--harakiri", "200ms", "--harakiri-graceful-timeout", "100ms"),
+        *(
+            "--isolation",
+            mode,
+            "--processes",
+            2,
+            "--harakiri",
+            "200ms",
+            "--harakiri-graceful-timeout",
+            "100ms",
+        ),
         *("--py-tracebacker", sockets),
         app="stuck.py",
     )
 
     def numbers():
         """The one that made the main interpreter stays until the end, though it serves no more."""
-        return sorted(worker[:2] for worker in workers_of(sockets) if mode != "main" or not worker[2].startswith("leaving"))
+        return sorted(
+            worker[:2]
+            for worker in workers_of(sockets)
+            if mode != "main" or not worker[2].startswith("leaving")
+        )
 
     def threads():
         return len(os.listdir(f"/proc/{server.process.pid}/task"))
@@ -248,7 +326,10 @@ def test_workers_that_are_given_up_leave_nothing(serve, mode, tmp_path):
         assert together(2, lambda _: server.ask("/swallow/1").status) == [504, 504]
         server.wait_for_log("has come back; it leaves", count=2 * round_)
     serves_everybody(server)
-    server.wait_until(lambda: (numbers(), threads())[0] == before[0] and threads() <= before[1], what="as many as before")
+    server.wait_until(
+        lambda: (numbers(), threads())[0] == before[0] and threads() <= before[1],
+        what="as many as before",
+    )
     assert "parked" not in server.log()
     assert server.stop() == 0
 
@@ -261,7 +342,16 @@ def test_a_sibling_that_is_given_up(serve, mode, tmp_path, gate, seconds):
         pytest.skip("as own-gil")
     sockets = tmp_path / "tb"
     server = serve(
-        *("--isolation", mode, "--processes", 1, "--threads", 3, "--harakiri-graceful-timeout", "300ms"),
+        *(
+            "--isolation",
+            mode,
+            "--processes",
+            1,
+            "--threads",
+            3,
+            "--harakiri-graceful-timeout",
+            "300ms",
+        ),
         *("--py-tracebacker", sockets),
         app="stuck.py",
         gate=gate,
@@ -375,7 +465,14 @@ def test_through_tls_the_worker_itself_answers(serve, tmp_path):
     """Only its thread has the keys."""
     authority = Authority()
     files = authority.files(tmp_path)
-    server = serve("--https", ",".join(["127.0.0.1:0", *map(str, files)]), "--harakiri", "300ms", app="stuck.py", listen=())
+    server = serve(
+        "--https",
+        ",".join(["127.0.0.1:0", *map(str, files)]),
+        "--harakiri",
+        "300ms",
+        app="stuck.py",
+        listen=(),
+    )
     with server.connect() as connection:
         context = ssl.create_default_context(cadata=authority.pem.decode())
         connection.socket = context.wrap_socket(connection.socket, server_hostname="localhost")
@@ -384,13 +481,23 @@ def test_through_tls_the_worker_itself_answers(serve, tmp_path):
 
 
 def test_the_stop_does_not_wait_for_those_that_were_given_up(serve):
-    server = serve("--processes", 2, "--harakiri", "300ms", "--harakiri-graceful-timeout", "300ms", app="stuck.py")
+    server = serve(
+        "--processes",
+        2,
+        "--harakiri",
+        "300ms",
+        "--harakiri-graceful-timeout",
+        "300ms",
+        app="stuck.py",
+    )
     is_ended(server, "/swallow/3600")
     server.wait_for_log("has a successor")
     assert server.stop() == 0
 
 
 def test_many_are_stuck_at_once(serve, mode):
-    server = serve("--processes", 2, "--threads", 2, "--isolation", mode, "--harakiri", "500ms", app="stuck.py")
+    server = serve(
+        "--processes", 2, "--threads", 2, "--isolation", mode, "--harakiri", "500ms", app="stuck.py"
+    )
     assert together(8, lambda _: server.ask("/naps").status) == [504] * 8
     serves_everybody(server)

@@ -7,7 +7,6 @@ as there is more to do, and then meets a request that is slow.
 import contextlib
 
 import pytest
-
 from requests_raw import get
 from test_stats import stats
 
@@ -61,7 +60,9 @@ def backlog(server, gate, paths):
         connections = []
         for path in paths:
             connections.append(stack.enter_context(server.connect()).send(get(path)))
-            server.wait_until(lambda: stats(server)["listen_queue"] == len(connections), what="a queued request")
+            server.wait_until(
+                lambda: stats(server)["listen_queue"] == len(connections), what="a queued request"
+            )
         visitor.release()
         assert first.receive().text == "ok\n"
         yield connections
@@ -69,7 +70,9 @@ def backlog(server, gate, paths):
 
 @pytest.fixture
 def server(serve, gate):
-    return serve("--stats", "127.0.0.1:0", source=SOURCE, gate=gate, environment={"SINGLEMALT_LOG": "debug"})
+    return serve(
+        "--stats", "127.0.0.1:0", source=SOURCE, gate=gate, environment={"SINGLEMALT_LOG": "debug"}
+    )
 
 
 #: Whether an answer is kept in the moment that matters is a question of microseconds.
@@ -120,7 +123,9 @@ def test_a_backlog_on_few_connections_keeps_its_order(server, gate):
         first.send(get("/slow"))
         visitor = gate.visitor()
         for connection in (one, two):
-            connection.send(b"".join(get(f"/{kind}/") for kind in ("close", "late", "quick", "close") * QUICK))
+            connection.send(
+                b"".join(get(f"/{kind}/") for kind in ("close", "late", "quick", "close") * QUICK)
+            )
         visitor.release()
         assert first.receive().text == "ok\n"
         for connection in (one, two):

@@ -4,7 +4,6 @@ import re
 from email.utils import parsedate_to_datetime
 
 import pytest
-
 from client import Connection
 from requests_raw import chunked, get, post
 
@@ -39,7 +38,9 @@ def test_close_is_answered_with_close(echo):
         connection.assert_closed()
 
 
-@pytest.mark.parametrize("value", ["close", "Close", "CLOSE", "keep-alive, close", "close , x", "x,close"])
+@pytest.mark.parametrize(
+    "value", ["close", "Close", "CLOSE", "keep-alive, close", "close , x", "x,close"]
+)
 def test_close_is_found_in_every_spelling(echo, value):
     with echo.connect() as connection:
         assert not connection.ask(get("/", f"Connection: {value}")).keeps_alive
@@ -88,8 +89,12 @@ def test_pipelined_requests_are_answered_in_order(echo):
 
 def test_pipelined_bodies_stay_apart(echo):
     bodies = [b"x" * size for size in (0, 1, 10, 1000, 70_000, 3)]
-    requests = [post("/length", body) for body in bodies] + [chunked("/chunked", [body or b"-", b"end"]) for body in bodies]
-    expected = [body.decode() for body in bodies] + [(body or b"-").decode() + "end" for body in bodies]
+    requests = [post("/length", body) for body in bodies] + [
+        chunked("/chunked", [body or b"-", b"end"]) for body in bodies
+    ]
+    expected = [body.decode() for body in bodies] + [
+        (body or b"-").decode() + "end" for body in bodies
+    ]
     with echo.connect() as connection:
         connection.send(b"".join(requests))
         assert [connection.receive().json()["body"] for _ in requests] == expected
@@ -117,7 +122,10 @@ def test_pipelined_requests_stay_in_order_when_the_first_is_slow(serve, gate):
 
 def test_a_request_in_single_bytes(echo):
     with echo.connect() as connection:
-        for wire in (post("/bytes?x=1", b"hello"), chunked("/bytes", [b"hel", b"lo"], trailers=b"X-T: 1\r\n")):
+        for wire in (
+            post("/bytes?x=1", b"hello"),
+            chunked("/bytes", [b"hel", b"lo"], trailers=b"X-T: 1\r\n"),
+        ):
             for position in range(len(wire)):
                 connection.send(wire[position : position + 1])
             response = connection.receive("POST").json()
@@ -127,8 +135,14 @@ def test_a_request_in_single_bytes(echo):
 
 def test_empty_lines_before_a_request_are_skipped(echo):
     with echo.connect() as connection:
-        assert connection.ask(b"\r\n\r\n" + get("/after"), "GET").json()["environ"]["PATH_INFO"] == "/after"
-        assert connection.ask(b"\r\n" + get("/again"), "GET").json()["environ"]["PATH_INFO"] == "/again"
+        assert (
+            connection.ask(b"\r\n\r\n" + get("/after"), "GET").json()["environ"]["PATH_INFO"]
+            == "/after"
+        )
+        assert (
+            connection.ask(b"\r\n" + get("/again"), "GET").json()["environ"]["PATH_INFO"]
+            == "/again"
+        )
 
 
 # Bodies of requests
@@ -136,7 +150,9 @@ def test_empty_lines_before_a_request_are_skipped(echo):
 
 def test_a_chunked_body_is_decoded_and_measured(echo):
     with echo.connect() as connection:
-        response = connection.ask(chunked("/", [b"a", b"bc" * 8, b"d" * 300], extension=b";name=value")).json()
+        response = connection.ask(
+            chunked("/", [b"a", b"bc" * 8, b"d" * 300], extension=b";name=value")
+        ).json()
         assert response["body"] == "a" + "bc" * 8 + "d" * 300
         assert response["environ"]["CONTENT_LENGTH"] == "317"
         assert response["input_terminated"] is True
@@ -144,7 +160,10 @@ def test_a_chunked_body_is_decoded_and_measured(echo):
 
 
 def test_chunk_sizes_in_upper_case_and_with_zeros(echo):
-    wire = get("/", "Transfer-Encoding: Chunked", method="POST") + b"00A\r\n0123456789\r\n0a\r\n0123456789\r\n000\r\n\r\n"
+    wire = (
+        get("/", "Transfer-Encoding: Chunked", method="POST")
+        + b"00A\r\n0123456789\r\n0a\r\n0123456789\r\n000\r\n\r\n"
+    )
     with echo.connect() as connection:
         assert connection.ask(wire).json()["body"] == "0123456789" * 2
 
@@ -183,7 +202,12 @@ def test_no_body_means_no_length(echo):
 def test_an_unread_body_does_not_disturb_the_next_request(responses):
     with responses.connect() as connection:
         for size in (10, 100_000, 3_000_000):
-            assert connection.ask(post("/plain", b"GET /smuggled HTTP/1.1\r\n\r\n" * (size // 26))).text == "plain"
+            assert (
+                connection.ask(
+                    post("/plain", b"GET /smuggled HTTP/1.1\r\n\r\n" * (size // 26))
+                ).text
+                == "plain"
+            )
             assert connection.ask(get("/length")).text == "length"
 
 
@@ -201,7 +225,9 @@ def test_continue_comes_before_the_body(echo):
 
 def test_continue_for_a_chunked_body(echo):
     with echo.connect() as connection:
-        connection.send(get("/", "Transfer-Encoding: chunked", "Expect: 100-Continue", method="POST"))
+        connection.send(
+            get("/", "Transfer-Encoding: chunked", "Expect: 100-Continue", method="POST")
+        )
         assert connection.head().status == 100
         connection.send(b"5\r\nhello\r\n0\r\n\r\n")
         assert connection.receive("POST").json()["body"] == "hello"
@@ -210,7 +236,12 @@ def test_continue_for_a_chunked_body(echo):
 def test_no_continue_without_a_body(echo):
     with echo.connect() as connection:
         assert connection.ask(get("/", "Expect: 100-continue")).status == 200
-        assert connection.ask(get("/", "Content-Length: 0", "Expect: 100-continue", method="POST")).status == 200
+        assert (
+            connection.ask(
+                get("/", "Content-Length: 0", "Expect: 100-continue", method="POST")
+            ).status
+            == 200
+        )
 
 
 def test_no_continue_for_http_1_0(echo):
@@ -223,7 +254,9 @@ def test_a_client_that_does_not_wait_is_served(echo):
     with echo.connect() as connection:
         connection.send(post("/", b"hello", "Expect: 100-continue"))
         response = connection.head()
-        if response.status == 100:  # RFC 9110, 10.1.1: it may be left out when the body is already here
+        if (
+            response.status == 100
+        ):  # RFC 9110, 10.1.1: it may be left out when the body is already here
             response = connection.head()
         assert connection.body(response).json()["body"] == "hello"
         connection.assert_open()
@@ -242,7 +275,9 @@ def test_absolute_form(echo):
         assert environ["HTTP_HOST"] == "absolute.example:81"
 
 
-@pytest.mark.parametrize("target", ["http://a.example", "http://a.example/", "HTTP://a.example/", "https://a.example?q"])
+@pytest.mark.parametrize(
+    "target", ["http://a.example", "http://a.example/", "HTTP://a.example/", "https://a.example?q"]
+)
 def test_absolute_form_without_a_path(echo, target):
     with echo.connect() as connection:
         environ = connection.ask(get(target)).json()["environ"]
@@ -285,7 +320,10 @@ def test_path_and_query(echo, target, path, query):
         assert environ["SCRIPT_NAME"] == ""
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "M-SEARCH", "get"])
+@pytest.mark.parametrize(
+    "method",
+    ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "M-SEARCH", "get"],
+)
 def test_methods_pass_through(echo, method):
     with echo.connect() as connection:
         assert connection.ask(get("/", method=method)).json()["environ"]["REQUEST_METHOD"] == method
@@ -296,7 +334,9 @@ def test_methods_pass_through(echo, method):
 
 def test_repeated_fields_are_joined(echo):
     with echo.connect() as connection:
-        wire = get("/", "X-Many: 1", "x-many: 2", "X-Between: 0", "X-MANY:3", "Cookie: a=1", "cookie: b=2")
+        wire = get(
+            "/", "X-Many: 1", "x-many: 2", "X-Between: 0", "X-MANY:3", "Cookie: a=1", "cookie: b=2"
+        )
         environ = connection.ask(wire).json()["environ"]
         assert environ["HTTP_X_MANY"].replace(", ", ",") == "1,2,3"
         assert environ["HTTP_COOKIE"] == "a=1; b=2"
@@ -305,7 +345,9 @@ def test_repeated_fields_are_joined(echo):
 
 def test_values_are_trimmed_and_latin_1(echo):
     with echo.connect() as connection:
-        wire = get("/", "X-Space: \t padded value\t ", "X-Empty:", "X-Latin: caf\xe9", "X-Colon: a:b: c")
+        wire = get(
+            "/", "X-Space: \t padded value\t ", "X-Empty:", "X-Latin: caf\xe9", "X-Colon: a:b: c"
+        )
         environ = connection.ask(wire).json()["environ"]
         assert environ["HTTP_X_SPACE"] == "padded value"
         assert environ["HTTP_X_EMPTY"] == ""
@@ -315,7 +357,9 @@ def test_values_are_trimmed_and_latin_1(echo):
 
 def test_content_fields_have_no_prefix(echo):
     with echo.connect() as connection:
-        environ = connection.ask(post("/", b"{}", "Content-Type: application/json")).json()["environ"]
+        environ = connection.ask(post("/", b"{}", "Content-Type: application/json")).json()[
+            "environ"
+        ]
         assert environ["CONTENT_TYPE"] == "application/json"
         assert environ["CONTENT_LENGTH"] == "2"
         assert "HTTP_CONTENT_TYPE" not in environ
@@ -355,7 +399,9 @@ def test_a_stream_for_http_1_0_ends_with_the_connection(responses):
             assert response.text == "piece 0\npiece 1\npiece 2\n"
 
 
-@pytest.mark.parametrize("path", ["/plain", "/length", "/pieces?3", "/big?3000000", "/nothing", "/one_piece"])
+@pytest.mark.parametrize(
+    "path", ["/plain", "/length", "/pieces?3", "/big?3000000", "/nothing", "/one_piece"]
+)
 def test_head_is_get_without_the_body(responses, path):
     with responses.connect() as connection:
         got, head = connection.ask(get(path)), connection.ask(get(path, method="HEAD"))
@@ -385,7 +431,10 @@ def test_an_interim_status_from_the_app_has_no_body(responses):
         assert b"the body" not in connection.rest()
 
 
-@pytest.mark.parametrize("status", ["201+Created", "299+Whatever", "404+Not+Found", "418+I'm+a+teapot", "599+Odd", "200+"])
+@pytest.mark.parametrize(
+    "status",
+    ["201+Created", "299+Whatever", "404+Not+Found", "418+I'm+a+teapot", "599+Odd", "200+"],
+)
 def test_status_lines_pass_through(responses, status):
     with responses.connect() as connection:
         response = connection.ask(get(f"/status?{status}"))
@@ -397,7 +446,11 @@ def test_status_lines_pass_through(responses, status):
 def test_fields_pass_through_in_order(responses):
     with responses.connect() as connection:
         response = connection.ask(get("/headers"))
-        own = [(name, value) for name, value in response.headers if name not in ("Date", "Server", "Content-Length", "Connection")]
+        own = [
+            (name, value)
+            for name, value in response.headers
+            if name not in ("Date", "Server", "Content-Length", "Connection")
+        ]
         assert response.reason == "Fine, thank you"
         assert own == [
             ("Content-Type", "text/plain"),
@@ -444,11 +497,16 @@ def test_a_big_response_is_whole(responses, path):
     with Connection(responses.address, receive_buffer_bytes=8192) as connection:
         body = connection.ask(get(path)).body
         assert len(body) == 20_000_000
-        assert all(body[position : position + 8] == b"%07d\n" % (position // 8) for position in range(0, 20_000_000, 79_992))
+        assert all(
+            body[position : position + 8] == b"%07d\n" % (position // 8)
+            for position in range(0, 20_000_000, 79_992)
+        )
         assert connection.ask(get("/plain")).text == "plain"
 
 
 def test_chunks_are_as_the_app_yields_them(responses):
     # A piece is a promise to the client (PEP 3333, "Buffering and Streaming"): it is not held back for the next.
     with responses.connect() as connection:
-        assert connection.ask(get("/pieces?4")).chunks == [b"piece %d\n" % number for number in range(4)]
+        assert connection.ask(get("/pieces?4")).chunks == [
+            b"piece %d\n" % number for number in range(4)
+        ]

@@ -6,30 +6,45 @@ import random
 import sys
 
 import pytest
-
 from options import limits
 from requests_raw import chunked, get, post
+
 from server import APPS
 
 sys.path.insert(0, str(APPS))
 from input_operations import OPERATIONS, body, digest, perform, sequence
 
 MEMORY_BYTES = 4096
-SIZES = {"memory": [0, 1, 10, 1000, MEMORY_BYTES - 1, MEMORY_BYTES], "spilled": [MEMORY_BYTES + 1, 10_000, 70_000, 400_000]}
+SIZES = {
+    "memory": [0, 1, 10, 1000, MEMORY_BYTES - 1, MEMORY_BYTES],
+    "spilled": [MEMORY_BYTES + 1, 10_000, 70_000, 400_000],
+}
 # What is past a page is in several pieces of memory.
 PAGE_BYTES, PAGES_BYTES = 64 << 10, 1 << 20
-PAGED_SIZES = [PAGE_BYTES - 1, PAGE_BYTES, PAGE_BYTES + 1, 2 * PAGE_BYTES, 400_000, PAGES_BYTES, PAGES_BYTES + 1]
+PAGED_SIZES = [
+    PAGE_BYTES - 1,
+    PAGE_BYTES,
+    PAGE_BYTES + 1,
+    2 * PAGE_BYTES,
+    400_000,
+    PAGES_BYTES,
+    PAGES_BYTES + 1,
+]
 SEQUENCES = 60
 
 
 @pytest.fixture(scope="module")
 def server(serve_module):
-    return serve_module(*limits(body_memory_bytes=MEMORY_BYTES), "--pythonpath", APPS, app="input.py")
+    return serve_module(
+        *limits(body_memory_bytes=MEMORY_BYTES), "--pythonpath", APPS, app="input.py"
+    )
 
 
 @pytest.fixture(scope="module")
 def paged(serve_module):
-    return serve_module(*limits(body_memory_bytes=PAGES_BYTES), "--pythonpath", APPS, app="input.py")
+    return serve_module(
+        *limits(body_memory_bytes=PAGES_BYTES), "--pythonpath", APPS, app="input.py"
+    )
 
 
 def pieces(random_source, data):
@@ -44,7 +59,9 @@ def check(connection, wire_of, data, operations):
     expected = [digest(perform(oracle, name, size)) for name, size in operations]
     got = connection.ask(wire_of(f"X-Operations: {json.dumps(operations)}"), "POST").json()
     for step, (operation, mine, theirs) in enumerate(zip(operations, got, expected, strict=True)):
-        assert mine == theirs, f"step {step} of {len(data)} bytes: {operation} after {operations[:step]}"
+        assert mine == theirs, (
+            f"step {step} of {len(data)} bytes: {operation} after {operations[:step]}"
+        )
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
@@ -101,7 +118,11 @@ def test_a_client_that_leaves_in_a_long_body_leaves_no_trace(paged):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("data", [b"", b"\n", b"a", b"a\nb", b"\n\n\n", b"a\nb\n" * 5000], ids=["empty", "line end", "a", "a b", "line ends", "many"])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\n", b"a", b"a\nb", b"\n\n\n", b"a\nb\n" * 5000],
+    ids=["empty", "line end", "a", "a b", "line ends", "many"],
+)
 def test_every_operation_three_times(server, operation, data):
     with server.connect() as connection:
         for size in (1, 3, 100_000):
@@ -114,7 +135,10 @@ def test_no_body_reads_as_nothing(server):
         check(connection, lambda field: get("/", field), b"", operations)
 
 
-@pytest.mark.parametrize("call", ["read('x')", "read(1.5)", "read(1, 2)", "readline('x')", "readline(1, 2)", "readlines('x')"])
+@pytest.mark.parametrize(
+    "call",
+    ["read('x')", "read(1.5)", "read(1, 2)", "readline('x')", "readline(1, 2)", "readlines('x')"],
+)
 def test_wrong_arguments_raise_type_error(serve, call):
     source = f"""
         def application(environ, start_response):

@@ -6,7 +6,6 @@ import sys
 import textwrap
 
 import pytest
-
 from client import together
 from conftest import PYTHON
 from test_frameworks import needs
@@ -14,7 +13,9 @@ from test_frameworks import needs
 SUBINTERPRETERS_HAVE_A_GIL = PYTHON >= (3, 13)
 MODES = ["main", "shared-gil", *(["own-gil"] if SUBINTERPRETERS_HAVE_A_GIL else []), "auto"]
 COUNTS = [(1, 1), (1, 4), (2, 1), (2, 2), (4, 2), (2, 8), (8, 1)]
-own_gil_only = pytest.mark.skipif(not SUBINTERPRETERS_HAVE_A_GIL, reason="own-GIL interpreters need CPython 3.13 (3.12's crash)")
+own_gil_only = pytest.mark.skipif(
+    not SUBINTERPRETERS_HAVE_A_GIL, reason="own-GIL interpreters need CPython 3.13 (3.12's crash)"
+)
 HELLO = """
     def application(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
@@ -36,7 +37,9 @@ def interpreters_expected(mode, processes):
 def test_all_workers_work_at_once(serve, gate, mode, processes, threads):
     """As many requests as there are workers stand in the app at the same time, spread as asked."""
     count = processes * threads
-    server = serve("--processes", processes, "--threads", threads, "--isolation", mode, app="who.py", gate=gate)
+    server = serve(
+        "--processes", processes, "--threads", threads, "--isolation", mode, app="who.py", gate=gate
+    )
     connections = [server.connect() for _ in range(count)]
     for connection in connections:
         connection.send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -103,7 +106,11 @@ def test_interpreters_share_nothing(serve, mode):
             return [str(mine).encode()]
     """
     server = serve("--processes", 2, "--threads", 2, "--isolation", mode, source=source)
-    answers = [int(text) for texts in together(8, lambda _: [server.ask("/").text for _ in range(25)]) for text in texts]
+    answers = [
+        int(text)
+        for texts in together(8, lambda _: [server.ask("/").text for _ in range(25)])
+        for text in texts
+    ]
     # Each interpreter counts for itself, without a gap: all the runs 1, 2, 3 ... add up to the requests.
     runs = [answers.count(number) for number in range(1, max(answers) + 1)]
     assert sum(runs) == 200
@@ -117,8 +124,16 @@ def test_interpreters_share_nothing(serve, mode):
 
 REFUSING = {
     "numpy": ("numpy", "import numpy\n\nVALUE = str(int(numpy.arange(10).sum()))", "45"),
-    "pydantic": ("pydantic", "import pydantic\n\nclass Model(pydantic.BaseModel):\n    x: int\n\nVALUE = str(Model(x='7').x)", "7"),
-    "_testsinglephase": ("_testsinglephase", "import _testsinglephase\n\nVALUE = _testsinglephase.__name__", "_testsinglephase"),
+    "pydantic": (
+        "pydantic",
+        "import pydantic\n\nclass Model(pydantic.BaseModel):\n    x: int\n\nVALUE = str(Model(x='7').x)",
+        "7",
+    ),
+    "_testsinglephase": (
+        "_testsinglephase",
+        "import _testsinglephase\n\nVALUE = _testsinglephase.__name__",
+        "_testsinglephase",
+    ),
 }
 USES = """
 import sys
@@ -232,11 +247,14 @@ def test_a_late_import_is_a_500_with_the_explanation_once(serve):
 def test_no_mixture(serve):
     """Never half the workers in main and half outside: the choice is made once for all."""
     files, _ = refusing("_testsinglephase")
-    files["app.py"] = "import sys, threading, uses_it\n" + """
+    files["app.py"] = (
+        "import sys, threading, uses_it\n"
+        + """
 def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [str(id(sys.modules)).encode()]
 """
+    )
     server = serve("app.py", "--processes", 4, files=files)
     assert len(set(together(16, lambda _: server.ask("/").text))) == 1
 
@@ -294,7 +312,9 @@ THREADS = {
 @pytest.mark.parametrize("mode", MODES)
 def test_threads_of_the_app_do_not_hinder_the_end(serve, mode, thread):
     if thread == "daemon busy" and mode == "shared-gil" and not SUBINTERPRETERS_HAVE_A_GIL:
-        pytest.skip("CPython 3.12 asks its own interpreter, not the holder's, to let go of a shared GIL: a busy thread of another keeps it")
+        pytest.skip(
+            "CPython 3.12 asks its own interpreter, not the holder's, to let go of a shared GIL: a busy thread of another keeps it"
+        )
     source = f"""
         import _thread, atexit, concurrent.futures, queue, sys, threading, time
 
@@ -371,7 +391,15 @@ def test_fork_and_exec_are_refused_and_nothing_breaks(serve, mode, call):
 def test_a_storm_of_exceptions_in_parallel(serve, mode):
     """Exceptions are made and dropped in several interpreters at once: none of them may touch another's."""
     server = serve("--processes", 4, "--isolation", mode, app="faults.py")
-    paths = ["raise_before_start", "raise_at_first_piece", "bad_header?0", "plain", "raise_unprintable", "no_start?x", "bad_piece?0"]
+    paths = [
+        "raise_before_start",
+        "raise_at_first_piece",
+        "bad_header?0",
+        "plain",
+        "raise_unprintable",
+        "no_start?x",
+        "bad_piece?0",
+    ]
 
     def work(number):
         with server.connect() as connection:

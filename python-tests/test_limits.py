@@ -1,7 +1,6 @@
 """Every limit bites one over, and only one over; whatever is refused closes and never reaches the app."""
 
 import pytest
-
 from options import limits
 from requests_raw import chunked, get, post
 
@@ -68,7 +67,12 @@ def test_fields_at_the_limit(echo):
 
 
 def test_fields_over_the_limit(echo):
-    assert_refused(echo, get("/fields-over", *[f"X-{number}: 1" for number in range(FIELDS)]), 431, "/fields-over")
+    assert_refused(
+        echo,
+        get("/fields-over", *[f"X-{number}: 1" for number in range(FIELDS)]),
+        431,
+        "/fields-over",
+    )
 
 
 def test_target_at_the_limit(echo):
@@ -85,7 +89,10 @@ def test_body_at_the_limit(small):
     body = b"b" * BODY_BYTES
     with small.connect() as connection:
         assert connection.ask(post("/at", body)).json()["body"] == body.decode()
-        assert connection.ask(chunked("/at", [body[:3000], body[3000:]])).json()["body"] == body.decode()
+        assert (
+            connection.ask(chunked("/at", [body[:3000], body[3000:]])).json()["body"]
+            == body.decode()
+        )
 
 
 def test_length_over_the_limit_is_refused_before_the_body(small):
@@ -94,7 +101,9 @@ def test_length_over_the_limit_is_refused_before_the_body(small):
 
 
 def test_413_comes_instead_of_100(small):
-    wire = get("/expect-over", f"Content-Length: {BODY_BYTES + 1}", "Expect: 100-continue", method="POST")
+    wire = get(
+        "/expect-over", f"Content-Length: {BODY_BYTES + 1}", "Expect: 100-continue", method="POST"
+    )
     assert_refused(small, wire, 413, "/expect-over")
 
 
@@ -109,7 +118,10 @@ def test_chunks_over_the_limit(small):
 
 def test_one_chunk_larger_than_the_limit(small):
     with small.connect() as connection:
-        connection.send(get("/chunk-over", "Transfer-Encoding: chunked", method="POST") + b"7fffffffffffffff\r\n")
+        connection.send(
+            get("/chunk-over", "Transfer-Encoding: chunked", method="POST")
+            + b"7fffffffffffffff\r\n"
+        )
         assert connection.receive("POST").status == 413
         connection.assert_closed()
 
@@ -138,7 +150,9 @@ def test_an_endless_chunk_extension(echo):
 
 def test_endless_trailers(echo):
     with echo.connect() as connection:
-        connection.send(get("/trailers", "Transfer-Encoding: chunked", method="POST") + b"1\r\na\r\n0\r\n")
+        connection.send(
+            get("/trailers", "Transfer-Encoding: chunked", method="POST") + b"1\r\na\r\n0\r\n"
+        )
         try:
             connection.send(b"X-Trailer: 1\r\n" * 100_000)
         except (BrokenPipeError, ConnectionResetError):
@@ -149,7 +163,11 @@ def test_endless_trailers(echo):
 
 def test_a_million_tiny_chunks(serve):
     server = serve(app="echo.py")
-    wire = get("/tiny", "Transfer-Encoding: chunked", method="POST") + b"1\r\nx\r\n" * 1_000_000 + b"0\r\n\r\n"
+    wire = (
+        get("/tiny", "Transfer-Encoding: chunked", method="POST")
+        + b"1\r\nx\r\n" * 1_000_000
+        + b"0\r\n\r\n"
+    )
     with server.connect(timeout=60) as connection:
         connection.send(wire)
         response = connection.receive("POST")

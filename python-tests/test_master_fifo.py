@@ -5,7 +5,6 @@ import signal
 import stat
 
 import pytest
-
 from test_control import NEXT, VERSION, rewrite
 from test_isolation import own_gil_only
 
@@ -81,9 +80,14 @@ def test_log_and_pidfile_and_state(serve):
     (server.directory / "app.pid").unlink()
     write(server, "P")
     server.wait_until((server.directory / "app.pid").exists, what="the pidfile")
-    server.wait_until(lambda: (server.directory / "app.pid").read_text() == f"{server.process.pid}\n", what="the process id")
+    server.wait_until(
+        lambda: (server.directory / "app.pid").read_text() == f"{server.process.pid}\n",
+        what="the process id",
+    )
     write(server, "s")
-    server.wait_until(lambda: f"pid {server.process.pid}: serving" in log.read_text(), what="the status")
+    server.wait_until(
+        lambda: f"pid {server.process.pid}: serving" in log.read_text(), what="the status"
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,16 @@ import threading
 from pathlib import Path
 
 import pytest
-
-from server import APPS, environment
 from web_servers import SAMPLES, Nginx
 
-SOCKETS = {"uwsgi": "--socket", "http": "--http-socket", "fastcgi": "--fastcgi-socket", "scgi": "--scgi-socket"}
+from server import APPS, environment
+
+SOCKETS = {
+    "uwsgi": "--socket",
+    "http": "--http-socket",
+    "fastcgi": "--fastcgi-socket",
+    "scgi": "--scgi-socket",
+}
 PROTOCOLS = list(SOCKETS)
 WAYS = [(protocol, kind) for protocol in PROTOCOLS for kind in ("tcp", "unix")]
 
@@ -156,9 +161,13 @@ def test_a_reload_of_nginx_loses_nothing(behind, protocol):
         thread.start()
     for reload in range(1, 6):
         nginx.reload()
-        nginx.server.wait_until(lambda: nginx.log().count("reconfiguring") >= reload, what=f"reload {reload}")
+        nginx.server.wait_until(
+            lambda: nginx.log().count("reconfiguring") >= reload, what=f"reload {reload}"
+        )
         before = len(answered)
-        nginx.server.wait_until(lambda: len(answered) >= before + 40, what="requests behind a reload")
+        nginx.server.wait_until(
+            lambda: len(answered) >= before + 40, what="requests behind a reload"
+        )
     enough.set()
     for thread in threads:
         thread.join()
@@ -173,7 +182,9 @@ def environ_of(nginx, path="/", **request):
 
 
 def test_what_an_application_sees(echo):
-    environ = environ_of(echo, "/caf%C3%A9/a%2Fb?x=%20", headers={"X-Word": "h\u00e9llo", "Cookie": "a=1"})
+    environ = environ_of(
+        echo, "/caf%C3%A9/a%2Fb?x=%20", headers={"X-Word": "h\u00e9llo", "Cookie": "a=1"}
+    )
     assert environ["REQUEST_METHOD"] == "GET"
     assert environ["SCRIPT_NAME"] == ""
     assert environ["PATH_INFO"] == "/caf\xc3\xa9/a/b"
@@ -189,7 +200,13 @@ def test_what_an_application_sees(echo):
 
 
 def test_hostile_fields_do_not_become_variables(echo):
-    hostile = {"Proxy": "http://evil", "Remote-User": "root", "Script-Name": "/evil", "Https": "on", "Uwsgi-Scheme": "https"}
+    hostile = {
+        "Proxy": "http://evil",
+        "Remote-User": "root",
+        "Script-Name": "/evil",
+        "Https": "on",
+        "Uwsgi-Scheme": "https",
+    }
     environ = environ_of(echo, "/hostile", headers=hostile)
     assert "HTTP_PROXY" not in environ and not environ.get("REMOTE_USER")
     assert environ["SCRIPT_NAME"] == "" and environ["wsgi.url_scheme"] == "http"
@@ -219,7 +236,9 @@ def test_connections_to_the_server_are_kept(behind, protocol):
         assert nginx.ask(f"/kept/{number}", "POST", b"x" * number).status == 200
     states = sockets_of(nginx.server.port)
     established, time_wait, listening = "01", "06", "0A"
-    assert states.count(established) == 1 and time_wait not in states and listening in states, states
+    assert states.count(established) == 1 and time_wait not in states and listening in states, (
+        states
+    )
 
 
 # The samples
@@ -236,14 +255,48 @@ def test_the_page_shows_what_the_tests_run():
         assert any(all(line in lines for line in wanted) for lines in kept), block
 
 
-@pytest.mark.skipif(importlib.util.find_spec("django") is None, reason="Django is not installed for this Python: see requirements.txt")
+@pytest.mark.skipif(
+    importlib.util.find_spec("django") is None,
+    reason="Django is not installed for this Python: see requirements.txt",
+)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_django_project(behind, tmp_path, protocol):
     project = APPS / "django_project"
-    variables = {"DJANGO_DATA": str(tmp_path), "DJANGO_SUPERUSER_PASSWORD": "secret", "PYTHONDONTWRITEBYTECODE": "1"}
-    for command in (["migrate", "-v0"], ["createsuperuser", "--noinput", "--username", "root", "--email", "root@example.com", "-v0"]):
-        subprocess.run([sys.executable, project / "manage.py", *command], env=environment(variables), cwd=tmp_path, check=True, timeout=120)
-    nginx = behind(protocol, "unix", "--module", "site_app.wsgi", "--threads", "2", "--chdir", project, environment={"DJANGO_DATA": str(tmp_path)})
+    variables = {
+        "DJANGO_DATA": str(tmp_path),
+        "DJANGO_SUPERUSER_PASSWORD": "secret",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    for command in (
+        ["migrate", "-v0"],
+        [
+            "createsuperuser",
+            "--noinput",
+            "--username",
+            "root",
+            "--email",
+            "root@example.com",
+            "-v0",
+        ],
+    ):
+        subprocess.run(
+            [sys.executable, project / "manage.py", *command],
+            env=environment(variables),
+            cwd=tmp_path,
+            check=True,
+            timeout=120,
+        )
+    nginx = behind(
+        protocol,
+        "unix",
+        "--module",
+        "site_app.wsgi",
+        "--threads",
+        "2",
+        "--chdir",
+        project,
+        environment={"DJANGO_DATA": str(tmp_path)},
+    )
     assert nginx.ask("/hello/").text == "Hello from Django"
     moved = nginx.ask("/hello")
     assert (moved.status, moved.header("Location")) == (301, "/hello/")

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from conftest import PYTHON
 from requests_raw import get
 
@@ -41,7 +40,10 @@ def refused(serve, *arguments, code=1, **keywords):
 # Mounts
 
 
-@pytest.mark.parametrize("mount", ["/shop=shop.py", "/shop/=shop.py", "/shop=shop", "/shop=shop:other", "/shop=shop.py:other"])
+@pytest.mark.parametrize(
+    "mount",
+    ["/shop=shop.py", "/shop/=shop.py", "/shop=shop", "/shop=shop:other", "/shop=shop.py:other"],
+)
 @pytest.mark.parametrize(
     ("target", "script", "path"),
     [
@@ -64,7 +66,9 @@ def serve_mounts(serve_module):
 
     def start(mount):
         if mount not in servers:
-            servers[mount] = serve_module("--mount", mount, "--manage-script-name", files={"shop.py": PATHS})
+            servers[mount] = serve_module(
+                "--mount", mount, "--manage-script-name", files={"shop.py": PATHS}
+            )
         return servers[mount]
 
     return start
@@ -91,7 +95,14 @@ def test_eval(serve):
     assert "app: --eval, callable 'application'" in server.log()
 
 
-@pytest.mark.parametrize(("code", "why"), [("x = 1", "--eval has no `application`"), ("1 +", "SyntaxError"), ("raise KeyError('gone')", "KeyError: 'gone'")])
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("x = 1", "--eval has no `application`"),
+        ("1 +", "SyntaxError"),
+        ("raise KeyError('gone')", "KeyError: 'gone'"),
+    ],
+)
 def test_code_that_leaves_no_application(serve, code, why):
     assert why in refused(serve, "--need-app", "--eval", code, code=22)
 
@@ -116,13 +127,37 @@ def test_imports(serve, isolation):
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [" ".join(seen).encode()]
     """
-    server = serve("--import", "first", "--import", "tasks/second.py", "--shared-import", "shared.py", "--processes", 2, "--isolation", isolation, source=source, files=files)
+    server = serve(
+        "--import",
+        "first",
+        "--import",
+        "tasks/second.py",
+        "--shared-import",
+        "shared.py",
+        "--processes",
+        2,
+        "--isolation",
+        isolation,
+        source=source,
+        files=files,
+    )
     for _ in range(8):
         assert server.ask("/").text == "shared first second"
 
 
 def test_an_import_that_fails_is_told_and_passed_over(serve):
-    server = serve("--import", "nowhere", "--import", "nowhere.py", "--import", "broken", "--import", "good", source=HELLO, files={"broken.py": "1 / 0\n", "good.py": "print('good is there')\n"})
+    server = serve(
+        "--import",
+        "nowhere",
+        "--import",
+        "nowhere.py",
+        "--import",
+        "broken",
+        "--import",
+        "good",
+        source=HELLO,
+        files={"broken.py": "1 / 0\n", "good.py": "print('good is there')\n"},
+    )
     assert server.ask("/").text == "hello"
     log = server.log()
     assert "[ERROR] cannot import nowhere: there is no such module" in log
@@ -140,12 +175,20 @@ def test_add_header(serve):
     with server.connect() as connection:
         for _ in range(2):
             response = connection.ask(get())
-            assert (response.header("X-One"), response.header("X-Two"), response.text) == ("1", "a: b", "hello")
+            assert (response.header("X-One"), response.header("X-Two"), response.text) == (
+                "1",
+                "a: b",
+                "hello",
+            )
             assert response.header("Server") == "singlemalt"
 
 
 def test_add_header_to_answers_without_the_application(serve):
-    server = serve("--add-header", "X-One: 1", source="def application(environ, start_response):\n    raise KeyError\n")
+    server = serve(
+        "--add-header",
+        "X-One: 1",
+        source="def application(environ, start_response):\n    raise KeyError\n",
+    )
     assert server.ask("/").headers["X-One"] == "1"
     with server.connect() as connection:
         response = connection.send(b"nonsense\r\n\r\n").receive()
@@ -153,7 +196,9 @@ def test_add_header_to_answers_without_the_application(serve):
 
 
 def test_added_headers_in_place_of_the_servers_own(serve):
-    server = serve("--add-header", "Server: shop", "--add-header", "Connection: close", source=HELLO)
+    server = serve(
+        "--add-header", "Server: shop", "--add-header", "Connection: close", source=HELLO
+    )
     with server.connect() as connection:
         response = connection.ask(get())
         assert response.header("Server") == "shop"
@@ -161,7 +206,9 @@ def test_added_headers_in_place_of_the_servers_own(serve):
         connection.assert_closed()
 
 
-@pytest.mark.parametrize("field", ["Content-Length: 5", "Transfer-Encoding: chunked", "Connection: keep-alive"])
+@pytest.mark.parametrize(
+    "field", ["Content-Length: 5", "Transfer-Encoding: chunked", "Connection: keep-alive"]
+)
 def test_headers_that_are_the_servers(serve, field):
     log = refused(serve, "--add-header", field, source=HELLO)
     assert "--add-header (command line): " in log
@@ -181,7 +228,10 @@ def test_catch_exceptions(serve):
     server = serve("--catch-exceptions", source=source)
     for path in ["/", "/late"]:
         response = server.ask(path)
-        assert (response.status, response.headers["Content-Type"]) == (500, "text/plain; charset=utf-8")
+        assert (response.status, response.headers["Content-Type"]) == (
+            500,
+            "text/plain; charset=utf-8",
+        )
         assert "Traceback" in response.text
         assert "KeyError: 'the reason'" in response.text
     # And in the log, as ever.
@@ -189,7 +239,9 @@ def test_catch_exceptions(serve):
 
 
 def test_exceptions_are_not_shown_unless_asked_for(serve):
-    server = serve(source="def application(environ, start_response):\n    raise KeyError('secret')\n")
+    server = serve(
+        source="def application(environ, start_response):\n    raise KeyError('secret')\n"
+    )
     response = server.ask("/")
     assert response.status == 500
     assert "secret" not in response.text
@@ -222,7 +274,9 @@ def tasks(server):
 @linux
 @pytest.mark.parametrize("isolation", ISOLATIONS)
 def test_names_of_workers(serve, isolation):
-    server = serve("--auto-procname", "--processes", 2, "--threads", 2, "--isolation", isolation, source=HELLO)
+    server = serve(
+        "--auto-procname", "--processes", 2, "--threads", 2, "--isolation", isolation, source=HELLO
+    )
     expected = {"uWSGI master": 1, "uWSGI worker 1": 2, "uWSGI worker 2": 2}
 
     def are_named():
@@ -237,12 +291,25 @@ def test_names_of_workers(serve, isolation):
 @pytest.mark.parametrize("isolation", ISOLATIONS)
 @pytest.mark.parametrize("each", [1, 2])
 def test_cpu_affinity(serve, isolation, each):
-    server = serve("--cpu-affinity", each, "--auto-procname", "--processes", 3, "--threads", 2, "--isolation", isolation, source=HELLO)
+    server = serve(
+        "--cpu-affinity",
+        each,
+        "--auto-procname",
+        "--processes",
+        3,
+        "--threads",
+        2,
+        "--isolation",
+        isolation,
+        source=HELLO,
+    )
     ours = sorted(os.sched_getaffinity(0))
     for name, cores in tasks(server):
         if name.startswith("uWSGI worker "):
             first = (int(name.split()[-1]) - 1) * each % len(ours)
-            assert cores == {ours[(first + step) % len(ours)] for step in range(min(each, len(ours)))}
+            assert cores == {
+                ours[(first + step) % len(ours)] for step in range(min(each, len(ours)))
+            }
         else:
             assert cores == set(ours), name
     assert server.ask("/").text == "hello"
@@ -261,7 +328,15 @@ PAGES = """
 
 
 def test_del_header(serve):
-    server = serve("--del-header", "x-powered-by", "--rem-header", "Server", "--add-header", "X-Powered-By: us", source=PAGES)
+    server = serve(
+        "--del-header",
+        "x-powered-by",
+        "--rem-header",
+        "Server",
+        "--add-header",
+        "X-Powered-By: us",
+        source=PAGES,
+    )
     answer = server.ask()
     assert answer.status == 200
     assert answer.headers.get_all("X-Powered-By") == ["us"]
@@ -279,14 +354,29 @@ def test_a_field_that_is_the_servers_cannot_be_removed(serve):
 
 
 def test_http_var(serve):
-    server = serve("--http-var", "DEPLOYMENT=blue=1", "--http-var", "EMPTY", "--http-var", "REQUEST_METHOD=NONE", source=PAGES)
+    server = serve(
+        "--http-var",
+        "DEPLOYMENT=blue=1",
+        "--http-var",
+        "EMPTY",
+        "--http-var",
+        "REQUEST_METHOD=NONE",
+        source=PAGES,
+    )
     assert server.ask().text == "'blue=1' ''"
 
 
 def test_error_pages(serve, tmp_path):
     (tmp_path / "500.html").write_text("<h1>Unwell</h1>")
     (tmp_path / "404.html").write_text("<h1>Not here</h1>")
-    pages = ["--error-page-500", tmp_path / "none.html", "--error-page-500", tmp_path / "500.html", "--error-page-404", tmp_path / "404.html"]
+    pages = [
+        "--error-page-500",
+        tmp_path / "none.html",
+        "--error-page-500",
+        tmp_path / "500.html",
+        "--error-page-404",
+        tmp_path / "404.html",
+    ]
     server = serve(*pages, source=PAGES)
     answer = server.ask("/fail")
     assert (answer.status, answer.text) == (500, "<h1>Unwell</h1>")
@@ -303,7 +393,11 @@ def test_error_pages_of_answers_without_an_application(serve, tmp_path):
     (tmp_path / "500.html").write_text("<h1>Unwell</h1>")
     server = serve("--error-page-500", tmp_path / "500.html", source="1 / 0")
     answer = server.ask()
-    assert (answer.status, answer.text, answer.headers.get("Content-Type")) == (500, "<h1>Unwell</h1>", "text/html")
+    assert (answer.status, answer.text, answer.headers.get("Content-Type")) == (
+        500,
+        "<h1>Unwell</h1>",
+        "text/html",
+    )
 
 
 def test_py_sys_executable(serve):
@@ -315,4 +409,7 @@ def test_py_sys_executable(serve):
             return [sys.executable.encode()]
     """
     assert serve("--py-sys-executable", "/opt/python", source=source).ask().text == "/opt/python"
-    assert serve("--py-executable", "/opt/python", "--processes", "2", source=source).ask().text == "/opt/python"
+    assert (
+        serve("--py-executable", "/opt/python", "--processes", "2", source=source).ask().text
+        == "/opt/python"
+    )

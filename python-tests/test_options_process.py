@@ -13,9 +13,16 @@ import time
 from pathlib import Path
 
 import pytest
-
 from requests_raw import get
-from server import LOG_SECONDS, START_SECONDS, STOP_SECONDS, binary, environment, virtualenv_arguments
+
+from server import (
+    LOG_SECONDS,
+    START_SECONDS,
+    STOP_SECONDS,
+    binary,
+    environment,
+    virtualenv_arguments,
+)
 
 FACTS = """
     import json
@@ -63,12 +70,31 @@ WHO = "exec:id -u; id -g; id -G; grep -h '^Uid' /proc/$PPID/task/*/status | sort
 
 def become(serve, *arguments):
     """(user, group, groups, the Uid lines of all threads) in the phase `as-user`, and the log."""
-    server = serve(*arguments, "--hook-as-user", WHO, "--hook-as-user", "exit:0", source=HELLO, listen=("127.0.0.1:0", "app.sock"), wait=False)
+    server = serve(
+        *arguments,
+        "--hook-as-user",
+        WHO,
+        "--hook-as-user",
+        "exit:0",
+        source=HELLO,
+        listen=("127.0.0.1:0", "app.sock"),
+        wait=False,
+    )
     assert server.wait_for_exit() == 0
-    lines = [line for line in server.log().splitlines() if not line.startswith("[") and ": leaving with" not in line]
+    lines = [
+        line
+        for line in server.log().splitlines()
+        if not line.startswith("[") and ": leaving with" not in line
+    ]
     # The sockets were bound before.
     assert os.stat(server.directory / "app.sock").st_uid == 0
-    return int(lines[0]), int(lines[1]), {int(group) for group in lines[2].split()}, lines[3:], server.log()
+    return (
+        int(lines[0]),
+        int(lines[1]),
+        {int(group) for group in lines[2].split()},
+        lines[3:],
+        server.log(),
+    )
 
 
 @linux
@@ -77,8 +103,12 @@ def become(serve, *arguments):
 def test_uid_and_gid(serve, by):
     nobody = pwd.getpwnam("nobody")
     group = nobody.pw_gid
-    uid, gid = (nobody.pw_name, grp.getgrgid(group).gr_name) if by == "name" else (nobody.pw_uid, group)
-    user, group_now, groups, threads, _ = become(serve, "--uid", uid, "--gid", gid, "--add-gid", "4343")
+    uid, gid = (
+        (nobody.pw_name, grp.getgrgid(group).gr_name) if by == "name" else (nobody.pw_uid, group)
+    )
+    user, group_now, groups, threads, _ = become(
+        serve, "--uid", uid, "--gid", gid, "--add-gid", "4343"
+    )
     assert (user, group_now, groups) == (nobody.pw_uid, group, {group, 4343})
     # Every thread has changed, not only the one that did it; and none can change back.
     assert threads == ["Uid:" + f"\t{nobody.pw_uid}" * 4]
@@ -110,7 +140,15 @@ def test_a_number_without_a_name(serve):
 @as_root
 def test_immediate_uid(serve):
     """Before the sockets are bound, so that one of a port below 1024 cannot be had."""
-    log = refused(serve, "--immediate-uid", "nobody", "--immediate-gid", "4242", source=HELLO, listen=("app.sock",))
+    log = refused(
+        serve,
+        "--immediate-uid",
+        "nobody",
+        "--immediate-gid",
+        "4242",
+        source=HELLO,
+        listen=("app.sock",),
+    )
     assert "running as user nobody (65534), group 4242" in log
     assert "no permission to listen on app.sock" in log
 
@@ -147,12 +185,40 @@ def test_only_root_becomes_somebody_else_as_nobody(tmp_path_factory):
         folder.chmod(0o755)
     nobody = pwd.getpwnam("nobody").pw_uid
     command = [str(binary()), "app.py", "--http-socket", "127.0.0.1:0"]
-    if subprocess.run([command[0], "--version"], env=environment(), user=nobody, group=nobody, extra_groups=[], capture_output=True).returncode != 0:
+    if (
+        subprocess.run(
+            [command[0], "--version"],
+            env=environment(),
+            user=nobody,
+            group=nobody,
+            extra_groups=[],
+            capture_output=True,
+        ).returncode
+        != 0
+    ):
         pytest.skip("nobody cannot run the binary, or read its Python")
-    done = subprocess.run([*command, "--uid", "0"], cwd=directory, env=environment(), user=nobody, group=nobody, extra_groups=[], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "--uid", "0"],
+        cwd=directory,
+        env=environment(),
+        user=nobody,
+        group=nobody,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1
     assert "cannot become user 0: only root can" in done.stderr
-    done = subprocess.run([*command, "--add-gid", "0"], cwd=directory, env=environment(), user=nobody, group=nobody, extra_groups=[], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "--add-gid", "0"],
+        cwd=directory,
+        env=environment(),
+        user=nobody,
+        group=nobody,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1
     assert "cannot become a member of group 0" in done.stderr
 
@@ -162,7 +228,17 @@ def test_only_root_becomes_somebody_else_as_nobody(tmp_path_factory):
 
 @linux
 def test_limits(serve):
-    server = serve("--limit-as", "4096", "--limit-nproc", "3000", "--max-fd", "2000", "--max-connections", "100", source=FACTS)
+    server = serve(
+        "--limit-as",
+        "4096",
+        "--limit-nproc",
+        "3000",
+        "--max-fd",
+        "2000",
+        "--max-connections",
+        "100",
+        source=FACTS,
+    )
     facts = server.ask("/").json()
     assert facts["as"] == [4 << 30, 4 << 30]
     assert facts["nproc"] == [3000, 3000]
@@ -211,19 +287,28 @@ def names_of(server):
 def test_procname(serve, arguments, name):
     # The long one has no room where the arguments stand: it goes on where the environment was.
     files = {"long.ini": f"[uwsgi]\nprocname = {'a' * 900}\n"}
-    server = serve(*arguments, source=FACTS, files=files, environment={"VARIABLE": "x" * 1000, "EMPTY": ""})
+    server = serve(
+        *arguments, source=FACTS, files=files, environment={"VARIABLE": "x" * 1000, "EMPTY": ""}
+    )
     process = Path(f"/proc/{server.process.pid}")
     assert (process / "comm").read_bytes() == name.encode()[:15] + b"\n"
     assert (process / "cmdline").read_bytes() == name.encode() + b"\0"
     # `ps -f` and the `sudo pkill -f uwsgi` of many a deployment script.
-    title = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(server.process.pid)], capture_output=True, text=True, timeout=30)
+    title = subprocess.run(
+        ["ps", "-ww", "-o", "args=", "-p", str(server.process.pid)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
     assert title.stdout == f"{name}\n"
     assert json.loads(server.ask("/").text)["variable"] == "x" * 1000
 
 
 @linux
 def test_a_title_that_has_no_room(serve):
-    server = serve("--ini", "long.ini", source=HELLO, files={"long.ini": f"[uwsgi]\nprocname = {'b' * 5000}\n"})
+    server = serve(
+        "--ini", "long.ini", source=HELLO, files={"long.ini": f"[uwsgi]\nprocname = {'b' * 5000}\n"}
+    )
     assert 'the title of the process is "bbbb' in server.log()
     assert re.fullmatch(rb"b{100,4095}\0", Path(f"/proc/{server.process.pid}/cmdline").read_bytes())
 
@@ -238,24 +323,40 @@ def test_pidfile(serve, option):
 
 
 def test_a_pidfile_replaces_a_stale_one(serve):
-    server = serve("--safe-pidfile", "app.pid", source=HELLO, files={"app.pid": "123456789012345\n"})
+    server = serve(
+        "--safe-pidfile", "app.pid", source=HELLO, files={"app.pid": "123456789012345\n"}
+    )
     assert (server.directory / "app.pid").read_text() == f"{server.process.pid}\n"
 
 
 @pytest.mark.parametrize("option", ["--pidfile", "--safe-pidfile"])
 def test_a_pidfile_that_cannot_be_written(serve, option):
     log = refused(serve, option, "nowhere/app.pid", source=HELLO)
-    assert f"{option} (command line): cannot write the process id to nowhere/app.pid: No such file or directory (os error 2)" in log
+    assert (
+        f"{option} (command line): cannot write the process id to nowhere/app.pid: No such file or directory (os error 2)"
+        in log
+    )
 
 
 def command(directory, *arguments):
-    return subprocess.run([str(binary()), *arguments], cwd=directory, env=environment(), capture_output=True, text=True, timeout=30)
+    return subprocess.run(
+        [str(binary()), *arguments],
+        cwd=directory,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
 
 
 def test_stop(serve):
     server = serve("--pidfile", "app.pid", "--vacuum", source=HELLO)
     done = command(server.directory, "--stop", "app.pid")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"SIGINT sent to {server.process.pid}\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        f"SIGINT sent to {server.process.pid}\n",
+        "",
+    )
     assert server.wait_for_exit() == 0
     done = command(server.directory, "--stop", "app.pid")
     assert done.returncode == 1
@@ -298,8 +399,26 @@ class Daemon:
         (directory / "app.py").write_text(textwrap.dedent(source))
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
-        self.arguments = [str(binary()), "app.py", "--http-socket", f"127.0.0.1:{self.port}", "--pidfile", "app.pid", "--vacuum", *arguments, *virtualenv_arguments()]
-        self.done = subprocess.run(self.arguments, cwd=directory, env=environment(), capture_output=True, text=True, timeout=START_SECONDS, stdin=subprocess.DEVNULL)
+        self.arguments = [
+            str(binary()),
+            "app.py",
+            "--http-socket",
+            f"127.0.0.1:{self.port}",
+            "--pidfile",
+            "app.pid",
+            "--vacuum",
+            *arguments,
+            *virtualenv_arguments(),
+        ]
+        self.done = subprocess.run(
+            self.arguments,
+            cwd=directory,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
 
     def log(self):
         path = self.directory / "app.log"
@@ -371,7 +490,9 @@ def test_daemonize(daemonize, option):
 
 @linux
 def test_a_daemon_that_does_not_come_up(daemonize):
-    daemon = daemonize("--daemonize2", "app.log", "--need-app", source="raise RuntimeError('no such luck')")
+    daemon = daemonize(
+        "--daemonize2", "app.log", "--need-app", source="raise RuntimeError('no such luck')"
+    )
     assert daemon.done.returncode == 22
     assert "no such luck" in daemon.done.stderr
 
@@ -390,22 +511,32 @@ def test_a_log_that_cannot_be_opened_is_told_to_the_terminal(daemonize):
 def test_logto(serve, option):
     server = serve(option, "app.log", source=HELLO, wait=False)
     log = server.directory / "app.log"
-    server.wait_until(lambda: log.exists() and "ready " in log.read_text(), START_SECONDS, "ready in the log file")
+    server.wait_until(
+        lambda: log.exists() and "ready " in log.read_text(), START_SECONDS, "ready in the log file"
+    )
     port = int(log.read_text().split("listening on http://127.0.0.1:")[1].split()[0])
     server.__class__.address = property(lambda self: self.addresses()[0])
     from client import ask
 
     assert ask(("127.0.0.1", port), "/", "GET", None, {}, 30).text == "hello"
-    server.wait_until(lambda: "GET /" in log.read_text() and "printed by the app" in log.read_text(), what="both in the log file")
+    server.wait_until(
+        lambda: "GET /" in log.read_text() and "printed by the app" in log.read_text(),
+        what="both in the log file",
+    )
     if option == "--logto":
         assert server.log() == ""
         assert log.stat().st_mode & 0o777 == 0o640 & ~current_umask()
     # Moved away, as logrotate does, and a signal.
     log.rename(server.directory / "app.log.1")
     server.send_signal(signal.SIGHUP)
-    server.wait_until(lambda: log.exists() and "opened again" in log.read_text(), what="a new log file")
+    server.wait_until(
+        lambda: log.exists() and "opened again" in log.read_text(), what="a new log file"
+    )
     assert ask(("127.0.0.1", port), "/", "GET", None, {}, 30).text == "hello"
-    server.wait_until(lambda: "GET /" in log.read_text() and "printed by the app" in log.read_text(), what="both in the new file")
+    server.wait_until(
+        lambda: "GET /" in log.read_text() and "printed by the app" in log.read_text(),
+        what="both in the new file",
+    )
     assert server.stop() == 0
     assert "stopped" in log.read_text()
 
@@ -417,7 +548,15 @@ def current_umask():
 
 
 def test_logto_appends(serve):
-    server = serve("--logto", "app.log", "--pidfile", "app.pid", source=HELLO, files={"app.log": "from before\n"}, wait=False)
+    server = serve(
+        "--logto",
+        "app.log",
+        "--pidfile",
+        "app.pid",
+        source=HELLO,
+        files={"app.log": "from before\n"},
+        wait=False,
+    )
     log = server.directory / "app.log"
     server.wait_until(lambda: "ready " in log.read_text(), START_SECONDS, "ready in the log file")
     assert log.read_text().startswith("from before\n")
@@ -427,13 +566,17 @@ def test_logto_udp(serve):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(START_SECONDS)
-        server = serve("--logto", f"udp:127.0.0.1:{receiver.getsockname()[1]}", source=HELLO, wait=False)
+        server = serve(
+            "--logto", f"udp:127.0.0.1:{receiver.getsockname()[1]}", source=HELLO, wait=False
+        )
         datagrams = []
         while not any(line.startswith(b"ready ") for line in datagrams):
             datagrams.append(receiver.recv(65536))
         # A line is a datagram.
         assert all(line.count(b"\n") == 1 and line.endswith(b"\n") for line in datagrams), datagrams
-        port = next(int(line.rpartition(b":")[2]) for line in datagrams if line.startswith(b"listening"))
+        port = next(
+            int(line.rpartition(b":")[2]) for line in datagrams if line.startswith(b"listening")
+        )
         from client import ask
 
         assert ask(("127.0.0.1", port), "/", "GET", None, {}, 30).text == "hello"
@@ -447,12 +590,31 @@ def test_logto_udp(serve):
 
 def test_a_log_that_cannot_be_opened(serve):
     log = refused(serve, "--logto", "nowhere/app.log", source=HELLO)
-    assert "--logto (command line): cannot log to nowhere/app.log: No such file or directory (os error 2)" in log
+    assert (
+        "--logto (command line): cannot log to nowhere/app.log: No such file or directory (os error 2)"
+        in log
+    )
 
 
 # Hooks
 
-PHASES = ["asap", "pre-jail", "post-jail", "in-jail", "as-root", "as-user", "pre-app", "post-app", "master-start", "post-fork", "accepting", "accepting-once", "accepting1", "accepting1-once", "as-user-atexit"]
+PHASES = [
+    "asap",
+    "pre-jail",
+    "post-jail",
+    "in-jail",
+    "as-root",
+    "as-user",
+    "pre-app",
+    "post-app",
+    "master-start",
+    "post-fork",
+    "accepting",
+    "accepting-once",
+    "accepting1",
+    "accepting1-once",
+    "as-user-atexit",
+]
 
 
 def test_hooks_run_in_the_order_of_their_phases(serve):
@@ -468,11 +630,36 @@ def test_hooks_run_in_the_order_of_their_phases(serve):
 
 
 def test_a_hook_of_each_worker_runs_as_often(serve):
-    server = serve("--processes", "3", "--hook-post-fork", "appendn:phases fork", "--hook-accepting", "appendn:phases accepting", "--hook-accepting1", "appendn:phases one", source=HELLO)
-    assert (server.directory / "phases").read_text().split() == ["fork"] * 3 + ["accepting"] * 3 + ["one"]
+    server = serve(
+        "--processes",
+        "3",
+        "--hook-post-fork",
+        "appendn:phases fork",
+        "--hook-accepting",
+        "appendn:phases accepting",
+        "--hook-accepting1",
+        "appendn:phases one",
+        source=HELLO,
+    )
+    assert (server.directory / "phases").read_text().split() == ["fork"] * 3 + ["accepting"] * 3 + [
+        "one"
+    ]
 
 
-@pytest.mark.parametrize("option", ["exec-asap", "exec-pre-jail", "exec-post-jail", "exec-in-jail", "exec-as-root", "exec-as-user", "exec-pre-app", "exec-post-app", "exec"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "exec-asap",
+        "exec-pre-jail",
+        "exec-post-jail",
+        "exec-in-jail",
+        "exec-as-root",
+        "exec-as-user",
+        "exec-pre-app",
+        "exec-post-app",
+        "exec",
+    ],
+)
 def test_commands(serve, option):
     server = serve(f"--{option}", "echo done > file && echo said", source=HELLO)
     assert (server.directory / "file").read_text() == "done\n"
@@ -481,7 +668,15 @@ def test_commands(serve, option):
 
 
 def test_a_command_at_the_end(serve):
-    server = serve("--exec-as-user-atexit", "echo the end", "--exec-as-user-atexit", "exit 3", "--exec-as-user-atexit", "echo and after", source=HELLO)
+    server = serve(
+        "--exec-as-user-atexit",
+        "echo the end",
+        "--exec-as-user-atexit",
+        "exit 3",
+        "--exec-as-user-atexit",
+        "echo and after",
+        source=HELLO,
+    )
     assert "the end" not in server.log()
     assert server.stop() == 0
     # One that fails keeps nothing else from running: the server ends anyway.
@@ -506,7 +701,9 @@ def test_hooks_on_files(serve):
         "create:folder/c", "chmod:folder/a 640", "sticky:folder", "write:folder/d x", "unlink:folder/d", "wait_for_fs:folder", "wait_for_file:folder/a",
         "wait_for_dir:folder", "print:all is done", "log:logged", "cd:folder", "write:here y",
     ]  # fmt: skip
-    server = serve(*(part for text in arguments for part in ("--hook-post-app", text)), source=HELLO)
+    server = serve(
+        *(part for text in arguments for part in ("--hook-post-app", text)), source=HELLO
+    )
     folder = server.directory / "folder"
     assert (folder / "a").read_text() == "first second"
     assert (folder / "b").read_text() == "line\nmore\n\n"
@@ -522,13 +719,22 @@ def test_hooks_on_files(serve):
 @as_root
 def test_a_hook_gives_a_file_away(serve):
     nobody = pwd.getpwnam("nobody")
-    server = serve("--hook-as-root", "create:a", "--hook-as-root", f"chown2:a {nobody.pw_uid} {nobody.pw_gid}", source=HELLO)
+    server = serve(
+        "--hook-as-root",
+        "create:a",
+        "--hook-as-root",
+        f"chown2:a {nobody.pw_uid} {nobody.pw_gid}",
+        source=HELLO,
+    )
     assert (server.directory / "a").stat().st_uid == nobody.pw_uid
 
 
 def test_a_hook_that_fails_says_which_and_where(serve):
     log = refused(serve, "--hook-pre-app", "cd:nowhere", source=HELLO)
-    assert "--hook-pre-app (command line): cannot change to nowhere: No such file or directory (os error 2)" in log
+    assert (
+        "--hook-pre-app (command line): cannot change to nowhere: No such file or directory (os error 2)"
+        in log
+    )
 
 
 @pytest.mark.parametrize(("action", "code"), [("exit:", 0), ("exit:7", 7), ("exit:22", 22)])
@@ -554,7 +760,13 @@ GATED = """
 """
 
 
-@pytest.mark.parametrize(("text", "number"), [("15 gracefully_kill_them_all", signal.SIGTERM), ("10 gracefully_kill_them_all", signal.SIGUSR1)])
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("15 gracefully_kill_them_all", signal.SIGTERM),
+        ("10 gracefully_kill_them_all", signal.SIGUSR1),
+    ],
+)
 def test_a_signal_that_stops_gracefully(serve, gate, text, number):
     """The idiom of Kubernetes: `hook-master-start = unix_signal:15 gracefully_kill_them_all`."""
     server = serve("--hook-master-start", f"unix_signal:{text}", source=GATED, gate=gate)
@@ -580,7 +792,9 @@ def test_a_signal_that_stops_now(serve, gate):
 
 
 def test_a_signal_that_cannot_be_caught(serve):
-    log = refused(serve, "--hook-master-start", "unix_signal:9 gracefully_kill_them_all", source=HELLO)
+    log = refused(
+        serve, "--hook-master-start", "unix_signal:9 gracefully_kill_them_all", source=HELLO
+    )
     assert "signal 9 cannot be given a meaning" in log or "9" in log
 
 

@@ -4,7 +4,6 @@ import re
 import sys
 
 import pytest
-
 from test_frameworks import needs
 from test_isolation import MODES
 from test_options_app import refused
@@ -33,9 +32,16 @@ def test_module_aliases(serve, mode):
         "imported.py": "import early\nSEEN = early.NAME\n",
         "late.py": "import imported\nNAME = __name__ + imported.SEEN\n",
     }
-    source = "\n    import early, from_file, pkg.late\n" + telling("[early.NAME, from_file.NAME, getattr(sys.modules['pkg.late'], 'NAME')]")
+    source = "\n    import early, from_file, pkg.late\n" + telling(
+        "[early.NAME, from_file.NAME, getattr(sys.modules['pkg.late'], 'NAME')]"
+    )
     source = source.replace("import early, from_file, pkg.late", "import early, from_file")
-    arguments = ["--pymodule-alias", "early=real", "--pymodule-alias", "from_file=./folder/other.py"]
+    arguments = [
+        "--pymodule-alias",
+        "early=real",
+        "--pymodule-alias",
+        "from_file=./folder/other.py",
+    ]
     arguments += ["--import", "imported", "--post-pymodule-alias", "pkg.late=late"]
     server = serve(*arguments, "--processes", 2, "--isolation", mode, source=source, files=files)
     for _ in range(4):
@@ -46,7 +52,9 @@ def test_a_module_alias_that_fails_is_told(serve):
     server = serve("--pymodule-alias", "a=nowhere", source=telling("'a' in sys.modules"))
     assert server.ask("/").json() is False
     assert "[ERROR] cannot import nowhere: there is no such module" in server.log()
-    assert "wants the name of a module in front of '='" in refused(serve, "--pymodule-alias", "a b=json", source=TELL)
+    assert "wants the name of a module in front of '='" in refused(
+        serve, "--pymodule-alias", "a b=json", source=TELL
+    )
 
 
 # PasteDeploy
@@ -105,7 +113,11 @@ FILES = {"site_app.py": SITE, "conf/site.ini": PASTE}
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     ("uri", "word"),
-    [("config:conf/site.ini", "one"), ("conf/site.ini", "one"), ("config:conf/site.ini#other", "two")],
+    [
+        ("config:conf/site.ini", "one"),
+        ("conf/site.ini", "one"),
+        ("config:conf/site.ini#other", "two"),
+    ],
 )
 def test_paste(serve, mode, uri, word):
     server = serve("--paste", uri, "--processes", 2, "--isolation", mode, files=FILES)
@@ -145,7 +157,9 @@ def test_ini_paste_without_options_and_inside_its_own_file(serve):
 
 
 def test_paste_that_is_not_there(serve):
-    assert "there is no file nowhere.ini" in refused(serve, "--paste", "config:nowhere.ini", "--need-app", code=22, files=FILES)
+    assert "there is no file nowhere.ini" in refused(
+        serve, "--paste", "config:nowhere.ini", "--need-app", code=22, files=FILES
+    )
 
 
 # The environment
@@ -153,11 +167,29 @@ def test_paste_that_is_not_there(serve):
 
 def test_envdir(serve):
     files = {
-        "early/ONE": "early\n", "early/TWO": "early\n", "early/THREE": "early  \nsecond line\n",
-        "late/TWO": "late", "late/FOUR": "a b\t \n", "late/GONE": "", "late/.hidden": "x",
+        "early/ONE": "early\n",
+        "early/TWO": "early\n",
+        "early/THREE": "early  \nsecond line\n",
+        "late/TWO": "late",
+        "late/FOUR": "a b\t \n",
+        "late/GONE": "",
+        "late/.hidden": "x",
     }
-    source = telling("[os.environ.get(name) for name in ('ONE', 'TWO', 'THREE', 'FOUR', 'GONE', '.hidden')]")
-    arguments = ["--early-envdir", "early", "--env", "ONE=env", "--env", "TWO=env", "--env", "GONE=env", "--envdir", "late"]
+    source = telling(
+        "[os.environ.get(name) for name in ('ONE', 'TWO', 'THREE', 'FOUR', 'GONE', '.hidden')]"
+    )
+    arguments = [
+        "--early-envdir",
+        "early",
+        "--env",
+        "ONE=env",
+        "--env",
+        "TWO=env",
+        "--env",
+        "GONE=env",
+        "--envdir",
+        "late",
+    ]
     server = serve(*arguments, source=source, files=files, environment={"GONE": "inherited"})
     assert server.ask("/").json() == ["env", "late", "early", "a b", None, None]
     assert "--envdir cannot be read: nowhere" in refused(serve, "--envdir", "nowhere", source=TELL)
@@ -172,7 +204,14 @@ def test_no_site(serve):
 @pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="the suite runs without a virtualenv")
 def test_py_programname(serve):
     """The executable of a virtualenv stands for it."""
-    server = serve("--py-programname", sys.executable, "--isolation", "main", source=telling("[sys.executable, sys.prefix]"), virtualenv=False)
+    server = serve(
+        "--py-programname",
+        sys.executable,
+        "--isolation",
+        "main",
+        source=telling("[sys.executable, sys.prefix]"),
+        virtualenv=False,
+    )
     assert server.ask("/").json() == [sys.executable, sys.prefix]
 
 

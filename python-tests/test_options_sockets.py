@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from client import Connection
 from requests_raw import get
+
 from server import binary, environment, virtualenv_arguments
 
 HELLO = """
@@ -91,10 +91,14 @@ def test_an_inherited_descriptor(serve, tmp_path, family):
     # A connection from before the server's time waits for it.
     early = Connection(address)
     early.send(get("/early"))
-    (tmp_path / "app.py").write_text("def application(e, s):\n    s('200 OK', [])\n    return [b'hello']\n")
+    (tmp_path / "app.py").write_text(
+        "def application(e, s):\n    s('200 OK', [])\n    return [b'hello']\n"
+    )
     number = listener.fileno()
     command = [str(binary()), "app.py", "--http-socket", f"fd://{number}", *virtualenv_arguments()]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment(), pass_fds=[number], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), pass_fds=[number], stderr=subprocess.DEVNULL
+    )
     try:
         listener.close()
         with early:
@@ -117,7 +121,15 @@ def test_a_descriptor_that_is_not_open(serve):
 # Modes and owners
 
 
-@pytest.mark.parametrize(("arguments", "mode"), [(["--chmod-socket"], 0o666), (["--chmod-socket=660"], 0o660), (["-C"], 0o666), (["--chmod", "--umask", "077"], 0o666)])
+@pytest.mark.parametrize(
+    ("arguments", "mode"),
+    [
+        (["--chmod-socket"], 0o666),
+        (["--chmod-socket=660"], 0o660),
+        (["-C"], 0o666),
+        (["--chmod", "--umask", "077"], 0o666),
+    ],
+)
 def test_chmod_socket(serve, arguments, mode):
     server = serve(*arguments, source=HELLO, listen=("app.sock",))
     assert mode_of(server.directory / "app.sock") == mode
@@ -132,7 +144,11 @@ def test_umask_decides_without_chmod_socket(serve):
 @pytest.mark.parametrize("form", ["names", "numbers", "user"])
 def test_chown_socket(serve, form):
     user, group = pwd.getpwnam("nobody"), grp.getgrgid(pwd.getpwnam("nobody").pw_gid)
-    text = {"names": f"{user.pw_name}:{group.gr_name}", "numbers": f"{user.pw_uid}:{group.gr_gid}", "user": user.pw_name}[form]
+    text = {
+        "names": f"{user.pw_name}:{group.gr_name}",
+        "numbers": f"{user.pw_uid}:{group.gr_gid}",
+        "user": user.pw_name,
+    }[form]
     server = serve("--chown-socket", text, source=HELLO, listen=("app.sock",))
     found = os.stat(server.directory / "app.sock")
     assert found.st_uid == user.pw_uid
@@ -140,7 +156,9 @@ def test_chown_socket(serve, form):
 
 
 def test_chown_socket_to_nobody_known(serve):
-    server = serve("--chown-socket", "no-such-user-here", source=HELLO, listen=("app.sock",), wait=False)
+    server = serve(
+        "--chown-socket", "no-such-user-here", source=HELLO, listen=("app.sock",), wait=False
+    )
     server.exit_code_expected = 1
     assert server.wait_for_exit() == 1
     assert "there is no user 'no-such-user-here'" in server.log()
@@ -155,7 +173,9 @@ def somaxconn():
 
 
 def backlog_of(server):
-    table = subprocess.run(["ss", "-ltnH", f"sport = :{server.port}"], capture_output=True, text=True, check=True).stdout
+    table = subprocess.run(
+        ["ss", "-ltnH", f"sport = :{server.port}"], capture_output=True, text=True, check=True
+    ).stdout
     return int(table.split()[2])
 
 
@@ -191,12 +211,24 @@ def test_without_reuse_port_they_do_not(serve):
 
 @linux
 def test_so_keepalive_and_buffers(serve):
-    server = serve("--so-keepalive", "--tcp-nodelay", "--socket-sndbuf", "65536", "--socket-rcvbuf", "64K", source=HELLO)
+    server = serve(
+        "--so-keepalive",
+        "--tcp-nodelay",
+        "--socket-sndbuf",
+        "65536",
+        "--socket-rcvbuf",
+        "64K",
+        source=HELLO,
+    )
     with server.connect() as connection:
         assert connection.ask(get()).status == 200
         table = Path(f"/proc/{server.process.pid}/net/tcp").read_text()
         local = f":{server.port:04X}"
-        mine = [line.split() for line in table.splitlines() if local in line.split()[1] and line.split()[3] == "01"]
+        mine = [
+            line.split()
+            for line in table.splitlines()
+            if local in line.split()[1] and line.split()[3] == "01"
+        ]
         # The kernel's timer of this connection: 02 is keepalive.
         assert any(fields[5].startswith("02:") for fields in mine), table
 
@@ -208,22 +240,49 @@ def test_so_keepalive_and_buffers(serve):
 @pytest.mark.parametrize("is_wanted", [True, False])
 def test_vacuum(serve, number, is_wanted):
     vacuum = ["--vacuum"] if is_wanted else []
-    server = serve("--pidfile", "one.pid", "--safe-pidfile", "two.pid", *vacuum, source=HELLO, listen=("app.sock",))
+    server = serve(
+        "--pidfile",
+        "one.pid",
+        "--safe-pidfile",
+        "two.pid",
+        *vacuum,
+        source=HELLO,
+        listen=("app.sock",),
+    )
     left = ["app.sock", "one.pid", "two.pid"]
     assert all((server.directory / name).exists() for name in left)
     assert server.stop(number) == 0
-    assert [name for name in left if (server.directory / name).exists()] == ([] if is_wanted else left)
+    assert [name for name in left if (server.directory / name).exists()] == (
+        [] if is_wanted else left
+    )
 
 
 def test_vacuum_after_a_change_of_directory(serve):
-    server = serve("--vacuum", "--chdir2", "elsewhere", "--pidfile", "one.pid", source=HELLO, files={"elsewhere/x": ""}, listen=("app.sock",))
+    server = serve(
+        "--vacuum",
+        "--chdir2",
+        "elsewhere",
+        "--pidfile",
+        "one.pid",
+        source=HELLO,
+        files={"elsewhere/x": ""},
+        listen=("app.sock",),
+    )
     assert server.stop() == 0
     assert not (server.directory / "app.sock").exists()
     assert not (server.directory / "one.pid").exists()
 
 
 def test_vacuum_when_the_app_does_not_load(serve):
-    server = serve("--vacuum", "--need-app", "--pidfile", "one.pid", source="raise RuntimeError", listen=("app.sock",), wait=False)
+    server = serve(
+        "--vacuum",
+        "--need-app",
+        "--pidfile",
+        "one.pid",
+        source="raise RuntimeError",
+        listen=("app.sock",),
+        wait=False,
+    )
     server.exit_code_expected = 22
     assert server.wait_for_exit() == 22
     assert not (server.directory / "app.sock").exists()
@@ -273,7 +332,9 @@ def test_what_lies_in_the_way_of_a_unix_socket_stays(serve, tmp_path):
     (tmp_path / "folder.sock").mkdir()
     for name in ("file.sock", "folder.sock"):
         log = failed_start(serve, tmp_path, "--http-socket", name)
-        assert re.search(f"^error: .*{name} is there already, and it is no socket", log, re.MULTILINE), log
+        assert re.search(
+            f"^error: .*{name} is there already, and it is no socket", log, re.MULTILINE
+        ), log
     assert (tmp_path / "file.sock").read_text() == "precious"
 
 
@@ -296,7 +357,16 @@ def test_abstract_socket_for_all(serve):
 
 
 def test_shared_sockets_by_number(serve, tmp_path):
-    arguments = ["--shared-socket", "127.0.0.1:0", "--shared-socket", "shared.sock", "--http", "=1", "--http-socket", "=0"]
+    arguments = [
+        "--shared-socket",
+        "127.0.0.1:0",
+        "--shared-socket",
+        "shared.sock",
+        "--http",
+        "=1",
+        "--http-socket",
+        "=0",
+    ]
     server = serve(*arguments, source=HELLO, listen=(), directory=tmp_path)
     unix, tcp = server.addresses()
     for address in (str(tmp_path / unix), tcp):
@@ -308,4 +378,7 @@ def test_shared_sockets_by_number(serve, tmp_path):
 
 def test_an_address_can_be_listened_on_once(serve, tmp_path):
     log = failed_start(serve, tmp_path, "--http-socket", "one.sock", "--uwsgi-socket", "one.sock")
-    assert "error: --uwsgi-socket wants one.sock, which --http-socket (command line) has already" in log
+    assert (
+        "error: --uwsgi-socket wants one.sock, which --http-socket (command line) has already"
+        in log
+    )

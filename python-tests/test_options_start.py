@@ -35,7 +35,9 @@ def test_a_locked_file_ends_the_start(serve, tmp_path, option):
     path = tmp_path / "lock"
     path.touch()
     first = serve(option, path, source=HELLO)
-    assert "another process holds the lock" in refused(serve(option, path, source=HELLO, wait=False))
+    assert "another process holds the lock" in refused(
+        serve(option, path, source=HELLO, wait=False)
+    )
     first.stop()
     assert serve(option, path, source=HELLO).ask().status == 200
 
@@ -45,7 +47,9 @@ def test_the_lock_is_the_one_that_uwsgi_takes(serve, tmp_path):
     path = tmp_path / "lock"
     with open(path, "w") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
-        assert "another process holds the lock" in refused(serve("--flock", path, source=HELLO, wait=False))
+        assert "another process holds the lock" in refused(
+            serve("--flock", path, source=HELLO, wait=False)
+        )
 
 
 @unix
@@ -96,14 +100,19 @@ def test_the_lock_outlives_the_fork_of_a_daemon(serve, tmp_path):
     starter = serve(*arguments, source=HELLO, wait=False)
     assert starter.wait_for_exit() == 0
     try:
-        assert "another process holds the lock" in refused(serve("--flock", path, source=HELLO, wait=False))
+        assert "another process holds the lock" in refused(
+            serve("--flock", path, source=HELLO, wait=False)
+        )
     finally:
         os.kill(int(pidfile.read_text()), 15)
     # Released with the process.
     assert serve("--flock-wait", path, source=HELLO).ask().status == 200
 
 
-@pytest.mark.parametrize("option, make", [("--wait-for-fs", "touch"), ("--wait-for-file", "touch"), ("--wait-for-dir", "mkdir")])
+@pytest.mark.parametrize(
+    "option, make",
+    [("--wait-for-fs", "touch"), ("--wait-for-file", "touch"), ("--wait-for-dir", "mkdir")],
+)
 def test_paths_are_waited_for(serve, tmp_path, option, make):
     path = tmp_path / "late"
     server = serve(option, path, source=HELLO, wait=False)
@@ -113,14 +122,23 @@ def test_paths_are_waited_for(serve, tmp_path, option, make):
 
 
 def test_a_path_that_does_not_come_ends_the_start(serve, tmp_path):
-    server = serve("--wait-for-file", tmp_path, "--wait-for-fs-timeout", "1", source=HELLO, wait=False)
+    server = serve(
+        "--wait-for-file", tmp_path, "--wait-for-fs-timeout", "1", source=HELLO, wait=False
+    )
     assert "is not there after 1 s" in refused(server)
 
 
 @linux
 def test_interfaces_and_mounts(serve):
-    assert serve("--wait-for-interface", "lo", "--wait-for-mountpoint", "/proc", source=HELLO).ask().status == 200
-    server = serve("--wait-for-iface", "none0", "--wait-for-iface-timeout", "1", source=HELLO, wait=False)
+    assert (
+        serve("--wait-for-interface", "lo", "--wait-for-mountpoint", "/proc", source=HELLO)
+        .ask()
+        .status
+        == 200
+    )
+    server = serve(
+        "--wait-for-iface", "none0", "--wait-for-iface-timeout", "1", source=HELLO, wait=False
+    )
     assert "the interface none0 is not there after 1 s" in refused(server)
 
 
@@ -160,7 +178,9 @@ def test_prio(serve):
 
 
 def test_prio_is_a_number(serve):
-    assert "wants a number from -20 to 19" in refused(serve("--prio", "high", source=HELLO, wait=False))
+    assert "wants a number from -20 to 19" in refused(
+        serve("--prio", "high", source=HELLO, wait=False)
+    )
 
 
 def test_file_write(serve, tmp_path):
@@ -169,8 +189,17 @@ def test_file_write(serve, tmp_path):
 
 
 def test_fallback_config(serve, tmp_path):
-    (tmp_path / "fallback.ini").write_text("[uwsgi]\nhttp-socket = 127.0.0.1:0\nwsgi-file = app.py\n")
-    arguments = ["--wait-for-file", "never", "--wait-for-fs-timeout", "0", "--fallback-config", "fallback.ini"]
+    (tmp_path / "fallback.ini").write_text(
+        "[uwsgi]\nhttp-socket = 127.0.0.1:0\nwsgi-file = app.py\n"
+    )
+    arguments = [
+        "--wait-for-file",
+        "never",
+        "--wait-for-fs-timeout",
+        "0",
+        "--fallback-config",
+        "fallback.ini",
+    ]
     server = serve(*arguments, source=HELLO, directory=tmp_path)
     assert "never is not there" in server.log()
     assert server.ask().text == str(tmp_path)
@@ -178,8 +207,17 @@ def test_fallback_config(serve, tmp_path):
 
 
 def test_a_fallback_is_for_code_1_only(serve, tmp_path):
-    (tmp_path / "fallback.ini").write_text("[uwsgi]\nhttp-socket = 127.0.0.1:0\nwsgi-file = app.py\n")
-    server = serve("--need-app", "--fallback-config", "fallback.ini", source="1 / 0", directory=tmp_path, wait=False)
+    (tmp_path / "fallback.ini").write_text(
+        "[uwsgi]\nhttp-socket = 127.0.0.1:0\nwsgi-file = app.py\n"
+    )
+    server = serve(
+        "--need-app",
+        "--fallback-config",
+        "fallback.ini",
+        source="1 / 0",
+        directory=tmp_path,
+        wait=False,
+    )
     server.exit_code_expected = 22
     assert server.wait_for_exit(STOP_SECONDS) == 22
 
@@ -196,7 +234,9 @@ def test_a_needed_plugin_that_is_there(serve, name):
 
 @pytest.mark.parametrize("name", ["psgi", "gevent", "python2", "lua"])
 def test_a_needed_plugin_that_is_not_there_ends_the_start(serve, name):
-    assert f"needs the plugin {name}, and there is none" in refused(serve("--need-plugin", f"python,{name}", source=HELLO, wait=False))
+    assert f"needs the plugin {name}, and there is none" in refused(
+        serve("--need-plugin", f"python,{name}", source=HELLO, wait=False)
+    )
 
 
 # Files that are touched
@@ -238,6 +278,8 @@ def test_fs_signal(serve, tmp_path):
     server.wait_for_log("^signal 17$")
 
 
-@pytest.mark.parametrize("option, value", [("touch-exec", "file"), ("touch-signal", "file 400"), ("fs-signal", "file")])
+@pytest.mark.parametrize(
+    "option, value", [("touch-exec", "file"), ("touch-signal", "file 400"), ("fs-signal", "file")]
+)
 def test_what_is_touched_is_written_with_what_it_does(serve, option, value):
     assert f"--{option} wants" in refused(serve(f"--{option}", value, source=HELLO, wait=False))

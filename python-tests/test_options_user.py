@@ -15,11 +15,13 @@ import time
 from pathlib import Path
 
 import pytest
-
 from control import ask, singlemalt
+
 from server import START_SECONDS, virtualenv_arguments
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root may become somebody else")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="only root may become somebody else"
+)
 
 FACTS = """
     import json
@@ -80,12 +82,32 @@ def way_in():
     if not pairs:
         return []
     arguments = [word for pair in pairs for word in pair]
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", OPEN_THE_WAY, "sh", str(len(pairs)), *arguments]
+    command = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        OPEN_THE_WAY,
+        "sh",
+        str(len(pairs)),
+        *arguments,
+    ]
     nobody = pwd.getpwnam("nobody").pw_uid
-    read = ["setpriv", f"--reuid={nobody}", "--clear-groups", sys.executable, "-c", "import colorsys"]
+    read = [
+        "setpriv",
+        f"--reuid={nobody}",
+        "--clear-groups",
+        sys.executable,
+        "-c",
+        "import colorsys",
+    ]
     tried = subprocess.run([*command, *read], cwd="/", capture_output=True, text=True, timeout=60)
     if tried.returncode != 0:
-        pytest.skip(f"nobody cannot read the Python of this suite, and no namespace helps: {tried.stderr.strip()}")
+        pytest.skip(
+            f"nobody cannot read the Python of this suite, and no namespace helps: {tried.stderr.strip()}"
+        )
     return command
 
 
@@ -107,7 +129,17 @@ def public():
 def become(serve, public, *arguments, **keywords):
     nobody = pwd.getpwnam("nobody")
     group = grp.getgrgid(nobody.pw_gid).gr_name
-    return serve("--uid", "nobody", "--gid", group, *arguments, source=FACTS, directory=public, wrapper=way_in(), **keywords)
+    return serve(
+        "--uid",
+        "nobody",
+        "--gid",
+        group,
+        *arguments,
+        source=FACTS,
+        directory=public,
+        wrapper=way_in(),
+        **keywords,
+    )
 
 
 def facts(version, groups=()):
@@ -143,7 +175,11 @@ def test_it_serves_as_that_user(serve, public, isolation):
     assert (public / "public/made").stat().st_uid == nobody.pw_uid
     # The socket was made by root, and given away.
     socket = (public / "public/app.sock").stat()
-    assert (socket.st_uid, socket.st_gid, socket.st_mode & 0o777) == (nobody.pw_uid, nobody.pw_gid, 0o660)
+    assert (socket.st_uid, socket.st_gid, socket.st_mode & 0o777) == (
+        nobody.pw_uid,
+        nobody.pw_gid,
+        0o660,
+    )
     has_become_nobody(server)
     server.process.terminate()
     assert server.wait_for_exit() == 0

@@ -6,7 +6,6 @@ import socket
 import struct
 
 import pytest
-
 from certificates import Authority, HandMadeTls
 from client import Connection
 from requests_raw import get, post
@@ -23,7 +22,11 @@ def version_2(source="192.0.2.1", port=56324, command=1, additions=b"", family=N
         family = family or (0x11 if source.version == 4 else 0x21)
         body = source.packed + source.packed + struct.pack("!HH", port, 443)
     body += additions
-    return SIGNATURE + struct.pack("!BBH", 0x20 | command, family, len(body) if length is None else length) + body
+    return (
+        SIGNATURE
+        + struct.pack("!BBH", 0x20 | command, family, len(body) if length is None else length)
+        + body
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,10 @@ def test_the_client_is_whom_the_proxy_names(server, header, client):
         assert response.json()["body"] == "together"
 
 
-@pytest.mark.parametrize("header", [b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN a b c d\r\n", version_2(None), version_2(command=0)])
+@pytest.mark.parametrize(
+    "header",
+    [b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN a b c d\r\n", version_2(None), version_2(command=0)],
+)
 def test_a_proxy_that_speaks_for_itself(server, header):
     with Connection(server.address) as connection:
         own = connection.socket.getsockname()
@@ -128,7 +134,13 @@ def test_abrupt_ends_hurt_nobody(server):
 
 
 def test_strangers_are_refused(serve):
-    server = serve("--enable-proxy-protocol", "--trusted-proxies", "192.0.2.0/24,unix", app="echo.py", listen=("127.0.0.1:0", "proxy.sock"))
+    server = serve(
+        "--enable-proxy-protocol",
+        "--trusted-proxies",
+        "192.0.2.0/24,unix",
+        app="echo.py",
+        listen=("127.0.0.1:0", "proxy.sock"),
+    )
     for _ in range(2):
         with Connection(server.address) as connection:
             connection.send(LINE + get("/"))
@@ -141,7 +153,9 @@ def test_strangers_are_refused(serve):
 
 
 def test_on_one_address_only(serve):
-    server = serve("--proxy-protocol", "proxied.sock", app="echo.py", listen=("127.0.0.1:0", "proxied.sock"))
+    server = serve(
+        "--proxy-protocol", "proxied.sock", app="echo.py", listen=("127.0.0.1:0", "proxied.sock")
+    )
     with server.connect() as connection:
         assert client_of(connection.ask(get("/")))[0] == "127.0.0.1"
     with Connection(str(server.directory / "proxied.sock")) as connection:
@@ -156,14 +170,21 @@ def test_the_request_line_has_the_client(serve):
     server.wait_for_log(r"\] 192\.0\.2\.1 \(\) .*GET /logged")
 
 
-@pytest.mark.parametrize("header", [LINE, version_2(), version_2(additions=b"\x04" + struct.pack("!H", 3000) + bytes(3000))])
+@pytest.mark.parametrize(
+    "header",
+    [LINE, version_2(), version_2(additions=b"\x04" + struct.pack("!H", 3000) + bytes(3000))],
+)
 @pytest.mark.parametrize("cut", ["apart", "together", "single bytes"])
-def test_before_tls(serve_module, tmp_path_factory, header, cut, tls={}):
+# One server for all cases: the default argument keeps it.
+def test_before_tls(serve_module, tmp_path_factory, header, cut, tls={}):  # noqa: B006
     if not tls:
         authority = Authority()
         certificate, key = authority.files(tmp_path_factory.mktemp("tls"))
         arguments = ["--https", f"127.0.0.1:0,{certificate},{key}", "--enable-proxy-protocol"]
-        tls["authority"], tls["server"] = authority, serve_module(*arguments, app="echo.py", listen=())
+        tls["authority"], tls["server"] = (
+            authority,
+            serve_module(*arguments, app="echo.py", listen=()),
+        )
     with HandMadeTls(tls["server"].address, tls["authority"].context()) as client:
         pending = [header]
 
@@ -182,7 +203,9 @@ def test_before_tls(serve_module, tmp_path_factory, header, cut, tls={}):
 
 def test_fields_count_by_whom_the_proxy_names(serve):
     # A proxy that passes bytes on says who its client is, and the client's fields are the client's own.
-    server = serve("--enable-proxy-protocol", "--trusted-proxies", "127.0.0.1,192.0.2.7", app="echo.py")
+    server = serve(
+        "--enable-proxy-protocol", "--trusted-proxies", "127.0.0.1,192.0.2.7", app="echo.py"
+    )
     field = "X-Forwarded-For: 203.0.113.5"
     with server.connect() as connection:
         response = connection.ask(LINE + get("/", field), method="GET")

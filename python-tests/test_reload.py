@@ -7,15 +7,17 @@ import signal
 import subprocess
 
 import pytest
-
 from conftest import PYTHON
-from server import binary
 from storm import BROKEN, Load, Site, reload_often
 from versions import reload, rewrite
 
+from server import binary
+
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a reload is asked for by SIGHUP"),
-    pytest.mark.skipif(PYTHON < (3, 13), reason="two generations in one process need own-GIL interpreters"),
+    pytest.mark.skipif(
+        PYTHON < (3, 13), reason="two generations in one process need own-GIL interpreters"
+    ),
 ]
 
 HELLO = """\
@@ -85,7 +87,10 @@ def test_old_generations_leave_no_threads_and_no_descriptors(serve):
         reload_and_settle(count)
     # Fewer is possible: the thread that told of the third one's end may still have been counted.
     now = lambda: (threads(server), server.open_descriptors())
-    server.wait_until(lambda: all(map(operator.le, now(), before)), what=f"no more threads and descriptors than {before}")
+    server.wait_until(
+        lambda: all(map(operator.le, now(), before)),
+        what=f"no more threads and descriptors than {before}",
+    )
 
 
 # One after the other
@@ -143,8 +148,14 @@ def test_an_idle_keep_alive_connection_meets_the_new_version(serve):
 def test_a_version_that_does_not_load_changes_nothing(serve, what):
     server = serve("--processes", "2", source=HELLO.format("good"))
     reload(server, BROKEN[what])
-    server.wait_for_log(r"\[ERROR\] reload failed: the application could not be loaded, see above; generation 1 serves on")
-    expected = {"a syntax error": "SyntaxError", "an exception": "broken on purpose", "nothing to call": "no `application`"}
+    server.wait_for_log(
+        r"\[ERROR\] reload failed: the application could not be loaded, see above; generation 1 serves on"
+    )
+    expected = {
+        "a syntax error": "SyntaxError",
+        "an exception": "broken on purpose",
+        "nothing to call": "no `application`",
+    }
     assert expected.get(what, "surely_not_there") in server.log()
     assert server.ask("/").text == "good"
     reload(server, HELLO.format("mended"))
@@ -161,7 +172,10 @@ def test_signals_that_come_meanwhile_become_one_reload(serve, gate):
     rewrite(server, GATED.format(version=3, held_import=False))
     for count in range(1, 4):
         server.send_signal(signal.SIGHUP)
-        server.wait_for_log("SIGHUP: (a reload is under way; one more follows|one more reload waits already)", count=count)
+        server.wait_for_log(
+            "SIGHUP: (a reload is under way; one more follows|one more reload waits already)",
+            count=count,
+        )
     assert server.ask("/").text == "1"
     visitor.release()
     server.wait_for_log("generation 3 serves")
@@ -171,10 +185,14 @@ def test_signals_that_come_meanwhile_become_one_reload(serve, gate):
 
 
 def test_an_application_that_takes_too_long_to_load(serve, gate):
-    server = serve("--reload-timeout", "0.3", gate=gate, source=GATED.format(version=1, held_import=False))
+    server = serve(
+        "--reload-timeout", "0.3", gate=gate, source=GATED.format(version=1, held_import=False)
+    )
     reload(server, GATED.format(version=2, held_import=True))
     visitor = gate.visitor()
-    server.wait_for_log(r"reload failed: the application was still loading .*--reload-timeout\); generation 1 serves on")
+    server.wait_for_log(
+        r"reload failed: the application was still loading .*--reload-timeout\); generation 1 serves on"
+    )
     assert server.ask("/").text == "1"
     visitor.release()
     reload(server, GATED.format(version=3, held_import=False))
@@ -259,7 +277,9 @@ def test_a_thread_that_cannot_be_ended_parks_its_interpreter(serve, gate):
     gate.visitor()
     reload(server, HELLO.format("new"))
     server.wait_for_log(r"an interpreter is parked: .*generation=1 worker=1 threads_left=1")
-    server.wait_for_log(r"generation 1 ended \(0 requests finished, 1 interpreter parked, 1 in all\)")
+    server.wait_for_log(
+        r"generation 1 ended \(0 requests finished, 1 interpreter parked, 1 in all\)"
+    )
     assert server.ask("/").text == "new"
 
 
@@ -290,10 +310,15 @@ def test_bytecode_that_was_made_before_the_last_save_is_not_trusted(serve, tmp_p
     second = 1_600_000_000
     source = tmp_path / "app.py"
     # The server's Python finds the file that this one makes: both are the same version.
-    texts = ["def application(e, s):\n    s('200 OK', [])\n    return [b'%s']\n" % word for word in ("stale", "fresh")]
+    texts = [
+        f"def application(e, s):\n    s('200 OK', [])\n    return [b'{word}']\n"
+        for word in ("stale", "fresh")
+    ]
     source.write_text(texts[0])
     os.utime(source, ns=(0, second * 10**9 + 100_000_000))
-    bytecode = py_compile.compile(str(source), invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP)
+    bytecode = py_compile.compile(
+        str(source), invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP
+    )
     os.utime(bytecode, ns=(0, second * 10**9 + 500_000_000))
     source.write_text(texts[1])
     os.utime(source, ns=(0, second * 10**9 + 900_000_000))
@@ -301,25 +326,42 @@ def test_bytecode_that_was_made_before_the_last_save_is_not_trusted(serve, tmp_p
 
 
 def test_a_directory_that_was_changed_after_the_load_is_no_obstacle(serve):
-    server = serve("--chdir2", "elsewhere", source=HELLO.format("old"), files={"elsewhere/empty": ""})
+    server = serve(
+        "--chdir2", "elsewhere", source=HELLO.format("old"), files={"elsewhere/empty": ""}
+    )
     reload(server, HELLO.format("new"))
     server.wait_for_log("generation 2 serves")
     assert server.ask("/").text == "new"
 
 
 def test_hooks_run_again(serve):
-    hooks = ["--hook-post-app", "print:loaded", "--hook-accepting-once", "print:once", "--hook-accepting1", "print:accepting"]
+    hooks = [
+        "--hook-post-app",
+        "print:loaded",
+        "--hook-accepting-once",
+        "print:once",
+        "--hook-accepting1",
+        "print:accepting",
+    ]
     server = serve(*hooks, source=HELLO.format("a"))
     reload(server)
     server.wait_for_log("generation 2 serves")
     log = server.log()
-    assert [len(re.findall(f"^{word}$", log, re.MULTILINE)) for word in ("loaded", "once", "accepting")] == [2, 1, 2]
+    assert [
+        len(re.findall(f"^{word}$", log, re.MULTILINE)) for word in ("loaded", "once", "accepting")
+    ] == [2, 1, 2]
 
 
 def test_the_command_line_reloads_by_pidfile(serve):
     server = serve("--pidfile", "app.pid", source=HELLO.format("old"))
     rewrite(server, HELLO.format("new"))
-    done = subprocess.run([binary(), "--reload", "app.pid"], cwd=server.directory, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [binary(), "--reload", "app.pid"],
+        cwd=server.directory,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
     assert done.returncode == 0, done.stderr
     server.wait_for_log("generation 2 serves")
     assert server.ask("/").text == "new"
@@ -340,7 +382,11 @@ COUNTING = """\
 """
 
 
-@pytest.mark.parametrize("arguments", [("--processes", "3", "--threads", "2"), ("--isolation", "shared-gil", "--processes", "2")], ids=["own-gil", "shared-gil"])
+@pytest.mark.parametrize(
+    "arguments",
+    [("--processes", "3", "--threads", "2"), ("--isolation", "shared-gil", "--processes", "2")],
+    ids=["own-gil", "shared-gil"],
+)
 def test_a_rolling_reload_loses_nothing(serve, tmp_path, arguments):
     site = Site(tmp_path)
     site.version(1)
@@ -363,7 +409,15 @@ def test_a_rolling_reload_stops_where_it_fails(serve, gate):
             start_response("200 OK", [])
             return [b"{version}"]
     """
-    server = serve("--reload-mode", "rolling", "--processes", "2", gate=gate, source=source.format(version=1), wait=False)
+    server = serve(
+        "--reload-mode",
+        "rolling",
+        "--processes",
+        "2",
+        gate=gate,
+        source=source.format(version=1),
+        wait=False,
+    )
     for _ in range(2):
         gate.visitor().release()
     server.wait_until_ready()
@@ -376,13 +430,25 @@ def test_a_rolling_reload_stops_where_it_fails(serve, gate):
 
 @pytest.mark.parametrize("threads", ["1", "3"])
 def test_max_requests_replaces_interpreters_and_loses_nothing(serve, threads):
-    server = serve("--processes", "2", "--threads", threads, "--max-requests", "50", "--min-worker-lifetime", "0", source=COUNTING)
+    server = serve(
+        "--processes",
+        "2",
+        "--threads",
+        threads,
+        "--max-requests",
+        "50",
+        "--min-worker-lifetime",
+        "0",
+        source=COUNTING,
+    )
     numbers = []
     with server.connect() as connection:
         # One client is served by the interpreter that is warm; the other one has its turn while that is replaced.
         while server.log().count("has a fresh interpreter") < 3 and len(numbers) < 100_000:
             numbers.append(int(connection.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").text))
-    server.wait_for_log(r"worker \d: \d+ requests \(--max-requests\); it gets a fresh interpreter", count=3)
+    server.wait_for_log(
+        r"worker \d: \d+ requests \(--max-requests\); it gets a fresh interpreter", count=3
+    )
     server.wait_for_log(r"worker \d has a fresh interpreter", count=3)
     assert numbers.count(1) >= 2, "a fresh interpreter counts from 1"
 
@@ -404,7 +470,15 @@ def test_a_replacement_that_does_not_load_leaves_the_old_one(serve):
 
 
 def test_max_worker_lifetime(serve):
-    server = serve("--processes", "2", "--max-worker-lifetime", "1", "--min-worker-lifetime", "0", source=COUNTING)
+    server = serve(
+        "--processes",
+        "2",
+        "--max-worker-lifetime",
+        "1",
+        "--min-worker-lifetime",
+        "0",
+        source=COUNTING,
+    )
     for worker in (1, 2):
         server.wait_for_log(rf"worker {worker}: \d+ s old \(--max-worker-lifetime\)")
     server.wait_for_log(r"worker \d has a fresh interpreter", count=2)
@@ -412,8 +486,12 @@ def test_max_worker_lifetime(serve):
 
 
 def test_memory_makes_the_oldest_interpreter_due(serve):
-    server = serve("--processes", "2", "--reload-on-rss", "1", "--min-worker-lifetime", "0", source=COUNTING)
-    server.wait_for_log(r"worker 1: \d+ MB resident for 2 x 1 MB \(--reload-on-rss\); it gets a fresh interpreter")
+    server = serve(
+        "--processes", "2", "--reload-on-rss", "1", "--min-worker-lifetime", "0", source=COUNTING
+    )
+    server.wait_for_log(
+        r"worker 1: \d+ MB resident for 2 x 1 MB \(--reload-on-rss\); it gets a fresh interpreter"
+    )
     server.wait_for_log("worker 1 has a fresh interpreter")
     assert server.ask("/").status == 200
 
@@ -427,7 +505,9 @@ def touch(path):
 
 @pytest.mark.parametrize("option", ["--touch-reload", "--fs-reload"])
 def test_a_touched_file_reloads(serve, option):
-    server = serve(option, "touched", source=HELLO.format("old"), files={"touched": "", "other": ""})
+    server = serve(
+        option, "touched", source=HELLO.format("old"), files={"touched": "", "other": ""}
+    )
     rewrite(server, HELLO.format("new"))
     touch(server.directory / "other")
     touch(server.directory / "touched")
@@ -438,7 +518,9 @@ def test_a_touched_file_reloads(serve, option):
 
 def test_a_touch_file_may_come_later(serve):
     server = serve("--touch-reload", "later", source=HELLO.format("old"))
-    server.wait_for_log("--touch-reload: later is not there; when it appears, that counts as a touch")
+    server.wait_for_log(
+        "--touch-reload: later is not there; when it appears, that counts as a touch"
+    )
     (server.directory / "later").write_text("")
     server.wait_for_log("generation 2 serves")
     touch(server.directory / "later")
@@ -447,7 +529,9 @@ def test_a_touch_file_may_come_later(serve):
 
 @pytest.mark.parametrize("option", ["--touch-chain-reload", "--touch-workers-reload"])
 def test_a_touched_file_reloads_one_after_the_other(serve, option):
-    server = serve(option, "touched", "--processes", "2", source=HELLO.format("old"), files={"touched": ""})
+    server = serve(
+        option, "touched", "--processes", "2", source=HELLO.format("old"), files={"touched": ""}
+    )
     rewrite(server, HELLO.format("new"))
     touch(server.directory / "touched")
     server.wait_for_log(r"every interpreter of generation 1 is new \(2 in ")
@@ -455,19 +539,33 @@ def test_a_touched_file_reloads_one_after_the_other(serve, option):
 
 
 def test_a_folder_that_changes_reloads(serve):
-    server = serve("--fs-reload", "settings", source=HELLO.format("a"), files={"settings/deep/a.json": "{}"})
+    server = serve(
+        "--fs-reload", "settings", source=HELLO.format("a"), files={"settings/deep/a.json": "{}"}
+    )
     (server.directory / "settings/deep/a.json").write_text("[]")
     server.wait_for_log("generation 2 serves")
 
 
 def test_touch_logreopen(serve, tmp_path):
     log = tmp_path / "app.log"
-    server = serve("app.py", "--logto", "app.log", "--touch-logreopen", "again", directory=tmp_path, wait=False,
-                   files={"app.py": HELLO.format("a"), "again": ""})
-    server.wait_until(lambda: log.exists() and "ready " in log.read_text(), what="ready in the log file")
+    server = serve(
+        "app.py",
+        "--logto",
+        "app.log",
+        "--touch-logreopen",
+        "again",
+        directory=tmp_path,
+        wait=False,
+        files={"app.py": HELLO.format("a"), "again": ""},
+    )
+    server.wait_until(
+        lambda: log.exists() and "ready " in log.read_text(), what="ready in the log file"
+    )
     log.rename(tmp_path / "app.log.1")
     touch(tmp_path / "again")
-    server.wait_until(lambda: log.exists() and "opened again" in log.read_text(), what="a new log file")
+    server.wait_until(
+        lambda: log.exists() and "opened again" in log.read_text(), what="a new log file"
+    )
     assert "reloading" not in log.read_text()
 
 
@@ -538,6 +636,8 @@ def test_exceptions_replace_an_interpreter(serve):
     assert server.ask("/key").status == 500
     assert server.ask("/").text == "4"
     assert server.ask("/divide").status == 500
-    server.wait_for_log("worker 1: the application raised ZeroDivisionError; it gets a fresh interpreter")
+    server.wait_for_log(
+        "worker 1: the application raised ZeroDivisionError; it gets a fresh interpreter"
+    )
     server.wait_for_log("worker 1 has a fresh interpreter")
     assert server.ask("/").text == "1"

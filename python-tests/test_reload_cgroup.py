@@ -12,17 +12,20 @@ import uuid
 from pathlib import Path
 
 import pytest
-
 from conftest import PYTHON
 from requests_raw import get
-from server import binary
 from storm import BROKEN
 from versions import rewrite
+
+from server import binary
 
 CGROUP = b"_SINGLEMALT_CGROUP"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="cgroups are Linux's")
-made_up = pytest.mark.skipif(CGROUP not in binary().read_bytes(), reason="the made-up cgroup is for builds with debug assertions")
+made_up = pytest.mark.skipif(
+    CGROUP not in binary().read_bytes(),
+    reason="the made-up cgroup is for builds with debug assertions",
+)
 
 MANY = "own-gil" if PYTHON >= (3, 13) else "shared-gil"
 GROUP = ("--isolation", MANY, "--processes", "2")
@@ -76,7 +79,9 @@ def cgroup(tmp_path):
 
 
 def start(serve, cgroup, *arguments, source=APP, environment=None, **more):
-    return serve(*arguments, source=source, environment={**cgroup.environment, **(environment or {})}, **more)
+    return serve(
+        *arguments, source=source, environment={**cgroup.environment, **(environment or {})}, **more
+    )
 
 
 LOOK = r"memory: \d+ of \d+ MB are used in the cgroup"
@@ -133,14 +138,18 @@ def clients(server):
 def test_the_oldest_interpreter_is_renewed_and_the_fresh_one_comes_first(serve, cgroup):
     cgroup = cgroup(2000)
     server = start(serve, cgroup, *GROUP, *AT_ONCE)
-    server.wait_for_log(r"memory: the container \(cgroup\) may use 2000 MB; the oldest interpreter is renewed at 1800 MB \(--reload-on-cgroup 90\)")
+    server.wait_for_log(
+        r"memory: the container \(cgroup\) may use 2000 MB; the oldest interpreter is renewed at 1800 MB \(--reload-on-cgroup 90\)"
+    )
     grow(server)
     cgroup.use(1799)
     looks(server, 1)
     assert "fresh interpreter" not in server.log()
     with clients(server):
         cgroup.use(1800)
-        server.wait_for_log(r"worker 1: 1800 of 2000 MB are used in the container \(--reload-on-cgroup 90\); it gets a fresh interpreter")
+        server.wait_for_log(
+            r"worker 1: 1800 of 2000 MB are used in the container \(--reload-on-cgroup 90\); it gets a fresh interpreter"
+        )
         server.wait_for_log("worker 1 has a fresh interpreter")
         server.wait_until(lambda: len(steps(server, 1)) == 3, what="the end of the old one")
     assert steps(server, 1) == ["loaded", "loaded", "left"]
@@ -187,7 +196,9 @@ def test_one_replacement_a_minute_for_all_rules_of_memory(serve, cgroup):
 @made_up
 def test_the_oldest_is_one_that_is_not_leaving_already(serve, cgroup, gate):
     cgroup = cgroup(2000)
-    server = start(serve, cgroup, *GROUP, "--threads", "2", *AT_ONCE, "--max-requests", "5", gate=gate)
+    server = start(
+        serve, cgroup, *GROUP, "--threads", "2", *AT_ONCE, "--max-requests", "5", gate=gate
+    )
     held = []
     with contextlib.ExitStack() as stack:
         while not held or held[-1].word != "1":
@@ -233,7 +244,9 @@ def test_whatever_makes_it_due_it_leaves_first_where_there_is_no_room(serve, cgr
     server = start(serve, cgroup, *GROUP, *AT_ONCE, "--max-requests", "5")
     cgroup.use(490)
     with clients(server):
-        server.wait_for_log(r"worker \d: \d+ requests \(--max-requests\); it leaves before it gets a fresh interpreter")
+        server.wait_for_log(
+            r"worker \d: \d+ requests \(--max-requests\); it leaves before it gets a fresh interpreter"
+        )
         server.wait_for_log("has a fresh interpreter")
 
 
@@ -271,7 +284,9 @@ def test_one_that_does_not_leave_is_waited_for(serve, cgroup, gate):
         second.send(get("/held"))
         held = {visitor.word: visitor for visitor in gate.visitors(2)}
         cgroup.use(480)
-        server.wait_for_log(r"worker 1 is still in a request after 1 s \(--reload-mercy\); it gets a fresh interpreter when it has left")
+        server.wait_for_log(
+            r"worker 1 is still in a request after 1 s \(--reload-mercy\); it gets a fresh interpreter when it has left"
+        )
         looks(server, 2)
         assert steps(server, 1) == ["loaded"]
         for visitor in held.values():
@@ -301,13 +316,19 @@ def test_a_place_that_stays_empty_is_filled_later(serve, cgroup):
 
 
 @made_up
-@pytest.mark.parametrize("arguments", [("--isolation", "main"), ("--isolation", MANY)], ids=["main", "one of its own"])
-def test_the_only_one_stays_where_there_is_no_room_and_the_log_says_so_once(serve, cgroup, arguments):
+@pytest.mark.parametrize(
+    "arguments", [("--isolation", "main"), ("--isolation", MANY)], ids=["main", "one of its own"]
+)
+def test_the_only_one_stays_where_there_is_no_room_and_the_log_says_so_once(
+    serve, cgroup, arguments
+):
     cgroup = cgroup(500)
     server = start(serve, cgroup, *arguments, *AT_ONCE)
     grow(server)
-    told = (r"memory: 480 of 500 MB are used in the container \(cgroup\), and this process cannot be relieved: what takes its place needs up to "
-            r"\d+ MB beside it, 20 MB are left. Give the container more memory, renew earlier \(a lower --reload-on-cgroup\), or restart it")
+    told = (
+        r"memory: 480 of 500 MB are used in the container \(cgroup\), and this process cannot be relieved: what takes its place needs up to "
+        r"\d+ MB beside it, 20 MB are left. Give the container more memory, renew earlier \(a lower --reload-on-cgroup\), or restart it"
+    )
     cgroup.use(480)
     server.wait_for_log(told)
     looks(server, 2)
@@ -332,7 +353,9 @@ def test_the_main_interpreter_is_renewed_with_the_process_where_there_is_room(se
     server.wait_for_log("the process is renewed at 1800 MB")
     grow(server)
     cgroup.use(1801)
-    server.wait_for_log(r"1801 of 2000 MB are used in the container \(--reload-on-cgroup 90\): reloading; generation 1 serves meanwhile")
+    server.wait_for_log(
+        r"1801 of 2000 MB are used in the container \(--reload-on-cgroup 90\): reloading; generation 1 serves meanwhile"
+    )
     cgroup.use(500)
     server.wait_for_log("reloaded: the stand-in served for")
     assert server.ask("/").status == 200
@@ -346,8 +369,10 @@ def test_without_growth_nothing_is_renewed_and_the_log_says_so_once(serve, cgrou
     cgroup = cgroup(2000)
     server = start(serve, cgroup, *GROUP, *AT_ONCE)
     cgroup.use(1900)
-    told = (r"memory: 1900 of 2000 MB are used in the container \(cgroup\), and fresh interpreters do not help: this process holds hardly more "
-            r"than when it had loaded the application\. Take fewer interpreters \(--processes\), give the container more memory, or look")
+    told = (
+        r"memory: 1900 of 2000 MB are used in the container \(cgroup\), and fresh interpreters do not help: this process holds hardly more "
+        r"than when it had loaded the application\. Take fewer interpreters \(--processes\), give the container more memory, or look"
+    )
     server.wait_for_log(told)
     looks(server, 2)
     assert len(re.findall(told, server.log())) == 1
@@ -359,7 +384,19 @@ def test_without_growth_nothing_is_renewed_and_the_log_says_so_once(serve, cgrou
 @made_up
 def test_a_further_interpreter_is_no_growth(serve, cgroup):
     cgroup = cgroup(2000)
-    server = start(serve, cgroup, "--isolation", MANY, "--processes", "2", "--cheaper", "1", "--cheaper-algo", "manual", *AT_ONCE)
+    server = start(
+        serve,
+        cgroup,
+        "--isolation",
+        MANY,
+        "--processes",
+        "2",
+        "--cheaper",
+        "1",
+        "--cheaper-algo",
+        "manual",
+        *AT_ONCE,
+    )
     server.send_signal(signal.SIGTTIN)
     server.wait_for_log(r"interpreters: 2 \(worker 2 is new")
     cgroup.use(1900)
@@ -371,7 +408,9 @@ def test_a_further_interpreter_is_no_growth(serve, cgroup):
 
 
 @made_up
-@pytest.mark.parametrize("limit, option", [("max", ()), (500, ("--reload-on-cgroup", "0"))], ids=["no limit", "option 0"])
+@pytest.mark.parametrize(
+    "limit, option", [("max", ()), (500, ("--reload-on-cgroup", "0"))], ids=["no limit", "option 0"]
+)
 @pytest.mark.skipif(PYTHON < (3, 13), reason="a reload is a swap with own-GIL interpreters")
 def test_without_a_limit_or_with_0_nothing_is_looked_at(serve, cgroup, limit, option):
     cgroup = cgroup(limit)
@@ -391,7 +430,9 @@ def test_the_percentage_is_an_option(serve, cgroup):
     server.wait_for_log(r"renewed at 1000 MB \(--reload-on-cgroup 50\)")
     grow(server)
     cgroup.use(1000)
-    server.wait_for_log(r"worker 1: 1000 of 2000 MB are used in the container \(--reload-on-cgroup 50\); it gets a fresh interpreter")
+    server.wait_for_log(
+        r"worker 1: 1000 of 2000 MB are used in the container \(--reload-on-cgroup 50\); it gets a fresh interpreter"
+    )
 
 
 # Reloads
@@ -416,22 +457,34 @@ def test_a_swap_without_room_is_warned_of_and_done(serve, cgroup):
 
 
 @made_up
-@pytest.mark.parametrize("arguments, used, what", [
-    (("--isolation", "main"), 450, "a second process"),
-    (("--isolation", MANY, "--processes", "2", "--reload-mode", "rolling"), 480, "a fresh interpreter"),
-], ids=["exec", "rolling"])
+@pytest.mark.parametrize(
+    "arguments, used, what",
+    [
+        (("--isolation", "main"), 450, "a second process"),
+        (
+            ("--isolation", MANY, "--processes", "2", "--reload-mode", "rolling"),
+            480,
+            "a fresh interpreter",
+        ),
+    ],
+    ids=["exec", "rolling"],
+)
 def test_other_reloads_without_room_are_warned_of_too(serve, cgroup, arguments, used, what):
     cgroup = cgroup(500)
     server = start(serve, cgroup, *arguments)
     cgroup.use(used)
     server.send_signal(signal.SIGHUP)
-    server.wait_for_log(rf"memory: {what} may take \d+ MB beside what serves, and of the container's 500 MB {500 - used} MB are left; .*"
-                        "Give the container more memory, or replace the container instead")
+    server.wait_for_log(
+        rf"memory: {what} may take \d+ MB beside what serves, and of the container's 500 MB {500 - used} MB are left; .*"
+        "Give the container more memory, or replace the container instead"
+    )
     server.wait_for_log("reloaded: the stand-in served|every interpreter of generation 1 is new")
 
 
 @made_up
-@pytest.mark.skipif(PYTHON < (3, 13), reason="a version is kept after a swap, with own-GIL interpreters")
+@pytest.mark.skipif(
+    PYTHON < (3, 13), reason="a version is kept after a swap, with own-GIL interpreters"
+)
 def test_a_version_that_is_kept_goes_first(serve, cgroup):
     cgroup = cgroup(2000)
     server = start(serve, cgroup, *GROUP, *AT_ONCE, "--keep-previous", "1h")
@@ -439,7 +492,9 @@ def test_a_version_that_is_kept_goes_first(serve, cgroup):
     server.wait_for_log("generation 1 is kept for")
     grow(server)
     cgroup.use(1900)
-    server.wait_for_log(r"memory: 1900 of 2000 MB are used in the container \(--reload-on-cgroup\): generation 1 is not kept any longer")
+    server.wait_for_log(
+        r"memory: 1900 of 2000 MB are used in the container \(--reload-on-cgroup\): generation 1 is not kept any longer"
+    )
     server.wait_for_log("generation 1 ended")
     looks(server, 1)
     assert "gets a fresh interpreter" not in server.log()
@@ -453,9 +508,17 @@ class RealCgroup:
 
     def __init__(self, megabytes):
         mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
-        first = [point for _, point, kind, options, *_ in mounts if kind == "cgroup" and "memory" in options.split(",")]
+        first = [
+            point
+            for _, point, kind, options, *_ in mounts
+            if kind == "cgroup" and "memory" in options.split(",")
+        ]
         second = [point for _, point, kind, *_ in mounts if kind == "cgroup2"]
-        top, limit, used = (first[:1], "memory.limit_in_bytes", "memory.usage_in_bytes") if first else (second[:1], "memory.max", "memory.current")
+        top, limit, used = (
+            (first[:1], "memory.limit_in_bytes", "memory.usage_in_bytes")
+            if first
+            else (second[:1], "memory.max", "memory.current")
+        )
         if not top:
             pytest.skip("no cgroups are mounted here")
         self.folder = Path(top[0]) / f"singlemalt-test-{uuid.uuid4().hex}"
@@ -489,7 +552,9 @@ def real_cgroup():
 def test_a_leak_in_a_real_cgroup_is_met_before_the_kernel_acts(real_cgroup, serve, gate):
     enter = ("sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', real_cgroup.folder)
     server = serve(*GROUP, *AT_ONCE, source=APP, gate=gate, wrapper=enter)
-    server.wait_for_log(r"memory: the container \(cgroup\) may use 400 MB; the oldest interpreter is renewed at 360 MB")
+    server.wait_for_log(
+        r"memory: the container \(cgroup\) may use 400 MB; the oldest interpreter is renewed at 360 MB"
+    )
     with server.connect() as one, server.connect() as other:
         # The second interpreter is kept busy, so that it is the oldest one that leaks.
         holder = one.send(get("/held"))
@@ -501,9 +566,13 @@ def test_a_leak_in_a_real_cgroup_is_met_before_the_kernel_acts(real_cgroup, serv
         assert held.word == "2"
         while real_cgroup.working_set() < real_cgroup.limit * 0.92:
             assert server.ask("/grow/4").text == "1"
-        server.wait_for_log(r"worker 1: \d+ of 400 MB are used in the container \(--reload-on-cgroup 90\); it leaves before it gets a fresh interpreter")
+        server.wait_for_log(
+            r"worker 1: \d+ of 400 MB are used in the container \(--reload-on-cgroup 90\); it leaves before it gets a fresh interpreter"
+        )
         server.wait_for_log("worker 1 has a fresh interpreter")
-        server.wait_until(lambda: real_cgroup.working_set() < real_cgroup.limit * 0.7, what="less memory")
+        server.wait_until(
+            lambda: real_cgroup.working_set() < real_cgroup.limit * 0.7, what="less memory"
+        )
         assert server.ask("/").text == "1"
         held.release()
         assert holder.receive().text == "2"

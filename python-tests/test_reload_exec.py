@@ -17,14 +17,15 @@ import time
 from pathlib import Path
 
 import pytest
-
 from certificates import Authority, TlsConnection
 from client import Connection
 from conftest import PYTHON
 from storm import BROKEN, Load, Site, reload_often
 from versions import reload, rewrite
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a process cannot start anew in its own place here")
+pytestmark = pytest.mark.skipif(
+    not hasattr(signal, "SIGHUP"), reason="a process cannot start anew in its own place here"
+)
 
 GET = b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n"
 ROOT = GET % b"/"
@@ -84,8 +85,11 @@ def stand_in_of(server, count=1):
 
 
 def children(server):
-    return [int(pid) for task in os.listdir(f"/proc/{server.process.pid}/task")
-            for pid in Path(f"/proc/{server.process.pid}/task/{task}/children").read_text().split()]
+    return [
+        int(pid)
+        for task in os.listdir(f"/proc/{server.process.pid}/task")
+        for pid in Path(f"/proc/{server.process.pid}/task/{task}/children").read_text().split()
+    ]
 
 
 def is_there(pid):
@@ -108,7 +112,15 @@ class Reload:
 
     def __init__(self, serve, gate, *arguments, isolation="main"):
         self.gate = gate
-        self.server = serve("--isolation", isolation, "--threads", "4", *arguments, gate=gate, source=app(1, held=False))
+        self.server = serve(
+            "--isolation",
+            isolation,
+            "--threads",
+            "4",
+            *arguments,
+            gate=gate,
+            source=app(1, held=False),
+        )
         self.kept = self.server.connect()
         assert self.kept.ask(ROOT).text == "1"
         self.held = self.visitor = self.stand_in = None
@@ -172,10 +184,15 @@ def test_reloads_under_load_lose_nothing(serve, tmp_path):
 
 
 @pytest.mark.skipif(PYTHON < (3, 13), reason="there are no own-GIL interpreters")
-@pytest.mark.parametrize("arguments", [("--isolation", "own-gil", "--processes", "2", "--threads", "2"),
-                                       ("--isolation", "shared-gil", "--processes", "2"),
-                                       ("--isolation", "main", "--threads", "2", "--poll", "acceptor")],
-                         ids=["own-gil", "shared-gil", "acceptor"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--isolation", "own-gil", "--processes", "2", "--threads", "2"),
+        ("--isolation", "shared-gil", "--processes", "2"),
+        ("--isolation", "main", "--threads", "2", "--poll", "acceptor"),
+    ],
+    ids=["own-gil", "shared-gil", "acceptor"],
+)
 def test_reloads_of_every_kind_lose_nothing(serve, tmp_path, arguments):
     site = Site(tmp_path)
     site.version(1)
@@ -195,7 +212,9 @@ def test_the_stand_in_answers_while_the_process_starts_anew(serve, gate):
         for connection in (kept, idle):
             assert connection.ask(ROOT).text == "2"
             assert connection.ask(GET % b"/pid").text == str(under_way.stand_in)
-        half = server.connect().send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
+        half = server.connect().send(
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab"
+        )
         begun = server.connect().send(b"GET /pid HTTP/1.1\r\nHo")
         importing.release()
         reloaded(server)
@@ -273,8 +292,17 @@ def test_tls_connections_end_with_their_last_response(serve, gate, tmp_path):
     """They cannot move; nobody is refused for it."""
     authority = Authority()
     certificate, key = authority.files(tmp_path)
-    server = serve("--isolation", "main", "--threads", "4", "--https", f"127.0.0.1:0,{certificate},{key}", gate=gate, listen=(),
-                   source=app(1, held=False))
+    server = serve(
+        "--isolation",
+        "main",
+        "--threads",
+        "4",
+        "--https",
+        f"127.0.0.1:0,{certificate},{key}",
+        gate=gate,
+        listen=(),
+        source=app(1, held=False),
+    )
 
     def connect():
         return TlsConnection(server.address, authority.context(), "localhost")
@@ -319,9 +347,23 @@ def test_the_process_stays_the_same(serve, gate, tmp_path):
             start_response("200 OK", [])
             return [repr([name for name in os.environ if "REBIRTH" in name]).encode()]
     """
-    server = serve("app.py", "--isolation", "main", "--vacuum", "--pidfile", "app.pid", "--logto", "app.log",
-                   "--uwsgi-socket", "127.0.0.1:0", listen=("127.0.0.1:0", "app.sock"), directory=tmp_path, files={"app.py": source},
-                   environment={"NOTIFY_SOCKET": str(tmp_path / "notify")}, wait=False)
+    server = serve(
+        "app.py",
+        "--isolation",
+        "main",
+        "--vacuum",
+        "--pidfile",
+        "app.pid",
+        "--logto",
+        "app.log",
+        "--uwsgi-socket",
+        "127.0.0.1:0",
+        listen=("127.0.0.1:0", "app.sock"),
+        directory=tmp_path,
+        files={"app.py": source},
+        environment={"NOTIFY_SOCKET": str(tmp_path / "notify")},
+        wait=False,
+    )
     log = tmp_path / "app.log"
     assert f"MAINPID={server.process.pid}" in told()
 
@@ -337,17 +379,25 @@ def test_the_process_stays_the_same(serve, gate, tmp_path):
         assert not children(server)
         if count == 1:
             descriptors = server.open_descriptors()
-    ports = [int(port) for port in re.findall(r"listening on \w+://127.0.0.1:(\d+)", log.read_text())]
+    ports = [
+        int(port) for port in re.findall(r"listening on \w+://127.0.0.1:(\d+)", log.read_text())
+    ]
     assert len(ports) == 12 and len(set(ports)) == 2
     for address in (("127.0.0.1", ports[0]), str(tmp_path / "app.sock")):
         with Connection(address) as connection:
             answer = connection.ask(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             assert answer.text == "[]"
     with Connection(("127.0.0.1", ports[1])) as front_end:
-        packet = b"".join(len(word).to_bytes(2, "little") + word for word in (b"REQUEST_METHOD", b"GET", b"PATH_INFO", b"/"))
+        packet = b"".join(
+            len(word).to_bytes(2, "little") + word
+            for word in (b"REQUEST_METHOD", b"GET", b"PATH_INFO", b"/")
+        )
         front_end.send(b"\0" + len(packet).to_bytes(2, "little") + b"\0" + packet)
         assert front_end.rest().endswith(b"[]")
-    server.wait_until(lambda: server.open_descriptors() <= descriptors, what=f"no more than {descriptors} descriptors")
+    server.wait_until(
+        lambda: server.open_descriptors() <= descriptors,
+        what=f"no more than {descriptors} descriptors",
+    )
     assert (tmp_path / "app.pid").read_text().strip() == str(server.process.pid)
     assert server.stop() == 0
     assert told().startswith("STOPPING=1")
@@ -368,8 +418,10 @@ def test_the_stand_in_is_called_so(serve, gate):
 
 def test_a_changed_configuration_counts(serve, gate):
     """An address more, one less, and another version of the application."""
-    files = {"app.ini": "[uwsgi]\nhttp-socket = 127.0.0.1:0\nhttp-socket = gone.sock\nisolation = main\nmodule = app\n",
-             "app.py": app(1, held=False)}
+    files = {
+        "app.ini": "[uwsgi]\nhttp-socket = 127.0.0.1:0\nhttp-socket = gone.sock\nisolation = main\nmodule = app\n",
+        "app.py": app(1, held=False),
+    }
     server = serve("--ini", "app.ini", listen=(), files=files, gate=gate)
     with Connection(str(server.directory / "gone.sock")) as gone, server.connect() as kept:
         assert gone.ask(ROOT).text == "1"
@@ -500,10 +552,20 @@ def test_signals_for_the_whole_group_are_the_processes_own(serve, gate):
 
 @pytest.mark.parametrize("what", sorted(BROKEN))
 def test_a_version_that_does_not_load_changes_nothing(serve, what):
-    server = serve("--isolation", "main", source=app(1, held=False).replace("from knock import knock", "knock = print"))
+    server = serve(
+        "--isolation",
+        "main",
+        source=app(1, held=False).replace("from knock import knock", "knock = print"),
+    )
     reload(server, BROKEN[what])
-    server.wait_for_log(r"reload failed: the application could not be loaded, see above; generation 1 serves on")
-    expected = {"a syntax error": "SyntaxError", "an exception": "broken on purpose", "nothing to call": "no `application`"}
+    server.wait_for_log(
+        r"reload failed: the application could not be loaded, see above; generation 1 serves on"
+    )
+    expected = {
+        "a syntax error": "SyntaxError",
+        "an exception": "broken on purpose",
+        "nothing to call": "no `application`",
+    }
     assert expected.get(what, "surely_not_there") in server.log()
     assert server.ask("/").text == "1"
     assert not children(server)
@@ -521,10 +583,14 @@ def test_a_stand_in_that_is_killed(serve, gate, phase):
             expected, waiting = "1", waiting[1:]
         elif phase == "draining":
             # The old version takes over again, with whoever connects now.
-            server.wait_for_log("reload failed: the stand-in was killed by signal 9; generation 1 serves on")
+            server.wait_for_log(
+                "reload failed: the stand-in was killed by signal 9; generation 1 serves on"
+            )
             expected = "1"
         elif phase == "renewing":
-            server.wait_for_log("the stand-in was killed by signal 9: clients wait until the application is loaded")
+            server.wait_for_log(
+                "the stand-in was killed by signal 9: clients wait until the application is loaded"
+            )
             expected = "2"
         else:
             server.wait_for_log("the stand-in was killed by signal 9")
@@ -552,7 +618,9 @@ def test_an_image_that_cannot_load_the_application_tries_again(serve, gate):
         [importing] = under_way.until("renewing")
         (server.directory / "broken").write_text("")
         importing.release()
-        server.wait_for_log(rf"cannot take over from its stand-in \(pid {under_way.stand_in}\), which serves on")
+        server.wait_for_log(
+            rf"cannot take over from its stand-in \(pid {under_way.stand_in}\), which serves on"
+        )
         assert "broken on purpose" in server.log()
         # By itself.
         gate.visitor().release()
@@ -570,7 +638,10 @@ def test_an_image_that_cannot_load_the_application_tries_again(serve, gate):
 
 def test_a_configuration_that_cannot_be_read_any_more(serve, gate):
     """Between the stand-in's start and the next image's."""
-    files = {"app.ini": "[uwsgi]\nhttp-socket = 127.0.0.1:0\nisolation = main\nthreads = 2\nmodule = app\n", "app.py": app(1, held=False)}
+    files = {
+        "app.ini": "[uwsgi]\nhttp-socket = 127.0.0.1:0\nisolation = main\nthreads = 2\nmodule = app\n",
+        "app.py": app(1, held=False),
+    }
     server = serve("--ini", "app.ini", listen=(), files=files, gate=gate)
     with server.connect() as held:
         held.send(GET % b"/held")
@@ -634,11 +705,14 @@ COUNTING = """\
 """
 
 
-@pytest.mark.parametrize("option", [("--max-requests", "5"), ("--max-worker-lifetime", "1"), ("--reload-on-rss", "1")],
-                         ids=lambda option: option[0][2:])
+@pytest.mark.parametrize(
+    "option",
+    [("--max-requests", "5"), ("--max-worker-lifetime", "1"), ("--reload-on-rss", "1")],
+    ids=lambda option: option[0][2:],
+)
 def test_the_main_interpreter_is_renewed_with_the_process(serve, option):
     server = serve("--isolation", "main", *option, "--min-worker-lifetime", "0", source=COUNTING)
-    for number in range(1, 5):
+    for _number in range(1, 5):
         assert server.ask("/").status == 200
     server.ask("/")
     server.wait_for_log(rf"\({option[0]}\): reloading; generation 1 serves meanwhile")
@@ -647,7 +721,9 @@ def test_the_main_interpreter_is_renewed_with_the_process(serve, option):
 
 
 def test_a_renewal_that_fails_is_put_off(serve):
-    server = serve("--isolation", "main", "--max-requests", "3", "--min-worker-lifetime", "0", source=COUNTING)
+    server = serve(
+        "--isolation", "main", "--max-requests", "3", "--min-worker-lifetime", "0", source=COUNTING
+    )
     rewrite(server, "raise RuntimeError('broken on purpose')\n")
     for number in range(1, 4):
         assert server.ask("/").text == str(number)
@@ -657,13 +733,29 @@ def test_a_renewal_that_fails_is_put_off(serve):
     assert server.log().count("reload failed") == 1
 
 
-@pytest.mark.parametrize("isolation", ["main", pytest.param("own-gil", marks=pytest.mark.skipif(PYTHON < (3, 13), reason="no own-GIL"))])
+@pytest.mark.parametrize(
+    "isolation",
+    [
+        "main",
+        pytest.param("own-gil", marks=pytest.mark.skipif(PYTHON < (3, 13), reason="no own-GIL")),
+    ],
+)
 def test_too_many_workers_that_were_given_up_renew_the_process(serve, isolation):
-    server = serve("--isolation", isolation, "--harakiri", "200ms", "--harakiri-graceful-timeout", "100ms", app="stuck.py")
+    server = serve(
+        "--isolation",
+        isolation,
+        "--harakiri",
+        "200ms",
+        "--harakiri-graceful-timeout",
+        "100ms",
+        app="stuck.py",
+    )
     for count in range(1, 4):
         assert server.ask("/sleep/60").status == 504
         server.wait_for_log("a worker that was given up has a successor", count=count)
-    server.wait_for_log(r"3 workers given up \(--harakiri\): reloading; generation 1 serves meanwhile")
+    server.wait_for_log(
+        r"3 workers given up \(--harakiri\): reloading; generation 1 serves meanwhile"
+    )
     reloaded(server)
     assert server.ask("/who").status == 200
     stand_in_left(server)

@@ -10,12 +10,13 @@ import os
 import signal
 
 import pytest
-
 from conftest import PYTHON
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a reload is asked for by SIGHUP"),
-    pytest.mark.skipif(PYTHON < (3, 13), reason="two generations in one process need own-GIL interpreters"),
+    pytest.mark.skipif(
+        PYTHON < (3, 13), reason="two generations in one process need own-GIL interpreters"
+    ),
 ]
 
 RELOADS = 50
@@ -82,26 +83,38 @@ def reload_and_settle(server, count):
     server.wait_for_log(r"generation \d+ ended \(", count=count)
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads and descriptors are counted in /proc")
+@pytest.mark.skipif(
+    not os.path.isdir("/proc/self/task"), reason="threads and descriptors are counted in /proc"
+)
 @pytest.mark.parametrize("isolation", ["own-gil", "shared-gil"])
-def test_what_an_application_leaves_lying_about_ends_with_its_generation(serve, tmp_path, isolation):
+def test_what_an_application_leaves_lying_about_ends_with_its_generation(
+    serve, tmp_path, isolation
+):
     lives = tmp_path / "lives"
     environment = {"LIVES": str(lives), "DATABASE": str(tmp_path / "database")}
     # An own GIL for each costs more to make, and more to get wrong.
     reloads = RELOADS if isolation == "own-gil" else RELOADS // 5
-    server = serve("--isolation", isolation, "--threads", "2", source=CARELESS, environment=environment)
+    server = serve(
+        "--isolation", isolation, "--threads", "2", source=CARELESS, environment=environment
+    )
     for count in range(1, 4):
         reload_and_settle(server, count)
     before = threads(server), server.open_descriptors()
     for count in range(4, reloads + 1):
         reload_and_settle(server, count)
     # The thread that told of the last generation's end may still be leaving.
-    server.wait_until(lambda: threads(server) <= before[0], what=f"no more than {before[0]} threads")
-    server.wait_until(lambda: server.open_descriptors() <= before[1], what=f"no more than {before[1]} descriptors")
+    server.wait_until(
+        lambda: threads(server) <= before[0], what=f"no more than {before[0]} threads"
+    )
+    server.wait_until(
+        lambda: server.open_descriptors() <= before[1], what=f"no more than {before[1]} descriptors"
+    )
     assert "parked" not in server.log()
     words = lives.read_text().split()
     assert words.count("begun") == reloads + 1
-    assert words.count("ended") == reloads, "every generation but the one that serves has run its exit hooks"
+    assert words.count("ended") == reloads, (
+        "every generation but the one that serves has run its exit hooks"
+    )
     assert server.stop() == 0
     assert lives.read_text().split().count("ended") == reloads + 1
 
@@ -110,7 +123,7 @@ def test_a_thread_that_is_stuck_in_c_parks_its_interpreter_and_nothing_else(serv
     """It waits for a pipe that the test holds: no exception reaches it there."""
     held = tmp_path / "held"
     os.mkfifo(held)
-    source = """\
+    source = f"""\
         import os, threading
         STUCK = os.path.exists("stuck")
         if STUCK:
@@ -118,7 +131,7 @@ def test_a_thread_that_is_stuck_in_c_parks_its_interpreter_and_nothing_else(serv
         def application(environ, start_response):
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [b"whole"]
-    """.format(held=held)
+    """
     server = serve("--reload-mercy", "0.5", source=source, files={"stuck": ""})
     for count in range(1, 4):
         reload_and_settle(server, count)
@@ -130,5 +143,8 @@ def test_a_thread_that_is_stuck_in_c_parks_its_interpreter_and_nothing_else(serv
     # The new version leaves nothing, so nothing more is parked.
     for count in range(5, 10):
         reload_and_settle(server, count)
-    server.wait_until(lambda: all(map(operator.le, (threads(server), server.open_descriptors()), before)), what=f"no more threads and descriptors than {before}")
+    server.wait_until(
+        lambda: all(map(operator.le, (threads(server), server.open_descriptors()), before)),
+        what=f"no more threads and descriptors than {before}",
+    )
     assert server.log().count("an interpreter is parked") == 4

@@ -3,13 +3,14 @@
 import signal
 
 import pytest
-
 from conftest import PYTHON
 from versions import answers, reload, version
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a reload is asked for by SIGHUP"),
-    pytest.mark.skipif(PYTHON < (3, 13), reason="two generations in one process need own-GIL interpreters"),
+    pytest.mark.skipif(
+        PYTHON < (3, 13), reason="two generations in one process need own-GIL interpreters"
+    ),
 ]
 
 # What /healthz answers is the version's own affair.
@@ -35,7 +36,9 @@ def test_a_version_that_answers_well_serves(serve):
     reload(server, probed(2, shows))
     server.wait_for_log(r"generation 2 serves \(2 interpreters")
     # Each interpreter is asked.
-    server.wait_for_log(rf"PROBE singlemalt-probe/\S+ 127\.0\.0\.1 {server.port} localhost http", count=2)
+    server.wait_for_log(
+        rf"PROBE singlemalt-probe/\S+ 127\.0\.0\.1 {server.port} localhost http", count=2
+    )
     assert answers(server, 3) == ["2"] * 3
 
 
@@ -43,7 +46,9 @@ def test_a_version_that_answers_well_serves(serve):
 def test_a_version_that_answers_badly_changes_nothing(serve, mode):
     server = serve("--reload-probe", "/healthz", "--reload-mode", mode, source=probed(1))
     reload(server, probed(2, 'status, text = "503 Service Unavailable", "no\\n  database"'))
-    server.wait_for_log(r"reload failed: the application answers GET /healthz with 503 \(--reload-probe\): no database; generation 1 serves on")
+    server.wait_for_log(
+        r"reload failed: the application answers GET /healthz with 503 \(--reload-probe\): no database; generation 1 serves on"
+    )
     assert answers(server, 5) == ["1"] * 5
     reload(server, probed(3))
     server.wait_for_log(r"generation \d serves \(|every interpreter of generation 1 is new")
@@ -59,10 +64,14 @@ def test_a_version_that_raises_is_told_with_its_traceback(serve):
 
 
 def test_a_version_that_does_not_answer_is_not_waited_for(serve, gate):
-    server = serve("--reload-probe", "/healthz", "--reload-probe-timeout", "0.5", gate=gate, source=probed(1))
+    server = serve(
+        "--reload-probe", "/healthz", "--reload-probe-timeout", "0.5", gate=gate, source=probed(1)
+    )
     reload(server, probed(2, "from knock import knock; knock('probe')"))
     visitor = gate.visitor()
-    server.wait_for_log(r"reload failed: the application has not answered GET /healthz within 0.5 s \(--reload-probe-timeout\); generation 1")
+    server.wait_for_log(
+        r"reload failed: the application has not answered GET /healthz within 0.5 s \(--reload-probe-timeout\); generation 1"
+    )
     assert answers(server, 5) == ["1"] * 5
     # It holds nobody up, and when it comes late it comes to nothing.
     reload(server, probed(3))
@@ -73,12 +82,21 @@ def test_a_version_that_does_not_answer_is_not_waited_for(serve, gate):
 
 @pytest.mark.parametrize(
     "wanted, status, is_good",
-    [("/healthz", "302 Found", True), ("/healthz,204", "204 No Content", True), ("/healthz,204", "200 OK", False), ("/healthz", "404 Not Found", False)],
+    [
+        ("/healthz", "302 Found", True),
+        ("/healthz,204", "204 No Content", True),
+        ("/healthz,204", "200 OK", False),
+        ("/healthz", "404 Not Found", False),
+    ],
 )
 def test_the_status_decides(serve, wanted, status, is_good):
     server = serve("--reload-probe", wanted, source=probed(1))
     reload(server, probed(2, f'status, text = "{status}", ""'))
-    server.wait_for_log(r"generation 2 serves" if is_good else r"reload failed: the application answers GET /healthz with")
+    server.wait_for_log(
+        r"generation 2 serves"
+        if is_good
+        else r"reload failed: the application answers GET /healthz with"
+    )
     assert answers(server, 3) == ["2" if is_good else "1"] * 3
 
 
@@ -90,12 +108,20 @@ def test_a_url_names_the_host_and_the_scheme(serve):
 
 def test_the_first_start_is_probed_too(serve):
     server = serve("--reload-probe", "/healthz", source=probed(1, 'status = "500 Oh No"'))
-    server.wait_for_log(r"answers GET /healthz with 500 \(--reload-probe\): 1; worker 1 serves nevertheless \(--need-app leaves")
+    server.wait_for_log(
+        r"answers GET /healthz with 500 \(--reload-probe\): 1; worker 1 serves nevertheless \(--need-app leaves"
+    )
     assert answers(server, 3) == ["1"] * 3
 
 
 def test_with_need_app_it_leaves(serve):
-    server = serve("--reload-probe", "/healthz", "--need-app", source=probed(1, 'status = "500 Oh No"'), wait=False)
+    server = serve(
+        "--reload-probe",
+        "/healthz",
+        "--need-app",
+        source=probed(1, 'status = "500 Oh No"'),
+        wait=False,
+    )
     server.exit_code_expected = 22
     assert server.wait_for_exit() == 22
     assert "the application answers GET /healthz with 500 (--reload-probe): 1" in server.log()
@@ -111,8 +137,18 @@ def test_a_reload_of_the_whole_process_is_proved_with_it(serve):
 
 def test_a_recycled_interpreter_is_not_asked(serve):
     """A database that is away for a moment does not keep interpreters from being replaced."""
-    server = serve("--reload-probe", "/healthz", "--max-requests", "3", "--min-worker-lifetime", "0", source=probed(1))
-    (server.directory / "app.py").write_text(__import__("textwrap").dedent(probed(2, 'status = "500 Oh No"')))
+    server = serve(
+        "--reload-probe",
+        "/healthz",
+        "--max-requests",
+        "3",
+        "--min-worker-lifetime",
+        "0",
+        source=probed(1),
+    )
+    (server.directory / "app.py").write_text(
+        __import__("textwrap").dedent(probed(2, 'status = "500 Oh No"'))
+    )
     answers(server, 3)
     server.wait_for_log(r"worker 1 has a fresh interpreter")
     assert "--reload-probe)" not in server.log()

@@ -11,26 +11,38 @@ import signal
 import socket
 from pathlib import Path
 
-import pytest
-
 import control
+import pytest
 from certificates import Authority, TlsConnection
-from server import binary
 from storm import BROKEN, Load, Site
 from test_reload_exec import GET, ROOT, app, children, is_there
 from versions import rewrite
 
+from server import binary
+
 SUCCESSION = "_SINGLEMALT_SUCCESSION"
 
-pytestmark = pytest.mark.skipif(SUCCESSION.encode() not in binary().read_bytes(), reason="a build without debug assertions")
+pytestmark = pytest.mark.skipif(
+    SUCCESSION.encode() not in binary().read_bytes(), reason="a build without debug assertions"
+)
 
 
 class Succession:
     """A server of version 1, and who it is by now."""
 
     def __init__(self, serve, *arguments, **more):
-        self.server = serve("--isolation", "main", "--threads", "4", "--pidfile", "app.pid", "--vacuum", *arguments,
-                            environment={SUCCESSION: "1"}, **more)
+        self.server = serve(
+            "--isolation",
+            "main",
+            "--threads",
+            "4",
+            "--pidfile",
+            "app.pid",
+            "--vacuum",
+            *arguments,
+            environment={SUCCESSION: "1"},
+            **more,
+        )
         self.pidfile = self.server.directory / "app.pid"
 
     def __enter__(self):
@@ -53,13 +65,21 @@ class Succession:
         os.kill(self.pid(), signal.SIGHUP)
 
     def successor(self, count=1):
-        return int(self.server.wait_for_log(r"the new version is loaded: process (\d+) serves", count=count)[1])
+        return int(
+            self.server.wait_for_log(
+                r"the new version is loaded: process (\d+) serves", count=count
+            )[1]
+        )
 
     def is_settled(self, count=1):
         pid = int(self.server.wait_for_log(r"process (\d+) is the server now", count=count)[1])
         self.server.wait_until(lambda: self.pid() == pid, what="the successor's pidfile")
-        self.server.wait_until(lambda: len([one for one in family(self.server) if one != self.server.process.pid]) == 1,
-                               what="the end of the one before")
+        self.server.wait_until(
+            lambda: (
+                len([one for one in family(self.server) if one != self.server.process.pid]) == 1
+            ),
+            what="the end of the one before",
+        )
         return pid
 
 
@@ -106,12 +126,19 @@ def test_a_successor_takes_everything_over(serve):
                 assert is_there(first) and (before == first or not is_there(before))
                 before = pid
                 told = control.singlemalt(server.directory, "status", "app.pid")
-                assert f"pid {pid}: serving" in told.stdout and "the new version serves" in told.stdout, told
+                assert (
+                    f"pid {pid}: serving" in told.stdout and "the new version serves" in told.stdout
+                ), told
                 with connect_to(stats) as caller:
                     assert f'"pid":{pid}' in control.read_all(caller).decode().replace(" ", "")
         os.kill(pid, signal.SIGTERM)
         assert server.wait_for_exit() == 0
-        assert sorted(path.name for path in server.directory.iterdir() if path.name.startswith("app.pid")) == []
+        assert (
+            sorted(
+                path.name for path in server.directory.iterdir() if path.name.startswith("app.pid")
+            )
+            == []
+        )
 
 
 def connect_to(address):
@@ -146,7 +173,9 @@ def test_a_version_that_does_not_load_changes_nothing(serve, what):
     with Succession(serve, source=plain(1)) as succession:
         server = succession.server
         succession.reload(BROKEN[what])
-        server.wait_for_log(r"reload failed: the application could not be loaded, see above; generation 1 serves on")
+        server.wait_for_log(
+            r"reload failed: the application could not be loaded, see above; generation 1 serves on"
+        )
         assert server.ask("/").text == "1"
         assert not children(server)
         # And this is still how the server is told.
@@ -249,13 +278,19 @@ def test_threads_of_the_old_version_halt(serve):
 """
     with Succession(serve, source=plain(1) + thread) as succession:
         ticks = succession.server.directory / "ticks"
-        succession.server.wait_until(lambda: ticks.exists() and "1" in ticks.read_text(), what="a tick of version 1")
+        succession.server.wait_until(
+            lambda: ticks.exists() and "1" in ticks.read_text(), what="a tick of version 1"
+        )
         succession.reload(plain(2) + thread)
         succession.is_settled()
         # Whatever it was at just then it may finish.
-        succession.server.wait_until(lambda: "1" not in ticks.read_text()[-20:], what="silence of version 1")
+        succession.server.wait_until(
+            lambda: "1" not in ticks.read_text()[-20:], what="silence of version 1"
+        )
         before = len(ticks.read_text())
-        succession.server.wait_until(lambda: len(ticks.read_text()) > before + 50, what="fifty ticks")
+        succession.server.wait_until(
+            lambda: len(ticks.read_text()) > before + 50, what="fifty ticks"
+        )
         assert "1" not in ticks.read_text()[before:]
 
 
@@ -290,7 +325,9 @@ def test_timers_are_one_processes_at_a_time(serve, gate):
             succession.successor()
             assert server.ask("/").text == "2"
             before = len(ticks.read_text()) if ticks.exists() else 0
-            server.wait_until(lambda: ticks.exists() and len(ticks.read_text()) >= before + 2, what="two ticks")
+            server.wait_until(
+                lambda: ticks.exists() and len(ticks.read_text()) >= before + 2, what="two ticks"
+            )
             assert "2" not in ticks.read_text()
             request.release()
             assert held.receive().text == "1"

@@ -3,20 +3,26 @@
 import signal
 
 import pytest
-
 from conftest import PYTHON
 from versions import answers, reload, roll_back, version, visited
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a reload is asked for by SIGHUP"),
-    pytest.mark.skipif(PYTHON < (3, 13), reason="two generations in one process need own-GIL interpreters"),
+    pytest.mark.skipif(
+        PYTHON < (3, 13), reason="two generations in one process need own-GIL interpreters"
+    ),
 ]
 
 POLLS = pytest.mark.parametrize("poll", [(), ("--poll", "acceptor")], ids=["shared", "acceptor"])
 
 
-def keeping(serve, time, *arguments, source=version(1), **more):
-    return serve("--keep-previous", time, "--touch-rollback", "back", *arguments, source=source, **more)
+FIRST = version(1)
+
+
+def keeping(serve, time, *arguments, source=FIRST, **more):
+    return serve(
+        "--keep-previous", time, "--touch-rollback", "back", *arguments, source=source, **more
+    )
 
 
 def reload_to(server, number, **more):
@@ -43,7 +49,9 @@ def test_without_anything_kept_it_is_an_error(serve):
     server = serve("--touch-rollback", "back", source=version(1))
     reload_to(server, 2)
     roll_back(server)
-    server.wait_for_log(r"there is nothing to go back to: no canary runs, and no generation is kept \(--keep-previous\)")
+    server.wait_for_log(
+        r"there is nothing to go back to: no canary runs, and no generation is kept \(--keep-previous\)"
+    )
     assert answers(server, 3) == ["2"] * 3
 
 
@@ -115,14 +123,20 @@ def workers(server):
     from pathlib import Path
 
     tasks = Path(f"/proc/{server.process.pid}/task")
-    return sorted(task.name for task in tasks.iterdir() if (task / "comm").read_text().startswith(("worker", "uWSGI")))
+    return sorted(
+        task.name
+        for task in tasks.iterdir()
+        if (task / "comm").read_text().startswith(("worker", "uWSGI"))
+    )
 
 
 def switches(server, tasks):
     from pathlib import Path
 
     lines = [Path(f"/proc/{server.process.pid}/task/{task}/status").read_text() for task in tasks]
-    return tuple(line for text in lines for line in text.splitlines() if line.startswith("voluntary"))
+    return tuple(
+        line for text in lines for line in text.splitlines() if line.startswith("voluntary")
+    )
 
 
 @POLLS
@@ -161,10 +175,13 @@ def test_nothing_is_lost_going_to_and_fro(serve):
 
 
 def test_timers_are_those_of_the_one_in_charge(serve):
-    timers = version("{}") .replace("VERSION =", """import uwsgi
+    timers = version("{}").replace(
+        "VERSION =",
+        """import uwsgi
     uwsgi.register_signal(1, "", lambda number: print("tick of " + VERSION, flush=True))
     uwsgi.add_timer(1, 1)
-    VERSION =""")
+    VERSION =""",
+    )
     source = lambda number: timers.replace("{}", str(number))
     server = keeping(serve, "5m", source=source(1))
     server.wait_for_log("tick of 1")

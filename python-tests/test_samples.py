@@ -4,7 +4,6 @@ import re
 import time
 
 import pytest
-
 from client import ask, together
 from test_frameworks import needs
 
@@ -33,7 +32,17 @@ FLASK = """
 
 def test_bootstrap(serve):
     server = serve(
-        "--http", ":0", "--wsgi-file", "bootstrap.py", "--master", "--processes", "4", "--threads", "2", files={"bootstrap.py": BOOTSTRAP}, listen=()
+        "--http",
+        ":0",
+        "--wsgi-file",
+        "bootstrap.py",
+        "--master",
+        "--processes",
+        "4",
+        "--threads",
+        "2",
+        files={"bootstrap.py": BOOTSTRAP},
+        listen=(),
     )
     port = int(re.search(r"listening on http://\S*:(\d+)", server.log())[1])
     for _ in range(3):
@@ -52,13 +61,19 @@ def test_bootstrap_is_warned_of_str_once(serve):
 
 
 def test_bootstrap_under_strict(serve):
-    server = serve("--wsgi-file", "bootstrap.py", "--wsgi-strict", files={"bootstrap.py": BOOTSTRAP})
+    server = serve(
+        "--wsgi-file", "bootstrap.py", "--wsgi-strict", files={"bootstrap.py": BOOTSTRAP}
+    )
     assert server.ask("/").status == 500
 
 
 @pytest.mark.parametrize(
     ("arguments", "name"),
-    [(["--wsgi-file", "foobar.py"], "uwsgi_file_foobar"), (["testapp.py"], "uwsgi_file_testapp"), (["--module", "foobar"], "foobar")],
+    [
+        (["--wsgi-file", "foobar.py"], "uwsgi_file_foobar"),
+        (["testapp.py"], "uwsgi_file_testapp"),
+        (["--module", "foobar"], "foobar"),
+    ],
     ids=" ".join,
 )
 def test_foobar(serve, arguments, name):
@@ -68,7 +83,14 @@ def test_foobar(serve, arguments, name):
 
 @needs("flask")
 @pytest.mark.parametrize(
-    "arguments", [["--module", "myapp"], ["--module", "myapp:app"], ["--module", "myapp", "--callable", "app"], ["--wsgi-file", "myapp.py"]], ids=" ".join
+    "arguments",
+    [
+        ["--module", "myapp"],
+        ["--module", "myapp:app"],
+        ["--module", "myapp", "--callable", "app"],
+        ["--wsgi-file", "myapp.py"],
+    ],
+    ids=" ".join,
 )
 def test_flask(serve, arguments):
     server = serve(*arguments, files={"myapp.py": FLASK})
@@ -178,17 +200,33 @@ MASTER = ("--master", "--processes", "4", "--threads", "2")
 @pytest.mark.parametrize("imported", ["mytasks.py", "mytasks"])
 def test_mytasks(serve, imported):
     """One line for each tick, though four interpreters import the module."""
-    server = serve("--wsgi-file", "bootstrap.py", *MASTER, "--import", imported, files={"bootstrap.py": BOOTSTRAP, "mytasks.py": MYTASKS})
+    server = serve(
+        "--wsgi-file",
+        "bootstrap.py",
+        *MASTER,
+        "--import",
+        imported,
+        files={"bootstrap.py": BOOTSTRAP, "mytasks.py": MYTASKS},
+    )
     server.wait_for_log("^3 seconds elapsed$")
     began = time.monotonic()
     server.wait_for_log("^3 seconds elapsed$", count=2)
     # Four timers would have made four lines of one tick.
-    assert len(re.findall("3 seconds elapsed", server.log())) == 2 + int((time.monotonic() - began) / 3.5)
+    assert len(re.findall("3 seconds elapsed", server.log())) == 2 + int(
+        (time.monotonic() - began) / 3.5
+    )
     assert server.ask("/").text == "HelloWorld"
 
 
 def test_raw_timers(serve):
-    server = serve("--wsgi-file", "bootstrap.py", *MASTER, "--import", "timers.py", files={"bootstrap.py": BOOTSTRAP, "timers.py": RAW_TIMERS})
+    server = serve(
+        "--wsgi-file",
+        "bootstrap.py",
+        *MASTER,
+        "--import",
+        "timers.py",
+        files={"bootstrap.py": BOOTSTRAP, "timers.py": RAW_TIMERS},
+    )
     server.wait_for_log("^2 seconds elapsed, signal 26 raised$", count=2)
     assert "40 seconds" not in server.log()
 
@@ -200,9 +238,17 @@ def test_python_2_code_is_told_what_it_is(serve):
         def hello_timer(num):
             print "2 seconds elapsed, signal %d raised" % num
     """
-    server = serve("--wsgi-file", "bootstrap.py", "--import", "timers.py", files={"bootstrap.py": BOOTSTRAP, "timers.py": source})
+    server = serve(
+        "--wsgi-file",
+        "bootstrap.py",
+        "--import",
+        "timers.py",
+        files={"bootstrap.py": BOOTSTRAP, "timers.py": source},
+    )
     server.wait_for_log(r"importing timers.py failed")
-    server.wait_for_log(r"this is Python 2 code \(print without parentheses\).*write print\(\.\.\.\)")
+    server.wait_for_log(
+        r"this is Python 2 code \(print without parentheses\).*write print\(\.\.\.\)"
+    )
     assert server.ask("/").text == "HelloWorld"
 
 
@@ -216,21 +262,39 @@ PLUGIN = """
 
 def test_a_plugin_of_ones_own(serve):
     """uWSGI's foobar.c, as a Python file."""
-    server = serve("--plugin", "./foobar.py", "--wsgi-file", "bootstrap.py", *MASTER, files={"bootstrap.py": BOOTSTRAP, "foobar.py": PLUGIN})
+    server = serve(
+        "--plugin",
+        "./foobar.py",
+        "--wsgi-file",
+        "bootstrap.py",
+        *MASTER,
+        files={"bootstrap.py": BOOTSTRAP, "foobar.py": PLUGIN},
+    )
     assert server.ask("/").text == "HelloWorld"
     assert len(re.findall("Hello World", server.log())) == 1
     assert "foobar" not in server.log()
 
 
 def test_plugins_of_uwsgi(serve):
-    server = serve("--plugin", "python3,http", "--wsgi-file", "bootstrap.py", files={"bootstrap.py": BOOTSTRAP})
+    server = serve(
+        "--plugin", "python3,http", "--wsgi-file", "bootstrap.py", files={"bootstrap.py": BOOTSTRAP}
+    )
     assert server.ask("/").text == "HelloWorld"
-    server = serve("--plugin", "./foobar_plugin.so", "--wsgi-file", "bootstrap.py", files={"bootstrap.py": BOOTSTRAP}, wait=False)
+    server = serve(
+        "--plugin",
+        "./foobar_plugin.so",
+        "--wsgi-file",
+        "bootstrap.py",
+        files={"bootstrap.py": BOOTSTRAP},
+        wait=False,
+    )
     server.exit_code_expected = 1
     assert server.wait_for_exit() == 1
     assert "./foobar_plugin.so" in server.log() and "plugin of uWSGI in C" in server.log()
 
 
 def test_a_plugin_that_is_not_there_is_told(serve):
-    server = serve("--plugin", "./nowhere.py", "--wsgi-file", "bootstrap.py", files={"bootstrap.py": BOOTSTRAP})
+    server = serve(
+        "--plugin", "./nowhere.py", "--wsgi-file", "bootstrap.py", files={"bootstrap.py": BOOTSTRAP}
+    )
     server.wait_for_log(r"cannot import ./nowhere.py")

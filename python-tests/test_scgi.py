@@ -5,7 +5,6 @@ import json
 import os
 
 import pytest
-
 from front_end import answer, ask_scgi, connect, exchange, netstring, read_to_the_end, variables
 from options import limits
 
@@ -36,7 +35,16 @@ def test_the_answer_is_that_of_cgi(echo):
 
 
 def test_nph_answers_begin_with_the_status_line(serve):
-    server = serve("--scgi-nph-socket", "127.0.0.1:0", "--socket", "127.0.0.1:0", "--protocol", "scgi", app="echo.py", listen=())
+    server = serve(
+        "--scgi-nph-socket",
+        "127.0.0.1:0",
+        "--socket",
+        "127.0.0.1:0",
+        "--protocol",
+        "scgi",
+        app="echo.py",
+        listen=(),
+    )
     lines = [ask_scgi(address).first_line for address in server.addresses()]
     assert lines == ["HTTP/1.1 200 OK", "Status: 200 OK"]
     assert [url.split(":")[0] for url in server.urls()] == ["scgi", "scgi"]
@@ -57,7 +65,10 @@ def test_bodies_and_files(serve, tmp_path):
             return environ["wsgi.file_wrapper"](open({str(path)!r}, "rb"))
     """
     server = serve(*LISTEN, source=source, listen=())
-    assert ask_scgi(server.address, "/", "POST", data).body.decode() == hashlib.sha256(data).hexdigest()
+    assert (
+        ask_scgi(server.address, "/", "POST", data).body.decode()
+        == hashlib.sha256(data).hexdigest()
+    )
     assert ask_scgi(server.address, "/file").body == data
     assert ask_scgi(server.address, "/stream").body == b"one two"
     assert ask_scgi(server.address, "/file", "HEAD").body == b""
@@ -130,7 +141,9 @@ def test_limits(serve):
 
 
 def test_half_a_request_times_out(serve):
-    server = serve(*LISTEN, "--header-timeout", "1", "--body-timeout", "1", app="echo.py", listen=())
+    server = serve(
+        *LISTEN, "--header-timeout", "1", "--body-timeout", "1", app="echo.py", listen=()
+    )
     wire = netstring(variables("/half", "POST", b"xx"))
     assert answer(exchange(server.address, wire[:-1])).status == 408
     assert answer(exchange(server.address, wire + b"x")).status == 408

@@ -8,7 +8,6 @@ import time
 import zlib
 
 import pytest
-
 from client import Closed
 from requests_raw import get
 
@@ -20,7 +19,11 @@ BAD = (400,)
 CODING = (400, 501)
 
 LINE_ENDS = [
-    ("bare LF after a field", b"GET @ HTTP/1.1\r\nHost: a\r\nX-H: x\nContent-Length: 5\r\n\r\nhello", BAD),
+    (
+        "bare LF after a field",
+        b"GET @ HTTP/1.1\r\nHost: a\r\nX-H: x\nContent-Length: 5\r\n\r\nhello",
+        BAD,
+    ),
     ("bare LF everywhere", b"GET @ HTTP/1.1\nHost: a\n\n", BAD),
     ("bare LF after the request line", b"GET @ HTTP/1.1\nHost: a\r\n\r\n", BAD),
     ("bare LF at the end of the head", b"GET @ HTTP/1.1\r\nHost: a\r\n\n", BAD),
@@ -32,34 +35,121 @@ LINE_ENDS = [
 ]
 LENGTHS = [
     (f"Content-Length {value!r}", HEAD + b"Content-Length: " + value + b"\r\n\r\n12345", BAD)
-    for value in [b"+10", b"-1", b"0x5", b"1_0", b"5 5", b"5,5", b"5, 5", b"5;", b"five", b"", b"18446744073709551616",
-                  b"99999999999999999999999", b"5.0", b"\xb2", b"5\x0b", b"'5'", b"1e1"]
+    for value in [
+        b"+10",
+        b"-1",
+        b"0x5",
+        b"1_0",
+        b"5 5",
+        b"5,5",
+        b"5, 5",
+        b"5;",
+        b"five",
+        b"",
+        b"18446744073709551616",
+        b"99999999999999999999999",
+        b"5.0",
+        b"\xb2",
+        b"5\x0b",
+        b"'5'",
+        b"1e1",
+    ]
 ] + [
     ("two lengths", HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n123456", BAD),
     ("two equal lengths", HEAD + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\n12345", BAD),
-    ("length and chunked", HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + BODY, BAD),
-    ("chunked and length", HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n" + BODY, BAD),
+    (
+        "length and chunked",
+        HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + BODY,
+        BAD,
+    ),
+    (
+        "chunked and length",
+        HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n" + BODY,
+        BAD,
+    ),
     ("length over any limit", HEAD + b"Content-Length: 9223372036854775807\r\n\r\n", (413,)),
 ]
 CODINGS = [
-    (f"Transfer-Encoding {value!r}", HEAD + b"Transfer-Encoding: " + value + b"\r\n\r\n" + BODY, CODING)
-    for value in [b"gzip, chunked", b"identity, chunked", b"chunked, identity", b"xchunked", b"\x0bchunked", b"chunked\x0c",
-                  b"\xa0chunked", b"chunked\xa0", b"chunked, ,", b"chunked, chunked", b"identity", b"gzip", b"", b"chunked;q=1",
-                  b'"chunked"', b",chunked", b"chun ked", b"chunked\x00", b"\xc5\xbfhunked"]
+    (
+        f"Transfer-Encoding {value!r}",
+        HEAD + b"Transfer-Encoding: " + value + b"\r\n\r\n" + BODY,
+        CODING,
+    )
+    for value in [
+        b"gzip, chunked",
+        b"identity, chunked",
+        b"chunked, identity",
+        b"xchunked",
+        b"\x0bchunked",
+        b"chunked\x0c",
+        b"\xa0chunked",
+        b"chunked\xa0",
+        b"chunked, ,",
+        b"chunked, chunked",
+        b"identity",
+        b"gzip",
+        b"",
+        b"chunked;q=1",
+        b'"chunked"',
+        b",chunked",
+        b"chun ked",
+        b"chunked\x00",
+        b"\xc5\xbfhunked",
+    ]
 ] + [
-    ("two codings", HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" + BODY, CODING),
-    ("two codings, one unknown", HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n" + BODY, CODING),
+    (
+        "two codings",
+        HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" + BODY,
+        CODING,
+    ),
+    (
+        "two codings, one unknown",
+        HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n" + BODY,
+        CODING,
+    ),
     ("tab before the colon", HEAD + b"Transfer-Encoding\t: chunked\r\n\r\n" + BODY, BAD),
     ("space before the colon", HEAD + b"Content-Length : 5\r\n\r\n12345", BAD),
     ("NBSP before the colon", HEAD + b"Transfer-Encoding\xa0: chunked\r\n\r\n" + BODY, BAD),
-    ("unknown coding with a length", HEAD + b"Transfer-Encoding: x\r\nContent-Length: 5\r\n\r\n12345", CODING),
-    ("chunked for HTTP/1.0", b"POST @ HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + BODY, CODING),
+    (
+        "unknown coding with a length",
+        HEAD + b"Transfer-Encoding: x\r\nContent-Length: 5\r\n\r\n12345",
+        CODING,
+    ),
+    (
+        "chunked for HTTP/1.0",
+        b"POST @ HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + BODY,
+        CODING,
+    ),
 ]
 CHUNKS = [
     (f"chunk line {line!r}", CHUNKED + line + b"\r\nhello\r\n" + BODY, BAD)
-    for line in [b"0x5", b"+5", b"-5", b"0_5", b"", b" 5", b"\t5", b"5 ", b"5 x", b"g", b"5,", b"5.", b"5;a=\n", b"5;a=\r", b'5;a="\n"', b"5;\x00", b"5\x0b", b"\xef\xbc\x95", b"5;a=\x7f"]
+    for line in [
+        b"0x5",
+        b"+5",
+        b"-5",
+        b"0_5",
+        b"",
+        b" 5",
+        b"\t5",
+        b"5 ",
+        b"5 x",
+        b"g",
+        b"5,",
+        b"5.",
+        b"5;a=\n",
+        b"5;a=\r",
+        b'5;a="\n"',
+        b"5;\x00",
+        b"5\x0b",
+        b"\xef\xbc\x95",
+        b"5;a=\x7f",
+    ]
 ] + [
-    ("chunk size that wraps in 64 bits", CHUNKED + b"10000000000000005\r\nhello\r\n" + BODY, (400, 413)),
+    (
+        "chunk size that wraps in 64 bits",
+        CHUNKED + b"10000000000000005\r\nhello\r\n" + BODY,
+        (400, 413),
+    ),
     ("chunk size of 18 digits", CHUNKED + b"ffffffffffffffffff\r\nhello\r\n" + BODY, (400, 413)),
     ("two other bytes after a chunk", CHUNKED + b"5\r\nhelloXX" + BODY, BAD),
     ("LF after a chunk", CHUNKED + b"5\r\nhello\n" + BODY, BAD),
@@ -78,14 +168,22 @@ FIELDS = [
     ("Host with a path", b"GET @ HTTP/1.1\r\nHost: a/b\r\n\r\n", BAD),
     ("Host with a space", b"GET @ HTTP/1.1\r\nHost: a b\r\n\r\n", BAD),
     ("Host with a user", b"GET @ HTTP/1.1\r\nHost: u@a\r\n\r\n", BAD),
-    ("two Content-Types", HEAD + b"Content-Type: a/b\r\nContent-Type: c/d\r\nContent-Length: 0\r\n\r\n", BAD),
+    (
+        "two Content-Types",
+        HEAD + b"Content-Type: a/b\r\nContent-Type: c/d\r\nContent-Length: 0\r\n\r\n",
+        BAD,
+    ),
     ("no colon", b"GET @ HTTP/1.1\r\nHost: a\r\nnonsense\r\n\r\n", BAD),
     ("empty name", b"GET @ HTTP/1.1\r\nHost: a\r\n: x\r\n\r\n", BAD),
     ("name with a space", b"GET @ HTTP/1.1\r\nHost: a\r\nX Y: z\r\n\r\n", BAD),
     ("name that is not ASCII", b"GET @ HTTP/1.1\r\nHost: a\r\nX\xe9: z\r\n\r\n", BAD),
     ("name with a parenthesis", b"GET @ HTTP/1.1\r\nHost: a\r\nX(: z\r\n\r\n", BAD),
 ] + [
-    (f"control {byte:#04x} in a value", b"GET @ HTTP/1.1\r\nHost: a\r\nX: a" + bytes([byte]) + b"b\r\n\r\n", BAD)
+    (
+        f"control {byte:#04x} in a value",
+        b"GET @ HTTP/1.1\r\nHost: a\r\nX: a" + bytes([byte]) + b"b\r\n\r\n",
+        BAD,
+    )
     for byte in [0x00, 0x01, 0x07, 0x08, 0x0B, 0x0C, 0x0E, 0x1B, 0x1F, 0x7F]
 ]
 REQUEST_LINES = [
@@ -100,7 +198,11 @@ REQUEST_LINES = [
     ("a fragment in the target", b"GET @#x HTTP/1.1\r\nHost: a\r\n\r\n", BAD),
     ("no slash in the target", b"GET x@ HTTP/1.1\r\nHost: a\r\n\r\n", BAD),
     ("asterisk for GET", b"GET * HTTP/1.1\r\nHost: a\r\nX: @\r\n\r\n", BAD),
-    ("CONNECT in authority form", b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nX: @\r\n\r\n", (400, 405, 501)),
+    (
+        "CONNECT in authority form",
+        b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nX: @\r\n\r\n",
+        (400, 405, 501),
+    ),
     ("CONNECT in origin form", b"CONNECT @ HTTP/1.1\r\nHost: a\r\n\r\n", (400, 405, 501)),
     ("authority form for GET", b"GET a:443 HTTP/1.1\r\nHost: a:443\r\nX: @\r\n\r\n", BAD),
     ("absolute form of another scheme", b"GET ftp://a@ HTTP/1.1\r\nHost: a\r\n\r\n", BAD),
@@ -114,9 +216,21 @@ REQUEST_LINES = [
     ("HTTP/1.10", b"GET @ HTTP/1.10\r\nHost: a\r\n\r\n", (400, 505)),
     ("HTTP/+1.1", b"GET @ HTTP/+1.1\r\nHost: a\r\n\r\n", (400, 505)),
     ("the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400, 505)),
-    ("a TLS hello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x55" * 32 + b"\r\n\r\n", BAD),
-    ("the PROXY protocol", b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET @ HTTP/1.1\r\nHost: a\r\n\r\n", BAD),
-    ("the PROXY protocol, version 2", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\1\2\3\4\5\6\7\10\0\1\0\2GET @ HTTP/1.1\r\nHost: a\r\n\r\n", BAD),
+    (
+        "a TLS hello",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x55" * 32 + b"\r\n\r\n",
+        BAD,
+    ),
+    (
+        "the PROXY protocol",
+        b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET @ HTTP/1.1\r\nHost: a\r\n\r\n",
+        BAD,
+    ),
+    (
+        "the PROXY protocol, version 2",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\1\2\3\4\5\6\7\10\0\1\0\2GET @ HTTP/1.1\r\nHost: a\r\n\r\n",
+        BAD,
+    ),
 ]
 REFUSED = LINE_ENDS + LENGTHS + CODINGS + CHUNKS + FIELDS + REQUEST_LINES
 
@@ -136,7 +250,9 @@ def seen(server, path):
     return [uri for uri in server.ask("/seen").json() if path in uri]
 
 
-@pytest.mark.parametrize(("wire", "statuses"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+@pytest.mark.parametrize(
+    ("wire", "statuses"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
+)
 def test_refused(echo, path, wire, statuses):
     wire = wire.replace(b"@", path.encode()) + get(f"{path}/smuggled")
     with echo.connect() as connection:
@@ -148,7 +264,9 @@ def test_refused(echo, path, wire, statuses):
     assert seen(echo, path) == []
 
 
-@pytest.mark.parametrize("wire", [case[1] for case in REFUSED[::7]], ids=[case[0] for case in REFUSED[::7]])
+@pytest.mark.parametrize(
+    "wire", [case[1] for case in REFUSED[::7]], ids=[case[0] for case in REFUSED[::7]]
+)
 def test_refused_in_single_bytes(echo, path, wire):
     """The machine refuses as soon as it can; what it says may not depend on how the bytes come."""
     wire = wire.replace(b"@", path.encode()) + get(f"{path}/smuggled")
@@ -165,7 +283,9 @@ def test_refused_in_single_bytes(echo, path, wire):
     assert seen(echo, path) == []
 
 
-@pytest.mark.parametrize("name", [b"Content-Length: 4", b"Transfer-Encoding: chunked", b"Host: b", b"Cookie: a=1"])
+@pytest.mark.parametrize(
+    "name", [b"Content-Length: 4", b"Transfer-Encoding: chunked", b"Host: b", b"Cookie: a=1"]
+)
 def test_forbidden_trailers_change_nothing(echo, path, name):
     """Refused or dropped, but never merged: the smuggled request stays in the connection's order or dies with it."""
     wire = CHUNKED.replace(b"@", path.encode()) + b"1\r\nx\r\n0\r\n" + name + b"\r\n\r\n"
@@ -183,7 +303,12 @@ def test_forbidden_trailers_change_nothing(echo, path, name):
 
 
 def test_a_request_in_the_trailers_is_not_run(echo, path):
-    wire = CHUNKED.replace(b"@", path.encode()) + b"0\r\nGET " + path.encode() + b"/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+    wire = (
+        CHUNKED.replace(b"@", path.encode())
+        + b"0\r\nGET "
+        + path.encode()
+        + b"/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+    )
     with echo.connect() as connection:
         assert connection.ask(wire).status == 400
         connection.assert_closed()
@@ -224,7 +349,18 @@ def test_names_that_would_pose_as_something_else(echo, field, keys):
         assert "evil" not in environ.get("wsgi.input", "")
 
 
-@pytest.mark.parametrize("name", ["Script-Name", "Path-Info", "Request-Method", "Request-Uri", "Remote-Addr", "Server-Name", "Query-String"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Script-Name",
+        "Path-Info",
+        "Request-Method",
+        "Request-Uri",
+        "Remote-Addr",
+        "Server-Name",
+        "Query-String",
+    ],
+)
 def test_a_field_never_becomes_a_cgi_variable(echo, name):
     with echo.connect() as connection:
         environ = connection.ask(get("/plain?q", f"{name}: /evil")).json()["environ"]
@@ -233,10 +369,15 @@ def test_a_field_never_becomes_a_cgi_variable(echo, name):
         assert environ[f"HTTP_{key}"] == "/evil"
 
 
-@pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Real-Ip"])
+@pytest.mark.parametrize(
+    "name", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Real-Ip"]
+)
 def test_forwarded_fields_of_strangers_change_nothing_of_the_server(echo, name):
     with echo.connect() as connection:
-        plain, spoofed = (connection.ask(wire).json()["environ"] for wire in (get("/"), get("/", f"{name}: 6.6.6.6")))
+        plain, spoofed = (
+            connection.ask(wire).json()["environ"]
+            for wire in (get("/"), get("/", f"{name}: 6.6.6.6"))
+        )
         for key in ("REMOTE_ADDR", "SERVER_NAME", "SERVER_PORT", "HTTP_HOST", "SCRIPT_NAME"):
             assert plain[key] == spoofed[key]
 
@@ -263,7 +404,15 @@ def test_reading_one_byte_a_time_does_not_fill_the_memory(serve):
         connection.abort()
 
 
-@pytest.mark.parametrize("wire", [b"", b"G", b"GET / HTTP/1.1\r\n", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n12"])
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"",
+        b"G",
+        b"GET / HTTP/1.1\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n12",
+    ],
+)
 def test_a_client_that_leaves_costs_nothing(echo, wire):
     before = echo.open_descriptors()
     for number in range(50):
@@ -272,7 +421,9 @@ def test_a_client_that_leaves_costs_nothing(echo, wire):
             connection.send(wire)
         connection.abort() if number % 2 else connection.close()
     # Nothing is left over, and nothing spins.
-    echo.wait_until(lambda: echo.open_descriptors() <= before, what="the descriptors of gone clients closed")
+    echo.wait_until(
+        lambda: echo.open_descriptors() <= before, what="the descriptors of gone clients closed"
+    )
     cost = echo.cpu_seconds()
     for _ in range(10):
         assert echo.ask("/alive").status == 200

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-
 from client import together
 from conftest import PYTHON
 
@@ -57,7 +56,17 @@ def handled(server, number):
 
 @pytest.mark.parametrize("poll", ["shared", "acceptor"])
 def test_targets(serve, isolation, poll):
-    server = serve("--processes", "3", "--threads", "2", "--isolation", isolation, "--poll", poll, source=app(RAISE))
+    server = serve(
+        "--processes",
+        "3",
+        "--threads",
+        "2",
+        "--isolation",
+        isolation,
+        "--poll",
+        poll,
+        source=app(RAISE),
+    )
     all_workers = ["1"] if isolation == "main" else ["1", "2", "3"]
     for number in range(3):
         server.ask(f"/?{number}")
@@ -101,7 +110,16 @@ def test_signals_while_requests_run(serve, isolation):
             uwsgi.signal(2)
         return respond(start_response, "done")
 """)
-    server = serve("--processes", "3", "--threads", "2", "--isolation", isolation, "--disable-logging", source=source)
+    server = serve(
+        "--processes",
+        "3",
+        "--threads",
+        "2",
+        "--isolation",
+        isolation,
+        "--disable-logging",
+        source=source,
+    )
     workers = 1 if isolation == "main" else 3
 
     def client(number):
@@ -303,7 +321,9 @@ def test_file_monitor(serve, isolation):
     def application(environ, start_response):
         return respond(start_response, "hello")
 """)
-    server = serve("--processes", "2", "--isolation", isolation, source=source, files={"folder/a": ""})
+    server = serve(
+        "--processes", "2", "--isolation", isolation, source=source, files={"folder/a": ""}
+    )
     (server.directory / "watched").write_text("1")
     server.wait_for_log(r"^watched changed$")
     (server.directory / "watched").write_text("22")
@@ -335,7 +355,13 @@ def test_cron(serve):
 
 
 def test_cron_command(serve):
-    server = serve("--cron", "-1 -1 -1 -1 -1 echo the $((40+2)); exit 3", "--cron2", "unique=1,minute=-1 echo second", source=app(HELLO))
+    server = serve(
+        "--cron",
+        "-1 -1 -1 -1 -1 echo the $((40+2)); exit 3",
+        "--cron2",
+        "unique=1,minute=-1 echo second",
+        source=app(HELLO),
+    )
     server.wait_for_log(r"^the 42$")
     server.wait_for_log(r'cron: "echo the \$\(\(40\+2\)\); exit 3" ended \(exit status: 3\)')
     server.wait_for_log(r"^second$")
@@ -360,7 +386,15 @@ def test_bad_arguments(serve):
 """)
     server = serve(source=source)
     assert server.ask("/").text.split() == [
-        *["ValueError"] * 2, *["TypeError"] * 3, *["ValueError"] * 5, "TypeError", "ValueError", "TypeError", "ValueError", "nothing", "ValueError",
+        *["ValueError"] * 2,
+        *["TypeError"] * 3,
+        *["ValueError"] * 5,
+        "TypeError",
+        "ValueError",
+        "TypeError",
+        "ValueError",
+        "nothing",
+        "ValueError",
     ]
 
 

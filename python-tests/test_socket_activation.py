@@ -10,11 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-
 from certificates import Authority, TlsConnection
 from client import Connection
 from front_end import exchange
 from requests_raw import get
+
 from server import FOLDER, virtualenv_arguments
 
 DEPLOY = FOLDER.parent / "docs" / "deploy"
@@ -32,7 +32,13 @@ def opened(*addresses):
     """Listening sockets, as a socket unit opens them."""
     sockets = []
     for address in addresses:
-        family = socket.AF_UNIX if isinstance(address, (str, Path)) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        family = (
+            socket.AF_UNIX
+            if isinstance(address, (str, Path))
+            else socket.AF_INET6
+            if ":" in address[0]
+            else socket.AF_INET
+        )
         one = socket.socket(family, socket.SOCK_STREAM)
         one.bind(str(address) if family == socket.AF_UNIX else address)
         one.listen(16)
@@ -57,7 +63,11 @@ def test_all_of_them_are_served(serve, tmp_path):
         early.send(get("/early"))
         server = handed_over(serve, sockets)
         port, port6 = sockets[0].getsockname()[1], sockets[1].getsockname()[1]
-        assert server.urls() == [f"http://127.0.0.1:{port}", f"http://[::1]:{port6}", f"http+unix:{tmp_path}/handed.sock"]
+        assert server.urls() == [
+            f"http://127.0.0.1:{port}",
+            f"http://[::1]:{port6}",
+            f"http+unix:{tmp_path}/handed.sock",
+        ]
         # What was for the server is not for the children of its application.
         assert early.receive().text == f"/early {port} []"
         for address, expected in zip(server.addresses(), (port, port6, 80)):
@@ -74,14 +84,29 @@ def test_addresses_that_are_configured_take_them(serve, tmp_path):
         port = sockets[0].getsockname()[1]
         authority = Authority()
         certificate, key = authority.files(tmp_path)
-        arguments = ["--https", f"127.0.0.1:{port},{certificate},{key}", "--uwsgi-socket", "handed.sock", "--http", "own.sock"]
+        arguments = [
+            "--https",
+            f"127.0.0.1:{port},{certificate},{key}",
+            "--uwsgi-socket",
+            "handed.sock",
+            "--http",
+            "own.sock",
+        ]
         server = handed_over(serve, sockets, *arguments, directory=tmp_path)
-        assert sorted(server.urls()) == sorted([f"https://127.0.0.1:{port}", f"uwsgi+unix:{tmp_path}/handed.sock", "http+unix:own.sock"])
+        assert sorted(server.urls()) == sorted(
+            [
+                f"https://127.0.0.1:{port}",
+                f"uwsgi+unix:{tmp_path}/handed.sock",
+                "http+unix:own.sock",
+            ]
+        )
         with TlsConnection(("127.0.0.1", port), authority.context()) as connection:
             assert connection.ask(get("/tls")).text.startswith("/tls")
         with Connection(str(tmp_path / "own.sock")) as connection:
             assert connection.ask(get("/own")).text.startswith("/own")
-        assert re.search("descriptor 5 was handed over .* none of the configured addresses", server.log())
+        assert re.search(
+            "descriptor 5 was handed over .* none of the configured addresses", server.log()
+        )
 
 
 def test_the_protocol_that_is_asked_for(serve):
@@ -107,15 +132,29 @@ def test_what_is_no_socket_is_an_error(serve, tmp_path):
         server = handed_over(serve, [file], wait=False)
         server.exit_code_expected = 1
         assert server.wait_for_exit() == 1
-        assert re.search("error: LISTEN_FDS says that descriptor 3 is a socket .* cannot be used", server.log())
+        assert re.search(
+            "error: LISTEN_FDS says that descriptor 3 is a socket .* cannot be used", server.log()
+        )
 
 
 def test_descriptor_0(serve, tmp_path):
     # As inetd does it: the socket is standard input.
     (one,) = opened(("127.0.0.1", 0))
     with one:
-        launcher = [sys.executable, "-c", "import os, sys; os.dup2(int(sys.argv[1]), 0); os.execv(sys.argv[2], sys.argv[2:])", one.fileno()]
-        server = serve("--http-socket", "fd://0", source=ECHO, listen=(), wrapper=launcher, pass_fds=[one.fileno()])
+        launcher = [
+            sys.executable,
+            "-c",
+            "import os, sys; os.dup2(int(sys.argv[1]), 0); os.execv(sys.argv[2], sys.argv[2:])",
+            one.fileno(),
+        ]
+        server = serve(
+            "--http-socket",
+            "fd://0",
+            source=ECHO,
+            listen=(),
+            wrapper=launcher,
+            pass_fds=[one.fileno()],
+        )
         with Connection(one.getsockname()) as connection:
             assert connection.ask(get("/zero")).text.startswith("/zero")
         assert server.stop() == 0
@@ -147,7 +186,16 @@ class Manager:
         return heard
 
 
-@pytest.mark.parametrize("kind", ["path", pytest.param("abstract", marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it"))])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "path",
+        pytest.param(
+            "abstract",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it"),
+        ),
+    ],
+)
 def test_the_service_manager_hears_of_everything(serve, tmp_path, kind):
     name = str(tmp_path / "notify") if kind == "path" else f"@singlemalt-notify-{os.getpid()}"
     with Manager("\0" + name[1:] if kind == "abstract" else name) as manager:
@@ -171,7 +219,7 @@ def test_a_process_that_starts_anew_keeps_what_it_was_handed(serve, tmp_path):
         notify = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         server = handed_over(serve, [one], "--isolation", "main", environment=notify)
         assert manager.hear()["READY"] == "1"
-        for number in range(2):
+        for _number in range(2):
             with Connection(one.getsockname()) as connection:
                 assert connection.ask(get("/before")).text == f"/before {one.getsockname()[1]} []"
                 server.send_signal(signal.SIGHUP)
@@ -206,7 +254,9 @@ def units():
     """The files of docs/deploy/systemd.md, by name, their lines by section and key."""
     text = (DEPLOY / "systemd.md").read_text()
     found = {}
-    for name, unit in re.findall(r"^`/etc/systemd/system/([a-z.@]+)`:\n\n```ini\n(.*?)```", text, re.MULTILINE | re.DOTALL):
+    for name, unit in re.findall(
+        r"^`/etc/systemd/system/([a-z.@]+)`:\n\n```ini\n(.*?)```", text, re.MULTILINE | re.DOTALL
+    ):
         lines = [line for line in unit.splitlines() if "=" in line and not line.startswith("#")]
         found[name] = [tuple(part.strip() for part in line.split("=", 1)) for line in lines]
     return found
@@ -220,18 +270,33 @@ def test_the_documented_units_start_the_server(serve, tmp_path):
     command = dict(service)["ExecStart"].split()
     assert Path(command[0]).name == "singlemalt"
     (tmp_path / "shop").mkdir()
-    (tmp_path / "shop/wsgi.py").write_text("def application(e, s):\n    s('200 OK', [])\n    return [b'shop']\n")
+    (tmp_path / "shop/wsgi.py").write_text(
+        "def application(e, s):\n    s('200 OK', [])\n    return [b'shop']\n"
+    )
     # What the unit names is this machine's, for the test.
-    arguments = [str(tmp_path) if word == dict(service)["WorkingDirectory"] else word for word in command[1:]]
+    arguments = [
+        str(tmp_path) if word == dict(service)["WorkingDirectory"] else word for word in command[1:]
+    ]
     arguments = [*arguments, *virtualenv_arguments()]
-    listening = opened(*[tmp_path / "shop.sock" if stream.startswith("/") else ("127.0.0.1", 0) for stream in streams])
+    listening = opened(
+        *[
+            tmp_path / "shop.sock" if stream.startswith("/") else ("127.0.0.1", 0)
+            for stream in streams
+        ]
+    )
     with ExitStack() as stack:
         for one in listening:
             stack.enter_context(one)
         manager = stack.enter_context(Manager(str(tmp_path / "notify")))
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         server = handed_over(
-            serve, listening, *arguments, source=None, directory=tmp_path, environment=environment, virtualenv=False
+            serve,
+            listening,
+            *arguments,
+            source=None,
+            directory=tmp_path,
+            environment=environment,
+            virtualenv=False,
         )
         assert manager.hear()["READY"] == "1"
         for address in server.addresses():

@@ -8,7 +8,6 @@ import threading
 import time
 
 import pytest
-
 from client import together
 from stacks import read
 from test_isolation import SUBINTERPRETERS_HAVE_A_GIL, own_gil_only
@@ -100,17 +99,36 @@ def waiting():
 def test_requests_and_threads(serve, mode, tmp_path, waiting):
     """Whose request it is, where it stands, and what the application's own threads do."""
     sockets, go = tmp_path / "tb", tmp_path / "go"
-    server = serve("--isolation", mode, "--processes", 2, "--threads", 2, "--py-tracebacker", sockets, source=APP)
+    server = serve(
+        "--isolation",
+        mode,
+        "--processes",
+        2,
+        "--threads",
+        2,
+        "--py-tracebacker",
+        sockets,
+        source=APP,
+    )
     text = read(sockets)
     assert text.count(": idle\n") == 4
-    assert re.search(r'thread Flusher of the application, in worker 1 .*\n(?s:.*)in flush_for_ever\n    release.wait\(\)', text)
+    assert re.search(
+        r"thread Flusher of the application, in worker 1 .*\n(?s:.*)in flush_for_ever\n    release.wait\(\)",
+        text,
+    )
     assert "thread (without a name) of the application" in text
     try:
         waiting(server, f"/wait{go}?why=not")
         text = read_until(sockets, r"GET /wait")
-        assert re.search(rf"worker \d core \d \(generation 1, interpreter \d+\): GET /wait{go}\?why=not for \d+\.\d{{3}} s\n", text)
-        assert re.search(r'File ".*app.*\.py", line \d+, in application\n    wait_for_it\(environ, path\)\n'
-                         r'  File ".*", line \d+, in wait_for_it\n', text)
+        assert re.search(
+            rf"worker \d core \d \(generation 1, interpreter \d+\): GET /wait{go}\?why=not for \d+\.\d{{3}} s\n",
+            text,
+        )
+        assert re.search(
+            r'File ".*app.*\.py", line \d+, in application\n    wait_for_it\(environ, path\)\n'
+            r'  File ".*", line \d+, in wait_for_it\n',
+            text,
+        )
         assert text.count(": idle\n") == 3
     finally:
         go.touch()
@@ -136,16 +154,31 @@ def test_a_gil_that_c_code_holds(serve, mode, tmp_path, waiting):
         pytest.skip("harakiri is refused with shared-gil on 3.12")
     sockets, go = tmp_path / "tb", tmp_path / "go"
     os.mkfifo(go)
-    server = serve("--isolation", mode, "--processes", 2, "--harakiri", 600, "--py-tracebacker", sockets, source=APP)
+    server = serve(
+        "--isolation",
+        mode,
+        "--processes",
+        2,
+        "--harakiri",
+        600,
+        "--py-tracebacker",
+        sockets,
+        source=APP,
+    )
     try:
         waiting(server, f"/gil{go}")
         silence = "  no Python stack: the interpreter's GIL did not become free within 1 s; code outside of Python holds it"
         told = rf"GET /gil{go} for \d+\.\d+ s\n  thread \d+ \".*\": sleeping in open(at)?, .*\n{silence}"
-        text = read_until(sockets, told if mode == "own-gil" else rf"(?s){told}.*{silence}|{silence}.*{told}")
+        text = read_until(
+            sockets, told if mode == "own-gil" else rf"(?s){told}.*{silence}|{silence}.*{told}"
+        )
         assert text.count(silence) == (1 if mode == "own-gil" else 2)
         # Looks do not pile up.
         together(4, lambda _: read(sockets))
-        server.wait_until(lambda: names_of_threads(server).count("sm-look") <= 2, what="one look at an interpreter")
+        server.wait_until(
+            lambda: names_of_threads(server).count("sm-look") <= 2,
+            what="one look at an interpreter",
+        )
         text = read(f"{sockets}1") + read(f"{sockets}2")
         assert "has no stack: code outside of Python holds the GIL (GET /gil" in text
     finally:
@@ -207,9 +240,22 @@ def test_uwsgis_format(serve, mode, tmp_path, waiting):
         go.touch()
     for text in texts:
         assert text.startswith("*** uWSGI Python tracebacker output ***\n\nthread_id = ")
-        assert re.search(r"^thread_id = Flusher filename = .*threading.py lineno = \d+ function = Thread._bootstrap line = ", text, re.M)
-        assert re.search(r"^thread_id = <UnnamedPythonThread> filename = .* function = flush_for_ever line = release.wait\(\)$", text, re.M)
-    lines = [re.findall(r"^thread_id = (uWSGIWorker\dCore\d) .* function = wait_for_it line = .*$", text, re.M) for text in texts]
+        assert re.search(
+            r"^thread_id = Flusher filename = .*threading.py lineno = \d+ function = Thread._bootstrap line = ",
+            text,
+            re.M,
+        )
+        assert re.search(
+            r"^thread_id = <UnnamedPythonThread> filename = .* function = flush_for_ever line = release.wait\(\)$",
+            text,
+            re.M,
+        )
+    lines = [
+        re.findall(
+            r"^thread_id = (uWSGIWorker\dCore\d) .* function = wait_for_it line = .*$", text, re.M
+        )
+        for text in texts
+    ]
     assert sorted(map(len, lines)) == [0, 1]
     for worker, found in enumerate(lines, 1):
         assert found in ([], [f"uWSGIWorker{worker}Core0"])
@@ -220,7 +266,9 @@ def test_sys_current_frames_stays_at_home(serve, mode):
     server = serve("--isolation", mode, "--processes", 2, "--threads", 2, source=APP)
     answers = together(4, lambda _: {server.ask("/frames").text for _ in range(200)})
     for text in set().union(*answers):
-        own, strangers, names, exceptions = re.fullmatch(r"(\w+) (\d+) \[(.*)\] (\d+)", text).groups()
+        own, strangers, names, exceptions = re.fullmatch(
+            r"(\w+) (\d+) \[(.*)\] (\d+)", text
+        ).groups()
         assert (own, strangers) == ("application", "0")
         assert "'Flusher'" in names and "'uWSGIWorker" in names
         assert int(exceptions) >= 1

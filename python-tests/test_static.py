@@ -12,12 +12,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
 from certificates import Authority, TlsConnection
 from client import Closed, Connection
 from front_end import ask_fastcgi, ask_scgi, ask_uwsgi
 from options import deadlines
 from requests_raw import chunked, get, post
+
 from server import APPS, environment
 
 # The application says what it was asked for, so that a test sees who answered.
@@ -72,13 +72,20 @@ def site(serve_module, tmp_path_factory):
     os.symlink("../safe/shared.css", www / "shared.css")
     os.mkfifo(www / "fifo")
     server = serve_module(
-        "--static-map", f"/static={www}",
-        "--static-map", f"/robots.txt={directory}/robots.txt",
-        "--static-map2", f"/css={www}",
-        "--static-index", "index.html",
-        "--static-safe", directory / "safe",
-        "--static-skip-ext", ".py",
-        source=APP, directory=directory,
+        "--static-map",
+        f"/static={www}",
+        "--static-map",
+        f"/robots.txt={directory}/robots.txt",
+        "--static-map2",
+        f"/css={www}",
+        "--static-index",
+        "index.html",
+        "--static-safe",
+        directory / "safe",
+        "--static-skip-ext",
+        ".py",
+        source=APP,
+        directory=directory,
     )
     server.www = www
     return server
@@ -88,7 +95,9 @@ def site(serve_module, tmp_path_factory):
 def ask(site):
     """Asks for a path on one connection that stays open whatever is asked."""
     with site.connect() as connection:
-        yield lambda path, *fields, **how: connection.ask(get(path, *fields, **how), how.get("method", "GET"))
+        yield lambda path, *fields, **how: connection.ask(
+            get(path, *fields, **how), how.get("method", "GET")
+        )
         assert connection.assert_open(get("/static/text.txt")).body == TEXT
 
 
@@ -108,64 +117,133 @@ def test_a_file(ask):
     assert response.framing == "length"
 
 
-@pytest.mark.parametrize("path, body", [
-    ("/static/text.txt?v=1", TEXT),
-    ("/static//text.txt", TEXT),
-    ("/static/./text.txt", TEXT),
-    ("/static/css/./site.css", b"body{}"),
-    ("/static/%74ext.txt", TEXT),
-    ("/%73tatic/text.txt", TEXT),
-    ("/static%2Ftext.txt", TEXT),
-    ("/static/a%20b.txt", b"a space"),
-    ("/static/caf%C3%A9.txt", b"accent"),
-    ("/static/caf\u00c3\u00a9.txt", b"accent"),
-    ("/static/nothing.txt", b""),
-    ("/static/.hidden", b"hidden"),
-    ("/static/con.txt", b"no device here"),
-    ("http://example.com/static/text.txt", TEXT),
-    ("/robots.txt", b"robots"),
-    ("/css/site.css", b"body{}"),
-    ("/static/docs/", b"<p>docs"),
-    ("/static/docs", b"<p>docs"),
-    ("/static/in", TEXT),
-    ("/static/in-folder/site.css", b"body{}"),
-    ("/static/shared.css", b"shared"),
-])
+@pytest.mark.parametrize(
+    "path, body",
+    [
+        ("/static/text.txt?v=1", TEXT),
+        ("/static//text.txt", TEXT),
+        ("/static/./text.txt", TEXT),
+        ("/static/css/./site.css", b"body{}"),
+        ("/static/%74ext.txt", TEXT),
+        ("/%73tatic/text.txt", TEXT),
+        ("/static%2Ftext.txt", TEXT),
+        ("/static/a%20b.txt", b"a space"),
+        ("/static/caf%C3%A9.txt", b"accent"),
+        ("/static/caf\u00c3\u00a9.txt", b"accent"),
+        ("/static/nothing.txt", b""),
+        ("/static/.hidden", b"hidden"),
+        ("/static/con.txt", b"no device here"),
+        ("http://example.com/static/text.txt", TEXT),
+        ("/robots.txt", b"robots"),
+        ("/css/site.css", b"body{}"),
+        ("/static/docs/", b"<p>docs"),
+        ("/static/docs", b"<p>docs"),
+        ("/static/in", TEXT),
+        ("/static/in-folder/site.css", b"body{}"),
+        ("/static/shared.css", b"shared"),
+    ],
+)
 def test_what_is_there_is_served(ask, path, body):
     response = ask(path)
     assert (response.status, response.body) == (200, body)
 
 
-@pytest.mark.parametrize("path", [
-    "/", "/static", "/static/", "/static/none.txt", "/static/empty", "/static/empty/", "/static/css/",
-    "/staticfile", "/static.txt", "/STATIC/text.txt", "/text.txt", "/static/text.txt/", "/static/text.txt/x",
-    "/robots.txtx", "/robots.txt/", "/robots.txt/x", "/css/none.css", "/cssite.css",
-    "/static/page.py", "/static/page%2epy",
-    "/static/" + "a" * 300, "/static/" + "a/" * 2000,
-    "//static/text.txt",
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/static",
+        "/static/",
+        "/static/none.txt",
+        "/static/empty",
+        "/static/empty/",
+        "/static/css/",
+        "/staticfile",
+        "/static.txt",
+        "/STATIC/text.txt",
+        "/text.txt",
+        "/static/text.txt/",
+        "/static/text.txt/x",
+        "/robots.txtx",
+        "/robots.txt/",
+        "/robots.txt/x",
+        "/css/none.css",
+        "/cssite.css",
+        "/static/page.py",
+        "/static/page%2epy",
+        "/static/" + "a" * 300,
+        "/static/" + "a/" * 2000,
+        "//static/text.txt",
+    ],
+)
 def test_what_is_not_there_goes_to_the_application(ask, path):
     assert is_app(ask(path))
 
 
 # SECURITY.md: each row of paths that want out.
 WAYS_OUT = [
-    "/static/../secret", "/static/..", "/static/../", "/static/css/../../secret", "/static/css/../text.txt",
-    "/static/..%2fsecret", "/static/..%2Fsecret", "/static/%2e%2e/secret", "/static/%2e%2e%2fsecret",
-    "/static/.%2e/secret", "/static/%2E./secret", "/..%2f..%2fetc/passwd", "/%2e%2e/etc/passwd",
-    "/static/..%2f..%2f..%2f..%2f..%2f..%2fetc%2fpasswd", "/static/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
-    "/static/..\\secret", "/static/..%5csecret", "/static/%5c..%5csecret", "/static/css\\site.css",
-    "//etc/passwd", "/static//etc/passwd", "/static/%2fetc/passwd", "/static/%2f%2fetc%2fpasswd",
-    "/static/text.txt%00", "/static/text.txt%00.css", "/static/%00", "/static/%00/../secret",
-    "/static../secret", "/static..%2fsecret", "/static%2f..%2fsecret", "/css/../../secret", "/css%2f..%2f..%2fsecret",
-    "/static/..;/secret", "/static/..%00/secret", "/static/.../secret", "/static/....//secret",
-    "/static/%252e%252e/secret", "/static/%c0%ae%c0%ae/secret", "/static/..%c0%afsecret", "/static/%u002e%u002e/secret",
-    "/static/C:%5cwindows%5cwin.ini", "/static/C:/windows/win.ini", "/static/%5c%5c%3f%5cC:%5cboot.ini",
-    "/static/%5c%5chost%5cshare", "/static/NUL", "/static/nul.css", "/static/COM1", "/static/aux.txt",
-    "/static/text.txt::$DATA", "/static/text.txt:stream", "/static/text.txt.", "/static/text.txt%20", "/static/TEXT~1.TXT",
+    "/static/../secret",
+    "/static/..",
+    "/static/../",
+    "/static/css/../../secret",
+    "/static/css/../text.txt",
+    "/static/..%2fsecret",
+    "/static/..%2Fsecret",
+    "/static/%2e%2e/secret",
+    "/static/%2e%2e%2fsecret",
+    "/static/.%2e/secret",
+    "/static/%2E./secret",
+    "/..%2f..%2fetc/passwd",
+    "/%2e%2e/etc/passwd",
+    "/static/..%2f..%2f..%2f..%2f..%2f..%2fetc%2fpasswd",
+    "/static/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+    "/static/..\\secret",
+    "/static/..%5csecret",
+    "/static/%5c..%5csecret",
+    "/static/css\\site.css",
+    "//etc/passwd",
+    "/static//etc/passwd",
+    "/static/%2fetc/passwd",
+    "/static/%2f%2fetc%2fpasswd",
+    "/static/text.txt%00",
+    "/static/text.txt%00.css",
+    "/static/%00",
+    "/static/%00/../secret",
+    "/static../secret",
+    "/static..%2fsecret",
+    "/static%2f..%2fsecret",
+    "/css/../../secret",
+    "/css%2f..%2f..%2fsecret",
+    "/static/..;/secret",
+    "/static/..%00/secret",
+    "/static/.../secret",
+    "/static/....//secret",
+    "/static/%252e%252e/secret",
+    "/static/%c0%ae%c0%ae/secret",
+    "/static/..%c0%afsecret",
+    "/static/%u002e%u002e/secret",
+    "/static/C:%5cwindows%5cwin.ini",
+    "/static/C:/windows/win.ini",
+    "/static/%5c%5c%3f%5cC:%5cboot.ini",
+    "/static/%5c%5chost%5cshare",
+    "/static/NUL",
+    "/static/nul.css",
+    "/static/COM1",
+    "/static/aux.txt",
+    "/static/text.txt::$DATA",
+    "/static/text.txt:stream",
+    "/static/text.txt.",
+    "/static/text.txt%20",
+    "/static/TEXT~1.TXT",
     # Symbolic links that lead out, to files and folders, and one to a folder whose name begins like ours.
-    "/static/out", "/static/passwd", "/static/up/secret", "/static/up/www/text.txt/x", "/static/neighbour/key",
-    "/static/neighbour/", "/static/up/", "/static/up/www-secret/key",
+    "/static/out",
+    "/static/passwd",
+    "/static/up/secret",
+    "/static/up/www/text.txt/x",
+    "/static/neighbour/key",
+    "/static/neighbour/",
+    "/static/up/",
+    "/static/up/www-secret/key",
     # Nothing that is no file, and opening it must not wait.
     "/static/fifo",
 ]
@@ -192,15 +270,35 @@ def test_other_methods_are_the_applications(ask, method):
 
 
 def test_folders_to_check_maps_and_their_order(serve, tmp_path):
-    for name, data in {"one/a": "one", "one/b": "one", "two/b": "two", "two/c": "two", "three/c/c": "three"}.items():
+    for name, data in {
+        "one/a": "one",
+        "one/b": "one",
+        "two/b": "two",
+        "two/c": "two",
+        "three/c/c": "three",
+    }.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(data)
     server = serve(
-        "--static-map", "/s=two", "--static-map", "/s=one", "--check-static", "one", "--static-check", "three",
-        source=APP, directory=tmp_path,
+        "--static-map",
+        "/s=two",
+        "--static-map",
+        "/s=one",
+        "--check-static",
+        "one",
+        "--static-check",
+        "three",
+        source=APP,
+        directory=tmp_path,
     )
-    for path, text in {"/a": "one", "/c/c": "three", "/s/b": "two", "/s/a": "one", "/s/c": "two"}.items():
+    for path, text in {
+        "/a": "one",
+        "/c/c": "three",
+        "/s/b": "two",
+        "/s/a": "one",
+        "/s/c": "two",
+    }.items():
         assert server.ask(path).text == text, path
     assert server.ask("/s/none").status == 418
     assert server.ask("/c").status == 418
@@ -211,7 +309,12 @@ def test_behind_a_mount(serve, tmp_path):
     (tmp_path / "www/a").write_text("file")
     (tmp_path / "app.py").write_text(APP)
     server = serve(
-        "--mount", "/shop=app.py", "--manage-script-name", "--static-map", "/static=www", directory=tmp_path,
+        "--mount",
+        "/shop=app.py",
+        "--manage-script-name",
+        "--static-map",
+        "/static=www",
+        directory=tmp_path,
     )
     assert server.ask("/shop/static/a").text == "file"
     assert server.ask("/static/a").text == "file"
@@ -243,11 +346,15 @@ def test_what_may_not_be_read(serve, tmp_path):
     (tmp_path / "www/a").chmod(0)
     (tmp_path / "www/closed").chmod(0)
     try:
-        server = serve("--static-map", "/static=www", source=APP, directory=tmp_path, wrapper=wrapper)
+        server = serve(
+            "--static-map", "/static=www", source=APP, directory=tmp_path, wrapper=wrapper
+        )
         for path in ["/static/a", "/static/closed/a"]:
             answer = server.ask(path)
             assert (answer.status, answer.text) == (403, "403 Forbidden\n")
-        server.wait_for_log("no permission to read the static file for /static/closed/a: answering 403")
+        server.wait_for_log(
+            "no permission to read the static file for /static/closed/a: answering 403"
+        )
     finally:
         (tmp_path / "www/closed").chmod(0o755)
 
@@ -255,12 +362,24 @@ def test_what_may_not_be_read(serve, tmp_path):
 # What is said
 
 
-@pytest.mark.parametrize("name, media_type", {
-    "a.html": "text/html", "a.js": "text/javascript", "a.mjs": "text/javascript", "a.svg": "image/svg+xml",
-    "a.woff2": "font/woff2", "a.wasm": "application/wasm", "a.PNG": "image/png", "a.tar.gz": "application/gzip",
-    "a.log": "text/plain;charset=utf-8", "a.own": "x-own/type", "README": "application/octet-stream",
-    "a.strange": "application/octet-stream", ".css": "application/octet-stream",
-}.items())
+@pytest.mark.parametrize(
+    "name, media_type",
+    {
+        "a.html": "text/html",
+        "a.js": "text/javascript",
+        "a.mjs": "text/javascript",
+        "a.svg": "image/svg+xml",
+        "a.woff2": "font/woff2",
+        "a.wasm": "application/wasm",
+        "a.PNG": "image/png",
+        "a.tar.gz": "application/gzip",
+        "a.log": "text/plain;charset=utf-8",
+        "a.own": "x-own/type",
+        "README": "application/octet-stream",
+        "a.strange": "application/octet-stream",
+        ".css": "application/octet-stream",
+    }.items(),
+)
 def test_media_types(typed, name, media_type):
     assert typed.ask(f"/{name}").headers["Content-Type"] == media_type
 
@@ -269,10 +388,26 @@ def test_media_types(typed, name, media_type):
 def typed(serve_module, tmp_path_factory):
     directory = tmp_path_factory.mktemp("types")
     (directory / "www").mkdir()
-    for name in ["a.html", "a.js", "a.mjs", "a.svg", "a.woff2", "a.wasm", "a.PNG", "a.tar.gz", "a.log", "a.own", "README", "a.strange", ".css"]:
+    for name in [
+        "a.html",
+        "a.js",
+        "a.mjs",
+        "a.svg",
+        "a.woff2",
+        "a.wasm",
+        "a.PNG",
+        "a.tar.gz",
+        "a.log",
+        "a.own",
+        "README",
+        "a.strange",
+        ".css",
+    ]:
         (directory / "www" / name).write_text("x")
     (directory / "mime.types").write_text("# ours\nx-own/type own\ntext/plain;charset=utf-8 log\n")
-    return serve_module("--check-static", "www", "--mime-file", "mime.types", source=APP, directory=directory)
+    return serve_module(
+        "--check-static", "www", "--mime-file", "mime.types", source=APP, directory=directory
+    )
 
 
 def test_expires(serve, tmp_path):
@@ -281,9 +416,18 @@ def test_expires(serve, tmp_path):
         (tmp_path / "www" / name).write_text("x")
         os.utime(tmp_path / "www" / name, (784111777, 784111777))
     server = serve(
-        "--static-map", "/s=www", "--static-expires", r"/www/.*\.css$ 3600", "--static-expires-type-mtime", "image/png=60",
-        "--static-expires-uri", r"\?v=[0-9]+$ 86400", "--static-expires-path-info-mtime", "^/s/b 1",
-        source=APP, directory=tmp_path,
+        "--static-map",
+        "/s=www",
+        "--static-expires",
+        r"/www/.*\.css$ 3600",
+        "--static-expires-type-mtime",
+        "image/png=60",
+        "--static-expires-uri",
+        r"\?v=[0-9]+$ 86400",
+        "--static-expires-path-info-mtime",
+        "^/s/b 1",
+        source=APP,
+        directory=tmp_path,
     )
 
     def seconds(path):
@@ -291,6 +435,7 @@ def test_expires(serve, tmp_path):
         if "Expires" not in headers:
             return None
         from email.utils import parsedate_to_datetime as when
+
         since = when(headers["Last-Modified"] if "mtime" in path else headers["Date"])
         return (when(headers["Expires"]) - since).total_seconds()
 
@@ -317,8 +462,8 @@ def test_not_modified(ask):
     whole = ask("/static/text.txt")
     for fields in [
         [f"If-None-Match: {whole.header('ETag')}"],
-        [f"If-None-Match: \"x\", W/{whole.header('ETag')}"],
-        ["If-None-Match: \"x\"", f"If-None-Match: {whole.header('ETag')}"],
+        [f'If-None-Match: "x", W/{whole.header("ETag")}'],
+        ['If-None-Match: "x"', f"If-None-Match: {whole.header('ETag')}"],
         ["If-None-Match: *"],
         [f"If-Modified-Since: {whole.header('Last-Modified')}"],
     ]:
@@ -327,17 +472,31 @@ def test_not_modified(ask):
             assert (response.status, response.body) == (304, b""), fields
             assert response.header("ETag") == whole.header("ETag")
             assert response.header("Last-Modified") == whole.header("Last-Modified")
-            assert response.header("Content-Type") is None and response.header("Content-Length") is None
-    for fields in [["If-None-Match: \"x\""], ["If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT"], ["If-Modified-Since: x"]]:
+            assert (
+                response.header("Content-Type") is None
+                and response.header("Content-Length") is None
+            )
+    for fields in [
+        ['If-None-Match: "x"'],
+        ["If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT"],
+        ["If-Modified-Since: x"],
+    ]:
         assert ask("/static/text.txt", *fields).body == TEXT
 
 
 def test_preconditions(ask):
     whole = ask("/static/text.txt")
-    for field in ["If-Match: \"x\"", "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT"]:
+    for field in ['If-Match: "x"', "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT"]:
         response = ask("/static/text.txt", field)
-        assert (response.status, response.body, response.header("Content-Length")) == (412, b"", "0")
-    for field in [f"If-Match: {whole.header('ETag')}", f"If-Unmodified-Since: {whole.header('Last-Modified')}"]:
+        assert (response.status, response.body, response.header("Content-Length")) == (
+            412,
+            b"",
+            "0",
+        )
+    for field in [
+        f"If-Match: {whole.header('ETag')}",
+        f"If-Unmodified-Since: {whole.header('Last-Modified')}",
+    ]:
         assert ask("/static/text.txt", field).body == TEXT
 
 
@@ -356,10 +515,18 @@ def test_a_changed_file_has_another_tag(serve, tmp_path):
 # Parts
 
 
-@pytest.mark.parametrize("value, part, span", [
-    ("bytes=0-3", b"0123", "0-3"), ("bytes=4-", b"456789", "4-9"), ("bytes=-2", b"89", "8-9"), ("bytes=9-99", b"9", "9-9"),
-    ("bytes=0-0", b"0", "0-0"), ("bytes=-99", TEXT, "0-9"), ("bytes=2-3,99-", b"23", "2-3"),
-])
+@pytest.mark.parametrize(
+    "value, part, span",
+    [
+        ("bytes=0-3", b"0123", "0-3"),
+        ("bytes=4-", b"456789", "4-9"),
+        ("bytes=-2", b"89", "8-9"),
+        ("bytes=9-99", b"9", "9-9"),
+        ("bytes=0-0", b"0", "0-0"),
+        ("bytes=-99", TEXT, "0-9"),
+        ("bytes=2-3,99-", b"23", "2-3"),
+    ],
+)
 def test_one_part(ask, value, part, span):
     response = ask("/static/text.txt", f"Range: {value}")
     assert (response.status, response.reason, response.body) == (206, "Partial Content", part)
@@ -376,7 +543,17 @@ def test_a_part_that_is_not_there(ask, value):
     assert response.header("Content-Length") == "0"
 
 
-@pytest.mark.parametrize("value", ["bytes=a-b", "bytes=3-2", "lines=0-1", "bytes=", "bytes=0-,0-,0-", "bytes=" + ",".join(["0-0"] * 40)])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "bytes=a-b",
+        "bytes=3-2",
+        "lines=0-1",
+        "bytes=",
+        "bytes=0-,0-,0-",
+        "bytes=" + ",".join(["0-0"] * 40),
+    ],
+)
 def test_what_is_no_range_or_too_much(ask, value):
     response = ask("/static/text.txt", f"Range: {value}")
     assert (response.status, response.body) == (200, TEXT)
@@ -393,7 +570,10 @@ def parts_of(response):
     head = f"Content-Type: {response.header('Content-Type')}\r\n\r\n".encode()
     message = email.parser.BytesParser().parsebytes(head + response.body)
     assert message.is_multipart() and not message.defects
-    return [(part["Content-Range"], part["Content-Type"], part.get_payload(decode=True)) for part in message.get_payload()]
+    return [
+        (part["Content-Range"], part["Content-Type"], part.get_payload(decode=True))
+        for part in message.get_payload()
+    ]
 
 
 def test_several_parts(ask):
@@ -401,7 +581,9 @@ def test_several_parts(ask):
     assert response.status == 206 and response.header("Content-Range") is None
     assert response.header("Content-Type").startswith("multipart/byteranges; boundary=")
     assert parts_of(response) == [
-        ("bytes 0-1/10", "text/plain", b"01"), ("bytes 4-5/10", "text/plain", b"45"), ("bytes 9-9/10", "text/plain", b"9"),
+        ("bytes 0-1/10", "text/plain", b"01"),
+        ("bytes 4-5/10", "text/plain", b"45"),
+        ("bytes 9-9/10", "text/plain", b"9"),
     ]
 
 
@@ -416,7 +598,12 @@ def test_several_parts_of_a_big_file(ask):
 
 def test_parts_of_the_same_state_only(ask):
     whole = ask("/static/text.txt")
-    for known, status in [(whole.header("ETag"), 206), (whole.header("Last-Modified"), 206), ('"x"', 200), (f"W/{whole.header('ETag')}", 200)]:
+    for known, status in [
+        (whole.header("ETag"), 206),
+        (whole.header("Last-Modified"), 206),
+        ('"x"', 200),
+        (f"W/{whole.header('ETag')}", 200),
+    ]:
         response = ask("/static/text.txt", "Range: bytes=0-1", f"If-Range: {known}")
         assert response.status == status, known
 
@@ -441,27 +628,38 @@ def twins(serve_module, tmp_path_factory):
     os.utime(www / "old.css.gz", (784111777, 784111777))
     os.symlink("/etc/hostname", www / "b.css.br")
     return serve_module(
-        "--static-map", "/s=www", "--static-gzip-ext", ".css", "--static-gzip", r"/plain/[a-z]+\.txt$",
-        source=APP, directory=directory,
+        "--static-map",
+        "/s=www",
+        "--static-gzip-ext",
+        ".css",
+        "--static-gzip",
+        r"/plain/[a-z]+\.txt$",
+        source=APP,
+        directory=directory,
     )
 
 
-@pytest.mark.parametrize("path, accepted, coding, body", [
-    ("/s/a.css", "gzip, deflate, br, zstd", "br", b"not really brotli"),
-    ("/s/a.css", "gzip, zstd", "zstd", b"not really zstandard"),
-    ("/s/a.css", "gzip;q=1, br;q=0.5", "gzip", gzip.compress(b"the original", mtime=0)),
-    ("/s/a.css", "br;q=0, *", "zstd", b"not really zstandard"),
-    ("/s/a.css", "identity", None, b"the original"),
-    ("/s/a.css", None, None, b"the original"),
-    ("/s/a.css", "gzip;q=0", None, b"the original"),
-    ("/s/b.css", "br, gzip", "gzip", b"b gzip"),
-    ("/s/b.css", "br", None, b"the original"),
-    ("/s/old.css", "gzip", None, b"the original"),
-    ("/s/plain/d.txt", "gzip", "gzip", b"d gzip"),
-])
+@pytest.mark.parametrize(
+    "path, accepted, coding, body",
+    [
+        ("/s/a.css", "gzip, deflate, br, zstd", "br", b"not really brotli"),
+        ("/s/a.css", "gzip, zstd", "zstd", b"not really zstandard"),
+        ("/s/a.css", "gzip;q=1, br;q=0.5", "gzip", gzip.compress(b"the original", mtime=0)),
+        ("/s/a.css", "br;q=0, *", "zstd", b"not really zstandard"),
+        ("/s/a.css", "identity", None, b"the original"),
+        ("/s/a.css", None, None, b"the original"),
+        ("/s/a.css", "gzip;q=0", None, b"the original"),
+        ("/s/b.css", "br, gzip", "gzip", b"b gzip"),
+        ("/s/b.css", "br", None, b"the original"),
+        ("/s/old.css", "gzip", None, b"the original"),
+        ("/s/plain/d.txt", "gzip", "gzip", b"d gzip"),
+    ],
+)
 def test_twins(twins, path, accepted, coding, body):
     with twins.connect() as connection:
-        response = connection.ask(get(path, *([f"Accept-Encoding: {accepted}"] if accepted else [])))
+        response = connection.ask(
+            get(path, *([f"Accept-Encoding: {accepted}"] if accepted else []))
+        )
     assert response.header("Content-Encoding") == coding
     if coding == "gzip" and path == "/s/a.css":
         assert gzip.decompress(response.body) == b"the original"
@@ -485,21 +683,39 @@ def test_twins_have_their_own_tags_and_parts(twins):
         for accepted in ["br", "gzip", "zstd", "identity"]:
             response = connection.ask(get("/s/a.css", f"Accept-Encoding: {accepted}"))
             tags[accepted] = response.header("ETag")
-            not_modified = connection.ask(get("/s/a.css", f"Accept-Encoding: {accepted}", f"If-None-Match: {tags[accepted]}"))
+            not_modified = connection.ask(
+                get("/s/a.css", f"Accept-Encoding: {accepted}", f"If-None-Match: {tags[accepted]}")
+            )
             assert not_modified.status == 304 and not_modified.header("Vary") == "Accept-Encoding"
         assert len(set(tags.values())) == 4
-        response = connection.ask(get("/s/a.css", "Accept-Encoding: br", "Range: bytes=4-9", f"If-Range: {tags['br']}"))
-        assert (response.status, response.body, response.header("Content-Encoding")) == (206, b"really", "br")
+        response = connection.ask(
+            get("/s/a.css", "Accept-Encoding: br", "Range: bytes=4-9", f"If-Range: {tags['br']}")
+        )
+        assert (response.status, response.body, response.header("Content-Encoding")) == (
+            206,
+            b"really",
+            "br",
+        )
 
 
 # Who sends
 
 
-@pytest.mark.parametrize("mode, field", [("nginx", "X-Accel-Redirect"), ("x-accel-redirect", "X-Accel-Redirect"), ("X-Sendfile", "X-Sendfile"), ("lighttpd", "X-Sendfile")])
+@pytest.mark.parametrize(
+    "mode, field",
+    [
+        ("nginx", "X-Accel-Redirect"),
+        ("x-accel-redirect", "X-Accel-Redirect"),
+        ("X-Sendfile", "X-Sendfile"),
+        ("lighttpd", "X-Sendfile"),
+    ],
+)
 def test_the_front_end_sends(serve, tmp_path, mode, field):
     (tmp_path / "www").mkdir()
     (tmp_path / "www/a.css").write_text("body{}")
-    server = serve("--static-map", "/s=www", "--file-serve-mode", mode, source=APP, directory=tmp_path)
+    server = serve(
+        "--static-map", "/s=www", "--file-serve-mode", mode, source=APP, directory=tmp_path
+    )
     answer = server.ask("/s/a.css")
     assert (answer.status, answer.body) == (200, b"")
     assert answer.headers[field] == str(tmp_path / "www/a.css")
@@ -547,7 +763,9 @@ def test_a_body_that_nobody_wants(site):
 def test_pipelined_with_the_application(serve, site, opening_threads):
     server = site
     if opening_threads:
-        server = serve("--static-map", f"/static={site.www}", "--offload-threads", opening_threads, source=APP)
+        server = serve(
+            "--static-map", f"/static={site.www}", "--offload-threads", opening_threads, source=APP
+        )
     wanted = []
     requests = []
     for number in range(300):
@@ -577,13 +795,22 @@ def test_many_at_once_on_one_connection_let_others_go_first(site):
             assert greedy.receive().body == TEXT
 
 
-@pytest.mark.parametrize("protocol, ask_by", [("uwsgi", ask_uwsgi), ("scgi", ask_scgi), ("fastcgi", ask_fastcgi)])
+@pytest.mark.parametrize(
+    "protocol, ask_by", [("uwsgi", ask_uwsgi), ("scgi", ask_scgi), ("fastcgi", ask_fastcgi)]
+)
 @pytest.mark.parametrize("opening_threads", [0, 1])
 def test_by_the_protocols_of_front_ends(serve, site, protocol, ask_by, opening_threads):
     """The front end has decoded the path; its fields are variables; head and framing are its protocol's."""
     server = serve(
-        f"--{protocol}-socket", "127.0.0.1:0", "--static-map", f"/static={site.www}", "--static-gzip-all",
-        "--offload-threads", opening_threads, source=APP, listen=(),
+        f"--{protocol}-socket",
+        "127.0.0.1:0",
+        "--static-map",
+        f"/static={site.www}",
+        "--static-gzip-all",
+        "--offload-threads",
+        opening_threads,
+        source=APP,
+        listen=(),
     )
 
     def ask(path, **variables):
@@ -612,7 +839,12 @@ def test_inside_tls(serve, site, tmp_path):
     authority = Authority()
     certificate, key = authority.files(tmp_path)
     server = serve(
-        "--https", f"127.0.0.1:0,{certificate},{key}", "--static-map", f"/static={site.www}", source=APP, listen=(),
+        "--https",
+        f"127.0.0.1:0,{certificate},{key}",
+        "--static-map",
+        f"/static={site.www}",
+        source=APP,
+        listen=(),
     )
     with TlsConnection(server.address, authority.context()) as connection:
         for _ in range(3):
@@ -630,7 +862,9 @@ def test_curl(site):
     url = f"http://127.0.0.1:{site.port}/static/big.bin"
 
     def curl(*arguments):
-        return subprocess.run(["curl", "-sS", "--fail", *arguments], check=True, capture_output=True).stdout
+        return subprocess.run(
+            ["curl", "-sS", "--fail", *arguments], check=True, capture_output=True
+        ).stdout
 
     assert curl(url) == BIG
     assert curl("-r", "16-31", url) == BIG[16:32]
@@ -639,7 +873,10 @@ def test_curl(site):
     curl("-C", "-", "-o", str(part), url)
     assert part.read_bytes() == BIG
     assert curl("--compressed", url) == BIG
-    assert curl("-o", "/dev/null", "-w", "%{http_code}", "-z", str(site.www / "big.bin"), url) == b"304"
+    assert (
+        curl("-o", "/dev/null", "-w", "%{http_code}", "-z", str(site.www / "big.bin"), url)
+        == b"304"
+    )
 
 
 def test_slow_readers_cost_no_memory(serve, tmp_path):
@@ -648,7 +885,9 @@ def test_slow_readers_cost_no_memory(serve, tmp_path):
     server = serve("--check-static", tmp_path, source=APP, directory=tmp_path)
     assert len(server.ask("/ten").body) == size
     before = server.resident_bytes()
-    connections = [Connection(server.address, receive_buffer_bytes=4096).send(get("/ten")) for _ in range(100)]
+    connections = [
+        Connection(server.address, receive_buffer_bytes=4096).send(get("/ten")) for _ in range(100)
+    ]
     heads = [connection.head() for connection in connections]
     assert all(head.status == 200 and head.header("Content-Length") == str(size) for head in heads)
     assert server.ask("/ten").status == 200
@@ -662,7 +901,9 @@ def test_slow_readers_cost_no_memory(serve, tmp_path):
 
 def test_a_reader_that_stops_is_let_go(serve, tmp_path):
     (tmp_path / "big").write_bytes(bytes(64 << 20))
-    server = serve("--check-static", tmp_path, *deadlines(write="500ms"), source=APP, directory=tmp_path)
+    server = serve(
+        "--check-static", tmp_path, *deadlines(write="500ms"), source=APP, directory=tmp_path
+    )
     with Connection(server.address, receive_buffer_bytes=4096) as connection:
         connection.send(get("/big"))
         server.wait_for_log(r"GET /big => .* \(client gone\)")
@@ -705,7 +946,17 @@ def test_files_are_served_while_every_worker_is_stuck(serve, gate, tmp_path, ope
         start_response("200 OK", [])
         return [b"at last"]
     """
-    server = serve("--threads", 2, "--check-static", tmp_path, "--offload-threads", opening_threads, source=source, gate=gate, directory=tmp_path)
+    server = serve(
+        "--threads",
+        2,
+        "--check-static",
+        tmp_path,
+        "--offload-threads",
+        opening_threads,
+        source=source,
+        gate=gate,
+        directory=tmp_path,
+    )
     with ThreadPoolExecutor(4) as pool:
         stuck = [pool.submit(server.ask, "/app") for _ in range(2)]
         visitors = gate.visitors(2)
@@ -746,31 +997,46 @@ def test_descriptors_come_back(site):
 
 def test_the_log_has_a_line(site, ask):
     ask("/static/text.txt?logged")
-    site.wait_for_log(r"worker: 0\.0\] 127\.0\.0\.1 .* GET /static/text\.txt\?logged => generated 10 bytes in .* \(HTTP/1\.1 200\)")
+    site.wait_for_log(
+        r"worker: 0\.0\] 127\.0\.0\.1 .* GET /static/text\.txt\?logged => generated 10 bytes in .* \(HTTP/1\.1 200\)"
+    )
     ask("/static/text.txt?part", "Range: bytes=0-1")
     site.wait_for_log(r"GET /static/text\.txt\?part => generated 2 bytes in .* \(HTTP/1\.1 206\)")
 
 
 def test_every_response_says_what_was_added(serve, tmp_path):
     (tmp_path / "a").write_text("file")
-    server = serve("--check-static", tmp_path, "--add-header", "X-Frame-Options: DENY", source=APP, directory=tmp_path)
+    server = serve(
+        "--check-static",
+        tmp_path,
+        "--add-header",
+        "X-Frame-Options: DENY",
+        source=APP,
+        directory=tmp_path,
+    )
     assert server.ask("/a").headers["X-Frame-Options"] == "DENY"
     assert server.ask("/a", headers={"If-None-Match": "*"}).headers["X-Frame-Options"] == "DENY"
 
 
-@pytest.mark.parametrize("arguments, complaint", [
-    (["--static-map", "static=/srv"], "--static-map wants PREFIX=PATH with a prefix that begins with /"),
-    (["--static-map", "/static"], "--static-map wants PREFIX=PATH"),
-    (["--static-expires", "(?=x) 5"], "--static-expires wants a regular expression"),
-    (["--static-expires", "x"], "--static-expires wants 'REGEX SECONDS'"),
-    (["--static-expires-type", "text/css 5"], "--static-expires-type wants TYPE=SECONDS"),
-    (["--static-gzip", "("], "--static-gzip wants a regular expression"),
-    (["--static-index", "a/b"], "--static-index wants the name of a file"),
-    (["--file-serve-mode", "magic"], "--file-serve-mode wants x-accel-redirect"),
-    (["--x-sendfile", "files"], "--x-sendfile wants the absolute path"),
-    (["--x-sendfile", "/"], "--x-sendfile wants the absolute path"),
-    (["--mime-file", "none", "--check-static", "."], "mime-file .*cannot read none"),
-])
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        (
+            ["--static-map", "static=/srv"],
+            "--static-map wants PREFIX=PATH with a prefix that begins with /",
+        ),
+        (["--static-map", "/static"], "--static-map wants PREFIX=PATH"),
+        (["--static-expires", "(?=x) 5"], "--static-expires wants a regular expression"),
+        (["--static-expires", "x"], "--static-expires wants 'REGEX SECONDS'"),
+        (["--static-expires-type", "text/css 5"], "--static-expires-type wants TYPE=SECONDS"),
+        (["--static-gzip", "("], "--static-gzip wants a regular expression"),
+        (["--static-index", "a/b"], "--static-index wants the name of a file"),
+        (["--file-serve-mode", "magic"], "--file-serve-mode wants x-accel-redirect"),
+        (["--x-sendfile", "files"], "--x-sendfile wants the absolute path"),
+        (["--x-sendfile", "/"], "--x-sendfile wants the absolute path"),
+        (["--mime-file", "none", "--check-static", "."], "mime-file .*cannot read none"),
+    ],
+)
 def test_what_is_wrong_is_said(serve, arguments, complaint):
     server = serve(*arguments, source=APP, wait=False)
     server.exit_code_expected = 1
@@ -780,7 +1046,9 @@ def test_what_is_wrong_is_said(serve, arguments, complaint):
 
 def test_django_as_the_documentation_has_it(serve, tmp_path):
     """collectstatic with hashed names: every file that a page wants comes, and may be kept."""
-    pytest.importorskip("django", reason="Django is not installed for this Python: see requirements.txt")
+    pytest.importorskip(
+        "django", reason="Django is not installed for this Python: see requirements.txt"
+    )
     project = APPS / "django_project"
     (tmp_path / "documented.py").write_text(
         "from site_app.settings import *\n"
@@ -790,21 +1058,37 @@ def test_django_as_the_documentation_has_it(serve, tmp_path):
         "    'staticfiles': {'BACKEND': 'django.contrib.staticfiles.storage.ManifestStaticFilesStorage'}}\n"
     )
     variables = {
-        "DJANGO_DATA": str(tmp_path), "DJANGO_SETTINGS_MODULE": "documented", "PYTHONDONTWRITEBYTECODE": "1",
+        "DJANGO_DATA": str(tmp_path),
+        "DJANGO_SETTINGS_MODULE": "documented",
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
     def manage(*command):
         path = f"{project}{os.pathsep}{tmp_path}"
         subprocess.run(
-            [sys.executable, "-m", "django", *command], env=environment({**variables, "PYTHONPATH": path}), check=True, timeout=120,
+            [sys.executable, "-m", "django", *command],
+            env=environment({**variables, "PYTHONPATH": path}),
+            check=True,
+            timeout=120,
         )
 
     manage("migrate", "-v0")
     manage("collectstatic", "--noinput", "-v0")
     server = serve(
-        "--chdir", project, "--pythonpath", project, "--pythonpath", tmp_path, "--module", "site_app.wsgi",
-        "--static-map", f"/static={tmp_path}/static", "--static-expires", r"^/.*\.[0-9a-f]{12}\.(css|js|svg)$ 31536000",
-        environment=variables, directory=tmp_path,
+        "--chdir",
+        project,
+        "--pythonpath",
+        project,
+        "--pythonpath",
+        tmp_path,
+        "--module",
+        "site_app.wsgi",
+        "--static-map",
+        f"/static={tmp_path}/static",
+        "--static-expires",
+        r"^/.*\.[0-9a-f]{12}\.(css|js|svg)$ 31536000",
+        environment=variables,
+        directory=tmp_path,
     )
     page = server.ask("/admin/login/")
     assert page.status == 200, server.log()

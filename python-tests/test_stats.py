@@ -10,7 +10,6 @@ import subprocess
 import sys
 
 import pytest
-
 from control import ask, read_all, singlemalt
 from test_isolation import own_gil_only
 
@@ -64,10 +63,27 @@ def test_names_and_order_are_uwsgis(serve, gate):
         assert list(worker) == WORKER
         assert [list(app) for app in worker["apps"]] == [APPS]
         assert [list(core) for core in worker["cores"]] == [CORE, CORE]
-        assert worker["pid"] == server.process.pid and worker["status"] == "idle" and worker["rss"] > 1 << 20
+        assert (
+            worker["pid"] == server.process.pid
+            and worker["status"] == "idle"
+            and worker["rss"] > 1 << 20
+        )
     assert told["version"].startswith("2.")
-    assert (told["pid"], told["uid"], told["cwd"]) == (server.process.pid, os.getuid(), str(server.directory))
-    assert told["sockets"] == [{"name": "127.0.0.1:%d" % server.port, "proto": "http", "queue": 0, "max_queue": told["sockets"][0]["max_queue"], "shared": 0, "can_offload": 0}]
+    assert (told["pid"], told["uid"], told["cwd"]) == (
+        server.process.pid,
+        os.getuid(),
+        str(server.directory),
+    )
+    assert told["sockets"] == [
+        {
+            "name": f"127.0.0.1:{server.port}",
+            "proto": "http",
+            "queue": 0,
+            "max_queue": told["sockets"][0]["max_queue"],
+            "shared": 0,
+            "can_offload": 0,
+        }
+    ]
 
 
 def test_numbers(serve, gate):
@@ -75,12 +91,13 @@ def test_numbers(serve, gate):
     for _ in range(3):
         assert server.ask().status == 200
     assert server.ask("/fails").status == 500
-    server.wait_until(lambda: stats(server)["workers"][0]["exceptions"] == 1, what="the end of the last request")
+    server.wait_until(
+        lambda: stats(server)["workers"][0]["exceptions"] == 1, what="the end of the last request"
+    )
     [worker] = stats(server)["workers"]
     assert (worker["requests"], worker["exceptions"], worker["respawn_count"]) == (4, 1, 1)
     assert (worker["apps"][0]["requests"], worker["apps"][0]["exceptions"]) == (4, 1)
     assert worker["tx"] > 100
-
 
 
 def test_a_request_in_progress(serve, gate):
@@ -92,7 +109,12 @@ def test_a_request_in_progress(serve, gate):
     assert worker["status"] == "busy"
     [core] = worker["cores"]
     assert core["in_request"] == 1
-    assert core["vars"] == ["REQUEST_METHOD=GET", "REQUEST_URI=/slow?a=b", "PATH_INFO=/slow", "QUERY_STRING=a=b"]
+    assert core["vars"] == [
+        "REQUEST_METHOD=GET",
+        "REQUEST_URI=/slow?a=b",
+        "PATH_INFO=/slow",
+        "QUERY_STRING=a=b",
+    ]
     assert core["req_info"]["request_start"] >= worker["last_spawn"]
     held.release()
     client.close()
@@ -128,7 +150,9 @@ def test_on_a_path(serve, gate):
 
 
 def test_it_stays_open_when_the_process_starts_anew(serve, gate):
-    server = with_stats(serve, gate, "--reload-mode", "exec", "--pidfile", "app.pid", stats="./stats.sock")
+    server = with_stats(
+        serve, gate, "--reload-mode", "exec", "--pidfile", "app.pid", stats="./stats.sock"
+    )
     inode = (server.directory / "stats.sock").stat().st_ino
     assert singlemalt(server.directory, "reload", "app.pid").returncode == 0
     assert (server.directory / "stats.sock").stat().st_ino == inode
@@ -145,7 +169,10 @@ def test_the_control_socket_tells_the_same(serve, gate):
     ours, theirs = stats(server), ask(server.directory / "app.pid.control", target="/stats")[1]
     changing = {"rss", "vsz"}
     for told in (ours, theirs):
-        told["workers"] = [{name: value for name, value in worker.items() if name not in changing} for worker in told["workers"]]
+        told["workers"] = [
+            {name: value for name, value in worker.items() if name not in changing}
+            for worker in told["workers"]
+        ]
     assert ours == theirs
 
 
@@ -186,11 +213,20 @@ def test_uwsgitop(serve, gate, arguments):
     target = f"http://{host}:{port}" if arguments else f"{host}:{port}"
     leader, follower = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "LINES": "40", "COLUMNS": "120"}
-    top = subprocess.Popen([sys.executable, script, target], stdin=follower, stdout=follower, stderr=follower, env=environment)
+    top = subprocess.Popen(
+        [sys.executable, script, target],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env=environment,
+    )
     os.close(follower)
     shown = b""
     try:
-        while not re.search(rb"uwsgi-2\..* lq: 0", re.sub(rb"\x1b[^A-Za-z]*[A-Za-z]", b" ", shown)) or b"idle" not in shown:
+        while (
+            not re.search(rb"uwsgi-2\..* lq: 0", re.sub(rb"\x1b[^A-Za-z]*[A-Za-z]", b" ", shown))
+            or b"idle" not in shown
+        ):
             piece = os.read(leader, 4096)
             assert piece, shown
             shown += piece

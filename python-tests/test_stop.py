@@ -5,7 +5,6 @@ import sys
 import threading
 
 import pytest
-
 from client import Closed
 from requests_raw import get
 
@@ -93,7 +92,9 @@ def test_a_delayed_stop_ends(serve, gate):
 
 
 def test_the_delay_is_for_signals_only(serve):
-    server = serve("--once", "--shutdown-delay", LONG, source=GATED.replace("from knock import knock", ""))
+    server = serve(
+        "--once", "--shutdown-delay", LONG, source=GATED.replace("from knock import knock", "")
+    )
     server.ask("/")
     assert server.wait_for_exit() == 0
 
@@ -132,7 +133,10 @@ def test_exit_codes(serve, gate, number):
     assert server.wait_for_exit() == 128 + number
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel may let somebody in before the listener is closed")
+@pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="elsewhere the kernel may let somebody in before the listener is closed",
+)
 @pytest.mark.parametrize("family", ["tcp", "unix"])
 def test_nothing_is_lost_from_the_first_signal_to_the_exit(serve, gate, family, tmp_path):
     """Clients that keep connections and heed Connection: close. One that finds no listener is where a balancer would send it

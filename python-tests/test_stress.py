@@ -8,7 +8,6 @@ import threading
 import time
 
 import pytest
-
 from client import Closed, Connection, together
 from conftest import PYTHON
 from options import deadlines, limits
@@ -79,7 +78,9 @@ def test_an_exception_in_every_seventh_of_5000_requests(serve, mode):
     server.wait_for_log(r"ValueError: seventh \d+", count=expected)
     server.stop()
     numbers = re.findall(r"ValueError: seventh (\d+)", server.log())
-    assert sorted(map(int, numbers)) == list(range(0, clients * each, 7)), "each failure is logged once"
+    assert sorted(map(int, numbers)) == list(range(0, clients * each, 7)), (
+        "each failure is logged once"
+    )
 
 
 # Slow and idle clients
@@ -214,7 +215,9 @@ def test_clients_leave_at_every_stage(leaving, stage, how):
         connection.abort() if how == "reset" else connection.close()
     for _ in range(5):
         assert leaving.ask("/", timeout=10).text == "hello"
-    leaving.wait_until(lambda: leaving.open_descriptors() <= before + 1, what="the connections closed")
+    leaving.wait_until(
+        lambda: leaving.open_descriptors() <= before + 1, what="the connections closed"
+    )
     # Nothing is left turning in a circle.
     leaving.wait_until(lambda: idles(leaving), what="the server idle")
 
@@ -348,7 +351,11 @@ def test_dribbling_does_not_extend_the_head_deadline(serve):
         assert received == b"" or received.startswith(b"HTTP/1.1 408 ")
 
 
-@pytest.mark.parametrize("wire", [post("/", b"x" * 100)[:-50], chunked("/", [b"x" * 100])[:-50]], ids=["length", "chunked"])
+@pytest.mark.parametrize(
+    "wire",
+    [post("/", b"x" * 100)[:-50], chunked("/", [b"x" * 100])[:-50]],
+    ids=["length", "chunked"],
+)
 def test_a_body_that_stops(serve, wire):
     server = serve(*deadlines(body="300ms"), source=HELLO)
     with server.connect() as connection:
@@ -455,8 +462,16 @@ def test_a_reader_that_is_slow_but_moves_is_served(serve):
 def test_memory_stays_flat(serve, mode):
     """Requests of many shapes, over and over: what the first thousands needed is enough for the next."""
     server = serve("--processes", 2, "--isolation", mode, app="faults.py")
-    shapes = [get("/plain"), get("/text_pieces"), get("/closing?x"), get("/raise_before_start"), post("/plain", b"x" * 1000), get("/bad_header?0"),
-              chunked("/plain", [b"x" * 1000]), get("/write_only")]
+    shapes = [
+        get("/plain"),
+        get("/text_pieces"),
+        get("/closing?x"),
+        get("/raise_before_start"),
+        post("/plain", b"x" * 1000),
+        get("/bad_header?0"),
+        chunked("/plain", [b"x" * 1000]),
+        get("/write_only"),
+    ]
 
     def round_of_requests(_):
         with server.connect() as connection:

@@ -9,11 +9,10 @@ import subprocess
 import time
 
 import pytest
-
 from certificates import FORMS, Authority, HandMadeTls, TlsConnection
 from client import Closed, Connection
-from requests_raw import chunked, get, post
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from requests_raw import chunked, get, post
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 ENVIRON = ("HTTPS", "wsgi.url_scheme", "HTTPS_DN", "HTTPS_CC", "SERVER_PORT", "REMOTE_ADDR")
@@ -112,7 +111,15 @@ def test_tls_over_a_unix_socket(serve, authority, tmp_path):
 def test_curl(echo, authority, tmp_path):
     (tmp_path / "ca.pem").write_bytes(authority.pem)
     url = f"https://localhost:{echo.port}/path?query"
-    command = ["curl", "-sS", "--http1.1", "--cacert", tmp_path / "ca.pem", "--connect-to", "::127.0.0.1:"]
+    command = [
+        "curl",
+        "-sS",
+        "--http1.1",
+        "--cacert",
+        tmp_path / "ca.pem",
+        "--connect-to",
+        "::127.0.0.1:",
+    ]
     done = subprocess.run([*command, url, "--data", "a=1", url], capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(b'"wsgi.url_scheme": "https"') == 2
@@ -134,7 +141,10 @@ def test_bodies_of_every_length_around_the_sizes_of_records(echo, authority):
         for size in (1, 16383, 16384, 16385, 32768, 65535, 65536, 65537, 131072):
             body = os.urandom(size)
             assert connection.ask(post("/", body)).json()["body"].encode("latin-1") == body
-            assert connection.ask(chunked("/", [body, b"x"])).json()["body"].encode("latin-1") == body + b"x"
+            assert (
+                connection.ask(chunked("/", [body, b"x"])).json()["body"].encode("latin-1")
+                == body + b"x"
+            )
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -168,7 +178,9 @@ def pattern(size):
 
 def test_a_stream_for_a_slow_reader(responses, authority):
     size = 6_000_000
-    with TlsConnection(responses.address, authority.context(), receive_buffer_bytes=4096) as connection:
+    with TlsConnection(
+        responses.address, authority.context(), receive_buffer_bytes=4096
+    ) as connection:
         response = connection.ask(get(f"/big_pieces?{size}"))
         assert response.body == pattern(size)
         assert connection.ask(get()).text == "plain"
@@ -184,7 +196,9 @@ def test_a_file(serve, authority, tmp_path):
     """
     files = authority.files(tmp_path)
     server = serve(*https("127.0.0.1:0", *files), source=source, listen=(), directory=tmp_path)
-    with TlsConnection(server.address, authority.context(), receive_buffer_bytes=16384) as connection:
+    with TlsConnection(
+        server.address, authority.context(), receive_buffer_bytes=16384
+    ) as connection:
         for _ in range(2):
             assert connection.ask(get()).body == data
 
@@ -192,7 +206,9 @@ def test_a_file(serve, authority, tmp_path):
 def test_a_request_in_single_bytes(echo, authority):
     with HandMadeTls(echo.address, authority.context()) as client:
         client.handshake(client.send_single_bytes)
-        client.send_single_bytes(client.records() + client.write(post("/", b"bytes", "Connection: close")))
+        client.send_single_bytes(
+            client.records() + client.write(post("/", b"bytes", "Connection: close"))
+        )
         assert b'"body": "bytes"' in client.read_until(b'"input_terminated"')
 
 
@@ -233,7 +249,9 @@ def test_a_request_that_ends_where_the_buffer_does(serve, authority, gate, tmp_p
     files = authority.files(tmp_path)
     # Unix sockets: all of it is in the server's kernel at once, where TCP has a window.
     arguments = https("tls.sock", *files) if with_tls else ["--http-socket", "plain.sock"]
-    server = serve(*arguments, "--threads", "2", source=source, gate=gate, listen=(), directory=tmp_path)
+    server = serve(
+        *arguments, "--threads", "2", source=source, gate=gate, listen=(), directory=tmp_path
+    )
     address = str(tmp_path / server.addresses()[0])
 
     def connected():
@@ -260,7 +278,13 @@ def test_a_request_that_ends_where_the_buffer_does(serve, authority, gate, tmp_p
 
 
 def test_a_handshake_that_stalls_is_cut(serve, authority, tmp_path):
-    server = serve(*https("127.0.0.1:0", *authority.files(tmp_path)), "--header-timeout", "1", app="echo.py", listen=())
+    server = serve(
+        *https("127.0.0.1:0", *authority.files(tmp_path)),
+        "--header-timeout",
+        "1",
+        app="echo.py",
+        listen=(),
+    )
     for begin in (b"", b"\x16\x03\x01\x02\x00\x01", b"\x16\x03\x01"):
         with Connection(server.address) as stalled:
             stalled.send(begin)
@@ -280,7 +304,10 @@ def test_http_without_tls_is_told_so(echo):
         connection.assert_closed()
 
 
-@pytest.mark.parametrize("garbage", [b"\x00" * 100, b"\x16\x03\x01\xff\xff" + b"A" * 100, b"SSH-2.0-x\r\n", b"\x80\x2e\x01"])
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\x00" * 100, b"\x16\x03\x01\xff\xff" + b"A" * 100, b"SSH-2.0-x\r\n", b"\x80\x2e\x01"],
+)
 def test_garbage_is_turned_away(echo, authority, garbage):
     with Connection(echo.address) as connection:
         connection.send(garbage)
@@ -304,7 +331,10 @@ def test_abrupt_ends_hurt_nobody(echo, authority):
         if step >= 1:
             client.handshake(client.send)
         if step >= 2:
-            client.send(client.records() + client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nhalf"))
+            client.send(
+                client.records()
+                + client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nhalf")
+            )
         if step == 3:
             # A record that was changed on its way.
             client.send(b"\x17\x03\x03\x00\x20" + bytes(32))
@@ -317,7 +347,13 @@ def test_abrupt_ends_hurt_nobody(echo, authority):
 
 
 @pytest.mark.parametrize(
-    "key, form", [("RSA", FORMS.PKCS8), ("RSA", FORMS.TraditionalOpenSSL), ("ECDSA", FORMS.PKCS8), ("ECDSA", FORMS.TraditionalOpenSSL)]
+    "key, form",
+    [
+        ("RSA", FORMS.PKCS8),
+        ("RSA", FORMS.TraditionalOpenSSL),
+        ("ECDSA", FORMS.PKCS8),
+        ("ECDSA", FORMS.TraditionalOpenSSL),
+    ],
 )
 @pytest.mark.parametrize("files", ["two files", "one file"])
 def test_every_form_of_a_key(serve, authority, tmp_path, key, form, files):
@@ -332,7 +368,9 @@ def test_every_form_of_a_key(serve, authority, tmp_path, key, form, files):
 
 def test_paths_are_those_of_the_start(serve, authority, tmp_path):
     (tmp_path / "app").mkdir()
-    (tmp_path / "app/app.py").write_text("def application(e, s):\n    s('200 OK', [])\n    return [b'here']\n")
+    (tmp_path / "app/app.py").write_text(
+        "def application(e, s):\n    s('200 OK', [])\n    return [b'here']\n"
+    )
     authority.files(tmp_path)
     arguments = ["--chdir", "app", *https("127.0.0.1:0", "server.crt", "server.key"), "app.py"]
     server = serve(*arguments, listen=(), directory=tmp_path)
@@ -369,15 +407,30 @@ def failed_start(serve, directory, *arguments):
 def test_what_cannot_be_used_says_why(serve, authority, tmp_path):
     certificate, key = authority.files(tmp_path)
     _, other = authority.files(tmp_path, stem="other")
-    encrypted = authority.files(tmp_path, stem="encrypted", encryption=BestAvailableEncryption(b"secret"))
+    encrypted = authority.files(
+        tmp_path, stem="encrypted", encryption=BestAvailableEncryption(b"secret")
+    )
     old = authority.files(
-        tmp_path, stem="old", key="RSA", form=FORMS.TraditionalOpenSSL, encryption=BestAvailableEncryption(b"secret")
+        tmp_path,
+        stem="old",
+        key="RSA",
+        form=FORMS.TraditionalOpenSSL,
+        encryption=BestAvailableEncryption(b"secret"),
     )
     (tmp_path / "empty.pem").write_text("")
     cases = [
-        (https(":0", "missing.crt", key), "cannot read the certificate .*missing.crt: No such file"),
-        (https(":0", certificate, "missing.key"), "cannot read the private key .*missing.key: No such file"),
-        (https(":0", certificate, other), "other.key does not belong to the certificate in .*server.crt"),
+        (
+            https(":0", "missing.crt", key),
+            "cannot read the certificate .*missing.crt: No such file",
+        ),
+        (
+            https(":0", certificate, "missing.key"),
+            "cannot read the private key .*missing.key: No such file",
+        ),
+        (
+            https(":0", certificate, other),
+            "other.key does not belong to the certificate in .*server.crt",
+        ),
         (https(":0", *encrypted), "encrypted.key is encrypted.*openssl pkey -in"),
         (https(":0", *old), "old.key is encrypted"),
         (https(":0", key, key), "server.key holds no certificate"),
@@ -396,7 +449,9 @@ def test_what_cannot_be_used_says_why(serve, authority, tmp_path):
 
 
 def test_a_certificate_that_has_expired_is_warned_about(serve, authority, tmp_path):
-    server = serve(*https("127.0.0.1:0", *authority.files(tmp_path, expired=True)), app="echo.py", listen=())
+    server = serve(
+        *https("127.0.0.1:0", *authority.files(tmp_path, expired=True)), app="echo.py", listen=()
+    )
     assert re.search("WARN.*server.crt has expired .*clients will refuse it", server.log())
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
         TlsConnection(server.address, authority.context())
@@ -450,10 +505,14 @@ def test_the_certificate_of_the_host_that_is_asked_for(serve, authority, tmp_pat
 def test_clients_may_have_certificates(serve, authority, tmp_path, version):
     (tmp_path / "ca.pem").write_bytes(authority.pem)
     files = authority.files(tmp_path)
-    server = serve(*https("127.0.0.1:0", *files, "", str(tmp_path / "ca.pem")), app="echo.py", listen=())
+    server = serve(
+        *https("127.0.0.1:0", *files, "", str(tmp_path / "ca.pem")), app="echo.py", listen=()
+    )
     without = environ_of(server, authority.context(version))
     assert "HTTPS_DN" not in without and "HTTPS_CC" not in without
-    alice = authority.issue("alice@example.org", common_name="Alice", organization_name="Wonder/land")
+    alice = authority.issue(
+        "alice@example.org", common_name="Alice", organization_name="Wonder/land"
+    )
     environ = environ_of(server, authority.context(version, alice))
     assert "/O=Wonder/land" in environ["HTTPS_DN"]
     assert environ["HTTPS_DN"].endswith("/CN=Alice")
@@ -508,7 +567,9 @@ def test_certificates_are_read_anew_at_a_reload(serve, authority, tmp_path):
         _, key = authority.files(other)
         first[1].write_bytes(key.read_bytes())
         server.send_signal(signal.SIGHUP)
-        server.wait_for_log("the certificates stay as they were: the private key in .* does not belong")
+        server.wait_for_log(
+            "the certificates stay as they were: the private key in .* does not belong"
+        )
         first[0].write_text("not a certificate")
         server.send_signal(signal.SIGHUP)
         server.wait_for_log("the certificates stay as they were: .*holds no certificate")
@@ -538,6 +599,9 @@ def test_http_to_https(serve, authority, tmp_path):
     assert location(without, get("/")) == "https://example.com/"
     assert location(without, post("/", b"body")) == "https://example.com/"
     assert location(with_port, b"GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n") == "https://[::1]:8443/"
-    assert location(without, b"GET http://other.example:80/x?y HTTP/1.1\r\nHost: a\r\n\r\n") == "https://other.example/x?y"
+    assert (
+        location(without, b"GET http://other.example:80/x?y HTTP/1.1\r\nHost: a\r\n\r\n")
+        == "https://other.example/x?y"
+    )
     with Connection(without) as connection:
         assert connection.ask(b"GET / HTTP/1.0\r\n\r\n").status == 400

@@ -1,9 +1,9 @@
 """--trusted-proxies: what a proxy says of its client counts if the proxy was named, and is gone if it was not."""
 
 import pytest
-
 from client import Connection
 from requests_raw import get
+
 from server import address_of
 
 INTERESTING = ("REMOTE_ADDR", "REMOTE_PORT", "wsgi.url_scheme", "HTTPS", "HTTP_HOST")
@@ -34,7 +34,9 @@ def test_each_request_for_itself(trusting):
     with trusting.connect() as connection:
         own = connection.socket.getsockname()
         for number in range(3):
-            environ = connection.ask(get("/", f"X-Forwarded-For: 192.0.2.{number}", "X-Forwarded-Proto: https")).json()["environ"]
+            environ = connection.ask(
+                get("/", f"X-Forwarded-For: 192.0.2.{number}", "X-Forwarded-Proto: https")
+            ).json()["environ"]
             assert (environ["REMOTE_ADDR"], environ["HTTPS"]) == (f"192.0.2.{number}", "on")
             environ = connection.ask(get("/")).json()["environ"]
             assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == (own[0], str(own[1]))
@@ -61,13 +63,24 @@ def test_who_the_client_is(trusting, fields, client):
 
 def test_by_default_the_host_is_not_taken(trusting):
     # Most proxies pass the client's own X-Forwarded-Host on.
-    environ = environ_of(trusting, "X-Forwarded-Host: evil.example", keys=("HTTP_HOST", "HTTP_X_FORWARDED_HOST"))
+    environ = environ_of(
+        trusting, "X-Forwarded-Host: evil.example", keys=("HTTP_HOST", "HTTP_X_FORWARDED_HOST")
+    )
     assert environ == {"HTTP_HOST": "example.com", "HTTP_X_FORWARDED_HOST": "evil.example"}
 
 
 def test_the_host_on_demand(serve):
-    server = serve("--trusted-proxies", "127.0.0.1", "--trusted-proxy-headers", "X-Forwarded-Host", app="echo.py")
-    assert environ_of(server, "X-Forwarded-Host: public.example:8443")["HTTP_HOST"] == "public.example:8443"
+    server = serve(
+        "--trusted-proxies",
+        "127.0.0.1",
+        "--trusted-proxy-headers",
+        "X-Forwarded-Host",
+        app="echo.py",
+    )
+    assert (
+        environ_of(server, "X-Forwarded-Host: public.example:8443")["HTTP_HOST"]
+        == "public.example:8443"
+    )
     assert environ_of(server, "X-Forwarded-Host: not a host")["HTTP_HOST"] == "example.com"
     assert environ_of(server, "X-Forwarded-For: 192.0.2.7")["REMOTE_ADDR"] == "127.0.0.1"
     with server.connect() as connection:
@@ -76,8 +89,12 @@ def test_the_host_on_demand(serve):
 
 
 def test_forwarded(serve):
-    server = serve("--trusted-proxies", "127.0.0.1", "--trusted-proxy-headers", "forwarded", app="echo.py")
-    environ = environ_of(server, 'Forwarded: for="[2001:db8::7]:5000";proto=https;host=public.example')
+    server = serve(
+        "--trusted-proxies", "127.0.0.1", "--trusted-proxy-headers", "forwarded", app="echo.py"
+    )
+    environ = environ_of(
+        server, 'Forwarded: for="[2001:db8::7]:5000";proto=https;host=public.example'
+    )
     assert environ == {
         "REMOTE_ADDR": "2001:db8::7",
         "REMOTE_PORT": "5000",
@@ -116,7 +133,9 @@ def test_without_the_option_fields_are_data(serve):
         environ = connection.ask(get("/", *SPOOFED)).json()["environ"]
     assert environ["REMOTE_ADDR"] == "127.0.0.1" and environ["wsgi.url_scheme"] == "http"
     assert environ["HTTP_HOST"] == "example.com"
-    assert environ["HTTP_X_FORWARDED_FOR"] == "6.6.6.6" and environ["HTTP_FORWARDED"] == "for=6.6.6.6"
+    assert (
+        environ["HTTP_X_FORWARDED_FOR"] == "6.6.6.6" and environ["HTTP_FORWARDED"] == "for=6.6.6.6"
+    )
 
 
 def test_a_proxy_on_a_unix_socket(serve):
@@ -135,7 +154,14 @@ def test_https_behind_a_proxy_that_came_by_http(serve, tmp_path):
 
     authority = Authority()
     certificate, key = authority.files(tmp_path)
-    server = serve("--https", f"127.0.0.1:0,{certificate},{key}", "--trusted-proxies", "127.0.0.1", app="echo.py", listen=())
+    server = serve(
+        "--https",
+        f"127.0.0.1:0,{certificate},{key}",
+        "--trusted-proxies",
+        "127.0.0.1",
+        app="echo.py",
+        listen=(),
+    )
     with TlsConnection(server.address, authority.context()) as connection:
         environ = connection.ask(get("/", "X-Forwarded-Proto: http")).json()["environ"]
         assert environ["wsgi.url_scheme"] == "http" and "HTTPS" not in environ

@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-
 from client import together
 from conftest import PYTHON
 
@@ -38,7 +37,17 @@ def value(server, expression):
 
 def test_attributes(serve, isolation):
     server = serve(
-        "--processes", "2", "--threads", "3", "--isolation", isolation, "--set-placeholder", "my-key=7", "--pidfile", "server.pid", source=EVALUATE
+        "--processes",
+        "2",
+        "--threads",
+        "3",
+        "--isolation",
+        isolation,
+        "--set-placeholder",
+        "my-key=7",
+        "--pidfile",
+        "server.pid",
+        source=EVALUATE,
     )
     assert value(server, "uwsgi.version").startswith(b"2.0.")
     assert value(server, "uwsgi.version_info")[:2] == (2, 0)
@@ -96,7 +105,11 @@ def test_each_interpreter_has_its_own(serve, isolation):
             return [str(uwsgi.worker_id()).encode()]
     """
     server = serve("--processes", "3", "--isolation", isolation, source=source)
-    found = {answer for answers in together(8, lambda _: [server.ask("/").text for _ in range(5)]) for answer in answers}
+    found = {
+        answer
+        for answers in together(8, lambda _: [server.ask("/").text for _ in range(5)])
+        for answer in answers
+    }
     assert found <= ({"1"} if isolation == "main" else {"1", "2", "3"})
 
 
@@ -107,7 +120,10 @@ def test_counters(serve, isolation):
     server.ask("/?1/0")
     assert value(server, "uwsgi.total_requests()") == 11
     # Another worker may answer before the one that failed has counted it.
-    server.wait_until(lambda: value(server, "sum(worker['exceptions'] for worker in uwsgi.workers())") == 1, what="an exception is counted")
+    server.wait_until(
+        lambda: value(server, "sum(worker['exceptions'] for worker in uwsgi.workers())") == 1,
+        what="an exception is counted",
+    )
     workers = value(server, "uwsgi.workers()")
     assert [worker["id"] for worker in workers] == list(range(1, len(workers) + 1))
     assert sum(worker["requests"] for worker in workers) >= 13
@@ -115,15 +131,31 @@ def test_counters(serve, isolation):
     assert {worker["pid"] for worker in workers} == {server.process.pid}
     assert [worker["status"] for worker in workers].count(b"busy") == 1
     assert set(workers[0]) >= {
-        "id", "pid", "requests", "delta_requests", "signals", "exceptions", "status", "rss", "vsz", "running_time", "last_spawn", "respawn_count",
-        "tx", "avg_rt", "apps",
+        "id",
+        "pid",
+        "requests",
+        "delta_requests",
+        "signals",
+        "exceptions",
+        "status",
+        "rss",
+        "vsz",
+        "running_time",
+        "last_spawn",
+        "respawn_count",
+        "tx",
+        "avg_rt",
+        "apps",
     }
     rss, vsz = value(server, "uwsgi.mem()")
     assert 1_000_000 < rss < vsz
     assert value(server, "uwsgi.micros()") > 1_700_000_000_000_000
     assert value(server, "uwsgi.listen_queue()") == 0
     assert value(server, "uwsgi.request_id() >= 1")
-    assert value(server, "(uwsgi.mule_id(), uwsgi.i_am_the_spooler(), uwsgi.i_am_the_lord('x'), uwsgi.ready())") == (0, None, False, True)
+    assert value(
+        server,
+        "(uwsgi.mule_id(), uwsgi.i_am_the_spooler(), uwsgi.i_am_the_lord('x'), uwsgi.ready())",
+    ) == (0, None, False, True)
 
 
 def test_log(serve):
@@ -246,7 +278,18 @@ LOCKS = """
 
 
 def test_locks(serve, isolation):
-    server = serve("--processes", "2", "--threads", "2", "--locks", "1", "--isolation", isolation, source=LOCKS, files={"counter": "0"})
+    server = serve(
+        "--processes",
+        "2",
+        "--threads",
+        "2",
+        "--locks",
+        "1",
+        "--isolation",
+        isolation,
+        source=LOCKS,
+        files={"counter": "0"},
+    )
     together(6, lambda _: [server.ask("/?count") for _ in range(10)])
     assert (server.directory / "counter").read_text() == "60"
     server.ask("/?leave")

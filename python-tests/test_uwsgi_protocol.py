@@ -8,7 +8,6 @@ import struct
 import threading
 
 import pytest
-
 from front_end import answer, ask_uwsgi, connect, exchange, packet, read_to_the_end, variables
 from options import limits
 
@@ -63,7 +62,9 @@ def test_the_answer_is_as_uwsgi_sends_it(echo):
     assert response.first_line == "HTTP/1.1 200 OK"
     assert int(response.header("Content-Length")) == len(response.body)
     names = {name for name, _ in response.headers}
-    assert names == {"Content-Type", "Content-Length"}, "framing, Date and Server are the front end's"
+    assert names == {"Content-Type", "Content-Length"}, (
+        "framing, Date and Server are the front end's"
+    )
 
 
 def test_the_last_of_a_repeated_name_counts(echo):
@@ -85,7 +86,9 @@ def test_what_is_not_sent_is_not_there(echo):
 def test_modifier_30_takes_the_script_off_the_path(echo):
     sent = {"SCRIPT_NAME": "/shop", "PATH_INFO": "/shop/cart"}
     for modifier, path in ((0, "/shop/cart"), (30, "/cart")):
-        environ = json.loads(ask_uwsgi(echo.address, "/shop/cart", modifier1=modifier, **sent).body)["environ"]
+        environ = json.loads(
+            ask_uwsgi(echo.address, "/shop/cart", modifier1=modifier, **sent).body
+        )["environ"]
         assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/shop", path)
 
 
@@ -118,8 +121,19 @@ SERVERS_OWN = """
 
 def test_the_front_end_cannot_replace_what_is_the_servers(serve):
     server = serve(*LISTEN, source=SERVERS_OWN, listen=())
-    posing = ["wsgi.input", "wsgi.errors", "wsgi.version", "wsgi.run_once", "wsgi.url_scheme", "wsgi.file_wrapper",
-              "wsgi.multithread", "wsgi.input_terminated", "wsgi.evil", "uwsgi.version", "uwsgi.core"]
+    posing = [
+        "wsgi.input",
+        "wsgi.errors",
+        "wsgi.version",
+        "wsgi.run_once",
+        "wsgi.url_scheme",
+        "wsgi.file_wrapper",
+        "wsgi.multithread",
+        "wsgi.input_terminated",
+        "wsgi.evil",
+        "uwsgi.version",
+        "uwsgi.core",
+    ]
     sent = {name: "evil" for name in posing} | {"HTTP_PROXY": "http://evil", "SCRIPT_NAME": ""}
     # wsgiref's validator does not take an empty CONTENT_LENGTH.
     sent["CONTENT_LENGTH"] = "0"
@@ -141,9 +155,16 @@ def test_variables_that_load_code_in_uwsgi_are_plain_text(serve, tmp_path):
     server = serve(*LISTEN, source=source, listen=())
     before = ask_uwsgi(server.address).body
     sent = {
-        "UWSGI_FILE": str(evil), "UWSGI_SCRIPT": "evil", "UWSGI_MODULE": "evil", "UWSGI_CALLABLE": "application",
-        "UWSGI_PYHOME": str(tmp_path), "UWSGI_CHDIR": str(tmp_path), "UWSGI_APPID": "evil",
-        "UWSGI_TOUCH_RELOAD": str(evil), "UWSGI_SETENV": "EVIL=1", "UWSGI_POSTFILE": str(tmp_path / "post"),
+        "UWSGI_FILE": str(evil),
+        "UWSGI_SCRIPT": "evil",
+        "UWSGI_MODULE": "evil",
+        "UWSGI_CALLABLE": "application",
+        "UWSGI_PYHOME": str(tmp_path),
+        "UWSGI_CHDIR": str(tmp_path),
+        "UWSGI_APPID": "evil",
+        "UWSGI_TOUCH_RELOAD": str(evil),
+        "UWSGI_SETENV": "EVIL=1",
+        "UWSGI_POSTFILE": str(tmp_path / "post"),
     }
     assert ask_uwsgi(server.address, **sent).body == before
     assert not marker.exists()
@@ -196,11 +217,17 @@ def test_head_204_304_and_streams(serve):
         ("GET", "404", "4", b"body"),
     ]:
         response = ask_uwsgi(server.address, f"/x?{status}", method)
-        assert (response.status, response.header("Content-Length"), response.body) == (int(status[:3]), length, body)
+        assert (response.status, response.header("Content-Length"), response.body) == (
+            int(status[:3]),
+            length,
+            body,
+        )
         assert response.header("Connection") is None and response.header("Upgrade") is None
     response = ask_uwsgi(server.address, "/stream?200+OK")
     assert response.body == b"one two three", "no chunks: the end of the connection is the end"
-    assert response.header("Transfer-Encoding") is None and response.header("Content-Length") is None
+    assert (
+        response.header("Transfer-Encoding") is None and response.header("Content-Length") is None
+    )
 
 
 def test_a_large_answer_and_a_file(serve, tmp_path):
@@ -325,7 +352,16 @@ def test_other_languages_and_code_are_refused(echo, modifier1):
 # Clients that stop
 
 
-@pytest.mark.parametrize("sent", [b"", b"\x00", b"\x00\xff\x00", raw(GOOD)[:-1], packet(variables("/half", "POST", b"xx")) + b"x"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"\x00",
+        b"\x00\xff\x00",
+        raw(GOOD)[:-1],
+        packet(variables("/half", "POST", b"xx")) + b"x",
+    ],
+)
 def test_a_client_that_leaves_in_the_middle(echo, sent):
     with connect(echo.address) as connection:
         connection.sendall(sent)
@@ -334,7 +370,9 @@ def test_a_client_that_leaves_in_the_middle(echo, sent):
 
 
 def test_half_a_packet_times_out(serve):
-    server = serve(*LISTEN, "--header-timeout", "1", "--body-timeout", "1", app="echo.py", listen=())
+    server = serve(
+        *LISTEN, "--header-timeout", "1", "--body-timeout", "1", app="echo.py", listen=()
+    )
     assert answer(exchange(server.address, raw(GOOD)[:-1])).status == 408
     wire = packet(variables("/half", "POST", b"xx")) + b"x"
     assert answer(exchange(server.address, wire)).status == 408
@@ -365,7 +403,14 @@ def test_many_at_once(echo):
 def test_sockets_speak_what_they_are_told(serve, tmp_path):
     path = str(tmp_path / "app.sock")
     server = serve(
-        "--socket", "127.0.0.1:0", "--uwsgi-socket", path, "--http-socket", "127.0.0.1:0", app="echo.py", listen=()
+        "--socket",
+        "127.0.0.1:0",
+        "--uwsgi-socket",
+        path,
+        "--http-socket",
+        "127.0.0.1:0",
+        app="echo.py",
+        listen=(),
     )
     assert [url.split(":")[0] for url in server.urls()] == ["uwsgi", "uwsgi+unix", "http"]
     for address in server.addresses()[:2]:
@@ -373,7 +418,16 @@ def test_sockets_speak_what_they_are_told(serve, tmp_path):
 
 
 def test_protocol_holds_for_sockets_wherever_it_stands(serve):
-    server = serve("--socket", "127.0.0.1:0", "--uwsgi-socket", "127.0.0.1:0", "--protocol", "http", app="echo.py", listen=())
+    server = serve(
+        "--socket",
+        "127.0.0.1:0",
+        "--uwsgi-socket",
+        "127.0.0.1:0",
+        "--protocol",
+        "http",
+        app="echo.py",
+        listen=(),
+    )
     assert [url.split(":")[0] for url in server.urls()] == ["http", "uwsgi"]
     assert server.ask("/").status == 200
 

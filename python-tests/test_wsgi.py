@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from client import Closed
 from requests_raw import get, post
 
@@ -49,18 +48,37 @@ def assert_internal_error(server, path):
 # wsgiref.validate is the judge
 
 
-@pytest.mark.parametrize("path", ["/hello", "/stream", "/write", "/no_content", "/read_all", "/read_lines", "/errors", "/file", "/not_modified"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/hello",
+        "/stream",
+        "/write",
+        "/no_content",
+        "/read_all",
+        "/read_lines",
+        "/errors",
+        "/file",
+        "/not_modified",
+    ],
+)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE"])
 def test_the_validator_is_content(validated, path, method):
     with validated.connect() as connection:
-        wire = post(path, b"line\nbody", "Content-Type: text/plain").replace(b"POST", method.encode(), 1)
+        wire = post(path, b"line\nbody", "Content-Type: text/plain").replace(
+            b"POST", method.encode(), 1
+        )
         for _ in range(2):
             assert connection.ask(wire).status in (200, 204, 304)
 
 
 def test_the_validator_is_content_with_any_query_and_field(validated):
     with validated.connect() as connection:
-        for wire in (get("/hello?a=%20&b"), get("/hello", "Cookie: a", "Cookie: b"), get("/hello", "Accept:", version="1.0")):
+        for wire in (
+            get("/hello?a=%20&b"),
+            get("/hello", "Cookie: a", "Cookie: b"),
+            get("/hello", "Accept:", version="1.0"),
+        ):
             assert connection.ask(wire).status == 200
 
 
@@ -119,7 +137,15 @@ def test_a_500_keeps_the_connection_when_its_framing_is_whole(server):
             connection.assert_closed()
 
 
-@pytest.mark.parametrize("path", ["raise_at_second_piece", "raise_at_second_piece_of_known_length", "write_then_raise", "exc_info_after_first_piece"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "raise_at_second_piece",
+        "raise_at_second_piece_of_known_length",
+        "write_then_raise",
+        "exc_info_after_first_piece",
+    ],
+)
 def test_an_exception_after_the_head_cuts_the_response(server, path):
     """Too late for a 500: the client must be able to tell that the response is not whole."""
     with server.connect() as connection:
@@ -171,7 +197,12 @@ def test_exc_info_in_the_first_call(server):
 
 @pytest.mark.parametrize(
     ("path", "text"),
-    [("exc_info_none", "none"), ("exc_info_keyword", "keyword"), ("start_late", "late"), ("start_in_generator", "in the generator")],
+    [
+        ("exc_info_none", "none"),
+        ("exc_info_keyword", "keyword"),
+        ("start_late", "late"),
+        ("start_in_generator", "in the generator"),
+    ],
 )
 def test_start_response_is_called_in_many_ways(server, path, text):
     # Keywords are not PEP 3333's (the arguments are positional), but they do no harm and some middleware has them.
@@ -200,13 +231,19 @@ def some_request(rng):
     names = ["Accept", "Cookie", "Authorization", "User-Agent", "X-Forwarded-For", "Content-Type"]
     # More names than any cache of them has places.
     names += [f"X-{number}" for number in rng.sample(range(600), 3)]
-    fields = {name: rng.choice(["", "a", "b", "v" * 256, "v" * 257, "\xe9"])
-              for name in rng.sample(names, rng.randint(0, 6))}
+    fields = {
+        name: rng.choice(["", "a", "b", "v" * 256, "v" * 257, "\xe9"])
+        for name in rng.sample(names, rng.randint(0, 6))
+    }
     query, path = rng.choice(["", "?q=1", "?q=2"]), rng.choice(["/", "/x", "/%41", "/" + "p" * 300])
     lines = [f"{rng.choice([name, name.lower()])}: {value}" for name, value in fields.items()]
     version, body = rng.choice(["1.1", "1.0"]), rng.choice([b"", b"body", None])
     lines += ["Connection: keep-alive"] if version == "1.0" else []
-    sent = get(path + query, *lines, version=version) if body is None else post(path + query, body, *lines, version=version)
+    sent = (
+        get(path + query, *lines, version=version)
+        if body is None
+        else post(path + query, body, *lines, version=version)
+    )
     expected = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in fields.items()}
     expected["HTTP_HOST"] = "example.com"
     if version == "1.0":
@@ -234,7 +271,10 @@ def test_an_environ_has_nothing_of_the_requests_before(serve):
             if number % 3 != 2:
                 sent, expected = some_request(rng)
             environ = connection.ask(sent).json()["environ"]
-            expected["REMOTE_ADDR"], expected["REMOTE_PORT"] = "127.0.0.1", str(connection.socket.getsockname()[1])
+            expected["REMOTE_ADDR"], expected["REMOTE_PORT"] = (
+                "127.0.0.1",
+                str(connection.socket.getsockname()[1]),
+            )
             rest = {(key, environ.pop(key)) for key in set(environ) - set(expected)}
             assert environ == expected
             never_changes = never_changes or rest
@@ -250,25 +290,35 @@ def test_the_environ_is_the_requests_own(server):
 # What may not leave
 
 
-@pytest.mark.parametrize("number", range(len(faults.BAD_STATUSES)), ids=[repr(status) for status in faults.BAD_STATUSES])
+@pytest.mark.parametrize(
+    "number", range(len(faults.BAD_STATUSES)), ids=[repr(status) for status in faults.BAD_STATUSES]
+)
 def test_a_bad_status_is_a_500(server, number):
     answer = assert_internal_error(server, f"/bad_status?{number}")
     assert "X-Evil" not in answer.headers
 
 
-@pytest.mark.parametrize("number", range(len(faults.BAD_HEADERS)), ids=[repr(header) for header in faults.BAD_HEADERS])
+@pytest.mark.parametrize(
+    "number", range(len(faults.BAD_HEADERS)), ids=[repr(header) for header in faults.BAD_HEADERS]
+)
 def test_a_bad_header_is_a_500(server, number):
     answer = assert_internal_error(server, f"/bad_header?{number}")
     assert "Set-Cookie" not in answer.headers
     assert "X" not in answer.headers
 
 
-@pytest.mark.parametrize("number", range(len(faults.BAD_HEADER_LISTS)), ids=[repr(item) for item in faults.BAD_HEADER_LISTS])
+@pytest.mark.parametrize(
+    "number",
+    range(len(faults.BAD_HEADER_LISTS)),
+    ids=[repr(item) for item in faults.BAD_HEADER_LISTS],
+)
 def test_a_bad_header_list_is_a_500(server, number):
     assert_internal_error(server, f"/bad_headers_type?{number}")
 
 
-@pytest.mark.parametrize("number", range(len(faults.HOP_BY_HOP)), ids=[header[0] for header in faults.HOP_BY_HOP])
+@pytest.mark.parametrize(
+    "number", range(len(faults.HOP_BY_HOP)), ids=[header[0] for header in faults.HOP_BY_HOP]
+)
 def test_hop_by_hop_fields_are_the_servers(server, number):
     """PEP 3333: an application may not use them. They are the server's to say, so they are dropped and not fatal."""
     name, value = faults.HOP_BY_HOP[number]
@@ -279,7 +329,11 @@ def test_hop_by_hop_fields_are_the_servers(server, number):
         assert connection.ask(get("/plain")).text == "plain"
 
 
-@pytest.mark.parametrize("number", range(len(faults.BAD_PIECES)), ids=[type(piece).__name__ for piece in faults.BAD_PIECES])
+@pytest.mark.parametrize(
+    "number",
+    range(len(faults.BAD_PIECES)),
+    ids=[type(piece).__name__ for piece in faults.BAD_PIECES],
+)
 def test_a_piece_that_is_not_bytes_is_a_500(server, number):
     assert_internal_error(server, f"/bad_piece?{number}")
     server.wait_for_log(rf"EVENT closed piece-{number} 1")
@@ -295,7 +349,12 @@ def test_the_log_names_the_type_of_a_bad_piece(server):
 
 @pytest.mark.parametrize(
     ("path", "text"),
-    [("text_pieces", "Hello, W\u00f6rld \u20ac"), ("text_list_of_one", "caf\u00e9"), ("text_itself", "text"), ("write_text", "t\u00e9xt")],
+    [
+        ("text_pieces", "Hello, W\u00f6rld \u20ac"),
+        ("text_list_of_one", "caf\u00e9"),
+        ("text_itself", "text"),
+        ("write_text", "t\u00e9xt"),
+    ],
 )
 def test_text_goes_out_as_utf_8(server, path, text):
     answer = server.ask(f"/{path}")
@@ -341,7 +400,14 @@ def test_a_tuple_is_an_iterable(server):
 # write()
 
 
-@pytest.mark.parametrize(("path", "text"), [("write_only", "one two"), ("write_and_return", "written returned"), ("write_with_length", "written")])
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("write_only", "one two"),
+        ("write_and_return", "written returned"),
+        ("write_with_length", "written"),
+    ],
+)
 def test_write(server, path, text):
     with server.connect() as connection:
         assert connection.ask(get(f"/{path}")).text == text
@@ -398,7 +464,19 @@ def test_a_yielded_piece_leaves_at_once(serve, gate):
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-@pytest.mark.parametrize("path", ["closing", "closing_no_content", "closing_raise", "closing_bad_header", "no_start", "no_start_no_body", "subclass_of_list", "closing_file"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "closing",
+        "closing_no_content",
+        "closing_raise",
+        "closing_bad_header",
+        "no_start",
+        "no_start_no_body",
+        "subclass_of_list",
+        "closing_file",
+    ],
+)
 def test_close_is_called_once(server, name, path, method):
     with server.connect() as connection:
         try:
@@ -411,7 +489,16 @@ def test_close_is_called_once(server, name, path, method):
 
 
 @pytest.mark.parametrize("path", ["closing_endless", "generator_finally", "closing_file"])
-@pytest.mark.parametrize("leave", ["before the response", "after the first byte", "after a megabyte", "half closed first", "reset"])
+@pytest.mark.parametrize(
+    "leave",
+    [
+        "before the response",
+        "after the first byte",
+        "after a megabyte",
+        "half closed first",
+        "reset",
+    ],
+)
 def test_close_is_called_when_the_client_is_gone(server, name, path, leave):
     with server.connect() as connection:
         connection.send(get(f"/{path}?{name}"))
@@ -518,4 +605,6 @@ def test_callables(serve, kind):
     for _ in range(2):
         answer = server.ask("/")
         assert (answer.status, answer.text) == (200, "called")
-        assert answer.headers.get_all("X-Middleware", []) == (["1", "1"] if kind == "decorated" else [])
+        assert answer.headers.get_all("X-Middleware", []) == (
+            ["1", "1"] if kind == "decorated" else []
+        )

@@ -3,7 +3,6 @@
 import os
 
 import pytest
-
 from requests_raw import get, post
 
 DATA = b"".join(b"%07d\n" % number for number in range(20_000))
@@ -54,17 +53,31 @@ def served(serve_module, tmp_path_factory):
     for folder in ["files/sub", "more", "secret", "files-not"]:
         (directory / folder).mkdir(parents=True)
     for name, data in {
-        "files/small.txt": SMALL, "files/data.bin": DATA, "files/sub/a b.txt": b"space", "files/100%25.txt": b"percent",
-        "files/100%.txt": b"one percent", "files/caf\u00e9.txt": b"accent", "files/none.bin": b"", "more/a.css": b"more",
-        "secret/key": b"SECRET", "files-not/key": b"SECRET",
+        "files/small.txt": SMALL,
+        "files/data.bin": DATA,
+        "files/sub/a b.txt": b"space",
+        "files/100%25.txt": b"percent",
+        "files/100%.txt": b"one percent",
+        "files/caf\u00e9.txt": b"accent",
+        "files/none.bin": b"",
+        "more/a.css": b"more",
+        "secret/key": b"SECRET",
+        "files-not/key": b"SECRET",
     }.items():
         (directory / name).write_bytes(data)
     os.symlink("../secret/key", directory / "files/out")
     os.mkfifo(directory / "files/fifo")
     server = serve_module(
-        "--x-sendfile", directory / "files", "--x-sendfile", directory / "more",
-        "--x-accel-redirect", f"/protected={directory}/files", "--add-header", "X-Added: yes",
-        source=APP, directory=directory,
+        "--x-sendfile",
+        directory / "files",
+        "--x-sendfile",
+        directory / "more",
+        "--x-accel-redirect",
+        f"/protected={directory}/files",
+        "--add-header",
+        "X-Added: yes",
+        source=APP,
+        directory=directory,
     )
     server.files = directory / "files"
     return server
@@ -74,6 +87,7 @@ def served(serve_module, tmp_path_factory):
 def ask(served):
     """Asks on one connection, which survives whatever is asked."""
     with served.connect() as connection:
+
         def ask(how, value, *fields, header="X-Sendfile", method="GET"):
             return connection.ask(get(f"/{how}?{header}={value}", *fields, method=method), method)
 
@@ -85,7 +99,9 @@ HOWS = ["empty", "emptybytes", "one", "many", "generator", "length", "write", "w
 
 
 @pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("name, data", [("small.txt", SMALL), ("data.bin", DATA), ("none.bin", b"")])
+@pytest.mark.parametrize(
+    "name, data", [("small.txt", SMALL), ("data.bin", DATA), ("none.bin", b"")]
+)
 def test_the_file_goes_out_in_place_of_the_body(served, ask, how, name, data):
     response = ask(how, f"{served.files}/{name}")
     assert (response.status, response.reason) == (200, "OK")
@@ -96,10 +112,16 @@ def test_the_file_goes_out_in_place_of_the_body(served, ask, how, name, data):
     assert response.all("Set-Cookie") == ["a=1", "b=2"]
     assert response.header("X-Sendfile") is None
     assert response.header("X-Added") == "yes"
-    assert response.header("Accept-Ranges") == "bytes" and response.header("ETag") and response.header("Last-Modified")
+    assert (
+        response.header("Accept-Ranges") == "bytes"
+        and response.header("ETag")
+        and response.header("Last-Modified")
+    )
 
 
-@pytest.mark.parametrize("value", ["/protected/small.txt", "/protected/small.txt?x=1", "/protected/./small%2etxt"])
+@pytest.mark.parametrize(
+    "value", ["/protected/small.txt", "/protected/small.txt?x=1", "/protected/./small%2etxt"]
+)
 def test_an_address(served, ask, value):
     response = ask("one", value.replace("%", "%25").replace("?", "%3F"), header="X-Accel-Redirect")
     assert (response.status, response.body) == (200, SMALL)
@@ -113,11 +135,19 @@ def test_any_case_of_the_name(served, ask):
     assert ask("one", f"{served.files}/small.txt", header="X-SENDFILE").body == SMALL
 
 
-@pytest.mark.parametrize("name, data", [
-    ("sub/a%20b.txt", b"space"), ("sub/a%2520b.txt", b"space"), ("caf%C3%A9.txt", b"accent"), ("caf%25C3%25A9.txt", b"accent"),
-    # As it stands before it is decoded.
-    ("100%2525.txt", b"percent"), ("100%25.txt", b"one percent"), (".//./small.txt", SMALL),
-])
+@pytest.mark.parametrize(
+    "name, data",
+    [
+        ("sub/a%20b.txt", b"space"),
+        ("sub/a%2520b.txt", b"space"),
+        ("caf%C3%A9.txt", b"accent"),
+        ("caf%25C3%25A9.txt", b"accent"),
+        # As it stands before it is decoded.
+        ("100%2525.txt", b"percent"),
+        ("100%25.txt", b"one percent"),
+        (".//./small.txt", SMALL),
+    ],
+)
 def test_names_as_they_stand_and_encoded(served, ask, name, data):
     assert ask("one", f"{served.files}/{name}").body == data
 
@@ -127,27 +157,63 @@ def test_several_folders(served, ask):
     assert response.body == b"more" and response.header("Content-Type") == "text/css"
 
 
-@pytest.mark.parametrize("name", [
-    "/secret/key", "/files/../secret/key", "/files/%252e%252e/secret/key", "/files/out", "/files-not/key", "/files/fifo", "/files",
-    "/files/", "/files/none", "/files/sub", "/files/small.txt/", "/files/small.txt%2500", "/files/..%5csecret%5ckey", "",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/secret/key",
+        "/files/../secret/key",
+        "/files/%252e%252e/secret/key",
+        "/files/out",
+        "/files-not/key",
+        "/files/fifo",
+        "/files",
+        "/files/",
+        "/files/none",
+        "/files/sub",
+        "/files/small.txt/",
+        "/files/small.txt%2500",
+        "/files/..%5csecret%5ckey",
+        "",
+    ],
+)
 @pytest.mark.parametrize("how", ["one", "generator"])
 def test_nothing_else_is_sent(served, ask, name, how):
     response = ask(how, f"{served.files.parent}{name}")
     assert (response.status, response.body) == (404, b"404 Not Found\n")
     assert response.header("Content-Disposition") is None and response.header("Set-Cookie") is None
-    for value in ["/etc/passwd", "etc/passwd", "small.txt", "files/small.txt", "../files/small.txt", "/", "//etc/passwd"]:
+    for value in [
+        "/etc/passwd",
+        "etc/passwd",
+        "small.txt",
+        "files/small.txt",
+        "../files/small.txt",
+        "/",
+        "//etc/passwd",
+    ]:
         assert ask(how, value).status == 404, value
 
 
-@pytest.mark.parametrize("value", ["/protected/../secret/key", "/protected/out", "/protected", "/protectedx", "/etc/passwd", "/small.txt", "http://other/protected/small.txt"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "/protected/../secret/key",
+        "/protected/out",
+        "/protected",
+        "/protectedx",
+        "/etc/passwd",
+        "/small.txt",
+        "http://other/protected/small.txt",
+    ],
+)
 def test_no_other_address(served, ask, value):
     assert ask("one", value, header="X-Accel-Redirect").status == 404
 
 
 def test_what_is_wrong_is_logged(served, ask):
     ask("one", "/etc/passwd")
-    served.wait_for_log("X-Sendfile names /etc/passwd: there is no such file in the folders it may name; answering 404")
+    served.wait_for_log(
+        "X-Sendfile names /etc/passwd: there is no such file in the folders it may name; answering 404"
+    )
 
 
 def test_head_conditions_and_parts(served, ask):
@@ -157,21 +223,36 @@ def test_head_conditions_and_parts(served, ask):
     assert head.header("Content-Length") == "10" and head.header("ETag") == whole.header("ETag")
     response = ask("one", name, "Range: bytes=2-4")
     assert (response.status, response.reason, response.body) == (206, "Partial Content", b"234")
-    assert response.header("Content-Range") == "bytes 2-4/10" and response.header("Content-Type") == "text/x-app"
+    assert (
+        response.header("Content-Range") == "bytes 2-4/10"
+        and response.header("Content-Type") == "text/x-app"
+    )
     response = ask("one", name, "Range: bytes=0-1,5-6")
-    assert response.status == 206 and response.header("Content-Type").startswith("multipart/byteranges; boundary=")
-    assert response.body.count(b"Content-Type: text/x-app\r\n") == 2 and b"\r\n\r\n56\r\n--" in response.body
+    assert response.status == 206 and response.header("Content-Type").startswith(
+        "multipart/byteranges; boundary="
+    )
+    assert (
+        response.body.count(b"Content-Type: text/x-app\r\n") == 2
+        and b"\r\n\r\n56\r\n--" in response.body
+    )
     response = ask("one", name, "Range: bytes=10-")
-    assert (response.status, response.header("Content-Range"), response.body) == (416, "bytes */10", b"")
+    assert (response.status, response.header("Content-Range"), response.body) == (
+        416,
+        "bytes */10",
+        b"",
+    )
     response = ask("one", name, f"If-None-Match: {whole.header('ETag')}")
     assert response.status == 304 and response.all("Set-Cookie") == ["a=1", "b=2"]
-    assert ask("one", name, "If-Match: \"x\"").status == 412
+    assert ask("one", name, 'If-Match: "x"').status == 412
 
 
 def test_the_applications_own_validators(served, ask):
     name = f"{served.files}/small.txt"
     whole = ask("validated", name)
-    assert whole.header("ETag") == '"mine"' and whole.header("Last-Modified") == "Sun, 06 Nov 1994 08:49:37 GMT"
+    assert (
+        whole.header("ETag") == '"mine"'
+        and whole.header("Last-Modified") == "Sun, 06 Nov 1994 08:49:37 GMT"
+    )
     assert ask("validated", name, 'If-None-Match: "mine"').status == 304
     assert ask("validated", name, "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT").status == 304
     assert ask("validated", name, "Range: bytes=0-0", 'If-Range: "mine"').body == b"0"

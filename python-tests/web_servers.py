@@ -11,7 +11,6 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from client import Connection
 
 SAMPLES = Path(__file__).resolve().parent.parent / "docs" / "deploy"
@@ -49,7 +48,11 @@ class WebServer:
             self.port = free_port()
             self.write()
             self.process = subprocess.Popen(
-                self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+                self.command(),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.STDOUT,
             )
             if self.is_ready():
                 return
@@ -97,18 +100,33 @@ class Nginx(WebServer):
     RELOAD = signal.SIGHUP
 
     def command(self):
-        return [find("nginx"), "-p", str(self.folder), "-e", "error.log", "-c", str(self.folder / "nginx.conf")]
+        return [
+            find("nginx"),
+            "-p",
+            str(self.folder),
+            "-e",
+            "error.log",
+            "-c",
+            str(self.folder / "nginx.conf"),
+        ]
 
     def write(self):
         # What the samples include lies beside Debian's nginx.conf.
         for parameters in Path("/etc/nginx").glob("*_params"):
             shutil.copy(parameters, self.folder)
-        where = f"unix:{self.upstream}" if isinstance(self.upstream, str) else "{}:{}".format(*self.upstream)
+        where = (
+            f"unix:{self.upstream}"
+            if isinstance(self.upstream, str)
+            else "{}:{}".format(*self.upstream)
+        )
         site = replaced(self.sample, f"server unix:{SOCKET};", f"server {where};")
         site = replaced(site, "listen 80;", f"listen 127.0.0.1:{self.port};")
         # A worker of root's nginx would be nobody, who cannot reach a folder of root's.
         user = "user root;" if os.getuid() == 0 else ""
-        temporary = "\n".join(f"{kind}_temp_path tmp_{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        temporary = "\n".join(
+            f"{kind}_temp_path tmp_{kind};"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
         (self.folder / "nginx.conf").write_text(
             f"daemon off; {user} worker_processes 1; pid nginx.pid; error_log error.log notice;\n"
             f"events {{ worker_connections 512; }}\nhttp {{\naccess_log off;\n{temporary}\n{site}\n}}\n"
@@ -119,11 +137,32 @@ class Apache(WebServer):
     RELOAD = signal.SIGUSR1
 
     def command(self):
-        return [find("apache2", "httpd"), "-D", "FOREGROUND", "-f", str(self.folder / "apache.conf")]
+        return [
+            find("apache2", "httpd"),
+            "-D",
+            "FOREGROUND",
+            "-f",
+            str(self.folder / "apache.conf"),
+        ]
 
     def write(self):
-        modules = next((path for path in ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules") if Path(path).is_dir()), None)
-        names = ["mpm_event", "authz_core", "setenvif", "env", "headers", "proxy", *re.findall(r"a2enmod .*", self.sample)[0].split()[1:]]
+        modules = next(
+            (
+                path
+                for path in ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules")
+                if Path(path).is_dir()
+            ),
+            None,
+        )
+        names = [
+            "mpm_event",
+            "authz_core",
+            "setenvif",
+            "env",
+            "headers",
+            "proxy",
+            *re.findall(r"a2enmod .*", self.sample)[0].split()[1:],
+        ]
         loaded = [
             f"LoadModule {name}_module {modules}/mod_{name}.so"
             for name in dict.fromkeys(names)

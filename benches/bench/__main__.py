@@ -17,17 +17,43 @@ QUICK_PEERS = ("singlemalt", "bjoern", "granian", "uwsgi")
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="just bench", description="Measures singlemalt beside its peers.")
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="see --list; without any: all")
-    parser.add_argument("--quick", action="store_true", help="the main scenarios and peers, in less than two minutes")
+    parser = argparse.ArgumentParser(
+        prog="just bench", description="Measures singlemalt beside its peers."
+    )
+    parser.add_argument(
+        "scenarios", nargs="*", metavar="SCENARIO", help="see --list; without any: all"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="the main scenarios and peers, in less than two minutes",
+    )
     parser.add_argument("--peers", metavar="A,B", help="only these beside singlemalt")
-    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of slices (default 5; quick: 2)")
-    parser.add_argument("--seconds", type=int, default=1, metavar="S", help="length of a slice (default 1)")
-    parser.add_argument("--write", action="store_true", help="put the results into docs/benchmarks/")
-    parser.add_argument("--render", action="store_true", help="measure nothing: write the tables and charts of docs/benchmarks/ anew")
-    parser.add_argument("--output", type=pathlib.Path, default=store.FOLDER, metavar="FOLDER", help="instead of docs/benchmarks")
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="rounds of slices (default 5; quick: 2)"
+    )
+    parser.add_argument(
+        "--seconds", type=int, default=1, metavar="S", help="length of a slice (default 1)"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="put the results into docs/benchmarks/"
+    )
+    parser.add_argument(
+        "--render",
+        action="store_true",
+        help="measure nothing: write the tables and charts of docs/benchmarks/ anew",
+    )
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        default=store.FOLDER,
+        metavar="FOLDER",
+        help="instead of docs/benchmarks",
+    )
     parser.add_argument("--list", action="store_true", help="the scenarios and the peers")
-    parser.add_argument("--keep", action="store_true", help="leave the servers' logs behind and say where")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the servers' logs behind and say where"
+    )
     # What tools/bench hands over.
     parser.add_argument("--singlemalt", type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--venv", type=pathlib.Path, help=argparse.SUPPRESS)
@@ -57,7 +83,10 @@ def cores():
     """(the server's, the client's); nobody is pinned where there is one core or no taskset."""
     available = sorted(os.sched_getaffinity(0))
     if len(available) < 2 or not shutil.which("taskset"):
-        print("bench: not pinned, so rates and latencies say little (it takes two cores and taskset)", file=sys.stderr)
+        print(
+            "bench: not pinned, so rates and latencies say little (it takes two cores and taskset)",
+            file=sys.stderr,
+        )
         return None, None
     return str(available[0]), str(available[1])
 
@@ -69,15 +98,36 @@ def prepare(folder, tools):
     (folder / "static" / "1m.txt").write_bytes(MEGABYTE)
     # Servers that give up root must reach it all.
     folder.chmod(0o755)
-    certificate = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"]
-    certificate += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    certificate = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "30",
+    ]
+    certificate += [
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost,IP:127.0.0.1",
+    ]
     certificate += ["-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt")]
     if shutil.which("openssl"):
         subprocess.run(certificate, check=True, capture_output=True)
     database = folder / "django.sqlite3"
-    done = subprocess.run([tools.python(), peers.APPS / "django_site.py", database], capture_output=True, text=True)
+    done = subprocess.run(
+        [tools.python(), peers.APPS / "django_site.py", database], capture_output=True, text=True
+    )
     if done.returncode:
-        print(f"bench: no database for Django: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        print(
+            f"bench: no database for Django: {done.stderr.strip().splitlines()[-1]}",
+            file=sys.stderr,
+        )
     else:
         database.chmod(0o644)
 
@@ -90,13 +140,21 @@ def with_own_libpython():
     """
     if os.environ.get("SINGLEMALT_BENCH_OWN_LIBPYTHON"):
         return
-    loaded = {line.split()[-1] for line in pathlib.Path("/proc/self/maps").read_text().splitlines() if "libpython" in line}
+    loaded = {
+        line.split()[-1]
+        for line in pathlib.Path("/proc/self/maps").read_text().splitlines()
+        if "libpython" in line
+    }
     if len(loaded) != 1:
         return
     source = pathlib.Path(loaded.pop())
     folder = tempfile.mkdtemp(prefix="singlemalt-bench-libpython-")
     shutil.copy2(source, folder)
-    environment = {**os.environ, "SINGLEMALT_BENCH_OWN_LIBPYTHON": folder, "LD_LIBRARY_PATH": folder}
+    environment = {
+        **os.environ,
+        "SINGLEMALT_BENCH_OWN_LIBPYTHON": folder,
+        "LD_LIBRARY_PATH": folder,
+    }
     os.execve(sys.executable, [sys.executable, "-m", "bench", *sys.argv[1:]], environment)
 
 
@@ -119,7 +177,9 @@ def main():
     with_own_libpython()
     forget_own_libpython()
     if not shutil.which("wrk"):
-        raise SystemExit("bench: wrk is needed: apt install wrk (Debian, Ubuntu), brew install wrk (macOS)")
+        raise SystemExit(
+            "bench: wrk is needed: apt install wrk (Debian, Ubuntu), brew install wrk (macOS)"
+        )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     started = time.monotonic()
@@ -130,7 +190,9 @@ def main():
         prepare(folder, tools)
         here, versions = machine.described(), peers.versions(tools)
         print(", ".join(f"{key} {value}" for key, value in {**here, **versions}.items()))
-        bench = measure.Bench(tools, folder, given.rounds, given.seconds, given.peers, *cores(), not given.quick)
+        bench = measure.Bench(
+            tools, folder, given.rounds, given.seconds, given.peers, *cores(), not given.quick
+        )
         for scenario in SCENARIOS:
             if given.scenarios and scenario.name not in given.scenarios:
                 continue
@@ -160,7 +222,9 @@ def say_bars(tables):
         print("\nbars")
         for name, text, value, comparison, bound, met in found:
             word = "not measured" if met is None else "met" if met else "MISSED"
-            print(f"  {name:12} {text:42} {comparison:2} {bound:<6g} {'' if value is None else f'{value:.2f}':>8}  {word}")
+            print(
+                f"  {name:12} {text:42} {comparison:2} {bound:<6g} {'' if value is None else f'{value:.2f}':>8}  {word}"
+            )
 
 
 if __name__ == "__main__":

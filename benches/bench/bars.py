@@ -31,7 +31,11 @@ def best_peer(key):
     """Ours divided by the highest of the others'."""
 
     def read(tables, name):
-        others = [one["figures"][key] for one in tables[name]["rows"] if one["peer"] != OURS and key in one["figures"]]
+        others = [
+            one["figures"][key]
+            for one in tables[name]["rows"]
+            if one["peer"] != OURS and key in one["figures"]
+        ]
         return row(tables, name, OURS)["figures"][key] / max(others)
 
     return read
@@ -39,7 +43,10 @@ def best_peer(key):
 
 def against(key, label, other, other_key):
     def read(tables, name):
-        return row(tables, name, label)["figures"][key] / row(tables, name, other)["figures"][other_key]
+        return (
+            row(tables, name, label)["figures"][key]
+            / row(tables, name, other)["figures"][other_key]
+        )
 
     return read
 
@@ -71,8 +78,20 @@ BARS = [
     ("sleep", "share of the ideal", figure("ideal"), ">=", 0.97),
     ("django", "req/s / the best peer's", best_peer("rate"), ">=", 1.15),
     ("django-2", "req/s / the best peer's", best_peer("rate"), ">=", 1.15),
-    ("memory", "Django x 4 / gunicorn's", against("django_4", OURS, "gunicorn", "django_4"), "<", 1.0),
-    ("memory", "Django x 4 / granian's", against("django_4", OURS, "granian", "django_4"), "<", 1.0),
+    (
+        "memory",
+        "Django x 4 / gunicorn's",
+        against("django_4", OURS, "gunicorn", "django_4"),
+        "<",
+        1.0,
+    ),
+    (
+        "memory",
+        "Django x 4 / granian's",
+        against("django_4", OURS, "granian", "django_4"),
+        "<",
+        1.0,
+    ),
     (
         "memory",
         "Django, main, 4 threads / one interpreter",
@@ -84,7 +103,13 @@ BARS = [
     ("idle", "bytes per idle connection", figure("bytes"), "<", 1024),
     ("idle", "CPU while 5,000 are idle, %", figure("idle_cpu"), "<=", 0.1),
     ("start", "first answer of hello, ms", figure("hello"), "<", 80),
-    ("start", "a further interpreter, ms", figure("further_hello", "singlemalt, 4 interpreters"), "<", 25),
+    (
+        "start",
+        "a further interpreter, ms",
+        figure("further_hello", "singlemalt, 4 interpreters"),
+        "<",
+        25,
+    ),
     ("memory", "hello, MB", figure("hello_1"), "<=", 11),
     ("memory", "a further bare interpreter, MB", figure("further_hello"), "<=", 3),
     ("uwsgi-nginx", "req/s / uWSGI's", ratio("uwsgi", "rate"), ">=", 1.3),

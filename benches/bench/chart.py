@@ -51,9 +51,19 @@ def panels_of(tables, names, key, form, descending):
     for name in names:
         if name not in tables:
             continue
-        rows = [row for row in tables[name]["rows"] if row["failed"] is None and row["figures"].get(key)]
+        rows = [
+            row for row in tables[name]["rows"] if row["failed"] is None and row["figures"].get(key)
+        ]
         rows.sort(key=lambda row: row["figures"][key], reverse=descending)
-        bars = [(row["label"], form.format(row["figures"][key]), row["figures"][key], row["peer"] == OURS) for row in rows]
+        bars = [
+            (
+                row["label"],
+                form.format(row["figures"][key]),
+                row["figures"][key],
+                row["peer"] == OURS,
+            )
+            for row in rows
+        ]
         if bars:
             panels.append(Panel(tables[name]["title"], bars))
     return panels
@@ -87,23 +97,43 @@ def drawn(panel, x, y):
     left = x + NAME_WIDTH
     lines = [f'<text class="panel" x="{x}" y="{y + 12}">{escape(panel.title)}</text>']
     bottom = y + PANEL_HEAD + LINE * len(panel.bars)
-    lines.append(f'<line class="axis" x1="{left}" y1="{y + PANEL_HEAD - 4}" x2="{left}" y2="{bottom}"/>')
+    lines.append(
+        f'<line class="axis" x1="{left}" y1="{y + PANEL_HEAD - 4}" x2="{left}" y2="{bottom}"/>'
+    )
     for index, (name, figure, length, own) in enumerate(panel.bars):
         top = y + PANEL_HEAD + LINE * index
         bar = max(1.0, room * length / longest)
         kind = ' class="ours"' if own else ""
-        lines.append(f'<text{kind} x="{left - 8}" y="{top + 11}" text-anchor="end">{escape(name)}</text>')
-        lines.append(f'<rect class="bar{" own" if own else ""}" x="{left}" y="{top}" width="{bar:.1f}" height="{BAR}" rx="2"/>')
+        lines.append(
+            f'<text{kind} x="{left - 8}" y="{top + 11}" text-anchor="end">{escape(name)}</text>'
+        )
+        lines.append(
+            f'<rect class="bar{" own" if own else ""}" x="{left}" y="{top}" width="{bar:.1f}" height="{BAR}" rx="2"/>'
+        )
         lines.append(f'<text{kind} x="{left + bar + 6:.1f}" y="{top + 11}">{escape(figure)}</text>')
     return lines
 
 
 def described(panels):
     """The same in words, for those who cannot see it."""
-    return "; ".join(f"{panel.title}: " + ", ".join(f"{name} {figure}" for name, figure, _, _ in panel.bars) for panel in panels)
+    return "; ".join(
+        f"{panel.title}: " + ", ".join(f"{name} {figure}" for name, figure, _, _ in panel.bars)
+        for panel in panels
+    )
 
 
-THROUGHPUT = ("hello-c1", "hello-c32", "hello-c256", "browser", "close", "body-10k", "post-1k", "flask", "django", "django-page")
+THROUGHPUT = (
+    "hello-c1",
+    "hello-c32",
+    "hello-c256",
+    "browser",
+    "close",
+    "body-10k",
+    "post-1k",
+    "flask",
+    "django",
+    "django-page",
+)
 PARALLEL = ("workers-2", "django-2", "cpu", "sleep")
 
 
@@ -131,6 +161,16 @@ def charts(store):
         }
         panels = []
         for key, title in words.items():
-            panels += [Panel(title, panel.bars) for panel in panels_of({"memory": memory}, ("memory",), key, "{:,.1f}", False)]
-        found["memory.svg"] = ("Proportional set size of the whole process tree after load, shorter is better", panels)
-    return {name: (title, svg(title, where, panels)) for name, (title, panels) in found.items() if panels}
+            panels += [
+                Panel(title, panel.bars)
+                for panel in panels_of({"memory": memory}, ("memory",), key, "{:,.1f}", False)
+            ]
+        found["memory.svg"] = (
+            "Proportional set size of the whole process tree after load, shorter is better",
+            panels,
+        )
+    return {
+        name: (title, svg(title, where, panels))
+        for name, (title, panels) in found.items()
+        if panels
+    }

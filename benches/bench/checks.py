@@ -22,10 +22,14 @@ def check(server, scenario):
     try:
         for turn in (1, 2):
             try:
-                answer = ask(server.port, load.path, load.method, body, headers, connection=connection)
+                answer = ask(
+                    server.port, load.path, load.method, body, headers, connection=connection
+                )
             except (OSError, http.client.HTTPException) as error:
                 server.must_live()
-                raise Failed(f"no whole answer to {load.method} {load.path}: {error or type(error).__name__}") from None
+                raise Failed(
+                    f"no whole answer to {load.method} {load.path}: {error or type(error).__name__}"
+                ) from None
             judge(answer, scenario)
             closed = connection.sock is None
             if turn == 1 and not asks_to_close and closed:
@@ -39,9 +43,13 @@ def check(server, scenario):
     if load.pipelined > 1:
         pipelined(server, load)
     elif load.method == "GET" and load.connections > 1 and not server.tls and load.body == 0:
-        answered = at_once(server, load, min(load.connections, PROBES), asks_to_close or CLOSES in remarks)
+        answered = at_once(
+            server, load, min(load.connections, PROBES), asks_to_close or CLOSES in remarks
+        )
         if answered < min(load.connections, PROBES):
-            remarks.append(f"answers on {answered} of {min(load.connections, PROBES)} connections, the others wait")
+            remarks.append(
+                f"answers on {answered} of {min(load.connections, PROBES)} connections, the others wait"
+            )
     return remarks
 
 
@@ -49,7 +57,9 @@ def judge(answer, scenario):
     if answer.status != 200:
         raise Failed(f"answers {answer.status}: {answer.body[:80]!r}")
     if scenario.answer is not None and answer.body != scenario.answer:
-        raise Failed(f"answers with the wrong body ({len(answer.body)} bytes, {answer.body[:40]!r})")
+        raise Failed(
+            f"answers with the wrong body ({len(answer.body)} bytes, {answer.body[:40]!r})"
+        )
 
 
 def ends(sock):

@@ -114,4 +114,6 @@ def serve_questions(count):
 
 
 if __name__ == "__main__":
-    {"idle": idle, "slow": slow, "dribble": dribble}[sys.argv[1]](int(sys.argv[2]), int(sys.argv[3]))
+    {"idle": idle, "slow": slow, "dribble": dribble}[sys.argv[1]](
+        int(sys.argv[2]), int(sys.argv[3])
+    )

@@ -52,13 +52,32 @@ class Slice:
 def run_wrk(url, load, seconds, cores, log):
     """The figures that benches/wrk/load.lua prints."""
     pinned = ["taskset", "-c", cores] if cores is not None else []
-    command = [*pinned, "wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", "5s", "-s", str(SCRIPT)]
-    command += [url + load.path, "--", load.method, str(load.body), str(load.pipelined), *load.headers]
+    command = [
+        *pinned,
+        "wrk",
+        "-t1",
+        f"-c{load.connections}",
+        f"-d{seconds}s",
+        "--timeout",
+        "5s",
+        "-s",
+        str(SCRIPT),
+    ]
+    command += [
+        url + load.path,
+        "--",
+        load.method,
+        str(load.body),
+        str(load.pipelined),
+        *load.headers,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
     for line in done.stdout.splitlines():
         if line.startswith("FIGURES "):
             # wrk's mean of nothing is not a number.
-            return json.loads(line.removeprefix("FIGURES ").replace("-nan", "0").replace("nan", "0"))
+            return json.loads(
+                line.removeprefix("FIGURES ").replace("-nan", "0").replace("nan", "0")
+            )
     raise Failed(f"wrk said: {(done.stderr or done.stdout).strip()[-200:]}")
 
 
@@ -69,14 +88,23 @@ def one_slice(server, load, seconds, cores=None, front=None, clients=()):
     before, front_before = server.cpu_seconds(), front.cpu_seconds() if front else 0
     times = os.times()
     figures = run_wrk((front or server).url, load, seconds, cores, server.log)
-    after, front_after, times_after = server.cpu_seconds(), front.cpu_seconds() if front else 0, os.times()
+    after, front_after, times_after = (
+        server.cpu_seconds(),
+        front.cpu_seconds() if front else 0,
+        os.times(),
+    )
     busy, stolen = others.end()
     server.must_live()
     requests = figures["requests"]
     if not requests:
         raise Failed(f"not one answer in {seconds} s")
     wall = figures["microseconds"] / 1e6
-    client = times_after.children_user + times_after.children_system - times.children_user - times.children_system
+    client = (
+        times_after.children_user
+        + times_after.children_system
+        - times.children_user
+        - times.children_system
+    )
     return Slice(
         rate=requests / wall,
         p50=figures["p50"],

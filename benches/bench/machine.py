@@ -28,11 +28,21 @@ def commit():
     here = pathlib.Path(__file__).parent
 
     def git(*words):
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["git", *words], cwd=here, capture_output=True, text=True
+        ).stdout.strip()
 
     try:
         name = git("rev-parse", "--short", "HEAD")
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", "../../src", "../../Cargo.toml", "../../Cargo.lock")
+        changed = git(
+            "status",
+            "--porcelain",
+            "--untracked-files=no",
+            "--",
+            "../../src",
+            "../../Cargo.toml",
+            "../../Cargo.lock",
+        )
     except OSError:
         return "an unknown commit"
     return f"{name}{'+' if changed else ''}" if name else "an unknown commit"

@@ -38,7 +38,11 @@ class Bench:
     def wanted(self, scenario):
         """(label, peer, shape) of each row."""
         rows = [(peer, peer, scenario.shape) for peer in scenario.peers]
-        rows = [*scenario.rows, *rows] if scenario.rows and scenario.rows[0][0] == OURS else [*rows[:1], *scenario.rows, *rows[1:]]
+        rows = (
+            [*scenario.rows, *rows]
+            if scenario.rows and scenario.rows[0][0] == OURS
+            else [*rows[:1], *scenario.rows, *rows[1:]]
+        )
         return [row for row in rows if not self.only or row[1] in self.only or row[1] == OURS]
 
     def cores(self, scenario):
@@ -99,7 +103,9 @@ def begin(bench, scenario, row, shape, core, stack):
         row.server = nginx.of_files(bench.folder / "static", bench.folder, core, root)
         stack.callback(row.server.stop)
         return
-    row.server = peers.start(row.peer, scenario.app, shape, bench.tools, bench.folder, core, row.label)
+    row.server = peers.start(
+        row.peer, scenario.app, shape, bench.tools, bench.folder, core, row.label
+    )
     stack.callback(row.server.stop)
     if shape.speaks in ("uwsgi", "kept"):
         row.front = nginx.in_front_of(row.server.socket, bench.folder, core, root, shape.speaks)
@@ -124,7 +130,16 @@ def slice_of(bench, scenario, row, core):
         if scenario.beside:
             kind, count = scenario.beside
             clients = (stack.enter_context(Crowd(kind, row.server.port, count, core)).pid,)
-        row.slices.append(one_slice(row.server, scenario.load, max(bench.seconds, scenario.seconds), core, row.front, clients))
+        row.slices.append(
+            one_slice(
+                row.server,
+                scenario.load,
+                max(bench.seconds, scenario.seconds),
+                core,
+                row.front,
+                clients,
+            )
+        )
 
 
 def count_calls(bench, scenario, row, core):
@@ -168,7 +183,9 @@ def traced(pid):
 
 def clean(rows, rounds):
     """The rounds that nobody disturbed, in any of their slices."""
-    return [index for index in range(rounds) if not any(row.slices[index].noisy for row in alive(rows))]
+    return [
+        index for index in range(rounds) if not any(row.slices[index].noisy for row in alive(rows))
+    ]
 
 
 def table(scenario, rows, rounds):
@@ -190,7 +207,9 @@ def table(scenario, rows, rounds):
 
 
 def columns_of(scenario, rows):
-    columns = ["rate", "cpu"] if scenario.load.pipelined > 1 else ["rate", "p50", "p99", "p999", "cpu"]
+    columns = (
+        ["rate", "cpu"] if scenario.load.pipelined > 1 else ["rate", "p50", "p99", "p999", "cpu"]
+    )
     if any(row.front for row in rows):
         columns.append("front")
     if any(row.syscalls for row in rows):
@@ -201,7 +220,14 @@ def columns_of(scenario, rows):
 
 
 def written(scenario, row, ours, used):
-    data = {"label": row.label, "peer": row.peer, "remarks": row.remarks, "failed": row.failed, "figures": {}, "ratios": {}}
+    data = {
+        "label": row.label,
+        "peer": row.peer,
+        "remarks": row.remarks,
+        "failed": row.failed,
+        "figures": {},
+        "ratios": {},
+    }
     if row.failed is not None:
         return data
     slices = [row.slices[index] for index in used]
@@ -231,7 +257,10 @@ def written(scenario, row, ours, used):
         for key in ("rate", "cpu", "p99"):
             if key not in data["figures"]:
                 continue
-            pairs = [(getattr(ours.slices[index], key), getattr(row.slices[index], key)) for index in used]
+            pairs = [
+                (getattr(ours.slices[index], key), getattr(row.slices[index], key))
+                for index in used
+            ]
             ratios = [mine / theirs for mine, theirs in pairs if theirs]
             if ratios:
                 data["ratios"][key] = statistics.median(ratios)

@@ -75,8 +75,14 @@ def start(name, folder, cores, location, root, upstream=""):
     folder = pathlib.Path(folder) / f"nginx-{port}"
     folder.mkdir(parents=True)
     user = "user root;\n" if root else ""
-    (folder / "nginx.conf").write_text(CONFIGURATION.format(folder=folder, port=port, location=location, user=user, upstream=upstream))
-    return Server(name, [path, "-c", folder / "nginx.conf", "-p", folder], port, folder / "log", cores)
+    (folder / "nginx.conf").write_text(
+        CONFIGURATION.format(
+            folder=folder, port=port, location=location, user=user, upstream=upstream
+        )
+    )
+    return Server(
+        name, [path, "-c", folder / "nginx.conf", "-p", folder], port, folder / "log", cores
+    )
 
 
 def in_front_of(socket, folder, cores, root, speaks="uwsgi"):

@@ -95,7 +95,13 @@ def singlemalt(case):
         case "uwsgi":
             command += ["--socket", case.socket, "--chmod-socket=666"]
         case "kept":
-            command += ["--http-socket", case.socket, "--chmod-socket=666", "--trusted-proxies", "unix"]
+            command += [
+                "--http-socket",
+                case.socket,
+                "--chmod-socket=666",
+                "--trusted-proxies",
+                "unix",
+            ]
         case "static":
             command += ["--http", case.address, "--static-map", f"/static={case.static}"]
     command += ["--processes", shape.processes, "--threads", shape.threads]
@@ -111,14 +117,34 @@ def bjoern(case):
         raise Unfit("has no threads")
     if case.shape.log:
         raise Unfit("has no access log")
-    return [case.tools.python(), SERVERS / "bjoern_server.py", case.app, case.port, case.shape.processes]
+    return [
+        case.tools.python(),
+        SERVERS / "bjoern_server.py",
+        case.app,
+        case.port,
+        case.shape.processes,
+    ]
 
 
 def granian(case):
     case.tools.need("granian")
     only_http(case, "tls")
-    command = [case.tools.python("granian"), "--interface", "wsgi", "--host", "127.0.0.1", "--port", case.port]
-    command += ["--workers", case.shape.processes, "--blocking-threads", case.shape.threads, "--no-ws"]
+    command = [
+        case.tools.python("granian"),
+        "--interface",
+        "wsgi",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        case.port,
+    ]
+    command += [
+        "--workers",
+        case.shape.processes,
+        "--blocking-threads",
+        case.shape.threads,
+        "--no-ws",
+    ]
     command += ["--access-log"] if case.shape.log else ["--no-access-log", "--log-level", "error"]
     if case.shape.speaks == "tls":
         certificate, key = case.certificate
@@ -131,7 +157,14 @@ def uwsgi(case, http="--http11-socket"):
     case.tools.need("uwsgi")
     only_http(case, "uwsgi", "tls")
     shape = case.shape
-    command = [case.tools.python("uwsgi"), "--master", "--die-on-term", "--need-app", "-H", case.tools.venv]
+    command = [
+        case.tools.python("uwsgi"),
+        "--master",
+        "--die-on-term",
+        "--need-app",
+        "-H",
+        case.tools.venv,
+    ]
     command += ["--pythonpath", APPS, "--module", f"{case.app}:application", "--listen", "100"]
     command += ["--processes", shape.processes]
     if shape.threads > 1:
@@ -191,7 +224,11 @@ def waitress(case):
     only_http(case)
     one_process(case)
     threads = max(case.shape.processes * case.shape.threads, 4)
-    command = [case.tools.python("waitress-serve"), f"--listen={case.address}", f"--threads={threads}"]
+    command = [
+        case.tools.python("waitress-serve"),
+        f"--listen={case.address}",
+        f"--threads={threads}",
+    ]
     return [*command, "--connection-limit=10000", "--asyncore-use-poll", f"{case.app}:application"]
 
 
@@ -200,7 +237,14 @@ def cheroot(case):
     only_http(case)
     one_process(case)
     threads = max(case.shape.processes * case.shape.threads, 10)
-    return [case.tools.python("cheroot"), "--bind", case.address, "--threads", threads, f"{case.app}:application"]
+    return [
+        case.tools.python("cheroot"),
+        "--bind",
+        case.address,
+        "--threads",
+        threads,
+        f"{case.app}:application",
+    ]
 
 
 def pyruvate(case):
@@ -219,16 +263,35 @@ def as_another(folder):
     os.chown(folder, *OTHER_ACCOUNT)
     user, group = OTHER_ACCOUNT
     account = [f"--reuid={user}", f"--regid={group}", "--clear-groups"]
-    return ["setpriv", *account, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--"]
+    return [
+        "setpriv",
+        *account,
+        "--inh-caps=+dac_read_search",
+        "--ambient-caps=+dac_read_search",
+        "--",
+    ]
 
 
 def mod_wsgi(case):
     case.tools.need("mod_wsgi")
     only_http(case)
     root = case.folder / f"mod_wsgi-{case.port}"
-    command = [*as_another(root), case.tools.python("mod_wsgi-express"), "start-server", "--application-type", "module"]
+    command = [
+        *as_another(root),
+        case.tools.python("mod_wsgi-express"),
+        "start-server",
+        "--application-type",
+        "module",
+    ]
     command += ["--callable-object", "application", "--host", "127.0.0.1", "--port", case.port]
-    command += ["--processes", case.shape.processes, "--threads", max(case.shape.threads, 5), "--working-directory", APPS]
+    command += [
+        "--processes",
+        case.shape.processes,
+        "--threads",
+        max(case.shape.threads, 5),
+        "--working-directory",
+        APPS,
+    ]
     command += ["--keep-alive-timeout", "75", "--max-clients", "256", "--server-root", root]
     command += ["--log-to-terminal", *(["--access-log"] if case.shape.log else [])]
     return [*command, case.app]
@@ -256,10 +319,18 @@ def start(name, app, shape, tools, folder, cores=None, label=None):
     """Starts a peer and does not wait for it."""
     case = Case(app, shape, free_port(), folder, tools)
     command = PEERS[name](case)
-    environment = {"PYTHONPATH": str(APPS), "SINGLEMALT_BENCH_DATABASE": str(folder / "django.sqlite3")}
-    environment |= {"PATH": f"{tools.venv / 'bin'}{os.pathsep}{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {
+        "PYTHONPATH": str(APPS),
+        "SINGLEMALT_BENCH_DATABASE": str(folder / "django.sqlite3"),
+    }
+    environment |= {
+        "PATH": f"{tools.venv / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     log = folder / "logs" / f"{label or name}-{app}-{case.port}.log"
-    server = Server(label or name, command, case.port, log, cores, environment, APPS, tls=shape.speaks == "tls")
+    server = Server(
+        label or name, command, case.port, log, cores, environment, APPS, tls=shape.speaks == "tls"
+    )
     server.socket = case.socket
     return server
 
@@ -268,19 +339,30 @@ def versions(tools):
     """{peer or tool: its version, or why it is not here}"""
     found = {}
     listed = subprocess.run(
-        [tools.python(), "-m", "pip", "list", "--format=freeze", "--disable-pip-version-check"], capture_output=True, text=True
+        [tools.python(), "-m", "pip", "list", "--format=freeze", "--disable-pip-version-check"],
+        capture_output=True,
+        text=True,
     ).stdout
-    packages = {line.split("==")[0].lower().replace("-", "_"): line.split("==")[-1] for line in listed.splitlines()}
+    packages = {
+        line.split("==")[0].lower().replace("-", "_"): line.split("==")[-1]
+        for line in listed.splitlines()
+    }
     for name in (*PEERS, "flask", "django"):
         package = PACKAGES.get(name, name)
         if name == OURS:
-            said = subprocess.run([tools.singlemalt, "--version"], capture_output=True, text=True).stdout
+            said = subprocess.run(
+                [tools.singlemalt, "--version"], capture_output=True, text=True
+            ).stdout
             found[name] = said.split()[-1]
         elif package in packages:
             found[name] = packages[package]
         else:
             reason = tools.venv / "not-installable" / package
-            found[name] = f"not installable: {reason.read_text().strip()}" if reason.exists() else "not installed"
+            found[name] = (
+                f"not installable: {reason.read_text().strip()}"
+                if reason.exists()
+                else "not installed"
+            )
     for name, option in (("nginx", "-v"), ("wrk", "-v")):
         path = shutil.which(name) or shutil.which(name, path="/usr/sbin")
         if path:

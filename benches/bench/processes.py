@@ -30,7 +30,9 @@ def cpu_seconds(pid):
     total = 0.0
     for one in tree(pid):
         try:
-            total += time.clock_gettime(~one << 3 | 2)  # CPUCLOCK_SCHED of that process: clock_getcpuclockid(3)
+            total += time.clock_gettime(
+                ~one << 3 | 2
+            )  # CPUCLOCK_SCHED of that process: clock_getcpuclockid(3)
             fields = (PROC / str(one) / "stat").read_text().rpartition(")")[2].split()
             total += (int(fields[13]) + int(fields[14])) * TICK
         except (OSError, IndexError):
@@ -70,7 +72,13 @@ class Others:
     def ours(self):
         # Our own processes, and what wrk and other clients used that are reaped by now.
         times = os.times()
-        return sum(map(cpu_seconds, self.pids)) + times.user + times.system + times.children_user + times.children_system
+        return (
+            sum(map(cpu_seconds, self.pids))
+            + times.user
+            + times.system
+            + times.children_user
+            + times.children_system
+        )
 
     def end(self):
         """(cores busy with others, cores stolen), each as a share of one core."""

@@ -68,7 +68,16 @@ class Way:
 
 
 def singlemalt(given, folder, port):
-    command = [given.singlemalt, "app.py", "--http", f"127.0.0.1:{port}", "--processes", PROCESSES, "--threads", THREADS]
+    command = [
+        given.singlemalt,
+        "app.py",
+        "--http",
+        f"127.0.0.1:{port}",
+        "--processes",
+        PROCESSES,
+        "--threads",
+        THREADS,
+    ]
     return Way([*command, "--disable-logging"], "SIGHUP")
 
 
@@ -78,10 +87,37 @@ def uwsgi(given, folder, port, option="--touch-chain-reload"):
     restarted too, and refuses connections meanwhile."""
     touched = folder / "touched"
     touched.touch()
-    command = [given.venv / "bin" / "uwsgi", "--master", "--lazy-apps", "--die-on-term", "--need-app", "--enable-threads"]
-    command += ["--http11-socket", f"127.0.0.1:{port}", "--processes", PROCESSES, "--threads", UWSGI_THREADS, "--listen", "100"]
-    command += ["--worker-reload-mercy", UWSGI_MERCY, "--reload-mercy", UWSGI_MERCY, "-H", given.venv]
-    return Way([*command, "--wsgi-file", "app.py", "--disable-logging", option, touched], option.removeprefix("--"), touched)
+    command = [
+        given.venv / "bin" / "uwsgi",
+        "--master",
+        "--lazy-apps",
+        "--die-on-term",
+        "--need-app",
+        "--enable-threads",
+    ]
+    command += [
+        "--http11-socket",
+        f"127.0.0.1:{port}",
+        "--processes",
+        PROCESSES,
+        "--threads",
+        UWSGI_THREADS,
+        "--listen",
+        "100",
+    ]
+    command += [
+        "--worker-reload-mercy",
+        UWSGI_MERCY,
+        "--reload-mercy",
+        UWSGI_MERCY,
+        "-H",
+        given.venv,
+    ]
+    return Way(
+        [*command, "--wsgi-file", "app.py", "--disable-logging", option, touched],
+        option.removeprefix("--"),
+        touched,
+    )
 
 
 def uwsgi_whole(given, folder, port):
@@ -89,17 +125,52 @@ def uwsgi_whole(given, folder, port):
 
 
 def gunicorn(given, folder, port):
-    command = [given.venv / "bin" / "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--workers", PROCESSES]
-    return Way([*command, "--threads", 4, "--keep-alive", 75, "--log-level", "error", "app:application"], "HUP")
+    command = [
+        given.venv / "bin" / "gunicorn",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--worker-class",
+        "gthread",
+        "--workers",
+        PROCESSES,
+    ]
+    return Way(
+        [*command, "--threads", 4, "--keep-alive", 75, "--log-level", "error", "app:application"],
+        "HUP",
+    )
 
 
 def granian(given, folder, port):
-    command = [given.venv / "bin" / "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", port, "--workers", PROCESSES]
-    command += ["--blocking-threads", THREADS, "--no-ws", "--no-access-log", "--log-level", "error", "app:application"]
+    command = [
+        given.venv / "bin" / "granian",
+        "--interface",
+        "wsgi",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        port,
+        "--workers",
+        PROCESSES,
+    ]
+    command += [
+        "--blocking-threads",
+        THREADS,
+        "--no-ws",
+        "--no-access-log",
+        "--log-level",
+        "error",
+        "app:application",
+    ]
     return Way(command, "HUP")
 
 
-WAYS = {"singlemalt": singlemalt, "uwsgi-chain": uwsgi, "uwsgi": uwsgi_whole, "gunicorn": gunicorn, "granian": granian}
+WAYS = {
+    "singlemalt": singlemalt,
+    "uwsgi-chain": uwsgi,
+    "uwsgi": uwsgi_whole,
+    "gunicorn": gunicorn,
+    "granian": granian,
+}
 
 
 class Book:
@@ -158,7 +229,9 @@ class Probe:
 
     def __init__(self, port):
         command = [sys.executable, storm_probe.__file__, "asker", "127.0.0.1", str(port)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def finish(self):
         """When it waited, how long, and how often it failed."""
@@ -182,7 +255,14 @@ def measure(name, given, folder):
     port = free_port()
     way = WAYS[name](given, folder, port)
     # Bytecode files tell versions apart by whole seconds and by size: nobody shall be handed an old version by those.
-    server = Server(name, way.command, port, folder / "log", environment={"PYTHONDONTWRITEBYTECODE": "1"}.items(), folder=folder)
+    server = Server(
+        name,
+        way.command,
+        port,
+        folder / "log",
+        environment={"PYTHONDONTWRITEBYTECODE": "1"}.items(),
+        folder=folder,
+    )
     book, took, mixed = Book(), [], []
     try:
         server.wait()
@@ -201,11 +281,19 @@ def measure(name, given, folder):
                 if time.monotonic() > asked + PATIENCE_SECONDS:
                     raise Failed(f"version {version} never came")
                 way.ask(server)
-            silent = lambda version=version: all(time.monotonic() - book.last.get(old, 0) > QUIET_SECONDS for old in range(1, version))
+            silent = lambda version=version: all(
+                time.monotonic() - book.last.get(old, 0) > QUIET_SECONDS
+                for old in range(1, version)
+            )
             if not waited(silent, PATIENCE_SECONDS):
                 raise Failed("the old version stays")
             took.append(book.first[version] - asked)
-            mixed.append(max(0.0, max(book.last.get(old, 0) for old in range(1, version)) - book.first[version]))
+            mixed.append(
+                max(
+                    0.0,
+                    max(book.last.get(old, 0) for old in range(1, version)) - book.first[version],
+                )
+            )
         server.must_live()
         for client in clients:
             client.stopping.set()
@@ -215,7 +303,9 @@ def measure(name, given, folder):
     finally:
         server.stop()
     kinds = Counter(book.failed)
-    longest = lambda waits: max((seconds for _, seconds in waits), default=storm_probe.NOTED_SECONDS)
+    longest = lambda waits: max(
+        (seconds for _, seconds in waits), default=storm_probe.NOTED_SECONDS
+    )
     return {
         "reload": way.reload,
         "answers": book.answered,
@@ -249,7 +339,11 @@ def table(rows, given):
         if "why" in row:
             lines.append(f"| {name} | not measured: {row['why']} | | | | | | | |")
             continue
-        short = lambda seconds: f"{seconds * 1000:.0f}" if seconds > storm_probe.NOTED_SECONDS else f"under {storm_probe.NOTED_SECONDS * 1000:.0f}"
+        short = lambda seconds: (
+            f"{seconds * 1000:.0f}"
+            if seconds > storm_probe.NOTED_SECONDS
+            else f"under {storm_probe.NOTED_SECONDS * 1000:.0f}"
+        )
         lines.append(
             f"| {name} | {row['reload']} | {row['answers']} | {row['failed']} | {row['refused']} | {row['reset']} | "
             f"{short(row['gap'])} ({short(row['calm'])}) | {row['took']:.2f} | {row['mixed']:.2f} |"
@@ -261,7 +355,7 @@ def page(rows, given):
     facts = "; ".join(f"{key}: {value}" for key, value in machine.described().items())
     return f"""# What a reload costs the clients
 
-Made by `just bench-reload --write` on {time.strftime('%Y-%m-%d')} at {machine.commit()}. {facts}.
+Made by `just bench-reload --write` on {time.strftime("%Y-%m-%d")} at {machine.commit()}. {facts}.
 
 {given.reloads} reloads of each server, {PROCESSES} interpreters or processes with {THREADS} threads (gunicorn 4, below which its documentation
 does not go; uWSGI {UWSGI_THREADS}, of which kept connections hold one each, with a mercy of {UWSGI_MERCY} s). The application computes for {given.work_seconds} s while it is imported. {CLIENTS} clients and the probe ask again and again, half of
@@ -277,13 +371,19 @@ them on a kept connection; nobody tries a second time. Server and clients share 
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--singlemalt", type=pathlib.Path)
     parser.add_argument("--venv", type=pathlib.Path)
     parser.add_argument("--reloads", type=int, default=20)
     parser.add_argument("--work-seconds", type=float, default=0.5)
-    parser.add_argument("--peers", default=",".join(WAYS), help="which of them, with commas between")
-    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.relative_to(RESULTS.parents[2])}")
+    parser.add_argument(
+        "--peers", default=",".join(WAYS), help="which of them, with commas between"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help=f"write {RESULTS.relative_to(RESULTS.parents[2])}"
+    )
     given = parser.parse_args()
     rows = {}
     for name in given.peers.split(","):
@@ -302,7 +402,9 @@ def main():
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
         RESULTS.write_text(page(rows, given))
         print(f"wrote {RESULTS}")
-    raise SystemExit("why" in rows.get("singlemalt", {}) or rows.get("singlemalt", {}).get("failed", 0) > 0)
+    raise SystemExit(
+        "why" in rows.get("singlemalt", {}) or rows.get("singlemalt", {}).get("failed", 0) > 0
+    )
 
 
 if __name__ == "__main__":

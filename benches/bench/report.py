@@ -66,12 +66,25 @@ def about(table):
 
 def terminal(table):
     head, lines = cells(table)
-    widths = [max(len(line[0][column]) for line in [(head, ""), *lines] if column < len(line[0])) for column in range(len(head))]
-    text = [f"\n{table['title']} ({about(table)})", *([f"  {table['note']}"] if table["note"] else [])]
-    text.append("  " + "  ".join(word.rjust(width) if index else word.ljust(width) for index, (word, width) in enumerate(zip(head, widths))))
+    widths = [
+        max(len(line[0][column]) for line in [(head, ""), *lines] if column < len(line[0]))
+        for column in range(len(head))
+    ]
+    text = [
+        f"\n{table['title']} ({about(table)})",
+        *([f"  {table['note']}"] if table["note"] else []),
+    ]
+    text.append(
+        "  "
+        + "  ".join(
+            word.rjust(width) if index else word.ljust(width)
+            for index, (word, width) in enumerate(zip(head, widths))
+        )
+    )
     for line, remark in lines:
         written = "  ".join(
-            word.rjust(width) if index else word.ljust(width) for index, (word, width) in enumerate(zip(line, widths))
+            word.rjust(width) if index else word.ljust(width)
+            for index, (word, width) in enumerate(zip(line, widths))
         )
         text.append(f"  {written}  {remark}".rstrip())
     return "\n".join(text)
@@ -91,11 +104,16 @@ def markdown(store, charts):
     """docs/benchmarks/results.md; `charts` are {file name: what it shows}."""
     tables = store["tables"]
     lines = ["# Benchmark results", ""]
-    lines += ["Written by `just bench --write`; [performance.md](../performance.md) says how to read it. Do not edit.", ""]
+    lines += [
+        "Written by `just bench --write`; [performance.md](../performance.md) says how to read it. Do not edit.",
+        "",
+    ]
     for name, words in charts.items():
         lines += [f"![{words}]({name})", ""]
     lines += ["## Machine and versions", "", "| | |", "|---|---|"]
-    lines += [f"| {key} | {value} |" for key, value in {**store["machine"], **store["versions"]}.items()]
+    lines += [
+        f"| {key} | {value} |" for key, value in {**store["machine"], **store["versions"]}.items()
+    ]
     lines += ["", "## Bars", "", *bars_of(tables), "", "## Where a peer is better", ""]
     listed = [
         f"- {title}: {word} is {found:.2f} times {label}'s{' (' + '; '.join(remarks) + ')' if remarks else ''}"
@@ -105,8 +123,16 @@ def markdown(store, charts):
     lines += ["", "## Tables", ""]
     for table in tables.values():
         head, rows = cells(table)
-        lines += [f"### {table['title']}", "", f"`just bench {table['scenario']}`: {about(table)}. {table['note']}".rstrip(), ""]
-        lines += ["| " + " | ".join([*head, ""]) + " |", "|---" + "|---:" * (len(head) - 1) + "|---|"]
+        lines += [
+            f"### {table['title']}",
+            "",
+            f"`just bench {table['scenario']}`: {about(table)}. {table['note']}".rstrip(),
+            "",
+        ]
+        lines += [
+            "| " + " | ".join([*head, ""]) + " |",
+            "|---" + "|---:" * (len(head) - 1) + "|---|",
+        ]
         for row, remark in rows:
             name = f"**{row[0]}**" if row[0].startswith(OURS) else row[0]
             padded = [name, *row[1:], *[""] * (len(head) - len(row)), remark.replace("|", "\\|")]

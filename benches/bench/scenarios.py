@@ -22,7 +22,16 @@ BROWSER = (
 EVERYBODY = tuple(PEERS)
 # Those that spread an app over several processes or interpreters.
 PARALLEL = ("singlemalt", "bjoern", "granian", "uwsgi", "mod_wsgi", "gunicorn", "gunicorn-sync")
-THREADED = ("singlemalt", "granian", "uwsgi", "mod_wsgi", "pyruvate", "gunicorn", "waitress", "cheroot")
+THREADED = (
+    "singlemalt",
+    "granian",
+    "uwsgi",
+    "mod_wsgi",
+    "pyruvate",
+    "gunicorn",
+    "waitress",
+    "cheroot",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,16 +77,47 @@ SCENARIOS = [
         strace=True,
         note="The kernel's connect and close are most of this.",
     ),
-    Scenario("pipelining", "Hello, 16 requests in one packet", load=Load(pipelined=16), peers=(*EVERYBODY[:7], "waitress", "cheroot")),
+    Scenario(
+        "pipelining",
+        "Hello, 16 requests in one packet",
+        load=Load(pipelined=16),
+        peers=(*EVERYBODY[:7], "waitress", "cheroot"),
+    ),
     Scenario("body-10k", "10 KB body", "bodies", Load("/10k"), answer=TEN_KILOBYTES, strace=True),
     Scenario("body-1m", "1 MB body", "bodies", Load("/1m"), answer=MEGABYTE),
-    Scenario("post-1k", "POST 1 KB", "bodies", Load("/post", method="POST", body=1024), answer=b"1024\n", strace=True),
-    Scenario("post-1m", "POST 1 MB", "bodies", Load("/post", method="POST", body=1 << 20), answer=b"%d\n" % (1 << 20)),
+    Scenario(
+        "post-1k",
+        "POST 1 KB",
+        "bodies",
+        Load("/post", method="POST", body=1024),
+        answer=b"1024\n",
+        strace=True,
+    ),
+    Scenario(
+        "post-1m",
+        "POST 1 MB",
+        "bodies",
+        Load("/post", method="POST", body=1 << 20),
+        answer=b"%d\n" % (1 << 20),
+    ),
     Scenario("stream", "10 KB in ten chunks", "bodies", Load("/stream"), answer=TEN_KILOBYTES),
-    Scenario("file-1m", "1 MB file by wsgi.file_wrapper", "bodies", Load("/file"), answer=MEGABYTE, strace=True),
+    Scenario(
+        "file-1m",
+        "1 MB file by wsgi.file_wrapper",
+        "bodies",
+        Load("/file"),
+        answer=MEGABYTE,
+        strace=True,
+    ),
     Scenario("flask", "Flask hello", "flask_hello"),
     Scenario("django", "Django hello", "django_site"),
-    Scenario("django-page", "Django: query, template, middleware", "django_site", Load("/page"), answer=None),
+    Scenario(
+        "django-page",
+        "Django: query, template, middleware",
+        "django_site",
+        Load("/page"),
+        answer=None,
+    ),
     Scenario(
         "django-2",
         "Django hello, two interpreters or processes",
@@ -140,7 +180,10 @@ SCENARIOS = [
         "Hello with the access log on, into a file",
         shape=Shape(log=True),
         peers=("granian", "uwsgi", "gunicorn", "mod_wsgi"),
-        rows=(("singlemalt", "singlemalt", Shape(log=True)), ("singlemalt, log off", "singlemalt", Shape())),
+        rows=(
+            ("singlemalt", "singlemalt", Shape(log=True)),
+            ("singlemalt, log off", "singlemalt", Shape()),
+        ),
     ),
     Scenario(
         "tls",
@@ -167,7 +210,13 @@ SCENARIOS = [
         strace=True,
     ),
     Scenario("idle", "5,000 idle connections", peers=EVERYBODY, kind="idle"),
-    Scenario("dribble", "500 clients that send a byte every 0.25 s", load=Load(connections=8), peers=EVERYBODY, kind="dribble"),
+    Scenario(
+        "dribble",
+        "500 clients that send a byte every 0.25 s",
+        load=Load(connections=8),
+        peers=EVERYBODY,
+        kind="dribble",
+    ),
     Scenario("start", "From the start to the first answer", kind="start"),
     Scenario("memory", "Memory of the process tree after load", kind="memory"),
 ]

@@ -52,7 +52,9 @@ def connect(port, tls=False, timeout=5):
 class Server:
     """One started command. `cores` is for taskset, None leaves it on all of them."""
 
-    def __init__(self, name, command, port, log, cores=None, environment=(), folder=None, tls=False):
+    def __init__(
+        self, name, command, port, log, cores=None, environment=(), folder=None, tls=False
+    ):
         self.name, self.port, self.tls, self.log = name, port, tls, pathlib.Path(log)
         self.command = [str(word) for word in command]
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +86,9 @@ class Server:
             except (OSError, http.client.HTTPException) as error:
                 self.must_live()
                 if time.monotonic() > deadline:
-                    raise Failed(f"does not answer within {seconds} s ({error}): {self.last_words()}") from None
+                    raise Failed(
+                        f"does not answer within {seconds} s ({error}): {self.last_words()}"
+                    ) from None
                 time.sleep(0.02)
 
     def must_live(self):

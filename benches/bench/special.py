@@ -22,16 +22,38 @@ IDLE_SECONDS = 3
 
 
 def measured(bench, scenario):
-    return {"idle": idle, "dribble": dribble, "start": start, "memory": memory}[scenario.kind](bench, scenario)
+    return {"idle": idle, "dribble": dribble, "start": start, "memory": memory}[scenario.kind](
+        bench, scenario
+    )
 
 
 def table(scenario, columns, rows, **more):
-    base = {"scenario": scenario.name, "title": scenario.title, "note": scenario.note, "pinned": scenario.pinned}
-    return {**base, "columns": columns, "rows": rows, "slices": 0, "noisy": 0, "disturbed": False, **more}
+    base = {
+        "scenario": scenario.name,
+        "title": scenario.title,
+        "note": scenario.note,
+        "pinned": scenario.pinned,
+    }
+    return {
+        **base,
+        "columns": columns,
+        "rows": rows,
+        "slices": 0,
+        "noisy": 0,
+        "disturbed": False,
+        **more,
+    }
 
 
 def row_of(label, peer, figures=None, failed=None, remarks=()):
-    return {"label": label, "peer": peer, "remarks": list(remarks), "failed": failed, "figures": figures or {}, "ratios": {}}
+    return {
+        "label": label,
+        "peer": peer,
+        "remarks": list(remarks),
+        "failed": failed,
+        "figures": figures or {},
+        "ratios": {},
+    }
 
 
 @contextlib.contextmanager
@@ -56,9 +78,15 @@ def each(bench, scenario, measure):
 
 def medians(bench, server, load, core, clients=()):
     """(requests per second, p99, whether others disturbed it) of as many slices as there are rounds."""
-    slices = [one_slice(server, load, bench.seconds, core, None, clients) for _ in range(bench.rounds)]
+    slices = [
+        one_slice(server, load, bench.seconds, core, None, clients) for _ in range(bench.rounds)
+    ]
     noisy = sum(one.noisy for one in slices)
-    return statistics.median(one.rate for one in slices), statistics.median(one.p99 for one in slices), noisy
+    return (
+        statistics.median(one.rate for one in slices),
+        statistics.median(one.p99 for one in slices),
+        noisy,
+    )
 
 
 def shaken(bench, noisy, rows):
@@ -88,13 +116,19 @@ def idle(bench, scenario):
                 cpu = server.cpu_seconds() - cpu
                 grown = server.pss_megabytes() - memory_before
                 try:
-                    beside, p99, disturbed_too = medians(bench, server, load, client_core, (crowd.pid,))
+                    beside, p99, disturbed_too = medians(
+                        bench, server, load, client_core, (crowd.pid,)
+                    )
                 except Failed as failure:
                     server.must_live()
-                    raise Failed(f"answers nobody else while {held} connections are idle ({failure})") from None
+                    raise Failed(
+                        f"answers nobody else while {held} connections are idle ({failure})"
+                    ) from None
             noisy += disturbed + disturbed_too
             if crowd.ready < IDLE_CONNECTIONS:
-                remarks.append(f"only {crowd.ready} of {IDLE_CONNECTIONS} connections had an answer")
+                remarks.append(
+                    f"only {crowd.ready} of {IDLE_CONNECTIONS} connections had an answer"
+                )
             figures = {
                 "held": held,
                 "bytes": grown * 1024 * 1024 / held if held > 500 else None,
@@ -107,7 +141,12 @@ def idle(bench, scenario):
             return row_of(label, peer, figures, remarks=remarks)
 
     rows = each(bench, scenario, measure)
-    return table(scenario, ["held", "bytes", "idle_cpu", "alone", "rate", "p99"], rows, **shaken(bench, noisy, rows))
+    return table(
+        scenario,
+        ["held", "bytes", "idle_cpu", "alone", "rate", "p99"],
+        rows,
+        **shaken(bench, noisy, rows),
+    )
 
 
 def dribble(bench, scenario):
@@ -125,15 +164,27 @@ def dribble(bench, scenario):
                 try:
                     ask(server.port, "/", timeout=5)
                 except (OSError, http.client.HTTPException):
-                    raise Failed(f"answers nobody else within 5 s while {crowd.held()} clients dribble") from None
-                rate, p99, disturbed_too = medians(bench, server, scenario.load, client_core, (crowd.pid,))
+                    raise Failed(
+                        f"answers nobody else within 5 s while {crowd.held()} clients dribble"
+                    ) from None
+                rate, p99, disturbed_too = medians(
+                    bench, server, scenario.load, client_core, (crowd.pid,)
+                )
                 held = crowd.held()
             noisy += disturbed + disturbed_too
-            figures = {"held": held, "alone": alone, "rate": rate, "p99_alone": p99_alone, "p99": p99}
+            figures = {
+                "held": held,
+                "alone": alone,
+                "rate": rate,
+                "p99_alone": p99_alone,
+                "p99": p99,
+            }
             return row_of(label, peer, figures, remarks=remarks)
 
     rows = each(bench, scenario, measure)
-    return table(scenario, ["held", "alone", "rate", "p99_alone", "p99"], rows, **shaken(bench, noisy, rows))
+    return table(
+        scenario, ["held", "alone", "rate", "p99_alone", "p99"], rows, **shaken(bench, noisy, rows)
+    )
 
 
 def first_answer(server, seconds=30):
@@ -174,7 +225,10 @@ def start(bench, scenario):
                         server.stop()
                 except Failed as failure:
                     failed[label] = str(failure)
-    found = {label: {key: statistics.median(values) for key, values in by_app.items() if values} for label, by_app in times.items()}
+    found = {
+        label: {key: statistics.median(values) for key, values in by_app.items() if values}
+        for label, by_app in times.items()
+    }
     one, four = (found[label] for label, _, _ in START_ROWS)
     for key in one.keys() & four.keys():
         four[f"further_{key}"] = (four[key] - one[key]) / 3
@@ -196,17 +250,33 @@ def memory(bench, scenario):
             for count in (1, 4):
                 if count == 4 and peer not in PARALLEL or count == 1 and label == main[0]:
                     continue
-                wanted = Shape(count, shape.threads, isolation=shape.isolation) if label != main[0] else shape
+                wanted = (
+                    Shape(count, shape.threads, isolation=shape.isolation)
+                    if label != main[0]
+                    else shape
+                )
                 try:
                     figures[f"{key}_{count}"] = loaded_pss(bench, peer, app, path, wanted)
                 except Failed as failure:
                     reasons.append(f"{key} x {count}: {failure}")
             if f"{key}_1" in figures and f"{key}_4" in figures:
                 figures[f"further_{key}"] = (figures[f"{key}_4"] - figures[f"{key}_1"]) / 3
-        listed.append(row_of(label, peer, figures, "; ".join(reasons) if not figures else None, remarks + reasons * bool(figures)))
+        listed.append(
+            row_of(
+                label,
+                peer,
+                figures,
+                "; ".join(reasons) if not figures else None,
+                remarks + reasons * bool(figures),
+            )
+        )
     columns = ["hello_1", "hello_4", "further_hello", "django_1", "django_4", "further_django"]
     sharers = users_of_libpython()
-    note = f"{sharers} other programs used the same libpython meanwhile: too low by megabytes." if sharers else scenario.note
+    note = (
+        f"{sharers} other programs used the same libpython meanwhile: too low by megabytes."
+        if sharers
+        else scenario.note
+    )
     return table(scenario, columns, listed, pinned=False, note=note)
 
 
@@ -217,7 +287,10 @@ def users_of_libpython():
     for maps in PROC.glob("[0-9]*/maps"):
         try:
             # This program has a copy of its own, which lies elsewhere.
-            found += any(line.endswith(library) and "singlemalt-bench" not in line for line in maps.read_text().splitlines())
+            found += any(
+                line.endswith(library) and "singlemalt-bench" not in line
+                for line in maps.read_text().splitlines()
+            )
         except OSError:
             continue
     return found

@@ -23,7 +23,11 @@ def merged(store, machine, versions, tables, order):
     if store["machine"] != machine:
         store = {"tables": {}}
     both = {**store["tables"], **tables}
-    return {"machine": machine, "versions": versions, "tables": {name: both[name] for name in order if name in both}}
+    return {
+        "machine": machine,
+        "versions": versions,
+        "tables": {name: both[name] for name in order if name in both},
+    }
 
 
 def rounded(value):
@@ -43,7 +47,9 @@ def write(store, folder=FOLDER):
     charts = chart.charts(store)
     texts = {name: text for name, (_, text) in charts.items()}
     texts["results.json"] = json.dumps(rounded(store), indent=1, ensure_ascii=False) + "\n"
-    texts["results.md"] = report.markdown(store, {name: title for name, (title, _) in charts.items()})
+    texts["results.md"] = report.markdown(
+        store, {name: title for name, (title, _) in charts.items()}
+    )
     for name, text in texts.items():
         (folder / name).write_text(text)
     return [folder / name for name in texts]

@@ -22,32 +22,46 @@ def parts(sums, program):
     """Instructions of ours, of CPython and of the rest."""
     ours = sums.get(pathlib.Path(program).name, 0)
     python = sum(count for name, count in sums.items() if "python" in name)
-    return {"total": sums["total"], "ours": ours, "python": python, "rest": sums["total"] - ours - python}
+    return {
+        "total": sums["total"],
+        "ours": ours,
+        "python": python,
+        "rest": sums["total"] - ours - python,
+    }
 
 
 def per_request(program, case):
     """What a further request costs: the difference of two runs, so that start-up does not count."""
     few, many = (
-        parts(counted([program, "count", case, str(count)], ENVIRONMENT), program) for count in (FEW, MANY)
+        parts(counted([program, "count", case, str(count)], ENVIRONMENT), program)
+        for count in (FEW, MANY)
     )
     return {part: round((many[part] - few[part]) / (MANY - FEW)) for part in many}
 
 
 def keys():
     """What the figures hang on: (for our code, for all of it). Another compiler or CPython has figures of its own."""
-    said = subprocess.run([os.environ.get("RUSTC", "rustc"), "--version"], capture_output=True, text=True).stdout.split()
+    said = subprocess.run(
+        [os.environ.get("RUSTC", "rustc"), "--version"], capture_output=True, text=True
+    ).stdout.split()
     rust = f"{platform.machine()}-{sys.platform} rustc {said[1] if len(said) > 1 else '?'}"
     return rust, f"{rust} CPython {platform.python_version()}"
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="just instructions", description="Counts the instructions that one request costs.")
+    parser = argparse.ArgumentParser(
+        prog="just instructions", description="Counts the instructions that one request costs."
+    )
     parser.add_argument("program", help=argparse.SUPPRESS)
     parser.add_argument("cases", nargs="*", metavar="CASE", help="only these")
     parser.add_argument("--update", action="store_true", help="make the figures the baseline")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument(
+        "--json", type=pathlib.Path, metavar="FILE", help="write the figures there too"
+    )
     given = parser.parse_args()
-    cases = subprocess.run([given.program, "cases"], capture_output=True, text=True, check=True).stdout.split()
+    cases = subprocess.run(
+        [given.program, "cases"], capture_output=True, text=True, check=True
+    ).stdout.split()
     cases = [case for case in cases if not given.cases or case in given.cases]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         found = dict(zip(cases, pool.map(lambda case: per_request(given.program, case), cases)))
@@ -88,7 +102,11 @@ def compared(found, baseline, rust_key, python_key):
                 word += "  better: make it the baseline"
         else:
             word = f"none for {key}"
-        print(f"  {case:14} " + " ".join(f"{figures[part]:8,}" for part in ("total", "ours", "python", "rest")) + f"   {word}")
+        print(
+            f"  {case:14} "
+            + " ".join(f"{figures[part]:8,}" for part in ("total", "ours", "python", "rest"))
+            + f"   {word}"
+        )
     return worse
 
 

@@ -10,13 +10,22 @@ def counted(command, environment):
     with tempfile.TemporaryDirectory(prefix="singlemalt-callgrind-") as folder:
         out = pathlib.Path(folder) / "out"
         done = subprocess.run(
-            ["valgrind", "--tool=callgrind", "--cache-sim=no", "--branch-sim=no", f"--callgrind-out-file={out}", *command],
+            [
+                "valgrind",
+                "--tool=callgrind",
+                "--cache-sim=no",
+                "--branch-sim=no",
+                f"--callgrind-out-file={out}",
+                *command,
+            ],
             capture_output=True,
             text=True,
             env=environment,
         )
         if done.returncode or not out.exists():
-            raise SystemExit(f"instructions: {' '.join(command)} failed under valgrind:\n{done.stderr[-2000:]}")
+            raise SystemExit(
+                f"instructions: {' '.join(command)} failed under valgrind:\n{done.stderr[-2000:]}"
+            )
         return summed(out.read_text(errors="replace").splitlines())
 
 

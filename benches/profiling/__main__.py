@@ -17,19 +17,35 @@ SAMPLES_PER_SECOND = 1999
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="just profile", description="Draws where the server spends its time.")
-    parser.add_argument("scenario", nargs="?", default="hello-c32", help="a scenario of `just bench --list` (default hello-c32)")
+    parser = argparse.ArgumentParser(
+        prog="just profile", description="Draws where the server spends its time."
+    )
+    parser.add_argument(
+        "scenario",
+        nargs="?",
+        default="hello-c32",
+        help="a scenario of `just bench --list` (default hello-c32)",
+    )
     parser.add_argument("--seconds", type=int, default=5, metavar="S", help="how long (default 5)")
-    parser.add_argument("--output", type=pathlib.Path, metavar="FILE", help="the SVG (default target/profile/SCENARIO.svg)")
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="the SVG (default target/profile/SCENARIO.svg)",
+    )
     for name in ("singlemalt", "venv", "folder"):
         parser.add_argument(f"--{name}", type=pathlib.Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     scenario = BY_NAME.get(given.scenario)
     if scenario is None or scenario.kind or scenario.shape.speaks != "http":
-        parser.error(f"{given.scenario} is no scenario that wrk loads over HTTP: `just bench --list` names them")
+        parser.error(
+            f"{given.scenario} is no scenario that wrk loads over HTTP: `just bench --list` names them"
+        )
     for tool, how in (("perf", "apt install linux-perf"), ("wrk", "apt install wrk")):
         if not shutil.which(tool):
-            raise SystemExit(f"profile: {tool} is needed: {how} (Debian). `just instructions` works without perf.")
+            raise SystemExit(
+                f"profile: {tool} is needed: {how} (Debian). `just instructions` works without perf."
+            )
     output = given.output or given.folder / f"{scenario.name}.svg"
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="singlemalt-profile-") as name:
@@ -38,7 +54,9 @@ def main():
         prepare(folder, tools)
         stacks = sampled(scenario, tools, folder, given.seconds)
     folded = output.with_suffix(".folded")
-    folded.write_text("".join(f"{';'.join(stack)} {count}\n" for stack, count in sorted(stacks.items())))
+    folded.write_text(
+        "".join(f"{';'.join(stack)} {count}\n" for stack, count in sorted(stacks.items()))
+    )
     output.write_text(flame.svg(f"singlemalt, {scenario.title}", stacks))
     print(f"{sum(stacks.values())} samples: {output}, {folded}")
     for share, name in flame.heaviest(stacks, 15):
@@ -54,7 +72,16 @@ def sampled(scenario, tools, folder, seconds):
         data = folder / "perf.data"
         # The clock, not the cycles: virtual machines have no counter for those. DWARF, because neither CPython nor we keep
         # frame pointers.
-        command = ["perf", "record", "-e", "cpu-clock", "-F", str(SAMPLES_PER_SECOND), "--call-graph", "dwarf,16384"]
+        command = [
+            "perf",
+            "record",
+            "-e",
+            "cpu-clock",
+            "-F",
+            str(SAMPLES_PER_SECOND),
+            "--call-graph",
+            "dwarf,16384",
+        ]
         record = subprocess.Popen(
             [*command, "-p", str(server.pid), "-o", str(data), "--", "sleep", str(seconds)],
             stdout=subprocess.DEVNULL,
@@ -72,7 +99,10 @@ def sampled(scenario, tools, folder, seconds):
         )
     print(f"{figures['requests'] / figures['microseconds'] * 1e6:,.0f} req/s while perf looked")
     script = subprocess.run(
-        ["perf", "script", "-i", str(data), "--no-inline", "-F", "ip,sym,dso"], capture_output=True, text=True, errors="replace"
+        ["perf", "script", "-i", str(data), "--no-inline", "-F", "ip,sym,dso"],
+        capture_output=True,
+        text=True,
+        errors="replace",
     ).stdout
     return flame.folded(script.splitlines())
 

@@ -49,7 +49,10 @@ def heaviest(stacks, count):
     own, total = {}, sum(stacks.values()) or 1
     for stack, samples in stacks.items():
         own[stack[-1]] = own.get(stack[-1], 0) + samples
-    return [(samples / total, name) for name, samples in sorted(own.items(), key=lambda one: -one[1])[:count]]
+    return [
+        (samples / total, name)
+        for name, samples in sorted(own.items(), key=lambda one: -one[1])[:count]
+    ]
 
 
 def colour(name):
@@ -58,7 +61,9 @@ def colour(name):
         return "#d9a05b"
     if "singlemalt" in name or "mio::" in name or "::" in name:
         return "#d9745b"
-    if name.startswith(("Py", "_Py", "py", "dict", "unicode", "list", "tuple", "long", "method", "vectorcall")):
+    if name.startswith(
+        ("Py", "_Py", "py", "dict", "unicode", "list", "tuple", "long", "method", "vectorcall")
+    ):
         return "#7fa8d1"
     return "#b9b3a6"
 
@@ -82,9 +87,11 @@ def draw(lines, children, x, y, scale, total):
         width = samples * scale
         if width >= NARROWEST:
             letters = int((width - 4) / LETTER)
-            label = name if len(name) <= letters else f"{name[: letters - 1]}…" if letters > 3 else ""
+            label = (
+                name if len(name) <= letters else f"{name[: letters - 1]}…" if letters > 3 else ""
+            )
             lines.append(
-                f'<g><title>{escape(name)}: {samples} samples, {samples / total:.1%}</title>'
+                f"<g><title>{escape(name)}: {samples} samples, {samples / total:.1%}</title>"
                 f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{ROW - 1}" fill="{colour(name)}" rx="1"/>'
                 + (f'<text x="{x + 2:.1f}" y="{y + 12}">{escape(label)}</text>' if label else "")
                 + "</g>"

@@ -25,5 +25,7 @@ def application(environ, start_response):
             "input_terminated": environ.get("wsgi.input_terminated"),
         }
     payload = json.dumps(answer).encode()
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(payload)))])
+    start_response(
+        "200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(payload)))]
+    )
     return [payload]

@@ -267,14 +267,64 @@ def bad_headers_type(environ, start_response, number):
     return [b"LEAKED"]
 
 
-BAD_STATUSES = ["200 OK\r\nX-Evil: 1", "200 OK\n", "200 O\0K", "200 O\x7fK", "200 O\rK", "200 O\x1bK", "OK", "", "20 OK",
-                "2000 OK", "abc OK", "200 \u20ac", b"200 OK", 200, None, "099 Low", "200OK", " 200 OK"]
-BAD_HEADERS = [("X", "a\r\nSet-Cookie: b"), ("X", "a\nb"), ("X", "a\rb"), ("X", "a\0b"), ("X", "a\x7fb"), ("X", "a\x1bb"),
-               ("X\r\nEvil", "a"), ("X:", "a"), ("X Y", "a"), ("", "a"), ("X\xe9", "a"), ("X", "\u20ac"), (b"X", "a"), ("X", b"a"),
-               ("X", 1), ("X", None), (1, "a"), ("X",), ("X", "a", "b"), "XY", None, ("X\0", "a"), ("Content-Length", "-1"), ("Content-Length", "x"), ("Content-Length", "+5"),
-               ("Content-Length", ""), ("Content-Length", "99999999999999999999999")]
-HOP_BY_HOP = [("Connection", "upgrade"), ("Transfer-Encoding", "chunked"), ("Keep-Alive", "5"), ("Upgrade", "x"), ("TE", "x"),
-              ("Proxy-Authenticate", "x"), ("Proxy-Authorization", "x")]
+BAD_STATUSES = [
+    "200 OK\r\nX-Evil: 1",
+    "200 OK\n",
+    "200 O\0K",
+    "200 O\x7fK",
+    "200 O\rK",
+    "200 O\x1bK",
+    "OK",
+    "",
+    "20 OK",
+    "2000 OK",
+    "abc OK",
+    "200 \u20ac",
+    b"200 OK",
+    200,
+    None,
+    "099 Low",
+    "200OK",
+    " 200 OK",
+]
+BAD_HEADERS = [
+    ("X", "a\r\nSet-Cookie: b"),
+    ("X", "a\nb"),
+    ("X", "a\rb"),
+    ("X", "a\0b"),
+    ("X", "a\x7fb"),
+    ("X", "a\x1bb"),
+    ("X\r\nEvil", "a"),
+    ("X:", "a"),
+    ("X Y", "a"),
+    ("", "a"),
+    ("X\xe9", "a"),
+    ("X", "\u20ac"),
+    (b"X", "a"),
+    ("X", b"a"),
+    ("X", 1),
+    ("X", None),
+    (1, "a"),
+    ("X",),
+    ("X", "a", "b"),
+    "XY",
+    None,
+    ("X\0", "a"),
+    ("Content-Length", "-1"),
+    ("Content-Length", "x"),
+    ("Content-Length", "+5"),
+    ("Content-Length", ""),
+    ("Content-Length", "99999999999999999999999"),
+]
+HOP_BY_HOP = [
+    ("Connection", "upgrade"),
+    ("Transfer-Encoding", "chunked"),
+    ("Keep-Alive", "5"),
+    ("Upgrade", "x"),
+    ("TE", "x"),
+    ("Proxy-Authenticate", "x"),
+    ("Proxy-Authorization", "x"),
+]
 BAD_HEADER_LISTS = [None, 5, "X: a", [("Content-Length", "5"), ("Content-Length", "6")]]
 
 # Pieces
@@ -459,7 +509,7 @@ def mutate_environ(environ, start_response, _):
     environ["PATH_INFO"] = "/changed"
     environ["wsgi.url_scheme"] = "gopher"
     environ.pop("SERVER_NAME")
-    for key in [key for key in environ if key.startswith("wsgi.") or key.startswith("HTTP_")]:
+    for key in [key for key in environ if key.startswith(("wsgi.", "HTTP_"))]:
         del environ[key]
     start_response("200 OK", TEXT)
     return [found.encode()]

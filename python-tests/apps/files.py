@@ -186,9 +186,33 @@ class ReadIsMissing:
 
 KINDS = {
     function.__name__: function
-    for function in (real, unbuffered, after_read, unbuffered_after_read, update_mode, compressed, overridden, spooled,
-                     named_temporary, memory, memory_offset, pipe, empty, at_the_end, past_the_end, write_only, closed,
-                     OnlyRead, ReadAndClose, FilenoRaises, FilenoLies, FilenoIsNone, ReadRaises, ReadGivesText, ReadIsMissing)
+    for function in (
+        real,
+        unbuffered,
+        after_read,
+        unbuffered_after_read,
+        update_mode,
+        compressed,
+        overridden,
+        spooled,
+        named_temporary,
+        memory,
+        memory_offset,
+        pipe,
+        empty,
+        at_the_end,
+        past_the_end,
+        write_only,
+        closed,
+        OnlyRead,
+        ReadAndClose,
+        FilenoRaises,
+        FilenoLies,
+        FilenoIsNone,
+        ReadRaises,
+        ReadGivesText,
+        ReadIsMissing,
+    )
 }
 
 

@@ -3,7 +3,18 @@
 import hashlib
 import io
 
-from flask import Flask, abort, jsonify, redirect, render_template_string, request, send_file, session, stream_with_context, url_for
+from flask import (
+    Flask,
+    abort,
+    jsonify,
+    redirect,
+    render_template_string,
+    request,
+    send_file,
+    session,
+    stream_with_context,
+    url_for,
+)
 
 app = Flask(__name__)
 app.secret_key = "for tests only"
@@ -54,7 +65,9 @@ def upload():
     while piece := file.stream.read(65536):
         digest.update(piece)
         size += len(piece)
-    return jsonify(name=file.filename, size=size, sha256=digest.hexdigest(), other=request.form.get("other"))
+    return jsonify(
+        name=file.filename, size=size, sha256=digest.hexdigest(), other=request.form.get("other")
+    )
 
 
 @app.post("/raw")

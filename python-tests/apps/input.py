@@ -10,5 +10,7 @@ def application(environ, start_response):
     operations = json.loads(environ["HTTP_X_OPERATIONS"])
     results = [digest(perform(stream, name, size)) for name, size in operations]
     payload = json.dumps(results).encode()
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(payload)))])
+    start_response(
+        "200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(payload)))]
+    )
     return [payload]

@@ -4,10 +4,24 @@ The app performs a sequence on wsgi.input, the test performs the same on io.Byte
 difference is the server's.
 """
 
-import random
-
-OPERATIONS = ["read", "read_n", "read_0", "read_minus", "read_none", "readline", "readline_n", "readline_0", "readline_minus",
-              "readline_none", "readlines", "readlines_n", "readlines_none", "next", "for_two", "list"]
+OPERATIONS = [
+    "read",
+    "read_n",
+    "read_0",
+    "read_minus",
+    "read_none",
+    "readline",
+    "readline_n",
+    "readline_0",
+    "readline_minus",
+    "readline_none",
+    "readlines",
+    "readlines_n",
+    "readlines_none",
+    "next",
+    "for_two",
+    "list",
+]
 # Mostly small steps, so that a sequence does not end with its first operation.
 WEIGHTS = [1, 12, 2, 1, 1, 10, 10, 2, 2, 2, 1, 4, 1, 8, 4, 1]
 SIZES = [1, 2, 3, 7, 10, 64, 100, 1000, 4095, 4096, 4097, 8192, 16_384, 65_536, 70_000, 1_000_000]
@@ -15,7 +29,10 @@ SIZES = [1, 2, 3, 7, 10, 64, 100, 1000, 4095, 4096, 4097, 8192, 16_384, 65_536, 
 
 def sequence(random_source, count=25):
     return [
-        (random_source.choices(OPERATIONS, WEIGHTS)[0], random_source.choice(SIZES) + random_source.choice([0, 0, -1, 1]))
+        (
+            random_source.choices(OPERATIONS, WEIGHTS)[0],
+            random_source.choice(SIZES) + random_source.choice([0, 0, -1, 1]),
+        )
         for _ in range(count)
     ]
 
@@ -24,7 +41,9 @@ def body(random_source, size):
     """Bytes with lines of very different lengths, some empty, with CR, NUL and no line end at all in places."""
     pieces, length = [], 0
     while length < size:
-        line = random_source.randbytes(random_source.choice([0, 0, 1, 3, 20, 80, 500, 5000, 20_000])).replace(b"\n", b" ")
+        line = random_source.randbytes(
+            random_source.choice([0, 0, 1, 3, 20, 80, 500, 5000, 20_000])
+        ).replace(b"\n", b" ")
         pieces.append(line + random_source.choice([b"\n", b"\n", b"\r\n", b"\n\n", b"\0\n"]))
         length += len(pieces[-1])
     return b"".join(pieces)[:size]

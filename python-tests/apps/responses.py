@@ -1,7 +1,6 @@
 """Responses of every shape, one function per path: `/pieces?3` calls `pieces(environ, start_response, "3")`."""
 
 import threading
-
 from wsgiref.headers import Headers
 
 TEXT = [("Content-Type", "text/plain")]

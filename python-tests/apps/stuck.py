@@ -43,18 +43,22 @@ def application(environ, start_response):
         start_response("200 OK", headers)
         return [f"{id(lock)} {threading.get_ident()}".encode()]
     if word == "stream":
+
         def pieces():
             start_response("200 OK", headers)
             yield b"first"
             naps()
             yield b"never"
+
         return pieces()
     if word == "pauses":
+
         def pauses():
             start_response("200 OK", headers)
             for _ in range(4):
                 yield b"in time,"
                 time.sleep(float(number))
+
         return pauses()
     if word == "user":
         uwsgi.set_user_harakiri(1)

@@ -2,7 +2,6 @@
 
 import io
 import warnings
-
 from wsgiref.validate import validator
 
 warnings.simplefilter("always")
@@ -61,7 +60,10 @@ def file(environ, start_response):
     return environ["wsgi.file_wrapper"](io.BytesIO(b"a file"))
 
 
-APPLICATIONS = {f"/{app.__name__}": validator(app) for app in (hello, stream, write, no_content, not_modified, read_all, read_lines, errors, file)}
+APPLICATIONS = {
+    f"/{app.__name__}": validator(app)
+    for app in (hello, stream, write, no_content, not_modified, read_all, read_lines, errors, file)
+}
 
 
 def application(environ, start_response):

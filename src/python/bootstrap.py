@@ -10,7 +10,9 @@ import sys
 import threading
 
 WSGI_VERSION = (1, 0)
-NODE = (os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "localhost")).encode()
+NODE = (
+    os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "localhost")
+).encode()
 
 
 def prepare(python_path, guard, twins, executable):
@@ -49,14 +51,19 @@ def distrust_bytecode():
     passes for the second one's, for ever. A reload is just when that happens: such a file is neither trusted nor made."""
     import time
     from _frozen_importlib_external import SourceFileLoader
+
     read, write = SourceFileLoader.get_data, SourceFileLoader.set_data
-    if getattr(read, "__module__", None) == __name__:  # the main interpreter is prepared by each of its creators
+    if (
+        getattr(read, "__module__", None) == __name__
+    ):  # the main interpreter is prepared by each of its creators
         return
     second = 1_000_000_000
 
     def get_data(self, path):
         data = read(self, path)
-        if path.endswith(".pyc") and data[4:8] == bytes(4):  # it goes by its source's time, not by a hash
+        if path.endswith(".pyc") and data[4:8] == bytes(
+            4
+        ):  # it goes by its source's time, not by a hash
             made, saved = os.stat(path).st_mtime_ns, os.stat(self.path).st_mtime_ns
             if made < saved and made // second == saved // second:
                 raise OSError("made before the last save")
@@ -73,6 +80,7 @@ def distrust_bytecode():
 def compile_without_trees():
     """The built-in compile makes the types of syntax trees in each interpreter, whatever it is given (code.rs)."""
     import _frozen_importlib_external
+
     _frozen_importlib_external.compile = compile_module
 
 
@@ -154,7 +162,11 @@ class FileWrapper:
 
     def __getattr__(self, name):
         # Middleware looks at what it wraps (read, seek, fileno, name).
-        return getattr(self.__dict__["filelike"], name) if "filelike" in self.__dict__ else object.__getattribute__(self, name)
+        return (
+            getattr(self.__dict__["filelike"], name)
+            if "filelike" in self.__dict__
+            else object.__getattribute__(self, name)
+        )
 
 
 def sendable(filelike):
@@ -162,7 +174,11 @@ def sendable(filelike):
 
     Having fileno() proves nothing: gzip.GzipFile has one, of the compressed file. So what counts is whose read() this is."""
     import _io
-    if type(filelike).__name__ == "_TemporaryFileWrapper" and type(filelike).__module__ == "tempfile":
+
+    if (
+        type(filelike).__name__ == "_TemporaryFileWrapper"
+        and type(filelike).__module__ == "tempfile"
+    ):
         filelike = filelike.file
     # Wrappers such as Django's File hand out the read of the file they hold.
     reader = getattr(getattr(filelike, "read", None), "__self__", None)

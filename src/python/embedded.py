@@ -10,6 +10,7 @@ class EmbeddedFinder:
     def find_spec(name, path=None, target=None):
         if name == "uwsgidecorators":
             from importlib.machinery import ModuleSpec
+
             return ModuleSpec(name, EmbeddedFinder, origin="singlemalt")
         return None
 

@@ -20,7 +20,11 @@ def importer():
             direct = direct or frame.f_globals.get("__name__") or ""
             if not is_installed(name):
                 where = f"{name.replace(chr(92), '/').rpartition('/')[2]}, line {frame.f_lineno}"
-                return direct if frame.f_globals.get("__name__") == direct else f"{direct} (from {where})"
+                return (
+                    direct
+                    if frame.f_globals.get("__name__") == direct
+                    else f"{direct} (from {where})"
+                )
         frame = frame.f_back
     return direct
 
@@ -33,11 +37,16 @@ def is_installed(filename):
 
 def is_importlib(filename):
     parts = filename.replace("\\", "/").rsplit("/", 2)
-    return len(parts) == 3 and parts[1] == "importlib" and parts[2] in ("__init__.py", "_bootstrap.py", "_bootstrap_external.py")
+    return (
+        len(parts) == 3
+        and parts[1] == "importlib"
+        and parts[2] in ("__init__.py", "_bootstrap.py", "_bootstrap_external.py")
+    )
 
 
 def watch_extensions():
     from _frozen_importlib_external import ExtensionFileLoader
+
     original = ExtensionFileLoader.create_module
 
     def create_module(self, spec):
@@ -52,16 +61,19 @@ def watch_extensions():
 
 
 def is_refusal(text):
-    return any(part in text for part in (
-        "does not support loading in subinterpreters",           # CPython
-        "can only be loaded into one interpreter per process",   # Cython
-        "PyO3 modules do not yet support subinterpreters",
-        "PyO3 modules may only be initialized once per interpreter process",
-        "cannot load module more than once per process",         # numpy
-        "can only be loaded once per process",
-        "failed to import from subinterpreter",                  # pybind11
-        "daemon threads are disabled",
-    ))
+    return any(
+        part in text
+        for part in (
+            "does not support loading in subinterpreters",  # CPython
+            "can only be loaded into one interpreter per process",  # Cython
+            "PyO3 modules do not yet support subinterpreters",
+            "PyO3 modules may only be initialized once per interpreter process",
+            "cannot load module more than once per process",  # numpy
+            "can only be loaded once per process",
+            "failed to import from subinterpreter",  # pybind11
+            "daemon threads are disabled",
+        )
+    )
 
 
 class TwinFinder:
@@ -69,11 +81,13 @@ class TwinFinder:
 
     def find_spec(self, name, path=None, target=None):
         from _frozen_importlib_external import ExtensionFileLoader, PathFinder
+
         spec = PathFinder.find_spec(name, path, target)
         if spec is None or not isinstance(spec.loader, ExtensionFileLoader):
             return spec
         import _imp
         import os
+
         twin = os.path.join(os.path.dirname(spec.origin), name.rpartition(".")[2] + ".py")
         if not os.path.exists(twin):
             return spec
@@ -84,12 +98,14 @@ class TwinFinder:
             if not is_refusal(str(error)):
                 return spec
             from _frozen_importlib_external import spec_from_file_location
+
             REFUSED.append((name, importer(), str(error), True))
             return spec_from_file_location(name, twin)
 
 
 def prefer_twins():
     from _frozen_importlib_external import PathFinder
+
     sys.meta_path.insert(sys.meta_path.index(PathFinder), TwinFinder())
 
 
@@ -108,6 +124,7 @@ def chain(error):
 def refusal(error):
     """(module, importer, reason) if an extension that refused is behind this exception, however well it is hidden."""
     import re
+
     for link in chain(error):
         # Some packages wrap the one line that matters into a page of advice.
         text = next((line.strip() for line in str(link).splitlines() if is_refusal(line)), None)
@@ -136,6 +153,7 @@ def distribution(module):
     """The name to install by, where it can be told. Slow: it reads the metadata of all that is installed."""
     try:
         from importlib.metadata import packages_distributions, version
+
         name = packages_distributions()[module.partition(".")[0]][0]
         return f"{name} {version(name)}"
     except Exception:

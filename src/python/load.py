@@ -32,13 +32,17 @@ def load(kind, target, expression, isolated, imports):
             problem = f"it called sys.exit({error.code!r}) while it was loaded"
             return "raised", {"exception": problem, "traceback": trimmed(error), "hint": None}
         return explained(error, isolated)
-    return "loaded", {
-        "name": where if kind != "module" else found.__name__,
-        "callable": name,
-        "note": note,
-        "refused": [describe for entry in REFUSED[before:] for describe in entry[:3]],
-        "twins": [entry[0] for entry in REFUSED[before:] if entry[3]],
-    }, app
+    return (
+        "loaded",
+        {
+            "name": where if kind != "module" else found.__name__,
+            "callable": name,
+            "note": note,
+            "refused": [describe for entry in REFUSED[before:] for describe in entry[:3]],
+            "twins": [entry[0] for entry in REFUSED[before:] if entry[3]],
+        },
+        app,
+    )
 
 
 def import_only(kind, target, isolated):
@@ -54,6 +58,7 @@ def import_only(kind, target, isolated):
 def run_script(path):
     """The exit code of a script."""
     import runpy
+
     sys.argv[:1] = [path]
     folder = os.path.dirname(os.path.abspath(path))
     if folder not in sys.path:
@@ -83,7 +88,11 @@ FILES = {}
 
 
 def load_app_file(path):
-    if path.endswith(".wsgi") and not os.path.exists(path) and all(part.isidentifier() for part in path.split(".")):
+    if (
+        path.endswith(".wsgi")
+        and not os.path.exists(path)
+        and all(part.isidentifier() for part in path.split("."))
+    ):
         # What `django-admin startproject` makes is the module mysite.wsgi, and looks like a file of mod_wsgi's.
         return load_module(path)
     place = os.path.abspath(path)
@@ -96,18 +105,35 @@ def load_paste(uri, logged):
     """What PasteDeploy makes of a URI; a relative path is one of the working directory."""
     path, _, name = uri.removeprefix("config:").partition("#")
     if uri.startswith("config:") and not os.path.isfile(path):
-        raise Failure("not_found", wanted=path, is_file="yes", missing=None, near=[], folder=os.getcwd(), problem=None)
+        raise Failure(
+            "not_found",
+            wanted=path,
+            is_file="yes",
+            missing=None,
+            near=[],
+            folder=os.getcwd(),
+            problem=None,
+        )
     try:
         from paste.deploy import loadapp
     except ModuleNotFoundError as error:
         if error.name not in ("paste", "paste.deploy"):
             raise
-        raise Failure("raised", exception=str(error), traceback="",
-                      hint=f"--paste needs the package PasteDeploy (pip install PasteDeploy), and {sys.prefix} has none") from None
+        raise Failure(
+            "raised",
+            exception=str(error),
+            traceback="",
+            hint=f"--paste needs the package PasteDeploy (pip install PasteDeploy), and {sys.prefix} has none",
+        ) from None
     if logged and uri.startswith("config:"):
         from logging.config import fileConfig
+
         place = os.path.abspath(path)
-        fileConfig(place, {"__file__": place, "here": os.path.dirname(place)}, disable_existing_loggers=False)
+        fileConfig(
+            place,
+            {"__file__": place, "here": os.path.dirname(place)},
+            disable_existing_loggers=False,
+        )
     return loadapp(uri, relative_to=os.getcwd()), name or "main", None
 
 
@@ -117,17 +143,29 @@ def load_file(path, name=None):
     # Where importlib has them from. Its package alone would be 45 KB in each interpreter whose app does not import it.
     from _frozen_importlib import module_from_spec, spec_from_loader
     from _frozen_importlib_external import SourceFileLoader, SourcelessFileLoader
+
     if not os.path.isfile(path):
         is_folder = os.path.isdir(path)
-        raise Failure("not_found", wanted=path, is_file="yes", missing=None, near=near_files(path), folder=os.getcwd(),
-                      problem="it is a folder" if is_folder else None)
+        raise Failure(
+            "not_found",
+            wanted=path,
+            is_file="yes",
+            missing=None,
+            near=near_files(path),
+            folder=os.getcwd(),
+            problem="it is a folder" if is_folder else None,
+        )
     if name is None:
-        name = "uwsgi_file_" + "".join("_" if letter in "./\\:" else letter for letter in path).removesuffix("_py")
+        name = "uwsgi_file_" + "".join(
+            "_" if letter in "./\\:" else letter for letter in path
+        ).removesuffix("_py")
     folder = os.path.dirname(os.path.abspath(path))
     if folder not in sys.path:
         # The app's siblings are importable wherever the server was started; behind the working directory.
         sys.path.insert(1 if sys.path[:1] == [os.getcwd()] else 0, folder)
-    loader = (SourcelessFileLoader if path.endswith(".pyc") else SourceFileLoader)(name, os.path.abspath(path))
+    loader = (SourcelessFileLoader if path.endswith(".pyc") else SourceFileLoader)(
+        name, os.path.abspath(path)
+    )
     module = module_from_spec(spec_from_loader(name, loader))
     sys.modules[name] = module
     try:
@@ -143,7 +181,9 @@ def source_files():
     found = []
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)
-        if isinstance(path, str) and (not path.startswith(LIBRARY + os.sep) or "-packages" + os.sep in path):
+        if isinstance(path, str) and (
+            not path.startswith(LIBRARY + os.sep) or "-packages" + os.sep in path
+        ):
             found += [name, path]
     return found
 
@@ -151,6 +191,7 @@ def source_files():
 def load_code(code):
     """uWSGI's name for such a module."""
     from types import ModuleType
+
     module = ModuleType("uwsgi_eval_config")
     sys.modules[module.__name__] = module
     exec(compile(code, "<eval>", "exec"), vars(module))
@@ -168,12 +209,16 @@ def import_all(targets, isolated):
             else:
                 sys.modules[alias] = LOADERS[kind](target)
         except Failure as failure:
-            emit(f"[ERROR] cannot import {target}: {failure.facts.get('problem') or 'there is no such ' + kind}")
+            emit(
+                f"[ERROR] cannot import {target}: {failure.facts.get('problem') or 'there is no such ' + kind}"
+            )
         except BaseException as error:
             if isolated and refusal(error) is not None:
                 raise
             advice = hint(error)
-            text = f"[ERROR] importing {target} failed:\n{trimmed(error)}" + (f"\n  {advice}" if advice else "")
+            text = f"[ERROR] importing {target} failed:\n{trimmed(error)}" + (
+                f"\n  {advice}" if advice else ""
+            )
             for line in text.splitlines():
                 emit(line)
 
@@ -181,6 +226,7 @@ def import_all(targets, isolated):
 def near_files(path):
     """What the user may have meant."""
     import difflib
+
     folder, wanted = (path, "") if os.path.isdir(path) else os.path.split(path)
     try:
         names = [name for name in os.listdir(folder or ".") if name.endswith(".py")]
@@ -192,13 +238,21 @@ def near_files(path):
 
 def load_module(name):
     from importlib import import_module
+
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         # Only if the module itself (or its package) is what is missing; a missing import inside of it is another story.
         if error.name and (name + ".").startswith(error.name + "."):
-                    raise Failure("not_found", wanted=name, is_file=None, missing=error.name, near=[], folder=os.getcwd(),
-                          problem="it is a file: give it as --wsgi-file" if os.path.isfile(name) else None) from None
+            raise Failure(
+                "not_found",
+                wanted=name,
+                is_file=None,
+                missing=error.name,
+                near=[],
+                folder=os.getcwd(),
+                problem="it is a file: give it as --wsgi-file" if os.path.isfile(name) else None,
+            ) from None
         raise
 
 
@@ -228,21 +282,28 @@ def find_callable(module, expression, where):
     arguments, keywords = literal_call(expression)
     factory = attribute(module, name, where)
     if not callable(factory):
-        raise no_callable(module, name, where, f"`{name}` is of type {type(factory).__name__}, not a function")
+        raise no_callable(
+            module, name, where, f"`{name}` is of type {type(factory).__name__}, not a function"
+        )
     try:
         made = factory(*arguments, **keywords)
     except TypeError as error:
         if error.__traceback__.tb_next is not None:
             raise
         # Not one line of it ran: the call does not fit.
-        raise no_callable(module, expression, where, f"`{expression}` cannot be called like that: {error}") from None
+        raise no_callable(
+            module, expression, where, f"`{expression}` cannot be called like that: {error}"
+        ) from None
     if not callable(made):
-        raise no_callable(module, expression, where, f"`{expression}` returned {made!r:.60}, not a WSGI app")
+        raise no_callable(
+            module, expression, where, f"`{expression}` returned {made!r:.60}, not a WSGI app"
+        )
     return made, expression, None
 
 
 def literal_call(expression):
     import ast
+
     wrong = Failure("expression", expression=expression)
     try:
         call = ast.parse(expression.strip(), mode="eval").body
@@ -250,8 +311,10 @@ def literal_call(expression):
             raise wrong
         if any(keyword.arg is None for keyword in call.keywords):
             raise wrong
-        return ([ast.literal_eval(argument) for argument in call.args],
-                {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords})
+        return (
+            [ast.literal_eval(argument) for argument in call.args],
+            {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords},
+        )
     except (SyntaxError, ValueError):
         raise wrong from None
 
@@ -269,12 +332,20 @@ def attribute(module, name, where):
 def checked(module, app, name, where):
     if callable(app):
         return app, name, None
-    raise no_callable(module, name, where, f"`{name}` is of type {type(app).__name__}, which cannot be called")
+    raise no_callable(
+        module, name, where, f"`{name}` is of type {type(app).__name__}, which cannot be called"
+    )
 
 
 def no_callable(module, wanted, where, problem):
-    return Failure("no_callable", where=where, wanted=wanted, found=[name for name in callables(module) if name != wanted], problem=problem,
-                   default="yes" if wanted == "application" else None)
+    return Failure(
+        "no_callable",
+        where=where,
+        wanted=wanted,
+        found=[name for name in callables(module) if name != wanted],
+        problem=problem,
+        default="yes" if wanted == "application" else None,
+    )
 
 
 def callables(module):
@@ -315,25 +386,39 @@ def explained(error, isolated):
         refused = refusal(error)
         if refused is not None:
             module, by, reason = refused
-            return "refused", {"module": module, "importer": by or None, "reason": reason,
-                               "distribution": distribution(module), "traceback": trimmed(error)}
+            return "refused", {
+                "module": module,
+                "importer": by or None,
+                "reason": reason,
+                "distribution": distribution(module),
+                "traceback": trimmed(error),
+            }
     import traceback
+
     lines = list(traceback.TracebackException.from_exception(error).format_exception_only())
     exception, frames = lines[-1].rstrip(), trimmed(error)
     # Without a frame of the app's own the traceback says nothing that the exception does not.
-    return "raised", {"exception": exception, "traceback": frames if frames != exception else "", "hint": hint(error)}
+    return "raised", {
+        "exception": exception,
+        "traceback": frames if frames != exception else "",
+        "hint": hint(error),
+    }
 
 
 def hint(error):
     for link in chain(error):
         if isinstance(link, SyntaxError) and "Missing parentheses in call to" in (link.msg or ""):
-            return (f"this is Python 2 code (print without parentheses); singlemalt runs Python {sys.version_info[0]}."
-                    f"{sys.version_info[1]}: write print(...)")
+            return (
+                f"this is Python 2 code (print without parentheses); singlemalt runs Python {sys.version_info[0]}."
+                f"{sys.version_info[1]}: write print(...)"
+            )
         if isinstance(link, SyntaxError):
             return None
         if isinstance(link, ModuleNotFoundError) and link.name:
-            return (f"`{link.name.partition('.')[0]}` is not installed in {sys.prefix}; if the app has a virtualenv, "
-                    "name it with --virtualenv")
+            return (
+                f"`{link.name.partition('.')[0]}` is not installed in {sys.prefix}; if the app has a virtualenv, "
+                "name it with --virtualenv"
+            )
     return None
 
 
@@ -341,6 +426,7 @@ def trimmed(error, standard_library=False):
     """The traceback as Python prints it, without the frames of importlib and of this server, and without those of the standard
     library unless they are wanted."""
     import traceback
+
     library = os.path.dirname(os.__file__) + os.sep
 
     def is_wanted(frame):

@@ -6,6 +6,7 @@ import sys
 def quiesce(seconds, daemon_seconds):
     import atexit
     import time
+
     end = time.monotonic() + seconds
     left = lambda: max(0.0, end - time.monotonic())
     me = threading.current_thread()
@@ -40,7 +41,11 @@ def others(me):
     """The threads that `threading` started. The phantom MainThread of a subinterpreter never ends; a _DummyThread stands for a
     thread of somebody else and cannot be joined."""
     phantoms = (me, threading.main_thread())
-    return [t for t in threading.enumerate() if t not in phantoms and t.ident and not isinstance(t, threading._DummyThread)]
+    return [
+        t
+        for t in threading.enumerate()
+        if t not in phantoms and t.ident and not isinstance(t, threading._DummyThread)
+    ]
 
 
 def join(thread, seconds):
@@ -52,4 +57,5 @@ def run(hook, *arguments):
         hook(*arguments)
     except BaseException as error:  # SystemExit of a hook must not skip the others
         import traceback
+
         emit("at exit: " + "".join(traceback.format_exception(error)).rstrip())

@@ -56,12 +56,16 @@ def describe_stack(frames):
     environ = next(filter(None, map(environ_of, frames)), None)
     if environ is None:
         return thread and str(thread._name), None, None
-    target = environ.get("REQUEST_URI") or str(environ.get("SCRIPT_NAME", "")) + str(environ.get("PATH_INFO", ""))
+    target = environ.get("REQUEST_URI") or str(environ.get("SCRIPT_NAME", "")) + str(
+        environ.get("PATH_INFO", "")
+    )
     return thread and str(thread._name), str(environ.get("REQUEST_METHOD", "")), str(target)
 
 
 def environ_of(frame):
-    if not frame.f_code.co_flags & 1:  # code of a module or a class: its names are the program's, not a call's
+    if (
+        not frame.f_code.co_flags & 1
+    ):  # code of a module or a class: its names are the program's, not a call's
         return None
     for value in tuple(frame.f_locals.values()):
         if type(value) is dict and "wsgi.input" in value and "REQUEST_METHOD" in value:

@@ -125,6 +125,7 @@ class filemon(_registered):
 
 def lock(f):
     """Runs the function while no other thread of any interpreter runs one that is locked."""
+
     @wraps(f)
     def locked(*args, **kwargs):
         # Not in the spooler, as in uWSGI.
@@ -141,6 +142,7 @@ def lock(f):
 
 def thread(f):
     """Runs the function in a thread of its own."""
+
     @wraps(f)
     def started(*args, **kwargs):
         t = Thread(target=f, args=args, kwargs=kwargs)
@@ -159,8 +161,15 @@ def _needs(function, message):
 class spool:
     def __init__(self, f=None, pass_arguments=False):
         if "spooler" not in uwsgi.opt:
-            raise Exception("you have to enable the uWSGI spooler to use @" + type(self).__name__ + " decorator")
-        _needs("spool", "the spooler is not yet in this version of singlemalt: @" + type(self).__name__ + " cannot be used")
+            raise Exception(
+                "you have to enable the uWSGI spooler to use @" + type(self).__name__ + " decorator"
+            )
+        _needs(
+            "spool",
+            "the spooler is not yet in this version of singlemalt: @"
+            + type(self).__name__
+            + " cannot be used",
+        )
 
 
 class spoolforever(spool):
@@ -201,7 +210,11 @@ class harakiri:
 
 class _of_mules:
     def __init__(self, *args, **kwargs):
-        raise Exception("mules are not yet in this version of singlemalt: @" + type(self).__name__ + " cannot be used")
+        raise Exception(
+            "mules are not yet in this version of singlemalt: @"
+            + type(self).__name__
+            + " cannot be used"
+        )
 
 
 class mule(_of_mules):

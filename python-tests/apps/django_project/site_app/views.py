@@ -32,7 +32,14 @@ def upload(request):
     digest = hashlib.sha256()
     for piece in file.chunks():
         digest.update(piece)
-    return JsonResponse({"name": file.name, "size": file.size, "sha256": digest.hexdigest(), "word": request.POST["word"]})
+    return JsonResponse(
+        {
+            "name": file.name,
+            "size": file.size,
+            "sha256": digest.hexdigest(),
+            "word": request.POST["word"],
+        }
+    )
 
 
 def file(request):
@@ -44,7 +51,9 @@ def memory(request):
 
 
 def stream(request):
-    return StreamingHttpResponse((f"piece {number}\n" for number in range(5)), content_type="text/plain")
+    return StreamingHttpResponse(
+        (f"piece {number}\n" for number in range(5)), content_type="text/plain"
+    )
 
 
 def cookies(request):
@@ -56,7 +65,9 @@ def cookies(request):
 
 
 def users(request):
-    return JsonResponse({"users": list(User.objects.order_by("username").values_list("username", flat=True))})
+    return JsonResponse(
+        {"users": list(User.objects.order_by("username").values_list("username", flat=True))}
+    )
 
 
 def broken(request):
@@ -64,4 +75,12 @@ def broken(request):
 
 
 def where(request, rest):
-    return JsonResponse({"path": request.path, "rest": rest, "get": request.GET.dict(), "host": request.get_host(), "uri": request.build_absolute_uri()})
+    return JsonResponse(
+        {
+            "path": request.path,
+            "rest": rest,
+            "get": request.GET.dict(),
+            "host": request.get_host(),
+            "uri": request.build_absolute_uri(),
+        }
+    )
