@@ -7,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
-use super::answer::{self, Answer};
-use super::ask::{self, Ask};
+use super::control_request::{self, ControlRequest};
+use super::control_response::{self, ControlResponse};
 use super::control_server::{UNDER_WAY, read_note};
-use super::listeners::Caller;
+use super::listeners::AdminConnection;
 use super::table;
 use crate::config::{self, Address, Subcommand, Verb};
 use crate::os::pidfile;
@@ -35,12 +35,12 @@ const AWAY_MAX: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Why there is no answer: for people, and the exit code.
-struct Trouble {
+struct CommandError {
     code: i32,
     text: String,
 }
 
-impl Trouble {
+impl CommandError {
     fn new(code: i32, text: impl std::fmt::Display) -> Self {
         Self {
             code,
@@ -80,13 +80,13 @@ struct Server {
 
 /// A connection on which something was asked.
 struct Line {
-    caller: Caller,
-    answer: Answer,
+    client: AdminConnection,
+    answer: ControlResponse,
     arrived_all: bool,
 }
 
 impl Server {
-    fn of(subcommand: &Subcommand) -> Result<Self, Trouble> {
+    fn of(subcommand: &Subcommand) -> Result<Self, CommandError> {
         if let Some(address) = &subcommand.address {
             let mut server = Self {
                 address: address.clone(),
@@ -99,7 +99,7 @@ impl Server {
                     (Some(file), _) => file.clone(),
                     (None, Some(pidfile)) => format!("{}.token", pidfile.display()).into(),
                     (None, None) => {
-                        return Err(Trouble::new(
+                        return Err(CommandError::new(
                             NOT_ASKED,
                             "a port wants --control-token FILE, the file that the server was given",
                         ));
@@ -110,7 +110,10 @@ impl Server {
             return Ok(server);
         }
         let Some(pidfile) = &subcommand.pidfile else {
-            return Err(Trouble::new(NOT_ASKED, "which server? --pidfile names it"));
+            return Err(CommandError::new(
+                NOT_ASKED,
+                "which server? --pidfile names it",
+            ));
         };
         let name = pidfile.display().to_string();
         pidfile::read(pidfile).map_err(|why| {
@@ -119,7 +122,7 @@ impl Server {
             } else {
                 NOT_THERE
             };
-            Trouble::new(code, why)
+            CommandError::new(code, why)
         })?;
         let beside = config::beside(pidfile);
         let (address, secret) = if cfg!(unix) {
@@ -127,7 +130,7 @@ impl Server {
         } else {
             let (address, secret) = noted(&beside)?;
             let address = address.parse().map_err(|_| {
-                Trouble::new(
+                CommandError::new(
                     NOT_ASKED,
                     format_args!("{} holds no address", beside.display()),
                 )
@@ -143,11 +146,11 @@ impl Server {
     }
 
     /// Asks, and waits for the answer up to `timeout`.
-    fn ask(&self, ask: Ask, timeout: Option<Duration>) -> io::Result<Line> {
-        let mut caller = Caller::connect(&self.address)?;
+    fn ask(&self, ask: ControlRequest, timeout: Option<Duration>) -> io::Result<Line> {
+        let mut client = AdminConnection::connect(&self.address)?;
         let until = timeout.map(|timeout| Instant::now() + timeout);
-        caller.hurry(timeout)?;
-        caller.write_all(ask::request(ask, self.secret.as_ref()).as_bytes())?;
+        client.set_timeout(timeout)?;
+        client.write_all(control_request::request(ask, self.secret.as_ref()).as_bytes())?;
         let mut arrived = Vec::new();
         let mut piece = [0; 16 << 10];
         loop {
@@ -156,22 +159,22 @@ impl Server {
                 if left.is_zero() {
                     return Err(ErrorKind::TimedOut.into());
                 }
-                caller.hurry(Some(left))?;
+                client.set_timeout(Some(left))?;
             }
-            let count = caller.read(&mut piece)?;
+            let count = client.read(&mut piece)?;
             if count == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
             arrived.extend_from_slice(&piece[..count]);
-            let read = answer::read(&arrived);
+            let read = control_response::read(&arrived);
             match read.map_err(|why| io::Error::new(ErrorKind::InvalidData, why))? {
-                None if arrived.len() > answer::ANSWER_BYTES_MAX => {
+                None if arrived.len() > control_response::ANSWER_BYTES_MAX => {
                     return Err(ErrorKind::InvalidData.into());
                 }
                 None => {}
                 Some(answer) => {
                     return Ok(Line {
-                        caller,
+                        client,
                         answer,
                         arrived_all: true,
                     });
@@ -185,9 +188,9 @@ impl Server {
         pidfile::read(self.pidfile.as_ref()?).ok()
     }
 
-    fn value(&self, answer: &Answer) -> Result<Value, Trouble> {
+    fn value(&self, answer: &ControlResponse) -> Result<Value, CommandError> {
         let value: Value = serde_json::from_slice(&answer.body).map_err(|error| {
-            Trouble::new(
+            CommandError::new(
                 NOT_ASKED,
                 format_args!("{}: not understood: {error}", self.name),
             )
@@ -196,7 +199,7 @@ impl Server {
         if let (Some(pid), Some(told)) = (self.pid(), told)
             && i64::from(pid) != told
         {
-            return Err(Trouble::new(
+            return Err(CommandError::new(
                 NOT_ASKED,
                 format_args!(
                     "{} names process {pid}, and process {told} answers there",
@@ -206,7 +209,7 @@ impl Server {
         }
         match answer.status {
             // 409 is an answer like any other: there is nothing to go back to.
-            401 | 403..=408 | 410..=413 => Err(Trouble::new(
+            401 | 403..=408 | 410..=413 => Err(CommandError::new(
                 NOT_ASKED,
                 format_args!(
                     "{}: {}",
@@ -218,10 +221,10 @@ impl Server {
         }
     }
 
-    fn trouble(&self, error: &io::Error) -> Trouble {
+    fn trouble(&self, error: &io::Error) -> CommandError {
         let name = &self.name;
         match error.kind() {
-            ErrorKind::NotFound if self.pid().is_some_and(is_running) => Trouble::new(
+            ErrorKind::NotFound if self.pid().is_some_and(is_running) => CommandError::new(
                 NOT_ASKED,
                 format_args!(
                     "the server of {name} has no control socket beside it (--control none?); singlemalt --reload {name} and --stop {name} \
@@ -229,34 +232,34 @@ impl Server {
                 ),
             ),
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-                Trouble::new(NOT_THERE, format_args!("{name}: no server runs there"))
+                CommandError::new(NOT_THERE, format_args!("{name}: no server runs there"))
             }
-            ErrorKind::PermissionDenied => Trouble::new(
+            ErrorKind::PermissionDenied => CommandError::new(
                 NOT_ASKED,
                 format_args!("{name}: only the server's user and root may ask it"),
             ),
             ErrorKind::TimedOut | ErrorKind::WouldBlock => {
-                Trouble::new(NOT_WAITED, format_args!("{name}: no answer in time"))
+                CommandError::new(NOT_WAITED, format_args!("{name}: no answer in time"))
             }
-            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => Trouble::new(
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => CommandError::new(
                 NOT_ASKED,
                 format_args!(
                     "{name}: the server hung up: it is leaving, or does not know this user"
                 ),
             ),
-            _ => Trouble::new(NOT_ASKED, format_args!("{name}: {error}")),
+            _ => CommandError::new(NOT_ASKED, format_args!("{name}: {error}")),
         }
     }
 
-    fn status_value(&self) -> Result<(Vec<u8>, Value), Trouble> {
+    fn status_value(&self) -> Result<(Vec<u8>, Value), CommandError> {
         let line = self
-            .ask(Ask::Status, Some(ANSWER_TIME))
+            .ask(ControlRequest::Status, Some(ANSWER_TIME))
             .map_err(|error| self.trouble(&error))?;
         let value = self.value(&line.answer)?;
         Ok((line.answer.body, value))
     }
 
-    fn status(&self, as_json: bool) -> Result<(i32, String), Trouble> {
+    fn status(&self, as_json: bool) -> Result<(i32, String), CommandError> {
         let (body, value) = self.status_value()?;
         let text = if as_json {
             String::from_utf8_lossy(&body).into_owned()
@@ -266,13 +269,13 @@ impl Server {
         Ok((0, text))
     }
 
-    fn reload_status(&self, as_json: bool) -> Result<(i32, String), Trouble> {
+    fn reload_status(&self, as_json: bool) -> Result<(i32, String), CommandError> {
         let (_, value) = self.status_value()?;
         Ok(shown(&value["reload"], as_json))
     }
 
-    fn reload(&self, subcommand: &Subcommand) -> Result<(i32, String), Trouble> {
-        let ask = Ask::Reload {
+    fn reload(&self, subcommand: &Subcommand) -> Result<(i32, String), CommandError> {
+        let ask = ControlRequest::Reload {
             rolling: subcommand.rolling,
             wait: false,
         };
@@ -282,7 +285,7 @@ impl Server {
         let value = self.value(&line.answer)?;
         let Some(number) = value["reload"].as_u64() else {
             let why = value["message"].as_str().unwrap_or("refused");
-            return Err(Trouble::new(
+            return Err(CommandError::new(
                 NOT_ASKED,
                 format_args!("{}: {why}", self.name),
             ));
@@ -296,12 +299,12 @@ impl Server {
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
-                return Err(Trouble::new(
+                return Err(CommandError::new(
                     NOT_WAITED,
                     format_args!("{}: the reload is still under way", self.name),
                 ));
             }
-            match self.ask(Ask::Outcome(number), left) {
+            match self.ask(ControlRequest::Outcome(number), left) {
                 Ok(line) => {
                     away_since = None;
                     let value = self.value(&line.answer)?;
@@ -321,7 +324,7 @@ impl Server {
                     let since = *away_since.get_or_insert_with(Instant::now);
                     let has_ended = self.pid().is_some_and(|pid| !is_running(pid));
                     if since.elapsed() > AWAY_MAX || has_ended {
-                        return Err(Trouble::new(
+                        return Err(CommandError::new(
                             NOT_THERE,
                             format_args!("{}: the server has gone; its log says why", self.name),
                         ));
@@ -334,14 +337,14 @@ impl Server {
         }
     }
 
-    fn roll_back(&self, subcommand: &Subcommand) -> Result<(i32, String), Trouble> {
+    fn roll_back(&self, subcommand: &Subcommand) -> Result<(i32, String), CommandError> {
         let timeout = subcommand.timeout.unwrap_or(ANSWER_TIME);
         let line = self
-            .ask(Ask::Rollback, Some(timeout))
+            .ask(ControlRequest::Rollback, Some(timeout))
             .map_err(|error| self.trouble(&error))?;
         let value = self.value(&line.answer)?;
         let message = value["message"].as_str().unwrap_or("refused");
-        let failed = |code| Trouble::new(code, format_args!("{}: {message}", self.name));
+        let failed = |code| CommandError::new(code, format_args!("{}: {message}", self.name));
         match line.answer.status {
             200 if subcommand.json => Ok((0, shown_body(&line.answer))),
             200 => Ok((0, message.to_owned())),
@@ -351,9 +354,9 @@ impl Server {
         }
     }
 
-    fn stacks(&self, as_json: bool) -> Result<(i32, String), Trouble> {
+    fn stacks(&self, as_json: bool) -> Result<(i32, String), CommandError> {
         let line = self
-            .ask(Ask::Stacks, Some(ANSWER_TIME))
+            .ask(ControlRequest::Stacks, Some(ANSWER_TIME))
             .map_err(|error| self.trouble(&error))?;
         let value = self.value(&line.answer)?;
         if as_json {
@@ -370,8 +373,8 @@ impl Server {
         ))
     }
 
-    fn stop(&self, subcommand: &Subcommand) -> Result<(i32, String), Trouble> {
-        let ask = Ask::Stop {
+    fn stop(&self, subcommand: &Subcommand) -> Result<(i32, String), CommandError> {
+        let ask = ControlRequest::Stop {
             now: subcommand.now,
             wait: subcommand.wait,
         };
@@ -381,7 +384,7 @@ impl Server {
         let value = self.value(&line.answer)?;
         if line.answer.status != 202 || !line.arrived_all {
             let why = value["message"].as_str().unwrap_or("refused");
-            return Err(Trouble::new(
+            return Err(CommandError::new(
                 NOT_ASKED,
                 format_args!("{}: {why}", self.name),
             ));
@@ -391,11 +394,11 @@ impl Server {
         }
         // The connection ends with the process.
         let ended = line
-            .caller
-            .hurry(subcommand.timeout.filter(|timeout| !timeout.is_zero()))
-            .and_then(|()| line.caller.read(&mut [0]));
+            .client
+            .set_timeout(subcommand.timeout.filter(|timeout| !timeout.is_zero()))
+            .and_then(|()| line.client.read(&mut [0]));
         match ended {
-            Err(error) if is_late(&error) => Err(Trouble::new(
+            Err(error) if is_late(&error) => Err(CommandError::new(
                 NOT_WAITED,
                 format_args!("{}: the server is still stopping", self.name),
             )),
@@ -404,7 +407,7 @@ impl Server {
     }
 }
 
-fn shown_body(answer: &Answer) -> String {
+fn shown_body(answer: &ControlResponse) -> String {
     String::from_utf8_lossy(&answer.body).into_owned()
 }
 
@@ -417,13 +420,13 @@ fn shown(reload: &Value, as_json: bool) -> (i32, String) {
     (table::reload_code(reload), text)
 }
 
-fn noted(file: &Path) -> Result<(String, Secret), Trouble> {
+fn noted(file: &Path) -> Result<(String, Secret), CommandError> {
     read_note(file).map_err(|error| {
         let code = match error.kind() {
             ErrorKind::NotFound => NOT_THERE,
             _ => NOT_ASKED,
         };
-        Trouble::new(
+        CommandError::new(
             code,
             format_args!("cannot read {}: {error}", file.display()),
         )

@@ -1,11 +1,11 @@
 //! The control socket: whoever may tell the server something connects, asks in HTTP and is answered in JSON
 //! (docs/control.md). `src/admin/` says what can be asked.
 //!
-//! A thread for each socket takes callers (`sm-control`), and one for each caller talks to it, so that one who waits for a reload
+//! A thread for each socket takes clients (`sm-control`), and one for each client talks to it, so that one who waits for a reload
 //! holds up nobody; there are so many at most, and each has so long to say what it wants. Nothing here touches Python or waits for a
 //! worker: what changes something is told to the supervisor.
 //!
-//! Who may ask: on a path the server's user and root, by the file's mode and owner and by what the kernel says of the caller; on a port of
+//! Who may ask: on a path the server's user and root, by the file's mode and owner and by what the kernel says of the client; on a port of
 //! this machine whoever has the secret.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 
-use super::answer::{Told, ToldStacks, json, whole};
-use super::ask::{self, Ask, REQUEST_BYTES_MAX, Refused};
-use super::inherited_sockets::Bequest;
-use super::listeners::{self, Caller, Door};
-use super::metrics_snapshot::Census;
+use super::control_request::{self, ControlRequest, REQUEST_BYTES_MAX, Refused};
+use super::control_response::{CommandReply, StacksReply, json, whole};
+use super::inherited_sockets::InheritedSockets;
+use super::listeners::{self, AdminConnection, AdminListener};
+use super::metrics_snapshot::MetricsSnapshot;
 use super::status::Canary;
 use crate::config::Failure;
 use crate::config::{self, Address, Config, ControlDoor};
@@ -33,11 +33,11 @@ use crate::reload::history::{Journal, Seen};
 
 /// Callers that are talked to at once; further ones are told to come again.
 const CALLERS_MAX: usize = 32;
-/// What a caller is given to say what it wants, and to take the answer.
+/// What a client is given to say what it wants, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What `GET /reload/N` waits for at most, before it says that the reload is under way.
 const LONG_POLL: Duration = Duration::from_secs(30);
-/// What a rollback may take before its caller is told that it is still to come. It takes no time, but the supervisor may be at something.
+/// What a rollback may take before its client is told that it is still to come. It takes no time, but the supervisor may be at something.
 const ROLLBACK_TIME: Duration = Duration::from_secs(10);
 /// What `GET /stacks` gives interpreters to answer; of one that does not, it is told what the system knows.
 const LOOK_TIME: Duration = Duration::from_secs(1);
@@ -46,8 +46,8 @@ pub const UNDER_WAY: &str = "under way";
 
 /// The sockets of the server. Dropped, they leave nothing behind in the file system.
 #[derive(Default)]
-pub struct Control {
-    doors: Vec<Arc<Place>>,
+pub struct ControlServer {
+    listeners: Vec<Arc<Place>>,
     /// Files, and what tells them from others of their names.
     files: Vec<(PathBuf, (u64, u64))>,
     is_spared: bool,
@@ -55,17 +55,17 @@ pub struct Control {
 
 /// One of them.
 struct Place {
-    door: Door,
+    listener: AdminListener,
     secret: Option<Secret>,
 }
 
-/// Where callers come in.
+/// Where clients come in.
 #[derive(Clone)]
 struct Entrance(Arc<Place>);
 
-impl AsRef<Door> for Entrance {
-    fn as_ref(&self) -> &Door {
-        &self.0.door
+impl AsRef<AdminListener> for Entrance {
+    fn as_ref(&self) -> &AdminListener {
+        &self.0.listener
     }
 }
 
@@ -78,22 +78,23 @@ struct Wanted {
     is_extra: bool,
 }
 
-impl Control {
+impl ControlServer {
     /// Opens what is wanted; `left` is open already. Main thread, before privileges are dropped.
     ///
     /// # Errors
     /// What `--control` names cannot be had.
-    pub fn open(config: &Config, left: &mut Bequest) -> Result<Self, Failure> {
+    pub fn open(config: &Config, left: &mut InheritedSockets) -> Result<Self, Failure> {
         let mut control = Self::default();
         let mut left = std::mem::take(&mut left.control).into_iter();
         for wanted in wanted(config)? {
             let opened = match left.next() {
-                Some(left) => Door::again(left, &wanted.address)
-                    .and_then(|door| Ok((door, kept_secret(&wanted)?))),
-                None => Door::open(&wanted.address).and_then(|door| secured(config, &wanted, door)),
+                Some(left) => AdminListener::from_inherited(left, &wanted.address)
+                    .and_then(|listener| Ok((listener, kept_secret(&wanted)?))),
+                None => AdminListener::open(&wanted.address)
+                    .and_then(|listener| secured(config, &wanted, listener)),
             };
             match opened {
-                Ok((door, secret)) => control.add(door, secret, wanted.note),
+                Ok((listener, secret)) => control.add(listener, secret, wanted.note),
                 Err(error) if wanted.is_extra => tracing::warn!(
                     "no control socket at {}: {error}. The pidfile's server can be told by signals only",
                     wanted.address
@@ -114,34 +115,39 @@ impl Control {
         Ok(control)
     }
 
-    fn add(&mut self, door: Door, secret: Option<Secret>, note: Option<PathBuf>) {
-        self.files.extend(door.file());
+    fn add(&mut self, listener: AdminListener, secret: Option<Secret>, note: Option<PathBuf>) {
+        self.files.extend(listener.file());
         self.files
             .extend(note.and_then(|path| Some((path.clone(), listeners::mark(&path)?))));
-        self.doors.push(Arc::new(Place { door, secret }));
+        self.listeners.push(Arc::new(Place { listener, secret }));
     }
 
     /// Starts to answer.
     ///
     /// # Errors
     /// A thread cannot be started.
-    pub fn serve(&self, desk: &Arc<Desk>) -> io::Result<Vec<Attendant>> {
-        let mut attendants = Vec::new();
-        for place in &self.doors {
-            let (place, desk) = (Arc::clone(place), Arc::clone(desk));
+    pub fn serve(&self, handler: &Arc<ControlHandler>) -> io::Result<Vec<AcceptThread>> {
+        let mut accept_threads = Vec::new();
+        for place in &self.listeners {
+            let (place, handler) = (Arc::clone(place), Arc::clone(handler));
             let talk = {
                 let place = Arc::clone(&place);
-                move |caller| desk.talk(caller, place.secret.as_ref())
+                move |client| handler.talk(client, place.secret.as_ref())
             };
-            attendants.push(attend("sm-control", Entrance(place), talk)?);
+            accept_threads.push(accept_clients("sm-control", Entrance(place), talk)?);
         }
-        Ok(attendants)
+        Ok(accept_threads)
     }
 
     /// What makes second handles to the sockets, in their order.
     pub fn share(&self) -> impl Fn() -> io::Result<Vec<Handle>> + Send + Sync + use<> {
-        let doors = self.doors.clone();
-        move || doors.iter().map(|place| place.door.share()).collect()
+        let listeners = self.listeners.clone();
+        move || {
+            listeners
+                .iter()
+                .map(|place| place.listener.share())
+                .collect()
+        }
     }
 
     /// The files are another process's (`true`), which answers here, or this one's own again.
@@ -150,12 +156,12 @@ impl Control {
     }
 
     /// The sockets, to be left open.
-    pub fn doors(&self) -> Vec<&Door> {
-        self.doors.iter().map(|place| &place.door).collect()
+    pub fn listeners(&self) -> Vec<&AdminListener> {
+        self.listeners.iter().map(|place| &place.listener).collect()
     }
 }
 
-impl Drop for Control {
+impl Drop for ControlServer {
     fn drop(&mut self) {
         if self.is_spared {
             return;
@@ -222,14 +228,18 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// Lets only those in who may ask.
-fn secured(config: &Config, wanted: &Wanted, door: Door) -> io::Result<(Door, Option<Secret>)> {
+fn secured(
+    config: &Config,
+    wanted: &Wanted,
+    listener: AdminListener,
+) -> io::Result<(AdminListener, Option<Secret>)> {
     let (uid, gid) = crate::os::privileges::future(config);
-    door.keep_private(uid, gid)?;
+    listener.restrict_to(uid, gid)?;
     let Some(note) = &wanted.note else {
-        return Ok((door, None));
+        return Ok((listener, None));
     };
     let text = random()?;
-    let port = door.port().unwrap_or_default();
+    let port = listener.port().unwrap_or_default();
     let address = match &wanted.address {
         Address::Tcp(address) => std::net::SocketAddr::new(address.ip(), port).to_string(),
         other => other.to_string(),
@@ -242,7 +252,7 @@ fn secured(config: &Config, wanted: &Wanted, door: Door) -> io::Result<(Door, Op
                 format!("cannot write {}: {error}", note.display()),
             )
         })?;
-    Ok((door, Some(Secret::new(&text))))
+    Ok((listener, Some(Secret::new(&text))))
 }
 
 /// The secret that this process has written before it started anew.
@@ -270,44 +280,44 @@ pub fn read_note(path: &Path) -> io::Result<(String, Secret)> {
     Ok((address.to_owned(), secret))
 }
 
-/// Whoever takes callers.
-pub struct Attendant {
+/// Whoever takes clients.
+pub struct AcceptThread {
     is_open: Arc<AtomicBool>,
     thread: JoinHandle<()>,
-    knock: Box<dyn Fn() -> io::Result<()> + Send>,
+    wake: Box<dyn Fn() -> io::Result<()> + Send>,
 }
 
-impl Attendant {
+impl AcceptThread {
     /// Takes nobody any more: another process does from now on. Who was taken is still answered.
-    pub fn leave(self) {
+    pub fn stop(self) {
         self.is_open.store(false, Ordering::SeqCst);
-        // It waits for a caller; whoever comes is the last one.
-        match (self.knock)() {
+        // It waits for a client; whoever comes is the last one.
+        match (self.wake)() {
             Ok(()) => drop(self.thread.join()),
-            Err(error) => tracing::debug!(%error, "callers are still taken"),
+            Err(error) => tracing::debug!(%error, "clients are still taken"),
         }
     }
 }
 
-/// Takes callers, and gives each a thread of its own, so many at most.
+/// Takes clients, and gives each a thread of its own, so many at most.
 ///
 /// # Errors
 /// The thread that takes them cannot be started.
-pub fn attend(
+pub fn accept_clients(
     name: &'static str,
-    door: impl AsRef<Door> + Clone + Send + 'static,
-    talk: impl Fn(Caller) + Send + Sync + 'static,
-) -> io::Result<Attendant> {
+    listener: impl AsRef<AdminListener> + Clone + Send + 'static,
+    talk: impl Fn(AdminConnection) + Send + Sync + 'static,
+) -> io::Result<AcceptThread> {
     /// Without descriptors or memory there is nothing to do but to wait.
     const PAUSE: Duration = Duration::from_millis(100);
     let talk = Arc::new(talk);
     let present = Arc::new(AtomicUsize::new(0));
     let is_open = Arc::new(AtomicBool::new(true));
-    let (goes_on, entrance) = (Arc::clone(&is_open), door.clone());
+    let (goes_on, entrance) = (Arc::clone(&is_open), listener.clone());
     let take = move || {
         while goes_on.load(Ordering::SeqCst) {
-            let caller = match entrance.as_ref().accept() {
-                Ok(caller) => caller,
+            let client = match entrance.as_ref().accept() {
+                Ok(client) => client,
                 Err(error) => {
                     tracing::debug!(%error, "{name}: nobody could be taken");
                     std::thread::sleep(PAUSE);
@@ -324,24 +334,24 @@ pub fn attend(
                 .name(name.to_owned())
                 .spawn(move || {
                     let _present = guard;
-                    talk(caller);
+                    talk(client);
                 });
             if let Err(error) = spawned {
-                tracing::debug!(%error, "{name}: no thread for a caller");
+                tracing::debug!(%error, "{name}: no thread for a client");
             }
         }
     };
     let thread = std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(take)?;
-    Ok(Attendant {
+    Ok(AcceptThread {
         is_open,
         thread,
-        knock: Box::new(move || door.as_ref().knock()),
+        wake: Box::new(move || listener.as_ref().wake()),
     })
 }
 
-/// A caller is there.
+/// A client is there.
 struct Present(Arc<AtomicUsize>);
 
 impl Drop for Present {
@@ -350,43 +360,43 @@ impl Drop for Present {
     }
 }
 
-/// Writes all of it and closes. A caller that does not take it is left.
-pub fn send(caller: &mut Caller, bytes: &[u8]) {
-    /// What a caller is given to close after that.
+/// Writes all of it and closes. A client that does not take it is left.
+pub fn send(client: &mut AdminConnection, bytes: &[u8]) {
+    /// What a client is given to close after that.
     const LINGER: Duration = Duration::from_secs(1);
     const PIECES_MAX: usize = 64;
-    if caller.write_all(bytes).is_err() || caller.hurry(Some(LINGER)).is_err() {
+    if client.write_all(bytes).is_err() || client.set_timeout(Some(LINGER)).is_err() {
         return;
     }
-    caller.finish();
+    client.finish();
     // If it still says something, and that is not read, the system takes the answer back (a reset).
     let mut piece = [0; 4096];
     for _ in 0..PIECES_MAX {
-        if !matches!(caller.read(&mut piece), Ok(count) if count > 0) {
+        if !matches!(client.read(&mut piece), Ok(count) if count > 0) {
             return;
         }
     }
 }
 
 /// What answers.
-pub struct Desk {
+pub struct ControlHandler {
     /// Tells the supervisor.
     pub events: Sender<Event>,
     /// Knows how reloads went.
     pub journal: Arc<Journal>,
     /// Knows the rest.
-    pub census: Arc<Census>,
+    pub metrics: Arc<MetricsSnapshot>,
     /// The server was told to stop by this: a second word would be taken for impatience.
     pub is_stopping: AtomicBool,
 }
 
-impl Desk {
-    fn talk(&self, mut caller: Caller, secret: Option<&Secret>) {
-        if !caller.is_one_of_us() {
-            tracing::warn!("control: a caller of another user was sent away");
+impl ControlHandler {
+    fn talk(&self, mut client: AdminConnection, secret: Option<&Secret>) {
+        if !client.is_same_user() {
+            tracing::warn!("control: a client of another user was sent away");
             return;
         }
-        let Ok(asked) = listen(&mut caller, secret) else {
+        let Ok(asked) = listen(&mut client, secret) else {
             return;
         };
         let (status, body) = match asked {
@@ -397,38 +407,38 @@ impl Desk {
             },
             Err(Refused { status, why }) => (status, self.told(why)),
         };
-        let stays = matches!(asked, Ok(Ask::Stop { wait: true, .. }));
+        let stays = matches!(asked, Ok(ControlRequest::Stop { wait: true, .. }));
         if stays {
             // The end of the connection is the end of the process.
-            if caller.write_all(&whole(status, &body)).is_ok() && caller.hurry(None).is_ok() {
-                let _gone = caller.read(&mut [0]);
+            if client.write_all(&whole(status, &body)).is_ok() && client.set_timeout(None).is_ok() {
+                let _gone = client.read(&mut [0]);
             }
         } else {
-            send(&mut caller, &whole(status, &body));
+            send(&mut client, &whole(status, &body));
         }
     }
 
     /// `None`: the answer is another process's.
-    fn answer(&self, ask: Ask) -> Option<(u16, Vec<u8>)> {
+    fn answer(&self, ask: ControlRequest) -> Option<(u16, Vec<u8>)> {
         Some(match ask {
-            Ask::Index => {
-                let lines: Vec<String> = ask::INDEX
+            ControlRequest::Index => {
+                let lines: Vec<String> = control_request::INDEX
                     .iter()
                     .map(|(what, meaning)| format!("{what}: {meaning}"))
                     .collect();
                 (200, json(&lines))
             }
-            Ask::Status => (200, json(&self.census.status())),
-            Ask::Stats => (200, self.census.stats()),
-            Ask::Reload { rolling, wait } => return self.reload(rolling, wait),
-            Ask::Outcome(number) if !self.journal.knows(number) => {
+            ControlRequest::Status => (200, json(&self.metrics.status())),
+            ControlRequest::Stats => (200, self.metrics.stats()),
+            ControlRequest::Reload { rolling, wait } => return self.reload(rolling, wait),
+            ControlRequest::Outcome(number) if !self.journal.knows(number) => {
                 (404, self.told("no reload was asked for under this number"))
             }
-            Ask::Outcome(number) => return self.outcome(number, LONG_POLL),
-            Ask::Rollback => self.roll_back(),
-            Ask::Stacks => self.stacks(),
-            Ask::Stop { now, .. } => self.stop(now),
-            Ask::ReopenLog => {
+            ControlRequest::Outcome(number) => return self.outcome(number, LONG_POLL),
+            ControlRequest::Rollback => self.roll_back(),
+            ControlRequest::Stacks => self.stacks(),
+            ControlRequest::Stop { now, .. } => self.stop(now),
+            ControlRequest::ReopenLog => {
                 let by = "control".to_owned();
                 self.tell(Event::ReopenLog { by }, "the log is opened anew")
             }
@@ -445,7 +455,7 @@ impl Desk {
         if waits {
             return self.outcome(number, Duration::MAX / 4);
         }
-        let told = Told {
+        let told = CommandReply {
             message: "reloading".to_owned(),
             reload: Some(number),
             outcome: None,
@@ -477,7 +487,7 @@ impl Desk {
                 _ => (500, "the reload failed".to_owned(), Some(reload)),
             },
         };
-        let told = Told {
+        let told = CommandReply {
             message,
             reload: Some(number),
             outcome,
@@ -508,8 +518,8 @@ impl Desk {
     }
 
     fn stacks(&self) -> (u16, Vec<u8>) {
-        let stacks = self.census.process.stacks(LOOK_TIME).to_string();
-        let told = ToldStacks {
+        let stacks = self.metrics.process.stacks(LOOK_TIME).to_string();
+        let told = StacksReply {
             stacks: stacks.lines().map(str::to_owned).collect(),
             pid: std::process::id(),
         };
@@ -547,16 +557,19 @@ impl Desk {
     }
 
     fn told(&self, message: &str) -> Vec<u8> {
-        json(&Told {
+        json(&CommandReply {
             message: message.to_owned(),
             pid: std::process::id(),
-            ..Told::default()
+            ..CommandReply::default()
         })
     }
 }
 
-/// Hears what a caller wants.
-fn listen(caller: &mut Caller, secret: Option<&Secret>) -> io::Result<Result<Ask, Refused>> {
+/// Hears what a client wants.
+fn listen(
+    client: &mut AdminConnection,
+    secret: Option<&Secret>,
+) -> io::Result<Result<ControlRequest, Refused>> {
     let until = Instant::now() + PATIENCE;
     let mut arrived = Vec::new();
     let mut piece = [0; 1024];
@@ -565,17 +578,17 @@ fn listen(caller: &mut Caller, secret: Option<&Secret>) -> io::Result<Result<Ask
         if left.is_zero() {
             return Err(ErrorKind::TimedOut.into());
         }
-        caller.hurry(Some(left))?;
-        let count = caller.read(&mut piece)?;
+        client.set_timeout(Some(left))?;
+        let count = client.read(&mut piece)?;
         if count == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         arrived.extend_from_slice(&piece[..count]);
-        match ask::read(&arrived, secret) {
+        match control_request::read(&arrived, secret) {
             Ok(None) if arrived.len() <= REQUEST_BYTES_MAX + 1024 => {}
             Ok(None) => return Err(ErrorKind::InvalidData.into()),
             Ok(Some(ask)) => {
-                caller.hurry(Some(PATIENCE))?;
+                client.set_timeout(Some(PATIENCE))?;
                 return Ok(Ok(ask));
             }
             Err(refused) => return Ok(Err(refused)),

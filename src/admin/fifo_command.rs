@@ -2,7 +2,7 @@
 
 /// What a letter asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Letter {
+pub enum FifoCommand {
     /// `0` to `9`: read the fifo of this number from now on.
     Slot(usize),
     /// `+`, `-`: one interpreter more or fewer.
@@ -36,30 +36,30 @@ pub enum Letter {
 }
 
 /// What a byte of a fifo means; `None` is the white space of `echo`.
-pub fn read(byte: u8) -> Option<Letter> {
+pub fn read(byte: u8) -> Option<FifoCommand> {
     Some(match byte {
-        b'0'..=b'9' => Letter::Slot(usize::from(byte - b'0')),
-        b'+' => Letter::Cheaper(1),
-        b'-' => Letter::Cheaper(-1),
-        b'C' => Letter::Cheap,
-        b'c' => Letter::ChainReload,
-        b'r' | b'w' => Letter::Reload,
-        b'R' | b'W' => Letter::ReloadAtOnce,
-        b'l' => Letter::ReopenLog,
-        b'L' => Letter::RotateLog,
-        b'p' => Letter::Pause,
-        b'P' => Letter::Pidfiles,
-        b'q' => Letter::Stop,
-        b'Q' => Letter::StopNow,
-        b's' => Letter::Stats,
-        b'B' => Letter::Elsewhere("asks the emperor for help: there is no emperor"),
-        b'E' => Letter::Elsewhere("lets the emperor look for vassals: there is no emperor"),
-        b'f' => Letter::Elsewhere(
+        b'0'..=b'9' => FifoCommand::Slot(usize::from(byte - b'0')),
+        b'+' => FifoCommand::Cheaper(1),
+        b'-' => FifoCommand::Cheaper(-1),
+        b'C' => FifoCommand::Cheap,
+        b'c' => FifoCommand::ChainReload,
+        b'r' | b'w' => FifoCommand::Reload,
+        b'R' | b'W' => FifoCommand::ReloadAtOnce,
+        b'l' => FifoCommand::ReopenLog,
+        b'L' => FifoCommand::RotateLog,
+        b'p' => FifoCommand::Pause,
+        b'P' => FifoCommand::Pidfiles,
+        b'q' => FifoCommand::Stop,
+        b'Q' => FifoCommand::StopNow,
+        b's' => FifoCommand::Stats,
+        b'B' => FifoCommand::Elsewhere("asks the emperor for help: there is no emperor"),
+        b'E' => FifoCommand::Elsewhere("lets the emperor look for vassals: there is no emperor"),
+        b'f' => FifoCommand::Elsewhere(
             "forks the master: nothing forks here. Start another server, with --reuse-port if both are to serve",
         ),
-        b'S' => Letter::Elsewhere("blocks subscriptions: there are no subscriptions"),
+        b'S' => FifoCommand::Elsewhere("blocks subscriptions: there are no subscriptions"),
         b'\n' | b'\r' | b' ' | b'\t' | 0 => return None,
-        _ => Letter::Unknown,
+        _ => FifoCommand::Unknown,
     })
 }
 
@@ -72,11 +72,14 @@ mod tests {
         // The table of uwsgi_master_fifo_prepare().
         for letter in b"0123456789-+BcCEflLpPqQrRsSwW" {
             let read = read(*letter);
-            assert!(!matches!(read, None | Some(Letter::Unknown)), "{letter}");
+            assert!(
+                !matches!(read, None | Some(FifoCommand::Unknown)),
+                "{letter}"
+            );
         }
-        assert_eq!(read(b'x'), Some(Letter::Unknown));
-        assert_eq!(read(0xff), Some(Letter::Unknown));
+        assert_eq!(read(b'x'), Some(FifoCommand::Unknown));
+        assert_eq!(read(0xff), Some(FifoCommand::Unknown));
         assert_eq!(read(b'\n'), None);
-        assert_eq!(read(b'9'), Some(Letter::Slot(9)));
+        assert_eq!(read(b'9'), Some(FifoCommand::Slot(9)));
     }
 }

@@ -13,8 +13,8 @@ use std::time::SystemTime;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
-use super::control_server::Desk;
-use super::fifo_command::{self, Letter};
+use super::control_server::ControlHandler;
+use super::fifo_command::{self, FifoCommand};
 use super::listeners::mark;
 use super::table;
 use crate::config::Config;
@@ -45,7 +45,7 @@ struct Reader {
     slot: usize,
     pipe: File,
     open: Arc<Mutex<Option<Open>>>,
-    desk: Arc<Desk>,
+    handler: Arc<ControlHandler>,
     pidfiles: Vec<PathBuf>,
 }
 
@@ -54,7 +54,7 @@ impl Fifos {
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn start(config: &Config, desk: &Arc<Desk>) -> Result<Self, Failure> {
+    pub fn start(config: &Config, handler: &Arc<ControlHandler>) -> Result<Self, Failure> {
         let open = Arc::new(Mutex::new(None));
         let fifos = Self {
             open: Arc::clone(&open),
@@ -77,7 +77,7 @@ impl Fifos {
             paths,
             slot: 0,
             open,
-            desk: Arc::clone(desk),
+            handler: Arc::clone(handler),
             pidfiles: pidfile::paths(config),
         };
         std::thread::Builder::new()
@@ -210,26 +210,26 @@ impl Reader {
         }
     }
 
-    fn obey(&mut self, letter: Letter, spelled: char) {
+    fn obey(&mut self, letter: FifoCommand, spelled: char) {
         let by = format!("master-fifo: {spelled}");
         let none = |what: &str| tracing::warn!("{by}: {what}");
         match letter {
             // As in uWSGI, a number too high is the first.
-            Letter::Slot(slot) if slot < self.paths.len() => self.slot = slot,
-            Letter::Slot(_) => self.slot = 0,
-            Letter::Reload => self.tell(Event::reload(by)),
-            Letter::ReloadAtOnce => {
+            FifoCommand::Slot(slot) if slot < self.paths.len() => self.slot = slot,
+            FifoCommand::Slot(_) => self.slot = 0,
+            FifoCommand::Reload => self.tell(Event::reload(by)),
+            FifoCommand::ReloadAtOnce => {
                 none("reloading; requests in progress are finished all the same");
                 self.tell(Event::reload(by));
             }
-            Letter::ChainReload => self.tell(Event::ChainReload { by: by.into() }),
-            Letter::ReopenLog => self.tell(Event::ReopenLog { by }),
-            Letter::Stop => self.desk.stop_once("master-fifo: q"),
-            Letter::StopNow => self.tell(Event::StopNow {
+            FifoCommand::ChainReload => self.tell(Event::ChainReload { by: by.into() }),
+            FifoCommand::ReopenLog => self.tell(Event::ReopenLog { by }),
+            FifoCommand::Stop => self.handler.stop_once("master-fifo: q"),
+            FifoCommand::StopNow => self.tell(Event::StopNow {
                 by: "master-fifo: Q",
             }),
-            Letter::Stats => self.log_status(),
-            Letter::Pidfiles => {
+            FifoCommand::Stats => self.log_status(),
+            FifoCommand::Pidfiles => {
                 for path in &self.pidfiles {
                     match std::fs::write(path, format!("{}\n", std::process::id())) {
                         Ok(()) => tracing::info!("{by}: {} is written anew", path.display()),
@@ -242,26 +242,26 @@ impl Reader {
                     none("there is no pidfile");
                 }
             }
-            Letter::RotateLog => {
+            FifoCommand::RotateLog => {
                 none("the log is not rotated by the server: rename the file, and write l");
             }
-            Letter::Cheaper(step) => self.tell(Event::adjust(by, step > 0)),
-            Letter::Cheap => self.tell(Event::Rest { by: by.into() }),
-            Letter::Pause => {
+            FifoCommand::Cheaper(step) => self.tell(Event::adjust(by, step > 0)),
+            FifoCommand::Cheap => self.tell(Event::Rest { by: by.into() }),
+            FifoCommand::Pause => {
                 none("a server is not paused; C ends its interpreters until the next request")
             }
-            Letter::Elsewhere(why) => none(&format!("this {why}")),
-            Letter::Unknown => none("no command has this letter"),
+            FifoCommand::Elsewhere(why) => none(&format!("this {why}")),
+            FifoCommand::Unknown => none("no command has this letter"),
         }
     }
 
     fn tell(&self, event: Event) {
         // The supervisor left first: the server stops.
-        let _gone = self.desk.events.send(event);
+        let _gone = self.handler.events.send(event);
     }
 
     fn log_status(&self) {
-        let status = serde_json::to_value(self.desk.census.status()).unwrap_or_default();
+        let status = serde_json::to_value(self.handler.metrics.status()).unwrap_or_default();
         let shown = table::status(&status, seconds(SystemTime::now()));
         tracing::info!("master-fifo: s\n{}", shown.trim_end());
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::control_server::Desk;
+use super::control_server::ControlHandler;
 use crate::config::Config;
 use crate::config::Failure;
 
@@ -14,7 +14,7 @@ impl Fifos {
     ///
     /// # Errors
     /// None.
-    pub fn start(config: &Config, _desk: &Arc<Desk>) -> Result<Self, Failure> {
+    pub fn start(config: &Config, _desk: &Arc<ControlHandler>) -> Result<Self, Failure> {
         if let Some(origin) = config.origin("master-fifo") {
             tracing::warn!(
                 "{origin}: without effect, this system has no such pipes; singlemalt reload, stop and status do the same"

@@ -1,5 +1,5 @@
 //! Unix: what a process that starts anew leaves to itself beside its listeners (`rebirth`): the sockets of control and statistics,
-//! whose callers wait meanwhile, files that are locked (`--flock`), and the reload that is under way.
+//! whose clients wait meanwhile, files that are locked (`--flock`), and the reload that is under way.
 //!
 //! In an environment variable of its own, which names the process and is removed before Python starts. Main thread.
 
@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use super::listeners::Door;
+use super::listeners::AdminListener;
 use crate::os::file_locks::Locks;
 use crate::os::inherited;
 
@@ -16,7 +16,7 @@ pub const VARIABLE: &str = "_SINGLEMALT_BEQUEST";
 
 /// What was left, in the order in which it is opened.
 #[derive(Debug, Default)]
-pub struct Bequest {
+pub struct InheritedSockets {
     /// Sockets of control.
     pub control: Vec<OwnedFd>,
     /// The socket of statistics.
@@ -27,7 +27,7 @@ pub struct Bequest {
     pub journal: String,
 }
 
-impl Bequest {
+impl InheritedSockets {
     /// What this process has left to itself, if it has. Call it once, at start.
     pub fn read() -> Self {
         std::env::var(VARIABLE)
@@ -64,8 +64,8 @@ impl Bequest {
     /// # Errors
     /// One cannot be left open.
     pub fn write(
-        control: &[&Door],
-        stats: Option<&Door>,
+        control: &[&AdminListener],
+        stats: Option<&AdminListener>,
         locks: [&Locks; 2],
         journal: &str,
     ) -> io::Result<String> {
@@ -79,8 +79,8 @@ impl Bequest {
                 .collect();
             numbers.map(|numbers| numbers.join(","))
         };
-        let control = control.iter().map(|door| door.descriptor());
-        let stats = stats.into_iter().map(Door::descriptor);
+        let control = control.iter().map(|listener| listener.descriptor());
+        let stats = stats.into_iter().map(AdminListener::descriptor);
         let locks = locks.into_iter().flatten().map(|file| file.as_fd());
         Ok(format!(
             "{}|{}|{}|{}|{}",

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::listeners::Door;
+use super::listeners::AdminListener;
 use crate::net::Handle;
 use crate::os::file_locks::Locks;
 
@@ -12,7 +12,7 @@ pub const VARIABLE: &str = "_SINGLEMALT_BEQUEST";
 
 /// What was left, in the order in which it is opened.
 #[derive(Debug, Default)]
-pub struct Bequest {
+pub struct InheritedSockets {
     /// Sockets of control.
     pub control: Vec<Handle>,
     /// The socket of statistics.
@@ -23,7 +23,7 @@ pub struct Bequest {
     pub journal: String,
 }
 
-impl Bequest {
+impl InheritedSockets {
     /// Nothing was left in the environment.
     pub fn read() -> Self {
         Self::default()
@@ -39,8 +39,8 @@ impl Bequest {
     /// # Errors
     /// Always.
     pub fn write(
-        _control: &[&Door],
-        _stats: Option<&Door>,
+        _control: &[&AdminListener],
+        _stats: Option<&AdminListener>,
         _locks: [&Locks; 2],
         _journal: &str,
     ) -> io::Result<String> {

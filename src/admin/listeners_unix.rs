@@ -16,7 +16,7 @@ use crate::config::Address;
 
 /// A socket that listens.
 #[derive(Debug)]
-pub enum Door {
+pub enum AdminListener {
     /// A path, or an abstract name.
     Unix(UnixListener, Option<PathBuf>),
     /// A port.
@@ -24,14 +24,14 @@ pub enum Door {
 }
 
 /// A connection.
-pub enum Caller {
+pub enum AdminConnection {
     /// From this machine.
     Unix(UnixStream),
     /// From wherever.
     Tcp(TcpStream),
 }
 
-impl Door {
+impl AdminListener {
     /// Listens there. A path that nobody listens on any more is taken over.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Door {
     ///
     /// # Errors
     /// It is none that listens.
-    pub fn again(descriptor: OwnedFd, address: &Address) -> io::Result<Self> {
+    pub fn from_inherited(descriptor: OwnedFd, address: &Address) -> io::Result<Self> {
         Ok(match address {
             Address::Tcp(_) => Self::Tcp(TcpListener::from(descriptor)),
             Address::Unix(path) => Self::Unix(UnixListener::from(descriptor), Some(whole(path)?)),
@@ -71,10 +71,14 @@ impl Door {
     ///
     /// # Errors
     /// The system's; it may go on.
-    pub fn accept(&self) -> io::Result<Caller> {
+    pub fn accept(&self) -> io::Result<AdminConnection> {
         match self {
-            Self::Unix(listener, _) => listener.accept().map(|(stream, _)| Caller::Unix(stream)),
-            Self::Tcp(listener) => listener.accept().map(|(stream, _)| Caller::Tcp(stream)),
+            Self::Unix(listener, _) => listener
+                .accept()
+                .map(|(stream, _)| AdminConnection::Unix(stream)),
+            Self::Tcp(listener) => listener
+                .accept()
+                .map(|(stream, _)| AdminConnection::Tcp(stream)),
         }
     }
 
@@ -90,7 +94,7 @@ impl Door {
     ///
     /// # Errors
     /// The file cannot be given away.
-    pub fn keep_private(&self, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    pub fn restrict_to(&self, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
         let Self::Unix(_, Some(path)) = self else {
             return Ok(());
         };
@@ -117,11 +121,11 @@ impl Door {
         self.descriptor().try_clone_to_owned()
     }
 
-    /// Is a caller who has nothing to say.
+    /// Is a client who has nothing to say.
     ///
     /// # Errors
     /// The system's.
-    pub fn knock(&self) -> io::Result<()> {
+    pub fn wake(&self) -> io::Result<()> {
         match self {
             Self::Unix(listener, _) => UnixStream::connect_addr(&listener.local_addr()?).map(drop),
             Self::Tcp(listener) => {
@@ -160,7 +164,7 @@ fn whole(path: &Path) -> io::Result<PathBuf> {
     std::path::absolute(path)
 }
 
-fn open_path(path: &Path) -> io::Result<Door> {
+fn open_path(path: &Path) -> io::Result<AdminListener> {
     let path = whole(path)?;
     let listener = match UnixListener::bind(&path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
@@ -172,7 +176,7 @@ fn open_path(path: &Path) -> io::Result<Door> {
         }
         bound => bound?,
     };
-    Ok(Door::Unix(listener, Some(path)))
+    Ok(AdminListener::Unix(listener, Some(path)))
 }
 
 /// A socket on which nobody listens any more. No other kind of file is taken for one.
@@ -184,7 +188,7 @@ fn is_left_behind(path: &Path) -> bool {
             .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
-impl Caller {
+impl AdminConnection {
     /// Connects.
     ///
     /// # Errors
@@ -207,7 +211,7 @@ impl Caller {
     }
 
     /// Whether it is the user that this process is, or root. On a port nobody knows: there a secret says so.
-    pub fn is_one_of_us(&self) -> bool {
+    pub fn is_same_user(&self) -> bool {
         match self {
             Self::Unix(stream) => peer(stream).is_ok_and(|uid| uid == geteuid() || uid.is_root()),
             Self::Tcp(_) => true,
@@ -218,7 +222,7 @@ impl Caller {
     ///
     /// # Errors
     /// The system's.
-    pub fn hurry(&self, time: Option<Duration>) -> io::Result<()> {
+    pub fn set_timeout(&self, time: Option<Duration>) -> io::Result<()> {
         match self {
             Self::Unix(stream) => stream
                 .set_read_timeout(time)
@@ -250,7 +254,7 @@ fn peer(stream: &UnixStream) -> io::Result<Uid> {
     Ok(Uid::from_raw(uid.as_raw()))
 }
 
-impl Read for Caller {
+impl Read for AdminConnection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Unix(stream) => stream.read(buffer),
@@ -259,7 +263,7 @@ impl Read for Caller {
     }
 }
 
-impl Write for Caller {
+impl Write for AdminConnection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Unix(stream) => stream.write(bytes),

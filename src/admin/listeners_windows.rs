@@ -10,12 +10,12 @@ use crate::config::Address;
 
 /// A socket that listens.
 #[derive(Debug)]
-pub struct Door(TcpListener);
+pub struct AdminListener(TcpListener);
 
 /// A connection.
-pub struct Caller(TcpStream);
+pub struct AdminConnection(TcpStream);
 
-impl Door {
+impl AdminListener {
     /// Listens there.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Door {
     ///
     /// # Errors
     /// None.
-    pub fn again(socket: OwnedSocket, _address: &Address) -> io::Result<Self> {
+    pub fn from_inherited(socket: OwnedSocket, _address: &Address) -> io::Result<Self> {
         Ok(Self(TcpListener::from(socket)))
     }
 
@@ -48,11 +48,11 @@ impl Door {
         self.0.as_socket().try_clone_to_owned()
     }
 
-    /// Is a caller who has nothing to say.
+    /// Is a client who has nothing to say.
     ///
     /// # Errors
     /// The system's.
-    pub fn knock(&self) -> io::Result<()> {
+    pub fn wake(&self) -> io::Result<()> {
         let mut address = self.0.local_addr()?;
         if address.ip().is_unspecified() {
             address.set_ip(match address {
@@ -67,8 +67,8 @@ impl Door {
     ///
     /// # Errors
     /// The system's; it may go on.
-    pub fn accept(&self) -> io::Result<Caller> {
-        self.0.accept().map(|(stream, _)| Caller(stream))
+    pub fn accept(&self) -> io::Result<AdminConnection> {
+        self.0.accept().map(|(stream, _)| AdminConnection(stream))
     }
 
     /// The port that the system chose.
@@ -80,7 +80,7 @@ impl Door {
     ///
     /// # Errors
     /// None.
-    pub fn keep_private(&self, _uid: Option<u32>, _gid: Option<u32>) -> io::Result<()> {
+    pub fn restrict_to(&self, _uid: Option<u32>, _gid: Option<u32>) -> io::Result<()> {
         Ok(())
     }
 
@@ -95,7 +95,7 @@ pub fn mark(_path: &Path) -> Option<(u64, u64)> {
     Some((0, 0))
 }
 
-impl Caller {
+impl AdminConnection {
     /// Connects.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl Caller {
     }
 
     /// On a port nobody knows: there a secret says so.
-    pub fn is_one_of_us(&self) -> bool {
+    pub fn is_same_user(&self) -> bool {
         true
     }
 
@@ -118,7 +118,7 @@ impl Caller {
     ///
     /// # Errors
     /// The system's.
-    pub fn hurry(&self, time: Option<Duration>) -> io::Result<()> {
+    pub fn set_timeout(&self, time: Option<Duration>) -> io::Result<()> {
         self.0.set_read_timeout(time)?;
         self.0.set_write_timeout(time)
     }
@@ -130,13 +130,13 @@ impl Caller {
     }
 }
 
-impl Read for Caller {
+impl Read for AdminConnection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer)
     }
 }
 
-impl Write for Caller {
+impl Write for AdminConnection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes)
     }

@@ -15,7 +15,7 @@ use crate::python::{self, Isolation};
 use crate::reload::history::{Journal, seconds};
 
 /// Where the numbers come from.
-pub struct Census {
+pub struct MetricsSnapshot {
     /// Connections and requests.
     pub net: Arc<Net>,
     /// The generation that serves.
@@ -36,7 +36,7 @@ pub struct Census {
     pub about: About,
 }
 
-impl Census {
+impl MetricsSnapshot {
     /// How the server is. From now on what workers work on is noted.
     pub fn status(&self) -> Status {
         self.process.harakiri.look_on();

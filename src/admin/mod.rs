@@ -1,15 +1,15 @@
 //! How people and programs ask a running server and tell it something: the control socket and its
 //! commands, the master fifo, the stats server, the tracebacker.
 //!
-//! The first half is pure: [`ask`] (a request and what it means), [`answer`] (what goes back),
+//! The first half is pure: [`control_request`] (a request and what it means), [`control_response`] (what goes back),
 //! [`status`] (the server in numbers), [`stats_document`] (the same as uWSGI's JSON), [`table`] (for
 //! people), [`fifo_command`] (the fifo's letters). The second half owns sockets and threads:
 //! [`control_server`], [`stats_server`], [`fifo`], [`tracebacker`], [`listeners`]. Nothing here decides:
 //! it sends events to the supervisor.
 
-pub mod answer;
-pub mod ask;
 pub mod control_command;
+pub mod control_request;
+pub mod control_response;
 pub mod control_server;
 #[cfg_attr(unix, path = "fifo_unix.rs")]
 #[cfg_attr(windows, path = "fifo_windows.rs")]

@@ -1,6 +1,6 @@
 //! The stats server: uWSGI's JSON for whoever connects (`--stats`), with HTTP around it or without (`--stats-http`).
 //!
-//! As in uWSGI nobody has to say who he is: bind it where only those get who may know. `sm-stats` takes callers, a thread for each
+//! As in uWSGI nobody has to say who he is: bind it where only those get who may know. `sm-stats` takes clients, a thread for each
 //! writes to it; nothing waits for Python.
 
 use std::io::{self, ErrorKind, Read as _};
@@ -8,23 +8,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::control_server::{Attendant, attend, send};
-use super::inherited_sockets::Bequest;
-use super::listeners::{self, Caller, Door};
-use super::metrics_snapshot::Census;
+use super::control_server::{AcceptThread, accept_clients, send};
+use super::inherited_sockets::InheritedSockets;
+use super::listeners::{self, AdminConnection, AdminListener};
+use super::metrics_snapshot::MetricsSnapshot;
 use super::stats_document::HTTP_HEAD;
 use crate::config::Failure;
 use crate::config::{Address, Config};
 use crate::net::Handle;
 
-/// What a caller is given to ask, and to take the answer.
+/// What a client is given to ask, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// The socket. Dropped, it leaves nothing behind in the file system.
 pub struct StatsServer {
-    door: Arc<Door>,
+    listener: Arc<AdminListener>,
     file: Option<(PathBuf, (u64, u64))>,
     is_spared: bool,
     has_head: bool,
@@ -35,7 +35,7 @@ impl StatsServer {
     ///
     /// # Errors
     /// It cannot be had.
-    pub fn open(config: &Config, left: &mut Bequest) -> Result<Option<Self>, Failure> {
+    pub fn open(config: &Config, left: &mut InheritedSockets) -> Result<Option<Self>, Failure> {
         let Some(address) = &config.control.stats else {
             return Ok(None);
         };
@@ -43,12 +43,12 @@ impl StatsServer {
             let why = format!("cannot listen on {address}: {error}");
             Failure::about(config, "stats", why)
         };
-        let door = match left.stats.take() {
-            Some(left) => Door::again(left, address),
-            None => Door::open(address),
+        let listener = match left.stats.take() {
+            Some(left) => AdminListener::from_inherited(left, address),
+            None => AdminListener::open(address),
         };
-        let door = door.map_err(failed)?;
-        let file = door.file();
+        let listener = listener.map_err(failed)?;
+        let file = listener.file();
         if let (Some(mode), Some((path, _))) = (config.sockets.mode, &file) {
             listeners::set_mode(path, mode).map_err(failed)?;
         }
@@ -61,7 +61,7 @@ impl StatsServer {
             );
         }
         Ok(Some(Self {
-            door: Arc::new(door),
+            listener: Arc::new(listener),
             file,
             is_spared: false,
             has_head: config.control.stats_http,
@@ -72,23 +72,27 @@ impl StatsServer {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn serve(&self, census: &Arc<Census>) -> io::Result<Attendant> {
-        let (door, census, has_head) = (Arc::clone(&self.door), Arc::clone(census), self.has_head);
-        attend("sm-stats", door, move |mut caller| {
+    pub fn serve(&self, metrics: &Arc<MetricsSnapshot>) -> io::Result<AcceptThread> {
+        let (listener, metrics, has_head) = (
+            Arc::clone(&self.listener),
+            Arc::clone(metrics),
+            self.has_head,
+        );
+        accept_clients("sm-stats", listener, move |mut client| {
             // Who has gone needs no statistics.
-            let _gone = tell(&mut caller, &census, has_head);
+            let _gone = tell(&mut client, &metrics, has_head);
         })
     }
 
     /// The socket, to be left open.
-    pub fn door(&self) -> &Door {
-        &self.door
+    pub fn listener(&self) -> &AdminListener {
+        &self.listener
     }
 
     /// What makes a second handle to the socket.
     pub fn share(&self) -> impl Fn() -> io::Result<Handle> + Send + Sync + use<> {
-        let door = Arc::clone(&self.door);
-        move || door.share()
+        let listener = Arc::clone(&self.listener);
+        move || listener.share()
     }
 
     /// The file is another process's (`true`), which answers here, or this one's own again.
@@ -98,7 +102,7 @@ impl StatsServer {
 
     /// Where it is, with the port that the system chose.
     pub fn place(&self, config: &Config) -> String {
-        match (&config.control.stats, self.door.port()) {
+        match (&config.control.stats, self.listener.port()) {
             (Some(Address::Tcp(tcp)), Some(port)) => {
                 std::net::SocketAddr::new(tcp.ip(), port).to_string()
             }
@@ -120,21 +124,21 @@ impl Drop for StatsServer {
     }
 }
 
-fn tell(caller: &mut Caller, census: &Census, has_head: bool) -> io::Result<()> {
-    caller.hurry(Some(PATIENCE))?;
+fn tell(client: &mut AdminConnection, metrics: &MetricsSnapshot, has_head: bool) -> io::Result<()> {
+    client.set_timeout(Some(PATIENCE))?;
     let mut bytes = Vec::new();
     if has_head {
         // A request that is not read would make the system break the connection off.
-        hear(caller)?;
+        hear(client)?;
         bytes.extend_from_slice(HTTP_HEAD);
     }
-    bytes.extend(census.stats());
-    send(caller, &bytes);
+    bytes.extend(metrics.stats());
+    send(client, &bytes);
     Ok(())
 }
 
 /// Reads a request's head, whatever it asks for.
-fn hear(caller: &mut Caller) -> io::Result<()> {
+fn hear(client: &mut AdminConnection) -> io::Result<()> {
     let until = Instant::now() + PATIENCE;
     let mut arrived = Vec::new();
     let mut piece = [0; 1024];
@@ -143,12 +147,12 @@ fn hear(caller: &mut Caller) -> io::Result<()> {
         if left.is_zero() || arrived.len() > HEAD_BYTES_MAX {
             return Err(ErrorKind::InvalidData.into());
         }
-        caller.hurry(Some(left))?;
-        let count = caller.read(&mut piece)?;
+        client.set_timeout(Some(left))?;
+        let count = client.read(&mut piece)?;
         if count == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         arrived.extend_from_slice(&piece[..count]);
     }
-    caller.hurry(Some(PATIENCE))
+    client.set_timeout(Some(PATIENCE))
 }

@@ -299,7 +299,7 @@ fn milliseconds(micros: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::answer::json;
+    use crate::admin::control_response::json;
     use crate::admin::status::{
         Canary, Generation, Kept, Reload, Reloads, Request, Status, Thread, Worker,
     };

@@ -44,16 +44,16 @@ pub enum Action {
 }
 
 /// What alarms need of the process.
-pub struct Means {
+pub struct AlarmContext {
     /// Writes a line to the log.
     pub say: Box<dyn Fn(&str) + Send>,
     /// Raises a signal in the generation in charge.
     pub signal: Box<dyn Fn(u8) + Send>,
 }
 
-impl std::fmt::Debug for Means {
+impl std::fmt::Debug for AlarmContext {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Means").finish_non_exhaustive()
+        out.debug_struct("AlarmContext").finish_non_exhaustive()
     }
 }
 
@@ -94,11 +94,11 @@ impl Alarms {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(&self, means: Means) -> std::io::Result<()> {
+    pub fn start(&self, context: AlarmContext) -> std::io::Result<()> {
         let thread = Thread {
-            alarms: self.alarms.iter().cloned().map(Standing::new).collect(),
+            alarms: self.alarms.iter().cloned().map(AlarmState::new).collect(),
             repeat_after: self.repeat_after,
-            means,
+            context,
             unfinished: Arc::clone(&self.unfinished),
             running: Arc::default(),
         };
@@ -191,12 +191,12 @@ impl Unfinished {
 }
 
 /// An alarm and when it was raised last.
-struct Standing {
+struct AlarmState {
     alarm: Alarm,
     last: Option<(Instant, String)>,
 }
 
-impl Standing {
+impl AlarmState {
     fn new(alarm: Alarm) -> Self {
         Self { alarm, last: None }
     }
@@ -214,9 +214,9 @@ impl Standing {
 }
 
 struct Thread {
-    alarms: Vec<Standing>,
+    alarms: Vec<AlarmState>,
     repeat_after: Duration,
-    means: Means,
+    context: AlarmContext,
     unfinished: Arc<Unfinished>,
     running: Arc<AtomicUsize>,
 }
@@ -224,10 +224,10 @@ struct Thread {
 impl Thread {
     fn run(mut self, waiting: &Receiver<(usize, String)>) {
         for (place, message) in waiting {
-            if let Some(standing) = self.alarms.get_mut(place)
-                && standing.is_due(&message, Instant::now(), self.repeat_after)
+            if let Some(state) = self.alarms.get_mut(place)
+                && state.is_due(&message, Instant::now(), self.repeat_after)
             {
-                let alarm = standing.alarm.clone();
+                let alarm = state.alarm.clone();
                 self.act(&alarm, &message);
             }
             self.unfinished.done();
@@ -238,14 +238,14 @@ impl Thread {
         match &alarm.action {
             Action::Command(command) => {
                 if let Err(why) = self.execute(&alarm.name, command, message) {
-                    (self.means.say)(&format!("{TAG} {}: {why}", alarm.name));
+                    (self.context.say)(&format!("{TAG} {}: {why}", alarm.name));
                 }
             }
-            Action::Signal(number) => (self.means.signal)(*number),
+            Action::Signal(number) => (self.context.signal)(*number),
             Action::Log(text) => {
                 let line = message.strip_suffix('\n').unwrap_or(message);
                 let space = if text.is_empty() { "" } else { " " };
-                (self.means.say)(&format!("ALARM: {text}{space}{line}"));
+                (self.context.say)(&format!("ALARM: {text}{space}{line}"));
             }
         }
     }
@@ -263,28 +263,28 @@ impl Thread {
             .map_err(|error| format!("cannot run \"{command}\": {error}"))?;
         self.running.fetch_add(1, Ordering::AcqRel);
         self.unfinished.add();
-        let attendant = Attendant {
+        let running_command = RunningCommand {
             running: Arc::clone(&self.running),
             unfinished: Some(Arc::clone(&self.unfinished)),
         };
         let (about, message) = (format!("{TAG} {name}: \"{command}\""), message.to_owned());
         let thread = std::thread::Builder::new().name("sm-alarm-cmd".to_owned());
         thread
-            .spawn(move || attendant.attend(child, &message, &about))
+            .spawn(move || running_command.wait_for_end(child, &message, &about))
             .map(drop)
             .map_err(|error| format!("cannot wait for \"{command}\": {error}"))
     }
 }
 
 /// Sees a command to its end, wherever that comes.
-struct Attendant {
+struct RunningCommand {
     running: Arc<AtomicUsize>,
     /// Until the message is written.
     unfinished: Option<Arc<Unfinished>>,
 }
 
-impl Attendant {
-    fn attend(mut self, mut child: Child, message: &str, about: &str) {
+impl RunningCommand {
+    fn wait_for_end(mut self, mut child: Child, message: &str, about: &str) {
         if let Some(mut input) = child.stdin.take() {
             // A command that does not read its message needs none.
             let _unread = input.write_all(message.as_bytes());
@@ -304,7 +304,7 @@ impl Attendant {
     }
 }
 
-impl Drop for Attendant {
+impl Drop for RunningCommand {
     fn drop(&mut self) {
         self.written();
         self.running.fetch_sub(1, Ordering::AcqRel);
@@ -325,24 +325,24 @@ mod tests {
         }
     }
 
-    fn means() -> (Means, mpsc::Receiver<String>) {
+    fn context() -> (AlarmContext, mpsc::Receiver<String>) {
         let (told, heard) = mpsc::channel();
         let raised = told.clone();
-        let means = Means {
+        let context = AlarmContext {
             say: Box::new(move |line| told.send(line.to_owned()).expect("somebody listens")),
             signal: Box::new(move |number| {
                 raised.send(number.to_string()).expect("somebody listens")
             }),
         };
-        (means, heard)
+        (context, heard)
     }
 
     #[test]
     fn the_same_message_is_not_raised_again_at_once() {
-        let mut standing = Standing::new(alarm("a", Action::Signal(1)));
+        let mut state = AlarmState::new(alarm("a", Action::Signal(1)));
         let (start, freq) = (Instant::now(), Duration::from_secs(3));
         let mut due = |message, seconds: u64| {
-            standing.is_due(message, start + Duration::from_secs(seconds), freq)
+            state.is_due(message, start + Duration::from_secs(seconds), freq)
         };
         assert!(due("x", 0));
         assert!(!due("x", 2));
@@ -367,8 +367,8 @@ mod tests {
         assert!(alarms.raise("log", "hello world"));
         assert!(alarms.raise("bare", "Käse!"));
         assert!(alarms.raise("signal", "x"));
-        let (means, heard) = means();
-        alarms.start(means).expect("a thread");
+        let (context, heard) = context();
+        alarms.start(context).expect("a thread");
         let next = || heard.recv_timeout(PATIENCE).expect("it comes");
         assert_eq!(next(), "ALARM: look: hello");
         assert_eq!(next(), "ALARM: Käse");
@@ -386,8 +386,8 @@ mod tests {
             Duration::ZERO,
             100,
         );
-        let (means, _heard) = means();
-        alarms.start(means).expect("a thread");
+        let (context, _heard) = context();
+        alarms.start(context).expect("a thread");
         alarms.raise("a", "smoke\n");
         alarms.flush(PATIENCE);
         let until = Instant::now() + PATIENCE;

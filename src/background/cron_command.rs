@@ -50,13 +50,13 @@ impl CronCommand {
             return;
         }
         match shell(&self.command).spawn() {
-            Ok(child) => self.attend(child),
+            Ok(child) => self.wait_for_end(child),
             Err(error) => tracing::error!("cron: cannot run \"{}\": {error}", self.command),
         }
     }
 
     /// Waits for it on a thread of its own.
-    fn attend(&self, child: Child) {
+    fn wait_for_end(&self, child: Child) {
         tracing::info!("cron: running \"{}\" (pid {})", self.command, child.id());
         let (command, time_max) = (self.command.clone(), self.time_max);
         let running = Arc::clone(&self.running);

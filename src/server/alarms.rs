@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use regex_lite::Regex;
 
-use crate::background::alarms::{Action, Alarm, Alarms, Means, TAG};
+use crate::background::alarms::{Action, Alarm, AlarmContext, Alarms, TAG};
 use crate::background::clockwork::Clockwork;
 use crate::config::Failure;
 use crate::config::{AlarmConfig, AlarmKind, Config};
@@ -54,7 +54,7 @@ pub fn start(
         return Ok(());
     }
     let (log, clockwork) = (writer.clone(), Arc::clone(clockwork));
-    let means = Means {
+    let context = AlarmContext {
         say: Box::new(move |line| {
             log.append(|lines| {
                 lines.extend_from_slice(line.as_bytes());
@@ -63,7 +63,7 @@ pub fn start(
         }),
         signal: Box::new(move |number| clockwork.raise(number)),
     };
-    alarms.start(means).map_err(Failure::new)?;
+    alarms.start(context).map_err(Failure::new)?;
     if !config.alarms.lines.is_empty() {
         let rules = rules(&config.alarms)?;
         let alarms = Arc::clone(alarms);

@@ -15,7 +15,7 @@ use super::prepare::{begin, set_umask};
 #[cfg(unix)]
 use super::start::start_log;
 use super::start::{FLUSH_TIMEOUT, NO_APP, start};
-use crate::admin::inherited_sockets::{self, Bequest};
+use crate::admin::inherited_sockets::{self, InheritedSockets};
 use crate::config::Config;
 use crate::config::Failure;
 use crate::os::socket_activation;
@@ -44,11 +44,11 @@ pub fn run(config: &Config) -> Result<i32, Failure> {
 fn run_step(config: &Config, step: Step) -> Result<i32, Failure> {
     let started = Instant::now();
     let mut origin = Origin::now().map_err(Failure::new)?;
-    let mut bequest = Bequest::read();
+    let mut inherited = InheritedSockets::read();
     if std::env::var_os(inherited_sockets::VARIABLE).is_some() {
         origin.forget(inherited_sockets::VARIABLE);
         // If this image cannot take over, the next one is to know who waits for the reload.
-        origin.remember(inherited_sockets::VARIABLE, bequest.journal_alone());
+        origin.remember(inherited_sockets::VARIABLE, inherited.journal_alone());
     }
     begin(config)?;
     set_umask(config);
@@ -72,7 +72,7 @@ fn run_step(config: &Config, step: Step) -> Result<i32, Failure> {
             return standing_in::run(config, handed_over, line);
         }
         Step::Successor(line) => {
-            let (begun, inheritance) = Succession::begin(line, &mut bequest)?;
+            let (begun, inheritance) = Succession::begin(line, &mut inherited)?;
             succession = Some(begun);
             Some(inheritance)
         }
@@ -93,7 +93,7 @@ fn run_step(config: &Config, step: Step) -> Result<i32, Failure> {
         started,
         origin.clone(),
         title_spills,
-        (handed_over, bequest, Arc::clone(&keeper)),
+        (handed_over, inherited, Arc::clone(&keeper)),
     );
     let mut log = None;
     let ended = match start(config, how, (&mut left, &mut succession), &mut log) {

@@ -35,10 +35,10 @@ use super::settings::{about, adapting, added_fields, cron_commands, hostname, pl
 use super::supervisor::{self, Charge, End};
 use super::wait_for;
 use super::{one_shot, process, report, signals, sockets};
-use crate::admin::control_server::{Attendant, Control, Desk};
+use crate::admin::control_server::{AcceptThread, ControlHandler, ControlServer};
 use crate::admin::fifo::Fifos;
-use crate::admin::inherited_sockets::{self, Bequest};
-use crate::admin::metrics_snapshot::Census;
+use crate::admin::inherited_sockets::{self, InheritedSockets};
+use crate::admin::metrics_snapshot::MetricsSnapshot;
 use crate::admin::stats_server::StatsServer;
 use crate::admin::tracebacker;
 use crate::config::Failure;
@@ -69,11 +69,11 @@ pub(super) type Before<'a> = (&'a mut Option<Inheritance>, &'a mut Option<Succes
 /// What a server does, and an errand. What is in `left` at an error is what another image needs to try again.
 pub(super) fn start(
     config: &Config,
-    (started, origin, title_spills, (handed_over, mut bequest, keeper)): (
+    (started, origin, title_spills, (handed_over, mut inherited, keeper)): (
         Instant,
         Origin,
         bool,
-        (u32, Bequest, Arc<Keeper>),
+        (u32, InheritedSockets, Arc<Keeper>),
     ),
     (left, succession): Before<'_>,
     log_kept: &mut Option<LogWriter>,
@@ -85,7 +85,7 @@ pub(super) fn start(
         return done;
     }
     let alarms = alarms::of(config);
-    let early_locks = file_locks::take(config, false, &say_early, &mut bequest.locks)?;
+    let early_locks = file_locks::take(config, false, &say_early, &mut inherited.locks)?;
     if left.is_none()
         && let Next::Leave(code) = hooks::run(
             config,
@@ -145,7 +145,12 @@ pub(super) fn start(
     let served = serve(
         config,
         &writer,
-        (started, origin, (left, succession), (bequest, &early_locks)),
+        (
+            started,
+            origin,
+            (left, succession),
+            (inherited, &early_locks),
+        ),
         &keeper,
         &mut outputs,
         &alarms,
@@ -197,11 +202,11 @@ impl Outputs {
 fn serve(
     config: &Config,
     writer: &LogWriter,
-    (started, mut origin, (left, succession), (mut bequest, early_locks)): (
+    (started, mut origin, (left, succession), (mut inherited, early_locks)): (
         Instant,
         Origin,
         Before<'_>,
-        (Bequest, &Locks),
+        (InheritedSockets, &Locks),
     ),
     keeper: &Arc<Keeper>,
     outputs: &mut Outputs,
@@ -210,9 +215,9 @@ fn serve(
     let is_first = left.is_none();
     let say = |text: &str| say(writer, text);
     let means = Means { say: &say, alarms };
-    let late_locks = file_locks::take(config, true, &say, &mut bequest.locks)?;
+    let late_locks = file_locks::take(config, true, &say, &mut inherited.locks)?;
     // What is not to be locked any more.
-    bequest.locks = Locks::default();
+    inherited.locks = Locks::default();
     // Runs the hooks of these phases; an `exit:` among them ends the start.
     macro_rules! phases {
         ($($phase:ident),+) => {
@@ -296,7 +301,7 @@ fn serve(
     } else {
         pidfile::Files::written_before(config, &mut vacuum)
     };
-    let mut control = Control::open(config, &mut bequest)?;
+    let mut control = ControlServer::open(config, &mut inherited)?;
     control.spare(succession.is_some());
     if is_first {
         wait_for::wait(paths(config), &say)?;
@@ -313,7 +318,7 @@ fn serve(
     if is_first {
         pidfiles.after_privileges(config, &mut vacuum)?;
     }
-    let mut stats = StatsServer::open(config, &mut bequest)?;
+    let mut stats = StatsServer::open(config, &mut inherited)?;
     if let Some(stats) = &mut stats {
         stats.spare(succession.is_some());
     }
@@ -442,7 +447,7 @@ fn serve(
     if let Some(succession) = succession {
         acceptor.nudge();
         let farewell = succession.wait_for_farewell((&sender, &receiver));
-        bequest.journal = farewell.reloads;
+        inherited.journal = farewell.reloads;
         wants_reload |= farewell.wants_reload;
         clockwork.release();
         control.spare(false);
@@ -461,10 +466,10 @@ fn serve(
         tracing::info!("reloaded: {who} for {:.2} s", gap.as_secs_f64());
     }
     outputs.detach(writer)?;
-    let journal = Arc::new(Journal::resumed(&bequest.journal));
+    let journal = Arc::new(Journal::resumed(&inherited.journal));
     journal.takes_over();
     journal.end(history::Outcome::Serves(1));
-    let census = Arc::new(Census {
+    let metrics = Arc::new(MetricsSnapshot {
         net: Arc::clone(&net),
         current: Arc::clone(&current),
         process: Arc::clone(&process),
@@ -475,21 +480,21 @@ fn serve(
         started: (started, SystemTime::now() - started.elapsed()),
         about: about(config, &listening),
     });
-    let mut attendants = Vec::new();
+    let mut accept_threads = Vec::new();
     if let Some(stats) = &stats {
         // uWSGI tells of requests in progress, too.
         process.harakiri.look_on();
-        attendants.push(stats.serve(&census).map_err(Failure::new)?);
+        accept_threads.push(stats.serve(&metrics).map_err(Failure::new)?);
         tracing::info!("statistics at {}", stats.place(config));
     }
-    let desk = Arc::new(Desk {
+    let handler = Arc::new(ControlHandler {
         events: sender.clone(),
         journal: Arc::clone(&journal),
-        census,
+        metrics,
         is_stopping: AtomicBool::new(false),
     });
-    attendants.extend(control.serve(&desk).map_err(Failure::new)?);
-    let _fifos = Fifos::start(config, &desk)?;
+    accept_threads.extend(control.serve(&handler).map_err(Failure::new)?);
+    let _fifos = Fifos::start(config, &handler)?;
     let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
     notifier.ready();
     let recipe = Recipe {
@@ -550,7 +555,7 @@ fn serve(
             if let Some(stats) = &mut stats {
                 stats.spare(true);
             }
-            attendants.into_iter().for_each(Attendant::leave);
+            accept_threads.into_iter().for_each(AcceptThread::stop);
             let successor = inheritance.stand_in().filter(|successor| {
                 let reloads = journal.carried();
                 let told = successor.bid_farewell(reloads, inheritance.wants_reload());
@@ -572,13 +577,16 @@ fn serve(
         End::Rebirth(inheritance) => {
             alarms.flush(alarms::FLUSH_TIMEOUT);
             writer.flush(FLUSH_TIMEOUT);
-            let bequest = Bequest::write(
-                &control.doors(),
-                stats.as_ref().map(StatsServer::door),
+            let inherited = InheritedSockets::write(
+                &control.listeners(),
+                stats.as_ref().map(StatsServer::listener),
                 [early_locks, &late_locks],
                 &journal.carried(),
             );
-            origin.remember(inherited_sockets::VARIABLE, bequest.map_err(Failure::new)?);
+            origin.remember(
+                inherited_sockets::VARIABLE,
+                inherited.map_err(Failure::new)?,
+            );
             let error = origin.begin_again(&inheritance);
             vacuum.spare(inheritance.stand_in().is_some());
             *left = Some(inheritance);
@@ -591,7 +599,7 @@ fn serve(
 
 /// What makes that which a successor is left with beside the listening sockets.
 fn heirlooms(
-    control: &Control,
+    control: &ControlServer,
     stats: Option<&StatsServer>,
     keeper: &Arc<Keeper>,
 ) -> Box<dyn Fn() -> std::io::Result<Vec<Word>> + Send + Sync> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::waiter::{Keeper, Tie};
-use crate::admin::inherited_sockets::Bequest;
+use crate::admin::inherited_sockets::InheritedSockets;
 use crate::config::Failure;
 use crate::net::{Handle, Kept};
 use crate::python::exit_now;
@@ -53,15 +53,18 @@ impl Succession {
     ///
     /// # Errors
     /// The predecessor is gone, or nobody waits for the server's end.
-    pub fn begin(line: Line, bequest: &mut Bequest) -> Result<(Self, Inheritance), Failure> {
+    pub fn begin(
+        line: Line,
+        inherited: &mut InheritedSockets,
+    ) -> Result<(Self, Inheritance), Failure> {
         let gone = || Failure::new("there is nobody to succeed");
         let mut listeners: Vec<Handle> = Vec::new();
         let mut invitation = None;
         let needed = loop {
             match line.hear().map_err(Failure::new)?.ok_or_else(gone)? {
                 Word::Listener(socket) => listeners.push(socket),
-                Word::Control(socket) => bequest.control.push(socket),
-                Word::Stats(socket) => bequest.stats = Some(socket),
+                Word::Control(socket) => inherited.control.push(socket),
+                Word::Stats(socket) => inherited.stats = Some(socket),
                 Word::Keeper(text) => invitation = Some(text),
                 Word::Load(needed) => break needed,
                 _ => return Err(gone()),

@@ -10,7 +10,7 @@ pub const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// What a command that changes something is answered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Told {
+pub struct CommandReply {
     /// For people.
     pub message: String,
     /// The number under which `GET /reload/N` tells how it went.
@@ -25,7 +25,7 @@ pub struct Told {
 
 /// What `GET /stacks` is answered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct ToldStacks {
+pub struct StacksReply {
     /// The text for people, line by line.
     pub stacks: Vec<String>,
     /// The process.
@@ -60,7 +60,7 @@ pub fn whole(status: u16, body: &[u8]) -> Vec<u8> {
 
 /// An answer, as a client has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct ControlResponse {
     /// HTTP's.
     pub status: u16,
     /// The body.
@@ -71,7 +71,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// It is no answer of ours: somebody else listens there.
-pub fn read(arrived: &[u8]) -> Result<Option<Answer>, &'static str> {
+pub fn read(arrived: &[u8]) -> Result<Option<ControlResponse>, &'static str> {
     const STRANGE: &str = "what listens there is not singlemalt";
     let Some(end) = memchr::memmem::find(arrived, b"\r\n\r\n") else {
         return if arrived.len() > 8 << 10
@@ -95,7 +95,7 @@ pub fn read(arrived: &[u8]) -> Result<Option<Answer>, &'static str> {
         .filter(|length| *length <= ANSWER_BYTES_MAX)
         .ok_or(STRANGE)?;
     let body = &arrived[end + 4..];
-    Ok(body.get(..length).map(|body| Answer {
+    Ok(body.get(..length).map(|body| ControlResponse {
         status,
         body: body.to_vec(),
     }))
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let told = Told {
+        let told = CommandReply {
             message: "reloading".to_owned(),
             reload: Some(3),
             outcome: None,
@@ -119,7 +119,7 @@ mod tests {
         for length in 0..bytes.len() {
             assert_eq!(read(&bytes[..length]), Ok(None), "{length}");
         }
-        let answer = Answer { status: 202, body };
+        let answer = ControlResponse { status: 202, body };
         assert_eq!(read(&bytes), Ok(Some(answer)));
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.starts_with("HTTP/1.1 202 Accepted\r\n"), "{text}");

@@ -5,7 +5,7 @@ use crate::protocol::http::{Framing, Limits, RequestHead, RequestReader, Step};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum ControlRequest {
     /// `GET /`: what can be asked.
     Index,
     /// `GET /status`
@@ -16,7 +16,7 @@ pub enum Ask {
     Reload {
         /// One interpreter after the other (`?rolling`).
         rolling: bool,
-        /// Answer when it is done (`?wait`).
+        /// ControlResponse when it is done (`?wait`).
         wait: bool,
     },
     /// `GET /reload/N`: how the reload went that was asked for under this number; answers when it is done, or after a while.
@@ -92,7 +92,7 @@ fn has_secret(head: &RequestHead, secret: &Secret) -> bool {
 ///
 /// # Errors
 /// It is no request, none that is known, or not for this client.
-pub fn read(arrived: &[u8], secret: Option<&Secret>) -> Result<Option<Ask>, Refused> {
+pub fn read(arrived: &[u8], secret: Option<&Secret>) -> Result<Option<ControlRequest>, Refused> {
     let limits = Limits {
         head_bytes_max: REQUEST_BYTES_MAX,
         fields_max: 32,
@@ -122,7 +122,7 @@ pub fn read(arrived: &[u8], secret: Option<&Secret>) -> Result<Option<Ask>, Refu
     meaning(&head).map(Some)
 }
 
-fn meaning(head: &RequestHead) -> Result<Ask, Refused> {
+fn meaning(head: &RequestHead) -> Result<ControlRequest, Refused> {
     let query = head.query().unwrap_or_default();
     let mut words: Vec<&[u8]> = query
         .split(|byte| *byte == b'&')
@@ -135,28 +135,28 @@ fn meaning(head: &RequestHead) -> Result<Ask, Refused> {
     };
     let path = head.path();
     let (method, ask) = match path {
-        b"/" => ("GET", Ask::Index),
-        b"/status" => ("GET", Ask::Status),
-        b"/stats" => ("GET", Ask::Stats),
+        b"/" => ("GET", ControlRequest::Index),
+        b"/status" => ("GET", ControlRequest::Status),
+        b"/stats" => ("GET", ControlRequest::Stats),
         b"/reload" => (
             "POST",
-            Ask::Reload {
+            ControlRequest::Reload {
                 rolling: has(b"rolling"),
                 wait: has(b"wait"),
             },
         ),
-        b"/rollback" => ("POST", Ask::Rollback),
-        b"/stacks" => ("GET", Ask::Stacks),
+        b"/rollback" => ("POST", ControlRequest::Rollback),
+        b"/stacks" => ("GET", ControlRequest::Stacks),
         b"/stop" => (
             "POST",
-            Ask::Stop {
+            ControlRequest::Stop {
                 now: has(b"now"),
                 wait: has(b"wait"),
             },
         ),
-        b"/log/reopen" => ("POST", Ask::ReopenLog),
+        b"/log/reopen" => ("POST", ControlRequest::ReopenLog),
         _ => match path.strip_prefix(b"/reload/").map(number) {
-            Some(Some(ticket)) => ("GET", Ask::Outcome(ticket)),
+            Some(Some(ticket)) => ("GET", ControlRequest::Outcome(ticket)),
             _ => return Err(refused(404, "there is no such command; GET / lists them")),
         },
     };
@@ -183,7 +183,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// The request line of what is asked, and all else that a client sends.
-pub fn request(ask: Ask, secret: Option<&Secret>) -> String {
+pub fn request(ask: ControlRequest, secret: Option<&Secret>) -> String {
     let flags =
         |first: &str, is_first: bool, second: &str, is_second: bool| match (is_first, is_second) {
             (true, true) => format!("?{first}&{second}"),
@@ -192,18 +192,20 @@ pub fn request(ask: Ask, secret: Option<&Secret>) -> String {
             (false, false) => String::new(),
         };
     let (method, target) = match ask {
-        Ask::Index => ("GET", "/".to_owned()),
-        Ask::Status => ("GET", "/status".to_owned()),
-        Ask::Stats => ("GET", "/stats".to_owned()),
-        Ask::Reload { rolling, wait } => (
+        ControlRequest::Index => ("GET", "/".to_owned()),
+        ControlRequest::Status => ("GET", "/status".to_owned()),
+        ControlRequest::Stats => ("GET", "/stats".to_owned()),
+        ControlRequest::Reload { rolling, wait } => (
             "POST",
             format!("/reload{}", flags("rolling", rolling, "wait", wait)),
         ),
-        Ask::Outcome(ticket) => ("GET", format!("/reload/{ticket}")),
-        Ask::Rollback => ("POST", "/rollback".to_owned()),
-        Ask::Stacks => ("GET", "/stacks".to_owned()),
-        Ask::Stop { now, wait } => ("POST", format!("/stop{}", flags("now", now, "wait", wait))),
-        Ask::ReopenLog => ("POST", "/log/reopen".to_owned()),
+        ControlRequest::Outcome(ticket) => ("GET", format!("/reload/{ticket}")),
+        ControlRequest::Rollback => ("POST", "/rollback".to_owned()),
+        ControlRequest::Stacks => ("GET", "/stacks".to_owned()),
+        ControlRequest::Stop { now, wait } => {
+            ("POST", format!("/stop{}", flags("now", now, "wait", wait)))
+        }
+        ControlRequest::ReopenLog => ("POST", "/log/reopen".to_owned()),
     };
     let secret = secret.map_or_else(String::new, |secret| {
         format!("Authorization: {}\r\n", secret.field())
@@ -216,30 +218,30 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ALL: &[Ask] = &[
-        Ask::Index,
-        Ask::Status,
-        Ask::Stats,
-        Ask::Reload {
+    const ALL: &[ControlRequest] = &[
+        ControlRequest::Index,
+        ControlRequest::Status,
+        ControlRequest::Stats,
+        ControlRequest::Reload {
             rolling: false,
             wait: false,
         },
-        Ask::Reload {
+        ControlRequest::Reload {
             rolling: true,
             wait: true,
         },
-        Ask::Outcome(17),
-        Ask::Rollback,
-        Ask::Stacks,
-        Ask::Stop {
+        ControlRequest::Outcome(17),
+        ControlRequest::Rollback,
+        ControlRequest::Stacks,
+        ControlRequest::Stop {
             now: true,
             wait: false,
         },
-        Ask::Stop {
+        ControlRequest::Stop {
             now: false,
             wait: true,
         },
-        Ask::ReopenLog,
+        ControlRequest::ReopenLog,
     ];
 
     #[test]
@@ -256,20 +258,20 @@ mod tests {
     #[test]
     fn curl_and_nc_are_understood() {
         let curl = "POST /reload?wait=1 HTTP/1.1\r\nHost: localhost\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
-        let waits = Ask::Reload {
+        let waits = ControlRequest::Reload {
             rolling: false,
             wait: true,
         };
         assert_eq!(read(curl.as_bytes(), None), Ok(Some(waits)));
         let curl = "POST /stop HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
-        let stop = Ask::Stop {
+        let stop = ControlRequest::Stop {
             now: false,
             wait: false,
         };
         assert_eq!(read(curl.as_bytes(), None), Ok(Some(stop)));
         assert_eq!(
             read(b"GET /status HTTP/1.0\r\n\r\n", None),
-            Ok(Some(Ask::Status))
+            Ok(Some(ControlRequest::Status))
         );
     }
 
@@ -311,11 +313,14 @@ mod tests {
         let status =
             |text: &str| read(text.as_bytes(), Some(&secret)).map_err(|refused| refused.status);
         assert_eq!(
-            status(&request(Ask::Status, Some(&secret))),
-            Ok(Some(Ask::Status))
+            status(&request(ControlRequest::Status, Some(&secret))),
+            Ok(Some(ControlRequest::Status))
         );
-        assert_eq!(status(&request(Ask::Status, Some(&other))), Err(401));
-        assert_eq!(status(&request(Ask::Status, None)), Err(401));
+        assert_eq!(
+            status(&request(ControlRequest::Status, Some(&other))),
+            Err(401)
+        );
+        assert_eq!(status(&request(ControlRequest::Status, None)), Err(401));
         // Who has no secret does not learn what there is, either.
         assert_eq!(status("GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"), Err(401));
         let field = format!("Authorization: {}\r\n", secret.field());
