@@ -7,9 +7,10 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
@@ -90,7 +91,7 @@ impl Fifos {
 
 impl Drop for Fifos {
     fn drop(&mut self) {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.open.lock();
         if let Some(Open { path, mark: ours }) = &*open
             && mark(path) == Some(*ours)
             && let Err(error) = std::fs::remove_file(path)
@@ -123,7 +124,7 @@ fn make(path: &Path, open: &Mutex<Option<Open>>) -> io::Result<File> {
         .custom_flags(flags)
         .open(path)?;
     let mark = mark(path).ok_or(ErrorKind::NotFound)?;
-    *open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Open {
+    *open.lock() = Some(Open {
         path: path.to_owned(),
         mark,
     });
@@ -175,18 +176,14 @@ impl Reader {
     }
 
     fn is_there(&self) -> bool {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.open.lock();
         let ours = open.as_ref().map(|open| open.mark);
         ours.is_some() && mark(self.path()) == ours
     }
 
     /// Opens the pipe of the slot. `false`: there is none to read any more.
     fn switch(&mut self, what: &str) -> bool {
-        let left = self
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let left = self.open.lock().take();
         match make(self.path(), &self.open) {
             Ok(pipe) => {
                 tracing::info!("the master fifo {} {what}", self.path().display());

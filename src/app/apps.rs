@@ -6,14 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::python::{AppFacts, AppTarget, LoadFailure, Loaded};
 use crate::wsgi::{Head, Mounts, Place, Rules};
-
-use super::generation::lock;
 
 /// What is to be loaded, and which request is for which of them.
 #[derive(Clone, Debug, Default)]
@@ -203,27 +203,27 @@ impl AppLedger {
     /// Which applications the first interpreter could load; `None` before it has tried. The others load the same, so that
     /// every interpreter has the same table.
     pub(super) fn loadable(&self) -> Option<Vec<bool>> {
-        let loaded = lock(&self.loaded);
+        let loaded = self.loaded.lock();
         let first = loaded.get(&1)?;
         Some(first.iter().map(Option::is_some).collect())
     }
 
     /// The interpreter of this worker has loaded its applications.
     pub(super) fn note_loaded(&self, worker: usize, loaded: Vec<Option<Loaded>>) {
-        lock(&self.loaded).insert(worker, loaded);
+        self.loaded.lock().insert(worker, loaded);
     }
 
     /// The counters of a thread that begins to serve.
     pub(super) fn begin(&self, worker: usize, apps: usize) -> Arc<Tally> {
         let tally = Arc::new(Tally::new(apps));
-        let mut tallies = lock(&self.tallies);
+        let mut tallies = self.tallies.lock();
         tallies.present.push((worker, Arc::clone(&tally)));
         tally
     }
 
     /// The thread with these counters serves no more.
     pub(super) fn end(&self, worker: usize, tally: &Arc<Tally>) {
-        let mut tallies = lock(&self.tallies);
+        let mut tallies = self.tallies.lock();
         tallies
             .present
             .retain(|(_, other)| !Arc::ptr_eq(other, tally));
@@ -253,7 +253,7 @@ impl AppLedger {
         if apps.count() == 0 {
             return Err("no application was named".to_owned());
         }
-        let loaded = lock(&self.loaded);
+        let loaded = self.loaded.lock();
         let loaded = loaded.get(&1).map(Vec::as_slice).unwrap_or_default();
         let all = apps.iter().zip(loaded).enumerate();
         let report = all.map(|(at, ((place, _), loaded))| AppReport {
@@ -266,9 +266,9 @@ impl AppLedger {
 
     /// What each application has done in each interpreter.
     pub(super) fn stats(&self, apps: &Apps) -> Vec<AppStats> {
-        let tallies = lock(&self.tallies);
+        let tallies = self.tallies.lock();
         let mut all = Vec::new();
-        for (worker, loaded) in &*lock(&self.loaded) {
+        for (worker, loaded) in &*self.loaded.lock() {
             for (id, ((place, _), loaded)) in apps.iter().zip(loaded).enumerate() {
                 let own = tallies.present.iter().filter(|(of, _)| of == worker);
                 let past = tallies.past.get(&(*worker, id)).copied();

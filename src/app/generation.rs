@@ -10,8 +10,8 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, at, never, unbounded};
@@ -500,9 +500,4 @@ impl Drop for Generation {
             self.shared.pass_on(true);
         }
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is guarded here is replaced as a whole, never half-written.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

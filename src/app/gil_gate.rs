@@ -9,9 +9,11 @@
 //!
 //! Every method may be called by any thread; `Runner`'s own thread alone calls `begin`, `end`, `rest`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
+
+use parking_lot::Mutex;
 
 /// Waits for its turn; takes no work.
 const PARKED: u64 = 0;
@@ -62,7 +64,7 @@ impl Domain {
     /// whoever sets it calls [`release`](Self::release).
     /// `worker` is the number of its interpreter.
     pub fn join(self: &Arc<Self>, worker: usize, is_dismissed: Arc<AtomicBool>) -> Arc<Runner> {
-        let mut runners = self.lock();
+        let mut runners = self.runners.lock();
         let is_active = self.active.load(Ordering::SeqCst) < self.base;
         if is_active {
             self.active.fetch_add(1, Ordering::SeqCst);
@@ -82,7 +84,7 @@ impl Domain {
     /// Looks after the domain: marks who is stuck, and sees to it that somebody is active. Called by the
     /// acceptor once a tick. Returns whether anybody runs a job.
     pub fn tick(&self) -> bool {
-        let runners = self.lock();
+        let runners = self.runners.lock();
         let mut is_running = false;
         for runner in runners.iter() {
             let word = runner.word.load(Ordering::Acquire);
@@ -104,14 +106,14 @@ impl Domain {
 
     /// Some of the threads were dismissed: those that are parked go on, to notice it. The others park again.
     pub fn release(&self) {
-        for runner in self.lock().iter() {
+        for runner in self.runners.lock().iter() {
             runner.thread.unpark();
         }
     }
 
     /// Whether a thread of one of these interpreters is active, or runs a job and will look for the next.
     pub fn looks_for_work(&self, workers: &[usize]) -> bool {
-        self.lock().iter().any(|runner| {
+        self.runners.lock().iter().any(|runner| {
             let state = runner.word.load(Ordering::SeqCst) & STATE_MASK;
             (state == ACTIVE || state == RUNNING)
                 && workers.contains(&runner.worker)
@@ -122,7 +124,7 @@ impl Domain {
     /// Makes a parked thread of one of these interpreters active, though others may be: there is something that only it can do. It
     /// steps back by itself. `false`: none is parked.
     pub fn rouse(&self, workers: &[usize]) -> bool {
-        let runners = self.lock();
+        let runners = self.runners.lock();
         let mine = runners
             .iter()
             .filter(|runner| workers.contains(&runner.worker));
@@ -139,11 +141,6 @@ impl Domain {
             }
         }
         false
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Runner>>> {
-        // Only pointers are moved under the lock.
-        self.runners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -222,7 +219,7 @@ impl Runner {
 
     /// The thread leaves the domain. If it was the active one, another becomes active.
     pub fn leave(self: &Arc<Self>) {
-        let mut runners = self.domain.lock();
+        let mut runners = self.domain.runners.lock();
         runners.retain(|runner| !Arc::ptr_eq(runner, self));
         let state = self.word.load(Ordering::Acquire) & STATE_MASK;
         if state == ACTIVE || state == RUNNING {
@@ -255,7 +252,7 @@ mod tests {
     }
 
     fn states(domain: &Domain) -> Vec<u64> {
-        let runners = domain.lock();
+        let runners = domain.runners.lock();
         runners
             .iter()
             .map(|runner| runner.word.load(Ordering::Acquire) & STATE_MASK)

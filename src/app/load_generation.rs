@@ -7,16 +7,17 @@
 use std::convert::Infallible;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded, unbounded};
+use parking_lot::Mutex;
 
 use crate::python::{Ended, InterpreterHandle, InterpreterThread, Isolation, LoadFailure};
 use crate::wsgi::Mounts;
 
 use super::apps::{NotLoaded, shown};
-use super::generation::{Isolated, Patience, Plan, StartError, lock};
+use super::generation::{Isolated, Patience, Plan, StartError};
 use super::harakiri::watch::{Life, Watch};
 use super::probe::{Probe, Unanswered};
 use super::thread_placement;
@@ -117,7 +118,7 @@ impl Midwife {
     }
 
     fn report(&mut self, result: Result<InterpreterHandle, StartError>) {
-        let Some(births) = lock(&self.births).take() else {
+        let Some(births) = self.births.lock().take() else {
             return;
         };
         let birth = Birth {
@@ -156,7 +157,7 @@ impl Midwife {
                     tracing::error!("{}; it is waited for", probe.too_late());
                     return;
                 }
-                if let Some(births) = lock(&births).take() {
+                if let Some(births) = births.lock().take() {
                     let result = Err(StartError::Probe(probe.too_late()));
                     let elapsed = started.elapsed();
                     // Nobody listens any more: another interpreter has failed.
@@ -185,7 +186,7 @@ impl Midwife {
                 Ok(())
             }
             // Too late: the generation was given up.
-            Ok(()) if lock(&self.births).is_none() => Err(probe.too_late()),
+            Ok(()) if self.births.lock().is_none() => Err(probe.too_late()),
             asked => asked,
         }
     }

@@ -4,8 +4,10 @@
 //! list will do; what every worker looks at between two jobs is one number. Any thread.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 /// So many of one number may wait: more than uWSGI's pipe holds. Further ones are dropped, with a line in the log.
 const WAITING_MAX: usize = 4096;
@@ -41,7 +43,7 @@ impl Postbox {
 
     /// A signal for whichever of these interpreters takes it first. `false`: too many wait, it is dropped.
     pub(super) fn put(&self, number: u8, to: Arc<[usize]>) -> bool {
-        let mut letters = self.lock();
+        let mut letters = self.letters.lock();
         let count = letters.counts.entry(number).or_default();
         if *count >= WAITING_MAX {
             let is_first = letters.overflown.insert(number);
@@ -65,7 +67,7 @@ impl Postbox {
         if self.waiting() == 0 {
             return None;
         }
-        let mut letters = self.lock();
+        let mut letters = self.letters.lock();
         let at = letters
             .all
             .iter()
@@ -83,6 +85,7 @@ impl Postbox {
     pub(super) fn has_for(&self, worker: usize) -> bool {
         self.waiting() > 0
             && self
+                .letters
                 .lock()
                 .all
                 .iter()
@@ -94,7 +97,7 @@ impl Postbox {
         if self.waiting() == 0 {
             return BTreeSet::new();
         }
-        let letters = self.lock();
+        let letters = self.letters.lock();
         letters
             .all
             .iter()
@@ -104,7 +107,7 @@ impl Postbox {
 
     /// Drops what only interpreters could take that are not among these.
     pub(super) fn keep_for(&self, present: &[usize]) {
-        let mut letters = self.lock();
+        let mut letters = self.letters.lock();
         let Letters { all, counts, .. } = &mut *letters;
         all.retain(|letter| {
             let has_taker = letter.to.iter().any(|worker| present.contains(worker));
@@ -118,14 +121,9 @@ impl Postbox {
 
     /// Drops what waits.
     pub(super) fn clear(&self) {
-        let mut letters = self.lock();
+        let mut letters = self.letters.lock();
         *letters = Letters::default();
         self.waiting.store(0, Ordering::SeqCst);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Letters> {
-        // Each change is complete before the lock is let go of.
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

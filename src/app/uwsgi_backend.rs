@@ -17,7 +17,6 @@ use crate::python::{Facts, Host, Isolation, LockRefused, SignalSource, WorkerFac
 use crate::shared::locks::{Holder, LockError};
 
 use super::apps::AppStats;
-use super::generation::lock;
 use super::process::{Process, Wish};
 use super::workers::Shared;
 
@@ -240,7 +239,7 @@ impl Shared {
 
     /// Sees to it that one of these interpreters has a thread that looks for letters.
     fn rouse(&self, to: &[usize]) {
-        let domains = lock(&self.domains);
+        let domains = self.domains.lock();
         let is_seen_to = domains.values().any(|domain| domain.looks_for_work(to));
         if !is_seen_to {
             let _nobody_is_parked = domains.values().any(|domain| domain.rouse(to));

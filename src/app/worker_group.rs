@@ -6,13 +6,13 @@
 //! Any thread may call anything here; no Python.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
+use parking_lot::{Condvar, Mutex};
 
-use super::generation::lock;
 use super::inspect::counters::Tallies;
 use crate::net::poll::SharedPoll;
 
@@ -121,7 +121,7 @@ impl Crew {
 
     /// A gate moves once.
     fn set_gate(&self, gate: Gate) {
-        let mut now = lock(&self.gate.0);
+        let mut now = self.gate.0.lock();
         if *now == Gate::Shut {
             *now = gate;
             self.gate.1.notify_all();
@@ -129,13 +129,9 @@ impl Crew {
     }
 
     pub(super) fn wait_at_gate(&self) -> Gate {
-        let mut gate = lock(&self.gate.0);
+        let mut gate = self.gate.0.lock();
         while *gate == Gate::Shut {
-            gate = self
-                .gate
-                .1
-                .wait(gate)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.gate.1.wait(&mut gate);
         }
         *gate
     }
@@ -163,9 +159,9 @@ impl Crew {
         }
         self.set_gate(Gate::Aborted);
         // Under the mutex, so that the maker does not look away in between.
-        drop(lock(&self.siblings.0));
+        drop(self.siblings.0.lock());
         self.siblings.1.notify_all();
-        drop(lock(&self.presence).take());
+        drop(self.presence.lock().take());
         self.call_out(poll);
     }
 
@@ -215,20 +211,20 @@ impl Crew {
     }
 
     pub(super) fn thread_begins(&self) {
-        *lock(&self.alive.0) += 1;
+        *self.alive.0.lock() += 1;
     }
 
     pub(super) fn thread_has_ended(&self) {
-        *lock(&self.alive.0) -= 1;
+        *self.alive.0.lock() -= 1;
         self.alive.1.notify_all();
     }
 
     pub(super) fn sibling_begins(&self) {
-        lock(&self.siblings.0).count += 1;
+        self.siblings.0.lock().count += 1;
     }
 
     pub(super) fn sibling_has_ended(&self) {
-        lock(&self.siblings.0).count -= 1;
+        self.siblings.0.lock().count -= 1;
         self.siblings.1.notify_all();
     }
 
@@ -236,7 +232,7 @@ impl Crew {
     pub(super) fn thread_is_given_up(&self, is_sibling: bool) {
         self.thread_has_ended();
         if is_sibling {
-            lock(&self.siblings.0).given_up += 1;
+            self.siblings.0.lock().given_up += 1;
             self.siblings.1.notify_all();
         }
     }
@@ -245,7 +241,7 @@ impl Crew {
     pub(super) fn thread_is_back(&self, is_sibling: bool) {
         self.thread_begins();
         if is_sibling {
-            lock(&self.siblings.0).given_up -= 1;
+            self.siblings.0.lock().given_up -= 1;
         }
     }
 
@@ -259,9 +255,9 @@ impl Crew {
     /// on their way into this interpreter.
     pub(super) fn wait_for_siblings(&self) {
         let (siblings, ended) = &self.siblings;
-        let mut left = lock(siblings);
+        let mut left = siblings.lock();
         while left.count > left.given_up || !self.is_dismissed() {
-            left = ended.wait(left).unwrap_or_else(PoisonError::into_inner);
+            ended.wait(&mut left);
         }
     }
 
@@ -274,15 +270,13 @@ impl Crew {
 /// Waits until the count is 0, or until `deadline`. Returns it.
 pub(super) fn wait_for_none(count: &(Mutex<usize>, Condvar), deadline: Instant) -> usize {
     let (count, changed) = count;
-    let mut alive = lock(count);
+    let mut alive = count.lock();
     while *alive > 0 {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;
         }
-        (alive, _) = changed
-            .wait_timeout(alive, left)
-            .unwrap_or_else(PoisonError::into_inner);
+        changed.wait_for(&mut alive, left);
     }
     *alive
 }

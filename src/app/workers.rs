@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use super::apps::AppLedger;
 use super::canary::Score;
-use super::generation::{Patience, Plan, StartError, lock};
+use super::generation::{Patience, Plan, StartError};
 use super::gil_gate::Domain;
 use super::inspect::counters::Ledger;
 use super::load_generation::{self, Entrance};
@@ -127,7 +129,7 @@ impl Shared {
         if !self.surroundings.shares_poll {
             return never();
         }
-        match &*lock(&self.recall) {
+        match &*self.recall.lock() {
             Some((_, recall)) => recall.clone(),
             None => bounded(0).1,
         }
@@ -135,9 +137,9 @@ impl Shared {
 
     /// Its workers leave the poll and wait for what is queued. Whoever queues something wakes them by that.
     pub(super) fn stand_aside(&self) {
-        lock(&self.recall).get_or_insert_with(|| bounded(0));
+        self.recall.lock().get_or_insert_with(|| bounded(0));
         self.aside.store(true, Ordering::SeqCst);
-        for crew in lock(&self.crews).iter() {
+        for crew in self.crews.lock().iter() {
             crew.call_out(self.surroundings.net.poll());
         }
     }
@@ -145,8 +147,8 @@ impl Shared {
     /// They may poll again.
     pub(super) fn rejoin(&self) {
         self.aside.store(false, Ordering::SeqCst);
-        lock(&self.recall).take();
-        for crew in lock(&self.crews).iter() {
+        self.recall.lock().take();
+        for crew in self.crews.lock().iter() {
             // Some may not have come out yet, and now they do not have to.
             if !crew.is_dismissed() {
                 crew.all_called(self.surroundings.net.poll());
@@ -163,7 +165,7 @@ impl Shared {
             self.postbox.clear();
         }
         // Under the lock: a crew that is added from now on is dismissed by whoever adds it.
-        for crew in lock(&self.crews).iter() {
+        for crew in self.crews.lock().iter() {
             crew.dismiss(self.surroundings.net.poll());
         }
         self.release_runners();
@@ -224,7 +226,7 @@ impl Shared {
     }
 
     fn release_runners(&self) {
-        for domain in lock(&self.domains).values() {
+        for domain in self.domains.lock().values() {
             domain.release();
         }
     }
@@ -233,7 +235,7 @@ impl Shared {
     pub(super) fn add_crew(&self, worker: usize, gate: Gate) -> Arc<Crew> {
         let serial = self.crews_made.fetch_add(1, Ordering::Relaxed) + 1;
         let crew = Crew::new(worker, serial, gate, self.threads_per_interpreter());
-        let mut crews = lock(&self.crews);
+        let mut crews = self.crews.lock();
         crews.push(Arc::clone(&crew));
         if self.is_retired() {
             crew.dismiss(self.surroundings.net.poll());
@@ -243,18 +245,20 @@ impl Shared {
 
     /// The interpreter is gone.
     pub(super) fn remove_crew(&self, crew: &Crew) {
-        let mut crews = lock(&self.crews);
+        let mut crews = self.crews.lock();
         crews.retain(|other| other.serial != crew.serial);
         self.ledger.keep(crew.worker, &crew.tallies);
         self.answered.fetch_add(crew.answered(), Ordering::Relaxed);
         self.failed
             .fetch_add(crew.tallies.failed(), Ordering::Relaxed);
         drop(crews);
-        lock(&self.domains).retain(|(serial, _), _| *serial != crew.serial);
+        self.domains
+            .lock()
+            .retain(|(serial, _), _| *serial != crew.serial);
     }
 
     pub(super) fn crews(&self) -> Vec<Arc<Crew>> {
-        lock(&self.crews).clone()
+        self.crews.lock().clone()
     }
 
     /// Which threads compete for one GIL.
@@ -267,14 +271,14 @@ impl Shared {
                 Isolation::SharedGil | Isolation::Main => (0, 0),
             }
         };
-        let mut domains = lock(&self.domains);
+        let mut domains = self.domains.lock();
         Arc::clone(domains.entry(key).or_insert_with(Domain::new))
     }
 
     /// Looks after the runners; whether anybody runs a job.
     pub(super) fn tick(&self) -> bool {
         self.rouse_addressees();
-        let domains = lock(&self.domains);
+        let domains = self.domains.lock();
         domains
             .values()
             .fold(false, |is_running, domain| domain.tick() | is_running)
@@ -317,11 +321,11 @@ impl Shared {
     }
 
     pub(super) fn thread_begins(&self) {
-        *lock(&self.alive.0) += 1;
+        *self.alive.0.lock() += 1;
     }
 
     pub(super) fn thread_has_ended(&self) {
-        *lock(&self.alive.0) -= 1;
+        *self.alive.0.lock() -= 1;
         self.alive.1.notify_all();
     }
 
@@ -636,14 +640,14 @@ impl Roster {
 
     /// Requests that it has answered.
     pub fn answered(&self) -> u64 {
-        let crews = lock(&self.0.crews);
+        let crews = self.0.crews.lock();
         let present: u64 = crews.iter().map(|crew| crew.answered()).sum();
         present + self.0.answered.load(Ordering::Relaxed)
     }
 
     /// What came of its requests.
     pub fn score(&self) -> Score {
-        let crews = lock(&self.0.crews);
+        let crews = self.0.crews.lock();
         let failed: u64 = crews.iter().map(|crew| crew.tallies.failed()).sum();
         drop(crews);
         let given_up = self.0.given_up.load(Ordering::Relaxed);

@@ -6,11 +6,12 @@
 
 use std::io::Write as _;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use parking_lot::{Condvar, Mutex};
 
 use super::cron_command::shell;
 
@@ -158,17 +159,12 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    fn count(&self) -> MutexGuard<'_, usize> {
-        // It is a number.
-        self.count.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn add(&self) {
-        *self.count() += 1;
+        *self.count.lock() += 1;
     }
 
     fn done(&self) {
-        let mut count = self.count();
+        let mut count = self.count.lock();
         *count = count.saturating_sub(1);
         if *count == 0 {
             self.is_none.notify_all();
@@ -176,16 +172,13 @@ impl Unfinished {
     }
 
     fn wait(&self, deadline: Instant) {
-        let mut count = self.count();
+        let mut count = self.count.lock();
         while *count > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
-            (count, _) = self
-                .is_none
-                .wait_timeout(count, left)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.is_none.wait_for(&mut count, left);
         }
     }
 }
@@ -404,7 +397,7 @@ mod tests {
             alarms.raise("a", "x");
         }
         assert_eq!(alarms.waiting.len(), WAITING_MAX);
-        assert_eq!(*alarms.unfinished.count(), WAITING_MAX);
+        assert_eq!(*alarms.unfinished.count.lock(), WAITING_MAX);
     }
 
     #[test]

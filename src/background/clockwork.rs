@@ -4,10 +4,11 @@
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use parking_lot::Mutex;
 
 use super::cron::{LocalMinute, When};
 use super::cron_command::CronCommand;
@@ -46,12 +47,12 @@ struct State {
 impl Clockwork {
     /// Nothing is raised or run by itself before [`release`](Self::release).
     pub fn hold(&self) {
-        self.lock().held = Some(Vec::new());
+        self.state.lock().held = Some(Vec::new());
     }
 
     /// From now on everything is.
     pub fn release(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         for order in state.held.take().unwrap_or_default() {
             state.send(order);
         }
@@ -66,7 +67,7 @@ impl Clockwork {
         deliver: Deliver,
     ) -> Receiver<Infallible> {
         let (armed, is_armed) = bounded(0);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.in_charge = Some((generation, Arc::clone(&deliver)));
         if state.held.is_some() {
             // Nobody is to wait for what another process still does.
@@ -80,19 +81,19 @@ impl Clockwork {
 
     /// A trigger more, if this generation is still in charge.
     pub(super) fn add(&self, generation: u64, trigger: Trigger) {
-        self.lock().send(Order::Add(generation, trigger));
+        self.state.lock().send(Order::Add(generation, trigger));
     }
 
     /// Runs these commands from now on.
     pub fn run_commands(&self, commands: Vec<CronCommand>) {
         if !commands.is_empty() {
-            self.lock().send(Order::Commands(commands));
+            self.state.lock().send(Order::Commands(commands));
         }
     }
 
     /// Raises a signal in the generation in charge, if there is one. Any thread; does not wait for the handler.
     pub fn raise(&self, number: u8) {
-        let deliver = match &self.lock().in_charge {
+        let deliver = match &self.state.lock().in_charge {
             Some((_, deliver)) => Arc::clone(deliver),
             None => return,
         };
@@ -101,17 +102,12 @@ impl Clockwork {
 
     /// Nothing is raised or run any more.
     pub fn stop(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.is_stopped = true;
         if let Some(orders) = state.orders.take() {
             // A thread that is gone raises nothing.
             orders.send(Order::Stop).ok();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is complete before the lock is let go of.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -323,7 +319,7 @@ mod tests {
         // Nobody waits for what is held.
         let armed = clockwork.replace(1, vec![timer], deliver);
         assert!(armed.recv().is_err());
-        assert!(clockwork.lock().orders.is_none(), "no thread counts");
+        assert!(clockwork.state.lock().orders.is_none(), "no thread counts");
         clockwork.raise(9);
         assert_eq!(heard.recv(), Ok(9));
         clockwork.release();

@@ -7,7 +7,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::clockwork::Clockwork;
 use super::cron::When;
@@ -144,7 +146,7 @@ impl Registrations {
             return Err(Refused::TargetTooLong);
         }
         let target = Target::parse(target);
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let signal = table.signals.entry(number).or_insert_with(|| Signal {
             target: target.clone(),
             workers: BTreeSet::new(),
@@ -163,7 +165,7 @@ impl Registrations {
 
     /// Where a signal goes.
     pub fn route(&self, number: u8) -> Route {
-        let table = self.lock();
+        let table = self.table.lock();
         let Some(signal) = table.signals.get(&number) else {
             return Route::Nowhere(format!(
                 "signal {number} was raised, but nothing is registered for it"
@@ -191,7 +193,7 @@ impl Registrations {
     /// # Errors
     /// [`Refused::TooMany`]
     pub fn add(&self, worker: usize, is_loading: bool, trigger: Trigger) -> Result<(), Refused> {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         if is_loading {
             let there = table
                 .triggers
@@ -216,7 +218,7 @@ impl Registrations {
 
     /// An interpreter is loaded anew in place of one that ended: what it asks for is there already.
     pub fn begin_anew(&self, worker: usize) {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         table.asked.retain(|(asker, _), _| *asker != worker);
     }
 
@@ -225,18 +227,13 @@ impl Registrations {
     /// watched: what changes from then on is seen.
     pub fn take_charge(&self, clockwork: &Arc<Clockwork>, deliver: Arc<dyn Fn(u8) + Send + Sync>) {
         let is_armed = {
-            let mut table = self.lock();
+            let mut table = self.table.lock();
             table.clockwork = Some(Arc::clone(clockwork));
             clockwork.replace(self.generation, table.triggers.clone(), deliver)
         };
         // Not under the lock: that thread may be about to deliver something, for which it looks into the table. It ends the wait
         // by letting go of the other end.
         let _disconnected = is_armed.recv();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        // Each change is complete before the lock is let go of.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -255,7 +252,7 @@ mod tests {
     }
 
     fn count(registrations: &Registrations) -> usize {
-        registrations.lock().triggers.len()
+        registrations.table.lock().triggers.len()
     }
 
     #[test]

@@ -5,8 +5,7 @@
 //! The worker puts one in and takes back what is left of it when the request has ended. In between the acceptor sends what it
 //! finds at two of its looks.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use parking_lot::Mutex;
 use socket2::Socket;
 
 use super::stream::Stream;
@@ -27,18 +26,13 @@ struct Aside {
 pub(super) struct Asides(Mutex<(u64, Vec<Aside>)>);
 
 impl Asides {
-    fn lock(&self) -> MutexGuard<'_, (u64, Vec<Aside>)> {
-        // Whole at every moment: a panic in between leaves a list as it was, or with one more or less.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Puts an answer here. `None`: nobody but the worker could send it (TLS, or no descriptor is free).
     pub(super) fn put(&self, stream: &Stream, bytes: &[u8]) -> Option<Ticket> {
         if matches!(stream, Stream::Tls(_)) {
             return None;
         }
         let socket = stream.second_handle().ok()?;
-        let (last, asides) = &mut *self.lock();
+        let (last, asides) = &mut *self.0.lock();
         *last += 1;
         let ticket = Ticket(*last);
         asides.push(Aside {
@@ -51,7 +45,7 @@ impl Asides {
 
     /// Takes back what nobody has sent meanwhile.
     pub(super) fn reclaim(&self, ticket: Ticket) -> Vec<u8> {
-        let (_, asides) = &mut *self.lock();
+        let (_, asides) = &mut *self.0.lock();
         let at = asides.iter().position(|aside| aside.ticket == ticket);
         at.map_or_else(Vec::new, |at| asides.swap_remove(at).bytes)
     }
@@ -59,7 +53,7 @@ impl Asides {
     /// Sends what the clients take of those that lay here at the last look, without waiting; returns how many have left.
     /// `seen` is the caller's memory of that look. What the clients do not take is left to the workers, and so is a broken connection.
     pub(super) fn send(&self, seen: &mut Option<Ticket>) -> usize {
-        let (last, asides) = &mut *self.lock();
+        let (last, asides) = &mut *self.0.lock();
         let seen = seen.replace(Ticket(*last));
         let before = asides.len();
         asides.retain_mut(|aside| {

@@ -36,12 +36,13 @@ pub mod tls_stream;
 pub mod turn;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 use crossbeam::queue::SegQueue;
 use mio::Interest;
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::protocol::http::Limits;
 use crate::protocol::proxy::{Believed, Trusted};
@@ -367,10 +368,7 @@ impl Net {
 
     /// Where the system can, nobody joins those who wait for being accepted; see [`Turn::accept_the_rest`].
     fn let_nobody_in(&self) {
-        let listeners = self
-            .listeners
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let listeners = self.listeners.read();
         for listener in listeners.iter() {
             if let Err(error) = listener.let_nobody_in() {
                 tracing::debug!(%error, "{} stays open until it is closed", listener.address());
@@ -392,10 +390,7 @@ impl Net {
 
     /// Nobody accepts from them any more.
     fn stop_listening(&self) -> Vec<Listener> {
-        let mut listeners = self
-            .listeners
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = self.listeners.write();
         for listener in listeners.iter_mut() {
             if let Err(error) = self.poll.registry().deregister(listener) {
                 tracing::debug!(%error, "deregistering {}", listener.address());
@@ -407,7 +402,7 @@ impl Net {
     /// Waits until every connection is closed, until `deadline`, or until the draining is over. Whether they are closed.
     pub fn wait_until_closed(&self, deadline: Instant) -> bool {
         let (lock, closed) = &self.all_closed;
-        let mut guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = lock.lock();
         loop {
             if self.open.load(Ordering::SeqCst) == 0 {
                 return true;
@@ -416,9 +411,7 @@ impl Net {
             if left.is_zero() || !self.is_draining() {
                 return false;
             }
-            (guard, _) = closed
-                .wait_timeout(guard, left)
-                .unwrap_or_else(PoisonError::into_inner);
+            closed.wait_for(&mut guard, left);
         }
     }
 
@@ -448,7 +441,7 @@ impl Net {
         let was = self.open.fetch_sub(1, Ordering::SeqCst);
         if was == 1 && self.is_draining() {
             let (lock, closed) = &self.all_closed;
-            drop(lock.lock().unwrap_or_else(PoisonError::into_inner));
+            drop(lock.lock());
             closed.notify_all();
         }
         if self.accept_paused.load(Ordering::Relaxed) {
@@ -461,10 +454,7 @@ impl Net {
         if !self.accept_paused.swap(false, Ordering::AcqRel) {
             return;
         }
-        let mut listeners = self
-            .listeners
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = self.listeners.write();
         for (index, listener) in listeners.iter_mut().enumerate() {
             let rearmed = self.poll.registry().reregister(
                 listener,

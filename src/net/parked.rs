@@ -11,9 +11,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use mio::Interest;
+use parking_lot::{Condvar, Mutex};
 use socket2::Socket;
 
 use super::connection::{Connection, Phase};
@@ -58,23 +58,13 @@ struct Queue {
     listeners: Vec<Listener>,
 }
 
-impl Keeper {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Each change is complete before the lock is let go of.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Net {
     /// Second handles to the listening sockets, in their order.
     ///
     /// # Errors
     /// There are no descriptors left.
     pub fn share_listeners(&self) -> io::Result<Vec<Handle>> {
-        let listeners = self
-            .listeners
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let listeners = self.listeners.read();
         let sockets = listeners.iter();
         sockets.map(Listener::handle).collect()
     }
@@ -83,7 +73,7 @@ impl Net {
     /// kept for whoever serves instead.
     pub fn start_keeping(&self) {
         let listeners = self.stop_listening();
-        let mut queue = self.kept.lock();
+        let mut queue = self.kept.queue.lock();
         queue.listeners = listeners;
         queue.is_open = true;
         drop(queue);
@@ -94,14 +84,14 @@ impl Net {
     /// Nothing more is kept: what is idle is closed as at a stop. What is in the queue stays there.
     pub fn stop_keeping(&self) {
         self.keeping.store(false, Ordering::SeqCst);
-        self.kept.lock().is_open = false;
+        self.kept.queue.lock().is_open = false;
         self.kept.changed.notify_all();
     }
 
     /// Nobody serves instead after all: goes on as if nothing had happened. What is in the queue stays there.
     pub fn go_on(&self) {
         self.stop_keeping();
-        let mut aside = std::mem::take(&mut self.kept.lock().listeners);
+        let mut aside = std::mem::take(&mut self.kept.queue.lock().listeners);
         for (index, listener) in aside.iter_mut().enumerate() {
             let token = poll::listener_token(index);
             let registry = self.poll.registry();
@@ -109,13 +99,10 @@ impl Net {
                 tracing::error!(%error, "cannot accept on {} any more", listener.address());
             }
         }
-        *self
-            .listeners
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = aside;
+        *self.listeners.write() = aside;
         self.stage.store(super::SERVING, Ordering::SeqCst);
         let (lock, closed) = &self.all_closed;
-        drop(lock.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(lock.lock());
         closed.notify_all();
     }
 
@@ -124,14 +111,14 @@ impl Net {
     /// # Errors
     /// There are no descriptors left.
     pub fn take_listeners(&self) -> io::Result<Vec<Handle>> {
-        let listeners = std::mem::take(&mut self.kept.lock().listeners);
+        let listeners = std::mem::take(&mut self.kept.queue.lock().listeners);
         let sockets = listeners.iter();
         sockets.map(Listener::handle).collect()
     }
 
     /// The next connection that was kept; waits for one. `None`: there are no more, and will be none.
     pub fn next_kept(&self) -> Option<Kept> {
-        let mut queue = self.kept.lock();
+        let mut queue = self.kept.queue.lock();
         loop {
             if let Some(kept) = queue.connections.pop_front() {
                 return Some(kept);
@@ -139,22 +126,18 @@ impl Net {
             if !queue.is_open {
                 return None;
             }
-            queue = self
-                .kept
-                .changed
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.kept.changed.wait(&mut queue);
         }
     }
 
     /// It could not be handed on.
     pub fn put_back(&self, kept: Kept) {
-        self.kept.lock().connections.push_front(kept);
+        self.kept.queue.lock().connections.push_front(kept);
     }
 
     /// All that was kept and not handed on.
     pub fn take_kept(&self) -> Vec<Kept> {
-        self.kept.lock().connections.drain(..).collect()
+        self.kept.queue.lock().connections.drain(..).collect()
     }
 
     /// Whether this connection's next request is to be begun elsewhere. Costs a load of a flag unless something is kept.
@@ -172,7 +155,7 @@ impl Net {
         if !self.gives_away(connection) {
             return false;
         }
-        let mut queue = self.kept.lock();
+        let mut queue = self.kept.queue.lock();
         let socket = connection.io.stream.unencrypted();
         let Some(Ok(socket)) = socket.map(|socket| socket.try_clone_to_owned()) else {
             return false;

@@ -7,10 +7,10 @@
 //! (`wait_alone`), and workers wait for the queue instead.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use mio::{Events, Poll, Registry, Token, Waker};
+use parking_lot::Mutex;
 
 #[cfg(target_os = "linux")]
 use super::os::wake_all_linux::Beacon;
@@ -159,7 +159,7 @@ impl SharedPoll {
 
     /// Waits as the only thread; others that call wait for this one first.
     pub fn wait_alone(&self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
-        let mut guard = self.poll.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.poll.lock();
         let (poll, events) = &mut *guard;
         match poll.poll(events, timeout) {
             Ok(()) => {}

@@ -5,8 +5,10 @@
 //! the poll to a worker and back costs two atomic operations and no system call. Any thread may call
 //! anything here. No I/O happens in this file.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::connection::Connection;
 
@@ -69,13 +71,6 @@ impl Slot {
             connection: Mutex::new(None),
         }
     }
-
-    fn place(&self) -> MutexGuard<'_, Option<Box<Connection>>> {
-        // The guarded code only moves a pointer, so a poisoned lock holds a whole value.
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[derive(Default)]
@@ -110,7 +105,7 @@ impl Slots {
     /// A slot for a connection that its owner works on right now (BUSY). `None`: all are taken.
     pub fn open(&self) -> Option<SlotId> {
         let index = {
-            let mut list = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut list = self.free.lock();
             match list.free.pop() {
                 Some(index) => index,
                 None if (list.next as usize) < SLOTS_MAX => {
@@ -150,7 +145,7 @@ impl Slots {
                 Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
-                Ok(_) if next == BUSY => return slot.place().take(),
+                Ok(_) if next == BUSY => return slot.connection.lock().take(),
                 Ok(_) => return None,
                 Err(seen) => word = seen,
             }
@@ -168,7 +163,7 @@ impl Slots {
     ) -> Option<Box<Connection>> {
         let slot = self.slot(id.index)?;
         slot.deadline_ms.store(deadline_ms, Ordering::Relaxed);
-        *slot.place() = Some(connection);
+        *slot.connection.lock() = Some(connection);
         let busy = (id.serial << STATE_BITS) | BUSY;
         let idle = (id.serial << STATE_BITS) | IDLE;
         match slot
@@ -178,7 +173,7 @@ impl Slots {
             Ok(_) => None,
             Err(_) => {
                 slot.word.store(busy, Ordering::Release);
-                slot.place().take()
+                slot.connection.lock().take()
             }
         }
     }
@@ -192,11 +187,7 @@ impl Slots {
         let serial = (id.serial + 1) & (u32::MAX >> STATE_BITS);
         slot.word
             .store((serial << STATE_BITS) | FREE, Ordering::Release);
-        self.free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .free
-            .push(id.index);
+        self.free.lock().free.push(id.index);
     }
 
     /// Claims every idle connection that `due` picks by its deadline (milliseconds, 0 for none) and
@@ -207,11 +198,7 @@ impl Slots {
         mut expired: impl FnMut(Box<Connection>),
     ) -> Option<u64> {
         let mut earliest = None;
-        let used = self
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .next;
+        let used = self.free.lock().next;
         for index in 0..used {
             let Some(slot) = self.slot(index) else {
                 continue;
@@ -235,7 +222,7 @@ impl Slots {
                 Ordering::Relaxed,
             );
             if claimed.is_ok()
-                && let Some(connection) = slot.place().take()
+                && let Some(connection) = slot.connection.lock().take()
             {
                 expired(connection);
             }

@@ -12,7 +12,6 @@ mod respond;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -357,7 +356,7 @@ impl Turn {
                 return;
             }
             let accepted = {
-                let listeners = net.listeners.read().unwrap_or_else(PoisonError::into_inner);
+                let listeners = net.listeners.read();
                 let Some(listener) = listeners.get(index) else {
                     return;
                 };

@@ -15,8 +15,9 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
-use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{LazyLock, OnceLock};
 
+use parking_lot::Mutex;
 use pyo3_ffi as ffi;
 
 /// Who owns what. Addresses are kept as numbers: they are compared and given back, never followed.
@@ -54,10 +55,6 @@ struct System(ffi::PyObjectArenaAllocator);
 unsafe impl Send for System {}
 // SAFETY: as above; nothing in it is ever written after `install`.
 unsafe impl Sync for System {}
-
-fn ledger() -> MutexGuard<'static, Ledger> {
-    LEDGER.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Puts the ledger in front of CPython's own allocators. Main thread, attached, before any other
 /// interpreter.
@@ -102,7 +99,7 @@ pub(super) unsafe fn give_back(interpreter: usize) -> usize {
     };
     let mut left = Ledger::default();
     {
-        let mut ledger = ledger();
+        let mut ledger = LEDGER.lock();
         ledger.owners.remove(&interpreter);
         let is_left = |_: &usize, piece: &mut Piece| piece.owner == interpreter;
         left.arenas.extend(ledger.arenas.extract_if(is_left));
@@ -126,7 +123,7 @@ pub(super) unsafe fn give_back(interpreter: usize) -> usize {
 
 /// How many bytes the interpreter at `interpreter` holds in arenas and nodes, or all own-GIL ones.
 pub(super) fn held_bytes(interpreter: Option<usize>) -> usize {
-    let ledger = ledger();
+    let ledger = LEDGER.lock();
     let held = ledger.arenas.values().chain(ledger.nodes.values());
     held.filter(|piece| interpreter.is_none_or(|asked| asked == piece.owner))
         .map(|piece| piece.bytes)
@@ -153,7 +150,7 @@ extern "C" fn alloc(_context: *mut c_void, size: usize) -> *mut c_void {
         return arena;
     }
     let owner = interpreter as usize;
-    let mut ledger = ledger();
+    let mut ledger = LEDGER.lock();
     if CREATING.get() {
         ledger.owners.insert(owner);
     }
@@ -169,7 +166,7 @@ extern "C" fn free(_context: *mut c_void, arena: *mut c_void, size: usize) {
     let Some(System(system)) = SYSTEM.get() else {
         return;
     };
-    ledger().arenas.remove(&(arena as usize));
+    LEDGER.lock().arenas.remove(&(arena as usize));
     if let Some(system_free) = system.free {
         system_free(system.ctx, arena, size);
     }
@@ -240,7 +237,7 @@ mod nodes {
                 let node = map(size);
                 if !node.is_null() {
                     let piece = Piece { owner, bytes: size };
-                    ledger().nodes.insert(node as usize, piece);
+                    LEDGER.lock().nodes.insert(node as usize, piece);
                 }
                 return node;
             }
@@ -255,7 +252,7 @@ mod nodes {
 
     extern "C" fn free(context: *mut c_void, block: *mut c_void) {
         if block as usize & PAGE_MASK == 0 && !block.is_null() {
-            let node = ledger().nodes.remove(&(block as usize));
+            let node = LEDGER.lock().nodes.remove(&(block as usize));
             if let Some(piece) = node {
                 // SAFETY: the node was mapped by this file with that size, and CPython gives it
                 // back.

@@ -9,8 +9,8 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::mem::size_of;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use parking_lot::Mutex;
 use pyo3_ffi as ffi;
 
 use super::object::{Kept, Object, Raised, Token};
@@ -120,10 +120,8 @@ pub(super) unsafe fn new<'py>(
 pub(super) fn end(input: &Kept) {
     // SAFETY: callers keep inputs only; alive because kept.
     let body = unsafe { &(*input.as_ptr().cast::<Input>()).body };
-    match body.try_lock() {
-        Ok(mut body) => drop(body.take()),
-        Err(TryLockError::Poisoned(body)) => drop(body.into_inner().take()),
-        Err(TryLockError::WouldBlock) => {}
+    if let Some(mut body) = body.try_lock() {
+        drop(body.take());
     }
 }
 
@@ -131,7 +129,7 @@ pub(super) fn end(input: &Kept) {
 pub(super) fn renew(input: &Kept, body: RequestBody) {
     // SAFETY: as in `end`.
     let slot = unsafe { &(*input.as_ptr().cast::<Input>()).body };
-    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+    *slot.lock() = Some(body);
 }
 
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
@@ -159,14 +157,11 @@ unsafe fn with<'py, R>(
 ) -> Result<R, Raised> {
     // SAFETY: the caller's promise; the mutex was written by `new`.
     let mutex = unsafe { &(*object.cast::<Input>()).body };
-    let mut guard: MutexGuard<'_, Option<RequestBody>> = match mutex.try_lock() {
-        Ok(guard) => guard,
-        Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
-        // Another thread reads the same file, detached. Its lock must not be waited for with the
-        // GIL in hand.
-        Err(TryLockError::WouldBlock) => {
-            detached(token, || mutex.lock()).unwrap_or_else(PoisonError::into_inner)
-        }
+    // Another thread may read the same file, detached. Its lock must not be waited for with the
+    // GIL in hand.
+    let mut guard = match mutex.try_lock() {
+        Some(guard) => guard,
+        None => detached(token, || mutex.lock()),
     };
     match guard.as_mut() {
         Some(body) => work(body),

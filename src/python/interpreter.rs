@@ -7,10 +7,11 @@
 
 use std::path::PathBuf;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use pyo3_ffi as ffi;
 
 use super::arenas;
@@ -189,10 +190,6 @@ pub fn arena_bytes_of(handle: &InterpreterHandle) -> usize {
     arenas::held_bytes(Some(handle.0.address))
 }
 
-fn lifecycle() -> MutexGuard<'static, ()> {
-    LIFECYCLE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// SUBINTERPRETERS 4.2.5. `allow_fork` is 0 in every mode: a forked child of a process with
 /// subinterpreters aborts. Daemon threads are allowed, or sentry-sdk and newrelic could not start;
 /// `quiesce` sees to their end.
@@ -281,7 +278,7 @@ fn start_error(message: &str) -> RuntimeError {
 }
 
 fn new_subinterpreter(isolation: Isolation) -> Result<NonNull<ffi::PyThreadState>, RuntimeError> {
-    let _one_at_a_time = lifecycle();
+    let _one_at_a_time = LIFECYCLE.lock();
     let started = Instant::now();
     let configuration = configuration(isolation);
     let mut state = std::ptr::null_mut();
@@ -372,16 +369,12 @@ impl Interpreter {
     /// Keeps our own threads from entering and leaving, which they do detached, as long as this
     /// lives. Wait for nothing meanwhile.
     pub(super) fn keep_members(&self) -> impl Sized {
-        self.members()
-    }
-
-    fn members(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        self.members.lock()
     }
 
     /// A thread state for this thread, detached.
     pub(super) fn enter(&self) -> Result<NonNull<ffi::PyThreadState>, RuntimeError> {
-        let mut members = self.members();
+        let mut members = self.members.lock();
         if !members.open {
             return Err(RuntimeError::Gone);
         }
@@ -419,7 +412,7 @@ impl Interpreter {
 
     /// A sibling's thread state is gone.
     pub(super) fn leave(&self) {
-        self.members().siblings -= 1;
+        self.members.lock().siblings -= 1;
         self.left.notify_all();
     }
 
@@ -430,7 +423,7 @@ impl Interpreter {
 
     /// Lets no more threads in, and waits for those that joined to leave. Call it detached.
     pub(super) fn close(&self, until: Instant) {
-        let mut members = self.members();
+        let mut members = self.members.lock();
         members.open = false;
         while members.siblings > 0 {
             let Some(rest) = until
@@ -439,11 +432,7 @@ impl Interpreter {
             else {
                 return;
             };
-            members = self
-                .left
-                .wait_timeout(members, rest)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            self.left.wait_for(&mut members, rest);
         }
     }
 
@@ -488,7 +477,7 @@ pub(super) unsafe fn end(
     let until = until.max(Instant::now() + LINGER);
     let mut others;
     loop {
-        let one_at_a_time = lifecycle();
+        let one_at_a_time = LIFECYCLE.lock();
         let started = Instant::now();
         // SAFETY: `state` is this thread's and detached (the caller's promise).
         unsafe { ffi::PyEval_RestoreThread(state.as_ptr()) };

@@ -8,9 +8,10 @@
 
 use std::ffi::c_long;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use pyo3_ffi as ffi;
 
 use super::bootstrap;
@@ -77,7 +78,7 @@ impl Interruption {
         if self.armed.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let mut has_note = self.has_note.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut has_note = self.has_note.lock();
         self.armed.store(0, Ordering::Release);
         if std::mem::take(&mut *has_note) {
             // SAFETY: attached (token). Null takes the note back; if it was delivered there is
@@ -140,10 +141,7 @@ fn note(thread: &Interruption, token: Token<'_>, number: u64) -> bool {
         }
         return false;
     };
-    let mut has_note = thread
-        .has_note
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut has_note = thread.has_note.lock();
     if thread.armed.load(Ordering::Acquire) != number {
         return false;
     }

@@ -5,8 +5,9 @@
 //! given before it began. The supervisor writes, any thread reads and waits.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::reload::record::{Canary, Kept, Reload, Reloads};
 
@@ -124,14 +125,14 @@ pub enum Seen {
 impl Journal {
     /// A number for a wish that is about to be told to the supervisor.
     pub fn number(&self) -> u64 {
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         pages.asked += 1;
         pages.asked
     }
 
     /// The supervisor has heard of the wish with this number; 0 for one without.
     pub fn heard(&self, number: u64) {
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         pages.heard = pages.heard.max(number);
         pages.waiting = true;
         if let Some(why) = pages.closed {
@@ -145,7 +146,7 @@ impl Journal {
     /// A reload begins while generation `old` serves; it stands for every wish that was heard. One that has not ended is given up by it.
     pub fn begin(&self, by: &str, way: Way, old: u64) {
         self.end(Outcome::GivenUp("another reload came".to_owned()));
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         pages.begun += 1;
         pages.waiting = false;
         pages.running = Some(Running {
@@ -177,7 +178,7 @@ impl Journal {
     }
 
     fn change(&self, change: impl FnOnce(&mut Running)) {
-        if let Some(running) = &mut self.pages().running {
+        if let Some(running) = &mut self.pages.lock().running {
             change(running);
             self.changed.notify_all();
         }
@@ -185,7 +186,7 @@ impl Journal {
 
     /// What is under way, and what waits, is not wanted any more.
     pub fn give_up(&self, why: &str) {
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         if let Some(running) = pages.running.take() {
             pages.ended(running, Outcome::GivenUp(why.to_owned()));
         }
@@ -197,7 +198,7 @@ impl Journal {
 
     /// It has ended. Without one under way, nothing happens: an interpreter was renewed.
     pub fn end(&self, outcome: Outcome) {
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         if let Some(running) = pages.running.take() {
             pages.ended(running, outcome);
             self.changed.notify_all();
@@ -206,13 +207,13 @@ impl Journal {
 
     /// The server stops: what is under way is given up, and so is what is asked from now on.
     pub fn close(&self, why: &'static str) {
-        self.pages().closed = Some(why);
+        self.pages.lock().closed = Some(why);
         self.give_up(why);
     }
 
     /// Another process is the server, and has the journal: nobody waits here any more.
     pub fn leave(&self) {
-        self.pages().is_left = true;
+        self.pages.lock().is_left = true;
         self.changed.notify_all();
     }
 
@@ -220,7 +221,7 @@ impl Journal {
     /// begins meanwhile, or its next stage, and soon if one is under way.
     pub fn wait(&self, number: u64, timeout: Duration, by_stages: bool) -> Seen {
         let (asked, deadline) = (Instant::now(), Instant::now() + timeout);
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         let mut stage_before = None;
         loop {
             if let Some(ended) = pages.ended.iter().find(|ended| ended.covers >= number) {
@@ -242,21 +243,18 @@ impl Journal {
             if left.is_zero() || is_news {
                 return trial.map_or(Seen::Loads, |(canary, makes)| Seen::TriedOut(canary, makes));
             }
-            (pages, _) = self
-                .changed
-                .wait_timeout(pages, left)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait_for(&mut pages, left);
         }
     }
 
     /// Whether this number was ever given.
     pub fn knows(&self, number: u64) -> bool {
-        (1..=self.pages().asked).contains(&number)
+        (1..=self.pages.lock().asked).contains(&number)
     }
 
     /// The reload under way, or else the last one.
     pub fn latest(&self) -> Reload {
-        let pages = self.pages();
+        let pages = self.pages.lock();
         let one_more_waits = pages.waiting;
         match (&pages.running, pages.ended.back()) {
             (Some(running), _) => Reload {
@@ -283,42 +281,42 @@ impl Journal {
 
     /// A generation has taken over.
     pub fn takes_over(&self) {
-        self.pages().serving_since = Some(SystemTime::now());
+        self.pages.lock().serving_since = Some(SystemTime::now());
     }
 
     /// When the generation that serves took over, in seconds since 1970.
     pub fn serving_since(&self) -> u64 {
-        self.pages().serving_since.map_or(0, seconds)
+        self.pages.lock().serving_since.map_or(0, seconds)
     }
 
     /// A generation is kept, or none.
     pub fn keeps(&self, kept: Option<Kept>) {
-        self.pages().kept = kept;
+        self.pages.lock().kept = kept;
     }
 
     /// The generation that could be put back.
     pub fn kept(&self) -> Option<Kept> {
-        self.pages().kept
+        self.pages.lock().kept
     }
 
     /// How many there were.
     pub fn counts(&self) -> Reloads {
-        self.pages().counts
+        self.pages.lock().counts
     }
 
     /// These generations still work, and get nothing new.
     pub fn ending(&self, generations: Vec<u64>) {
-        self.pages().ending = generations;
+        self.pages.lock().ending = generations;
     }
 
     /// Generations that still work, and get nothing new.
     pub fn still_ending(&self) -> Vec<u64> {
-        self.pages().ending.clone()
+        self.pages.lock().ending.clone()
     }
 
     /// What the next image of this process has to know (`resumed`). Empty: nothing is under way.
     pub fn carried(&self) -> String {
-        let pages = self.pages();
+        let pages = self.pages.lock();
         pages.running.as_ref().map_or_else(String::new, |running| {
             let since = seconds(running.since);
             let Reloads {
@@ -348,7 +346,7 @@ impl Journal {
         {
             let since = UNIX_EPOCH + Duration::from_secs(since);
             let elapsed = since.elapsed().unwrap_or_default();
-            let mut pages = journal.pages();
+            let mut pages = journal.pages.lock();
             (pages.asked, pages.heard, pages.begun) = (asked, asked, number);
             pages.counts = Reloads {
                 done,
@@ -370,11 +368,6 @@ impl Journal {
             });
         }
         journal
-    }
-
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        // Nothing is left half-written by a panic.
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -658,6 +651,6 @@ mod tests {
         }
         // The oldest that is remembered covers those before it: it is younger than they.
         assert!(outcome(&journal, 1).is_some());
-        assert_eq!(journal.pages().ended.len(), ENDED_MAX);
+        assert_eq!(journal.pages.lock().ended.len(), ENDED_MAX);
     }
 }

@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam::channel::Sender;
+use parking_lot::Mutex;
 
 use super::event::Event;
 use crate::background::clockwork::Clockwork;
@@ -127,7 +128,7 @@ impl Triggers {
     /// was saved in that time may have been read before. Any thread.
     pub fn add_sources(&self, sources: &[Source], read_within: Duration) {
         let since = SystemTime::now().checked_sub(read_within + CLOCK_TICK);
-        let mut known = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.sources.lock();
         for source in sources {
             let is_ignored = self.ignored.iter().any(|ignored| {
                 let rest = source.module.strip_prefix(ignored.as_str());
@@ -138,16 +139,11 @@ impl Triggers {
                 let saved = source.file.metadata().and_then(|file| file.modified());
                 if since.is_some_and(|since| saved.is_ok_and(|saved| saved > since)) {
                     // No burst: it did not rest first, and no reload that was asked for before has to have seen it.
-                    *self.asked() = None;
+                    *self.asked_at.lock() = None;
                     self.on_change("py-autoreload", Wish::Reload)(&source.file);
                 }
             }
         }
-    }
-
-    /// When a reload was asked for last.
-    fn asked(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.asked_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(&self, path: &Path, option: &'static str, wish: Wish) {
@@ -163,7 +159,7 @@ impl Triggers {
         move |path: &Path| {
             let by = format!("{option}: {} has changed", path.display());
             if matches!(wish, Wish::Reload | Wish::Chain) {
-                let mut asked_at = asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut asked_at = asked_at.lock();
                 if asked_at.is_some_and(|at| at.elapsed() < BURST) {
                     return;
                 }

@@ -5,7 +5,8 @@
 //! whoever waits must not hold a GIL.
 
 use std::fmt;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Condvar, Mutex};
 
 /// A thread of an interpreter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +53,6 @@ struct Lock {
     freed: Condvar,
 }
 
-impl Lock {
-    fn holder(&self) -> MutexGuard<'_, Option<Holder>> {
-        self.holder.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Locks {
     /// Locks 0 to `more`: one is always there.
     pub fn new(more: usize) -> Self {
@@ -78,7 +73,7 @@ impl Locks {
     /// See [`LockError`].
     pub fn lock(&self, number: usize, holder: Holder) -> Result<(), LockError> {
         let lock = self.get(number)?;
-        let mut held = lock.holder();
+        let mut held = lock.holder.lock();
         loop {
             match *held {
                 None => {
@@ -86,12 +81,7 @@ impl Locks {
                     return Ok(());
                 }
                 Some(other) if other == holder => return Err(LockError::WaitsForItself),
-                Some(_) => {
-                    held = lock
-                        .freed
-                        .wait(held)
-                        .unwrap_or_else(PoisonError::into_inner);
-                }
+                Some(_) => lock.freed.wait(&mut held),
             }
         }
     }
@@ -107,7 +97,7 @@ impl Locks {
 
     /// Whether anybody holds each of them, in their order.
     pub fn held(&self) -> impl Iterator<Item = bool> {
-        self.locks.iter().map(|lock| lock.holder().is_some())
+        self.locks.iter().map(|lock| lock.holder.lock().is_some())
     }
 
     /// Whether anybody holds it.
@@ -115,7 +105,7 @@ impl Locks {
     /// # Errors
     /// [`LockError::Unknown`]
     pub fn is_locked(&self, number: usize) -> Result<bool, LockError> {
-        Ok(self.get(number)?.holder().is_some())
+        Ok(self.get(number)?.holder.lock().is_some())
     }
 
     /// Lets go of what this thread holds, or with `thread` `None` of what any thread of the interpreter holds. Returns which.
@@ -133,7 +123,7 @@ impl Locks {
 
 impl Lock {
     fn free_if(&self, is_meant: impl Fn(Holder) -> bool) -> bool {
-        let mut held = self.holder();
+        let mut held = self.holder.lock();
         let is_freed = held.is_some_and(is_meant);
         if is_freed {
             *held = None;

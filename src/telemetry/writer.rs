@@ -6,8 +6,10 @@
 
 use std::io::{self, Write};
 use std::net::UdpSocket;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 /// How long lines may wait for company. A person at a terminal does not notice; a busy server saves a
 /// system call and a wake-up per line.
@@ -66,20 +68,6 @@ struct Shared {
     is_written: Condvar,
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // The guarded code appends bytes; after a panic the buffer is still a buffer.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn destination(&self) -> MutexGuard<'_, Destination> {
-        // It is replaced as a whole.
-        self.destination
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// A handle to the writer; clones share it. Any thread.
 #[derive(Clone)]
 pub struct LogWriter(Arc<Shared>);
@@ -100,7 +88,7 @@ impl LogWriter {
 
     /// Appends what `format` writes, as a whole: lines of several threads never mix.
     pub fn append(&self, format: impl FnOnce(&mut Vec<u8>)) {
-        let mut state = self.0.state();
+        let mut state = self.0.state.lock();
         if state.lines.len() > BUFFER_BYTES_MAX {
             state.dropped += 1;
             return;
@@ -115,18 +103,18 @@ impl LogWriter {
 
     /// From the next batch on, lines go there.
     pub fn send_to(&self, destination: Destination) {
-        *self.0.destination() = destination;
+        *self.0.destination.lock() = destination;
     }
 
     /// Shows every batch, whole lines, to `observer` too, on the writing thread: it may append lines, but not wait for them.
     pub fn show_batches_to(&self, observer: Observer) {
-        *self.0.observer() = Some(observer);
+        *self.0.observer.lock() = Some(observer);
     }
 
     /// Waits until everything that was appended before has been written, but no longer than `timeout`.
     pub fn flush(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
-        let mut state = self.0.state();
+        let mut state = self.0.state.lock();
         while !state.lines.is_empty() || state.is_writing {
             state.is_urgent = true;
             self.0.has_lines.notify_one();
@@ -134,32 +122,23 @@ impl LogWriter {
             if left.is_zero() {
                 return;
             }
-            (state, _) = self
-                .0
-                .is_written
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.0.is_written.wait_for(&mut state, left);
         }
     }
 }
 
 impl Shared {
-    fn observer(&self) -> MutexGuard<'_, Option<Observer>> {
-        // It is replaced as a whole.
-        self.observer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn run(&self) {
         let mut batch = Vec::new();
         loop {
             self.collect(&mut batch);
             // With nobody to read it there is nobody to tell.
-            let _unread = self.destination().write(&batch);
-            if let Some(observer) = &mut *self.observer() {
+            let _unread = self.destination.lock().write(&batch);
+            if let Some(observer) = &mut *self.observer.lock() {
                 observer(&batch);
             }
             batch.clear();
-            let mut state = self.state();
+            let mut state = self.state.lock();
             state.is_writing = false;
             if state.lines.is_empty() {
                 state.is_urgent = false;
@@ -171,20 +150,14 @@ impl Shared {
 
     /// Waits for a line, gives it a moment to find company, and takes all there are.
     fn collect(&self, batch: &mut Vec<u8>) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         while state.lines.is_empty() {
             state.is_waiting = true;
-            state = self
-                .has_lines
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.has_lines.wait(&mut state);
         }
         state.is_waiting = false;
         if !state.is_urgent && state.lines.len() < BATCH_BYTES {
-            (state, _) = self
-                .has_lines
-                .wait_timeout(state, BATCH_TIME)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.has_lines.wait_for(&mut state, BATCH_TIME);
         }
         std::mem::swap(batch, &mut state.lines);
         if state.dropped > 0 {

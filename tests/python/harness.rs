@@ -3,9 +3,10 @@
 use singlemalt::protocol::http::response::Form;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use singlemalt::protocol::http::{Limits, RequestHead, RequestReader, Step};
 use singlemalt::python::{
     AppTarget, Call, Ended, InterpreterSpec, InterpreterThread, Isolation, LoadFailure, Loaded,
@@ -42,7 +43,7 @@ pub fn runtime() -> &'static Runtime {
 
 /// Everything that was logged so far by any test of this binary, one event a line: level, target, message.
 pub fn logged(marker: &str) -> Vec<String> {
-    let lines = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    let lines = LOG.lock();
     lines
         .iter()
         .filter(|line| line.contains(marker))
@@ -77,9 +78,7 @@ impl tracing::Subscriber for Collector {
         event.record(&mut message);
         let about = event.metadata();
         let line = format!("{} {} {}", about.level(), about.target(), message.0);
-        LOG.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(line);
+        LOG.lock().push(line);
     }
     fn enter(&self, _: &tracing::span::Id) {}
     fn exit(&self, _: &tracing::span::Id) {}

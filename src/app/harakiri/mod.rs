@@ -11,13 +11,15 @@
 pub mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::net::speaker::{Line, Word};
 use crate::python::{Isolation, STACK_BYTES_MIN};
 
-use super::generation::{Patience, StartError, lock};
+use super::generation::{Patience, StartError};
 use super::harakiri::watch::{Desk, Stage, Watch};
 use super::inspect::worker_status::Work;
 use super::load_generation::{self, Entrance};
@@ -106,7 +108,7 @@ impl Harakiri {
     }
 
     pub(super) fn add(self: &Arc<Self>, watch: &Arc<Watch>) {
-        let mut watches = lock(&self.watches);
+        let mut watches = self.watches.lock();
         watches.retain(|watch| watch.strong_count() > 0);
         watches.push(Arc::downgrade(watch));
         drop(watches);
@@ -117,13 +119,13 @@ impl Harakiri {
 
     /// The records of all workers.
     pub(super) fn watches(&self) -> Vec<Arc<Watch>> {
-        let watches = lock(&self.watches);
+        let watches = self.watches.lock();
         watches.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// The record of a thread of a generation, if it is a worker.
     pub(super) fn watch_of(&self, generation: u64, thread: u64) -> Option<Arc<Watch>> {
-        let watches = lock(&self.watches);
+        let watches = self.watches.lock();
         watches
             .iter()
             .filter_map(Weak::upgrade)
@@ -144,7 +146,7 @@ impl Harakiri {
 
     /// What the threads of a generation work on.
     pub(super) fn works(&self, generation: u64, now: Instant) -> Vec<(Seat, Work)> {
-        let watches = lock(&self.watches).clone();
+        let watches = self.watches.lock().clone();
         let watches = watches.iter().filter_map(Weak::upgrade).filter(|watch| {
             let shared = watch.shared.upgrade();
             shared.is_some_and(|shared| shared.id == generation) && !watch.is_given_up()
@@ -165,13 +167,13 @@ impl Harakiri {
 
     /// A deadline may have come nearer.
     pub(super) fn look(&self) {
-        lock(&self.bell.0).is_rung = true;
+        self.bell.0.lock().is_rung = true;
         self.bell.1.notify_all();
     }
 
     /// Starts the thread, once.
     fn run(self: &Arc<Self>) {
-        let mut bell = lock(&self.bell.0);
+        let mut bell = self.bell.0.lock();
         if bell.is_running {
             return;
         }
@@ -203,22 +205,17 @@ impl Harakiri {
                 }
                 next = [next, watch.deadline()].into_iter().flatten().min();
             }
-            let mut bell = lock(&self.bell.0);
+            let mut bell = self.bell.0.lock();
             if !bell.is_rung {
                 // A request that begins now has the whole limit in front of it; whoever sets a nearer one rings.
-                bell = match next {
+                match next {
                     Some(next) => {
                         let wait = next.saturating_sub(self.ms_of(Instant::now()));
                         let wait = Duration::from_millis(wait.max(MOMENT_MS));
-                        let waited = self.bell.1.wait_timeout(bell, wait);
-                        waited.unwrap_or_else(PoisonError::into_inner).0
+                        self.bell.1.wait_for(&mut bell, wait);
                     }
-                    None => self
-                        .bell
-                        .1
-                        .wait(bell)
-                        .unwrap_or_else(PoisonError::into_inner),
-                };
+                    None => self.bell.1.wait(&mut bell),
+                }
             }
             bell.is_rung = false;
         }

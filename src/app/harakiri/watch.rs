@@ -5,8 +5,10 @@
 //! lock to look at. No Python in here, and no waiting.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::net::Exchange;
 use crate::net::Net;
@@ -14,7 +16,6 @@ use crate::net::speaker::{Line, Outcome, Speaker};
 use crate::python::Interruption;
 
 use super::Harakiri;
-use crate::app::generation::lock;
 use crate::app::worker::Seat;
 use crate::app::worker_group::Crew;
 use crate::app::workers::Shared;
@@ -131,7 +132,7 @@ impl Watch {
         let line = Line::to(exchange, net);
         let limit = self.harakiri.settings.limit;
         let general = limit.map(|limit| self.harakiri.ms_of(now + limit));
-        let mut desk = lock(&self.desk);
+        let mut desk = self.desk.lock();
         let desk = &mut *desk;
         desk.method.clear();
         desk.method.extend_from_slice(exchange.head().method());
@@ -154,7 +155,7 @@ impl Watch {
             return;
         }
         let now = Instant::now();
-        let mut desk = lock(&self.desk);
+        let mut desk = self.desk.lock();
         let watched = desk.watched.get_or_insert_with(|| Watched {
             number: self.interruption.arm(),
             since: now,
@@ -180,7 +181,7 @@ impl Watch {
             return Fate::Application;
         }
         let watched = {
-            let mut desk = lock(&self.desk);
+            let mut desk = self.desk.lock();
             self.set_deadline(0);
             desk.watched.take()
         };
@@ -202,7 +203,7 @@ impl Watch {
     }
 
     pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
-        lock(&self.desk)
+        self.desk.lock()
     }
 
     pub(crate) fn give_up(&self) {
@@ -234,7 +235,7 @@ impl Watch {
 
     /// The line of the request, if it was watched from its beginning.
     pub(crate) fn noted_line(&self) -> Option<String> {
-        let desk = lock(&self.desk);
+        let desk = self.desk.lock();
         let watched = desk.watched.as_ref()?;
         (watched.line.is_some()).then(|| Self::request_line(&desk))
     }

@@ -2,13 +2,12 @@
 //! them; what interpreters that have ended had done is kept for their successors.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
+use parking_lot::Mutex;
 
-use crate::app::generation::lock;
 use crate::python::WorkerFacts;
 
 const IDLE: u64 = 0;
@@ -245,7 +244,7 @@ impl Ledger {
     /// An interpreter was made for a worker.
     pub(crate) fn note_spawn(&self, worker: usize) {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let mut workers = lock(&self.workers);
+        let mut workers = self.workers.lock();
         let facts = workers.entry(worker).or_default();
         facts.last_spawn = since.map_or(0, |since| since.as_secs());
         facts.respawns += 1;
@@ -253,7 +252,7 @@ impl Ledger {
 
     /// An interpreter has ended.
     pub(crate) fn keep(&self, worker: usize, tallies: &Tallies) {
-        tallies.add_to(lock(&self.workers).entry(worker).or_default());
+        tallies.add_to(self.workers.lock().entry(worker).or_default());
     }
 
     /// What `uwsgi.workers()` tells of a worker, whose interpreters at present have these numbers: those that leave first.
@@ -262,7 +261,9 @@ impl Ledger {
         worker: usize,
         present: impl Iterator<Item = &'t Tallies>,
     ) -> WorkerFacts {
-        let mut facts = lock(&self.workers)
+        let mut facts = self
+            .workers
+            .lock()
             .get(&worker)
             .cloned()
             .unwrap_or_default();

@@ -15,7 +15,6 @@ use super::counters::Activity;
 use super::native_thread_linux as system;
 #[cfg(not(target_os = "linux"))]
 use super::native_thread_other as system;
-use crate::app::generation::lock;
 use crate::app::harakiri::watch::{Life, Watch};
 use crate::app::harakiri::{Harakiri, throw_away};
 use crate::python::{Isolation, PythonStack};
@@ -206,7 +205,7 @@ enum Seen {
 
 /// What everybody does. Takes `patience` at most, and a moment; calls at the same time wait for one another.
 pub(crate) fn of(harakiri: &Harakiri, patience: Duration) -> Stacks {
-    let _one_at_a_time = lock(&harakiri.looks);
+    let _one_at_a_time = harakiri.looks.lock();
     let mut watches = harakiri.watches();
     watches.sort_by_key(|watch| (watch.generation, watch.seat.worker, watch.seat.core));
     let mut handles = BTreeMap::new();

@@ -5,11 +5,10 @@
 //! that fails, those who wait are told so (503), and for a while so is everybody else: nobody waits for nothing. No Python; any
 //! thread.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::app::generation::lock;
+use parking_lot::Mutex;
 
 /// Interpreters serve.
 const AWAKE: u8 = 0;
@@ -52,7 +51,8 @@ impl Rest {
     }
 
     fn is_pausing(&self) -> bool {
-        lock(&self.failure)
+        self.failure
+            .lock()
             .until
             .is_some_and(|until| Instant::now() < until)
     }
@@ -63,7 +63,7 @@ impl Rest {
 
     /// Interpreters serve, or go on serving.
     pub(crate) fn wake(&self) {
-        *lock(&self.failure) = Failure::default();
+        *self.failure.lock() = Failure::default();
         self.state.store(AWAKE, Ordering::SeqCst);
         self.is_wanted.store(false, Ordering::SeqCst);
     }
@@ -71,7 +71,7 @@ impl Rest {
     /// None could be made. Returns how long nobody tries again.
     pub(crate) fn fail(&self) -> Duration {
         let pause = {
-            let mut failure = lock(&self.failure);
+            let mut failure = self.failure.lock();
             let pause = PAUSE_MIN
                 .saturating_mul(1 << failure.count.min(8))
                 .min(PAUSE_MAX);

@@ -8,9 +8,9 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
 
 use mio::Registry;
+use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 
 /// The beacon. Any thread may call anything here.
@@ -34,7 +34,7 @@ impl Beacon {
 
     /// Lights it, if nobody has yet.
     pub(crate) fn light(&self) {
-        let mut lit = self.lit.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lit = self.lit.lock();
         *lit += 1;
         if *lit == 1
             && let Err(error) = rustix::io::write(&self.descriptor, &1u64.to_ne_bytes())
@@ -45,7 +45,7 @@ impl Beacon {
 
     /// One less wants it lit; the last one puts it out.
     pub(crate) fn put_out(&self) {
-        let mut lit = self.lit.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lit = self.lit.lock();
         *lit = lit.saturating_sub(1);
         if *lit == 0
             && let Err(error) = rustix::io::read(&self.descriptor, &mut [0u8; 8])

@@ -13,8 +13,10 @@
 mod page;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
 
 use crate::config::Config;
 use crate::files::asked::Asked;
@@ -49,7 +51,7 @@ impl LastLoad {
     pub fn has_failed(&self, text: String, loaded: Option<u64>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |since| since.as_millis() as u64);
-        let mut last = self.lock();
+        let mut last = self.0.lock();
         let before = last.as_ref().map_or(0, |failed| failed.number);
         *last = Some(Arc::new(FailedLoad {
             number: now.max(before + 1),
@@ -60,15 +62,11 @@ impl LastLoad {
 
     /// It succeeded, or somebody has decided who serves.
     pub fn is_settled(&self) {
-        *self.lock() = None;
+        *self.0.lock() = None;
     }
 
     fn failed(&self) -> Option<Arc<FailedLoad>> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<FailedLoad>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().clone()
     }
 }
 

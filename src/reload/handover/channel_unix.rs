@@ -8,9 +8,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -101,7 +101,7 @@ impl Line {
     pub fn say(&self, word: &Word) -> io::Result<()> {
         let head = word.head()?.to_bytes();
         // A word that was said in half by a thread that panicked: the other end notices.
-        let _speaking = self.speaking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _speaking = self.speaking.lock();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let descriptors: Vec<BorrowedFd<'_>> = word.socket().map(AsFd::as_fd).into_iter().collect();

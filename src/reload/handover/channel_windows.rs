@@ -7,8 +7,9 @@
 use std::io::{self, BufRead as _, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::child_process::Offspring;
 use super::message::{HEAD_BYTES, Head, Word};
@@ -90,7 +91,7 @@ impl Line {
     pub fn say(&self, word: &Word) -> io::Result<()> {
         let head = word.head()?.to_bytes();
         // A word that was said in half by a thread that panicked: the other end notices.
-        let _speaking = self.speaking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _speaking = self.speaking.lock();
         let mut said = head.to_vec();
         if let Some(socket) = word.socket() {
             let other = self.other.ok_or(ErrorKind::Unsupported)?;

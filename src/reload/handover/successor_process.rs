@@ -12,8 +12,10 @@ use std::fmt;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
 use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use super::channel::Line;
 use super::child_process::Offspring;
@@ -75,11 +77,6 @@ impl fmt::Debug for StandIn {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change is complete before the lock is let go of.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl StandIn {
     /// Starts one, tells it this, and waits until it has loaded the application. Why it does not goes to standard error, so to the log.
     /// Runs on `sm-reload`.
@@ -101,7 +98,7 @@ impl StandIn {
         let _told = told;
         loop {
             {
-                let state = lock(&stand_in.0.state.0);
+                let state = stand_in.0.state.0.lock();
                 if state.left.is_some() {
                     // What it has written, and for whoever has no log the last line of it.
                     let mut why = "the application could not be loaded, see above".to_owned();
@@ -157,8 +154,8 @@ impl StandIn {
 
     /// From now on whatever it tells is told to this; called on `sm-line`. If it has left, that is told now.
     pub fn tell(&self, mut listening: impl FnMut(Heard) + Send + 'static) {
-        let mut told = lock(&self.0.listening);
-        if let Some(how) = &lock(&self.0.state.0).left {
+        let mut told = self.0.listening.lock();
+        if let Some(how) = &self.0.state.0.lock().left {
             listening(Heard::Left(how.clone()));
             return;
         }
@@ -167,7 +164,7 @@ impl StandIn {
 
     /// How it ended, if it has.
     pub fn left(&self) -> Option<String> {
-        lock(&self.0.state.0).left.clone()
+        self.0.state.0.lock().left.clone()
     }
 
     /// It serves from now on.
@@ -211,7 +208,7 @@ impl StandIn {
             );
             self.kill();
         }
-        lock(&self.0.state.0).has_given_back
+        self.0.state.0.lock().has_given_back
     }
 
     /// Nothing is left here: it goes on alone. `reloads`: see `Journal::carried`.
@@ -235,9 +232,9 @@ impl StandIn {
     /// It ends now.
     pub fn kill(&self) {
         // Not when it was reaped: the number may be another's by now.
-        let state = lock(&self.0.state.0);
+        let state = self.0.state.0.lock();
         if state.left.is_none() {
-            lock(&self.0.process).kill();
+            self.0.process.lock().kill();
         }
     }
 
@@ -253,7 +250,7 @@ impl StandIn {
 
     fn wait(&self, deadline: Instant, is_done: impl Fn(&State) -> bool) -> bool {
         let (mutex, changed) = &self.0.state;
-        let mut state = lock(mutex);
+        let mut state = mutex.lock();
         loop {
             if is_done(&state) {
                 return true;
@@ -262,9 +259,7 @@ impl StandIn {
             if left.is_zero() {
                 return false;
             }
-            (state, _) = changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner);
+            changed.wait_for(&mut state, left);
         }
     }
 }
@@ -301,8 +296,8 @@ impl Inner {
         let until = Instant::now() + LEAVING;
         loop {
             // Under the mutex: whoever wants to kill it meets it, or hears that it has left, and never another process.
-            let mut state = lock(&self.state.0);
-            let mut process = lock(&self.process);
+            let mut state = self.state.0.lock();
+            let mut process = self.process.lock();
             let Some(how) = process.ended() else {
                 if Instant::now() > until {
                     process.kill();
@@ -317,12 +312,12 @@ impl Inner {
     }
 
     fn note(&self, change: impl FnOnce(&mut State)) {
-        change(&mut lock(&self.state.0));
+        change(&mut self.state.0.lock());
         self.state.1.notify_all();
     }
 
     fn tell(&self, heard: Heard) {
-        if let Some(listening) = &mut *lock(&self.listening) {
+        if let Some(listening) = &mut *self.listening.lock() {
             listening(heard);
         }
     }

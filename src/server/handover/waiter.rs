@@ -9,8 +9,10 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::python::exit_now;
 use crate::reload::handover::rendezvous::{self, Meeting};
@@ -48,11 +50,6 @@ struct Present {
     code: Option<i32>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change is complete before the lock is let go of.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Keeper {
     /// This process's own.
     pub fn own() -> Self {
@@ -78,7 +75,7 @@ impl Keeper {
         match &self.place {
             Place::Other(invitation) => Ok(invitation.clone()),
             Place::Own(waiting) => {
-                let mut waiting = lock(waiting);
+                let mut waiting = waiting.lock();
                 if let Some(waiting) = &*waiting {
                     return Ok(waiting.invitation.clone());
                 }
@@ -101,7 +98,7 @@ impl Keeper {
         let is_left = self.is_left.load(Ordering::Relaxed);
         match &self.place {
             Place::Own(waiting) if is_left => {
-                let waiting = lock(waiting).clone();
+                let waiting = waiting.lock().clone();
                 waiting.map_or(DIED, |waiting| waiting.wait())
             }
             Place::Own(_) | Place::Other(_) => code,
@@ -137,11 +134,9 @@ impl Waiting {
 
     fn wait(&self) -> i32 {
         let (mutex, changed) = &*self.present;
-        let mut present = lock(mutex);
+        let mut present = mutex.lock();
         while present.count > 0 {
-            present = changed
-                .wait(present)
-                .unwrap_or_else(PoisonError::into_inner);
+            changed.wait(&mut present);
         }
         present.code.unwrap_or(DIED)
     }
@@ -150,7 +145,7 @@ impl Waiting {
 /// Counts a process as present until it has left. It is told that it is: only then does it go on.
 fn attend_to(mut socket: TcpStream, present: &Arc<(Mutex<Present>, Condvar)>) -> io::Result<()> {
     let present = Arc::clone(present);
-    lock(&present.0).count += 1;
+    present.0.lock().count += 1;
     let counted = Arc::clone(&present);
     let spawned = std::thread::Builder::new()
         .name("sm-keeper".to_owned())
@@ -168,7 +163,7 @@ fn attend_to(mut socket: TcpStream, present: &Arc<(Mutex<Present>, Condvar)>) ->
 }
 
 fn leave(present: &(Mutex<Present>, Condvar), code: Option<i32>) {
-    let mut state = lock(&present.0);
+    let mut state = present.0.lock();
     state.count -= 1;
     state.code = code.or(state.code);
     drop(state);
@@ -239,9 +234,8 @@ mod tests {
         let Place::Own(waiting) = &keeper.place else {
             unreachable!("it is its own");
         };
-        let (mutex, changed) = &*lock(waiting).clone().expect("it waits").present;
-        let is_heard = changed.wait_while(lock(mutex), |present| present.count > 1);
-        drop(is_heard.expect("no panic"));
+        let (mutex, changed) = &*waiting.lock().clone().expect("it waits").present;
+        changed.wait_while(&mut mutex.lock(), |present| present.count > 1);
         let waits = std::thread::spawn(move || keeper.end(0));
         second.leave(7);
         drop(second);

@@ -6,7 +6,7 @@
 //! the system costs more than the bytes that go into it. What nobody needed for a while goes back.
 //! Any thread may call anything; a lock is held for a few instructions.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::Mutex;
 
 /// A page, and what a body may hold outside of pages. Bytes.
 const PAGE_BYTES: usize = 64 * 1024;
@@ -68,15 +68,10 @@ impl BodyMemory {
         self.body_bytes_max.min(self.page_bytes)
     }
 
-    fn stock(&self) -> MutexGuard<'_, Stock> {
-        // Whatever happened in between, it is a list and two numbers.
-        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A page of whatever was in it; `None` if all are lent.
     pub(super) fn lend(&self) -> Option<Page> {
         {
-            let mut stock = self.stock();
+            let mut stock = self.stock.lock();
             if stock.lent >= self.pages_max {
                 return None;
             }
@@ -90,7 +85,7 @@ impl BodyMemory {
     }
 
     pub(super) fn take_back(&self, pages: &mut Vec<Page>) {
-        let mut stock = self.stock();
+        let mut stock = self.stock.lock();
         stock.lent = stock.lent.saturating_sub(pages.len());
         stock.spare.append(pages);
     }
@@ -98,7 +93,7 @@ impl BodyMemory {
     /// Gives back to the system what no body has needed since the last call, or all that none has
     /// now. Called now and then by whoever looks after deadlines.
     pub fn tidy(&self, all: bool) {
-        let mut stock = self.stock();
+        let mut stock = self.stock.lock();
         let spare = stock.spare.len();
         let keep = if all {
             0
@@ -136,14 +131,18 @@ mod tests {
         let mut lent: Vec<Page> = (0..4).filter_map(|_| memory.lend()).collect();
         memory.take_back(&mut lent);
         memory.tidy(false);
-        assert_eq!(memory.stock().spare.len(), 4, "they were needed just now");
+        assert_eq!(
+            memory.stock.lock().spare.len(),
+            4,
+            "they were needed just now"
+        );
         let mut one = memory.lend().into_iter().collect();
         memory.take_back(&mut one);
         memory.tidy(false);
-        assert_eq!(memory.stock().spare.len(), 1, "three were not");
+        assert_eq!(memory.stock.lock().spare.len(), 1, "three were not");
         memory.tidy(true);
-        assert!(memory.stock().spare.is_empty());
-        assert_eq!(memory.stock().lent, 0);
+        assert!(memory.stock.lock().spare.is_empty());
+        assert_eq!(memory.stock.lock().lent, 0);
     }
 
     #[test]
