@@ -1,7 +1,7 @@
 //! Conditional requests (RFC 9110, 13): whether a client needs the file, or a part of it, at all.
 //!
-//! Pure: the fields of the request and the validators of the file come in, a [`Verdict`] comes out. The order in which
-//! the fields count is that of 13.2.2.
+//! Pure: the fields of the request and the validators of the file come in, a [`Verdict`] comes out.
+//! The order in which the fields count is that of 13.2.2.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,16 +12,17 @@ use super::range::{Ranges, ranges};
 /// What tells one state of a file from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validators {
-    /// A strong entity tag with its quotes; `None` where somebody else will set one.
+    /// A strong entity tag with its quotes; `None` where the application sets one.
     pub etag: Option<String>,
     /// When the file was changed, in whole seconds: what `Last-Modified` can say.
     pub modified: SystemTime,
 }
 
 impl Validators {
-    /// Those of a file. The tag is made of the length and the time of the last change to the nanosecond (nginx's is made of
-    /// seconds): a file that is written twice in a second gets two. It is the same on every machine that has a copy with
-    /// the same times. `marked` sets the twins of a file apart.
+    /// Those of a file. The tag is made of the length and the time of the last change to the
+    /// nanosecond (nginx's is made of seconds): a file that is written twice in a second gets two.
+    /// It is the same on every machine that has a copy with the same times. `marked` sets the twins
+    /// of a file apart.
     pub fn of(modified: SystemTime, length: u64, marked: &str) -> Self {
         let since = modified
             .duration_since(UNIX_EPOCH)
@@ -88,7 +89,8 @@ pub enum Verdict {
     PreconditionFailed,
 }
 
-/// Decides over GET and HEAD of a file of `length` bytes. Ranges are defined for GET only (RFC 9110, 14.2).
+/// Decides over GET and HEAD of a file of `length` bytes. Ranges are defined for GET only (RFC
+/// 9110, 14.2).
 pub fn verdict(
     conditions: &Conditions<'_>,
     validators: &Validators,
@@ -132,8 +134,8 @@ pub fn verdict(
     Verdict::Send(wanted)
 }
 
-/// `If-Range`: the part only if the rest, which the client has, is of the same state. A tag is compared strongly, a date has
-/// to be exactly the one that was sent.
+/// `If-Range`: the part only if the rest, which the client has, is of the same state. A tag is
+/// compared strongly, a date has to be exactly the one that was sent.
 fn still_the_same(conditions: &Conditions<'_>, etag: Option<&[u8]>, modified: SystemTime) -> bool {
     let Some(known) = &conditions.if_range else {
         return true;
@@ -151,8 +153,8 @@ enum Comparison {
     Weak,
 }
 
-/// Whether a list of tags has this one (RFC 9110, 8.8.3.2), or is `*`, which every file matches. What stands behind something
-/// malformed does not count.
+/// Whether a list of tags has this one (RFC 9110, 8.8.3.2), or is `*`, which every file matches.
+/// What stands behind something malformed does not count.
 fn any_tag(list: &[u8], etag: Option<&[u8]>, comparison: Comparison) -> bool {
     let mut rest = list.trim_ascii();
     if rest == b"*" {

@@ -1,4 +1,5 @@
-//! `Accept-Encoding` (RFC 9110, 12.5.3): which compressed twin of a file a client would rather have. Pure.
+//! `Accept-Encoding` (RFC 9110, 12.5.3): which compressed twin of a file a client would rather
+//! have. Pure.
 
 /// A content coding that a file may have a twin in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! `Expires`: for how long clients may keep a file without asking (`static-expires` and its relatives). Pure.
+//! `Expires`: for how long clients may keep a file without asking (`static-expires` and its
+//! relatives). Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -41,8 +42,8 @@ pub struct Looked<'a> {
     pub media_type: &'a str,
 }
 
-/// When the file expires by the first rule that is for it; in uWSGI's order: names, paths, targets, types, and of each
-/// kind those from now before those from the last change.
+/// When the file expires by the first rule that is for it; in uWSGI's order: names, paths, targets,
+/// types, and of each kind those from now before those from the last change.
 pub fn expires(
     rules: &[Rule],
     looked: Looked<'_>,

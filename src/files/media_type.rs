@@ -1,8 +1,9 @@
-//! `Content-Type` by the ending of a file's name. A table in the program, and what `mime-file` adds to it.
+//! `Content-Type` by the ending of a file's name. A table in the program, and what `mime-file` adds
+//! to it.
 //!
-//! Without a charset, as in uWSGI and nginx: nobody here has read the file. A line `text/plain;charset=utf-8 txt` in a
-//! `mime-file` says it for those who know. A file without a known ending is `application/octet-stream`, so that no
-//! browser guesses that somebody's upload is a page.
+//! Without a charset, as in uWSGI and nginx: the server does not read the file. A line
+//! `text/plain;charset=utf-8 txt` in a `mime-file` adds one. A file without a known ending is
+//! `application/octet-stream`, so that no browser takes an upload for a page.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,8 +14,8 @@ pub const UNKNOWN: &str = "application/octet-stream";
 /// Longer endings are none.
 const ENDING_BYTES_MAX: usize = 32;
 
-/// Where the crate's table is behind what browsers want, or takes an ending for something that it is not on a web site.
-/// Sorted.
+/// Where the crate's table is behind what browsers want, or takes an ending for something that it
+/// is not on a web site. Sorted.
 const CORRECTIONS: &[(&str, &str)] = &[
     ("m4a", "audio/mp4"),
     // Source maps (ECMA-426).
@@ -35,8 +36,8 @@ pub struct MediaTypes {
 }
 
 impl MediaTypes {
-    /// Adds the lines of a file in the format of `/etc/mime.types`: a type and the endings of its files, `#` in front of what
-    /// is none of them. A later line wins.
+    /// Adds the lines of a file in the format of `/etc/mime.types`: a type and the endings of its
+    /// files, `#` in front of what is none of them. A later line wins.
     ///
     /// # Errors
     /// The line (from 1) that has a type which cannot stand in a response.
@@ -74,7 +75,8 @@ impl MediaTypes {
     }
 }
 
-/// What stands behind the last dot of the name, in lower case; nothing where that dot is its first byte.
+/// What stands behind the last dot of the name, in lower case; nothing where that dot is its first
+/// byte.
 fn ending(name: &[u8]) -> Option<Cow<'_, str>> {
     let name = name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let dot = name.iter().rposition(|byte| *byte == b'.')?;

@@ -1,20 +1,22 @@
-//! Files that are served without the application: which request means which file, whether the client needs it, and how it
-//! is said. Without Python and without a GIL.
+//! Files that are served without the application: which request means which file, whether the
+//! client needs it, and how it is said. Without Python and without a GIL.
 //!
 //! What is decided is apart from what touches the disk. Reading order:
 //!
 //! - [`asked`]: what a request is to this room, whatever protocol it came by
 //! - [`path`]: from a decoded path to plain names below a folder; ways out are refused here
-//! - [`root`], `open_linux`, `open_portable`: a folder, and what names in it stand for; the only files that open anything
+//! - [`root`], `open_linux`, `open_portable`: a folder, and what names in it stand for; the only
+//!   files that open anything
 //! - [`encoding`]: which compressed twin the client would rather have
 //! - [`condition`], [`range`]: whether the client needs the file, and how much of it
 //! - [`media_type`], [`expires`]: what is said about it
 //! - [`send`]: the answer
 //! - `named`: a file that the application names instead of a body (X-Sendfile, X-Accel-Redirect)
 //!
-//! The semantics are those of uWSGI (core/static.c, core/protocol.c): GET and HEAD only; folders to check first, then maps
-//! in their order; whatever is not found goes on to the application; no folder is ever listed. [`Files::answer`] runs in a
-//! turn of the poll, on whichever thread has one, with the connection in its hands. It knows neither sockets nor options.
+//! The semantics are those of uWSGI (core/static.c, core/protocol.c): GET and HEAD only; folders to
+//! check first, then maps in their order; whatever is not found goes on to the application; no
+//! folder is ever listed. [`Files::answer`] runs in a turn of the poll, on whichever thread has
+//! one, with the connection in its hands. It knows neither sockets nor options.
 
 pub mod asked;
 pub mod condition;
@@ -65,9 +67,9 @@ pub struct Twins {
     pub all: bool,
     /// Those in these folders: the file's name begins so.
     pub prefixes: Vec<Vec<u8>>,
-    /// Those whose name ends so.
+    /// Files with these endings of the name.
     pub endings: Vec<Vec<u8>>,
-    /// Those whose name matches.
+    /// Files with a name that matches.
     pub patterns: Vec<Regex>,
 }
 
@@ -104,7 +106,8 @@ pub struct Files {
     pub indexes: Vec<Vec<u8>>,
     /// Endings that are the application's.
     pub skipped_endings: Vec<Vec<u8>>,
-    /// Paths of mounted applications: what stands behind one is looked for too (`manage-script-name`).
+    /// Paths of mounted applications: what stands behind one is looked for too
+    /// (`manage-script-name`).
     pub script_names: Vec<Vec<u8>>,
     /// Compressed twins.
     pub twins: Twins,
@@ -296,8 +299,8 @@ impl Files {
                     Some(coding) => [&*file, coding.ending().as_bytes()].concat().into(),
                     None => file,
                 };
-                // What the front end cannot tell from its own knowledge of the file is nothing; what uWSGI answers
-                // itself, we do.
+                // What the front end cannot tell from its own knowledge of the file is nothing;
+                // what uWSGI answers itself, we do.
                 let since = Conditions {
                     if_none_match: conditions.if_none_match,
                     if_modified_since: conditions.if_modified_since,
@@ -313,7 +316,8 @@ impl Files {
         }
     }
 
-    /// The compressed twin that the client likes best. One that is older than the file is a leftover: not sent.
+    /// The compressed twin that the client likes best. One that is older than the file is a
+    /// leftover: not sent.
     fn twin(&self, found: &Found<'_>, asked: &(impl Asked + ?Sized)) -> Option<(Opened, Coding)> {
         let accepted = asked.field("Accept-Encoding")?;
         wanted(&accepted).find_map(|coding| Some((self.twin_in(found, coding)?, coding)))
@@ -343,7 +347,7 @@ fn is_older(twin: &Opened, original: &Opened) -> bool {
     seconds(twin) < seconds(original)
 }
 
-/// What counts more, of two misses: what somebody should hear of.
+/// The miss that is worth reporting, of two.
 fn worse(one: Miss, other: Miss) -> Miss {
     let rank = |miss: &Miss| match miss {
         Miss::Absent => 0,

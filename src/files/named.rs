@@ -1,8 +1,9 @@
-//! Files that an application names in its response: `X-Sendfile` with a path on disk, `X-Accel-Redirect` with an address
-//! that is mapped to one.
+//! Files that an application names in its response: `X-Sendfile` with a path on disk,
+//! `X-Accel-Redirect` with an address that is mapped to one.
 //!
-//! Only what lies in the folders that were configured for this is sent: a bug that lets a client choose the name must not
-//! give away the disk. The rules of paths and links are those of static files. Run by the worker that answers.
+//! Only what lies in the folders that were configured for this is sent: a bug that lets a client
+//! choose the name must not give away the disk. The rules of paths and links are those of static
+//! files. Run by the worker that answers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,7 +67,8 @@ impl Named {
         } else {
             self.open_exactly(header, value)
         };
-        // An address is encoded. A path may be: what is not ASCII cannot be said in a header otherwise.
+        // An address is encoded. A path may be: what is not ASCII cannot be said in a header
+        // otherwise.
         match as_it_stands {
             Err(Miss::Absent) if is_address || value.contains(&b'%') => {
                 self.open_exactly(header, &decoded(value))

@@ -1,4 +1,5 @@
-//! Linux: names are resolved by the kernel below a held descriptor of the folder, and may not leave it on the way.
+//! Linux: names are resolved by the kernel below a held descriptor of the folder, and may not leave
+//! it on the way.
 
 use std::fs::File;
 use std::io;
@@ -14,11 +15,11 @@ use rustix::io::Errno;
 use super::open_portable;
 use super::root::{Entry, Miss, look_at};
 
-/// How long a folder is held without a look at whether its path still leads to it. Bounds how long files of a folder that
-/// has been replaced are served.
+/// How long a folder is held without a look at whether its path still leads to it. Bounds how long
+/// files of a folder that has been replaced are served.
 const HELD_FOR: Duration = Duration::from_secs(1);
 
-/// RESOLVE_BENEATH gives up when somebody renames folders at the same time (openat2(2), EAGAIN).
+/// RESOLVE_BENEATH fails while folders are renamed (openat2(2), EAGAIN).
 const ATTEMPTS: usize = 8;
 
 /// Opened without waiting for the other end of a FIFO, and never as a controlling terminal.
@@ -104,8 +105,8 @@ fn open(folder: impl AsFd, names: &[u8], how: ResolveFlags) -> Result<File, Errn
     }
 }
 
-/// Follows the links first, and then opens what they lead to without following any: whoever changes a link meanwhile gets
-/// a miss.
+/// Follows the links first, and then opens their target without following any: a link that
+/// changes meanwhile is a miss.
 fn resolved(path: &Path, names: &[u8], safe: &[PathBuf]) -> Result<Entry, Miss> {
     let real = path
         .join(std::ffi::OsStr::from_bytes(names))

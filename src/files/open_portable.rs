@@ -1,5 +1,5 @@
-//! Everywhere else: names are resolved, checked, opened, and what was opened is checked again where the system can tell
-//! what that is.
+//! Everywhere else: names are resolved, checked, opened, and what was opened is checked again where
+//! the system can tell what that is.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -37,7 +37,7 @@ pub(super) fn entry(path: &Path, names: &[u8], safe: &[PathBuf]) -> Result<Entry
         return Ok(Entry::Folder);
     }
     let file = open(&real)?;
-    // Somebody may have put a link in its place since.
+    // A link may have taken its place since.
     if !is_inside(&where_is(&file, &real)?, path, safe) {
         return Err(Miss::Outside);
     }
@@ -93,8 +93,8 @@ fn where_is(file: &File, _opened_as: &Path) -> io::Result<PathBuf> {
     )))
 }
 
-/// Where the system does not tell, the path is resolved once more: a link that was put in its place meanwhile, and is still
-/// there, is found.
+/// Where the system does not tell, the path is resolved once more: a link that was put in its place
+/// meanwhile, and is still there, is found.
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 fn where_is(_file: &File, opened_as: &Path) -> io::Result<PathBuf> {
     opened_as.canonicalize()

@@ -1,15 +1,17 @@
 //! Which file a decoded path may mean: the rules that stand before any disk access.
 //!
-//! A pure function of bytes, the same for every system but for the names that mean something else on Windows; those are
-//! rules like the others, so that they are tested everywhere. What passes is a list of plain names below a folder. Whether
-//! a symbolic link among them leads out is the next question, and the disk's (`root`).
+//! A pure function of bytes, the same for every system but for the names that mean something else
+//! on Windows; those are rules like the others, so that they are tested everywhere. What passes is
+//! a list of plain names below a folder. Whether a symbolic link among them leads out is the next
+//! question, and the disk's (`root`).
 
 use std::borrow::Cow;
 
-/// Whose names are asked for.
+/// Which system's rules for names apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Refuse what Windows would take for a device, a stream, a drive or another name of the same file.
+    /// Refuse what Windows would take for a device, a stream, a drive or another name of the same
+    /// file.
     pub windows: bool,
 }
 
@@ -20,7 +22,8 @@ impl Rules {
     };
 }
 
-/// A path below a folder, made of plain names: no empty one, no `.`, no `..`, no separator but `/` between them.
+/// A path below a folder, made of plain names: no empty one, no `.`, no `..`, no separator but `/`
+/// between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Below<'a> {
     /// `css/site.css`; empty for the folder itself.
@@ -29,11 +32,12 @@ pub struct Below<'a> {
     pub wants_folder: bool,
 }
 
-/// Reads the rest of a decoded path behind its prefix. `None`: it means no file, whatever is on the disk.
+/// Reads the rest of a decoded path behind its prefix. `None`: it means no file, whatever is on the
+/// disk.
 ///
-/// Empty names and `.` are passed over, as every file system does. `..` is refused even where it would stay inside:
-/// clients resolve it before they ask, so whoever sends it is trying something. So is a backslash: it is a separator
-/// for half of the world.
+/// Empty names and `.` are passed over, as every file system does. `..` is refused even where it
+/// would stay inside: clients resolve it before they ask, so it only comes in attacks. So is a
+/// backslash: it is a separator on Windows.
 pub fn below(path: &[u8], rules: Rules) -> Option<Below<'_>> {
     let trimmed = path.strip_prefix(b"/").unwrap_or(path);
     let wants_folder = trimmed.is_empty() || trimmed.ends_with(b"/");
@@ -70,16 +74,17 @@ pub fn below(path: &[u8], rules: Rules) -> Option<Below<'_>> {
     })
 }
 
-/// What stands behind a prefix, which ends at a slash or with the path: `/static` is no prefix of `/staticfile`.
+/// What stands behind a prefix, which ends at a slash or with the path: `/static` is no prefix of
+/// `/staticfile`.
 pub fn behind<'a>(prefix: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
     let rest = path.strip_prefix(prefix)?;
     let at_boundary = rest.is_empty() || rest.starts_with(b"/") || prefix.is_empty();
     (at_boundary || prefix.ends_with(b"/")).then_some(rest)
 }
 
-/// Names that Windows reads in a way of its own. The list of Microsoft's "Naming Files, Paths, and Namespaces", with what
-/// attackers have made of it: devices with an ending (`con.txt`), streams (`file::$DATA`), trailing dots and spaces,
-/// which it drops, and short names (`PROGRA~1`).
+/// Names that Windows reads in a way of its own. The list of Microsoft's "Naming Files, Paths, and
+/// Namespaces", with what attackers have made of it: devices with an ending (`con.txt`), streams
+/// (`file::$DATA`), trailing dots and spaces, which it drops, and short names (`PROGRA~1`).
 fn means_more_on_windows(name: &[u8]) -> bool {
     let has_special = name
         .iter()
@@ -112,7 +117,8 @@ fn is_device(name: &[u8]) -> bool {
     is_port && is_number
 }
 
-/// The 8.3 alias of a longer name: `PROGRA~1`, `INDEX~1.HTM`. It would be another way to a name that a rule was made for.
+/// The 8.3 alias of a longer name: `PROGRA~1`, `INDEX~1.HTM`. It would be another way to a name
+/// that a rule was made for.
 fn is_short_name(name: &[u8]) -> bool {
     let mut parts = name.split(|byte| *byte == b'.');
     let stem = parts.next().unwrap_or_default();
@@ -288,7 +294,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes in, what passes is a list of plain names, and reading it again changes nothing.
+        /// Whatever comes in, what passes is a list of plain names, and reading it again changes
+        /// nothing.
         #[test]
         fn what_passes_is_plain(path in proptest::collection::vec(any::<u8>(), 0..64), windows: bool) {
             let rules = Rules { windows };

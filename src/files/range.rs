@@ -1,8 +1,9 @@
-//! `Range` (RFC 9110, 14): which bytes of a file are asked for. A pure function of the field and the file's length.
+//! `Range` (RFC 9110, 14): which bytes of a file are asked for. A pure function of the field and
+//! the file's length.
 //!
-//! Nobody has to answer ranges, so every doubt ends in the whole file. Two bounds keep one request from costing more than
-//! one file: not more than [`RANGES_MAX`] parts, and together not more bytes than the file has (the overlapping ranges of
-//! CVE-2011-3192).
+//! A server may ignore ranges, so every doubt ends in the whole file. Two bounds keep one request
+//! from costing more than one file: not more than [`RANGES_MAX`] parts, and together not more bytes
+//! than the file has (the overlapping ranges of CVE-2011-3192).
 
 /// Parts of one answer, at most.
 pub const RANGES_MAX: usize = 32;
@@ -38,7 +39,8 @@ pub enum Ranges {
 
 /// Reads the value of a `Range` field for a file of `length` bytes.
 pub fn ranges(value: &[u8], length: u64) -> Ranges {
-    // Some clients ask for the first bytes of everything; an empty file has none, and that is no error.
+    // Some clients ask for the first bytes of everything; an empty file has none, and that is no
+    // error.
     if length == 0 {
         return Ranges::Whole;
     }
@@ -178,7 +180,8 @@ mod tests {
                 several(&[(0, 1000), (4500, 1000), (9000, 1000)]),
             ),
             ("bytes=500-600,601-999", several(&[(500, 101), (601, 399)])),
-            // In the order of the request, and overlapping, as long as it is not more than the file.
+            // In the order of the request, and overlapping, as long as it is not more than the
+            // file.
             ("bytes=9-9,0-4,2-6", several(&[(9, 1), (0, 5), (2, 5)])),
         ] {
             assert_eq!(ranges(value.as_bytes(), 10_000), found, "{value}");
@@ -242,7 +245,8 @@ mod tests {
     }
 
     proptest! {
-        /// No byte sequence panics, and whatever is found lies inside the file and is not more than it.
+        /// No byte sequence panics, and whatever is found lies inside the file and is not more than
+        /// it.
         #[test]
         fn what_is_found_is_there(set in "[0-9,\\- ]{0,24}", length: u64, small in 0_u64..50) {
             for length in [length, small] {

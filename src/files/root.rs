@@ -1,16 +1,18 @@
-//! A folder that files are served from, or one file: the only part of this room that opens anything.
+//! A folder that files are served from, or one file: the only part of this room that opens
+//! anything.
 //!
-//! A path that passed the rules of `path` is opened here, and what comes back is a regular file that lies in the folder
-//! or in one that is named as safe. Everything else is a miss: a link that leads out, a FIFO, a socket, a device (opened
-//! without waiting, looked at, and closed).
+//! A path that passed the rules of `path` is opened here, and what comes back is a regular file
+//! that lies in the folder or in one that is named as safe. Everything else is a miss: a link that
+//! leads out, a FIFO, a socket, a device (opened without waiting, looked at, and closed).
 //!
-//! On Linux the kernel resolves the path below a held descriptor of the folder (openat2, RESOLVE_BENEATH), so that there
-//! is no moment between a check and its use (`open_linux`). Elsewhere the path is resolved, checked, opened and checked
-//! again (`open_portable`).
+//! On Linux the kernel resolves the path below a held descriptor of the folder (openat2,
+//! RESOLVE_BENEATH), so that there is no moment between a check and its use (`open_linux`).
+//! Elsewhere the path is resolved, checked, opened and checked again (`open_portable`).
 //!
-//! These calls may wait for a slow disk. They are made in a turn of the poll, by any thread that has one: nginx and uWSGI
-//! do the same. Whoever waits holds up nobody: the poll is a role, and another thread takes it; only when all workers and
-//! the acceptor wait for the same dead disk does the server. `--offload-threads` is for those who fear that (`crate::net`).
+//! These calls may wait for a slow disk. They are made in a turn of the poll, by any thread that
+//! has one: nginx and uWSGI do the same. A thread that waits does not hold up others: the poll is a
+//! role, and another thread takes it. The server waits only when all workers and the acceptor wait
+//! for the same dead disk; `--offload-threads` avoids that.
 
 use std::fs::File;
 use std::io;
@@ -81,8 +83,8 @@ pub struct Root {
 }
 
 impl Root {
-    /// The root at this path, which should be absolute. It need not exist yet, and may be replaced (a symbolic link that is
-    /// moved to the next release): what is held is renewed every second.
+    /// The root at this path, which should be absolute. It need not exist yet, and may be replaced
+    /// (a symbolic link that is moved to the next release): what is held is renewed every second.
     pub fn new(path: PathBuf) -> Self {
         Self {
             held: open::Held::new(&path),
@@ -96,8 +98,8 @@ impl Root {
         &self.path
     }
 
-    /// What `names` (see [`Below`](super::path::Below)) stands for. A symbolic link may lead to anywhere in this root, or
-    /// in one of `safe`.
+    /// What `names` (see [`Below`](super::path::Below)) stands for. A symbolic link may lead to
+    /// anywhere in this root, or in one of `safe`.
     ///
     /// # Errors
     /// Nothing that may be served.
@@ -233,7 +235,8 @@ mod tests {
         let safe = [path.join("safe")];
         for (names, wanted, with_safe) in [
             ("in-relative", "www/css/site.css", "www/css/site.css"),
-            // A `..` that leaves the root on its way is not beneath it to the kernel; resolved, it is.
+            // A `..` that leaves the root on its way is not beneath it to the kernel; resolved, it
+            // is.
             ("in-up", "www/css/site.css", "www/css/site.css"),
             ("in-absolute", "www/css/site.css", "www/css/site.css"),
             ("folder/site.css", "www/css/site.css", "www/css/site.css"),
@@ -258,7 +261,7 @@ mod tests {
                 "{names} with a safe folder"
             );
         }
-        // The root itself may be a link: whoever configured it meant that.
+        // The root itself may be a link: the configuration names it.
         symlink(&www, path.join("current")).expect("a link");
         let root = Root::new(path.join("current"));
         assert_eq!(kind(&root, "in-absolute", &[]), "www/css/site.css");

@@ -1,9 +1,9 @@
-//! One open file becomes the answer to one request: what is asked for under which conditions, the fields that say what it
-//! is, and the bytes of it that go out.
+//! One open file becomes the answer to one request: what is asked for under which conditions, the
+//! fields that say what it is, and the bytes of it that go out.
 //!
-//! The response has been begun, by the server for a file that a path leads to or by an application that named one; what
-//! the application said about the file stands. Run by whoever holds the connection; nothing waits but the first read of a
-//! small file.
+//! The response has been begun, by the server for a file that a path leads to or by an application
+//! that named one; what the application said about the file stands. Runs on the thread that holds
+//! the connection; only the first read of a small file may wait.
 
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -57,8 +57,8 @@ impl From<WriteError> for SendError {
     }
 }
 
-/// Answers with the file, or with why the client needs none. Whether there is room in the sink is nobody's question: what
-/// is in memory of a file is a head.
+/// Answers with the file, or says why the client needs none. Room in the sink is not checked: only
+/// the head of a file's response is in memory.
 pub fn send(
     representation: Representation<'_>,
     conditions: &Conditions<'_>,
@@ -125,8 +125,8 @@ fn several(
     sink: &mut dyn Sink,
 ) -> Result<(), SendError> {
     let length = representation.opened.length;
-    // A descriptor for each part, all of them before anything is said. The file was opened for this request, and its place
-    // is in no one's way: pieces are sent by their offset.
+    // A descriptor for each part, all of them before anything is said. The file was opened for this
+    // request, and its place is in no one's way: pieces are sent by their offset.
     let files: io::Result<Vec<File>> = spans
         .iter()
         .map(|_| representation.opened.file.try_clone())
@@ -169,7 +169,8 @@ fn several(
     Ok(())
 }
 
-/// Names the file for a front end that sends it itself (`file-serve-mode`), which finds out length, tag and ranges.
+/// Names the file for a front end that sends it itself (`file-serve-mode`), which finds out length,
+/// tag and ranges.
 pub fn hand_over(
     representation: &Representation<'_>,
     field: &'static str,
@@ -246,7 +247,7 @@ fn content_range(span: Span, length: u64) -> String {
     format!("bytes {}-{}/{length}", span.from, span.last())
 }
 
-/// Nobody who makes files can know it beforehand.
+/// Random, so that no file can contain it on purpose.
 fn boundary() -> String {
     let random = |seed: u64| {
         let mut hasher = RandomState::new().build_hasher();

@@ -1,8 +1,9 @@
 //! The locks of `uwsgi.lock()`: numbered, shared by all interpreters, with an owner.
 //!
-//! uWSGI's are robust mutexes between processes. Here a lock knows the thread that holds it: only that one lets go of it, what a
-//! request or an interpreter leaves locked can be found and opened, and a thread that waits for itself is told so. Any thread;
-//! whoever waits must not hold a GIL.
+//! uWSGI's are robust mutexes between processes. Here a lock knows the thread that holds it: only
+//! that one releases it, what a request or an interpreter leaves locked can be found and opened,
+//! and a thread that waits for itself is told so. Any thread; a thread that waits must not hold a
+//! GIL.
 
 use std::fmt;
 
@@ -67,7 +68,7 @@ impl Locks {
             .ok_or(LockError::Unknown(self.locks.len()))
     }
 
-    /// Locks, waiting for it if somebody else holds it.
+    /// Locks, waiting for it if another thread holds it.
     ///
     /// # Errors
     /// See [`LockError`].
@@ -108,7 +109,8 @@ impl Locks {
         Ok(self.get(number)?.holder.lock().is_some())
     }
 
-    /// Lets go of what this thread holds, or with `thread` `None` of what any thread of the interpreter holds. Returns which.
+    /// Releases what this thread holds, or with `thread` `None` of what any thread of the
+    /// interpreter holds. Returns which.
     pub fn release(&self, interpreter: u64, thread: Option<u64>) -> Vec<usize> {
         let is_theirs = |held: Holder| {
             held.interpreter == interpreter && thread.is_none_or(|thread| held.thread == thread)
@@ -187,7 +189,7 @@ mod tests {
                     };
                     for _ in 0..200 {
                         locks.lock(0, me).expect("a lock");
-                        let alone = inside.try_lock().expect("nobody else is inside");
+                        let alone = inside.try_lock().expect("the only thread inside");
                         drop(alone);
                         assert_eq!(locks.unlock(0, me), Ok(true));
                     }

@@ -1,4 +1,5 @@
-//! What interpreters share: plain Rust memory of the process, older and younger than any generation. Knows no Python.
+//! What interpreters share: plain Rust memory of the process, older and younger than any
+//! generation. Knows no Python.
 //!
 //! - [`locks`]: those of `uwsgi.lock()`
 

@@ -1,7 +1,8 @@
-//! Which certificate a client gets: by the host name that it sends in its first message (SNI, RFC 6066, 3).
+//! Which certificate a client gets: by the host name that it sends in its first message (SNI, RFC
+//! 6066, 3).
 //!
-//! A whole name goes before `*.`, `*.` before a pattern, and a folder comes last; nothing of it matches: the listener's own. What the
-//! client names is never a path: the folder was read before.
+//! A whole name goes before `*.`, `*.` before a pattern, and a folder comes last; nothing of it
+//! matches: the listener's own. What the client names is never a path: the folder was read before.
 
 use std::collections::HashMap;
 use std::fs;

@@ -7,7 +7,8 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::wsgi::environ::Identity;
 
-/// The short names of the attributes of a subject, by their object identifiers, as OpenSSL has them.
+/// The short names of the attributes of a subject, by their object identifiers, as OpenSSL has
+/// them.
 const ATTRIBUTES: &[(&str, &str)] = &[
     ("2.5.4.3", "CN"),
     ("2.5.4.4", "SN"),
@@ -30,7 +31,7 @@ const ATTRIBUTES: &[(&str, &str)] = &[
     ("1.2.840.113549.1.9.1", "emailAddress"),
 ];
 
-/// Who shows this certificate. One whose subject cannot be read has the empty name.
+/// The identity that this certificate shows. A subject that cannot be read is the empty name.
 pub fn identity(certificate: &CertificateDer<'_>, keeps_certificate: bool) -> Identity {
     Identity {
         name: X509Certificate::from_der(certificate)
@@ -55,7 +56,8 @@ fn one_line(certificate: &X509Certificate<'_>) -> String {
         for &byte in attribute.attr_value().data {
             match byte {
                 b' '..=b'~' => line.push(char::from(byte)),
-                // As OpenSSL shows them, so that no byte of a certificate can end a line or a field.
+                // As OpenSSL shows them, so that no byte of a certificate can end a line or a
+                // field.
                 _ => {
                     let _infallible = write!(line, "\\x{byte:02X}");
                 }

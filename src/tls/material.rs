@@ -14,7 +14,8 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{Files, TlsError};
 
-/// No chain and no key comes near this; a wrong path (a log, a disk image) does not fill the memory.
+/// No chain and no key comes near this; a wrong path (a log, a disk image) does not fill the
+/// memory.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads a certificate and its key, and sees that they belong together.
@@ -36,7 +37,8 @@ pub(super) fn certified(
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
         Err(Error::InconsistentKeys(_)) => {
             return Err(TlsError::new(format_args!(
-                "the private key in {} does not belong to the certificate in {}. The server's own certificate must come first in its file, those of the authorities behind it",
+                "the private key in {} does not belong to the certificate in {}. \
+                 The server's own certificate must come first in its file, those of the authorities behind it",
                 files.key.display(),
                 files.certificate.display()
             )));
@@ -71,7 +73,8 @@ fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
     if chain.is_empty() {
         return Err(TlsError::new(format_args!(
-            "{} holds no certificate: no line says -----BEGIN CERTIFICATE-----. From DER: openssl x509 -inform der -in {} -out cert.pem",
+            "{} holds no certificate: no line says -----BEGIN CERTIFICATE-----. \
+             From DER: openssl x509 -inform der -in {} -out cert.pem",
             file.display(),
             file.display()
         )));
@@ -84,7 +87,8 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let says = |word: &[u8]| memchr::memmem::find(&text, word).is_some();
     if says(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || says(b"Proc-Type: 4,ENCRYPTED") {
         return Err(TlsError::new(format_args!(
-            "the private key in {} is encrypted, and a server has nobody to ask for the passphrase. Decrypt it: openssl pkey -in {} -out key.pem, and keep the file readable for its owner only",
+            "the private key in {} is encrypted, and a server cannot ask for the passphrase. \
+             Decrypt it: openssl pkey -in {} -out key.pem, and keep the file readable for its owner only",
             file.display(),
             file.display()
         )));

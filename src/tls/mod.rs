@@ -1,12 +1,13 @@
-//! TLS as far as it is not a socket: certificates and keys from files, which of them a client gets, who a client
-//! with a certificate is.
+//! TLS as far as it is not a socket: certificates and keys from files, which of them a client gets,
+//! who a client with a certificate is.
 //!
-//! Files in, `rustls` configurations out. `net` moves the bytes. A [`Port`] is what a listener with TLS has; what it
-//! offers can be exchanged while it serves ([`Port::reload`]): connections that are open keep what they were greeted
-//! with, later ones get the new. A file that does not fit changes nothing.
+//! Files in, `rustls` configurations out. `net` moves the bytes. A [`Port`] is what a listener with
+//! TLS has; what it offers can be exchanged while it serves ([`Port::reload`]): connections that
+//! are open keep what they were greeted with, later ones get the new. A file that does not fit
+//! changes nothing.
 //!
-//! Read on the main thread, at start and at a reload; the choice of a certificate happens on whichever thread drives
-//! a handshake. No I/O then.
+//! Read on the main thread, at start and at a reload; the choice of a certificate happens on
+//! whichever thread drives a handshake. No I/O then.
 
 mod choice;
 mod identity;
@@ -64,7 +65,7 @@ pub enum Host {
     Pattern(String),
 }
 
-/// Whose signature a client's certificate has to bear.
+/// The authority that has to have signed a client's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientAuthority {
     /// PEM: the certificates of the authorities.
@@ -96,7 +97,8 @@ pub struct Port {
 }
 
 impl Port {
-    /// Reads all files. What is not wrong but worth knowing (a certificate that has expired) is returned beside it.
+    /// Reads all files. What is not wrong but worth knowing (a certificate that has expired) is
+    /// returned beside it.
     ///
     /// # Errors
     /// A file is missing, is not what it should be, or does not fit the others.
@@ -165,8 +167,9 @@ fn configuration(plan: &Plan) -> Result<(Arc<ServerConfig>, Vec<String>), TlsErr
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(choice));
     config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
-    // A session that is taken up again skips the signature. Tickets leave the memory to the clients. The keys are new
-    // after each reload: a session under the old certificates, or the old authorities, is not taken up.
+    // A session that is taken up again skips the signature. Tickets leave the memory to the
+    // clients. The keys are new after each reload: a session under the old certificates, or the old
+    // authorities, is not taken up.
     config.ticketer = ring::Ticketer::new().map_err(TlsError::new)?;
     Ok((Arc::new(config), warnings))
 }
