@@ -1,4 +1,4 @@
-"""Certificates of an authority that lives as long as the test run, and the client's side of TLS."""
+"""Certificates of a test authority, and the client side of TLS."""
 
 import select
 import socket
@@ -15,7 +15,7 @@ PLAIN = serialization.NoEncryption()
 
 
 class Authority:
-    """Signs certificates, and says what a client needs to believe them."""
+    """Signs certificates, and makes client contexts that trust it."""
 
     def __init__(self):
         self._ca = trustme.CA()
@@ -42,7 +42,7 @@ class Authority:
         return certificate, key
 
     def context(self, version=None, certificate=None, protocols=("http/1.1",)):
-        """A client's context that believes this authority."""
+        """A client context that trusts this authority."""
         context = ssl.create_default_context(cadata=self.pem.decode())
         if version is not None:
             context.minimum_version = context.maximum_version = version
@@ -54,7 +54,7 @@ class Authority:
 
 
 class TlsConnection(Connection):
-    """A client's connection with TLS. What is not ended in good order is an error here."""
+    """A TLS connection of a client. A connection that ends without close_notify is an error."""
 
     def __init__(self, address, context, host="localhost", session=None, **how):
         super().__init__(address, **how)
@@ -67,7 +67,9 @@ class TlsConnection(Connection):
             raise
 
     def send_while_reading(self, data):
-        """Sends it all and keeps what comes meanwhile. On one thread: no TLS session can be used by two at once."""
+        """Sends all of it and keeps what arrives meanwhile, on one thread: two threads cannot use
+        one TLS session.
+        """
         rest, seconds = memoryview(data), self.socket.gettimeout()
         self.socket.setblocking(False)
         try:
@@ -89,12 +91,14 @@ class TlsConnection(Connection):
 
     @property
     def names(self):
-        """Whom the server's certificate is for."""
+        """The names in the server's certificate."""
         return [name for _, name in self.socket.getpeercert()["subjectAltName"]]
 
 
 class HandMadeTls:
-    """TLS whose records are sent by the test: in single bytes, several at once, or not at all."""
+    """A TLS connection where the test sends the records: byte by byte, several at once, or not at
+    all.
+    """
 
     def __init__(self, address, context, host="localhost"):
         self._socket = socket.create_connection(address, timeout=20)
@@ -108,7 +112,9 @@ class HandMadeTls:
         self._socket.close()
 
     def handshake(self, send):
-        """Until the client has nothing left to wait for. Its last records are not sent yet."""
+        """Performs the handshake until the client waits for nothing more. Its last records are not
+        sent yet.
+        """
         while True:
             try:
                 return self._tls.do_handshake()
@@ -120,7 +126,7 @@ class HandMadeTls:
         return self._outgoing.read()
 
     def write(self, data):
-        """Makes records of data and returns all that is to be sent."""
+        """Encrypts data and returns all records that are to be sent."""
         self._tls.write(data)
         return self.records()
 

@@ -1,7 +1,7 @@
-"""The client's side of a test: raw bytes out, strictly parsed responses in, every wait bounded.
+"""A strict HTTP client: sends raw bytes, parses responses, and limits every wait.
 
-The parser follows RFC 9112 section 6.3 and accepts nothing a careful client would refuse: it is the judge
-of the server's framing, so it does not guess.
+The parser follows RFC 9112 section 6.3 and accepts nothing a careful client would refuse: it is the
+judge of the server's framing, so it does not guess.
 """
 
 import http.client
@@ -31,7 +31,7 @@ class Response:
     headers: list
     body: bytes = b""
     chunks: list = field(default_factory=list)
-    #: "none", "length", "chunked" or "close": how the end of the body was told.
+    #: "none", "length", "chunked" or "close": how the body was delimited.
     framing: str = "none"
 
     def all(self, name):
@@ -84,7 +84,7 @@ class Connection:
         self.socket.close()
 
     def abort(self):
-        """Closes with RST, as a client does that crashed."""
+        """Closes with RST, as a crashed client does."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.socket.close()
 
@@ -141,7 +141,7 @@ class Connection:
         return Response(int(status[1]), status[2].decode("latin-1"), headers)
 
     def receive(self, method="GET"):
-        """Reads one final response; interim ones are a test's own business (`head`)."""
+        """Reads one final response; tests read interim ones with `head`."""
         response = self.head()
         assert response.status >= 200, f"an interim response that nobody asked for: {response}"
         return self.body(response, method)
@@ -188,7 +188,7 @@ class Connection:
             return rest
 
     def assert_closed(self):
-        """The server has closed this connection, or does so now, and said nothing more."""
+        """Asserts that the server closes this connection without sending more."""
         rest = self.rest()
         assert rest == b"", f"more bytes before the close: {rest[:300]!r}"
 
@@ -214,7 +214,7 @@ class Answer:
 
 
 def ask(address, path, method, body, headers, timeout):
-    """One request by http.client, a second opinion beside the parser above."""
+    """One request by http.client, to check the parser above."""
     connection = http.client.HTTPConnection(*address, timeout=timeout)
     try:
         connection.request(method, path, body=body, headers=headers)

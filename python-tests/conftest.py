@@ -1,4 +1,4 @@
-"""Fixtures: the real binary in a fresh folder, always stopped, always checked at the end."""
+"""Fixtures that start the real binary in a new folder, stop it and check how it ended."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ PYTHON = sys.version_info[:2]
 
 
 def pytest_configure(config):
-    # One clear line instead of as many errors as there are tests.
+    # One clear line instead of an error for each test.
     try:
         path = binary()
     except FileNotFoundError as error:
@@ -30,7 +30,7 @@ def pytest_report_header(config):
 
 
 class Servers:
-    """Starts servers and answers for their end."""
+    """Starts servers, and checks at the end that they stop properly."""
 
     def __init__(self, make_directory):
         self._make_directory = make_directory
@@ -54,9 +54,9 @@ class Servers:
     ):
         """Starts the binary and waits until it is ready (unless told not to).
 
-        `source` is written as app.py and served; `app` names a file of apps/; with neither, the arguments
-        say what to serve. `files` are written beside it. `gate` puts apps/knock.py in reach.
-        `wrapper` is a command that runs the binary; `stdin` is a text for it to read.
+        `source` is written as app.py and served; `app` names a file of apps/; with neither, the
+        arguments say what to serve. `files` are written beside it. `gate` puts apps/knock.py in
+        reach. `wrapper` is a command that runs the binary; `stdin` is a text for it to read.
         """
         directory = Path(directory) if directory else self._make_directory()
         files = dict(files or {})
@@ -114,7 +114,7 @@ def serve(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def serve_module(tmp_path_factory):
-    """Starts servers that a whole file of tests shares."""
+    """Starts servers that all tests of a file share."""
     servers = Servers(lambda: tmp_path_factory.mktemp("server"))
     yield servers
     servers.finish()

@@ -1,4 +1,4 @@
-"""`singlemalt reload` and its like from outside, and the control socket itself."""
+"""Runs `singlemalt reload` and the other subcommands, and talks to the control socket."""
 
 import json
 import socket
@@ -8,7 +8,7 @@ from server import binary, environment
 
 
 def singlemalt(directory, *arguments, timeout=60.0):
-    """One subcommand, as a person would type it in the server's folder."""
+    """Runs one subcommand in the server's folder."""
     command = [str(binary()), *map(str, arguments)]
     return subprocess.run(
         command, cwd=directory, env=environment(), capture_output=True, text=True, timeout=timeout
@@ -16,7 +16,7 @@ def singlemalt(directory, *arguments, timeout=60.0):
 
 
 def raw(path, request, timeout=30.0):
-    """What a socket answers to these bytes, to its end."""
+    """Everything that a socket answers to these bytes."""
     with socket.socket(socket.AF_UNIX) as caller:
         caller.settimeout(timeout)
         caller.connect(str(path))

@@ -1,4 +1,4 @@
-"""The front end's side of uwsgi, FastCGI and SCGI: requests out, answers in, every wait bounded."""
+"""A client for uwsgi, FastCGI and SCGI, as a web server in front is one. Every wait has a limit."""
 
 import socket
 import struct
@@ -25,7 +25,7 @@ class Answer:
 
 
 def answer(data):
-    """An answer from all of its bytes."""
+    """Parses a response."""
     head, found, body = data.partition(b"\r\n\r\n")
     assert found, f"no answer: {data[:200]!r}"
     first, *lines = head.decode("latin-1").split("\r\n")
@@ -54,14 +54,14 @@ def read_to_the_end(connection):
 
 
 def exchange(address, wire):
-    """All that comes back for these bytes on a connection of their own, which the server has to close."""
+    """Sends bytes on a new connection and returns everything until the server closes it."""
     with connect(address) as connection:
         connection.sendall(wire)
         return read_to_the_end(connection)
 
 
 def variables(target="/", method="GET", body=b"", **more):
-    """What nginx's own parameter files send for a request."""
+    """The variables that nginx's parameter files send for a request."""
     path, _, query = target.partition("?")
     return {
         "QUERY_STRING": query,
@@ -195,7 +195,9 @@ class FastCgi:
         return kind, number, content
 
     def receive(self, number=1):
-        """One response to its END_REQUEST: the stream must have been ended, as the specification wants it."""
+        """Reads one response up to END_REQUEST. The stream must have been ended before, as the
+        specification requires.
+        """
         parts, is_ended = [], False
         while True:
             kind, request, content = self.record()

@@ -1,6 +1,7 @@
-"""A door in an app's way: the app knocks (apps/knock.py) and waits, the test sees it and opens.
+"""Blocks an app until the test lets it go: the app knocks (apps/knock.py) and waits.
 
-So a test knows that a request is inside the app, and decides how long it stays there, without a clock.
+So a test knows that a request is inside the app, and decides how long it stays there, without a
+timer.
 """
 
 import socket
@@ -9,7 +10,7 @@ TIMEOUT_SECONDS = 20.0
 
 
 class Visitor:
-    """One request that stands before the gate."""
+    """One request that waits at the gate."""
 
     def __init__(self, connection):
         self._connection = connection
@@ -45,7 +46,7 @@ class Gate:
         return [self.visitor() for _ in range(count)]
 
     def close(self):
-        """Nobody is left waiting: a closed door opens too."""
+        """Closes the gate and lets every waiting request go."""
         self._listener.close()
         for visitor in self._visitors:
             visitor._connection.close()

@@ -1,4 +1,4 @@
-"""The options of the limits and deadlines, in one place: the tests say which limit they mean, not how it is spelled."""
+"""The options of limits and deadlines in one place, so that tests name limits and not options."""
 
 LIMITS = {
     "head_bytes": "--buffer-size",

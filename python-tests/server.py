@@ -1,7 +1,7 @@
 """One run of the real binary: its command line, its log and its end.
 
-Nothing here sleeps: readiness is the report's last line, everything later is a line of the log or the
-process's exit. Every wait has a bound, and a bound that is passed shows the log.
+Nothing here sleeps: readiness is the report's last line, everything later is a line of the log or
+the process's exit. Every wait has a bound, and a bound that is passed shows the log.
 """
 
 import os
@@ -18,14 +18,14 @@ from client import Connection, ask
 FOLDER = Path(__file__).resolve().parent
 APPS = FOLDER / "apps"
 
-# Generous, because the machine may be busy: a test that reaches one of these has failed.
+# Long, because the machine may be busy. A test that reaches one of these has failed.
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 LOG_SECONDS = 20.0
 
 LISTENING = re.compile(r"listening on ([a-z]+(?:\+unix)?:\S+)")
 READY = re.compile(r"^(?:\S+\s+)?ready\b")
-# What must stand in no log, whatever a test does to the server.
+# Patterns that no log may contain, in any test.
 NEVER = re.compile(
     r"panicked|Fatal Python error|Segmentation fault|RUST_BACKTRACE|not the last thread"
 )
@@ -52,7 +52,7 @@ def virtualenv_arguments():
 
 
 def environment(extra=None):
-    """This process's environment without what would steer the server or its Python."""
+    """This process's environment without variables that affect the server or its Python."""
     steering = ("UWSGI_", "SINGLEMALT_", "PYTHON", "VIRTUAL_ENV", "RUST_LOG", "GATE_PORT")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
     return {**kept, **(extra or {})}
@@ -64,8 +64,8 @@ class Server:
     def __init__(
         self, arguments, directory, extra_environment=None, wrapper=(), pass_fds=(), stdin=None
     ):
-        """`wrapper`: a command that runs the rest of its line in its own place. `pass_fds`: descriptors that stay open.
-        `stdin`: a file to read from.
+        """`wrapper`: a command that execs the rest of its arguments. `pass_fds`: descriptors that
+        stay open. `stdin`: a file to read from.
         """
         self.directory = Path(directory)
         self.arguments = [str(argument) for argument in arguments]
@@ -88,8 +88,8 @@ class Server:
         self._reader.start()
 
     def _read_log(self):
-        """In pieces as large as there are, or a busy server would wait for this thread; of whole lines, so that no pattern finds
-        half of one.
+        """Reads large pieces, so that a busy server does not wait for this thread, and keeps whole
+        lines, so that no pattern matches a partial one.
         """
         begun = b""
         while piece := self.process.stdout.read1(1 << 20):
@@ -134,7 +134,7 @@ class Server:
         while True:
             with self._changed:
                 text, added, is_all = self.log(), self._added, self._ended
-            # Without the lock: the log goes on meanwhile.
+            # Without the lock, so that the log can grow meanwhile.
             began = time.monotonic()
             if found := condition(text):
                 return found
@@ -142,7 +142,7 @@ class Server:
             if is_all or looked >= end:
                 break
             with self._changed:
-                # A long log takes long to look through; the clients of the test need the processor as well.
+                # Searching a long log takes CPU, which the test's clients need too.
                 self._changed.wait_for(lambda: self._ended, min(looked - began, 0.1))
                 self._changed.wait_for(lambda: self._ended or self._added > added, end - looked)
         why = f"exit code {self.process.wait()}" if is_all else f"not within {seconds} s"
@@ -211,13 +211,15 @@ class Server:
         return self.wait_for_exit(seconds)
 
     def kill(self):
-        """For a test whose subject is not the end: nothing is expected of the exit code."""
+        """For tests that do not check the exit code."""
         self.exit_code_expected = None
         self.process.kill()
         self.wait_for_exit()
 
     def check_end(self):
-        """The teardown of every test: the server stops when asked, with its exit code, and never crashed."""
+        """The teardown of every test: the server stops when told to, with the right exit code, and
+        has not crashed.
+        """
         code = self.stop()
         log = self.log()
         if self.exit_code_expected is not None:
@@ -240,7 +242,7 @@ class Server:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def wait_until(self, condition, seconds=LOG_SECONDS, what="the condition"):
-        """For a condition of the operating system that tells nobody when it changes: looked at again and again."""
+        """Polls a condition of the operating system for which there is no notification."""
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, (

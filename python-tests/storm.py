@@ -6,15 +6,18 @@
              [-- OPTION ...]
     storm.py --recycle 50 --seconds 60 ...
 
-What must hold: every request is answered, whole, with 200; and once an answer of a version has come, no request that is sent
-after it is answered by an older one (in rolling mode versions may mix meanwhile). Every fifth version is broken and must change
-nothing. Now and then a reload is asked for twice in a row. At the end the server is told to stop while a reload is under way.
+What must hold: every request is answered, whole, with 200; and once an answer of a version has
+come, no request that is sent after it is answered by an older one (in rolling mode versions may mix
+meanwhile). Every fifth version is broken and must change nothing. Now and then a reload is asked
+for twice in a row. At the end the server is told to stop while a reload is under way.
 
-With --recycle nothing is reloaded: interpreters are replaced after so many requests (--max-requests).
+With --recycle nothing is reloaded: interpreters are replaced after so many requests
+(--max-requests).
 
-The exit code judges. It is 0 if no request failed, none was answered by an older version, the server stopped cleanly, no
-interpreter was parked, and memory (PSS) after the last reload is at most 1.15 times that after the 20th, or at most 3 MB more:
-below that it is the noise of buffers and allocators. `just storm` runs it; test_reload.py runs small ones.
+The exit code judges. It is 0 if no request failed, none was answered by an older version, the
+server stopped cleanly, no interpreter was parked, and memory (PSS) after the last reload is at most
+1.15 times that after the 20th, or at most 3 MB more: below that it is the noise of buffers and
+allocators. `just storm` runs it; test_reload.py runs small ones.
 """
 
 import argparse
@@ -76,7 +79,9 @@ TAKEN_OVER = {
 
 
 class Progress:
-    """What the log says of reloads, line by line: how many signals were heard, how many reloads ended, and whether one is under way."""
+    """What the log says of reloads, line by line: how many signals were heard, how many reloads
+    ended, and whether one is under way.
+    """
 
     EVENTS = re.compile(
         r"SIGHUP: (?P<begins>reloading)|SIGHUP: a reload is under way; (?P<follows>one more follows)|SIGHUP: (?P<known>one more reload waits)"
@@ -109,13 +114,16 @@ class Progress:
 
 
 def reload_once(server, twice=False):
-    """Asks for a reload, and waits until it and all that were asked for are over. Returns how it went."""
+    """Asks for a reload, and waits until it and all that were asked for are over. Returns how it
+    went.
+    """
     before = Progress(server.log())
     heard = before.heard
     for _ in range(2 if twice else 1):
         server.send_signal(signal.SIGHUP)
         heard += 1
-        # Two signals at once are one for the kernel: the second is sent when the first has been heard.
+        # Two signals at once are one for the kernel: the second is sent when the first has been
+        # heard.
         server._wait(
             lambda text, heard=heard: Progress(text).heard >= heard,
             SETTLE_SECONDS,
@@ -131,8 +139,9 @@ def reload_once(server, twice=False):
 
 
 def reload_often(server, site, reloads, seed, first_version=2, during=None, mode="swap"):
-    """Reloads `reloads` times, every fifth time a broken version, now and then asked for twice in a row. Returns the last version
-    that was good."""
+    """Reloads `reloads` times, every fifth time a broken version, now and then asked for twice in a
+    row. Returns the last version that was good.
+    """
     dice = random.Random(f"{seed} reloads")
     version = first_version - 1
     good = version
@@ -288,7 +297,9 @@ class Storm:
         self.code = server.wait_for_exit(120)
 
     def leave(self):
-        """A reload is under way when the server is told to stop, and one more is asked for after that."""
+        """A reload is under way when the server is told to stop, and one more is asked for after
+        that.
+        """
         self.load.farewell()
         if not self.given.recycle:
             before = Progress(self.server.log()).heard

@@ -1,8 +1,9 @@
 """The clients of the storm: every kind at once, each on a thread, each answer checked.
 
-What an answer must be: whole, with 200, of one version, and of no older version than one that had been answered before its
-request was sent. What goes wrong is counted by its kind: a connection that was refused, reset, or cut off, an answer that did
-not come, that was wrong, or that came from an older version.
+What an answer must be: whole, with 200, of one version, and of no older version than one that had
+been answered before its request was sent. What goes wrong is counted by its kind: a connection that
+was refused, reset, or cut off, an answer that did not come, that was wrong, or that came from an
+older version.
 """
 
 import random
@@ -18,7 +19,7 @@ LAST = b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 
 class Older(AssertionError):
-    """An answer of a version that had been replaced when its request was sent."""
+    """A response of a version that had been replaced before its request was sent."""
 
 
 #: The first that fits counts.
@@ -64,12 +65,12 @@ class Load:
     )
     #: With these, if there is a uwsgi socket.
     UWSGI_KINDS = ("uwsgi", "uwsgi_body", "uwsgi_big")
-    #: A client that has failed so often gives up: what is wrong is known by then.
+    #: A client stops after so many failures.
     FAILURES_MAX = 50
 
     def __init__(self, address, seed, monotonous=True, clients=None, uwsgi=None, pause=0.0):
-        """`monotonous`: versions must not mix. `uwsgi`: the address of a uwsgi socket. `pause`: what each client rests between
-        two requests, at most.
+        """`monotonous`: versions must not mix. `uwsgi`: the address of a uwsgi socket. `pause`:
+        what each client rests between two requests, at most.
         """
         kinds = self.KINDS + (self.UWSGI_KINDS if uwsgi else ())
         self.address, self.uwsgi = address, uwsgi
@@ -104,8 +105,9 @@ class Load:
             thread.join()
 
     def farewell(self):
-        """The server is about to be stopped: whom it does not let in any more, or tells nothing at all, was turned away and stays
-        away. An answer that has begun must still become whole."""
+        """The server is about to be stopped: whom it does not let in any more, or tells nothing at
+        all, was turned away and stays away. An answer that has begun must still become whole.
+        """
         self.leaving = True
 
     def _run(self, kind, dice):
@@ -248,7 +250,8 @@ class Load:
         for _ in range(count):
             self._answered(state, connection.receive(), floor)
             if state["connection"] is None:
-                # Told to close: what is behind was not answered, and is not lost but to be sent again.
+                # Told to close: what is behind was not answered, and is not lost but to be sent
+                # again.
                 return
 
     # Over the uwsgi socket: one request on each connection, as nginx does it.

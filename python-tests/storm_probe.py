@@ -1,11 +1,13 @@
-"""How long a client waits, told by a process of its own: what a test's other threads do does not delay it.
+"""How long a client waits, told by a process of its own: what a test's other threads do does not
+delay it.
 
     storm_probe.py asker HOST PORT       asks again and again on one kept connection, a millisecond after each answer
     storm_probe.py sleeper               asks nobody: it sleeps for a millisecond, again and again
 
-Both write a line of JSON for each time longer than NOTED_SECONDS from one answer (or waking) to the next, and for each failure, until
-their standard input is closed; then a last line. What the sleeper waits, the machine made it wait: no server can be quicker than that.
-Times are those of the system's monotonic clock, so they can be compared with another process's.
+Both write a line of JSON for each time longer than NOTED_SECONDS from one answer (or waking) to the
+next, and for each failure, until their standard input is closed; then a last line. What the sleeper
+waits, the machine made it wait: no server can be quicker than that. Times are those of the system's
+monotonic clock, so they can be compared with another process's.
 """
 
 import gc
@@ -33,7 +35,9 @@ def say(**facts):
 
 
 class Asker:
-    """Asks on one connection for as long as that is there. Whoever wants to know more than its answers overrides the last three."""
+    """Asks on one connection for as long as that is there. Whoever wants to know more than its
+    answers overrides the last three.
+    """
 
     def __init__(self, host, port, request=REQUEST):
         self.address, self.request = (host, int(port)), request
@@ -95,7 +99,8 @@ def main():
     probe = Asker(*sys.argv[2:]) if sys.argv[1] == "asker" else Sleeper()
     if sys.argv[1] == "asker":
         try:
-            # The asker is an instrument: it must not wait for a core itself. Needs privilege; without it the figure is an upper bound.
+            # The asker is an instrument: it must not wait for a core itself. Needs privilege;
+            # without it the figure is an upper bound.
             os.setpriority(os.PRIO_PROCESS, 0, -10)
         except OSError:
             pass

@@ -1,4 +1,6 @@
-"""The application of the storm: one file that changes all the time, with a version number in each answer."""
+"""The application of the storm: one file that changes all the time, with a version number in each
+answer.
+"""
 
 import subprocess
 import sys
@@ -7,7 +9,8 @@ from pathlib import Path
 #: Bytes of the body that a slow reader reads; more than the kernel's buffers of it hold.
 BIG_BYTES = 600_000
 
-#: What every kind of application begins with. `work_seconds` burns a core, as the import of much code does.
+#: What every kind of application begins with. `work_seconds` burns a core, as the import of much
+#: code does.
 HEAD = """\
 import time
 {framework}

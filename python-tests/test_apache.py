@@ -1,5 +1,6 @@
-"""Apache in front, with the sample configurations of docs/deploy/apache: mod_proxy_uwsgi, mod_proxy_http and mod_proxy_fcgi, over
-ports and unix sockets."""
+"""Apache in front, with the sample configurations of docs/deploy/apache: mod_proxy_uwsgi,
+mod_proxy_http and mod_proxy_fcgi, over ports and unix sockets.
+"""
 
 import hashlib
 import json
@@ -21,7 +22,9 @@ WAYS = [(protocol, kind) for protocol in PROTOCOLS for kind in ("tcp", "unix")]
 
 @pytest.fixture(scope="module")
 def behind(serve_module):
-    """behind("uwsgi", "tcp", app=...) gives Apache with that server behind it; all are stopped at the end."""
+    """behind("uwsgi", "tcp", app=...) gives Apache with that server behind it; all are stopped at
+    the end.
+    """
     running = []
 
     def start(protocol, kind, *arguments, **options):

@@ -1,5 +1,6 @@
-"""Several applications in one process: which one a request goes to, what it sees of its path, and that one which cannot be
-loaded leaves the others alone."""
+"""Several applications in one process: which one gets a request, the path that it sees, and that an
+application that fails to load does not affect the others.
+"""
 
 import json
 import signal
@@ -111,7 +112,7 @@ def test_several_applications_on_one_connection(shops):
 
 
 def test_a_client_cannot_name_the_application(shops):
-    """SCRIPT_NAME and UWSGI_APPID are the front end's to say, and over HTTP there is none."""
+    """SCRIPT_NAME and UWSGI_APPID come from the web server in front; HTTP has neither."""
     with shops.connect() as connection:
         response = connection.ask(get("/x", "Script-Name: /a", "UWSGI-APPID: /a"))
         assert response.json() == ["root", "", "/x"]
@@ -129,7 +130,7 @@ def test_the_report_names_each(shops):
 
 
 def test_without_manage_script_name_all_goes_to_the_default(serve):
-    """As in uWSGI; and the server says what is out of reach."""
+    """As in uWSGI; the server reports unreachable mounts."""
     server = serve("root.py", "--mount", "/a=shop.py", "--mount", "/b=blog.py", files=FILES)
     assert server.ask("/a/x").json() == ["root", "", "/a/x"]
     assert (
@@ -266,7 +267,7 @@ def test_hosts_alone_leave_other_hosts_without_an_application(serve):
     assert raw(server, "/x", "three.example").status == 500
 
 
-# One that cannot be loaded
+# An application that fails to load
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -501,7 +502,8 @@ def test_django_beside_flask(serve, mode, tmp_path):
     )
     assert server.ask("/flask/hello").text == "Hello World!"
     assert server.ask("/dj/hello/").text == "Hello from Django"
-    # Django adds the prefix to the URLs that it makes: the login page of the admin is its own answer.
+    # Django adds the prefix to the URLs that it makes: the login page of the admin is its own
+    # answer.
     response = server.ask("/dj/admin/")
     assert (response.status, response.headers["Location"]) == (
         302,
@@ -511,7 +513,7 @@ def test_django_beside_flask(serve, mode, tmp_path):
     assert server.ask("/").json() == ["root", "", "/"]
 
 
-# A front end that names the application
+# A web server in front that names the application
 
 
 @pytest.fixture(scope="module")
@@ -525,7 +527,7 @@ def behind(serve_module):
     [
         ({"SCRIPT_NAME": "", "PATH_INFO": "/a/x"}, ["root", "", "/a/x"]),
         ({"SCRIPT_NAME": "/a", "PATH_INFO": "/x"}, ["shop", "/a", "/x"]),
-        # To the letter, as in uWSGI: what the front end says is what the application sees.
+        # As in uWSGI, the application sees exactly what the web server sent.
         ({"SCRIPT_NAME": "/a", "PATH_INFO": "/a/x"}, ["shop", "/a", "/a/x"]),
         ({"SCRIPT_NAME": "/a/", "PATH_INFO": "/x"}, ["shop", "/a/", "/x"]),
         ({"SCRIPT_NAME": "/c", "PATH_INFO": "/x"}, ["root", "/c", "/x"]),
@@ -607,13 +609,13 @@ def test_a_reload_renews_all_or_none(serve, mode):
             (server.directory / f"{name}.py").write_text(textwrap.dedent(source))
         server.send_signal(signal.SIGHUP)
 
-    # One that is served does not load: everything stays.
+    # An application that is served fails to load: the old version of all of them stays.
     reload(root=SAYS.format("root", 2), shop=BROKEN)
     server.wait_for_log(
         "reload failed: the application could not be loaded, see above; generation 1 serves on"
     )
     assert answers() == ["root 1", "shop 1", 500]
-    # One that was broken all along does not stand in the way, and may come to life.
+    # An application that was broken from the start does not prevent the reload, and may load now.
     reload(shop=SAYS.format("shop", 3))
     server.wait_for_log("generation 3 serves")
     assert answers() == ["root 2", "shop 3", 500]
@@ -622,7 +624,7 @@ def test_a_reload_renews_all_or_none(serve, mode):
     assert server.ask("/bad").text == "mended 4"
 
 
-# What cannot be meant
+# Invalid configurations
 
 
 @pytest.mark.parametrize(

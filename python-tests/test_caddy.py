@@ -1,4 +1,6 @@
-"""Caddy in front, with the configurations of docs/deploy/caddy.md; only addresses and paths are put in their place."""
+"""Caddy in front, with the configurations of docs/deploy/caddy.md; only addresses and paths are put
+in their place.
+"""
 
 import os
 import re
@@ -110,7 +112,7 @@ def served(serve, sample, folder):
 
 
 def check(front, own):
-    """Nobody poses as somebody else, and bodies arrive."""
+    """A client cannot forge its address, and bodies arrive."""
     with Connection(front.address) as connection:
         for spoofed in (
             "X-Forwarded-For: 6.6.6.6",

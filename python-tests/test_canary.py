@@ -1,4 +1,6 @@
-"""A new version that gets a share of the requests first, and all of them only if it does well."""
+"""--reload-canary: a new version gets a share of the requests first, and all of them only if it
+does not fail more.
+"""
 
 import signal
 
@@ -36,7 +38,7 @@ def test_the_share_is_exact(serve, poll):
     assert wait_for_canary(server).groups() == ("25", "60 min")
     told = answers(server, 40)
     assert told.count("2") == 10
-    # And even: each run of four has one.
+    # The share is even: each run of four has one.
     assert all(told[at : at + 4].count("2") == 1 for at in range(0, 40, 4))
 
 
@@ -97,7 +99,9 @@ def test_one_error_does_not_decide(serve):
 
 
 def test_errors_of_both_are_no_ones(serve):
-    """Whatever both versions suffer from, such as a database that is away, is not the new one's fault."""
+    """An outage that both versions suffer from, such as a database that is down, does not withdraw
+    the canary.
+    """
     server = serve("--reload-canary", "50%,2s", source=version(1, is_bad=True))
     reload(server, version(2, is_bad=True))
     wait_for_canary(server)
@@ -168,7 +172,7 @@ def test_a_stop_finishes_both(serve, gate, poll):
 
 
 def test_threads_of_a_canary_help_each_other_out(serve, gate):
-    """The one that is in the app for long does not keep the others from the queue."""
+    """A request that is in the app for a long time does not block the others."""
     server = canary(serve, "100%,1h", "--threads", "2", gate=gate)
     reload(server, version(2))
     wait_for_canary(server)
@@ -181,7 +185,7 @@ def test_threads_of_a_canary_help_each_other_out(serve, gate):
 
 
 def test_nothing_is_lost_while_canaries_come_and_go(serve):
-    """Good ones, bad ones, one on top of the other; each answer is whole and of a version that there is."""
+    """Good and bad versions in a row; each response is complete and of an existing version."""
     server = canary(serve, "30%,1s", "--processes", "2", "--threads", "2")
     with visited(server, "/ok"):
         for number in range(2, 8):
@@ -189,7 +193,7 @@ def test_nothing_is_lost_while_canaries_come_and_go(serve):
             server.wait_for_log(rf"generation {number} gets 30 %")
             if number % 3 == 0:
                 roll_back(server)
-                # Its time may be over first: a touch is not heard of at once.
+                # Its time may be over first, because a touch is not noticed at once.
                 server.wait_for_log(
                     rf"generation {number} is withdrawn; generation|there is nothing to go back to"
                 )

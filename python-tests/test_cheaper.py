@@ -1,4 +1,6 @@
-"""Interpreters that come and go: --cheaper and its algorithms, --cheap, --idle, SIGTTIN and SIGTTOU."""
+"""Interpreters that come and go: --cheaper and its algorithms, --cheap, --idle, SIGTTIN and
+SIGTTOU.
+"""
 
 import re
 import signal
@@ -10,7 +12,7 @@ from conftest import PYTHON
 from requests_raw import get
 
 ISOLATIONS = ["shared-gil", "own-gil"] if PYTHON >= (3, 13) else ["shared-gil"]
-# In this many seconds a policy looks and decides.
+# Within so many seconds an algorithm decides.
 FAST = ("--cheaper-overload", "0.05", "--cheaper-idle", "0.05")
 
 APP = """
@@ -179,7 +181,7 @@ def test_a_reload_makes_as_many_as_serve(cheap):
 
 
 def test_memory_keeps_it_small(cheap, gate):
-    """The process has more than a byte, so none is added, and those above the last one go."""
+    """The process uses more than a byte, so no interpreter is added, and all but one are removed."""
     server = cheap(
         "--processes",
         "3",
@@ -265,7 +267,7 @@ def test_recycling_goes_on_beside_it(cheap):
 
 @pytest.mark.stress
 def test_nobody_notices_that_they_come_and_go(cheap):
-    """Interpreters are added and ended all the while; every request is answered."""
+    """While interpreters are added and removed, every request is answered."""
     server = cheap(
         "--processes",
         "3",
@@ -357,7 +359,7 @@ def test_it_does_not_rest_while_something_is_under_way(cheap, gate):
 
 
 def test_nothing_wakes_a_server_at_rest(cheap):
-    """No thread of it runs when nobody asks for anything: the kernel's count of its switches stands still."""
+    """No thread of an idle server runs: the kernel's count of context switches does not change."""
     server = cheap("--cheap", "--processes", "2")
     rests(server)
 
@@ -428,7 +430,7 @@ def test_a_stop_at_rest(cheap):
 
 
 def test_a_stop_while_the_first_interpreter_is_made(cheap, gate):
-    """Who waits for it is answered."""
+    """Requests that wait for an interpreter are answered."""
     server = cheap("--cheap")
     rests(server)
     good = (server.directory / "app.py").read_text()
@@ -449,7 +451,7 @@ def test_die_on_idle(cheap):
     assert "--die-on-idle: stopping" in server.log()
 
 
-# Where it cannot be done, and nonsense
+# Where it has no effect, and invalid values
 
 
 def test_the_main_interpreter_stays(serve, gate):

@@ -211,7 +211,7 @@ def test_addresses(serve, option, address, shown, connect):
 
 
 def test_the_default_address(serve):
-    """127.0.0.1:8000: served, or, where something else has it on this machine, named as taken."""
+    """127.0.0.1:8000 is served, or reported as in use if another program listens there."""
     server = serve(source=HELLO, listen=(), wait=False)
     server.exit_code_expected = None
     assert server.wait_for_log(r"listening on http://127\.0\.0\.1:8000$|127\.0\.0\.1:8000.*in use")
@@ -575,7 +575,7 @@ def test_the_binary_starts_from_anywhere(serve, tmp_path):
 @pytest.mark.stress
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_stop_right_after_a_request_that_took_its_time(serve, threads):
-    """While the worker was busy another thread waited for connections: the news of the stop must not end with it."""
+    """While the worker was busy another thread polled: the stop must still reach the worker."""
     source = """
         import time
 

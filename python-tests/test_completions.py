@@ -1,4 +1,4 @@
-"""The completion scripts, in the shells that they are for (where these are installed)."""
+"""The completion scripts, in their shells (if these are installed)."""
 
 import os
 import shutil
@@ -69,7 +69,8 @@ def typed_into_zsh(folder, line):
     """What zsh's line reads after the Tab key, seen on a terminal of its own."""
     import pty
 
-    # The end of the line is marked with what follows the Tab, so that the test knows when the shell is done.
+    # The end of the line is marked with what follows the Tab, so that the test knows when the shell
+    # is done.
     (folder / ".zshrc").write_text(
         f"fpath=({SCRIPTS} $fpath)\nautoload -U compinit\ncompinit -u -D\nPS1='ready> '\nunsetopt PROMPT_SP\n"
         'report() { print -r -- "<$BUFFER>" > $ZDOTDIR/line; zle kill-whole-line }\nzle -N report\n'

@@ -1,4 +1,6 @@
-"""Configuration files of every format serve the application that they name (tests/config.rs checks what they mean)."""
+"""Configuration files of every format serve the application that they name (tests/config.rs checks
+what they mean).
+"""
 
 import pytest
 from conftest import PYTHON
@@ -25,7 +27,7 @@ FILES = {
 
 
 def workers(server):
-    """What the report says of them; CPython 3.12 has threads of the main interpreter in place of interpreters."""
+    """The report's line about workers; on CPython 3.12 these are threads of the main interpreter."""
     line = next(line for line in server.log().splitlines() if line.startswith("workers: "))
     return line.removeprefix("workers: ").partition(",")[0]
 
@@ -91,7 +93,7 @@ def test_standard_input(serve, name, arguments):
 
 
 def test_standard_input_beside_a_file(serve):
-    """What is piped in stands where the `-` stands, as a file would."""
+    """Standard input is read at the place of the `-`, as a file would be."""
     server = serve(
         "uwsgi.ini",
         "--ini",

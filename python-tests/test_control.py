@@ -1,4 +1,4 @@
-"""The control socket, and the commands that ask it: reload, rollback, stop, status, stacks."""
+"""The control socket and its commands: reload, rollback, stop, status, stacks."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def test_reload_tells_when_the_new_version_serves(serve):
     done = reload(server)
     assert done.returncode == 0, done
     assert done.stdout.startswith("the new version serves as generation 2 (control; took ")
-    # Not a moment later: it was waited for.
+    # At once, because the command has waited for it.
     assert server.ask().body == b"two"
 
 
@@ -118,7 +118,7 @@ def test_reload_starts_anew_and_tells_of_it(serve):
         1,
         "control",
     )
-    # Nothing of it is left in the application's environment.
+    # The application's environment has no trace of it.
     rewrite(server, BROKEN)
     done = reload(server)
     assert done.returncode == 2, done
@@ -221,8 +221,8 @@ def test_a_process_with_fewer_interpreters_starts_anew(serve, fewer):
         done = reload(server)
         assert done.returncode == 0, (done, server.log())
         if "--cheap" in fewer:
-            # A request that comes just before keeps no interpreter, and what is broken on the disk then makes none.
-            # (The main interpreter stays, and says so.)
+            # A request that comes just before keeps no interpreter, and what is broken on the disk
+            # then makes none. (The main interpreter stays, and says so.)
             server.wait_for_log(
                 "cheap mode enabled|--cheap: there is no interpreter that could be ended",
                 count=starts,
@@ -260,7 +260,7 @@ def test_rollback_puts_the_version_before_back(serve):
         0,
         "generation 1 serves again, instead of generation 2\n",
     ), done
-    # Not a moment later: it was waited for.
+    # At once, because the command has waited for it.
     assert server.ask().body == b"one"
     again = singlemalt(server.directory, "rollback", "app.pid")
     assert again.returncode == 5
@@ -281,7 +281,7 @@ def test_rollback_withdraws_a_canary(serve):
     status, told = ask(server.directory / "app.pid.control", "POST", "/rollback")
     assert status == 409 and "nothing to go back to" in told["message"]
 
-    # Both are told of; neither is waited for in vain.
+    # Both commands get an outcome.
     last = ask(server.directory / "app.pid.control", target="/reload/1")
     assert (last[0], last[1]["outcome"]["outcome"]) == (500, "withdrawn")
     assert last[1]["outcome"]["reason"] == "taken back by hand, control"
@@ -294,7 +294,7 @@ def test_a_rollback_ends_what_somebody_waits_for(serve, gate):
     rewrite(server, NEXT)
     assert reload(server).returncode == 0
     rewrite(server, LOADS_SLOWLY)
-    # One that loads, and one that waits for it.
+    # A reload that loads, and one that waits for it.
     assert reload(server, "--no-wait").returncode == 0
     held = gate.visitor()
     assert reload(server, "--no-wait").returncode == 0
@@ -311,7 +311,7 @@ def test_a_rollback_ends_what_somebody_waits_for(serve, gate):
     shown = singlemalt(server.directory, "status", "app.pid").stdout
     assert "reload      generation 1 was put back in charge (control, " in shown
     held.release()
-    # The next one is waited for as ever.
+    # The next reload is waited for as usual.
     rewrite(server, NEXT)
     assert reload(server).returncode == 0
     assert server.ask().body == b"two"
@@ -410,7 +410,7 @@ def test_stop_lets_requests_finish_and_now_does_not(serve, gate):
     done = singlemalt(server.directory, "stop", "app.pid", "--timeout", "0.3")
     assert done.returncode == 4 and "still stopping" in done.stderr
     assert ask(server.directory / "app.pid.control")[1]["state"] == "stopping"
-    # Asked for it once more is no impatience.
+    # A second stop command does not abort requests.
     assert singlemalt(server.directory, "stop", "app.pid", "--no-wait").returncode == 0
     assert server.process.poll() is None
     assert singlemalt(server.directory, "stop", "app.pid", "--now").returncode == 0
@@ -480,7 +480,7 @@ def test_the_socket_is_the_users_own(serve):
 def test_another_user_is_sent_away(serve):
     server = with_pidfile(serve)
     path = server.directory / "app.pid.control"
-    # The mode alone would do; here the kernel's word on the caller has to.
+    # The mode alone would suffice; here the check of the peer's user has to.
     path.chmod(0o777)
     for folder in path.parents:
         if folder.stat().st_mode & 0o005 != 0o005:
@@ -616,7 +616,7 @@ def test_callers_that_say_nothing_hold_up_nobody(serve):
     assert ask(path)[0] == 200
     for caller in silent:
         caller.close()
-    # More than there is room for are hung up on, and the next ones are welcome.
+    # Connections over the limit are closed, and later ones are accepted.
     crowd = [socket.socket(socket.AF_UNIX) for _ in range(60)]
     for caller in crowd:
         caller.connect(str(path))
@@ -647,7 +647,7 @@ def test_many_ask_at_once(serve):
     for thread in threads:
         thread.join(60)
     assert outcomes == ["serves"] * 8
-    # Those that waited became one.
+    # The waiting reloads were merged into one.
     assert ask(path)[1]["reload"]["number"] <= 8
 
 

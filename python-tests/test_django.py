@@ -1,4 +1,6 @@
-"""A Django project: the admin's login with sqlite, sessions, CSRF, uploads, FileResponse and streams."""
+"""A Django project: the admin's login with sqlite, sessions, CSRF, uploads, FileResponse and
+streams.
+"""
 
 import hashlib
 import http.client
@@ -205,13 +207,15 @@ def test_paths(django):
 
 
 def test_a_path_that_is_not_utf_8(django):
-    """Django answers by itself (404 or 400): what counts is that it is asked and that nothing breaks."""
+    """Django answers (404 or 400): the request reaches it, and nothing breaks."""
     assert django.ask("/where/%ff%fe").status in (200, 400, 404)
     assert django.ask("/hello/").status == 200
 
 
 def test_first_requests_at_once(serve, data):
-    """The first requests load Django's middleware; all at once they still load it once and get their answers."""
+    """The first requests load Django's middleware; all at once they still load it once and get
+    their answers.
+    """
     server = serve(
         "--module",
         "site_app.wsgi:application",
@@ -225,7 +229,7 @@ def test_first_requests_at_once(serve, data):
 
 
 def test_writes_from_all_workers(django):
-    """Sessions are rows of sqlite: every worker writes its own, none is lost."""
+    """Sessions are rows of sqlite: each worker writes them, and none is lost."""
 
     def work(_):
         browser = Browser(django)

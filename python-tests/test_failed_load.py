@@ -1,4 +1,6 @@
-"""In development (--py-autoreload) a version that does not load is shown: to browsers as a page, to others as text."""
+"""--py-autoreload shows a version that does not load: to browsers as a page, to other clients as
+text.
+"""
 
 import collections
 import html
@@ -16,7 +18,7 @@ pytestmark = pytest.mark.skipif(
     not hasattr(signal, "SIGHUP"), reason="not every way to reload is to be had here"
 )
 
-# What Firefox says when it is to show a page.
+# The Accept field of Firefox for a page.
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 POLL = {"Singlemalt-Poll": "1"}
 
@@ -59,21 +61,21 @@ def save(server, text, name="helper.py"):
 
 
 def broken(server, text=BROKEN, name="helper.py"):
-    """Saves what does not load, and waits until that is shown."""
+    """Saves a version that does not load, and waits until the failure is shown."""
     before = number(server)
     save(server, text, name)
     server.wait_until(lambda: number(server) not in ("", before), seconds=60, what="a failure")
 
 
 def number(server):
-    """What the page hears: the number of the failure that would be shown, if there is one."""
+    """What the page polls: the number of the failure that would be shown, if there is one."""
     answer = server.ask("/", headers=POLL)
     assert answer.status == 200
     return answer.text
 
 
 def mended(server):
-    """What a page waits for before it reloads."""
+    """The condition on which a page reloads."""
     server.wait_until(lambda: number(server) == "", seconds=60, what="a version that loads")
 
 
@@ -94,7 +96,7 @@ class Parts(html.parser.HTMLParser):
             self.code.append(data)
 
 
-# What is seen
+# The page
 
 
 @pytest.mark.parametrize("arguments", WAYS, ids=way)
@@ -155,7 +157,7 @@ def test_a_server_that_begins_with_a_broken_app(develop, arguments):
     assert "The application does not load" in page.text and "ZeroDivisionError" in page.text
     assert "No version has been loaded yet." in page.text and "<button" not in page.text
     assert "no version of it is loaded" in server.ask("/").text
-    # Nobody is there who could answer instead.
+    # There is no old version that could answer.
     assert server.ask("/", headers={"Cookie": f"singlemalt-loaded={number(server)}"}).status == 500
     broken(server, "raise LookupError('still')\n")
     assert "LookupError: still" in server.ask("/", headers=BROWSER).text
@@ -190,7 +192,7 @@ def test_the_page_is_safe(develop):
     assert "alert(4)" not in page.text and "alert(5)" not in page.text
     for answer in (page, server.ask("/")):
         assert secret not in answer.text and "DATABASE_PASSWORD" not in answer.text
-    # What a browser makes of it: nothing that was told is markup, and nothing is loaded from anywhere.
+    # How a browser parses it: nothing of the traceback is markup, and nothing is loaded.
     parts = Parts(page.text)
     assert parts.tags["script"] == parts.tags["style"] == 1
     assert set(parts.tags) <= {
@@ -258,7 +260,7 @@ def test_framing_is_right_on_a_kept_connection(develop):
             and head.body == b""
             and head.header("Content-Length") == page.header("Content-Length")
         )
-        # A body that nobody reads does not become the next request.
+        # An unread body does not become the next request.
         body = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n" * 20_000
         assert connection.ask(post("/", body, accept)).status == 500
         connection.send(get("/", accept) * 3 + get("/"))
@@ -341,7 +343,7 @@ def test_others_get_the_old_version(develop):
     broken(server)
     for proxied in PROXIED:
         assert server.ask("/", headers={**BROWSER, **proxied}).text == "GET good"
-        # Not even whether there is something to be seen.
+        # They do not even learn that there is a page.
         assert server.ask("/", headers={**POLL, **proxied}).text == "GET good"
     (behind_a_front_end,) = [address for address in server.addresses() if address[1] != server.port]
     assert b"good" in ask_uwsgi(behind_a_front_end, "/", HTTP_ACCEPT="text/html").body
@@ -364,7 +366,7 @@ def test_catch_exceptions_shows_it_to_everybody(develop):
     assert page.status == 500 and b"<h1>ZeroDivisionError" in page.body
 
 
-# What else leads nowhere
+# Other failures
 
 
 def test_a_probe_that_refuses_a_version_is_shown(develop):

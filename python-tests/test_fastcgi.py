@@ -1,4 +1,6 @@
-"""FastCGI over real sockets: the connection's life, hostile records, large bodies and files, limits and deadlines."""
+"""FastCGI over real sockets: the connection's life, hostile records, large bodies and files, limits
+and deadlines.
+"""
 
 import hashlib
 import json
@@ -36,7 +38,7 @@ LISTEN = ("--fastcgi-socket", "127.0.0.1:0")
 
 @pytest.fixture(scope="module")
 def echo(serve_module):
-    """One worker, so that whatever was let through stands in its list."""
+    """One worker, so that its list has every request that got through."""
     return serve_module(*LISTEN, app="echo.py", listen=())
 
 
@@ -208,7 +210,7 @@ def test_head_204_304_and_failures(serve):
             body,
         )
     assert ask_fastcgi(server.address, "/?500").first_line == "Status: 500 Internal Server Error"
-    # A response that breaks off has no END_REQUEST, so that the front end can tell.
+    # An aborted response has no END_REQUEST, so that the web server notices.
     with FastCgi(server.address) as connection:
         connection.send(fastcgi_request(variables("/midway?200+OK"), keep=True))
         with pytest.raises(EOFError):

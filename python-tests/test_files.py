@@ -1,4 +1,6 @@
-"""wsgi.file_wrapper: what arrives is what read() would give from the file's own position, whatever sends it."""
+"""wsgi.file_wrapper: the client gets what read() would return from the file's position, whichever
+way the file is sent.
+"""
 
 import os
 
@@ -128,7 +130,7 @@ def test_what_was_written_comes_first(files, kind):
 
 @pytest.mark.parametrize("kind", ["real", "OnlyRead"])
 def test_a_wrapper_that_was_begun_goes_on(files, kind):
-    """The app took one block itself: the rest follows from there."""
+    """The app has read one block itself: the rest follows from there."""
     with files.connect() as connection:
         body = connection.ask(get(f"/{kind}/twice")).body
         assert len(body) < len(DATA)
@@ -181,7 +183,7 @@ def test_files_are_closed_when_the_client_leaves(files):
 
 
 def test_a_huge_file_needs_no_memory_and_no_worker(serve, tmp_path):
-    """200 MB to a reader that does not read: one worker, and it is free for others meanwhile."""
+    """200 MB to a client that does not read: the only worker serves others meanwhile."""
     size = 200_000_000
     with open(tmp_path / "data.bin", "wb") as file:
         file.truncate(size)

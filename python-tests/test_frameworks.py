@@ -18,7 +18,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def needs(package):
-    """Skips with the reason: never silently, and never by a failing import in the server."""
+    """Skips with the reason if the framework is not installed."""
     missing = importlib.util.find_spec(package) is None
     return pytest.mark.skipif(
         missing,
@@ -60,7 +60,7 @@ class TestFlask:
         }
 
     def test_a_chunked_json_body(self, flask):
-        """Flask reads nothing when CONTENT_LENGTH is missing: that it finds a body is the server's work."""
+        """Flask reads nothing without CONTENT_LENGTH: the server must set it."""
         body = json.dumps({"word": "x" * 1000}).encode()
         with flask.connect() as connection:
             got = connection.ask(

@@ -1,4 +1,6 @@
-"""Static files behind a front end: found without the application, and answered in the form of each protocol."""
+"""Static files over uwsgi, FastCGI and SCGI: sent without the application, in the form of each
+protocol.
+"""
 
 import os
 

@@ -1,4 +1,6 @@
-"""HAProxy in front, with the configurations of docs/deploy/haproxy.md: fields in HTTP mode, the PROXY protocol in TCP mode."""
+"""HAProxy in front, with the configurations of docs/deploy/haproxy.md: fields in HTTP mode, the
+PROXY protocol in TCP mode.
+"""
 
 import os
 import re
@@ -37,7 +39,7 @@ class HAProxy:
     def __init__(self, folder, config, port, server_port):
         self.port = port
         text = re.sub(r"bind :\d+", f"bind 127.0.0.1:{port}", config)
-        # Descriptors may be few where tests run.
+        # Tests may run with a low limit of descriptors.
         text = re.sub(r"maxconn \d+", "maxconn 100", text)
         text = re.sub(r"127\.0\.0\.1:8\d+", f"127.0.0.1:{server_port}", text)
         (folder / "haproxy.cfg").write_text(text)
@@ -58,7 +60,7 @@ class HAProxy:
         return self._log.read().decode()
 
     def wait(self, is_ready):
-        """Until the server behind is found healthy."""
+        """Waits until HAProxy finds the server healthy."""
         deadline = time.monotonic() + 60
         while True:
             assert self.process.poll() is None and time.monotonic() < deadline, self.log()
@@ -138,7 +140,8 @@ def test_tcp_mode(serve, haproxy, tmp_path, version):
             return connection.ask(get("/")).status == 200
 
     front.wait(answers)
-    # The client is on another address of this machine than HAProxy, so that the two can be told apart.
+    # The client is on another address of this machine than HAProxy, so that the two can be told
+    # apart.
     with socket.create_connection(
         front.address, source_address=("127.0.0.9", 0), timeout=20
     ) as raw:

@@ -1,4 +1,6 @@
-"""Requests that take too long: what their client gets, what becomes of their thread, and that nobody else notices."""
+"""Requests that take too long: what the client gets, what happens to the thread, and that other
+requests are not affected.
+"""
 
 import collections
 import contextlib
@@ -45,7 +47,9 @@ def is_ended(server, path):
 
 @pytest.mark.parametrize("path", ["/busy", "/naps", "/cautious", "/sleep/2", "/lock/2", "/recv/2"])
 def test_python_is_interrupted_and_the_worker_stays(serve, mode, path):
-    """What returns to Python within the grace time costs no worker: `except Exception` does not stop it."""
+    """Code that returns to Python within the grace time costs no worker; `except Exception` does
+    not catch it.
+    """
     server = serve(
         "--isolation",
         mode,
@@ -67,7 +71,9 @@ def test_python_is_interrupted_and_the_worker_stays(serve, mode, path):
 
 @pytest.mark.parametrize("poll", POLLS)
 def test_a_worker_that_does_not_come_back_is_replaced(serve, mode, poll):
-    """`except BaseException` and on it goes: another takes its place; when it is done at last, it leaves."""
+    """Code that catches BaseException and continues: another worker replaces it; when it returns,
+    its thread ends.
+    """
     server = serve(
         *(
             "--isolation",
@@ -91,7 +97,7 @@ def test_a_worker_that_does_not_come_back_is_replaced(serve, mode, poll):
 
 
 def test_code_that_holds_the_gil(serve, mode):
-    """The client gets its 504 all the same; own-gil has a successor before the GIL is free."""
+    """The client gets its 504; with own-gil the replacement serves before the GIL is free."""
     server = serve(
         "--isolation",
         mode,
@@ -111,7 +117,7 @@ def test_code_that_holds_the_gil(serve, mode):
 
 
 def test_a_successor_is_tried_for_until_there_is_one(serve, tmp_path):
-    """The application cannot be loaded for a while: nobody is missing for ever."""
+    """If the application does not load for a while, the worker is replaced later."""
     broken = tmp_path / "broken"
     source = f"""
         import os
@@ -167,7 +173,7 @@ def test_a_response_that_has_begun_is_broken_off(serve, mode):
 
 @pytest.mark.parametrize("poll", POLLS)
 def test_neighbours_do_not_notice(serve, mode, poll):
-    """Threads of the same interpreter go on, and connections stay."""
+    """Threads of the same interpreter continue, and connections stay."""
     server = serve(
         "--isolation", mode, "--poll", poll, "--threads", 4, "--harakiri", 1, app="stuck.py"
     )
@@ -185,7 +191,7 @@ def test_neighbours_do_not_notice(serve, mode, poll):
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("path", [b"/late/0.05", b"/tight/0.05"])
 def test_at_the_deadline_it_is_one_or_the_other(serve, mode, threads, path):
-    """Each client has one whole answer, and no exception strikes a request that it was not meant for."""
+    """Each client gets one complete response, and no exception reaches another request."""
     server = serve(
         "--isolation",
         mode,
@@ -206,7 +212,8 @@ def test_at_the_deadline_it_is_one_or_the_other(serve, mode, threads, path):
                 statuses.append(answer.status)
                 assert answer.text == "in time" or answer.status == 504
                 if answer.status == 200:
-                    # It may be the last one of this connection, if the deadline came behind its last byte.
+                    # It may be the last one of this connection, if the deadline came behind its
+                    # last byte.
                     try:
                         next_status = connection.ask(GET % b"/who").status
                     except (Closed, ConnectionError):
@@ -221,13 +228,15 @@ def test_at_the_deadline_it_is_one_or_the_other(serve, mode, threads, path):
 
 
 def workers_of(sockets):
-    """What --py-tracebacker says of each worker: its number, its core, what it does."""
+    """The output of --py-tracebacker for each worker: its number, its core, its state."""
     return re.findall(r"^worker (\d+) core (\d+) .*: (.*)$", read_stacks(sockets), re.M)
 
 
 def test_ten_thousand_around_the_deadline(serve, mode, tmp_path):
-    """3,392 in each mode, of every length around the limit, busy, asleep and streaming: each client has its own whole answer or a
-    504, neighbours see nothing, and in the end the same workers wait for work in the same interpreters."""
+    """3,392 in each mode, of every length around the limit, busy, asleep and streaming: each client
+    has its own whole answer or a 504, neighbours see nothing, and in the end the same workers wait
+    for work in the same interpreters.
+    """
     sockets = tmp_path / "tb"
     server = serve(
         *(
@@ -265,7 +274,8 @@ def test_ten_thousand_around_the_deadline(serve, mode, tmp_path):
                 connection = connection or server.connect()
                 answer = connection.ask(GET % path.encode())
             except (Closed, ConnectionError):
-                # Broken off in the middle of a stream; or the answer before was the last one of its connection.
+                # Broken off in the middle of a stream; or the answer before was the last one of its
+                # connection.
                 assert path.startswith("/pauses") or not is_fresh, f"{path}: no answer"
                 counts["broken off"] += 1
                 connection.close()
@@ -293,7 +303,9 @@ def test_ten_thousand_around_the_deadline(serve, mode, tmp_path):
 
 
 def test_workers_that_are_given_up_leave_nothing(serve, mode, tmp_path):
-    """Twelve of them, and when they have come back there are as many workers and interpreters as ever, and threads."""
+    """Twelve abandoned workers: when they have returned, the numbers of workers, interpreters and
+    threads are as before.
+    """
     sockets = tmp_path / "tb"
     server = serve(
         *(
@@ -311,7 +323,9 @@ def test_workers_that_are_given_up_leave_nothing(serve, mode, tmp_path):
     )
 
     def numbers():
-        """The one that made the main interpreter stays until the end, though it serves no more."""
+        """The thread that made the main interpreter stays until the end, although it serves no
+        more.
+        """
         return sorted(
             worker[:2]
             for worker in workers_of(sockets)
@@ -336,8 +350,10 @@ def test_workers_that_are_given_up_leave_nothing(serve, mode, tmp_path):
 
 @pytest.mark.parametrize("seconds", [4, 3600])
 def test_a_sibling_that_is_given_up(serve, mode, tmp_path, gate, seconds):
-    """One of several threads of an interpreter, and not the one that made it: what the others run comes to its end, all of them
-    have successors (own GIL) or it alone has (main), and the old interpreter ends, or is left alone for ever."""
+    """One of several threads of an interpreter, and not the one that made it: what the others run
+    comes to its end, all of them have successors (own GIL) or it alone has (main), and the old
+    interpreter ends, or is left alone for ever.
+    """
     if mode == "shared-gil":
         pytest.skip("as own-gil")
     sockets = tmp_path / "tb"
@@ -359,8 +375,8 @@ def test_a_sibling_that_is_given_up(serve, mode, tmp_path, gate, seconds):
     # From now on requests are watched from their beginning.
     assert server.ask("/lifted").status == 200
     with contextlib.ExitStack() as connections:
-        # The one that made the interpreter is in a request of its own, which has no limit. Nobody can choose who takes a
-        # request: they come until it is in one.
+        # The one that made the interpreter is in a request of its own, which has no limit. A test
+        # cannot choose the worker: it sends requests until that worker has one.
         held = {}
         while "0" not in held:
             connection = connections.enter_context(server.connect())
@@ -449,7 +465,7 @@ def test_verbose_shows_where_it_stood(serve, mode):
 
 
 def test_too_few_wait(serve):
-    """--harakiri-queue-threshold: nobody waits, so nobody gains."""
+    """--harakiri-queue-threshold: no request waits, so none is aborted."""
     server = serve("--harakiri", "300ms", "--harakiri-queue-threshold", 1, app="stuck.py")
     assert server.ask("/sleep/1").text == "in time"
     assert "HARAKIRI" not in server.log()
@@ -462,7 +478,7 @@ def test_a_uwsgi_socket(serve):
 
 
 def test_through_tls_the_worker_itself_answers(serve, tmp_path):
-    """Only its thread has the keys."""
+    """Only the worker's thread has the keys."""
     authority = Authority()
     files = authority.files(tmp_path)
     server = serve(

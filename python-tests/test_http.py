@@ -505,7 +505,8 @@ def test_a_big_response_is_whole(responses, path):
 
 
 def test_chunks_are_as_the_app_yields_them(responses):
-    # A piece is a promise to the client (PEP 3333, "Buffering and Streaming"): it is not held back for the next.
+    # A piece is a promise to the client (PEP 3333, "Buffering and Streaming"): it is not held back
+    # for the next.
     with responses.connect() as connection:
         assert connection.ask(get("/pieces?4")).chunks == [
             b"piece %d\n" % number for number in range(4)

@@ -1,4 +1,6 @@
-"""wsgi.input against io.BytesIO, operation by operation: in memory, in pages of it and spilled, with a length and chunked."""
+"""wsgi.input against io.BytesIO, operation by operation: in memory, in pages of it and spilled,
+with a length and chunked.
+"""
 
 import io
 import json
@@ -19,7 +21,7 @@ SIZES = {
     "memory": [0, 1, 10, 1000, MEMORY_BYTES - 1, MEMORY_BYTES],
     "spilled": [MEMORY_BYTES + 1, 10_000, 70_000, 400_000],
 }
-# What is past a page is in several pieces of memory.
+# A body longer than a page is in several pieces of memory.
 PAGE_BYTES, PAGES_BYTES = 64 << 10, 1 << 20
 PAGED_SIZES = [
     PAGE_BYTES - 1,
@@ -152,7 +154,7 @@ def test_wrong_arguments_raise_type_error(serve, call):
 
 
 def test_huge_sizes(serve):
-    """A size is a wish, not an allocation."""
+    """The server does not allocate the requested size."""
     source = """
         def application(environ, start_response):
             stream = environ["wsgi.input"]

@@ -1,4 +1,6 @@
-"""Interpreters and threads: each mode, M x T, extensions that refuse, and the shapes that once crashed CPython."""
+"""Interpreters and threads: each mode, M x T, extensions that refuse, and set-ups that crashed
+CPython.
+"""
 
 import os
 import re
@@ -111,7 +113,8 @@ def test_interpreters_share_nothing(serve, mode):
         for texts in together(8, lambda _: [server.ask("/").text for _ in range(25)])
         for text in texts
     ]
-    # Each interpreter counts for itself, without a gap: all the runs 1, 2, 3 ... add up to the requests.
+    # Each interpreter counts for itself, without a gap: all the runs 1, 2, 3 ... add up to the
+    # requests.
     runs = [answers.count(number) for number in range(1, max(answers) + 1)]
     assert sum(runs) == 200
     assert runs == sorted(runs, reverse=True), "a number came without the one before it"
@@ -209,7 +212,9 @@ def test_auto_finds_the_refusal_behind_another_error(serve, text):
 @own_gil_only
 @needs("_testsinglephase")
 def test_a_fallback_of_the_app_is_left_alone_and_mentioned(serve):
-    """The package works without its extension: it stays in its own interpreter, and the report says it is slower."""
+    """The package works without its extension: the app stays in own-gil, and the report says that
+    it is slower.
+    """
     source = """
         try:
             import _testsinglephase
@@ -245,7 +250,7 @@ def test_a_late_import_is_a_500_with_the_explanation_once(serve):
 
 @own_gil_only
 def test_no_mixture(serve):
-    """Never half the workers in main and half outside: the choice is made once for all."""
+    """All workers use one mode: the choice is made once."""
     files, _ = refusing("_testsinglephase")
     files["app.py"] = (
         "import sys, threading, uses_it\n"
@@ -259,7 +264,7 @@ def application(environ, start_response):
     assert len(set(together(16, lambda _: server.ask("/").text))) == 1
 
 
-# The shapes that once crashed
+# Regressions: set-ups that crashed
 
 
 IMPORTS = """
@@ -283,7 +288,9 @@ IMPORTS = """
 @pytest.mark.parametrize("part", range(3))
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode not in ("auto", "main")])
 def test_eight_interpreters_import_at_once(serve, mode, part):
-    """30 starts (in three parts, for parallel runs) of 8 interpreters that import at the same time, serve and end."""
+    """30 starts (in three parts, for parallel runs) of 8 interpreters that import at the same time,
+    serve and end.
+    """
     starts = 10 if mode == "own-gil" or not SUBINTERPRETERS_HAVE_A_GIL else 2
     for _ in range(starts):
         server = serve("--processes", 8, "--isolation", mode, source=IMPORTS)
@@ -389,7 +396,7 @@ def test_fork_and_exec_are_refused_and_nothing_breaks(serve, mode, call):
 @pytest.mark.stress
 @pytest.mark.parametrize("mode", MODES)
 def test_a_storm_of_exceptions_in_parallel(serve, mode):
-    """Exceptions are made and dropped in several interpreters at once: none of them may touch another's."""
+    """Exceptions are made and dropped in several interpreters at once, without touching each other."""
     server = serve("--processes", 4, "--isolation", mode, app="faults.py")
     paths = [
         "raise_before_start",
@@ -416,7 +423,7 @@ def test_a_storm_of_exceptions_in_parallel(serve, mode):
 
 @own_gil_only
 def test_two_interpreters_compute_in_parallel(serve, gate):
-    """While one computes without ever letting go of its GIL, the other answers."""
+    """While one interpreter computes without releasing its GIL, the other answers."""
     source = """
         from knock import knock
 

@@ -1,4 +1,6 @@
-"""Every limit bites one over, and only one over; whatever is refused closes and never reaches the app."""
+"""Every limit refuses one more than it allows; a refused request closes its connection and never
+reaches the app.
+"""
 
 import pytest
 from options import limits
@@ -12,7 +14,7 @@ BODY_BYTES = 5000
 
 @pytest.fixture(scope="module")
 def echo(serve_module):
-    """One worker, so that whatever was let through before `/seen` stands in its list."""
+    """One worker, so that its list has every request that got through before `/seen`."""
     return serve_module(app="echo.py")
 
 
@@ -128,7 +130,7 @@ def test_one_chunk_larger_than_the_limit(small):
 
 @pytest.mark.parametrize("size", [2_000_000])
 def test_a_client_that_sends_the_refused_body_still_reads_413(small, size):
-    """The answer must not be lost in a reset because the server closed with bytes unread."""
+    """The response must not be lost in a reset because the server closed with unread bytes."""
     with small.connect() as connection:
         try:
             connection.send(post("/body-sent", b"b" * size))
@@ -181,7 +183,7 @@ def test_more_connections_than_allowed(serve):
     for connection in connections:
         assert connection.ask(get()).status == 200
     with server.connect() as one_more:
-        # Either it waits in the kernel's queue, or it is told to come again; it never takes another's place.
+        # It waits in the kernel's queue or gets 503; it never replaces another connection.
         one_more.send(get("/one-more"))
         connections[0].close()
         answer = one_more.receive()

@@ -1,4 +1,4 @@
-"""The master fifo: uWSGI's letters through a named pipe."""
+"""The master fifo: uWSGI's commands through a named pipe."""
 
 import os
 import signal

@@ -1,5 +1,6 @@
-"""Debian's nginx in front, with the sample configurations of docs/deploy/nginx: uwsgi_pass, proxy_pass, fastcgi_pass and
-scgi_pass, over ports and unix sockets."""
+"""Debian's nginx in front, with the sample configurations of docs/deploy/nginx: uwsgi_pass,
+proxy_pass, fastcgi_pass and scgi_pass, over ports and unix sockets.
+"""
 
 import hashlib
 import importlib.util
@@ -58,7 +59,9 @@ BODIES = """
 
 @pytest.fixture(scope="module")
 def behind(serve_module, tmp_path_factory):
-    """behind("uwsgi", "tcp", app=...) gives nginx with that server behind it; all are stopped at the end."""
+    """behind("uwsgi", "tcp", app=...) gives nginx with that server behind it; all are stopped at
+    the end.
+    """
     running = []
 
     def start(protocol, kind, *arguments, **options):

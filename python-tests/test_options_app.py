@@ -1,5 +1,6 @@
-"""Options about the application: where it comes from, where it is mounted, what is imported before it, what is added
-to its answers, and where its threads run."""
+"""Options about the application: where it comes from, where it is mounted, what is imported before
+it, what is added to its answers, and where its threads run.
+"""
 
 import os
 import sys
@@ -9,7 +10,8 @@ import pytest
 from conftest import PYTHON
 from requests_raw import get
 
-# The two ends: interpreters that share nothing, and none. CPython 3.12 has shared-gil at the most.
+# The two extremes: separate interpreters, and only the main one. CPython 3.12 has shared-gil at the
+# most.
 ISOLATIONS = ["own-gil" if PYTHON >= (3, 13) else "shared-gil", "main"]
 
 HELLO = """
@@ -51,7 +53,8 @@ def refused(serve, *arguments, code=1, **keywords):
         ("/shop", "/shop", ""),
         ("/shop/", "/shop", "/"),
         ("/sh%6fp/a%20b?x=1", "/shop", "/a b"),
-        # It is the default application too, as in uWSGI: what is not below the prefix is left whole.
+        # It is the default application too, as in uWSGI: what is not below the prefix is left
+        # whole.
         ("/shopping", "", "/shopping"),
         ("/", "", "/"),
     ],
@@ -315,7 +318,7 @@ def test_cpu_affinity(serve, isolation, each):
     assert server.ask("/").text == "hello"
 
 
-# What the operator has to say in every response and every environ
+# Fields in every response and keys in every environ
 
 PAGES = """
     def application(environ, start_response):

@@ -1,4 +1,4 @@
-"""Options of the process: its user, limits, name, files, terminal and log, and what is done at phases of its life."""
+"""Options of the process: user, limits, name, files, terminal, log, and hooks."""
 
 import grp
 import json
@@ -64,7 +64,8 @@ def refused(serve, *arguments, code=1, **keywords):
 # Users and groups
 
 
-# What the server has become is looked at before Python starts: nobody may not be allowed to read this Python.
+# The user is checked before Python starts, because the user `nobody` may not be able to read this
+# Python.
 WHO = "exec:id -u; id -g; id -G; grep -h '^Uid' /proc/$PPID/task/*/status | sort -u"
 
 

@@ -1,4 +1,6 @@
-"""Options of the Python that an application runs in: second names of modules, PasteDeploy, the environment, what may be sent."""
+"""Options of the Python that an application runs in: second names of modules, PasteDeploy, the
+environment, what may be sent.
+"""
 
 import re
 import sys
@@ -219,7 +221,8 @@ def test_py_programname(serve):
 
 
 def test_threads_stacksize(serve):
-    # A recursion that a small stack would not survive ends in RecursionError, whatever was asked for.
+    # A recursion that a small stack would not survive ends in RecursionError, whatever was asked
+    # for.
     source = """
         import json
 

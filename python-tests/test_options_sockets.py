@@ -1,4 +1,6 @@
-"""Socket options: every form of address, modes and owners, the backlog, and what is left behind at the end."""
+"""Socket options: every form of address, modes and owners, the backlog, and what is left behind at
+the end.
+"""
 
 import grp
 import os
@@ -196,7 +198,7 @@ def test_reuse_port_lets_two_servers_share(serve):
     first = serve("--reuse-port", source=HELLO)
     second = serve("--reuse-port", source=HELLO, listen=(f"127.0.0.1:{first.port}",))
     assert second.port == first.port
-    # Whoever is left serves.
+    # The remaining server serves.
     assert first.stop() == 0
     assert second.ask("/").status == 200
 

@@ -1,4 +1,4 @@
-"""What must hold before the server starts: locks and things to wait for; and what begins anew when it does not."""
+"""Locks and things to wait for before the start, and a restart if that fails."""
 
 import fcntl
 import os
@@ -71,7 +71,7 @@ def test_a_lock_can_be_waited_for(serve, tmp_path):
 @unix
 @pytest.mark.parametrize("option", ["--flock", "--flock-wait2"])
 def test_the_lock_is_held_while_the_process_starts_anew(serve, tmp_path, gate, option):
-    """Somebody who waits for it all the time never gets it."""
+    """Another process that waits for the lock never gets it."""
     path = tmp_path / "lock"
     path.touch()
     held = "from knock import knock\nknock('loading')\n" + textwrap.dedent(HELLO)

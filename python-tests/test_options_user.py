@@ -1,7 +1,8 @@
-"""A server that has become somebody else serves: it loads its application, reloads and stops as that user.
+"""A server that has changed its user loads its application, reloads and stops as that user.
 
-The user must be able to read the Python that is embedded. Where it lies in somebody's home, the server runs in a mount
-namespace of its own in which the way there is open; the machine's files stay as they are.
+The user must be able to read the embedded Python. If that is in another user's home, the server
+runs in a mount namespace of its own in which the way there is open; the machine's files stay as
+they are.
 """
 
 import grp
@@ -44,8 +45,8 @@ FACTS = """
         return [json.dumps(facts).encode()]
 """
 
-# Hides a folder that is closed to others, but for what is below it and needed. The arguments: how many pairs of a folder
-# and what to keep of it, the pairs, and the command.
+# Hides a folder that is closed to others, but for what is below it and needed. The arguments: how
+# many pairs of a folder and what to keep of it, the pairs, and the command.
 OPEN_THE_WAY = """
 set -eu
 kept=$(mktemp -d)
@@ -73,7 +74,7 @@ def closed_to_others(path):
 
 
 def way_in():
-    """The command in front of the server that lets anybody read the Python of this suite."""
+    """The command before the server that lets every user read the Python of this suite."""
     needed = {Path(sys.base_prefix).resolve()}
     if virtualenv_arguments():
         needed.add(Path(sys.prefix).resolve())
@@ -113,8 +114,9 @@ def way_in():
 
 @pytest.fixture
 def public():
-    """A folder that everybody may look into, with one in it that everybody may write to. Not one of pytest's: each of its
-    sessions closes the folder of them all to others."""
+    """A folder that every user may read, with one in it that every user may write to. Not one of
+    pytest's: each of its sessions closes the folder of them all to others.
+    """
     with tempfile.TemporaryDirectory(prefix="singlemalt-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -183,7 +185,7 @@ def test_it_serves_as_that_user(serve, public, isolation):
     has_become_nobody(server)
     server.process.terminate()
     assert server.wait_for_exit() == 0
-    # What it made before it was nobody could be removed again.
+    # Files that it made before it changed its user could be removed.
     assert not (public / "public/app.sock").exists() and not (public / "public/pid").exists()
 
 
@@ -218,7 +220,7 @@ def test_the_control_socket_goes_with_the_server(serve, public):
     server = become(serve, public, "--pidfile", "app.pid", "--isolation", "main")
     path = public / "app.pid.control"
     assert (path.stat().st_uid, path.stat().st_gid) == (nobody.pw_uid, nobody.pw_gid)
-    # Started anew as somebody who could not make the socket there: it stays open.
+    # The new process could not create the socket there as its user: it stays open.
     for number in (1, 2):
         done = singlemalt(public, "reload", "app.pid")
         assert done.returncode == 0, (done, server.log())

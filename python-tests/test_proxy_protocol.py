@@ -1,4 +1,6 @@
-"""The PROXY protocol: versions 1 and 2 from trusted peers, with and without TLS behind it; everything else is closed."""
+"""The PROXY protocol: versions 1 and 2 from trusted peers, with and without TLS behind it;
+everything else is closed.
+"""
 
 import ipaddress
 import re
@@ -202,7 +204,8 @@ def test_before_tls(serve_module, tmp_path_factory, header, cut, tls={}):  # noq
 
 
 def test_fields_count_by_whom_the_proxy_names(serve):
-    # A proxy that passes bytes on says who its client is, and the client's fields are the client's own.
+    # A proxy that passes bytes on says who its client is, and the client's fields are the client's
+    # own.
     server = serve(
         "--enable-proxy-protocol", "--trusted-proxies", "127.0.0.1,192.0.2.7", app="echo.py"
     )

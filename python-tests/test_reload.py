@@ -1,4 +1,4 @@
-"""Reload: the next version takes over without anybody noticing, or nothing happens at all."""
+"""Reload: the next version takes over without a lost request, or the old one keeps serving."""
 
 import operator
 import os
@@ -120,7 +120,8 @@ def test_queued_requests_are_not_lost(serve, gate):
     for connection in connections:
         connection.send(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
     first = gate.visitor()
-    # A request behind them that is answered at once by the old version would have to wait: so ask for the count.
+    # A request behind them that is answered at once by the old version would have to wait: so ask
+    # for the count.
     reload(server, GATED.format(version=2, held_import=False))
     server.wait_for_log(r"generation 2 serves")
     first.release()
@@ -247,7 +248,7 @@ def test_a_stop_waits_for_requests_of_an_old_generation(serve, gate):
     assert server.wait_for_exit() == 0
 
 
-# What the application leaves behind
+# Threads and exit hooks of the application
 
 
 def test_exit_hooks_of_the_old_version_run(serve):
@@ -443,7 +444,8 @@ def test_max_requests_replaces_interpreters_and_loses_nothing(serve, threads):
     )
     numbers = []
     with server.connect() as connection:
-        # One client is served by the interpreter that is warm; the other one has its turn while that is replaced.
+        # One client is served by the interpreter that is warm; the other one has its turn while
+        # that is replaced.
         while server.log().count("has a fresh interpreter") < 3 and len(numbers) < 100_000:
             numbers.append(int(connection.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").text))
     server.wait_for_log(
@@ -496,7 +498,7 @@ def test_memory_makes_the_oldest_interpreter_due(serve):
     assert server.ask("/").status == 200
 
 
-# What asks for a reload
+# What starts a reload
 
 
 def touch(path):
@@ -592,7 +594,7 @@ def test_py_autoreload_sees_what_was_imported(serve):
     arguments = ["--py-autoreload", "1", "--py-auto-reload-ignore", "package.ignored"]
     server = serve(*arguments, source=AUTORELOAD_APP, files=AUTORELOAD)
     package = server.directory / "package"
-    # Nobody imports this one, and nobody minds that one.
+    # This one is not imported, and that one is excluded.
     (package / "never.py").write_text("WORD = 'changed'\n")
     (package / "ignored.py").write_text("WORD = 'changed'\n")
     (package / "early.py").write_text("WORD = 'early 2'\n")

@@ -1,6 +1,7 @@
-"""--reload-on-cgroup: interpreters are renewed before the container's memory is used up.
+"""--reload-on-cgroup: interpreters are replaced before the container's memory is used up.
 
-All but the last test take a made-up cgroup: a build with debug assertions reads the files of the folder that _SINGLEMALT_CGROUP names.
+All but the last test take a made-up cgroup: a build with debug assertions reads the files of the
+folder that _SINGLEMALT_CGROUP names.
 """
 
 import contextlib
@@ -55,7 +56,7 @@ APP = """
 
 
 class Cgroup:
-    """A made-up one, of version 2."""
+    """A simulated cgroup of version 2."""
 
     def __init__(self, folder, limit):
         self.folder = folder
@@ -65,7 +66,7 @@ class Cgroup:
         self.environment = {CGROUP.decode(): str(folder), "SINGLEMALT_LOG": "debug"}
 
     def write(self, name, value):
-        """Whole at every moment."""
+        """Replaced by a rename, so that it is complete at every moment."""
         (self.folder / "fresh").write_text(f"{value}\n")
         (self.folder / "fresh").replace(self.folder / name)
 
@@ -98,13 +99,15 @@ def grow(server, megabytes=100):
 
 
 def steps(server, worker):
-    """What became of a worker's interpreters, in order."""
+    """The log lines about a worker's interpreters, in order."""
     return re.findall(rf"^(loaded|left) by {worker}$", server.log(), re.MULTILINE)
 
 
 @contextlib.contextmanager
 def clients(server):
-    """Two that ask all the time, one of them with a new connection each time; no answer may fail."""
+    """Two clients that send requests all the time, one of them on new connections; no request may
+    fail.
+    """
     failures, answers, stopping = [], [], threading.Event()
 
     def keep(ask):
@@ -263,7 +266,7 @@ def test_its_requests_are_finished_and_those_that_wait_are_answered(serve, cgrou
         assert sorted(held) == ["1", "2"]
         cgroup.use(480)
         server.wait_for_log("worker 1: .*; it leaves before")
-        # The third one waits for whoever is free first.
+        # The third request waits for the first free worker.
         held["2"].release()
         third = gate.visitor()
         assert third.word == "2" and steps(server, 1) == ["loaded"]

@@ -1,8 +1,9 @@
-"""What an application leaves lying about, over many reloads: threads, an event loop, connections, files, exit hooks.
+"""Resources that an application does not release, over many reloads: threads, an event loop,
+connections, files, exit hooks.
 
-Everything that Python can end is ended with its generation, and the process holds no more threads and descriptors after the
-last reload than after the first few. What it cannot end, a thread that is stuck in C, parks its interpreter: counted, and no
-more than that.
+Everything that Python can end is ended with its generation, and the process holds no more threads
+and descriptors after the last reload than after the first few. What it cannot end, a thread that is
+stuck in C, parks its interpreter: counted, and no more than that.
 """
 
 import operator
@@ -21,7 +22,7 @@ pytestmark = [
 
 RELOADS = 50
 
-#: Each of these is left to itself: none is told to end, and none is closed.
+#: None of these is stopped or closed by the application.
 CARELESS = """\
     import asyncio, atexit, concurrent.futures, os, queue, sqlite3, tempfile, threading, time
 

@@ -1,4 +1,4 @@
-"""A new version answers a request inside itself before it serves anybody."""
+"""--reload-probe: each interpreter of a new version answers a request before it serves."""
 
 import signal
 
@@ -13,7 +13,7 @@ pytestmark = [
     ),
 ]
 
-# What /healthz answers is the version's own affair.
+# The version decides what /healthz answers.
 PROBED = """\
     VERSION = "{version}"
 
@@ -73,7 +73,7 @@ def test_a_version_that_does_not_answer_is_not_waited_for(serve, gate):
         r"reload failed: the application has not answered GET /healthz within 0.5 s \(--reload-probe-timeout\); generation 1"
     )
     assert answers(server, 5) == ["1"] * 5
-    # It holds nobody up, and when it comes late it comes to nothing.
+    # It delays no request, and a late result is ignored.
     reload(server, probed(3))
     server.wait_for_log(r"generation 3 serves")
     visitor.release()
@@ -136,7 +136,7 @@ def test_a_reload_of_the_whole_process_is_proved_with_it(serve):
 
 
 def test_a_recycled_interpreter_is_not_asked(serve):
-    """A database that is away for a moment does not keep interpreters from being replaced."""
+    """A database that is down for a moment does not prevent the replacement of interpreters."""
     server = serve(
         "--reload-probe",
         "/healthz",

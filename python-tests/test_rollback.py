@@ -1,4 +1,4 @@
-"""The version before is kept for a while and can be put back at once."""
+"""--keep-previous: the previous version is kept for a while and can be restored at once."""
 
 import signal
 
@@ -40,7 +40,7 @@ def test_the_version_before_is_put_back(serve, poll):
     server.wait_for_log(r"generation 1 serves again, instead of generation 2")
     assert answers(server, 20) == ["1"] * 20
     server.wait_for_log(r"generation 2 ended \(")
-    # The next reload is one as ever.
+    # The next reload works as usual.
     reload_to(server, 3)
     assert answers(server, 10) == ["3"] * 10
 
@@ -106,7 +106,7 @@ def test_requests_in_progress_are_finished_by_the_one_that_is_kept(serve, gate):
 
 
 def test_what_is_kept_sleeps(serve):
-    """It takes nothing from the poll: every request is answered, and its threads are not woken by any."""
+    """Its threads are not woken by requests, and every request is answered."""
     server = keeping(serve, "5m", "--processes", "2")
     kept = workers(server)
     reload_to(server, 2)

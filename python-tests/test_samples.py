@@ -1,4 +1,4 @@
-"""The sample programs that uWSGI's users bring, run as they are written there."""
+"""Sample programs from uWSGI's documentation, unchanged."""
 
 import re
 import time

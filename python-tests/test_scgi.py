@@ -13,7 +13,7 @@ LISTEN = ("--scgi-socket", "127.0.0.1:0")
 
 @pytest.fixture(scope="module")
 def echo(serve_module):
-    """One worker, so that whatever was let through stands in its list."""
+    """One worker, so that its list has every request that got through."""
     return serve_module(*LISTEN, app="echo.py", listen=())
 
 

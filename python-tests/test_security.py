@@ -1,7 +1,7 @@
 """Hostile and odd input, the rows of the project's threat table that concern HTTP and the app.
 
-Each refused request is followed by a second one in the same packet. The answer must be one of the named
-statuses, the connection must close after it, and neither request may have reached the app.
+Each refused request is followed by a second one in the same packet. The answer must be one of the
+named statuses, the connection must close after it, and neither request may have reached the app.
 """
 
 import time
@@ -11,7 +11,7 @@ import pytest
 from client import Closed
 from requests_raw import get
 
-# Every case is (id, bytes before the follow-up, statuses). `@` is replaced by a path that nobody else uses.
+# Every case is (id, bytes before the follow-up, statuses). `@` is replaced by a unique path.
 HEAD = b"POST @ HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 BODY = b"0\r\n\r\n"
@@ -237,7 +237,7 @@ REFUSED = LINE_ENDS + LENGTHS + CODINGS + CHUNKS + FIELDS + REQUEST_LINES
 
 @pytest.fixture(scope="module")
 def echo(serve_module):
-    """One worker: what was let through before `/seen` stands in its list."""
+    """One worker, so that its list has every request that got through before `/seen`."""
     return serve_module(app="echo.py")
 
 
@@ -268,7 +268,9 @@ def test_refused(echo, path, wire, statuses):
     "wire", [case[1] for case in REFUSED[::7]], ids=[case[0] for case in REFUSED[::7]]
 )
 def test_refused_in_single_bytes(echo, path, wire):
-    """The machine refuses as soon as it can; what it says may not depend on how the bytes come."""
+    """The parser refuses as early as possible; its answer must not depend on how the bytes are
+    split.
+    """
     wire = wire.replace(b"@", path.encode()) + get(f"{path}/smuggled")
     with echo.connect() as connection:
         try:
@@ -287,7 +289,9 @@ def test_refused_in_single_bytes(echo, path, wire):
     "name", [b"Content-Length: 4", b"Transfer-Encoding: chunked", b"Host: b", b"Cookie: a=1"]
 )
 def test_forbidden_trailers_change_nothing(echo, path, name):
-    """Refused or dropped, but never merged: the smuggled request stays in the connection's order or dies with it."""
+    """Refused or dropped, but never merged: the smuggled request stays in the connection's order or
+    dies with it.
+    """
     wire = CHUNKED.replace(b"@", path.encode()) + b"1\r\nx\r\n0\r\n" + name + b"\r\n\r\n"
     with echo.connect() as connection:
         response = connection.ask(wire)
@@ -383,7 +387,9 @@ def test_forwarded_fields_of_strangers_change_nothing_of_the_server(echo, name):
 
 
 def test_reading_one_byte_a_time_does_not_fill_the_memory(serve):
-    """1,000 slow readers of a 10 MB response in CVE terms; fewer here, the bound per connection is what counts."""
+    """1,000 slow readers of a 10 MB response in CVE terms; fewer here, the bound per connection is
+    what counts.
+    """
     source = """
         DATA = b"x" * 10_000_000
 

@@ -1,4 +1,6 @@
-"""uwsgi's signals: timers, cron entries, file monitors and uwsgi.signal(), run by workers between requests."""
+"""uwsgi's signals: timers, cron entries, file monitors and uwsgi.signal(), run by workers between
+requests.
+"""
 
 import re
 
@@ -90,7 +92,7 @@ def test_targets(serve, isolation, poll):
 
 
 def test_signals_while_requests_run(serve, isolation):
-    """A thousand signals from requests, each handled once, and no request the worse for it."""
+    """A thousand signals from requests: each is handled once, and every request is answered."""
     source = app("""
     import itertools
 
@@ -138,7 +140,9 @@ def test_signals_while_requests_run(serve, isolation):
 
 
 def test_a_tick_is_handled_once(serve, isolation):
-    """Four interpreters import the module; ticks are numbered by nobody else than the handler, so their times tell them apart."""
+    """Four interpreters import the module; the handler numbers the ticks, and their times
+    distinguish them.
+    """
     source = app("""
     import time
     from uwsgidecorators import mstimer
@@ -153,7 +157,8 @@ def test_a_tick_is_handled_once(serve, isolation):
     server = serve("--processes", "4", "--threads", "2", "--isolation", isolation, source=source)
     server.wait_for_log(r"^tick 0 \d \S+$", count=20)
     times = [float(stamp) for stamp in re.findall(r"^tick 0 \d (\S+)$", server.log(), re.MULTILINE)]
-    # Four timers instead of one would make four ticks of each beat. A beat that the machine delayed makes a gap, never a tick more.
+    # Four timers instead of one would make four ticks at a time. A delay of the machine makes a
+    # gap, never another tick.
     assert len(times) <= (times[-1] - times[0]) / 0.1 + 3, times
 
 
@@ -253,7 +258,7 @@ def test_only_one_interpreter_registers(serve):
 
 
 def test_an_idle_server_wakes_the_right_interpreter(serve, isolation):
-    """Nobody asks for anything while timers for each of the interpreters tick."""
+    """Timers for each interpreter tick while there are no requests."""
     source = app("""
     def handler(number):
         say("worker", uwsgi.worker_id(), "number", number)
@@ -421,7 +426,9 @@ def test_pending_signals_are_dropped_at_the_stop(serve):
 
 
 def test_timers_over_a_reload(serve):
-    """The new version's timers replace the old one's: no beat is doubled, and none is raised in the old version any more."""
+    """The new version's timers replace the old one's: no tick is doubled, and none is raised in the
+    old version.
+    """
     source = app("""
     import time
     from uwsgidecorators import mstimer

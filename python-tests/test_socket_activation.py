@@ -1,5 +1,4 @@
-"""Sockets that somebody else has opened (LISTEN_FDS), and telling him how it goes (NOTIFY_SOCKET): systemd's side is
-played by the test."""
+"""Socket activation (LISTEN_FDS) and notification (NOTIFY_SOCKET): the test plays systemd."""
 
 import os
 import re
@@ -58,7 +57,7 @@ def test_all_of_them_are_served(serve, tmp_path):
     with ExitStack() as stack:
         for one in sockets:
             stack.enter_context(one)
-        # Who came before the server waits.
+        # A connection from before the start waits.
         early = stack.enter_context(Connection(sockets[0].getsockname()))
         early.send(get("/early"))
         server = handed_over(serve, sockets)
@@ -68,7 +67,7 @@ def test_all_of_them_are_served(serve, tmp_path):
             f"http://[::1]:{port6}",
             f"http+unix:{tmp_path}/handed.sock",
         ]
-        # What was for the server is not for the children of its application.
+        # Children of the application do not inherit the server's variables.
         assert early.receive().text == f"/early {port} []"
         for address, expected in zip(server.addresses(), (port, port6, 80)):
             with Connection(address) as connection:
@@ -164,7 +163,7 @@ def test_descriptor_0(serve, tmp_path):
 
 
 class Manager:
-    """The service manager's ear."""
+    """The notification socket of the service manager."""
 
     def __init__(self, address):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -273,7 +272,7 @@ def test_the_documented_units_start_the_server(serve, tmp_path):
     (tmp_path / "shop/wsgi.py").write_text(
         "def application(e, s):\n    s('200 OK', [])\n    return [b'shop']\n"
     )
-    # What the unit names is this machine's, for the test.
+    # The paths of the unit are replaced by those of the test.
     arguments = [
         str(tmp_path) if word == dict(service)["WorkingDirectory"] else word for word in command[1:]
     ]

@@ -1,4 +1,4 @@
-"""Where every worker stands, by the sockets of --py-tracebacker: also when its interpreter cannot be asked."""
+"""--py-tracebacker: the stacks of all workers, also if the GIL of an interpreter is not free."""
 
 import os
 import re
@@ -97,7 +97,7 @@ def waiting():
 
 
 def test_requests_and_threads(serve, mode, tmp_path, waiting):
-    """Whose request it is, where it stands, and what the application's own threads do."""
+    """The request and stack of each worker, and the application's own threads."""
     sockets, go = tmp_path / "tb", tmp_path / "go"
     server = serve(
         "--isolation",
@@ -149,7 +149,9 @@ def test_a_stream_and_a_deep_stack(serve, tmp_path, waiting):
 
 
 def test_a_gil_that_c_code_holds(serve, mode, tmp_path, waiting):
-    """The system's side is told after a bounded time; with own GILs the others are told as ever."""
+    """After a bounded time the state of the thread is shown; with own GILs the other workers are
+    shown as usual.
+    """
     if mode == "shared-gil" and not SUBINTERPRETERS_HAVE_A_GIL:
         pytest.skip("harakiri is refused with shared-gil on 3.12")
     sockets, go = tmp_path / "tb", tmp_path / "go"
@@ -262,7 +264,7 @@ def test_uwsgis_format(serve, mode, tmp_path, waiting):
 
 
 def test_sys_current_frames_stays_at_home(serve, mode):
-    """CPython's own makes objects of the frames of other interpreters: it crashed in no time."""
+    """CPython's own function makes objects of frames of other interpreters, and crashes."""
     server = serve("--isolation", mode, "--processes", 2, "--threads", 2, source=APP)
     answers = together(4, lambda _: {server.ask("/frames").text for _ in range(200)})
     for text in set().union(*answers):
@@ -276,7 +278,7 @@ def test_sys_current_frames_stays_at_home(serve, mode):
 
 @own_gil_only
 def test_looks_and_reloads(serve, tmp_path):
-    """Nobody is hurt by a look, however often, while interpreters come and go."""
+    """Reading stacks again and again does no harm while interpreters are made and ended."""
     sockets = tmp_path / "tb"
     server = serve("--processes", 2, "--py-tracebacker", sockets, source=APP)
     done = threading.Event()

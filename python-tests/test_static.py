@@ -1,4 +1,4 @@
-"""Static files: which file a request means, who may not have it, and what is said and sent, without the application."""
+"""Static files: which file a request gets, which are refused, and the response."""
 
 import email.parser
 import gzip
@@ -20,7 +20,7 @@ from requests_raw import chunked, get, post
 
 from server import APPS, environment
 
-# The application says what it was asked for, so that a test sees who answered.
+# The application returns the path, so that a test sees which of the two answered.
 APP = """
 def application(environ, start_response):
     body = environ["wsgi.input"].read()
@@ -93,7 +93,7 @@ def site(serve_module, tmp_path_factory):
 
 @pytest.fixture
 def ask(site):
-    """Asks for a path on one connection that stays open whatever is asked."""
+    """Requests a path on one connection, which must stay open."""
     with site.connect() as connection:
         yield lambda path, *fields, **how: connection.ask(
             get(path, *fields, **how), how.get("method", "GET")
@@ -180,7 +180,7 @@ def test_what_is_not_there_goes_to_the_application(ask, path):
     assert is_app(ask(path))
 
 
-# SECURITY.md: each row of paths that want out.
+# Paths that try to leave the folder.
 WAYS_OUT = [
     "/static/../secret",
     "/static/..",
@@ -235,7 +235,8 @@ WAYS_OUT = [
     "/static/text.txt.",
     "/static/text.txt%20",
     "/static/TEXT~1.TXT",
-    # Symbolic links that lead out, to files and folders, and one to a folder whose name begins like ours.
+    # Symbolic links that lead out, to files and folders, and one to a folder whose name begins like
+    # ours.
     "/static/out",
     "/static/passwd",
     "/static/up/secret",
@@ -359,7 +360,7 @@ def test_what_may_not_be_read(serve, tmp_path):
         (tmp_path / "www/closed").chmod(0o755)
 
 
-# What is said
+# Response header
 
 
 @pytest.mark.parametrize(
@@ -608,7 +609,7 @@ def test_parts_of_the_same_state_only(ask):
         assert response.status == status, known
 
 
-# Compressed twins
+# Precompressed files
 
 
 @pytest.fixture(scope="module")
@@ -800,7 +801,9 @@ def test_many_at_once_on_one_connection_let_others_go_first(site):
 )
 @pytest.mark.parametrize("opening_threads", [0, 1])
 def test_by_the_protocols_of_front_ends(serve, site, protocol, ask_by, opening_threads):
-    """The front end has decoded the path; its fields are variables; head and framing are its protocol's."""
+    """The front end has decoded the path; its fields are variables; head and framing are its
+    protocol's.
+    """
     server = serve(
         f"--{protocol}-socket",
         "127.0.0.1:0",
@@ -835,7 +838,9 @@ def test_by_the_protocols_of_front_ends(serve, site, protocol, ask_by, opening_t
 
 
 def test_inside_tls(serve, site, tmp_path):
-    """The kernel cannot encrypt: head and file go through the same records, in order, and nothing leaves beside them."""
+    """The kernel cannot encrypt: head and file go through the same records, in order, and nothing
+    leaves beside them.
+    """
     authority = Authority()
     certificate, key = authority.files(tmp_path)
     server = serve(
@@ -965,7 +970,8 @@ def test_files_are_served_while_every_worker_is_stuck(serve, gate, tmp_path, ope
                 assert connection.ask(get("/a")).body == b"file"
             assert connection.ask(get("/big")).body == BIG
         assert server.ask("/a").text == "file"
-        # One that is queued for the application is behind; a file behind it on the same connection keeps its place.
+        # One that is queued for the application is behind; a file behind it on the same connection
+        # keeps its place.
         with server.connect() as connection:
             connection.send(get("/app") + get("/a"))
             for visitor in visitors:
@@ -1045,7 +1051,7 @@ def test_what_is_wrong_is_said(serve, arguments, complaint):
 
 
 def test_django_as_the_documentation_has_it(serve, tmp_path):
-    """collectstatic with hashed names: every file that a page wants comes, and may be kept."""
+    """collectstatic with hashed names: every file of a page is served and has an expiry."""
     pytest.importorskip(
         "django", reason="Django is not installed for this Python: see requirements.txt"
     )

@@ -200,7 +200,7 @@ def test_an_address_in_use(serve, gate):
 
 @pytest.mark.parametrize("arguments", [[], ["--stats-http"]])
 def test_uwsgitop(serve, gate, arguments):
-    """The real one, on a terminal of its own, shows the workers and leaves when told to."""
+    """The real uwsgitop, on a pseudo terminal, shows the workers and exits when told to."""
     script = shutil.which("uwsgitop", path=os.path.dirname(sys.executable))
     if script is None:
         pytest.skip("uwsgitop is not installed")

@@ -1,4 +1,6 @@
-"""The stop: --shutdown-delay, --ready-path, connections that are kept, exit codes. The rest is in test_cli.py."""
+"""The stop: --shutdown-delay, --ready-path, connections that are kept, exit codes. The rest is in
+test_cli.py.
+"""
 
 import signal
 import sys
@@ -31,7 +33,7 @@ def test_ready_says_whether_it_is(serve, gate):
     server = serve("--ready-path", "/readyz", source=GATED, gate=gate)
     assert server.ask("/readyz").status == 200
     assert server.ask("/readyz?from=kubelet", method="HEAD").status == 200
-    # Only the path itself, and only questions.
+    # Only this path, and only GET and HEAD.
     assert server.ask("/readyz/").text == "hello"
     assert server.ask("/readyz", method="POST", body=b"x").text == "hello"
     # It needs no worker.
@@ -100,7 +102,7 @@ def test_the_delay_is_for_signals_only(serve):
 
 
 def test_a_request_on_its_way_on_a_kept_connection_is_answered(serve, gate):
-    """The response was promised to be the last but one; then the server was asked to stop."""
+    """The response said keep-alive; then the server was told to stop."""
     server = serve("--threads", "2", source=GATED, gate=gate)
     connection = server.connect()
     connection.send(get("/stream"))
@@ -119,7 +121,7 @@ def test_a_request_on_its_way_on_a_kept_connection_is_answered(serve, gate):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_exit_codes(serve, gate, number):
-    """0 when everybody was answered, 128 and the signal's number when the second one cut it short."""
+    """0 if every request was answered, 128 plus the signal's number after a second signal."""
     server = serve(source=GATED, gate=gate)
     assert server.stop(number) == 0
     server = serve(source=GATED, gate=gate)
@@ -139,8 +141,8 @@ def test_exit_codes(serve, gate, number):
 )
 @pytest.mark.parametrize("family", ["tcp", "unix"])
 def test_nothing_is_lost_from_the_first_signal_to_the_exit(serve, gate, family, tmp_path):
-    """Clients that keep connections and heed Connection: close. One that finds no listener is where a balancer would send it
-    elsewhere; whoever was let in is answered.
+    """Clients that keep connections and obey Connection: close. A refused connection would go to
+    another server; every accepted one is answered.
     """
     listen = {"tcp": "127.0.0.1:0", "unix": str(tmp_path / "socket")}[family]
     arguments = ("--threads", "4", "--shutdown-delay", "0.5", "--disable-logging")

@@ -1,4 +1,4 @@
-"""Many at once, slow on purpose, and gone without a word: what a server meets on a bad day, in small."""
+"""Many clients at once, slow clients, and clients that disappear."""
 
 import contextlib
 import re
@@ -88,7 +88,9 @@ def test_an_exception_in_every_seventh_of_5000_requests(serve, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_200_slow_clients_hold_no_worker(serve, mode):
-    """Heads and bodies byte by byte from 200 clients: with two workers, others are served meanwhile."""
+    """Heads and bodies byte by byte from 200 clients: with two workers, others are served
+    meanwhile.
+    """
     server = serve("--threads", 2, "--isolation", mode, source=HELLO)
     wires = [get("/slow"), post("/slow", b"x" * 100), chunked("/slow", [b"x" * 10, b"y" * 10])]
     slow = [(Connection(server.address), wires[number % 3]) for number in range(200)]
@@ -218,7 +220,7 @@ def test_clients_leave_at_every_stage(leaving, stage, how):
     leaving.wait_until(
         lambda: leaving.open_descriptors() <= before + 1, what="the connections closed"
     )
-    # Nothing is left turning in a circle.
+    # No thread spins.
     leaving.wait_until(lambda: idles(leaving), what="the server idle")
 
 
@@ -229,7 +231,7 @@ def idles(server):
 
 
 def test_requests_of_gone_clients_do_not_wait_in_line(serve, gate):
-    """A client that left while its request was queued is not worked for."""
+    """The request of a client that has left the queue is not executed."""
     source = """
         import sys
         from knock import knock
@@ -253,7 +255,7 @@ def test_requests_of_gone_clients_do_not_wait_in_line(serve, gate):
         # Answered without a worker, after what came before it was read and queued.
         bad.send(b"nonsense\r\n\r\n")
         assert bad.receive().status == 400
-    # Only a request that has waited is worth the question whether its client is still there.
+    # The server checks only for requests that have waited whether the client is still there.
     threading.Event().wait(1.2)
     visitor.release()
     assert blocker.receive().text == "hello"
@@ -366,7 +368,7 @@ def test_a_body_that_stops(serve, wire):
 
 
 def test_a_body_below_the_rate(serve):
-    """Never silent for long, and yet too slow: 20 bytes a second where 10,000 are asked."""
+    """A client that sends 20 bytes a second where 10,000 are required."""
     server = serve(*deadlines(body_rate=10_000), source=HELLO)
     with server.connect() as connection:
         connection.send(get("/", "Content-Length: 100000", method="POST"))
@@ -406,7 +408,9 @@ def test_no_keep_alive_at_all(serve):
 
 @pytest.mark.parametrize("path", ["/stream", "/file"])
 def test_a_reader_that_stops(serve, path):
-    """The response does not move: the connection is closed, the iterable is closed, the worker is free."""
+    """The response does not move: the connection is closed, the iterable is closed, the worker is
+    free.
+    """
     source = """
         import io, sys
 
@@ -460,7 +464,9 @@ def test_a_reader_that_is_slow_but_moves_is_served(serve):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_memory_stays_flat(serve, mode):
-    """Requests of many shapes, over and over: what the first thousands needed is enough for the next."""
+    """Requests of many shapes, over and over: what the first thousands needed is enough for the
+    next.
+    """
     server = serve("--processes", 2, "--isolation", mode, app="faults.py")
     shapes = [
         get("/plain"),
@@ -504,7 +510,7 @@ def test_connections_come_and_go(serve):
 
 
 def test_pipelining_under_load(serve):
-    """Many connections with many requests each on the wire, small reads: nothing is lost, nothing is mixed up."""
+    """Many connections with many pipelined requests, small reads: nothing is lost or mixed up."""
     server = serve("--processes", 2, "--threads", 2, app="echo.py")
 
     def work(client):
@@ -520,7 +526,7 @@ def test_pipelining_under_load(serve):
 
 
 def test_closed_is_told_from_silence():
-    """The suite's own judge: a response that is cut is no response."""
+    """The test client itself: a truncated response is an error."""
     import socket
 
     listener = socket.create_server(("127.0.0.1", 0))

@@ -1,5 +1,6 @@
-"""HTTPS with Python's own TLS as the client: versions, certificates and their choice, and that everything that a plain
-connection can do works inside."""
+"""HTTPS with Python's ssl as the client: versions, the choice of certificates, and everything that
+works without TLS.
+"""
 
 import os
 import re
@@ -160,7 +161,8 @@ def test_a_slow_reader_gets_everything(responses, authority):
     slow = TlsConnection(responses.address, authority.context(), receive_buffer_bytes=4096)
     with slow, TlsConnection(responses.address, authority.context()) as other:
         slow.send(get(f"/big?{size}"))
-        # The only worker is free again for others, or waits in the first response: it never spins or gives up.
+        # The only worker is free again for others, or waits in the first response: it never spins
+        # or gives up.
         assert slow.head().status == 200
         other.send(get("/plain"))
         expected, at = pattern(size), 0
@@ -274,7 +276,7 @@ def test_a_request_that_ends_where_the_buffer_does(serve, authority, gate, tmp_p
             assert connection.receive().text == path
 
 
-# Clients that are no clients
+# Clients that do not speak TLS
 
 
 def test_a_handshake_that_stalls_is_cut(serve, authority, tmp_path):
@@ -535,7 +537,7 @@ def test_clients_must_have_certificates(serve, authority, tmp_path, version):
     context = authority.context(version, bob)
     environ = environ_of(server, context)
     assert environ["HTTPS_CC"] == bob.cert_chain_pems[0].bytes().decode()
-    # A session that is taken up again is still his.
+    # A resumed session still has its client certificate.
     with TlsConnection(server.address, context) as first:
         first.ask(get())
         session = first.socket.session
@@ -549,7 +551,7 @@ def test_clients_must_have_certificates(serve, authority, tmp_path, version):
 
 def test_certificates_are_read_anew_at_a_reload(serve, authority, tmp_path):
     first = authority.files(tmp_path, "localhost", "first.example")
-    # A process that starts anew, as it does for an app in the main interpreter, takes no TLS session with it.
+    # A new process, as for an app in the main interpreter, has no TLS sessions of the old one.
     beside = ("--isolation", "shared-gil")
     server = serve(*https("127.0.0.1:0", *first), *beside, app="echo.py", listen=())
     with TlsConnection(server.address, authority.context()) as early:
@@ -557,11 +559,11 @@ def test_certificates_are_read_anew_at_a_reload(serve, authority, tmp_path):
         authority.files(tmp_path, "localhost", "second.example")
         server.send_signal(signal.SIGHUP)
         server.wait_for_log("the certificates were read anew")
-        # Who is greeted stays greeted.
+        # Open connections keep their certificate.
         assert early.ask(get()).status == 200
         with TlsConnection(server.address, authority.context()) as late:
             assert late.names == ["localhost", "second.example"]
-        # Half of a new pair is no pair: the old one stays.
+        # A certificate without its key is not used: the old pair stays.
         other = tmp_path / "other"
         other.mkdir()
         _, key = authority.files(other)

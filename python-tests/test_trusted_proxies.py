@@ -1,4 +1,4 @@
-"""--trusted-proxies: what a proxy says of its client counts if the proxy was named, and is gone if it was not."""
+"""--trusted-proxies: client addresses from named proxies are used, those from others are removed."""
 
 import pytest
 from client import Connection

@@ -16,7 +16,7 @@ LISTEN = ("--uwsgi-socket", "127.0.0.1:0")
 
 @pytest.fixture(scope="module")
 def echo(serve_module):
-    """One worker, so that whatever was let through stands in its list."""
+    """One worker, so that its list has every request that got through."""
     return serve_module(*LISTEN, "--http-socket", "127.0.0.1:0", app="echo.py", listen=())
 
 

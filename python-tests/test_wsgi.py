@@ -1,4 +1,4 @@
-"""PEP 3333, as it is kept and as it is broken: start_response, write(), close(), errors, what may not leave."""
+"""PEP 3333: start_response, write(), close(), errors, and applications that violate it."""
 
 import contextlib
 import random
@@ -28,7 +28,7 @@ def validated(serve_module):
 
 @pytest.fixture
 def name(request):
-    """A word that no other test's events carry."""
+    """A word that is unique to this test."""
     return re.sub(r"\W+", "-", request.node.name)
 
 
@@ -147,7 +147,7 @@ def test_a_500_keeps_the_connection_when_its_framing_is_whole(server):
     ],
 )
 def test_an_exception_after_the_head_cuts_the_response(server, path):
-    """Too late for a 500: the client must be able to tell that the response is not whole."""
+    """Too late for a 500: the client must notice that the response is incomplete."""
     with server.connect() as connection:
         with pytest.raises(Closed):
             connection.ask(get(f"/{path}"))
@@ -205,13 +205,16 @@ def test_exc_info_in_the_first_call(server):
     ],
 )
 def test_start_response_is_called_in_many_ways(server, path, text):
-    # Keywords are not PEP 3333's (the arguments are positional), but they do no harm and some middleware has them.
+    # Keywords are not PEP 3333's (the arguments are positional), but they do no harm and some
+    # middleware has them.
     answer = server.ask(f"/{path}")
     assert (answer.status, answer.text) == (200, text)
 
 
 def test_what_the_app_keeps_is_dead_but_harmless(server):
-    """environ, start_response, write and wsgi.input of an earlier request: no crash, and no byte of it leaves."""
+    """environ, start_response, write and wsgi.input of an earlier request: no crash, and no byte of
+    it leaves.
+    """
     server.ask("/start_kept?1")
     for number in (2, 3):
         answer = server.ask(f"/start_kept?{number}")
@@ -227,7 +230,9 @@ def test_what_the_app_keeps_is_dead_but_harmless(server):
 
 
 def some_request(rng):
-    """A request of random fields, and what the application should see of it beside what never changes."""
+    """A request of random fields, and what the application should see of it beside what never
+    changes.
+    """
     names = ["Accept", "Cookie", "Authorization", "User-Agent", "X-Forwarded-For", "Content-Type"]
     # More names than any cache of them has places.
     names += [f"X-{number}" for number in rng.sample(range(600), 3)]
@@ -320,7 +325,9 @@ def test_a_bad_header_list_is_a_500(server, number):
     "number", range(len(faults.HOP_BY_HOP)), ids=[header[0] for header in faults.HOP_BY_HOP]
 )
 def test_hop_by_hop_fields_are_the_servers(server, number):
-    """PEP 3333: an application may not use them. They are the server's to say, so they are dropped and not fatal."""
+    """PEP 3333 forbids these fields to applications: the server sets them. They are dropped without
+    an error.
+    """
     name, value = faults.HOP_BY_HOP[number]
     with server.connect() as connection:
         response = connection.ask(get(f"/hop_by_hop?{number}"))
@@ -513,7 +520,8 @@ def test_close_is_called_when_the_client_is_gone(server, name, path, leave):
             connection._exactly(1000)
             connection.abort()
     if leave == "before the response":
-        # A request whose client has gone may be dropped before the app sees it: then there is nothing to close.
+        # A request whose client has gone may be dropped before the app sees it: then there is
+        # nothing to close.
         assert_alive(server)
         if f"/{path}?{name}" not in server.log() and f"closed {name}" not in server.log():
             return

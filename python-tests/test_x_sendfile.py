@@ -85,7 +85,7 @@ def served(serve_module, tmp_path_factory):
 
 @pytest.fixture
 def ask(served):
-    """Asks on one connection, which survives whatever is asked."""
+    """Requests on one connection, which must stay open."""
     with served.connect() as connection:
 
         def ask(how, value, *fields, header="X-Sendfile", method="GET"):
@@ -106,7 +106,7 @@ def test_the_file_goes_out_in_place_of_the_body(served, ask, how, name, data):
     response = ask(how, f"{served.files}/{name}")
     assert (response.status, response.reason) == (200, "OK")
     assert response.body == data and response.framing == "length"
-    # What the application said about it stands; how it is sent does not leave.
+    # The application's fields are kept; X-Sendfile itself is not sent.
     assert response.header("Content-Type") == "text/x-app"
     assert response.header("Content-Disposition") == "attachment"
     assert response.all("Set-Cookie") == ["a=1", "b=2"]

@@ -1,4 +1,4 @@
-"""Versions of an app that say which they are, for tests of what follows one another."""
+"""Versions of an app that return their number, for tests of reloads."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ import signal
 import textwrap
 import threading
 
-# Says its version; /held waits at the test's gate, /bad raises if this version is a bad one.
+# Returns its version; /held waits at the test's gate, /bad raises if this version is a bad one.
 VERSION = """\
     import os
     VERSION = "{version}"
@@ -54,7 +54,9 @@ def answers(server, count, path="/"):
 
 @contextlib.contextmanager
 def visited(server, path="/"):
-    """Clients ask without a pause, on kept connections and on new ones; each answer is 200 and the number of a version."""
+    """Clients send requests without a pause, on kept connections and on new ones; each response is
+    200 and the number of a version.
+    """
     done = threading.Event()
     answered, wrong = [], []
 

@@ -1,5 +1,6 @@
-"""nginx and Apache in front of the server: started in a folder of their own, unprivileged, with the sample
-configurations of docs/deploy/. Only addresses are put in place of the samples' own."""
+"""nginx and Apache in front of the server: started in a folder of their own, unprivileged, with the
+sample configurations of docs/deploy/. Only addresses are put in place of the samples' own.
+"""
 
 import os
 import re
@@ -37,7 +38,9 @@ def free_port():
 
 
 class WebServer:
-    """A web server between clients and the server. Another process may take its port first; then it is started again."""
+    """A web server between clients and the server. Another process may take its port first; then it
+    is started again.
+    """
 
     def __init__(self, folder, sample, address):
         self.folder = Path(folder)
@@ -59,7 +62,9 @@ class WebServer:
         raise AssertionError(f"it did not start:\n{self.log()}")
 
     def is_ready(self):
-        """Polled: neither tells anybody when it listens. Its own process must live, so that it is not a stranger's port."""
+        """Polled, because neither reports when it listens. The process must be alive, so that the
+        port is not another program's.
+        """
         waiting = threading.Event()
         for _ in range(int(START_SECONDS / 0.02)):
             if self.process.poll() is not None:
@@ -121,7 +126,7 @@ class Nginx(WebServer):
         )
         site = replaced(self.sample, f"server unix:{SOCKET};", f"server {where};")
         site = replaced(site, "listen 80;", f"listen 127.0.0.1:{self.port};")
-        # A worker of root's nginx would be nobody, who cannot reach a folder of root's.
+        # A worker of root's nginx would run as `nobody`, which cannot read a folder of root's.
         user = "user root;" if os.getuid() == 0 else ""
         temporary = "\n".join(
             f"{kind}_temp_path tmp_{kind};"

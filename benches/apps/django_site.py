@@ -1,6 +1,8 @@
-"""A Django site with the middleware that startproject writes: a hello, and a page made of a query and a template.
+"""A Django site with the middleware that startproject writes: a hello, and a page made of a query
+and a template.
 
-The database is a file that `python django_site.py FILE` makes; servers find it in SINGLEMALT_BENCH_DATABASE.
+The database is a file that `python django_site.py FILE` makes; servers find it in
+SINGLEMALT_BENCH_DATABASE.
 """
 
 import os

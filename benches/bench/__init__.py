@@ -1,1 +1,3 @@
-"""singlemalt beside its peers, measured so that a ratio can be trusted on a noisy machine (docs/performance.md)."""
+"""Measures singlemalt next to other servers, with ratios that are reliable on a noisy machine
+(docs/performance.md).
+"""

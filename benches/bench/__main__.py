@@ -80,7 +80,7 @@ def listed():
 
 
 def cores():
-    """(the server's, the client's); nobody is pinned where there is one core or no taskset."""
+    """(cores of the server, cores of the client); not pinned with one core or without taskset."""
     available = sorted(os.sched_getaffinity(0))
     if len(available) < 2 or not shutil.which("taskset"):
         print(
@@ -96,7 +96,7 @@ def prepare(folder, tools):
     (folder / "static").mkdir()
     (folder / "static" / "10k.txt").write_bytes(TEN_KILOBYTES)
     (folder / "static" / "1m.txt").write_bytes(MEGABYTE)
-    # Servers that give up root must reach it all.
+    # Servers that drop root must be able to read it.
     folder.chmod(0o755)
     certificate = [
         "openssl",
@@ -135,8 +135,9 @@ def prepare(folder, tools):
 def with_own_libpython():
     """Starts this program again with a copy of libpython.
 
-    A page that the servers share with the program that measures them counts half in their proportional set size: with one
-    libpython for both, every figure of memory would be too low by megabytes.
+    A page that the servers share with the program that measures them counts half in their
+    proportional set size: with one libpython for both, every figure of memory would be too low by
+    megabytes.
     """
     if os.environ.get("SINGLEMALT_BENCH_OWN_LIBPYTHON"):
         return

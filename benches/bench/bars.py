@@ -1,7 +1,8 @@
-"""The bars that the project is held to, as ratios to a peer in the same run or as figures of our own.
+"""The bars that the project is held to, as ratios to a peer in the same run or as figures of our
+own.
 
-Each is (scenario, what it says, how it is read from the tables, comparison, bound). A bar whose scenario was not measured, or
-whose peer failed, is reported as such.
+Each is (scenario, what it says, how it is read from the tables, comparison, bound). A bar whose
+scenario was not measured, or whose peer failed, is reported as such.
 """
 
 import operator
@@ -119,7 +120,9 @@ BARS = [
 
 
 def judged(tables):
-    """(scenario, text, figure or None, comparison, bound, met or None) of each bar whose scenario is in the tables."""
+    """(scenario, text, figure or None, comparison, bound, met or None) of each bar whose scenario
+    is in the tables.
+    """
     for name, text, read, comparison, bound in BARS:
         if name not in tables:
             continue
@@ -132,7 +135,9 @@ def judged(tables):
 
 
 def losses(tables, tolerance=0.03):
-    """(title, label, what, ours / theirs, remarks): every place where a peer is better by more than the tolerance."""
+    """(title, label, what, ours / theirs, remarks): every place where a peer is better by more than
+    the tolerance.
+    """
     words = {"rate": "req/s", "cpu": "CPU", "p99": "p99"}
     for one in tables.values():
         for theirs in one["rows"]:

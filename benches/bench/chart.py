@@ -1,7 +1,7 @@
 """Charts as SVG: a panel of horizontal bars for each scenario, legible on light and on dark pages.
 
-Colours come from the page's scheme (`prefers-color-scheme`); nothing is said by colour alone: ours are the bars with bold names,
-and every bar has its figure beside it.
+Colours come from the page's scheme (`prefers-color-scheme`); nothing is said by colour alone: ours
+are the bars with bold names, and every bar has its figure beside it.
 """
 
 import dataclasses
@@ -70,7 +70,9 @@ def panels_of(tables, names, key, form, descending):
 
 
 def svg(title, subtitle, panels):
-    """Two columns; each panel goes where there is more room, so that the picture is as low as it can be."""
+    """Two columns; each panel goes where there is more room, so that the picture is as low as it
+    can be.
+    """
     bottoms, placed = [TITLE_HEIGHT, TITLE_HEIGHT], []
     for panel in panels:
         column = 0 if bottoms[0] <= bottoms[1] else 1

@@ -1,4 +1,4 @@
-"""Whether a server answers a scenario's request as it should, asked once before anything is measured."""
+"""Checks once, before anything is measured, that a server answers a scenario's request correctly."""
 
 import http.client
 import select
@@ -12,7 +12,7 @@ CLOSES = "closes after each answer"
 
 
 def check(server, scenario):
-    """Returns remarks for the server's row; raises Failed where its figures would mean nothing."""
+    """Returns remarks for the server's row; raises Failed if its figures would be meaningless."""
     load = scenario.load
     headers = dict(field.split(": ", 1) for field in load.headers)
     body = b"x" * load.body if load.body else None
@@ -86,7 +86,9 @@ def pipelined(server, load):
 
 
 def at_once(server, load, count, closes):
-    """How many of `count` connections, all kept open unless the server `closes`, have an answer within two seconds."""
+    """How many of `count` connections, all kept open unless the server `closes`, have an answer
+    within two seconds.
+    """
     socks = [socket.create_connection(("127.0.0.1", server.port), timeout=2) for _ in range(count)]
     try:
         fields = "".join(f"{field}\r\n" for field in load.headers)

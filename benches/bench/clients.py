@@ -4,7 +4,8 @@
     python -m bench.clients idle PORT N        N connections that had one answer and now wait
     python -m bench.clients dribble PORT N     N connections that send a byte of a request every 0.25 s
 
-Each says `ready K` (K connections are there), then a line `held K` for every line it reads, and ends with its input.
+Each says `ready K` (K connections are there), then a line `held K` for every line it reads, and
+ends with its input.
 """
 
 import select
@@ -29,7 +30,7 @@ def connected(port, timeout=2):
 
 
 def still_open(socks):
-    """Those on which the server has not said that it is over."""
+    """The connections that the server has not closed."""
     poll = select.poll()
     for sock in socks:
         poll.register(sock, select.POLLIN)

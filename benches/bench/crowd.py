@@ -8,7 +8,7 @@ from .peers import BENCHES
 
 
 class Crowd:
-    """Clients of a kind, there until the end of the `with`."""
+    """Clients of a kind, until the end of the `with` block."""
 
     def __init__(self, kind, port, count, cores=None):
         pinned = ["taskset", "-c", cores] if cores is not None else []

@@ -18,7 +18,7 @@ ERRORS = ("connect", "read", "write", "timeout", "status")
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What wrk is told."""
+    """Arguments of wrk."""
 
     path: str = "/"
     connections: int = 32
@@ -82,7 +82,9 @@ def run_wrk(url, load, seconds, cores, log):
 
 
 def one_slice(server, load, seconds, cores=None, front=None, clients=()):
-    """Loads the server for a slice. `clients` are pids of further clients, so that they do not count as noise."""
+    """Loads the server for a slice. `clients` are pids of further clients, so that they do not
+    count as noise.
+    """
     mine = [server.pid, *([front.pid] if front else []), *clients]
     others = processes.Others(mine)
     before, front_before = server.cpu_seconds(), front.cpu_seconds() if front else 0

@@ -8,7 +8,7 @@ import subprocess
 
 
 def described():
-    """Words for a table: what a reader needs to judge the figures by."""
+    """The rows of a table about the machine."""
     text = pathlib.Path("/proc/cpuinfo").read_text()
     model = re.search(r"^model name\s*:\s*(.*)$", text, re.M)
     memory = re.search(r"^MemTotal:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text(), re.M)

@@ -1,4 +1,6 @@
-"""A scenario that wrk measures: all servers up, short slices in rotation, medians of what each round's ratios were."""
+"""A scenario that wrk measures: all servers up, short slices in rotation, medians of what each
+round's ratios were.
+"""
 
 import contextlib
 import dataclasses
@@ -143,7 +145,9 @@ def slice_of(bench, scenario, row, core):
 
 
 def count_calls(bench, scenario, row, core):
-    """System calls per request, by strace; it slows the server, so batches are larger than without it."""
+    """System calls per request, by strace; it slows the server, so batches are larger than without
+    it.
+    """
     strace = shutil.which("strace")
     if not strace:
         return
@@ -182,7 +186,7 @@ def traced(pid):
 
 
 def clean(rows, rounds):
-    """The rounds that nobody disturbed, in any of their slices."""
+    """The rounds without disturbance by other processes."""
     return [
         index for index in range(rounds) if not any(row.slices[index].noisy for row in alive(rows))
     ]
@@ -237,7 +241,8 @@ def written(scenario, row, ours, used):
 
     data["figures"] = {key: median(key) for key in ("rate", "p50", "p99", "p999", "cpu", "front")}
     if scenario.load.pipelined > 1:
-        # wrk takes the time of a connection that has nothing outstanding, which hardly happens here.
+        # wrk takes the time of a connection that has nothing outstanding, which hardly happens
+        # here.
         data["figures"] = {key: data["figures"][key] for key in ("rate", "cpu")}
     data["figures"]["client"] = median("client")
     if row.syscalls:

@@ -1,6 +1,8 @@
-"""The peers: how each is started for an app and a shape, at the settings its documentation gives for production.
+"""The peers: how each is started for an app and a shape, at the settings its documentation gives
+for production.
 
-A peer that cannot be what a scenario asks for raises `Unfit` with the reason, and the reason is printed in its row.
+A peer that cannot be what a scenario asks for raises `Unfit` with the reason, and the reason is
+printed in its row.
 """
 
 import dataclasses
@@ -24,12 +26,15 @@ class Unfit(Failed):
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """What a server is given: interpreters or processes, threads in each, a log line for each request, and its socket's kind."""
+    """What a server is given: interpreters or processes, threads in each, a log line for each
+    request, and its socket's kind.
+    """
 
     processes: int = 1
     threads: int = 1
     log: bool = False
-    # "http", "tls", "uwsgi" (nginx in front speaks it), "kept" (nginx speaks HTTP and keeps its connections), "static" (a folder of files beside the app)
+    # "http", "tls", "uwsgi" (nginx in front speaks it), "kept" (nginx speaks HTTP and keeps its
+    # connections), "static" (a folder of files beside the app)
     speaks: str = "http"
     # Only singlemalt has a choice.
     isolation: str = ""
@@ -64,7 +69,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Tools:
-    """Where things are, and why some are not."""
+    """Paths of the installed servers, and why others are missing."""
 
     singlemalt: pathlib.Path
     venv: pathlib.Path
@@ -73,7 +78,9 @@ class Tools:
         return self.venv / "bin" / name
 
     def need(self, package):
-        """The reason why a peer is not installed is in a file of its name, left there by tools/bench."""
+        """The reason why a peer is not installed is in a file of its name, left there by
+        tools/bench.
+        """
         reason = self.venv / "not-installable" / package
         if reason.exists():
             raise Unfit(f"not installable: {reason.read_text().strip()}")
@@ -153,7 +160,9 @@ def granian(case):
 
 
 def uwsgi(case, http="--http11-socket"):
-    """http11-socket answers on one connection until that closes; see uwsgi_router for its other way to keep connections."""
+    """http11-socket answers on one connection until that closes; see uwsgi_router for its other way
+    to keep connections.
+    """
     case.tools.need("uwsgi")
     only_http(case, "uwsgi", "tls")
     shape = case.shape
@@ -256,7 +265,9 @@ def pyruvate(case):
 
 
 def as_another(folder):
-    """Apache does not serve as root: where we are root it becomes another account, which still may read what root may."""
+    """Apache does not serve as root: started by root it uses another account that can read the same
+    files.
+    """
     folder.mkdir()
     if os.geteuid() != 0:
         return []

@@ -1,4 +1,6 @@
-"""What a tree of processes has used: CPU to the nanosecond, memory, and how busy the machine was with other things."""
+"""CPU in nanoseconds and memory of a process tree, and how busy the machine was with other
+processes.
+"""
 
 import os
 import pathlib
@@ -10,7 +12,7 @@ PROC = pathlib.Path("/proc")
 
 
 def tree(pid):
-    """The process and all that descend from it and still live; nobody if it is gone."""
+    """The process and its living descendants; empty if it has ended."""
     found = [pid]
     for parent in found:
         for children in PROC.glob(f"{parent}/task/*/children"):
@@ -24,8 +26,9 @@ def tree(pid):
 def cpu_seconds(pid):
     """User and system time of the tree, children that ended (and were waited for) too.
 
-    The clock of a process counts nanoseconds, where /proc/PID/stat counts hundredths of a second: over a slice of one second
-    that is the difference between 0.001 % and 1 %. Only what ended children used comes from there.
+    The clock of a process counts nanoseconds, where /proc/PID/stat counts hundredths of a second:
+    over a slice of one second that is the difference between 0.001 % and 1 %. Only what ended
+    children used comes from there.
     """
     total = 0.0
     for one in tree(pid):
@@ -57,7 +60,9 @@ def threads(pid):
 
 
 class Others:
-    """How many cores' worth of work was done between start and end by processes that are not ours, and stolen by the host."""
+    """How many cores' worth of work was done between start and end by processes that are not ours,
+    and stolen by the host.
+    """
 
     def __init__(self, pids):
         self.pids = pids

@@ -1,10 +1,12 @@
-"""What a reload costs the clients: the same application and the same clients, four servers, each reloaded as its manual says.
+"""Measures what a reload costs the clients: the same application and clients, several servers, each
+reloaded as its manual says.
 
     python -m bench.reload --singlemalt BINARY --venv FOLDER [--reloads N] [--peers A,B] [--work-seconds S] [--write]
 
-The clients do what simple ones do: they ask, and ask again; nobody tries twice. So a connection that the server closes under a
-request is a failure here, though a careful proxy may hide it. One client is a process of its own (python-tests/storm_probe.py), whose
-longest wait is told; beside it stands the longest one of the same client before the first reload.
+The clients do what simple ones do: they ask, and ask again; nobody tries twice. So a connection
+that the server closes under a request is a failure here, though a careful proxy may hide it. One
+client is a process of its own (python-tests/storm_probe.py), whose longest wait is told; beside it
+stands the longest one of the same client before the first reload.
 """
 
 import argparse
@@ -27,12 +29,14 @@ from . import machine
 from .server import Failed, Server, free_port
 
 RESULTS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "benchmarks" / "reload.md"
-#: How long a new version may take to come, when it is asked for again, and how long after it an old one is looked for.
+#: How long a new version may take to come, when it is asked for again, and how long after it an old
+#: one is looked for.
 PATIENCE_SECONDS, ASKED_AGAIN_SECONDS, QUIET_SECONDS = 60, 15, 2.0
 WARM_SECONDS = 5.0
 CLIENTS = 8
 PROCESSES, THREADS = 2, 2
-#: A thread that waits on a kept connection does not let its worker go before this; 60 s is uWSGI's own.
+#: A thread that waits on a kept connection does not let its worker go before this; 60 s is uWSGI's
+#: own.
 UWSGI_THREADS, UWSGI_MERCY = 8, 5
 
 APP = """\
@@ -53,7 +57,7 @@ def application(environ, start_response):
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """A server, and how it is told that there is a new version."""
+    """A server, and how it is reloaded."""
 
     command: list
     reload: str
@@ -82,9 +86,11 @@ def singlemalt(given, folder, port):
 
 
 def uwsgi(given, folder, port, option="--touch-chain-reload"):
-    """Lazy apps: each worker loads the application itself, which is what lets them change one after the other. A kept connection holds
-    one of its threads, so there are more of them than clients; behind its router (--http) they would be fewer, but that is
-    restarted too, and refuses connections meanwhile."""
+    """Lazy apps: each worker loads the application itself, which is what lets them change one after
+    the other. A kept connection holds one of its threads, so there are more of them than clients;
+    behind its router (--http) they would be fewer, but that is restarted too, and refuses
+    connections meanwhile.
+    """
     touched = folder / "touched"
     touched.touch()
     command = [
@@ -254,7 +260,8 @@ def measure(name, given, folder):
     write(1)
     port = free_port()
     way = WAYS[name](given, folder, port)
-    # Bytecode files tell versions apart by whole seconds and by size: nobody shall be handed an old version by those.
+    # Bytecode files distinguish versions by whole seconds and size, and could bring an old version
+    # back.
     server = Server(
         name,
         way.command,
@@ -321,7 +328,7 @@ def measure(name, given, folder):
 
 
 def waited(condition, seconds):
-    """Whether it came true."""
+    """Whether the condition became true."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

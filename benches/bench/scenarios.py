@@ -1,4 +1,6 @@
-"""The scenarios: what is asked of whom, in which shape, with which answer. The names are those of `just bench NAME`."""
+"""The scenarios: request, servers, shape and expected response. The names are those of `just bench
+NAME`.
+"""
 
 import dataclasses
 
@@ -6,7 +8,7 @@ from .load import Load
 from .peers import PEERS, Shape
 
 HELLO = b"Hello\n"
-# What a browser sends beside Host, as in benches/request.rs.
+# Fields of a browser besides Host, as in benches/request.rs.
 BROWSER = (
     "Connection: keep-alive",
     "Cache-Control: max-age=0",
@@ -36,7 +38,9 @@ THREADED = (
 
 @dataclasses.dataclass(frozen=True)
 class Scenario:
-    """One table. `rows` are (label, peer, shape) where a peer stands in it more than once or in another shape."""
+    """One table. `rows` are (label, peer, shape) where a peer stands in it more than once or in
+    another shape.
+    """
 
     name: str
     title: str

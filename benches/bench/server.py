@@ -1,4 +1,4 @@
-"""A server process under measurement: started, asked until it answers, looked after, and stopped with all it started."""
+"""A measured server process: started, polled until it answers, and stopped with its children."""
 
 import http.client
 import os
@@ -13,7 +13,9 @@ from . import processes
 
 
 class Failed(Exception):
-    """A server that does not start, does not answer, or answers wrong: its row says so instead of figures."""
+    """A server that does not start, does not answer, or answers wrong: its row says so instead of
+    figures.
+    """
 
 
 def free_port():
@@ -77,7 +79,7 @@ class Server:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def wait(self, path="/", seconds=30):
-        """Until something answers here, whatever it says."""
+        """Waits until something answers here, with any status."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -108,7 +110,9 @@ class Server:
         return processes.pss_megabytes(self.pid)
 
     def stop(self, seconds=10):
-        """SIGTERM to the one we started (twice: uWSGI reloads on the first only without die-on-term); then SIGKILL to its tree."""
+        """SIGTERM to the one we started (twice: uWSGI reloads on the first only without
+        die-on-term); then SIGKILL to its tree.
+        """
         family = processes.tree(self.pid)
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)

@@ -1,4 +1,6 @@
-"""The scenarios that are not a load alone: idle and dribbling clients, start-up, memory. One server at a time is up."""
+"""The scenarios that are not a load alone: idle and dribbling clients, start-up, memory. One server
+at a time is up.
+"""
 
 import contextlib
 import http.client
@@ -77,7 +79,9 @@ def each(bench, scenario, measure):
 
 
 def medians(bench, server, load, core, clients=()):
-    """(requests per second, p99, whether others disturbed it) of as many slices as there are rounds."""
+    """(requests per second, p99, whether others disturbed it) of as many slices as there are
+    rounds.
+    """
     slices = [
         one_slice(server, load, bench.seconds, core, None, clients) for _ in range(bench.rounds)
     ]
@@ -188,7 +192,9 @@ def dribble(bench, scenario):
 
 
 def first_answer(server, seconds=30):
-    """Milliseconds from the start of the process to its first whole answer, asked every millisecond."""
+    """Milliseconds from the start of the process to its first whole answer, asked every
+    millisecond.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -238,7 +244,9 @@ def start(bench, scenario):
 
 
 def memory(bench, scenario):
-    """Proportional set size with one, and with four, interpreters or processes, each server alone on the machine."""
+    """Proportional set size with one, and with four, interpreters or processes, each server alone
+    on the machine.
+    """
     rows = [(label, peer, shape) for label, peer, shape in bench.wanted(scenario)]
     main = ("singlemalt, main, 4 threads", OURS, Shape(threads=4, isolation="main"))
     rows = [rows[0], main, *rows[1:]]
@@ -281,7 +289,9 @@ def memory(bench, scenario):
 
 
 def users_of_libpython():
-    """How many programs that are not ours share libpython with the servers, and so take a part of its pages from their figures."""
+    """The number of other programs that share libpython with the servers, and so lower their
+    figures.
+    """
     library = sysconfig.get_config_var("INSTSONAME") or "libpython"
     found = 0
     for maps in PROC.glob("[0-9]*/maps"):

@@ -1,7 +1,7 @@
 """docs/benchmarks/: the figures as JSON, from which the tables and charts are made.
 
-A run replaces the tables of its scenarios and leaves the others, so the whole can be measured in pieces; each table says
-when, and at which commit, it was measured.
+A run replaces the tables of its scenarios and leaves the others, so the whole can be measured in
+pieces; each table says when, and at which commit, it was measured.
 """
 
 import json
@@ -19,7 +19,9 @@ def read(path=FOLDER / "results.json"):
 
 
 def merged(store, machine, versions, tables, order):
-    """The store with these tables in it, in the order of the scenarios. Figures of another machine are not kept."""
+    """The store with these tables in it, in the order of the scenarios. Figures of another machine
+    are not kept.
+    """
     if store["machine"] != machine:
         store = {"tables": {}}
     both = {**store["tables"], **tables}

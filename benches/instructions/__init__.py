@@ -1,1 +1,3 @@
-"""Instructions per request, counted under valgrind and held against a committed baseline (tools/instructions)."""
+"""Instructions per request, counted under valgrind and held against a committed baseline
+(tools/instructions).
+"""

@@ -1,4 +1,6 @@
-"""The command line of `just instructions`: counts, compares, and says what changed. tools/instructions starts it."""
+"""The command line of `just instructions`: counts, compares and prints the changes.
+tools/instructions starts it.
+"""
 
 import argparse
 import concurrent.futures
@@ -40,7 +42,9 @@ def per_request(program, case):
 
 
 def keys():
-    """What the figures hang on: (for our code, for all of it). Another compiler or CPython has figures of its own."""
+    """The keys of the figures: (for our code, for all of it). Another compiler or CPython has other
+    figures.
+    """
     said = subprocess.run(
         [os.environ.get("RUSTC", "rustc"), "--version"], capture_output=True, text=True
     ).stdout.split()
@@ -85,7 +89,9 @@ def main():
 
 
 def compared(found, baseline, rust_key, python_key):
-    """Prints the table; returns the cases that cost too much more. Held to it are the total, and ours by itself."""
+    """Prints the table; returns the cases that cost too much more. Held to it are the total, and
+    ours by itself.
+    """
     print(f"instructions per request; {python_key}")
     print(f"  {'':14} {'total':>8} {'ours':>8} {'CPython':>8} {'rest':>8}   against the baseline")
     worse = []

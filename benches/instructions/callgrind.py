@@ -1,4 +1,6 @@
-"""Runs a program under callgrind and says how many instructions each of its parts (our binary, libpython, libc) executed."""
+"""Runs a program under callgrind and says how many instructions each of its parts (our binary,
+libpython, libc) executed.
+"""
 
 import pathlib
 import subprocess
@@ -30,8 +32,10 @@ def counted(command, environment):
 
 
 def summed(lines):
-    """The format is in callgrind's manual: cost lines belong to the last `fn=`, whose object is the last `ob=`; the line behind
-    `calls=` is the callee's inclusive cost and is left out. Names are numbered when they first come."""
+    """The format is in callgrind's manual: cost lines belong to the last `fn=`, whose object is the
+    last `ob=`; the line behind `calls=` is the callee's inclusive cost and is left out. Names are
+    numbered when they first come.
+    """
     names, sums, current, is_call = {}, {"total": 0}, "", False
     for line in lines:
         if line.startswith(("ob=", "cob=")):

@@ -1,4 +1,6 @@
-"""The command line of `just profile`: starts the server, loads it, lets perf look, draws what it saw."""
+"""The command line of `just profile`: starts the server, loads it, lets perf look, draws what it
+saw.
+"""
 
 import argparse
 import pathlib
@@ -70,8 +72,8 @@ def sampled(scenario, tools, folder, seconds):
     try:
         server.wait(scenario.load.path if scenario.load.method == "GET" else "/10k")
         data = folder / "perf.data"
-        # The clock, not the cycles: virtual machines have no counter for those. DWARF, because neither CPython nor we keep
-        # frame pointers.
+        # The clock, not the cycles: virtual machines have no counter for those. DWARF, because
+        # neither CPython nor we keep frame pointers.
         command = [
             "perf",
             "record",

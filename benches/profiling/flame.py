@@ -1,4 +1,6 @@
-"""From perf's text to folded stacks, and from those to a flame graph as SVG: each frame is as wide as its share of all samples."""
+"""From perf's text to folded stacks, and from those to a flame graph as SVG: each frame is as wide
+as its share of all samples.
+"""
 
 import re
 from xml.sax.saxutils import escape

@@ -1,6 +1,7 @@
 """Serves an app of benches/apps with bjoern: bjoern_server.py APP PORT [PROCESSES].
 
-bjoern has one thread and no command; several processes share the port as its documentation shows it.
+bjoern has one thread and no command; several processes share the port as its documentation shows
+it.
 """
 
 import importlib

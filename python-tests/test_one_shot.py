@@ -1,5 +1,6 @@
-"""What the binary does instead of serving: one request from the command line, a look at a module, a script; and a server that
-answers one request and stops."""
+"""One-shot commands: one request from the command line, an import test, a script, and a server that
+answers one request and stops.
+"""
 
 import subprocess
 import sys
@@ -117,7 +118,7 @@ def test_one_request_of_several_applications(run):
     ]
     done = run(*arguments, "--test-request", "GET /shop/cart", files=files)
     assert done.stdout.endswith(b"['GET', '/shop', '/cart', '', 'localhost']")
-    # Only the one that is asked for is loaded.
+    # Only the application of the request is loaded.
     assert b"ZeroDivisionError" not in done.stderr
     done = run(*arguments, "--test-request", "GET /bad/x", files=files, code=22)
     assert b"ZeroDivisionError" in done.stderr and done.stdout == b""
