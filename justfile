@@ -1,14 +1,14 @@
-# Every command a person types. `just` lists them; the README says how to get just itself.
-# All of them use the CPython that tools/find-python finds; PYO3_PYTHON or an active virtualenv decides if set.
+# The project's commands. `just` lists them; the README says how to install just.
+# They use the CPython that tools/find-python finds: PYO3_PYTHON or an active virtualenv if set.
 
 set positional-arguments
 
-# The lines of a recipe are for sh, also on Windows (the one that comes with git).
+# Recipes run in sh, also on Windows (git's sh).
 set windows-shell := ["sh", "-cu"]
 
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
 
-# Snapshots must match; none is written by a test run (`just snap` does that).
+# Snapshots must match; only `just snap` writes them.
 export INSTA_UPDATE := "no"
 
 [private]
@@ -22,7 +22,7 @@ default:
 run *arguments:
     @{{ quote(justfile_directory()) }}/tools/run "$@"
 
-# Everything a change must pass: format, lint, Rust tests, Python tests
+# All checks of a change: format, lint, Rust tests, Python tests
 [group('test')]
 test: fmt-check lint test-rust test-python
 
@@ -32,14 +32,14 @@ test: fmt-check lint test-rust test-python
 test-rust *arguments:
     tools/with-python cargo test {{ if arguments == "" { "" } else { "\"$@\"" } }}
 
-# The real binary over sockets; arguments go to pytest: `just test-python -k keep_alive`
+# Tests of the real binary over sockets; arguments go to pytest: `just test-python -k keep_alive`
 [group('test')]
 [no-exit-message]
 test-python *arguments:
     tools/with-python cargo build
     SINGLEMALT_BIN={{ quote(target) }}/debug/singlemalt tools/test-python "$@"
 
-# The Rust and Python tests on every CPython that is here (NEWER_PYTHONS: see tools/matrix)
+# The Rust and Python tests on every CPython of the machine (NEWER_PYTHONS: see tools/matrix)
 [group('test')]
 [no-exit-message]
 matrix:
@@ -51,7 +51,7 @@ matrix:
 portability:
     tools/portability
 
-# Fuzz the request machines, HTTP's and those of front ends (needs cargo-fuzz: cargo install cargo-fuzz)
+# Fuzz the parsers of HTTP, uwsgi, FastCGI and SCGI (needs cargo-fuzz: cargo install cargo-fuzz)
 [group('test')]
 [no-exit-message]
 fuzz seconds="60":
@@ -59,19 +59,19 @@ fuzz seconds="60":
     RUSTC_BOOTSTRAP=1 cargo fuzz run request -- -max_total_time={{ seconds }} -dict=fuzz/http.dict
     RUSTC_BOOTSTRAP=1 cargo fuzz run front_ends -- -max_total_time={{ seconds }}
 
-# Measure a release build beside ten peers: `just bench --quick`, `just bench hello-c32 --peers bjoern`, `just bench --list`
+# Compare a release build with ten other servers: `just bench --quick`, `just bench hello-c32 --peers bjoern`, `just bench --list`
 [group('measure')]
 [no-exit-message]
 bench *arguments:
     tools/bench "$@"
 
-# Where the time goes: a flame graph of a release build under a scenario: `just profile hello-c32` (needs perf)
+# Draw a flame graph of a release build under a scenario: `just profile hello-c32` (needs perf)
 [group('measure')]
 [no-exit-message]
 profile *arguments:
     tools/profile "$@"
 
-# Instructions per request under valgrind, held to benches/instructions.json: `just instructions --update` after a change
+# Count instructions per request under valgrind, compared with benches/instructions.json: `just instructions --update` after a change
 [group('measure')]
 [no-exit-message]
 instructions *arguments:
@@ -84,13 +84,13 @@ storm *arguments:
     tools/with-python cargo build --release
     SINGLEMALT_BIN={{ quote(target) }}/release/singlemalt tools/storm "$@"
 
-# What a reload costs the clients, beside uWSGI, gunicorn and granian: `just bench-reload`, `just bench-reload --write`
+# Compare reloads with uWSGI, gunicorn and granian: `just bench-reload`, `just bench-reload --write`
 [group('measure')]
 [no-exit-message]
 bench-reload *arguments:
     tools/bench-reload "$@"
 
-# Rewrite the snapshots that changed, then read them
+# Rewrite the snapshots that changed, and show the diff
 [group('change')]
 [no-exit-message]
 snap:
@@ -98,7 +98,7 @@ snap:
     git status --short snapshots
     git diff snapshots
 
-# Write what is made from the option table: docs/options.md, the manual page, completions
+# Generate docs/options.md, the manual page and completions from the option table
 [group('change')]
 [no-exit-message]
 gen:

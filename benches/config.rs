@@ -1,7 +1,8 @@
-//! What reading the configuration costs before Python starts: files, their language, figment, the resolved `Config`, and
-//! what is said of it. `cargo bench --bench config`.
+//! Time to read the configuration before Python starts: files, their syntax, figment, the resolved
+//! `Config`, and its messages. `cargo bench --bench config`.
 //!
-//! Prints the best of several rounds in microseconds, without the start of the process. The bar is 5,000 for the largest.
+//! Prints the best of several rounds in microseconds, without the start of the process. The bar is
+//! 5,000 for the largest.
 
 #![allow(
     clippy::print_stdout,
@@ -89,8 +90,8 @@ fn measure(name: &str, lines: usize, path: &Path) {
     println!("{lines:>8} {:>8}  {name}", best.as_micros());
 }
 
-/// Far more than anybody writes: lists, variables, arithmetic, conditions, loops, placeholders, what is planned
-/// and what is not.
+/// A very large file: lists, variables, arithmetic, conditions, loops, placeholders, planned and
+/// unknown options.
 fn large(lines: usize) -> String {
     let mut text = "[uwsgi]\nbase = /srv/site\ncores = 4\n".to_owned();
     for number in 0..lines / 14 {

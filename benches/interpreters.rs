@@ -1,5 +1,6 @@
-//! What an interpreter costs: time to make and to end one, memory of each further one, and whether a hundred reloads leave
-//! anything behind. `cargo bench --bench interpreters [APP.py]`; Linux only (it reads /proc/self/smaps_rollup).
+//! Cost of an interpreter: time to make and to end one, memory of each further one, and memory left
+//! after a hundred reloads. `cargo bench --bench interpreters [APP.py]`; Linux only (it reads
+//! /proc/self/smaps_rollup).
 
 #![allow(
     clippy::print_stdout,

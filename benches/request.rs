@@ -1,11 +1,11 @@
-//! What one request costs without a socket: parse, environ, call, iterate, serialise.
+//! Cost of one request without a socket: parse, environ, call, iterate, serialise.
 //!
 //!     cargo bench --bench request                      nanoseconds
-//!     cargo bench --bench request -- count CASE N      N requests of a case and nothing said, to be counted from outside
+//!     cargo bench --bench request -- count CASE N      N requests of a case without output, to be counted by valgrind
 //!     cargo bench --bench request -- cases             the names of the cases
 //!
-//! Nanoseconds are the best of several rounds, because the rest is what other processes took; they are for looking. What is
-//! held to a baseline is the number of instructions, which repeats (tools/instructions).
+//! Nanoseconds are the best of several rounds, because the others include time of other processes.
+//! The number of instructions is exact, and CI compares it with a baseline (tools/instructions).
 
 #![allow(
     clippy::print_stdout,
@@ -69,9 +69,10 @@ const REQUEST_KINDS: [(&str, &str); 2] = [
     ),
 ];
 
-/// `(name, app, requests in turn)` of what is counted. Without an app no Python runs: `machine` is the request machine alone,
-/// `rust` all that is ours, with the environ's data and a response but no interpreter. Two requests in turn come from two
-/// clients; one request comes again and again from the same, except in `machine` and `rust`.
+/// `(name, app, requests in turn)` of each case. Without an app no Python runs: `machine` is the
+/// parser alone, `rust` all of our code, with the environ's data and a response but no interpreter.
+/// Two requests in turn come from two clients; one request comes again and again from the same,
+/// except in `machine` and `rust`.
 const CASES: [(&str, Option<&str>, &[Sent]); 11] = [
     ("machine-1", None, &[Sent::Wrk]),
     ("machine-12", None, &[Sent::Browser]),
@@ -236,7 +237,7 @@ fn nanoseconds(runtime: &'static Runtime, isolation: Isolation) {
     }
 }
 
-/// The request machine alone.
+/// The HTTP parser alone.
 fn machine(raw: &[u8], requests: usize, is_same_client: bool) {
     let (mut head, limits) = (RequestHead::default(), Limits::default());
     let memory = Arc::new(BodyMemory::new(1 << 20));
@@ -255,7 +256,7 @@ fn forget(head: &mut RequestHead, is_same_client: bool) {
     }
 }
 
-/// All that is ours: the request machine, the data of the environ, a response of two header fields.
+/// All of our code: the parser, the data of the environ, a response of two header fields.
 fn rust_alone(raw: &[u8], requests: usize) {
     let mut path = Path::default();
     let (mut head, mut scratch, mut values) = (RequestHead::default(), Vec::new(), 0);
@@ -287,7 +288,7 @@ fn rust_alone(raw: &[u8], requests: usize) {
     black_box(values);
 }
 
-/// One whole request through the machine; its body, if it has one, into `body`.
+/// Parses one request; its body, if it has one, goes to `body`.
 fn read(
     raw: &[u8],
     (limits, memory): (&Limits, &Arc<BodyMemory>),
@@ -354,7 +355,7 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
     thread
 }
 
-/// What a connection and a worker keep between requests.
+/// State of a connection and a worker between requests.
 struct Path {
     head: Head,
     response: Response,
@@ -378,7 +379,7 @@ impl Default for Path {
 }
 
 impl Path {
-    /// From the bytes of a request to those of its response, so many times.
+    /// Runs so many requests, from the bytes of the request to those of the response.
     fn serve(&mut self, thread: &mut InterpreterThread, sent: &[Vec<u8>], requests: usize) {
         thread.attached(|attached| {
             for raw in sent.iter().cycle().take(requests) {

@@ -1,5 +1,6 @@
-//! Writes the cases of `tests/requests/` as seeds for the fuzz target of HTTP, `corpus/request/`, one file a case; and a request
-//! in each protocol of front ends for theirs, `corpus/front_ends/`.
+//! Writes the cases of `tests/requests/` as seeds of the fuzz target for HTTP, `corpus/request/`,
+//! one file for each case; and a request in uwsgi, FastCGI and SCGI for theirs,
+//! `corpus/front_ends/`.
 
 use std::{fs, io, path::Path};
 
@@ -15,14 +16,16 @@ fn main() -> io::Result<()> {
             let case = case?.path();
             let wire = notation::bytes(&fs::read_to_string(&case)?);
             let name = case.file_stem().unwrap_or_default();
-            // The first byte of a seed: even, so the default limits; and half of the bytes in the first piece.
+            // The first byte of a seed: even, so the default limits; and half of the bytes in the
+            // first piece.
             fs::write(seeds.join(name), [&[128], &wire[..]].concat())?;
         }
     }
     front_ends(&here.join("corpus/front_ends"))
 }
 
-/// The first byte of a seed chooses the protocol (and the default limits), the second cuts it in the middle.
+/// The first byte of a seed chooses the protocol (and the default limits), the second cuts it in
+/// the middle.
 fn front_ends(seeds: &Path) -> io::Result<()> {
     fs::create_dir_all(seeds)?;
     let uwsgi = b"\x00\x2e\x00\x00\x0e\0REQUEST_METHOD\x04\0POST\x0e\0CONTENT_LENGTH\x01\0\x35\x01\0A\0\0hello";

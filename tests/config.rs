@@ -1,4 +1,4 @@
-//! What a person reads of the configuration: help, errors, notices, the effective configuration.
+//! The texts about the configuration: help, errors, warnings, the effective configuration.
 //!
 //! Snapshots are reviewed like code; `cargo insta review` shows what changed.
 
@@ -384,7 +384,7 @@ fn notices_about_files() {
     check("config__file_notices", &text);
 }
 
-/// A variable that a file asks for is no misspelled option.
+/// A variable that a file uses is not a misspelled option.
 #[test]
 fn variables_that_files_ask_for_are_no_typos() {
     let lines = "[uwsgi]\nmodule = app\nif-env = UWSGI_THREDS=2\nthreads = 2\nendif =\nprocesses = $(UWSGI_PROCESES:3)\n";
@@ -532,7 +532,7 @@ fn settings_of_the_process_are_read_into_the_config() {
         [("X-Frame-Options".to_owned(), "DENY".to_owned())]
     );
 
-    // What --show-config prints of a family keeps the name that was used.
+    // --show-config prints the alias that was used.
     let Ok(Command::ShowConfig(shown)) = files.run("--show-config {}/site.ini") else {
         panic!("no configuration was shown");
     };

@@ -1,5 +1,5 @@
-//! What is made from the option table and from files of others: the migration report of real-life
-//! configurations, the reference in docs/, the completion scripts.
+//! Output generated from the option table: the report on real uWSGI configurations, the reference
+//! in docs/, the completion scripts.
 //!
 //! `just gen` (GENERATE=1) writes the files that a test here compares.
 
@@ -69,7 +69,8 @@ fn configurations_of_gunicorn_are_explained() {
     );
 }
 
-/// What a report suggests can be served as it stands, but for the one that has no application.
+/// The configuration that a report suggests can be served unchanged, except one without an
+/// application.
 #[test]
 fn suggestions_can_be_loaded() {
     let directory = tempfile::tempdir().unwrap();

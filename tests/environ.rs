@@ -1,8 +1,8 @@
 //! What an application sees: the environ of `python-tests/apps/environ.py` for every request in
 //! `tests/requests-environ/`, as the real binary makes it, one snapshot each.
 //!
-//! The notation of the requests is that of `tests/requests/README.md`; a comment `# listener: ipv6` or
-//! `# listener: unix` says where a request is sent, otherwise it is 127.0.0.1.
+//! The notation of the requests is that of `tests/requests/README.md`; a comment `# listener: ipv6`
+//! or `# listener: unix` says where a request is sent, otherwise it is 127.0.0.1.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ mod running;
 
 use running::{Running, exchange, folder_with};
 
-/// What differs from run to run.
+/// Values that differ from run to run.
 const REDACTED: &[(&str, &str)] = &[
     (
         r"(?m)^(REMOTE|SERVER)_PORT: str '\d{2,}'",
@@ -74,7 +74,7 @@ fn every_environ() {
     assert!(count >= 45, "only {count} requests");
 }
 
-/// The same application mounted at a prefix that the server takes off.
+/// The same application, mounted at a prefix.
 #[test]
 fn under_a_mount() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -125,7 +125,7 @@ fn under_a_mount() {
     }
 }
 
-/// The status line and the body of each response; the fields around them are not the subject.
+/// The status line and the body of each response, without the fields.
 fn told(answer: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(answer).into_owned();
     let mut out = String::new();
@@ -145,7 +145,7 @@ fn told(answer: &[u8]) -> String {
     without_host_name(out)
 }
 
-/// The name of this machine, which `uwsgi.node` tells.
+/// The name of this machine, the value of `uwsgi.node`.
 fn without_host_name(text: String) -> String {
     let node = text.lines().find_map(|line| {
         line.strip_prefix("uwsgi.node: bytes b'")?

@@ -1,5 +1,6 @@
-//! The same request over HTTP, uwsgi, FastCGI and SCGI: the environ of each, side by side, as the real binary makes it. What
-//! all have in common has one line; what differs has one for each protocol, so that every difference is seen in review.
+//! The same request over HTTP, uwsgi, FastCGI and SCGI: the environ of each, side by side, as the
+//! real binary makes it. Common values have one line, different values one for each protocol, so
+//! that a review sees every difference.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +11,7 @@ use running::{Running, exchange, folder_with};
 
 const PROTOCOLS: [&str; 4] = ["http", "uwsgi", "fastcgi", "scgi"];
 
-/// What differs from run to run.
+/// Values that differ from run to run.
 const REDACTED: &[(&str, &str)] = &[(r" at 0x[0-9a-fA-F]+", " at [address]")];
 
 /// A request as a client sends it to a front end.
@@ -20,7 +21,7 @@ struct Request {
     target: &'static str,
     fields: &'static [(&'static str, &'static str)],
     body: &'static str,
-    /// What the front end is told to send beside what nginx's parameter files have.
+    /// Variables that nginx sends in addition to those of its parameter files.
     more: &'static [(&'static str, &'static str)],
 }
 
@@ -115,7 +116,8 @@ impl Request {
         [head.as_bytes(), self.body.as_bytes()].concat()
     }
 
-    /// What nginx sends with its own parameter files (and `PATH_INFO` for FastCGI and SCGI, as docs/deploy/nginx.md has it).
+    /// The variables of nginx's parameter files (and `PATH_INFO` for FastCGI and SCGI, as
+    /// docs/deploy/nginx.md has it).
     fn variables(&self) -> Vec<(String, String)> {
         let (path, query) = self.target.split_once('?').unwrap_or((self.target, ""));
         let length = if self.body.is_empty() {
@@ -299,7 +301,7 @@ fn side_by_side(environs: &[BTreeMap<String, String>]) -> String {
     out
 }
 
-/// Without what differs from machine to machine and from run to run.
+/// Without values that differ between machines and runs.
 fn told(key: &str, value: &str) -> String {
     let is_ephemeral = matches!(key, "REMOTE_PORT" | "SERVER_PORT")
         && value

@@ -1,5 +1,5 @@
-//! The request machine against its corpus and against chance: what it says depends on the bytes and never on how they
-//! were cut, every limit bites exactly where it says, and no bytes make it panic.
+//! The HTTP parser with its corpus and with random input: its events depend on the bytes and not on
+//! how they were split, each limit is exact, and no input makes it panic.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -54,14 +54,14 @@ fn corpus(folder: &str) -> Vec<Case> {
     cases
 }
 
-/// Where to cut: everywhere, but in the vast middle of long cases.
+/// Where to split: everywhere except in the middle of long cases.
 fn cuts(length: usize) -> impl Iterator<Item = usize> {
     (1..length).filter(move |&cut| {
         cut < 1200 || length - cut < 300 || cut % 1009 == 0 || (32_000..33_000).contains(&cut)
     })
 }
 
-/// Reads a case every way there is; all ways must agree. Returns what they say.
+/// Reads a case in every way; all must agree. Returns the events.
 fn read_every_way(case: &Case, limits: &Limits) -> Vec<Event> {
     let said = whole(&case.wire, limits);
     assert_eq!(
@@ -147,7 +147,7 @@ fn invalid_requests_are_refused_however_they_are_cut() {
             "{} is refused: {said:?}",
             case.name
         );
-        // Headless refusals: no piece of a request whose head was refused gets out.
+        // After a refused head no part of its request is emitted.
         let heads = said
             .iter()
             .filter(|event| matches!(event, Event::Head(_)))
@@ -160,7 +160,7 @@ fn invalid_requests_are_refused_however_they_are_cut() {
     snapshot("http__invalid", &told);
 }
 
-/// Two valid connections, one behind the other on one connection, are both.
+/// The requests of two valid connections are valid on one connection too.
 #[test]
 fn requests_pipeline() {
     let cases: Vec<Case> = corpus("valid")
@@ -203,7 +203,7 @@ fn status(wire: &[u8], limits: &Limits) -> Option<u16> {
     }
 }
 
-/// Every limit passes what is exactly at it and refuses one over, with its status.
+/// Each limit accepts a request exactly at the limit, and refuses one more with its status.
 #[test]
 fn every_limit_bites() {
     let head = "GET /0123456789 HTTP/1.1\r\nHost: a\r\nA: b\r\nC: d\r\n\r\n";
@@ -269,7 +269,7 @@ fn every_limit_bites() {
         assert_eq!(with(at - 1), Some(refused), "{name}: one over is refused");
         assert_eq!(with(at), None, "{name}: exactly at it passes");
     }
-    // Where not even the request line fits, it is the target's length that is at fault.
+    // If the request line does not fit, the target is too long.
     let line = head.find('\n').expect("a line") + 1;
     let with = |head_bytes_max| {
         status(
@@ -283,8 +283,8 @@ fn every_limit_bites() {
     assert_eq!((with(line - 1), with(line)), (Some(414), Some(431)));
 }
 
-/// A head that fills its bound and is not complete is refused there and then: whoever keeps a buffer of that size never
-/// waits for a byte that has no place.
+/// An incomplete head that fills its limit is refused at once, so a caller with a buffer of that
+/// size never waits for a byte that does not fit.
 #[test]
 fn a_full_buffer_is_an_answer() {
     let limits = Limits::default();
@@ -344,12 +344,14 @@ fn chunk_overhead_is_bounded() {
             chunk.repeat(chunks)
         )
     };
-    // A line of 4 + 18 - 4 = 18 bytes is what one byte of data justifies: never too much, however many.
+    // A line of 4 + 18 - 4 = 18 bytes is what one byte of data justifies: never too much, however
+    // many.
     let many = whole(body(100_000, 14).as_bytes(), &Limits::default());
     assert!(
         matches!(&many[..], [Event::Head(_), Event::Data(data), Event::End, Event::Idle] if data.len() == 100_000)
     );
-    // 130 bytes a line spend 112 each: the bound of 16384 holds for 146 chunks; the last one gives 13 back.
+    // 130 bytes a line spend 112 each: the bound of 16384 holds for 146 chunks; the last one gives
+    // 13 back.
     let status = |chunks| {
         whole(body(chunks, 126).as_bytes(), &Limits::default())
             .into_iter()
@@ -362,7 +364,7 @@ fn chunk_overhead_is_bounded() {
     assert_eq!(status(147), Some(400));
 }
 
-/// A body bound of `u64::MAX` is none, and no sum of chunk sizes gets around it.
+/// A body limit of `u64::MAX` is no limit, and no sum of chunk sizes overflows it.
 #[test]
 fn no_bound_is_still_64_bits() {
     let limits = Limits {
@@ -381,7 +383,7 @@ fn no_bound_is_still_64_bits() {
     );
 }
 
-/// What `wsgi` builds the environ from: kinds, repeats, values, and memory that is kept.
+/// The data for the environ: kinds of fields, repeated fields, values, and reused memory.
 #[test]
 fn a_head_can_be_asked() {
     let wire = b"POST /a?b=c HTTP/1.1\r\nhost: x\r\nX-A: 1\r\nCOOKIE: a\r\nContent-type: t\r\ncontent-length: 2\r\nx-a: 2\r\n\r\n";
@@ -417,7 +419,7 @@ fn a_head_can_be_asked() {
     );
 }
 
-/// The state of the reader is told rightly through a request: deadlines hang on it.
+/// The reader reports its state correctly during a request: deadlines depend on it.
 #[test]
 fn idle_is_before_the_first_byte_and_after_the_end() {
     let mut reader = RequestReader::default();
@@ -453,7 +455,7 @@ fn idle_is_before_the_first_byte_and_after_the_end() {
     );
 }
 
-/// A used head is as good as a new one: nothing of the request before shows.
+/// A reused head contains nothing of the previous request.
 #[test]
 fn a_reused_head_forgets() {
     let limits = Limits::default();
@@ -561,7 +563,7 @@ proptest! {
         agree(&wire, &at)?;
     }
 
-    /// Whatever is cut into chunks comes out as it went in.
+    /// A body that is split into chunks is read unchanged.
     #[test]
     fn chunks_are_undone(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..100), 0..20)) {
         let mut wire = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();

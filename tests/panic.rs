@@ -1,5 +1,6 @@
-//! A panic inside a worker: the request it happened in is answered with 500, the worker is replaced, and
-//! nobody else notices. Debug builds panic on request (`SINGLEMALT_PANIC_AT`); there is no other way to get one.
+//! A panic inside a worker: the request it happened in is answered with 500, the worker is
+//! replaced, and other requests are not affected. Debug builds panic on request
+//! (`SINGLEMALT_PANIC_AT`); there is no other way to get one.
 #![cfg(all(unix, debug_assertions))]
 
 mod running;

@@ -1,6 +1,8 @@
-//! The Python room, driven without sockets: interpreters are made, apps loaded, requests served, interpreters ended.
+//! The Python room without sockets: makes interpreters, loads apps, serves requests, ends
+//! interpreters.
 //!
-//! One process has one Python, so all tests of this binary share it; each has interpreters of its own.
+//! One process has one Python, so all tests of this binary share it; each has interpreters of its
+//! own.
 
 #[path = "python/harness.rs"]
 mod harness;

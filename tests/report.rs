@@ -1,8 +1,7 @@
-//! What a person reads: the start-up report and every message that names a thing and the way out, as the real
-//! binary prints them, one snapshot each.
+//! The start-up report and every error message of the real binary, one snapshot each.
 //!
-//! Times, ports, process ids, folders and versions of Python are redacted; a Python without own-GIL interpreters
-//! (3.12) has other words for isolation, so what depends on that is asked for by name or left out there.
+//! Times, ports, process ids, folders and versions of Python are redacted; a Python without own-GIL
+//! interpreters (3.12) reports another isolation, so such tests set it or are skipped there.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -58,7 +57,7 @@ def application(environ, start_response):
     return [b'']
 ";
 
-/// What differs from run to run, from machine to machine and from Python to Python.
+/// Values that differ between runs, machines and versions of Python.
 const REDACTED: &[(&str, &str)] = &[
     (
         r"CPython \d+\.\d+\.\d+\S* \([^)]*\)",
@@ -85,7 +84,7 @@ fn snapshot(name: &str, text: &str) {
     }, { insta::assert_snapshot!(format!("report__{name}"), text) });
 }
 
-/// The report of a server that comes up.
+/// The report of a server that starts.
 fn report(name: &str, files: &[(&str, &str)], arguments: &[&str]) {
     let folder = folder_with(files);
     let mut server = Running::start(folder.path(), arguments);
@@ -93,7 +92,7 @@ fn report(name: &str, files: &[(&str, &str)], arguments: &[&str]) {
     snapshot(name, &text);
 }
 
-/// The words and the exit code of one that does not.
+/// The output and exit code of a server that does not start.
 fn refusal(name: &str, files: &[(&str, &str)], arguments: &[&str]) {
     let folder = folder_with(files);
     let (code, text) = Running::start(folder.path(), arguments).wait_for_exit();
@@ -383,7 +382,8 @@ fn an_extension_that_refuses_under_own_gil() {
 
 #[test]
 fn port_in_use_by_somebody_else() {
-    // Held by this test's own process, whose number and name the message should tell where the system lets it.
+    // Held by this test's own process, whose number and name the message should tell where the
+    // system lets it.
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = holder.local_addr().expect("an address").to_string();
     let folder = folder_with(&[("app.py", HELLO)]);

@@ -1,5 +1,5 @@
-//! What `--show-config` prints says the same as what it was made from: loaded again it gives the same
-//! configuration, whatever format, and shown again the same text.
+//! The output of `--show-config` can be loaded again, in every format: it gives the same
+//! configuration and the same output.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,12 +22,12 @@ fn shown(file: &Path) -> String {
     }
 }
 
-/// The values, as text, without what says where they stood. `Err`: why there is no server.
+/// The values as text, without their origins. `Err`: the reason why the configuration is invalid.
 fn meant(file: &Path) -> Result<String, String> {
     let config = match run(&[file]) {
         Ok(Command::Run(config)) => config,
         Ok(other) => panic!("{}: {other:?}", file.display()),
-        // The place is another one, and so is what stands behind it.
+        // The origin differs.
         Err(error) => {
             let text = error.to_string();
             return Err(text.split(" (").next().unwrap_or_default().to_owned());
@@ -157,7 +157,7 @@ fn values_that_no_ini_file_has_are_shown_in_toml() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
-    /// Whatever a JSON file can say.
+    /// Every value that a JSON file can contain.
     #[test]
     fn whatever_was_written(
         values in proptest::collection::vec(

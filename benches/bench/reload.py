@@ -364,16 +364,20 @@ def page(rows, given):
 
 Made by `just bench-reload --write` on {time.strftime("%Y-%m-%d")} at {machine.commit()}. {facts}.
 
-{given.reloads} reloads of each server, {PROCESSES} interpreters or processes with {THREADS} threads (gunicorn 4, below which its documentation
-does not go; uWSGI {UWSGI_THREADS}, of which kept connections hold one each, with a mercy of {UWSGI_MERCY} s). The application computes for {given.work_seconds} s while it is imported. {CLIENTS} clients and the probe ask again and again, half of
-them on a kept connection; nobody tries a second time. Server and clients share the machine.
+{given.reloads} reloads of each server, with {PROCESSES} interpreters or processes of {THREADS} threads (gunicorn 4, the least that
+its documentation recommends; uWSGI {UWSGI_THREADS}, because a kept connection occupies a thread, with a mercy of {UWSGI_MERCY} s).
+The application computes for {given.work_seconds} s at import. {CLIENTS} clients and the probe send one request after the other,
+half of them on a kept connection, without retries. Server and clients share the machine.
 
 {table(rows, given)}
 
-- *failed*: requests without a whole answer of status 200. A connection that is closed under a request counts.
-- *longest wait*: between two answers to one client on a kept connection, a process of its own.
-- *new version after*: from the signal, or the touch, to the first answer of the new version; the median.
-- *versions mix for*: from the first answer of the new version to the last one of an older; the median. Answers that were under way at the swap count.
+- *failed*: requests without a complete response of status 200. A connection that is closed during a
+  request counts.
+- *longest wait*: between two responses to one client, a separate process with a kept connection.
+- *new version after*: from the signal, or the touch, to the first response of the new version; the
+  median.
+- *versions mix for*: from the first response of the new version to the last one of an older version;
+  the median. Responses that were in progress at the swap count.
 """
 
 

@@ -105,7 +105,8 @@ def markdown(store, charts):
     tables = store["tables"]
     lines = ["# Benchmark results", ""]
     lines += [
-        "Written by `just bench --write`; [performance.md](../performance.md) says how to read it. Do not edit.",
+        "Written by `just bench --write`; do not edit. [performance.md](../performance.md) explains the",
+        "method, [analysis.md](analysis.md) the bars that are missed.",
         "",
     ]
     for name, words in charts.items():

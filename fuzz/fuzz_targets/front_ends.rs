@@ -1,5 +1,6 @@
-//! Any bytes, as the bytes of one connection of a front end: no panic, and what the machine says does not depend on how they
-//! are cut. The first byte chooses uwsgi, FastCGI or SCGI, and the limits; the second the cut.
+//! Random bytes on a uwsgi, FastCGI or SCGI connection: no panic, and the events do not depend on
+//! how the bytes are split. The first byte chooses the protocol and the limits, the second where to
+//! split.
 
 #![no_main]
 
@@ -74,7 +75,7 @@ impl Reader {
     }
 }
 
-/// Everything that is said of these pieces, with neighbouring data joined.
+/// All events for these pieces, with neighbouring data joined.
 fn events<'i>(
     choice: u8,
     pieces: impl IntoIterator<Item = &'i [u8]>,

@@ -1,5 +1,5 @@
-//! Any bytes, as the beginning of a connection with the PROXY protocol: no panic, no length past the input, and what was
-//! decided early stays so when more comes.
+//! Random bytes at the start of a connection with the PROXY protocol: no panic, no length past the
+//! input, and an early decision does not change with more input.
 
 #![no_main]
 

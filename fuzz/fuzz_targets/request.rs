@@ -1,4 +1,5 @@
-//! Any bytes, as the bytes of one connection: no panic, and what the machine says does not depend on how they are cut.
+//! Random bytes on an HTTP connection: no panic, and the events do not depend on how the bytes are
+//! split.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Any bytes, as what a client says about a static file: its path, its range, its codings. No panic; what passes as a path is
-//! plain names, on Windows too; and what is found of a range lies in the file and is not more than it.
+//! Random bytes as path, range and codings of a request for a static file. No panic; an accepted
+//! path consists of plain names, on Windows too; and a range lies inside the file.
 
 #![no_main]
 
