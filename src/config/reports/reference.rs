@@ -18,27 +18,27 @@ pub(crate) fn render(format: &str) -> Result<String, ConfigError> {
 }
 
 const CLASSES: &str = "\
-Each option has a class, which says how it stands to uWSGI's option of that name:
+Each option has a class, which compares it with uWSGI's option of the same name:
 
-| class | means |
+| class | meaning |
 |---|---|
-| E | the same effect, or an option of singlemalt's own |
+| E | the same effect, or an option of singlemalt only |
 | M | the same purpose, mapped to one process; the text says how |
-| A | accepted and without effect; the text says why none is needed |
-| X | not supported; the text says why, or what to use instead. The server starts without it and says so, except under `--strict`, or where that would be dangerous or useless |
+| A | accepted without effect; the text says why none is needed |
+| X | not supported; the text says why, or what to use instead. The server starts with a warning, except with `--strict`, or if that would be dangerous or useless |
 
-\"Later\" marks what this version does not do yet; using it is announced at start.
+\"Later\" marks options that this version does not implement yet; using one is a warning at start.
 ";
 
 fn markdown() -> String {
     let mut text = String::from(
-        "<!-- Made from the option table by `just gen`; a test compares. Do not edit. -->\n\n# Options\n\n",
+        "<!-- Generated from the option table by `just gen`. Do not edit. -->\n\n# Options\n\n",
     );
     text.push_str(
-        "Every option can be given on the command line (`--http-socket :8000`), in a file \
-         (`http-socket = :8000`) and in the environment (`SINGLEMALT_HTTP_SOCKET` or \
-         `UWSGI_HTTP_SOCKET`). [configuration.md](configuration.md) explains files and their \
-         language; `singlemalt --help WORD` prints what is below for one option.\n\n",
+        "Every option works on the command line (`--http-socket :8000`), in a file\n\
+         (`http-socket = :8000`) and in the environment (`SINGLEMALT_HTTP_SOCKET` or\n\
+         `UWSGI_HTTP_SOCKET`). [configuration.md](configuration.md) explains files and their syntax;\n\
+         `singlemalt --help WORD` prints the text below for one option.\n\n",
     );
     text.push_str(CLASSES);
     for group in Group::ALL {
@@ -118,20 +118,24 @@ fn cell(text: &str) -> String {
 
 fn manual() -> String {
     let mut text = format!(
-        ".\\\" Made from the option table by `just gen`; a test compares. Do not edit.\n\
+        ".\\\" Generated from the option table by `just gen`. Do not edit.\n\
          .TH SINGLEMALT 1 \"\" \"singlemalt {}\" \"User commands\"\n\
          .SH NAME\nsinglemalt \\- one process serves a WSGI application with many interpreters\n\
          .SH SYNOPSIS\n.B singlemalt\n[\\fIOPTIONS\\fR] [\\fIAPPLICATION\\fR]\n\
          .SH DESCRIPTION\n\
          The application is a file (app.py), a module (pkg.module:app), or either with a call that \
          returns it (app.py:create_app()). A name that ends in .ini, .xml, .yaml, .json or .toml is \
-         a configuration file, in the language of uWSGI.\n.PP\n\
-         Every option can also stand in a file (http\\-socket = :8000) and in the environment \
-         (SINGLEMALT_HTTP_SOCKET, UWSGI_HTTP_SOCKET). The environment is weaker than the command \
-         line; a file takes effect where it is named; the last value wins, and lists add up.\n",
+         a configuration file in uWSGI's syntax.\n.PP\n\
+         Every option also works in a file (http\\-socket = :8000) and in the environment \
+         (SINGLEMALT_HTTP_SOCKET, UWSGI_HTTP_SOCKET). The command line takes precedence over the \
+         environment; a file applies at the place where it is named; the last value wins, and lists \
+         are joined.\n",
         env!("CARGO_PKG_VERSION")
     );
-    text.push_str(".SH COMMANDS\nAs the first word, for a running server that its pidfile names (\\-\\-pidfile), its control socket (\\-\\-control) or its configuration file.\n");
+    text.push_str(
+        ".SH COMMANDS\nAs the first word, for a running server, named by its pidfile \
+         (\\-\\-pidfile), its control socket (\\-\\-control) or its configuration file.\n",
+    );
     for (word, _, what) in subcommand::WORDS {
         text.push_str(&format!(".TP\n\\fBsinglemalt {word}\\fR\n{}\n", roff(what)));
     }
@@ -172,7 +176,7 @@ fn manual() -> String {
         }
     }
     text.push_str(
-        ".SH EXIT STATUS\n.TP\n0\nThe server was stopped.\n.TP\n1\nThe configuration cannot be used, or the \
+        ".SH EXIT STATUS\n.TP\n0\nThe server was stopped.\n.TP\n1\nThe configuration is invalid, or the \
          server could not start.\n.TP\n22\nThe application could not be loaded, and \\-\\-need\\-app was given.\n\
          .PP\nOf a command:\n",
     );
