@@ -335,7 +335,7 @@ def test_what_lies_in_the_way_of_a_unix_socket_stays(serve, tmp_path):
     for name in ("file.sock", "folder.sock"):
         log = failed_start(serve, tmp_path, "--http-socket", name)
         assert re.search(
-            f"^error: .*{name} is there already, and it is no socket", log, re.MULTILINE
+            f"^error: .*{name} exists and is not a socket", log, re.MULTILINE
         ), log
     assert (tmp_path / "file.sock").read_text() == "precious"
 

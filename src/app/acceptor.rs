@@ -116,8 +116,6 @@ impl Shared {
                 next_sweep = next.map(|next| now + next);
                 self.wake_worker(queued);
             }
-            let queued = turn.relieve(&self.net, &*self.current);
-            self.wake_worker(queued);
             let Some(generation) = self.current.load() else {
                 // Nobody serves yet, or any more: only deadlines are left to see to.
                 std::thread::park_timeout(TICK);

@@ -32,7 +32,6 @@ pub mod gil_gate;
 pub mod harakiri;
 pub mod inspect;
 mod load_generation;
-mod response_batching;
 pub mod scaling;
 mod signal_queue;
 mod thread_placement;

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::net::turn::{Completed, Wait};
+use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
 use crate::python::{Attached, Call, InterpreterThread, Served, Source};
 use crate::wsgi::environ::Link;
@@ -23,7 +23,6 @@ use super::harakiri::watch::{Fate, Watch};
 use super::inspect::counters::Ending;
 use super::queue::{Job, Next};
 use super::recycling::Due;
-use super::response_batching::Holding;
 use super::worker_group::Crew;
 use super::workers::Shared;
 
@@ -97,7 +96,6 @@ pub struct Worker {
     /// Modules that were loaded when the application's files were last told.
     modules_known: Cell<usize>,
     has_panicked: bool,
-    holding: Holding,
     tally: Arc<Tally>,
 }
 
@@ -127,7 +125,6 @@ impl Worker {
             requests_max,
             modules_known: Cell::new(0),
             has_panicked: false,
-            holding: Holding::default(),
         }
     }
 
@@ -208,7 +205,6 @@ impl Worker {
             for count in 0..BURST {
                 // One for one: neither signals nor requests can keep the others waiting.
                 if let Some(number) = self.shared.postbox.take(self.seat.worker) {
-                    self.release_held();
                     if self.surroundings.shares_poll && self.shared.has_letter_for_sleeper() {
                         self.surroundings.net.poll().wake();
                     }
@@ -234,7 +230,6 @@ impl Worker {
                 }
             }
         });
-        self.release_held();
     }
 
     fn should_pause(&self) -> bool {
@@ -283,12 +278,7 @@ impl Worker {
         self.watch.begin(&exchange, net, taken_at);
         let parts = exchange.parts(net);
         let (facts, mut sink) = (parts.facts, parts.sink);
-        sink.spoken_by(&self.watch.speaker);
-        if self.holding.may_hold() && self.shared.queue().has_jobs() {
-            // Should this or the next request be slow, the acceptor sends what was kept.
-            self.surroundings.bell.ring();
-            sink.may_hold();
-        }
+        sink.set_owner(&self.watch.owner);
         self.response.reset(facts, self.turn.date());
         if let Some(delivery) = net.files().and_then(|files| files.offer(parts.head)) {
             self.response.offer(delivery);
@@ -338,7 +328,7 @@ impl Worker {
         self.look_after(py, served, taken_at);
         let fate = self.watch.end();
         if self.watch.is_given_up() {
-            net.regard_connection();
+            net.recount_connection();
         }
         let at = Instant::now();
         let summary = settle(
@@ -368,28 +358,9 @@ impl Worker {
             self.due(|| format!("{answers} requests (--max-requests)"));
         }
         let current = &*self.surroundings.current;
-        self.holding.note(at.saturating_duration_since(taken_at));
-        match self.turn.complete(net, current, exchange, answered) {
-            Completed::Held if self.holding.hold(at) => self.release(),
-            Completed::Held => {}
-            Completed::Sent { queued } => self.tell_successor(queued),
-        }
-        at
-    }
-
-    /// Sends the answers that were kept, if any were.
-    fn release_held(&mut self) {
-        if self.holding.is_any() {
-            self.release();
-        }
-    }
-
-    /// Sends them, and what other workers have kept.
-    fn release(&mut self) {
-        self.holding.clear();
-        let net = &*self.surroundings.net;
-        let queued = self.turn.release(net, &*self.surroundings.current);
+        let queued = self.turn.complete(net, current, exchange, answered);
         self.tell_successor(queued);
+        at
     }
 
     /// Requests were queued outside a turn.
@@ -485,7 +456,6 @@ impl Worker {
         match queue.wait(self.seat.worker, ends, timeout) {
             Next::Job(job) => {
                 python.attached(|py| self.run(py, job));
-                self.release_held();
             }
             Next::Empty if self.runner.is_surplus() && !self.has_work() => self.step_back(),
             Next::Empty | Next::Ended => {}

@@ -14,7 +14,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 
 use super::inspect::counters::Tallies;
-use crate::net::poll::SharedPoll;
+use crate::net::SharedPoll;
 
 /// What the threads of a crew wait for before they serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

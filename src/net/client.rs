@@ -1,52 +1,49 @@
-//! Who the client of a request is: the peer of its connection, or whom a trusted proxy speaks for.
+//! The client of a request: the peer of its connection, or the client that a trusted proxy names.
 //!
-//! Run by whoever polls, once per request and only if proxies are named; otherwise it costs a branch.
+//! Runs on the thread that polls, once per request, and only if proxies are configured.
 
 use crate::protocol::proxy::forwarded;
 use crate::wsgi::Head;
 use crate::wsgi::environ::Peer;
 
-use super::Proxies;
-use super::connection::Connection;
+use super::settings::Proxies;
 
-/// What a trusted proxy said of a request.
+/// What a trusted proxy said about a request.
 pub(super) struct Forwarded {
-    /// Who the client is; `None` if the proxy did not say.
+    /// The client; `None` if the proxy named none.
     peer: Option<Peer>,
-    /// It came by https, or by http.
+    /// Whether the client used https, if the proxy said so.
     pub(super) is_https: Option<bool>,
 }
 
-impl Connection {
-    /// Looks at a head that is complete. What strangers say of a client is taken out of it.
-    pub(super) fn hear(&mut self, proxies: &Proxies) {
-        // The variables of a web server are believed whatever they say: they have no such fields.
-        let Head::Http(head) = &mut self.head else {
-            return;
+impl Forwarded {
+    /// Reads the forwarding fields of a complete head. Removes those of an untrusted peer.
+    pub(super) fn read(head: &mut Head, proxies: &Proxies, is_trusted: bool) -> Option<Box<Self>> {
+        // Variables of a web server are trusted and have no such fields.
+        let Head::Http(head) = head else {
+            return None;
         };
-        if !self.is_trusted {
+        if !is_trusted {
             head.take_out(forwarded::is_about_the_client);
-            return;
+            return None;
         }
         let told = forwarded::read(head, &proxies.trusted, proxies.believed);
         if let Some(host) = &told.host {
             head.set_host(host);
         }
-        if told.client.is_some() || told.is_https.is_some() {
-            self.forwarded = Some(Box::new(Forwarded {
-                peer: told.client.map(|(address, port)| Peer::of(address, port)),
-                is_https: told.is_https,
-            }));
+        if told.client.is_none() && told.is_https.is_none() {
+            return None;
         }
-    }
-
-    /// Who asks, for the log.
-    pub(super) fn client(&self) -> &Peer {
-        asking(&self.peer, self.forwarded.as_deref())
+        Some(Box::new(Self {
+            peer: told.client.map(|(address, port)| Peer::of(address, port)),
+            is_https: told.is_https,
+        }))
     }
 }
 
-/// Who asks: the peer, or whom a proxy speaks for.
-pub(super) fn asking<'a>(peer: &'a Peer, told: Option<&'a Forwarded>) -> &'a Peer {
-    told.and_then(|told| told.peer.as_ref()).unwrap_or(peer)
+/// The client: the peer, or the client that a proxy names.
+pub(super) fn requester<'a>(peer: &'a Peer, forwarded: Option<&'a Forwarded>) -> &'a Peer {
+    forwarded
+        .and_then(|forwarded| forwarded.peer.as_ref())
+        .unwrap_or(peer)
 }

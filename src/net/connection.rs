@@ -1,45 +1,39 @@
-//! One connection: its socket, where its request stands, and what it owes the client.
+//! One connection: its socket, the state of its request, and its pending output.
 //!
-//! A connection is owned by exactly one thread at a time (see `slots`). Nothing here blocks except
-//! `ResponseSink::wait_for_room`, which a worker calls detached from Python.
+//! Exactly one thread owns a connection at a time (see `slots`).
 
-use std::fs::File;
-use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::protocol::http::Version;
-use crate::wsgi::environ::{Identity, Peer};
-use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink, Summary};
+use crate::wsgi::environ::Peer;
+use crate::wsgi::{Head, RequestBody, RequestFacts, Summary};
 
-use super::asides::Ticket;
-use super::client::{Forwarded, asking};
-use super::output::{Flushed, Output};
+use super::client::{Forwarded, requester};
+use super::io::Io;
 use super::reader::{Protocol, Reader};
-use super::records::Records;
+use super::settings::{Proxies, Settings};
 use super::slots::SlotId;
-use super::speaker::Speaker;
 use super::stream::Stream;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The PROXY protocol is expected, in front of everything else.
-    Greeting,
+    /// The PROXY preamble is expected, before TLS and the protocol.
+    Preamble,
     /// Between requests, or a head has begun to arrive.
     Head,
-    /// The head is in, the body is arriving.
+    /// The head is complete, the body is arriving.
     Body,
     /// A worker has the request.
     Working,
     /// The response is complete but the kernel has not taken all of it.
     Flushing,
-    /// Everything was sent and the sending side is closed; what the client still sends is thrown away, so
-    /// that it can read the answer (RFC 9112, 9.6).
+    /// Everything was sent and the sending side is closed. Further input is discarded, so that the
+    /// client can read the answer (RFC 9112, 9.6).
     Lingering,
 }
 
-/// How the last response went: kept until its last byte has left, then logged.
+/// The last response, logged when its last byte was sent.
 #[derive(Clone, Debug)]
 pub struct Answered {
     /// What was sent.
@@ -58,19 +52,19 @@ pub struct Answered {
 
 /// A client's connection.
 pub struct Connection {
-    /// Where it came in.
+    /// The index of the listener that accepted it.
     pub(super) listener: usize,
     pub(super) slot: Option<SlotId>,
-    /// Whether the poll also reports when it can be written.
+    /// Whether the poll also reports that it is writable.
     pub(super) wants_writable: bool,
     pub(super) phase: Phase,
-    /// The poll said that the client sends no more: one more read finds the end.
+    /// The poll reported that the client sends no more: one more read returns the end.
     pub(super) peer_finished: bool,
-    /// Milliseconds since the server's start; 0 for none. What it means depends on the phase.
+    /// Milliseconds since the server's start; 0 for none. Its meaning depends on the phase.
     pub(super) deadline_ms: u64,
-    /// When the request's first byte (in `Head`) or its head's end (in `Body`) came.
+    /// When the request's first byte (in `Head`) or the end of its head (in `Body`) arrived.
     pub(super) since_ms: u64,
-    /// Body bytes received, as the client sent them: for its rate.
+    /// Body bytes received, for the rate limit.
     pub(super) body_bytes_seen: u64,
     pub(super) io: Io,
     /// Bytes that were read and not consumed yet.
@@ -82,120 +76,20 @@ pub struct Connection {
     pub(super) received_at: Instant,
     pub(super) answered: Option<Answered>,
     pub(super) close_after: bool,
-    /// The last read filled its buffer: there may be more, and no event will say so.
+    /// The last read filled its buffer: there may be more, and no event will report it.
     pub(super) may_have_more: bool,
-    /// The peer is a proxy whose fields count.
+    /// The peer is a trusted proxy.
     pub(super) is_trusted: bool,
-    /// What a trusted proxy said of this request.
+    /// What a trusted proxy said about this request.
     pub(super) forwarded: Option<Box<Forwarded>>,
-}
-
-/// The sending half: what the response machine writes into.
-pub(super) struct Io {
-    pub(super) stream: Stream,
-    pub(super) output: Output,
-    /// The connection broke while something was sent.
-    pub(super) broken: bool,
-    /// The whole answer lies in `output`, or aside, and has not been tried to be sent.
-    pub(super) is_held: bool,
-    /// It lies aside.
-    pub(super) aside: Option<Ticket>,
-    /// It began with a PROXY line, which will not be said again: no other process can go on with it.
-    pub(super) is_greeted: bool,
-}
-
-impl Io {
-    /// Whether another process can go on with it.
-    pub(super) fn can_move(&self) -> bool {
-        !self.is_greeted && self.stream.outlives_the_image()
-    }
-
-    /// Sends both pieces behind what is queued; the kernel takes what it can now.
-    pub(super) fn send(&mut self, first: &[u8], second: &[u8]) -> Result<(), ClientGone> {
-        if self.broken {
-            return Err(ClientGone);
-        }
-        if !self.output.is_empty() {
-            self.output.push(first);
-            self.output.push(second);
-            return self.flush().map(|_| ());
-        }
-        let written = if second.is_empty() {
-            self.stream.write(first)
-        } else {
-            self.stream.write_both(first, second)
-        };
-        let sent = self.taken(written)?;
-        if sent < first.len() {
-            self.output.push(first.get(sent..).unwrap_or_default());
-            self.output.push(second);
-        } else {
-            self.output
-                .push(second.get(sent - first.len()..).unwrap_or_default());
-        }
-        Ok(())
-    }
-
-    /// Sends what more follows behind at once, if only the end.
-    pub(super) fn send_ahead(&mut self, bytes: &[u8]) -> Result<(), ClientGone> {
-        if self.broken {
-            return Err(ClientGone);
-        }
-        let mut sent = 0;
-        if self.output.is_empty() && !bytes.is_empty() {
-            let written = self.stream.write_ahead(bytes);
-            sent = self.taken(written)?;
-        }
-        self.output.push(bytes.get(sent..).unwrap_or_default());
-        Ok(())
-    }
-
-    /// Sends a head, and then a part of a file; the kernel takes what it can now.
-    fn send_file(
-        &mut self,
-        head: &[u8],
-        file: File,
-        offset: u64,
-        length: u64,
-    ) -> Result<(), ClientGone> {
-        self.send_ahead(head)?;
-        self.output.push_file(file, offset, length);
-        self.flush().map(|_| ())
-    }
-
-    /// How much the kernel took.
-    fn taken(&mut self, written: io::Result<usize>) -> Result<usize, ClientGone> {
-        match written {
-            Ok(count) => Ok(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            Err(_) => Err(self.fail()),
-        }
-    }
-
-    pub(super) fn flush(&mut self) -> Result<Flushed, ClientGone> {
-        match self.output.flush(&mut self.stream) {
-            Ok(flushed) => Ok(flushed),
-            Err(_) => Err(self.fail()),
-        }
-    }
-
-    /// Whether something that was sent has not left yet.
-    pub(super) fn owes(&self) -> bool {
-        !self.output.is_empty() || self.stream.has_pending()
-    }
-
-    fn fail(&mut self) -> ClientGone {
-        self.broken = true;
-        self.output.clear();
-        ClientGone
-    }
 }
 
 impl Connection {
     pub(super) fn new(
         stream: Stream,
         peer: Peer,
-        (listener, protocol): (usize, Protocol),
+        listener: usize,
+        protocol: Protocol,
         now: Instant,
     ) -> Box<Self> {
         Box::new(Self {
@@ -207,14 +101,7 @@ impl Connection {
             deadline_ms: 0,
             since_ms: 0,
             body_bytes_seen: 0,
-            io: Io {
-                stream,
-                output: Output::default(),
-                broken: false,
-                is_held: false,
-                aside: None,
-                is_greeted: false,
-            },
+            io: Io::new(stream),
             unread: Vec::new(),
             reader: Reader::new(protocol),
             head: Head::default(),
@@ -230,28 +117,20 @@ impl Connection {
     }
 }
 
-/// A complete request and the connection to answer it on. This is what goes through the queue.
-pub struct Exchange(pub(super) Box<Connection>);
+impl Connection {
+    /// Reads the fields in which a trusted proxy names the client.
+    pub(super) fn read_forwarded(&mut self, proxies: &Proxies) {
+        self.forwarded = Forwarded::read(&mut self.head, proxies, self.is_trusted);
+    }
 
-/// What a worker needs of an exchange, borrowed apart.
-pub struct Parts<'a> {
-    /// Index of the listener it came in on.
-    pub listener: usize,
-    /// The request's head.
-    pub head: &'a Head,
-    /// Who asks.
-    pub peer: &'a Peer,
-    /// The scheme that the client uses, if a trusted proxy said it.
-    pub is_https: Option<bool>,
-    /// Who asks, by a certificate.
-    pub identity: Option<Arc<Identity>>,
-    /// The body, taken out.
-    pub body: RequestBody,
-    /// What decides how the response is framed.
-    pub facts: RequestFacts,
-    /// Where the response goes.
-    pub sink: ResponseSink<'a>,
+    /// The client, for the log.
+    pub(super) fn client(&self) -> &Peer {
+        requester(&self.peer, self.forwarded.as_deref())
+    }
 }
+
+/// A complete request and its connection: an entry of the request queue.
+pub struct Exchange(pub(super) Box<Connection>);
 
 impl Exchange {
     /// When the last byte of the request had arrived.
@@ -269,39 +148,16 @@ impl Exchange {
         self.0.io.stream.is_peer_gone()
     }
 
-    /// Somebody else has seen to the client: nothing more of the application's answer leaves. `was_answered`: in full, and
-    /// the client may still be reading it.
+    /// Another thread answered the client: discards the rest of the application's response.
+    /// `was_answered`: the client got a complete answer and may still be reading it.
     pub fn taken_over(&mut self, was_answered: bool) {
         self.0.io.output.clear();
-        self.0.io.is_held = false;
         self.0.io.broken = !was_answered;
-    }
-
-    /// Borrows everything a worker needs.
-    pub fn parts<'a>(&'a mut self, net: &'a super::Net) -> Parts<'a> {
-        let connection = &mut *self.0;
-        let head = &connection.head;
-        Parts {
-            listener: connection.listener,
-            facts: facts(head, &connection.reader, &net.settings),
-            head,
-            peer: asking(&connection.peer, connection.forwarded.as_deref()),
-            is_https: connection.forwarded.as_ref().and_then(|told| told.is_https),
-            identity: connection.io.stream.identity().cloned(),
-            body: std::mem::take(&mut connection.body),
-            sink: ResponseSink {
-                records: connection.reader.request_id(),
-                io: &mut connection.io,
-                net,
-                speaker: None,
-                may_hold: false,
-            },
-        }
     }
 }
 
-/// What decides how the response to a request is framed.
-pub(super) fn facts(head: &Head, reader: &Reader, settings: &super::Settings) -> RequestFacts {
+/// The facts of a request that decide how its response is framed.
+pub(super) fn facts(head: &Head, reader: &Reader, settings: &Settings) -> RequestFacts {
     RequestFacts {
         form: reader.form(),
         version: match head {
@@ -310,159 +166,5 @@ pub(super) fn facts(head: &Head, reader: &Reader, settings: &super::Settings) ->
         },
         is_head: head.is_head(),
         keep_alive: reader.keep_alive(head) && !settings.keep_alive_timeout.is_zero(),
-    }
-}
-
-/// The door through which a response leaves: writes what the kernel takes, keeps the rest in order.
-pub struct ResponseSink<'a> {
-    pub(super) io: &'a mut Io,
-    /// The request whose response goes out in records (FastCGI).
-    pub(super) records: Option<u16>,
-    pub(super) net: &'a super::Net,
-    /// Whom to ask whether the application may still send.
-    pub(super) speaker: Option<&'a Speaker>,
-    /// A complete answer may wait for others.
-    pub(super) may_hold: bool,
-}
-
-impl<'a> ResponseSink<'a> {
-    /// The application's word may be taken from it.
-    pub fn spoken_by(&mut self, speaker: &'a Speaker) {
-        self.speaker = Some(speaker);
-    }
-
-    /// An answer that is complete may be kept until [`Turn::release`](super::Turn::release), to be sent with others.
-    pub fn may_hold(&mut self) {
-        self.may_hold = true;
-    }
-
-    /// Keeps the bytes with which an answer is complete, of which nothing else waits.
-    fn keep(&mut self, bytes: &[u8]) -> Result<(), ClientGone> {
-        if self.io.broken {
-            return Err(ClientGone);
-        }
-        self.io.output.push(bytes);
-        self.io.is_held = true;
-        Ok(())
-    }
-
-    /// The same where application code goes on: other threads can send them.
-    fn keep_aside(&mut self, bytes: &[u8]) -> Result<(), ClientGone> {
-        if self.io.broken {
-            return Err(ClientGone);
-        }
-        self.io.aside = self.net.asides.put(&self.io.stream, bytes);
-        self.io.is_held = self.io.aside.is_some();
-        match self.io.aside {
-            Some(_) => Ok(()),
-            None => self.io.send(bytes, &[]),
-        }
-    }
-
-    fn speaking<T>(
-        &mut self,
-        send: impl FnOnce(&mut Self) -> Result<T, ClientGone>,
-    ) -> Result<T, ClientGone> {
-        match self.speaker {
-            None => send(self),
-            Some(speaker) => speaker.speaking(|| send(self)),
-        }
-    }
-
-    fn room(&self) -> Room {
-        if self.io.output.memory_bytes() > self.net.settings.output_bytes_max {
-            Room::Full
-        } else {
-            Room::Ready
-        }
-    }
-}
-
-impl Sink for ResponseSink<'_> {
-    fn send(&mut self, first: &[u8], second: &[u8]) -> Result<Room, ClientGone> {
-        debug_assert!(!self.io.is_held, "nothing follows a complete answer");
-        self.speaking(|sink| {
-            match sink.records {
-                None => sink.io.send(first, second)?,
-                Some(id) => Records::new(sink.io, id).send(first, second)?,
-            }
-            Ok(sink.room())
-        })
-    }
-
-    fn end(&mut self, rest: &[u8]) -> Result<Room, ClientGone> {
-        self.speaking(|sink| {
-            match sink.records {
-                None if rest.is_empty() => {}
-                None if sink.may_hold && !sink.io.owes() => sink.keep(rest)?,
-                None => sink.io.send(rest, &[])?,
-                Some(id) => Records::new(sink.io, id).end(rest)?,
-            }
-            Ok(sink.room())
-        })
-    }
-
-    fn send_whole(&mut self, bytes: &[u8]) -> Result<Room, ClientGone> {
-        if self.records.is_some() || !self.may_hold || self.io.owes() {
-            return self.send(bytes, &[]);
-        }
-        self.speaking(|sink| {
-            sink.keep_aside(bytes)?;
-            Ok(sink.room())
-        })
-    }
-
-    fn goes_on(&mut self) {
-        if !self.io.is_held || self.io.aside.is_some() {
-            return;
-        }
-        let kept = std::mem::take(&mut self.io.output);
-        self.io.is_held = false;
-        // A client that has gone is noticed at the end of the request.
-        self.speaking(|sink| sink.keep_aside(kept.bytes())).ok();
-    }
-
-    fn send_file(
-        &mut self,
-        head: &[u8],
-        file: File,
-        offset: u64,
-        length: u64,
-    ) -> Result<Room, ClientGone> {
-        self.speaking(|sink| {
-            match sink.records {
-                None => sink.io.send_file(head, file, offset, length)?,
-                Some(id) => {
-                    Records::new(sink.io, id).send(head, &[])?;
-                    sink.io.output.push_file_records(file, offset, length, id);
-                    sink.io.flush()?;
-                }
-            }
-            Ok(sink.room())
-        })
-    }
-
-    /// Waits on the socket itself: half of the bound must leave within the write timeout.
-    fn wait_for_room(&mut self) -> Result<(), ClientGone> {
-        let settings = &self.net.settings;
-        let deadline = Instant::now() + settings.write_timeout;
-        while self.io.output.memory_bytes() > settings.output_bytes_max / 2 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.speaker.is_some_and(|speaker| !speaker.may_speak()) {
-                return Err(self.io.fail());
-            }
-            if left.is_zero() || self.io.stream.set_blocking_writes(Some(left)).is_err() {
-                return Err(self.io.fail());
-            }
-            self.io.flush()?;
-        }
-        match self.io.stream.set_blocking_writes(None) {
-            Ok(()) => Ok(()),
-            Err(_) => Err(self.io.fail()),
-        }
-    }
-
-    fn is_last(&self) -> bool {
-        self.net.ends(self.io)
     }
 }

@@ -1,49 +1,52 @@
-//! What happens to clients that take too long.
+//! Deadlines of connections.
 //!
-//! A connection's deadline stands in its slot as a number; nothing is armed or cancelled per request.
-//! The acceptor thread sweeps the slots: at most every [`SWEEP_MIN`], at least every [`SWEEP_MAX`]
-//! while there are connections. Five thousand idle connections cost some microseconds a second.
+//! A connection's deadline is a number in its slot; no timer is armed or cancelled per request. The
+//! acceptor thread sweeps the slots: at most every [`SWEEP_MIN`], at least every [`SWEEP_MAX`] while
+//! there are connections. Five thousand idle connections cost some microseconds a second.
 
 use std::time::{Duration, Instant};
 
-use super::Net;
 use super::connection::{Connection, Phase};
+use super::state::Net;
 
 /// The finest grain of a deadline.
-pub const SWEEP_MIN: Duration = Duration::from_millis(50);
-/// A connection that was accepted after a sweep is looked at no later than this.
-pub const SWEEP_MAX: Duration = Duration::from_secs(1);
+const SWEEP_MIN: Duration = Duration::from_millis(50);
+/// The longest time after which a new connection is swept first.
+const SWEEP_MAX: Duration = Duration::from_secs(1);
 
-/// A body may start slowly before its rate counts.
+/// The time before the rate of a body is checked.
 const RATE_GRACE_MS: u64 = 10_000;
 
+/// How long a closing connection waits for the client to close (RFC 9112, 9.6).
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
 impl Net {
-    /// When the connection must have moved on, in milliseconds since the start.
+    /// The deadline of the connection in its phase, in milliseconds since the start.
     pub(super) fn deadline(&self, connection: &Connection, now_ms: u64) -> u64 {
         let after = |from: u64, timeout: Duration| {
             from.saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
         };
         let settings = &self.settings;
         match connection.phase {
-            Phase::Greeting => after(connection.since_ms, settings.header_timeout),
-            // A head's time runs from its first byte: dribbling does not extend it.
+            Phase::Preamble => after(connection.since_ms, settings.header_timeout),
+            // A head's time runs from its first byte: slow sending does not extend it.
             Phase::Head if connection.since_ms != 0 => {
                 after(connection.since_ms, settings.header_timeout)
             }
             Phase::Head if self.is_draining() => {
                 let kept = settings.keep_alive_timeout;
-                after(now_ms, kept).min(now_ms.saturating_add(self.kept_grace_ms()))
+                after(now_ms, kept).min(now_ms.saturating_add(self.idle_grace_ms()))
             }
             Phase::Head => after(now_ms, settings.keep_alive_timeout),
             Phase::Body => after(now_ms, settings.body_timeout),
             Phase::Flushing => after(now_ms, settings.write_timeout),
-            // Lingering began when the answer was complete: what still arrives does not extend it.
-            Phase::Lingering => after(connection.since_ms, super::LINGER_TIMEOUT),
+            // Runs from the end of the answer: further input does not extend it.
+            Phase::Lingering => after(connection.since_ms, LINGER_TIMEOUT),
             Phase::Working => 0,
         }
     }
 
-    /// Whether a body arrives too slowly to be honest.
+    /// Whether a body arrives more slowly than the settings allow.
     pub(super) fn is_body_too_slow(&self, connection: &Connection, now_ms: u64) -> bool {
         let elapsed_ms = now_ms.saturating_sub(connection.since_ms);
         elapsed_ms > RATE_GRACE_MS
@@ -51,8 +54,8 @@ impl Net {
                 < self.settings.body_rate_min.saturating_mul(elapsed_ms)
     }
 
-    /// Collects every connection whose time is up (while draining, after a moment: also every idle one), and says when to
-    /// look again. `None`: there is nothing to look at.
+    /// Collects every connection whose deadline has passed (in a drain, after the grace time, also idle
+    /// ones). Returns the time to the next deadline. `None`: there are no connections.
     pub(super) fn expired(
         &self,
         now: Instant,

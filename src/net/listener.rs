@@ -1,50 +1,27 @@
-//! Listening sockets: bound before Python starts, so that a taken port is known at once; or taken over
-//! from whoever started us.
+//! Listening sockets: bound before Python starts, so that a port in use is reported at once, or
+//! inherited from the parent process.
 //!
-//! Runs on the main thread at start; `accept` on whichever thread takes a turn.
+//! Runs on the main thread at start; `accept` on the thread that polls.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::address::Address;
 #[cfg(target_os = "linux")]
 use super::os::close_backlog_linux;
-use super::parked::Handle;
+use super::os::port_owner;
+use super::plain_stream::{Handle, PlainStream};
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
 use crate::tls::Port;
-
-/// Where to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// An IP address and port; port 0 lets the system choose.
-    Tcp(SocketAddr),
-    /// A path in the file system.
-    #[cfg(unix)]
-    Unix(PathBuf),
-    /// A name in Linux's abstract namespace of unix sockets: no file, gone with the process.
-    #[cfg(target_os = "linux")]
-    Abstract(Vec<u8>),
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Tcp(address) => write!(out, "{address}"),
-            #[cfg(unix)]
-            Address::Unix(path) => write!(out, "{}", path.display()),
-            #[cfg(target_os = "linux")]
-            Address::Abstract(name) => write!(out, "@{}", name.escape_ascii()),
-        }
-    }
-}
 
 /// How a listening socket is made. What concerns connections is inherited by the accepted ones.
 #[derive(Clone, Debug)]
@@ -99,15 +76,15 @@ impl SocketOptions {
     }
 }
 
-/// Why an address could not be listened on. `Display` says what to do.
+/// Why listening on an address failed. `Display` says what to do.
 #[derive(Debug)]
 pub struct BindError {
     /// The address that was asked for.
     pub address: Address,
-    /// The system's own words.
+    /// The system's error.
     pub error: io::Error,
-    /// Who holds the address, where that can be told.
-    pub holder: Option<String>,
+    /// The process that owns the address, where the system tells.
+    pub owner: Option<String>,
 }
 
 impl fmt::Display for BindError {
@@ -117,22 +94,25 @@ impl fmt::Display for BindError {
             #[cfg(unix)]
             io::ErrorKind::AlreadyExists => write!(
                 out,
-                "{address} is there already, and it is no socket. Move it away, or choose another path"
+                "{address} exists and is not a socket. Move it away, or choose another path"
             ),
             io::ErrorKind::AddrInUse => {
-                let holder = self.holder.as_deref().unwrap_or("another process");
+                let owner = self.owner.as_deref().unwrap_or("another process");
                 write!(
                     out,
-                    "{address} is in use by {holder}. Stop it, or choose another address (port 0 takes a free one)"
+                    "{address} is in use by {owner}. Stop it, or choose another address \
+                     (port 0 takes a free one)"
                 )
             }
             io::ErrorKind::PermissionDenied => write!(
                 out,
-                "no permission to listen on {address}. Ports below 1024 need root or CAP_NET_BIND_SERVICE; a unix socket needs a folder you may write"
+                "no permission to listen on {address}. Ports below 1024 need root or \
+                 CAP_NET_BIND_SERVICE; a unix socket needs a folder you may write"
             ),
             io::ErrorKind::AddrNotAvailable => write!(
                 out,
-                "{address} is not an address of this machine. Use 127.0.0.1 for this machine only, 0.0.0.0 for every interface"
+                "{address} is not an address of this machine. Use 127.0.0.1 for this machine only, \
+                 0.0.0.0 for every interface"
             ),
             _ => write!(out, "cannot listen on {address}: {}", self.error),
         }
@@ -148,6 +128,17 @@ enum Kind {
     Unix(mio::net::UnixListener),
 }
 
+/// The same call on either kind of socket.
+macro_rules! each {
+    ($socket:expr, $name:ident => $call:expr) => {
+        match $socket {
+            Kind::Tcp($name) => $call,
+            #[cfg(unix)]
+            Kind::Unix($name) => $call,
+        }
+    };
+}
+
 /// A socket that accepts connections.
 #[derive(Debug)]
 pub struct Listener {
@@ -156,11 +147,11 @@ pub struct Listener {
     tls: Option<Arc<Port>>,
     redirect: Option<Redirect>,
     expects_proxy: bool,
-    /// Another process has it, too, and goes on with it (systemd).
+    /// Another process (systemd) owns it too and keeps it open.
     is_lent: bool,
 }
 
-/// Every request is answered with a redirect to https.
+/// Redirects every request to https.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redirect {
     /// The port of the other address; `None` is the scheme's own.
@@ -168,10 +159,21 @@ pub struct Redirect {
 }
 
 impl Listener {
+    fn new(socket: Kind, address: Address) -> Self {
+        Self {
+            socket,
+            address,
+            tls: None,
+            redirect: None,
+            expects_proxy: false,
+            is_lent: false,
+        }
+    }
+
     /// Binds and listens.
     ///
     /// # Errors
-    /// The address cannot be had, or an option is not for this system.
+    /// The address is not available, or the system does not support an option.
     pub fn bind(address: &Address, options: &SocketOptions) -> Result<Self, BindError> {
         let bound = match address {
             Address::Tcp(address) => bind_tcp(*address, options),
@@ -181,16 +183,16 @@ impl Listener {
             Address::Abstract(name) => bind_abstract(name, options),
         };
         bound.map_err(|error| BindError {
-            holder: (error.kind() == io::ErrorKind::AddrInUse)
-                .then(|| super::port_owner::of(address))
+            owner: (error.kind() == io::ErrorKind::AddrInUse)
+                .then(|| port_owner::of(address))
                 .flatten(),
             address: address.clone(),
             error,
         })
     }
 
-    /// Takes over a socket that somebody else has bound (systemd, a predecessor). `listen` is called once
-    /// more, which sets its backlog and does not disturb what waits in it.
+    /// Takes over a socket that another process has bound (systemd, a predecessor). `listen` is called
+    /// once more: it sets the backlog and keeps the connections that wait in it.
     ///
     /// # Errors
     /// It is no stream socket, or not bound to an address that can be served.
@@ -208,14 +210,10 @@ impl Listener {
         if let Some(address) = local.as_socket() {
             socket.set_tcp_nodelay(true)?;
             socket.listen(options.backlog())?;
-            return Ok(Self {
-                socket: Kind::Tcp(mio::net::TcpListener::from_std(socket.into())),
-                address: Address::Tcp(address),
-                tls: None,
-                redirect: None,
-                expects_proxy: false,
-                is_lent: false,
-            });
+            return Ok(Self::new(
+                Kind::Tcp(mio::net::TcpListener::from_std(socket.into())),
+                Address::Tcp(address),
+            ));
         }
         #[cfg(target_os = "linux")]
         if let Some(name) = local.as_abstract_namespace() {
@@ -231,7 +229,7 @@ impl Listener {
         ))
     }
 
-    /// The address it really listens on: the port the system chose, for port 0.
+    /// The address it listens on, with the port that the system chose for port 0.
     pub fn address(&self) -> &Address {
         &self.address
     }
@@ -245,17 +243,13 @@ impl Listener {
         use std::os::fd::AsFd as _;
         #[cfg(windows)]
         use std::os::windows::io::AsSocket as _;
-        match &self.socket {
-            #[cfg(unix)]
-            Kind::Tcp(listener) => listener.as_fd().try_clone_to_owned(),
-            #[cfg(unix)]
-            Kind::Unix(listener) => listener.as_fd().try_clone_to_owned(),
-            #[cfg(windows)]
-            Kind::Tcp(listener) => listener.as_socket().try_clone_to_owned(),
-        }
+        #[cfg(unix)]
+        return each!(&self.socket, listener => listener.as_fd().try_clone_to_owned());
+        #[cfg(windows)]
+        return each!(&self.socket, listener => listener.as_socket().try_clone_to_owned());
     }
 
-    /// Speaks TLS with everybody who is accepted from now on.
+    /// Speaks TLS on connections that are accepted from now on.
     pub fn with_tls(mut self, port: Option<Arc<Port>>) -> Self {
         self.tls = port;
         self
@@ -267,17 +261,18 @@ impl Listener {
         self
     }
 
-    /// It is somebody else's, who goes on with it when we have closed it.
+    /// The socket belongs to another process, which keeps it open after we close it.
     pub fn lent(mut self, is_lent: bool) -> Self {
         self.is_lent = is_lent;
         self
     }
 
-    /// Lets nobody in any more, so that it can be closed when those who wait have been accepted (Linux).
+    /// Closes the backlog to new connections, so that the socket can be closed once those that wait
+    /// are accepted (Linux).
     ///
     /// # Errors
     /// The system refused.
-    pub(super) fn let_nobody_in(&self) -> io::Result<()> {
+    pub(super) fn close_backlog(&self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         match &self.socket {
             _ if self.is_lent => {}
@@ -292,13 +287,13 @@ impl Listener {
         self.expects_proxy
     }
 
-    /// Serves nothing, and says where to go instead.
+    /// Answers every request with a redirect.
     pub fn with_redirect(mut self, redirect: Option<Redirect>) -> Self {
         self.redirect = redirect;
         self
     }
 
-    /// Where requests are sent instead.
+    /// Where requests are redirected to.
     pub fn redirect(&self) -> Option<Redirect> {
         self.redirect
     }
@@ -308,21 +303,21 @@ impl Listener {
         self.tls.is_some()
     }
 
-    /// The next waiting connection and where it comes from (`None` for a unix socket).
+    /// Accepts the next connection, with its peer address (`None` for a unix socket).
     pub fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
         let (stream, peer) = match &self.socket {
             Kind::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
-                (Stream::Tcp(stream), Some(peer))
+                (PlainStream::Tcp(stream), Some(peer))
             }
             #[cfg(unix)]
             Kind::Unix(listener) => {
                 let (stream, _) = listener.accept()?;
-                (Stream::Unix(stream), None)
+                (PlainStream::Unix(stream), None)
             }
         };
         let Some(tls) = &self.tls else {
-            return Ok((stream, peer));
+            return Ok((Stream::Plain(stream), peer));
         };
         let session = tls.session().map_err(io::Error::other)?;
         let tls = TlsStream::new(stream, session, tls.keeps_certificate());
@@ -332,27 +327,15 @@ impl Listener {
 
 impl Source for Listener {
     fn register(&mut self, registry: &Registry, token: Token, on: Interest) -> io::Result<()> {
-        match &mut self.socket {
-            Kind::Tcp(listener) => listener.register(registry, token, on),
-            #[cfg(unix)]
-            Kind::Unix(listener) => listener.register(registry, token, on),
-        }
+        each!(&mut self.socket, listener => listener.register(registry, token, on))
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, on: Interest) -> io::Result<()> {
-        match &mut self.socket {
-            Kind::Tcp(listener) => listener.reregister(registry, token, on),
-            #[cfg(unix)]
-            Kind::Unix(listener) => listener.reregister(registry, token, on),
-        }
+        each!(&mut self.socket, listener => listener.reregister(registry, token, on))
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        match &mut self.socket {
-            Kind::Tcp(listener) => listener.deregister(registry),
-            #[cfg(unix)]
-            Kind::Unix(listener) => listener.deregister(registry),
-        }
+        each!(&mut self.socket, listener => listener.deregister(registry))
     }
 }
 
@@ -387,14 +370,7 @@ fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Listener
     socket.listen(options.backlog())?;
     let listener = mio::net::TcpListener::from_std(socket.into());
     let address = Address::Tcp(listener.local_addr()?);
-    Ok(Listener {
-        socket: Kind::Tcp(listener),
-        address,
-        tls: None,
-        redirect: None,
-        expects_proxy: false,
-        is_lent: false,
-    })
+    Ok(Listener::new(Kind::Tcp(listener), address))
 }
 
 #[cfg(unix)]
@@ -407,7 +383,7 @@ fn bind_unix(path: &Path, options: &SocketOptions) -> io::Result<Listener> {
     options.apply(&socket)?;
     let address = socket2::SockAddr::unix(path)?;
     if let Err(error) = socket.bind(&address) {
-        // A socket file that nobody answers on was left behind by a server that was killed.
+        // A socket file without a listener was left behind by a server that was killed.
         let is_socket =
             std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
         let is_stale = is_socket
@@ -441,12 +417,6 @@ fn bind_abstract(name: &[u8], options: &SocketOptions) -> io::Result<Listener> {
 #[cfg(unix)]
 fn listen_unix(socket: Socket, address: Address, options: &SocketOptions) -> io::Result<Listener> {
     socket.listen(options.backlog())?;
-    Ok(Listener {
-        socket: Kind::Unix(mio::net::UnixListener::from_std(socket.into())),
-        address,
-        tls: None,
-        redirect: None,
-        expects_proxy: false,
-        is_lent: false,
-    })
+    let listener = mio::net::UnixListener::from_std(socket.into());
+    Ok(Listener::new(Kind::Unix(listener), address))
 }

@@ -1,8 +1,8 @@
-//! What a connection still owes its client: bytes and files in order, written without ever blocking.
+//! The pending output of a connection: bytes and files in order, written without blocking.
 //!
-//! The kernel takes what it can at once; the rest waits here and leaves when the poll says the socket
-//! is writable. Runs on whichever thread owns the connection. A file is read by the kernel where it can
-//! (sendfile), so its bytes never enter this process.
+//! The kernel takes as much as it can at once; the rest waits here until the poll reports the socket
+//! as writable. The kernel reads files where it can (sendfile), so that their bytes never enter this
+//! process. Runs on the thread that owns the connection.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -15,8 +15,8 @@ use super::os::sendfile_portable::send_file_piece;
 use super::stream::Stream;
 use crate::protocol::fastcgi::record::{self, CONTENT_BYTES_MAX, HEADER_BYTES, Kind};
 
-/// At most this much of a file per step, so that one fast reader of a large file does not hold up
-/// the other connections of the turn.
+/// Bytes of a file per step, so that one fast reader of a large file does not delay the other
+/// connections of the turn.
 const FILE_PIECE_BYTES_MAX: u64 = 1 << 20;
 
 enum Piece {
@@ -32,18 +32,19 @@ enum Piece {
     },
 }
 
-/// A file that leaves in FastCGI's records: the request, and where in a record we are.
+/// The state of a file that is sent in FastCGI records.
 struct Framed {
     id: u16,
-    /// The header of the record that is being sent, and how much of it has left.
+    /// The header of the current record, and the number of its bytes that were sent.
     header: [u8; HEADER_BYTES],
     header_sent: usize,
-    /// Content of the record that has not left.
+    /// Content of the record that was not sent.
     left: u64,
 }
 
 impl Framed {
-    /// Sends what is owed of a header; begins the next record if one is complete. How much of the file may follow.
+    /// Sends the rest of a header; begins the next record if one is complete. Returns the number of
+    /// bytes of the file that may follow.
     fn lead(&mut self, file_left: u64, stream: &mut Stream) -> io::Result<u64> {
         if self.left == 0 {
             self.left = file_left.min(CONTENT_BYTES_MAX as u64);
@@ -65,24 +66,24 @@ impl Framed {
 /// How far a flush got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flushed {
-    /// Everything has left.
+    /// Everything was sent.
     All,
-    /// The socket is full: wait until it is writable.
+    /// The socket is full.
     Blocked,
-    /// The step's budget is used up though the socket takes more: come again soon.
+    /// The step's budget is used up; the socket takes more.
     More,
 }
 
-/// The queue of pieces. Empty and without memory for a connection that owes nothing.
+/// The queue of pieces. An empty one has no memory.
 #[derive(Default)]
 pub struct Output {
     pieces: VecDeque<Piece>,
-    /// Bytes in memory (files not counted): what the write bound is compared with.
+    /// Bytes in memory, without files, for comparison with the bound.
     memory_bytes: usize,
 }
 
 impl Output {
-    /// Whether everything has left.
+    /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
@@ -92,15 +93,7 @@ impl Output {
         self.memory_bytes
     }
 
-    /// What waits, if that is bytes only and none has left.
-    pub fn bytes(&self) -> &[u8] {
-        match self.pieces.front() {
-            Some(Piece::Bytes { bytes, sent: 0 }) if self.pieces.len() == 1 => bytes,
-            _ => &[],
-        }
-    }
-
-    /// Queues bytes behind what is there.
+    /// Queues bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -145,7 +138,7 @@ impl Output {
         }
     }
 
-    /// Forgets everything, because the connection is dead.
+    /// Drops everything, because the connection has failed.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
@@ -210,7 +203,7 @@ impl Output {
             self.pieces.pop_front();
         }
         self.pieces = VecDeque::new();
-        // TLS may have taken the last bytes and not got rid of them.
+        // TLS may have taken the last bytes and not sent them.
         match stream.flush() {
             Ok(()) => Ok(Flushed::All),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Flushed::Blocked),

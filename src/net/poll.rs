@@ -1,10 +1,10 @@
 //! Waiting for readiness.
 //!
 //! On Linux every idle worker waits in the same epoll: the kernel wakes one of them per event, the one
-//! that came last first, so the warm one works and the others sleep. mio registers, deregisters and
-//! wakes; only the wait itself goes past it, because `mio::Poll::poll` wants the poll for itself.
-//! Where the system's poll cannot be waited on by several threads, one thread at a time does
-//! (`wait_alone`), and workers wait for the queue instead.
+//! that came last first, so a thread with warm caches works and the others sleep. mio registers,
+//! deregisters and wakes; only the wait itself bypasses it, because `mio::Poll::poll` needs exclusive
+//! access. Where several threads cannot wait in one poll, one thread at a time does (`wait_alone`),
+//! and workers wait for the queue instead.
 
 use std::io;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use mio::{Events, Poll, Registry, Token, Waker};
 use parking_lot::Mutex;
 
 #[cfg(target_os = "linux")]
-use super::os::wake_all_linux::Beacon;
+use super::os::wake_all_linux::WakeAllEvent;
 
 /// Events that one wait collects.
 pub(super) const EVENTS_PER_TURN: usize = 64;
 
-/// The tokens of the poll's own count down from the top. Slots stay below (`slots::SlotId`).
+/// Tokens of the poll itself count down from the top. Those of slots are below (`slots::SlotId`).
 const WAKER: usize = usize::MAX;
-const BEACON: usize = WAKER - 1;
+const WAKE_ALL: usize = WAKER - 1;
 const FIRST_LISTENER: usize = WAKER - 2;
 
 /// The token of listener `index`.
@@ -28,7 +28,7 @@ pub(super) fn listener_token(index: usize) -> Token {
     Token(FIRST_LISTENER - index)
 }
 
-/// What is ready.
+/// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
     /// A listener has connections waiting.
@@ -43,7 +43,7 @@ pub enum Ready {
 }
 
 fn decode(token: usize, peer_finished: bool) -> Option<Ready> {
-    if token >= BEACON {
+    if token >= WAKE_ALL {
         return None;
     }
     // Serials have 30 bits, so tokens with the top bit are the poll's own.
@@ -61,8 +61,8 @@ pub struct SharedPoll {
     registry: Registry,
     waker: Waker,
     #[cfg(target_os = "linux")]
-    beacon: Beacon,
-    /// Locked while somebody waits alone.
+    wake_all: WakeAllEvent,
+    /// Locked during a wait alone.
     poll: Mutex<(Poll, Events)>,
 }
 
@@ -73,7 +73,7 @@ impl SharedPoll {
         let waker = Waker::new(&registry, Token(WAKER))?;
         Ok(Self {
             #[cfg(target_os = "linux")]
-            beacon: Beacon::new(&registry, BEACON)?,
+            wake_all: WakeAllEvent::new(&registry, WAKE_ALL)?,
             registry,
             waker,
             poll: Mutex::new((poll, Events::with_capacity(EVENTS_PER_TURN))),
@@ -91,20 +91,20 @@ impl SharedPoll {
         }
     }
 
-    /// Until [`let_sleep`](Self::let_sleep), no thread sleeps in a shared wait: those that do come out, whoever
-    /// waits comes back at once. Calls count.
+    /// Until [`let_sleep`](Self::let_sleep) no thread sleeps in a shared wait: those that do wake up,
+    /// and further waits return at once. Calls are counted.
     pub fn wake_all(&self) {
         #[cfg(target_os = "linux")]
-        self.beacon.light();
-        // Where the poll is waited on alone, there is one to wake.
+        self.wake_all.set();
+        // Where threads wait alone, there is only one to wake.
         #[cfg(not(target_os = "linux"))]
         self.wake();
     }
 
-    /// Takes one [`wake_all`](Self::wake_all) back.
+    /// Undoes one [`wake_all`](Self::wake_all).
     pub fn let_sleep(&self) {
         #[cfg(target_os = "linux")]
-        self.beacon.put_out();
+        self.wake_all.reset();
     }
 
     /// Whether several threads may wait at once on this system.
@@ -112,7 +112,7 @@ impl SharedPoll {
         cfg!(target_os = "linux")
     }
 
-    /// Waits beside other threads; `None` waits until something happens. Nothing ready is a valid answer.
+    /// Waits beside other threads; `None` waits for an event. May return without events.
     #[cfg(target_os = "linux")]
     pub fn wait_shared(
         &self,
@@ -146,7 +146,7 @@ impl SharedPoll {
         Ok(())
     }
 
-    /// Where a poll cannot be shared, waiting beside others is waiting alone.
+    /// The poll cannot be shared on this system: waits alone.
     #[cfg(not(target_os = "linux"))]
     pub fn wait_shared(
         &self,
@@ -174,7 +174,7 @@ impl SharedPoll {
     }
 }
 
-/// A thread's own memory for the kernel's answer.
+/// A thread's buffer for events.
 pub struct WaitBuffer {
     #[cfg(target_os = "linux")]
     events: Vec<rustix::event::epoll::Event>,

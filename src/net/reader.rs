@@ -1,7 +1,7 @@
-//! Which protocol a connection speaks, and the machine that reads it.
+//! The protocol of a connection and its parser.
 //!
-//! One `match` for each piece of input leads to the codec of the listener's protocol; nothing here looks at bytes.
-//! Run by whoever owns the connection.
+//! One `match` for each piece of input selects the parser of the listener's protocol; nothing here
+//! reads bytes. Runs on the thread that owns the connection.
 
 use crate::protocol::cgi::{Reply, Step, Variables};
 use crate::protocol::fastcgi::RecordReader;
@@ -11,7 +11,7 @@ use crate::protocol::scgi::HeaderReader;
 use crate::protocol::uwsgi::{Modifier, PacketReader};
 use crate::wsgi::Head;
 
-/// What is spoken on a listener.
+/// The protocol of a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1 and 1.0.
@@ -26,7 +26,7 @@ pub enum Protocol {
     },
     /// SCGI.
     Scgi {
-        /// As of FastCGI.
+        /// As with FastCGI.
         nph: bool,
     },
 }
@@ -42,13 +42,13 @@ impl Protocol {
         }
     }
 
-    /// Requests come as variables of a front end, which is believed whatever it says.
+    /// Whether requests arrive as variables of a trusted front end.
     pub fn takes_variables(self) -> bool {
         self != Self::Http
     }
 }
 
-/// The machine of one connection.
+/// The parser of one connection.
 #[derive(Debug)]
 pub(super) enum Reader {
     Http(RequestReader),
@@ -120,7 +120,7 @@ impl Reader {
         }
     }
 
-    /// Whatever it has seen of a request has not been consumed: another reader may begin with the same bytes.
+    /// Whether another reader can begin with the same bytes: none of the request was consumed.
     pub(super) fn can_start_over(&self) -> bool {
         match self {
             Self::Http(reader) => reader.is_before_head_end(),
@@ -128,7 +128,7 @@ impl Reader {
         }
     }
 
-    /// What is left of a body that the protocol does not cut up, in bytes: it may be read to where it belongs, past the machine.
+    /// Bytes left of a body that the protocol does not divide: they may bypass the parser.
     #[inline]
     pub(super) fn body_left(&self) -> u64 {
         match self {
@@ -139,7 +139,7 @@ impl Reader {
         }
     }
 
-    /// So many bytes of it were.
+    /// So many bytes of the body bypassed the parser.
     pub(super) fn body_came(&mut self, count: u64) {
         match self {
             Self::Http(reader) => reader.body_came(count),
@@ -149,7 +149,7 @@ impl Reader {
         }
     }
 
-    /// What the protocol itself has to say after `Step::Say`.
+    /// The answer of the protocol itself after `Step::Say`.
     pub(super) fn reply(&mut self, connections_max: usize, out: &mut Vec<u8>) -> Reply {
         match self {
             Self::Http(_) | Self::Scgi { .. } => Reply::GoOn,
@@ -166,7 +166,7 @@ impl Reader {
         }
     }
 
-    /// What the log should know of a refused request beyond the refusal.
+    /// A detail of a refused request for the log.
     pub(super) fn remark(&self) -> Option<Modifier> {
         match self {
             Self::Uwsgi(reader) => match reader.modifier() {
@@ -177,7 +177,7 @@ impl Reader {
         }
     }
 
-    /// The request that a response is about, where responses go out in records.
+    /// The request id, if responses are sent in records.
     #[inline]
     pub(super) fn request_id(&self) -> Option<u16> {
         match self {
@@ -186,13 +186,13 @@ impl Reader {
         }
     }
 
-    /// How responses are written down here.
+    /// The form of responses.
     #[inline]
     pub(super) fn form(&self) -> Form {
         match self {
             Self::Http(_) => Form::Http,
             Self::Uwsgi(_) => Form::StatusLine,
-            // Before the first request there is nobody to answer but a person who has the wrong port.
+            // Before the first request, the client is a person with the wrong port.
             Self::FastCgi { records, .. } if records.request_id().is_none() => Form::StatusLine,
             Self::FastCgi { nph: true, .. } | Self::Scgi { nph: true, .. } => Form::StatusLine,
             Self::FastCgi { .. } | Self::Scgi { .. } => Form::StatusField,

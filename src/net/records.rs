@@ -1,11 +1,10 @@
-//! A response in FastCGI's records: content goes out behind the header of a `STDOUT` record, at most 64 KiB at a time.
-//!
-//! Nothing is kept here: what the kernel does not take the connection's output keeps. Run by whoever owns the connection.
+//! A response in FastCGI records: content is sent behind the header of a `STDOUT` record, at most
+//! 64 KiB at a time. Runs on the thread that owns the connection.
 
 use crate::protocol::fastcgi::record::{self, CONTENT_BYTES_MAX, HEADER_BYTES, Kind};
 use crate::wsgi::ClientGone;
 
-use super::connection::Io;
+use super::io::Io;
 
 /// Writes the response to one request.
 pub(super) struct Records<'a> {
@@ -47,7 +46,7 @@ impl<'a> Records<'a> {
         self.io.send_ahead(&last)
     }
 
-    /// The last write of a response. A piece that is too long for one record is sent before.
+    /// The last write of a response. Sends a piece that is too long for one record first.
     fn last(&mut self, rest: &[u8]) -> Result<Vec<u8>, ClientGone> {
         let mut last = Vec::with_capacity(rest.len() + 4 * HEADER_BYTES);
         if rest.len() > CONTENT_BYTES_MAX {

@@ -1,16 +1,14 @@
-//! Where a connection waits while nobody works on it.
+//! The table of idle connections.
 //!
-//! A slot is an atomic word (whose turn it is), a deadline and a place for the connection. Whoever moves
-//! the word from IDLE to BUSY owns the connection until it is given back, so handing a connection from
-//! the poll to a worker and back costs two atomic operations and no system call. Any thread may call
-//! anything here. No I/O happens in this file.
+//! A slot is an atomic word (its state), a deadline and a place for the connection. The thread that
+//! moves the word from IDLE to BUSY owns the connection until it gives it back, so handing a
+//! connection from the poll to a worker and back costs two atomic operations and no system call. Any
+//! thread may call anything here. No I/O happens in this file.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
-use super::connection::Connection;
+use parking_lot::{Mutex, MutexGuard};
 
 const CHUNK: usize = 1024;
 const CHUNKS: usize = 1024;
@@ -23,11 +21,11 @@ const STATE_MASK: u32 = 0b11;
 const FREE: u32 = 0;
 const IDLE: u32 = 1;
 const BUSY: u32 = 2;
-/// Busy, and readiness was reported meanwhile: whoever gives the connection back must look again.
+/// Busy, and readiness was reported meanwhile: the owner must look again before it gives it back.
 const BUSY_PENDING: u32 = 3;
 
-/// A slot and the incarnation of it that is meant. An event that was collected for an earlier
-/// connection in the same slot finds another serial and is dropped.
+/// A slot, and how often it was reused. An event that was collected for an earlier connection in the
+/// same slot finds another serial and is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotId {
     index: u32,
@@ -55,15 +53,15 @@ impl SlotId {
     }
 }
 
-struct Slot {
+struct Slot<T> {
     /// Serial in the upper 30 bits, state in the lower two.
     word: AtomicU32,
     /// Milliseconds since the server's start, 0 for none. Meaningful while IDLE.
     deadline_ms: AtomicU64,
-    connection: Mutex<Option<Box<Connection>>>,
+    connection: Mutex<Option<Box<T>>>,
 }
 
-impl Slot {
+impl<T> Slot<T> {
     const fn new() -> Self {
         Self {
             word: AtomicU32::new(FREE),
@@ -71,7 +69,13 @@ impl Slot {
             connection: Mutex::new(None),
         }
     }
+
+    fn place(&self) -> MutexGuard<'_, Option<Box<T>>> {
+        self.connection.lock()
+    }
 }
+
+type Chunk<T> = Box<[Slot<T>]>;
 
 #[derive(Default)]
 struct FreeList {
@@ -81,12 +85,12 @@ struct FreeList {
 
 /// Every slot of the process. Chunks are made when first needed and never freed, so an index that
 /// comes out of the poll late is always safe to look at.
-pub struct Slots {
-    chunks: Box<[OnceLock<Box<[Slot]>>]>,
+pub struct Slots<T> {
+    chunks: Box<[OnceLock<Chunk<T>>]>,
     free: Mutex<FreeList>,
 }
 
-impl Default for Slots {
+impl<T> Default for Slots<T> {
     fn default() -> Self {
         Self {
             chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect(),
@@ -95,8 +99,8 @@ impl Default for Slots {
     }
 }
 
-impl Slots {
-    fn slot(&self, index: u32) -> Option<&Slot> {
+impl<T> Slots<T> {
+    fn slot(&self, index: u32) -> Option<&Slot<T>> {
         let index = index as usize;
         let chunk = self.chunks.get(index / CHUNK)?.get()?;
         chunk.get(index % CHUNK)
@@ -125,9 +129,9 @@ impl Slots {
         Some(SlotId { index, serial })
     }
 
-    /// Readiness was reported for `id`: the connection, if it was idle; nobody's business otherwise.
-    /// A connection that somebody works on is marked, and its owner looks again before giving it back.
-    pub fn claim_for_event(&self, id: SlotId) -> Option<Box<Connection>> {
+    /// Readiness was reported for `id`: claims the connection if it is idle. A busy connection is
+    /// marked, and its owner looks again before it gives it back.
+    pub fn claim_for_event(&self, id: SlotId) -> Option<Box<T>> {
         let slot = self.slot(id.index)?;
         let mut word = slot.word.load(Ordering::Acquire);
         loop {
@@ -145,7 +149,7 @@ impl Slots {
                 Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
-                Ok(_) if next == BUSY => return slot.connection.lock().take(),
+                Ok(_) if next == BUSY => return slot.place().take(),
                 Ok(_) => return None,
                 Err(seen) => word = seen,
             }
@@ -153,17 +157,12 @@ impl Slots {
     }
 
     /// The owner is done for now: the connection waits for its next event, until `deadline_ms`.
-    /// Gives it back at once when an event came meanwhile: the owner must read or write again.
+    /// Returns it at once if an event came meanwhile: the owner must read or write again.
     #[must_use]
-    pub fn give_back(
-        &self,
-        id: SlotId,
-        connection: Box<Connection>,
-        deadline_ms: u64,
-    ) -> Option<Box<Connection>> {
+    pub fn give_back(&self, id: SlotId, connection: Box<T>, deadline_ms: u64) -> Option<Box<T>> {
         let slot = self.slot(id.index)?;
         slot.deadline_ms.store(deadline_ms, Ordering::Relaxed);
-        *slot.connection.lock() = Some(connection);
+        *slot.place() = Some(connection);
         let busy = (id.serial << STATE_BITS) | BUSY;
         let idle = (id.serial << STATE_BITS) | IDLE;
         match slot
@@ -173,13 +172,13 @@ impl Slots {
             Ok(_) => None,
             Err(_) => {
                 slot.word.store(busy, Ordering::Release);
-                slot.connection.lock().take()
+                slot.place().take()
             }
         }
     }
 
-    /// The owner gives the slot up. Must come before the descriptor is closed, so that an event for
-    /// the descriptor's next user never meets this connection.
+    /// Frees the slot. Must come before the descriptor is closed, so that an event for the
+    /// descriptor's next user never meets this connection.
     pub fn close(&self, id: SlotId) {
         let Some(slot) = self.slot(id.index) else {
             return;
@@ -190,12 +189,12 @@ impl Slots {
         self.free.lock().free.push(id.index);
     }
 
-    /// Claims every idle connection that `due` picks by its deadline (milliseconds, 0 for none) and
-    /// hands it to `expired`. Returns the earliest deadline that is left.
+    /// Claims every idle connection that `due` selects by its deadline (milliseconds, 0 for none) and
+    /// passes it to `expired`. Returns the earliest deadline that is left.
     pub fn sweep(
         &self,
         mut due: impl FnMut(u64) -> bool,
-        mut expired: impl FnMut(Box<Connection>),
+        mut expired: impl FnMut(Box<T>),
     ) -> Option<u64> {
         let mut earliest = None;
         let used = self.free.lock().next;
@@ -222,7 +221,7 @@ impl Slots {
                 Ordering::Relaxed,
             );
             if claimed.is_ok()
-                && let Some(connection) = slot.connection.lock().take()
+                && let Some(connection) = slot.place().take()
             {
                 expired(connection);
             }
@@ -231,23 +230,13 @@ impl Slots {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Protocol;
-    use crate::net::stream::Stream;
-    use crate::wsgi::environ::Peer;
     use std::sync::atomic::AtomicBool;
-    use std::time::Instant;
 
-    fn connection() -> Box<Connection> {
-        let (stream, _other_end) = mio::net::UnixStream::pair().expect("a socket pair");
-        Connection::new(
-            Stream::Unix(stream),
-            Peer::new(None),
-            (0, Protocol::Http),
-            Instant::now(),
-        )
+    fn connection() -> Box<u8> {
+        Box::new(0)
     }
 
     #[test]
@@ -297,8 +286,8 @@ mod tests {
         assert_eq!((expired, next), (1, Some(500)));
     }
 
-    /// Whatever several threads do at once, a connection has one owner, and no event is lost: after the
-    /// last one somebody has looked at it again.
+    /// With several threads at once a connection has one owner and no event is lost: after the last
+    /// event the connection is looked at once more.
     #[test]
     fn owners_never_meet() {
         const EVENTS: u64 = 50_000;

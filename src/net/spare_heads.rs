@@ -1,4 +1,5 @@
-//! Memory of finished requests, kept for the next ones: an idle connection holds none. Each thread that takes turns has its own.
+//! Memory of finished requests, reused by the next ones: an idle connection holds none. Each thread
+//! that polls has its own.
 
 use crate::protocol::cgi::Variables;
 use crate::protocol::http::RequestHead;
@@ -7,20 +8,20 @@ use crate::wsgi::Head;
 use super::reader::Protocol;
 use super::slots::SlotId;
 
-/// Cleared heads kept of each kind: as many as one turn can read (the poll's events) before the first of them is answered. Where
-/// fewer were kept, every other request of 32 connections allocated its head anew.
+/// Cleared heads of each kind: as many as one turn can read (the poll's events) before the first of
+/// them is answered. With fewer, every other request of 32 connections allocated its head anew.
 const HEADS_MAX: usize = super::poll::EVENTS_PER_TURN;
-/// Heads kept for connections that may ask again. A head has half a kilobyte or a whole one; with more connections than this the
-/// oldest are forgotten.
+/// Heads of connections that may send another request. A head has half a kilobyte to one; with more
+/// connections than this the oldest are dropped.
 const PLACES_MAX: usize = 256;
-/// A head with more memory than this is not kept: one client with a huge head must not cost it for ever.
+/// A head with more memory than this is freed, so that one huge request does not occupy it for ever.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// Heads of finished requests.
 #[derive(Default)]
 pub(super) struct SpareHeads {
-    /// Those of connections that have a slot, each in the place that is the slot's, so that its connection finds it again: most
-    /// clients send the same fields with each request, and the head remembers them.
+    /// Heads of connections that have a slot, each at the slot's place, so that the connection gets its
+    /// own again: most clients send the same fields with each request, and the head remembers them.
     own: Vec<Option<(SlotId, RequestHead)>>,
     /// Cleared ones, for new connections.
     cleared: Vec<RequestHead>,
@@ -55,15 +56,15 @@ impl SpareHeads {
                 if head.memory_bytes() > HEAD_BYTES_MAX {
                     return;
                 }
-                // Without a slot, or if there are more connections than places: one that anybody may have.
-                let anybodys = match slot.and_then(|slot| Some((slot, self.place_for(slot)?))) {
+                // Without a slot, or with more connections than places, any connection may have it.
+                let shared = match slot.and_then(|slot| Some((slot, self.place_for(slot)?))) {
                     Some((slot, place)) => {
                         head.clear_for_same_client();
                         place.replace((slot, head)).map(|(_, head)| head)
                     }
                     None => Some(head),
                 };
-                if let Some(mut head) = anybodys
+                if let Some(mut head) = shared
                     && self.cleared.len() < HEADS_MAX
                 {
                     head.clear();

@@ -1,14 +1,14 @@
-//! TLS on a socket: what [`Stream`] does for it, in the same words.
+//! TLS on a socket.
 //!
-//! The handshake is nobody's own phase: whoever reads drives it, and a read that finds no plaintext yet would block.
-//! Two things are unlike a plain socket, and both are kept from the callers as far as possible:
+//! Reads drive the handshake: a read that finds no plaintext yet returns `WouldBlock`. Two things
+//! differ from a plain socket:
 //!
-//! - A read empties the socket and the library, or fills the caller's buffer. The poll reports edges, so what is
-//!   left lying in between would be forgotten.
-//! - A write that was taken may still wait here as ciphertext, at most [`PENDING_BYTES_MAX`]; more is not taken
-//!   before that has left. [`Stream::has_pending`] says so.
+//! - A read empties the socket and the library, or fills the caller's buffer. The poll is
+//!   edge-triggered, so bytes that stay in between would get no further event.
+//! - Bytes that a write took may still wait here as ciphertext, at most [`PENDING_BYTES_MAX`]; no
+//!   more is taken before they are sent. [`TlsStream::has_pending`] tells.
 //!
-//! Runs on whichever thread owns the connection.
+//! Runs on the thread that owns the connection.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Read, Write};
@@ -16,29 +16,29 @@ use std::sync::Arc;
 
 use rustls::ServerConnection;
 
-use super::stream::Stream;
+use super::plain_stream::PlainStream;
 use crate::tls::identity;
 use crate::wsgi::environ::Identity;
 
 /// Ciphertext that is read at once.
 const CIPHERTEXT_BYTES: usize = 64 * 1024;
-/// Plaintext that is encrypted before the socket has taken what was encrypted before.
+/// Ciphertext that may wait for the socket.
 const PENDING_BYTES_MAX: usize = 64 * 1024;
 
 /// The first byte of every handshake (RFC 8446, 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
 
 thread_local! {
-    /// Where this thread's reads put ciphertext; made at its first one.
+    /// This thread's buffer for ciphertext, allocated by its first read.
     static CIPHERTEXT: RefCell<Box<[u8]>> = RefCell::new(vec![0; CIPHERTEXT_BYTES].into_boxed_slice());
 }
 
-/// A stream with TLS around it.
+/// A stream with TLS.
 #[derive(Debug)]
 pub struct TlsStream {
-    below: Stream,
+    below: PlainStream,
     session: ServerConnection,
-    /// Ciphertext that was read and that the library has not seen.
+    /// Ciphertext that was read and not yet given to the library.
     unread: Vec<u8>,
     identity: Option<Arc<Identity>>,
     state: State,
@@ -47,19 +47,19 @@ pub struct TlsStream {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Nothing has come yet.
+    /// Nothing was received yet.
     Silent,
-    /// The client has begun.
-    Greeting,
-    /// Both know each other: data may pass.
+    /// The handshake has begun.
+    Handshaking,
+    /// The handshake is complete.
     Open,
-    /// What came was HTTP without TLS; so is the answer.
+    /// The client sent HTTP without TLS and is answered without TLS.
     Plain,
 }
 
 impl TlsStream {
     /// The serving side of a connection that begins now.
-    pub fn new(below: Stream, mut session: ServerConnection, keeps_certificate: bool) -> Self {
+    pub fn new(below: PlainStream, mut session: ServerConnection, keeps_certificate: bool) -> Self {
         session.set_buffer_limit(Some(PENDING_BYTES_MAX));
         Self {
             below,
@@ -72,41 +72,41 @@ impl TlsStream {
     }
 
     /// The stream below.
-    pub fn stream(&self) -> &Stream {
+    pub fn stream(&self) -> &PlainStream {
         &self.below
     }
 
-    /// The stream below, to be waited for or to be read before the handshake.
-    pub fn stream_mut(&mut self) -> &mut Stream {
+    /// The stream below, to register it or to read from it before the handshake.
+    pub fn stream_mut(&mut self) -> &mut PlainStream {
         &mut self.below
     }
 
-    /// Bytes that were read from the stream below and belong to the handshake.
+    /// Takes bytes of the handshake that were read from the stream below.
     pub fn put_back(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
     }
 
-    /// Whether the two sides have not agreed yet.
+    /// Whether the handshake is not complete.
     pub fn is_handshaking(&self) -> bool {
-        matches!(self.state, State::Silent | State::Greeting)
+        matches!(self.state, State::Silent | State::Handshaking)
     }
 
-    /// Whether the client spoke HTTP without TLS.
+    /// Whether the client sent HTTP without TLS.
     pub fn is_plain_http(&self) -> bool {
         self.state == State::Plain
     }
 
-    /// Who the client is, if it has shown a certificate.
+    /// The client's identity, if it sent a certificate.
     pub fn identity(&self) -> Option<&Arc<Identity>> {
         self.identity.as_ref()
     }
 
-    /// Whether ciphertext waits to leave.
+    /// Whether ciphertext waits to be sent.
     pub fn has_pending(&self) -> bool {
         self.session.wants_write()
     }
 
-    /// Plaintext, as much as is there and `into` has room for.
+    /// Reads plaintext, as much as is there and fits.
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         CIPHERTEXT.with_borrow_mut(|ciphertext| self.read_through(into, ciphertext))
     }
@@ -119,7 +119,7 @@ impl TlsStream {
         loop {
             let mut is_empty = false;
             if self.unread.is_empty() {
-                // No more than fits: what is decrypted and does not fit would have to be kept.
+                // No more than fits: plaintext that does not fit would have to be stored.
                 let room = (into.len() - filled).min(ciphertext.len());
                 let Some(ciphertext) = ciphertext.get_mut(..room) else {
                     return Ok(filled);
@@ -131,7 +131,7 @@ impl TlsStream {
                         let received = ciphertext.get(..count).unwrap_or_default();
                         self.receive(received, into, &mut filled)?;
                     }
-                    // What is wrong with the socket will still be wrong at the next read.
+                    // The next read returns the same error.
                     Err(_) if filled > 0 => return Ok(filled),
                     Err(error) => return Err(error),
                 }
@@ -146,7 +146,7 @@ impl TlsStream {
         }
     }
 
-    /// Shows ciphertext to the library, takes plaintext out of it, and sends what it has to say.
+    /// Decrypts ciphertext, and sends what the library has to send.
     fn receive(&mut self, mut bytes: &[u8], into: &mut [u8], filled: &mut usize) -> io::Result<()> {
         if let (State::Silent, Some(&first)) = (self.state, bytes.first()) {
             if first != HANDSHAKE_RECORD && first.is_ascii_uppercase() {
@@ -156,16 +156,16 @@ impl TlsStream {
                     "HTTP without TLS",
                 ));
             }
-            self.state = State::Greeting;
+            self.state = State::Handshaking;
         }
         while !bytes.is_empty() {
             if self.session.read_tls(&mut bytes)? == 0 {
-                // The client has said that it is done: nothing behind that counts.
+                // Data behind the close alert is ignored.
                 break;
             }
             if let Err(error) = self.session.process_new_packets() {
-                // The client is told why (RFC 8446, 6.2), if it still listens.
-                let _told = self.flush();
+                // Sends the alert (RFC 8446, 6.2); the client may have gone.
+                let _sent = self.flush();
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
             self.take_plaintext(into, filled)?;
@@ -174,7 +174,7 @@ impl TlsStream {
                 break;
             }
         }
-        if self.state == State::Greeting && !self.session.is_handshaking() {
+        if self.state == State::Handshaking && !self.session.is_handshaking() {
             self.state = State::Open;
             let certificate = self.session.peer_certificates().and_then(<[_]>::first);
             self.identity = certificate
@@ -186,7 +186,7 @@ impl TlsStream {
         }
     }
 
-    /// Moves plaintext behind what is there. `true`: the client has ended the stream.
+    /// Appends plaintext. `true`: the client has ended the stream.
     fn take_plaintext(&mut self, into: &mut [u8], filled: &mut usize) -> io::Result<bool> {
         while let Some(room) = into.get_mut(*filled..).filter(|room| !room.is_empty()) {
             match self.session.reader().read(room) {
@@ -199,13 +199,13 @@ impl TlsStream {
         Ok(false)
     }
 
-    /// Encrypts and sends. Takes nothing while earlier ciphertext waits.
+    /// Encrypts and sends. Takes no bytes while earlier ciphertext waits.
     pub fn write(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         if self.state == State::Plain {
             return self.below.write_parts(parts);
         }
         if self.is_handshaking() {
-            // The library would keep it until a handshake that may never end.
+            // The library would buffer the bytes until the handshake ends, which may be never.
             return Err(io::ErrorKind::NotConnected.into());
         }
         self.flush()?;
@@ -216,7 +216,7 @@ impl TlsStream {
         }
     }
 
-    /// Sends waiting ciphertext; `WouldBlock` if some is left.
+    /// Sends waiting ciphertext; returns `WouldBlock` if some is left.
     pub fn flush(&mut self) -> io::Result<()> {
         while self.session.wants_write() {
             if self.session.write_tls(&mut Below(&mut self.below))? == 0 {
@@ -226,18 +226,18 @@ impl TlsStream {
         Ok(())
     }
 
-    /// Ends the stream, so that the client can tell it from one that was cut (RFC 8446, 6.1).
-    pub fn say_goodbye(&mut self) {
+    /// Ends the stream, so that the client can tell it from a truncated one (RFC 8446, 6.1).
+    pub fn close(&mut self) {
         if self.state == State::Open {
             self.session.send_close_notify();
-            // A client that takes nothing any more does not have to be told.
-            let _told = self.flush();
+            // The client may have gone.
+            let _sent = self.flush();
         }
     }
 }
 
-/// The stream below, as the library wants it.
-struct Below<'a>(&'a mut Stream);
+/// Gives the library the stream below as a writer.
+struct Below<'a>(&'a mut PlainStream);
 
 impl Write for Below<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

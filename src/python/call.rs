@@ -196,7 +196,6 @@ impl Attached<'_> {
         self.caches.give_functions(functions);
         self.caches.give_input(input);
         if self.interpreter.wants_after_job() {
-            exchange.sink.goes_on();
             uwsgi::after_job(token, self.interpreter, true);
         }
         served
@@ -491,7 +490,6 @@ impl<'py> Job<'_, 'py, '_> {
                 }
                 return Err(Raised);
             };
-            (*self.exchange).sink.goes_on();
             close.call([]).map(drop)
         }
     }

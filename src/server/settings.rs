@@ -55,9 +55,9 @@ pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Setti
         keep_alive_timeout: deadlines.keep_alive,
         write_timeout: deadlines.write,
         connections_max: config.limits.connections_max,
-        tells_handshakes: config.tls.is_verbose,
+        warns_of_handshakes: config.tls.is_verbose,
         proxies: proxies(config),
-        greeters: greeters(config),
+        preamble_senders: preamble_senders(config),
         ready_path: config.http.ready_path.clone(),
         added_fields: Arc::new(added_fields),
     }
@@ -78,7 +78,7 @@ fn proxies(config: &Config) -> Option<net::Proxies> {
 }
 
 /// Who may speak the PROXY protocol: the trusted ones, and without a list this machine.
-fn greeters(config: &Config) -> Trusted {
+fn preamble_senders(config: &Config) -> Trusted {
     if !config.proxies.is_empty() {
         return trusted(config);
     }

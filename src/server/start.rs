@@ -15,7 +15,7 @@ use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::config::{Awaited, Config, Phase, PollChoice, Thing};
 use crate::net::Net;
-use crate::net::poll::SharedPoll;
+use crate::net::SharedPoll;
 use crate::python::Runtime;
 use crate::telemetry::{self, LogWriter};
 

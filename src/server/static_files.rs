@@ -98,7 +98,8 @@ impl FileService for Service {
 
     fn answer(
         &self,
-        (head, _): (&Head, &Peer),
+        head: &Head,
+        _client: &Peer,
         response: &mut Response,
         sink: &mut dyn Sink,
     ) -> Given {

@@ -580,10 +580,7 @@ impl Response {
         if self.buffer.is_empty() {
             return Ok(Room::Ready);
         }
-        let sent = match self.phase {
-            Phase::Body(BodyFraming::Length(0)) => sink.send_whole(&self.buffer),
-            _ => sink.send(&self.buffer, b""),
-        };
+        let sent = sink.send(&self.buffer, b"");
         self.buffer.clear();
         sent
     }

@@ -72,19 +72,6 @@ pub trait Sink {
         self.send(rest, b"")
     }
 
-    /// Takes the bytes with which the response is complete, while the application has not come to
-    /// its end.
-    ///
-    /// # Errors
-    /// The connection is gone.
-    fn send_whole(&mut self, bytes: &[u8]) -> Result<Room, ClientGone> {
-        self.send(bytes, b"")
-    }
-
-    /// The response has ended, and code of the application runs all the same: `close()`, a hook.
-    /// The client is not to wait for it.
-    fn goes_on(&mut self) {}
-
     /// Blocks until there is room, or the write deadline has passed.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::net::speaker::{Line, Word};
+use crate::net::ownership::{Claim, ClientHandle};
 use crate::python::{Isolation, STACK_BYTES_MIN};
 
 use super::generation::{Patience, StartError};
@@ -237,16 +237,16 @@ impl Harakiri {
             Stage::Working => self.end_request(watch, &mut desk, now),
             Stage::Struck => {
                 watch.set_deadline(0);
-                if let Some(line) = &watched.line {
-                    watch.speaker.give_up();
-                    line.end().ok();
+                if let Some(client) = &watched.client {
+                    watch.owner.abandon();
+                    client.end().ok();
                 }
                 let request = Watch::request_line(&desk);
                 let Some(shared) = watch.shared.upgrade() else {
                     return;
                 };
                 shared.thread_is_given_up(&watch.crew, watch.is_sibling);
-                shared.surroundings.net.disregard_connection();
+                shared.surroundings.net.forget_connection();
                 // Under the mutex, which the end of the request takes: the worker sees it before it does anything else.
                 watch.give_up();
                 drop(desk);
@@ -267,28 +267,30 @@ impl Harakiri {
         let Some(watched) = &mut desk.watched else {
             return;
         };
-        let line = watched.line.as_ref();
-        let word = watch.speaker.take(line.is_some_and(Line::can_answer));
-        let heard = match (word, line) {
-            (Word::Sending, _) => return watch.set_deadline(now + MOMENT_MS),
-            (Word::Unspoken, Some(line)) if line.can_answer() => {
+        let client = watched.client.as_ref();
+        let claim = watch
+            .owner
+            .take(client.is_some_and(ClientHandle::can_answer));
+        let heard = match (claim, client) {
+            (Claim::Sending, _) => return watch.set_deadline(now + MOMENT_MS),
+            (Claim::Unsent, Some(client)) if client.can_answer() => {
                 watched.was_answered = true;
                 let shared = watch.shared.upgrade();
                 let added =
                     shared.map(|shared| Arc::clone(&shared.surroundings.net.settings.added_fields));
-                match line.answer(504, &added.unwrap_or_default()) {
+                match client.answer(504, &added.unwrap_or_default()) {
                     Ok(()) => "the client got 504",
                     Err(_) => "the client had gone",
                 }
             }
-            (Word::Unspoken, _) => "the client gets 504 when the worker comes back",
-            (Word::Spoken, line) => {
+            (Claim::Unsent, _) => "the client gets 504 when the worker comes back",
+            (Claim::Begun, client) => {
                 // Whoever has gone needs no goodbye.
-                line.map(Line::end).and_then(Result::ok);
+                client.map(ClientHandle::end).and_then(Result::ok);
                 "the client was broken off in the middle of the response"
             }
             // It has just ended.
-            (Word::Gone, _) => return,
+            (Claim::Refused, _) => return,
         };
         let took = watched.since.elapsed();
         watched.stage = Stage::Struck;

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::net::Exchange;
 use crate::net::Net;
-use crate::net::speaker::{Line, Outcome, Speaker};
+use crate::net::ownership::{ClientHandle, Outcome, ResponseOwner};
 use crate::python::Interruption;
 
 use super::Harakiri;
@@ -45,7 +45,7 @@ pub(crate) struct Watched {
     pub(crate) since: Instant,
     pub(crate) stage: Stage,
     /// To the client; `None` if nobody watched when the request began.
-    pub(crate) line: Option<Line>,
+    pub(crate) client: Option<ClientHandle>,
     /// The server's limit, in the watcher's milliseconds.
     general: Option<u64>,
     /// Whether the client was answered with 504.
@@ -86,7 +86,7 @@ pub struct Watch {
     pub(crate) generation: u64,
     pub(crate) crew: Arc<Crew>,
     pub(crate) interruption: Arc<Interruption>,
-    pub(crate) speaker: Speaker,
+    pub(crate) owner: ResponseOwner,
     /// When something is due, in the watcher's milliseconds; 0: never.
     deadline_ms: AtomicU64,
     desk: Mutex<Desk>,
@@ -111,7 +111,7 @@ impl Watch {
             generation: shared.id,
             crew: Arc::clone(crew),
             interruption,
-            speaker: Speaker::default(),
+            owner: ResponseOwner::default(),
             deadline_ms: AtomicU64::new(0),
             desk: Mutex::default(),
             is_given_up: AtomicBool::new(false),
@@ -125,11 +125,11 @@ impl Watch {
     /// A request begins. Two plain stores, if nobody watches.
     pub(crate) fn begin(&self, exchange: &Exchange, net: &Net, now: Instant) {
         let is_watched = self.harakiri.is_wanted();
-        self.speaker.begin(is_watched);
+        self.owner.begin(is_watched);
         if !is_watched {
             return;
         }
-        let line = Line::to(exchange, net);
+        let client = ClientHandle::new(exchange, net);
         let limit = self.harakiri.settings.limit;
         let general = limit.map(|limit| self.harakiri.ms_of(now + limit));
         let mut desk = self.desk.lock();
@@ -142,7 +142,7 @@ impl Watch {
             number: self.interruption.arm(),
             since: now,
             stage: Stage::Working,
-            line: Some(line),
+            client: Some(client),
             general,
             was_answered: false,
         });
@@ -151,7 +151,7 @@ impl Watch {
 
     /// The worker's own request gets `limit` from now, or (`None`) what the server allows. Called by the worker.
     pub(crate) fn limit(&self, limit: Option<Duration>) {
-        if !self.speaker.watch() {
+        if !self.owner.watch() {
             return;
         }
         let now = Instant::now();
@@ -160,7 +160,7 @@ impl Watch {
             number: self.interruption.arm(),
             since: now,
             stage: Stage::Working,
-            line: None,
+            client: None,
             general: None,
             was_answered: false,
         });
@@ -176,7 +176,7 @@ impl Watch {
 
     /// The request has ended; from here on nobody touches its client but the worker.
     pub(crate) fn end(&self) -> Fate {
-        let outcome = self.speaker.end();
+        let outcome = self.owner.end();
         if !self.harakiri.is_wanted() {
             return Fate::Application;
         }
@@ -237,7 +237,7 @@ impl Watch {
     pub(crate) fn noted_line(&self) -> Option<String> {
         let desk = self.desk.lock();
         let watched = desk.watched.as_ref()?;
-        (watched.line.is_some()).then(|| Self::request_line(&desk))
+        (watched.client.is_some()).then(|| Self::request_line(&desk))
     }
 
     /// For the log.

@@ -1,28 +1,32 @@
-//! Linux: a listener that lets nobody in any more, while those who wait in its backlog can still be accepted.
+//! Linux: closes the backlog of a listener to new connections, while those that wait in it can still be
+//! accepted.
 //!
-//! Closing it would reset these. So a server that stops first sees to it that nobody joins them, and then accepts the rest.
+//! Closing the listener would reset them. So a server that stops closes the backlog first and then
+//! accepts the rest.
 
 use std::io;
 use std::net::Shutdown;
 
 use socket2::{SockFilter, SockRef};
 
-/// Loads the byte at this offset of the packet, which a TCP socket's filter sees from the TCP header on (`BPF_LD | BPF_B | BPF_ABS`).
+/// Loads the byte at this offset of the packet, which a TCP socket's filter sees from the TCP header on
+/// (`BPF_LD | BPF_B | BPF_ABS`).
 const LOAD_BYTE: u16 = 0x30;
 /// `BPF_ALU | BPF_AND | BPF_K`
 const AND: u16 = 0x54;
 /// `BPF_JMP | BPF_JEQ | BPF_K`
 const JUMP_IF_EQUAL: u16 = 0x15;
-/// `BPF_RET | BPF_K`: so many bytes of the packet are let through.
+/// `BPF_RET | BPF_K`: accepts so many bytes of the packet.
 const RETURN: u16 = 0x06;
 
-/// Where the TCP header has its flags (RFC 9293, 3.1), and two of them.
+/// The offset of the flags in the TCP header (RFC 9293, 3.1), and two of them.
 const FLAGS_AT: u32 = 13;
 const SYN: u32 = 0x02;
 const ACK: u32 = 0x10;
 
-/// Drops what begins a connection: its client tries again a second later and is refused, or finds the next server.
-const NO_NEWCOMERS: [SockFilter; 5] = [
+/// Drops packets that open a connection. Their clients try again a second later and are refused, or
+/// reach the next server.
+const DROP_SYN: [SockFilter; 5] = [
     SockFilter::new(LOAD_BYTE, 0, 0, FLAGS_AT),
     SockFilter::new(AND, 0, 0, SYN | ACK),
     SockFilter::new(JUMP_IF_EQUAL, 0, 1, SYN),
@@ -30,12 +34,13 @@ const NO_NEWCOMERS: [SockFilter; 5] = [
     SockFilter::new(RETURN, 0, 0, u32::MAX),
 ];
 
-/// Of a TCP listener.
+/// Closes the backlog of a TCP listener.
 pub(crate) fn close_tcp(listener: SockRef<'_>) -> io::Result<()> {
-    listener.attach_filter(&NO_NEWCOMERS)
+    listener.attach_filter(&DROP_SYN)
 }
 
-/// Of a unix socket: who connects is refused from now on (unix_stream_connect() looks at this).
+/// Closes the backlog of a unix socket: further clients are refused (unix_stream_connect() checks the
+/// flag).
 pub(crate) fn close_unix(listener: SockRef<'_>) -> io::Result<()> {
     listener.shutdown(Shutdown::Read)
 }
@@ -50,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_is_accepted_and_nobody_else_gets_in() {
+    fn waiting_connections_are_accepted_and_new_ones_are_not() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let mut waiting = TcpStream::connect(address).expect("the backlog has room");
@@ -71,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn so_it_is_with_unix_sockets() {
+    fn the_same_with_unix_sockets() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("socket");
         let listener = UnixListener::bind(&path).expect("a socket");

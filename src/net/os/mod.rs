@@ -3,6 +3,7 @@
 
 #[cfg(target_os = "linux")]
 pub mod close_backlog_linux;
+pub mod port_owner;
 #[cfg(target_os = "linux")]
 pub mod sendfile_linux;
 pub mod sendfile_portable;

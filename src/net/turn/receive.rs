@@ -1,4 +1,4 @@
-//! The receiving half of a turn: bytes from the socket through the request machine, until a request is complete.
+//! The receiving half of a turn: feeds bytes to the request parser until a request is complete.
 
 use std::io;
 use std::mem;
@@ -6,18 +6,19 @@ use std::mem;
 use crate::protocol::cgi::{Reply, Step};
 use crate::protocol::http::Refusal;
 use crate::protocol::http::response::CONTINUE;
+use crate::wsgi::ClientGone;
 
 use super::super::connection::{Connection, Phase};
-use super::super::{Net, count};
+use super::super::state::{Net, count};
 use super::{Next, READ_BUFFER_BYTES, READ_BYTES_PER_TURN, Turn};
 
 impl Turn {
     pub(super) fn read_request(&mut self, net: &Net, connection: &mut Connection) -> Next {
-        // What a pipelining client sent ahead comes first.
+        // Bytes that a pipelining client sent ahead come first.
         if !connection.unread.is_empty() {
             let unread = mem::take(&mut connection.unread);
             let next = self.feed(net, connection, unread);
-            if !matches!(next, Next::Park) {
+            if !matches!(next, Next::Wait) {
                 return next;
             }
         }
@@ -25,7 +26,7 @@ impl Turn {
         loop {
             if let Some((count, next)) = self.read_body(net, connection) {
                 let may_go_on = connection.may_have_more || connection.peer_finished;
-                if !matches!(next, Next::Park) || count == 0 || !may_go_on {
+                if !matches!(next, Next::Wait) || count == 0 || !may_go_on {
                     return next;
                 }
                 read_bytes += count;
@@ -48,21 +49,21 @@ impl Turn {
                         self.feed(net, connection, unread)
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Next::Park,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Next::Wait,
                 Err(error) => self.broken(net, connection, error),
             };
             self.read_buffer = buffer;
             connection.may_have_more = matches!(result, Ok(READ_BUFFER_BYTES));
-            if !matches!(next, Next::Park) {
+            if !matches!(next, Next::Wait) {
                 return next;
             }
             let Ok(count) = result else {
-                return Next::Park;
+                return Next::Wait;
             };
             read_bytes += count;
             // A short read has emptied the socket, unless the client's end is waiting behind it.
             if count < READ_BUFFER_BYTES && !connection.peer_finished {
-                return Next::Park;
+                return Next::Wait;
             }
             if read_bytes >= READ_BYTES_PER_TURN {
                 return Next::Yield;
@@ -70,8 +71,8 @@ impl Turn {
         }
     }
 
-    /// Reads a long body straight to where it is kept. How much came, and what to do next. `None`: its bytes must go through
-    /// the machine.
+    /// Reads a long body directly into its memory. Returns the number of bytes and the next step.
+    /// `None`: its bytes must go through the parser.
     fn read_body(&mut self, net: &Net, connection: &mut Connection) -> Option<(usize, Next)> {
         let left = connection.reader.body_left();
         if left == 0 {
@@ -90,7 +91,7 @@ impl Turn {
             Ok(0) => return Some((0, self.end_of_input(net, connection))),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Some((0, Next::Park));
+                return Some((0, Next::Wait));
             }
             Err(error) => return Some((0, self.broken(net, connection, &error))),
         };
@@ -101,7 +102,7 @@ impl Turn {
         Some((count, next))
     }
 
-    /// Feeds bytes that are the connection's own already.
+    /// Feeds bytes that the connection owns.
     pub(super) fn feed(
         &mut self,
         net: &Net,
@@ -114,7 +115,7 @@ impl Turn {
         next
     }
 
-    /// Feeds bytes from the thread's buffer; only what is not consumed is copied.
+    /// Feeds bytes of the thread's buffer; copies only those that are not consumed.
     pub(super) fn feed_borrowed(
         &mut self,
         net: &Net,
@@ -129,7 +130,7 @@ impl Turn {
         next
     }
 
-    /// Runs the request machine over `data`. Returns how much of it was consumed.
+    /// Runs the request parser over `data`. Returns the number of bytes it consumed.
     pub(super) fn parse(
         &mut self,
         net: &Net,
@@ -138,9 +139,9 @@ impl Turn {
     ) -> (usize, Next) {
         let limits = &net.settings.limits;
         if connection.phase == Phase::Head && connection.reader.is_idle() {
-            // After the read, see `kept_unix`.
-            if net.gives_away(connection) {
-                return (0, Next::GiveAway);
+            // After the read, see `handover`.
+            if net.should_park(connection) {
+                return (0, Next::HandOver);
             }
             if connection.since_ms == 0 {
                 connection.since_ms = net.milliseconds(self.now);
@@ -164,62 +165,71 @@ impl Turn {
             match step {
                 Step::NeedMore => return (consumed, self.need_more(net, connection)),
                 Step::Head => {
-                    if let Some(proxies) = &net.settings.proxies {
-                        connection.hear(proxies);
-                    }
-                    if connection.head.has_body() {
-                        connection.phase = Phase::Body;
-                        connection.since_ms = net.milliseconds(self.now);
-                        connection.body_bytes_seen = 0;
-                        // A client that has begun to send the body does not wait for permission.
-                        if connection.head.expects_continue()
-                            && consumed == data.len()
-                            && connection.io.send(CONTINUE, &[]).is_err()
-                        {
-                            return (consumed, Next::Close);
-                        }
+                    let has_more = consumed < data.len();
+                    if self.begin_body(net, connection, has_more).is_err() {
+                        return (consumed, Next::Close);
                     }
                 }
                 Step::Data(piece) => {
-                    connection.body_bytes_seen += piece.len() as u64;
-                    let memory = &net.settings.body_memory;
-                    if let Err(error) = connection.body.push(piece, memory) {
-                        tracing::error!(
-                            %error,
-                            "cannot store a request body in a temporary file under {}. Free space there, or set TMPDIR",
-                            std::env::temp_dir().display()
-                        );
-                        let refusal = Refusal {
-                            status: 507,
-                            why: "the request body could not be stored",
-                        };
+                    if let Err(refusal) = store(net, connection, piece) {
                         self.refuse(net, connection, &refusal);
                         return (data.len(), Next::Again);
                     }
                 }
                 Step::End => return (consumed, Next::Submit),
                 Step::Say => {
-                    let mut said = Vec::new();
-                    let reply = connection
-                        .reader
-                        .reply(net.settings.connections_max, &mut said);
-                    if connection.io.send(&said, &[]).is_err() {
-                        return (consumed, Next::Close);
-                    }
-                    match reply {
-                        Reply::GoOn => {}
-                        Reply::Forget => {
-                            self.recycle(connection);
-                            connection.phase = Phase::Head;
-                            connection.since_ms = net.milliseconds(self.now);
-                        }
-                        Reply::Close => {
-                            connection.close_after = true;
-                            connection.phase = Phase::Flushing;
-                            return (consumed, Next::Again);
-                        }
+                    if let Some(next) = self.reply(net, connection) {
+                        return (consumed, next);
                     }
                 }
+            }
+        }
+    }
+
+    /// A head is complete. Asks for the body if the client waits for that and `has_more` bytes have
+    /// not arrived.
+    fn begin_body(
+        &mut self,
+        net: &Net,
+        connection: &mut Connection,
+        has_more: bool,
+    ) -> Result<(), ClientGone> {
+        if let Some(proxies) = &net.settings.proxies {
+            connection.read_forwarded(proxies);
+        }
+        if !connection.head.has_body() {
+            return Ok(());
+        }
+        connection.phase = Phase::Body;
+        connection.since_ms = net.milliseconds(self.now);
+        connection.body_bytes_seen = 0;
+        // A client that has begun to send the body does not wait for permission.
+        if connection.head.expects_continue() && !has_more {
+            connection.io.send(CONTINUE, &[])?;
+        }
+        Ok(())
+    }
+
+    /// Sends an answer of the protocol itself. `None`: the parser continues.
+    fn reply(&mut self, net: &Net, connection: &mut Connection) -> Option<Next> {
+        let mut answer = Vec::new();
+        let connections_max = net.settings.connections_max;
+        let reply = connection.reader.reply(connections_max, &mut answer);
+        if connection.io.send(&answer, &[]).is_err() {
+            return Some(Next::Close);
+        }
+        match reply {
+            Reply::GoOn => None,
+            Reply::Forget => {
+                self.recycle(connection);
+                connection.phase = Phase::Head;
+                connection.since_ms = net.milliseconds(self.now);
+                None
+            }
+            Reply::Close => {
+                connection.close_after = true;
+                connection.phase = Phase::Flushing;
+                Some(Next::Again)
             }
         }
     }
@@ -235,7 +245,7 @@ impl Turn {
             self.refuse(net, connection, &refusal);
             return Next::Again;
         }
-        Next::Park
+        Next::Wait
     }
 
     pub(super) fn end_of_input(&mut self, net: &Net, connection: &mut Connection) -> Next {
@@ -243,13 +253,13 @@ impl Turn {
             && connection.reader.is_idle()
             && connection.unread.is_empty();
         if !is_between {
-            // Half a request and then the end: nobody is there to be told, but it is worth counting.
+            // The client closed in the middle of a request.
             count(&net.counters.refused);
         }
         Next::Close
     }
 
-    /// The socket, or the TLS on it, failed.
+    /// The socket or its TLS failed.
     fn broken(&mut self, net: &Net, connection: &mut Connection, error: &io::Error) -> Next {
         if let Some(tls) = connection.io.stream.tls() {
             if tls.is_plain_http() {
@@ -259,7 +269,7 @@ impl Turn {
             if tls.is_handshaking() {
                 count(&net.counters.handshakes_failed);
                 let peer = String::from_utf8_lossy(connection.peer.address());
-                if net.settings.tells_handshakes {
+                if net.settings.warns_of_handshakes {
                     tracing::warn!(%error, %peer, "a TLS handshake failed");
                 } else {
                     tracing::debug!(%error, %peer, "a TLS handshake failed");
@@ -280,4 +290,22 @@ impl Turn {
             _ => false,
         }
     }
+}
+
+/// Stores a piece of a request body.
+fn store(net: &Net, connection: &mut Connection, piece: &[u8]) -> Result<(), Refusal> {
+    connection.body_bytes_seen += piece.len() as u64;
+    let stored = connection.body.push(piece, &net.settings.body_memory);
+    stored.map_err(|error| {
+        tracing::error!(
+            %error,
+            "cannot store a request body in a temporary file under {}. Free space there, or set \
+             TMPDIR",
+            std::env::temp_dir().display()
+        );
+        Refusal {
+            status: 507,
+            why: "the request body could not be stored",
+        }
+    })
 }

@@ -1,4 +1,4 @@
-//! The sending half of a turn: answers made without the application, and what is left of those made by it.
+//! The sending half of a turn: answers of the server itself, and the rest of those of the application.
 
 use std::io;
 use std::mem;
@@ -11,12 +11,16 @@ use crate::wsgi::{Head, RequestFacts, Summary, UNREAD, canned};
 use super::super::connection::{Answered, Connection, Phase};
 use super::super::output::Flushed;
 use super::super::records::Records;
+use super::super::services::{Dispatch, Record, Rejected};
+use super::super::state::{Net, count};
 use super::super::tls_stream::TlsStream;
-use super::super::{Dispatch, Net, RETRY_AFTER_S, Record, Rejected, count};
 use super::{Next, READ_BYTES_PER_TURN, Turn};
 
+/// Seconds after which a client may retry when the queue is full.
+const RETRY_AFTER_S: u32 = 1;
+
 impl Turn {
-    /// Answers a request that the protocol's rules or a deadline refuse. The connection closes afterwards.
+    /// Answers a request that the protocol's rules or a deadline refuse, and closes the connection.
     pub(super) fn refuse(&mut self, net: &Net, connection: &mut Connection, refusal: &Refusal) {
         count(&net.counters.refused);
         if let Some(remark) = connection.reader.remark() {
@@ -31,7 +35,7 @@ impl Turn {
         self.answer(net, connection, refusal.status, None);
     }
 
-    /// Answers a client that forgot the `s` of https, in the way that it understands.
+    /// Answers plain HTTP on an address with TLS, without TLS.
     pub(super) fn refuse_plain_http(&mut self, net: &Net, connection: &mut Connection) {
         const PAGE: &[u8] =
             b"400 Bad Request\nThis address speaks HTTPS only: ask again with https:// in front.\n";
@@ -49,6 +53,7 @@ impl Turn {
         self.send_answer(connection, 400, &answer);
     }
 
+    /// Answers a request that could not be queued with 503.
     pub(super) fn shed(&mut self, net: &Net, connection: &mut Connection, rejected: Rejected) {
         count(&net.counters.shed);
         match rejected {
@@ -58,8 +63,8 @@ impl Turn {
         self.answer(net, connection, 503, Some(RETRY_AFTER_S));
     }
 
-    /// Answers whether the server is ready for requests: 200, or 503 from the moment on in which it was asked to stop.
-    pub(super) fn tell_readiness(
+    /// Answers a readiness probe: 200, or 503 if no application serves or the server was told to stop.
+    pub(super) fn answer_readiness(
         &mut self,
         net: &Net,
         dispatch: &dyn Dispatch,
@@ -71,7 +76,7 @@ impl Turn {
         connection
     }
 
-    /// Sends the client to the same host and target with https.
+    /// Redirects the client to the same host and target with https.
     pub(super) fn redirect(&mut self, net: &Net, connection: &mut Connection) {
         let host = connection.head.host().unwrap_or_default();
         let (Head::Http(head), false) = (&connection.head, host.is_empty()) else {
@@ -142,8 +147,9 @@ impl Turn {
         connection.body = Default::default();
         connection.close_after = true;
         connection.phase = Phase::Flushing;
-        // The end of the connection comes at once, and is to travel with the answer: a FastCGI client that reads `END_REQUEST`
-        // alone takes the connection for free and asks again on it. A client that is gone already is noticed by the flush.
+        // The end of the connection follows at once and should travel in the same packet: a FastCGI
+        // client that reads `END_REQUEST` alone reuses the connection. `flush` notices a client that
+        // has gone.
         let sent = match connection.reader.request_id() {
             Some(id) => Records::new(&mut connection.io, id).end_ahead(answer),
             None => connection.io.send_ahead(answer),
@@ -153,12 +159,12 @@ impl Turn {
         }
     }
 
-    /// Sends what the last response still owes; then the connection serves its next request or closes.
+    /// Sends the rest of the last response; then the connection serves its next request or closes.
     pub(super) fn flush(&mut self, net: &Net, connection: &mut Connection) -> Next {
-        if !connection.io.broken && connection.io.owes() {
+        if !connection.io.broken && connection.io.has_output() {
             match connection.io.flush() {
                 Ok(Flushed::All) => {}
-                Ok(Flushed::Blocked) => return Next::Park,
+                Ok(Flushed::Blocked) => return Next::Wait,
                 Ok(Flushed::More) => return Next::Yield,
                 Err(_) => {}
             }
@@ -168,17 +174,17 @@ impl Turn {
         if connection.io.broken {
             return Next::Close;
         }
-        if !connection.close_after && net.is_keeping() {
+        if !connection.close_after && net.is_parking() {
             connection.phase = Phase::Head;
-            if net.keep(connection) {
+            if net.park(connection) {
                 return Next::Close;
             }
         }
-        // One that was promised to be kept stays open for a moment, although the server may have begun to stop since: the next
-        // request may be on its way. It is told to close then.
+        // A connection whose response promised keep-alive stays open for a grace time, although the
+        // server may be stopping: the next request may be in transit.
         if connection.close_after {
-            // If the client may still be sending, closing at once would destroy the answer on its way
-            // (RFC 9112, 9.6): say that nothing more comes, and wait for it to finish.
+            // If the client may still be sending, closing at once would destroy the answer in transit
+            // (RFC 9112, 9.6): close the sending side and wait for the client to finish.
             let is_plain = connection
                 .io
                 .stream
@@ -198,7 +204,7 @@ impl Turn {
         connection.phase = Phase::Head;
         connection.since_ms = 0;
         if connection.unread.is_empty() && !connection.peer_finished && !connection.may_have_more {
-            return Next::Park;
+            return Next::Wait;
         }
         Next::Again
     }
@@ -209,7 +215,7 @@ impl Turn {
             match connection.io.stream.read(&mut self.read_buffer) {
                 Ok(0) => return Next::Close,
                 Ok(count) => read_bytes += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Next::Park,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Next::Wait,
                 Err(_) => return Next::Close,
             }
             if read_bytes >= READ_BYTES_PER_TURN {
@@ -232,7 +238,7 @@ impl Turn {
         });
     }
 
-    /// Takes the request's memory back for the next one, so that an idle connection holds none.
+    /// Takes the request's memory for the next one, so that an idle connection holds none.
     pub(super) fn recycle(&mut self, connection: &mut Connection) {
         connection.body_bytes_seen = 0;
         connection.forwarded = None;
@@ -242,16 +248,9 @@ impl Turn {
     }
 }
 
-/// Whether somebody asks if the server is ready.
-pub(super) fn is_probe(head: &Head, path: &str) -> bool {
-    let target = head.target();
-    let end = memchr::memchr(b'?', target).unwrap_or(target.len());
-    target.get(..end) == Some(path.as_bytes()) && matches!(head.method(), b"GET" | b"HEAD")
-}
-
-/// The host of `Host`, which may name a port behind it.
+/// The value of `Host` without its port.
 fn without_port(host: &[u8]) -> &[u8] {
-    // The colons of an IPv6 address stand in brackets.
+    // The colons of an IPv6 address are in brackets.
     let from = memchr::memchr(b']', host).unwrap_or(0);
     let behind = host.get(from..).unwrap_or_default();
     match memchr::memchr(b':', behind) {
@@ -260,7 +259,7 @@ fn without_port(host: &[u8]) -> &[u8] {
     }
 }
 
-/// What the log says of an answer that was made without the application.
+/// The log entry of an answer of the server itself.
 fn summary_of(status: u16, answer: &[u8]) -> Summary {
     let head_bytes = memchr::memmem::find(answer, b"\r\n\r\n").map_or(answer.len(), |end| end + 4);
     let head = answer.get(..head_bytes).unwrap_or_default();

@@ -101,7 +101,8 @@ impl FileService for Development {
 
     fn answer(
         &self,
-        (head, peer): (&Head, &Peer),
+        head: &Head,
+        peer: &Peer,
         response: &mut Response,
         sink: &mut dyn Sink,
     ) -> Given {
@@ -113,7 +114,7 @@ impl FileService for Development {
             return Given::Unlogged;
         }
         if let Some(files) = &self.files {
-            let given = files.answer((head, peer), response, sink);
+            let given = files.answer(head, peer, response, sink);
             if given != Given::Nothing {
                 return given;
             }

@@ -18,7 +18,7 @@ use crate::app::{Acceptor, Current, Generation, Patience, openers};
 use crate::background::clockwork::Clockwork;
 use crate::config::Failure;
 use crate::config::{Config, PollChoice};
-use crate::net::poll::SharedPoll;
+use crate::net::SharedPoll;
 use crate::net::{Kept, Net, Turn};
 use crate::os::{socket_activation, title};
 use crate::python::exit_now;

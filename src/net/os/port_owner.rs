@@ -1,9 +1,9 @@
-//! Who holds a port that we wanted: for the error message only.
+//! Finds the process that owns a port, for "address in use" errors.
 
-use super::listener::Address;
+use crate::net::address::Address;
 
-/// The process that listens on `address`, e.g. `python3 (pid 4711)`. Linux tells it for our own
-/// processes, and for everybody's to root; elsewhere nobody does.
+/// The process that listens on `address`, e.g. `python3 (pid 4711)`. Linux tells it for processes of
+/// the same user, and root for all; other systems do not tell.
 #[cfg(target_os = "linux")]
 pub fn of(address: &Address) -> Option<String> {
     let Address::Tcp(address) = address else {
@@ -47,7 +47,7 @@ fn listening_inode(port: u16) -> Option<String> {
         })
 }
 
-/// Nobody tells.
+/// Not available on this system.
 #[cfg(not(target_os = "linux"))]
 pub fn of(_address: &Address) -> Option<String> {
     None

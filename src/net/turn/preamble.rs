@@ -1,7 +1,7 @@
-//! What stands in front of a connection: the PROXY protocol, before TLS and before HTTP.
+//! The PROXY protocol's preamble, which comes before TLS and HTTP.
 //!
-//! Its phase ends with the header's last byte; what has come behind it is the client's. A connection that does not
-//! begin so is closed without a word: the proxy is what could read it, and the specification says so.
+//! Bytes behind the preamble belong to the client. A connection without a valid one is closed without
+//! an answer, as the specification demands.
 
 use std::io;
 use std::mem;
@@ -12,16 +12,17 @@ use crate::protocol::proxy::protocol::{self, BadGreeting, Client, Greeting};
 use crate::wsgi::environ::Peer;
 
 use super::super::connection::{Connection, Phase};
+use super::super::state::{Net, count};
 use super::super::stream::Stream;
-use super::super::{Net, count};
 use super::{Next, READ_BUFFER_BYTES, Turn};
 
 impl Turn {
-    /// Whether a connection from there may greet us. Says it if not: aloud once, because a list that is wrong shuts everybody out.
-    pub(super) fn may_greet(&mut self, net: &Net, address: Option<SocketAddr>) -> bool {
+    /// Whether a connection from this address may send a preamble. Warns once if not, because a wrong
+    /// list of proxies refuses every client.
+    pub(super) fn may_send_preamble(&mut self, net: &Net, address: Option<SocketAddr>) -> bool {
         if net
             .settings
-            .greeters
+            .preamble_senders
             .trusts(address.map(|address| address.ip()))
         {
             return true;
@@ -30,24 +31,21 @@ impl Turn {
         let peer = address.map_or("a unix socket".to_owned(), |address| {
             address.ip().to_string()
         });
-        if net.stranger_told.swap(true, Ordering::Relaxed) {
+        if net.has_warned_untrusted.swap(true, Ordering::Relaxed) {
             tracing::debug!("refused a connection from {peer}: it is no trusted proxy");
         } else {
             tracing::warn!(
-                "refused a connection from {peer}: this address expects the PROXY protocol, and {peer} is none of --trusted-proxies (said once)"
+                "refused a connection from {peer}: this address expects the PROXY protocol, and \
+                 {peer} is none of --trusted-proxies (said once)"
             );
         }
         false
     }
 
-    pub(super) fn read_greeting(&mut self, net: &Net, connection: &mut Connection) -> Next {
+    pub(super) fn read_preamble(&mut self, net: &Net, connection: &mut Connection) -> Next {
         loop {
             let mut buffer = mem::take(&mut self.read_buffer);
-            let below = match &mut connection.io.stream {
-                Stream::Tls(tls) => tls.stream_mut(),
-                plain => plain,
-            };
-            let read = below.read(&mut buffer);
+            let read = connection.io.stream.plain_mut().read(&mut buffer);
             if let Ok(count) = read {
                 let received = buffer.get(..count).unwrap_or_default();
                 connection.unread.extend_from_slice(received);
@@ -57,7 +55,7 @@ impl Turn {
             match read {
                 Ok(0) => return Next::Close,
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Next::Park,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Next::Wait,
                 Err(_) => {
                     connection.io.broken = true;
                     return Next::Close;
@@ -66,7 +64,7 @@ impl Turn {
             match protocol::read(&connection.unread) {
                 Ok(Greeting::NeedMore) => {}
                 Ok(Greeting::Complete(length, client)) => {
-                    self.greeted(net, connection, length, client);
+                    self.end_preamble(net, connection, length, client);
                     return Next::Again;
                 }
                 Err(BadGreeting(why)) => {
@@ -80,7 +78,13 @@ impl Turn {
         }
     }
 
-    fn greeted(&mut self, net: &Net, connection: &mut Connection, length: usize, client: Client) {
+    fn end_preamble(
+        &mut self,
+        net: &Net,
+        connection: &mut Connection,
+        length: usize,
+        client: Client,
+    ) {
         let trusts = |address: Option<SocketAddr>| {
             let proxies = net.settings.proxies.as_ref();
             proxies.is_some_and(|proxies| proxies.trusted.trusts(address.map(|one| one.ip())))
@@ -88,7 +92,7 @@ impl Turn {
         match client {
             Client::Address(address) => {
                 connection.peer = Peer::new(Some(address));
-                // Whose fields count is decided by who speaks HTTP: the one behind this proxy.
+                // Forwarded fields are trusted if the peer behind this proxy is.
                 connection.is_trusted = trusts(Some(address));
             }
             Client::Unix => {

@@ -1,5 +1,6 @@
-//! Requests that are answered before they are queued, with files above all: by the thread that has read them, or by the threads
-//! that were started for it (`--offload-threads`).
+//! A complete request is answered with a file, or queued for the application.
+//!
+//! Files are opened by the thread that read the request, or by the threads of `--offload-threads`.
 
 use std::time::{Duration, Instant};
 
@@ -7,23 +8,25 @@ use crossbeam::channel::TrySendError;
 
 use crate::wsgi::Response;
 
-use super::super::client::asking;
-use super::super::connection::{Answered, Connection, Phase, facts};
-use super::super::{Dispatch, Exchange, Given, Net, ResponseSink, count};
+use super::super::client::requester;
+use super::super::connection::{Answered, Connection, Exchange, Phase, facts};
+use super::super::response_sink::ResponseSink;
+use super::super::services::{Dispatch, Given};
+use super::super::state::{Net, count};
 use super::Turn;
 
-/// What became of a complete request that may mean a file.
-pub(super) enum Taken {
-    /// It is answered: go on with the connection.
+/// The outcome of [`Turn::take_file`].
+enum Taken {
+    /// The request was answered.
     Answered(Box<Connection>),
-    /// Another thread has it.
+    /// Another thread opens the file.
     HandedOver,
-    /// It is for the application.
+    /// The application answers the request.
     No(Box<Connection>),
 }
 
 impl Turn {
-    /// A turn for a thread that opens files for the others: it hands nothing on.
+    /// The turn of a thread that was started to open files.
     pub fn for_files() -> Self {
         Self {
             opens_files: true,
@@ -31,7 +34,8 @@ impl Turn {
         }
     }
 
-    /// Answers a request that was handed over, or queues it for the application. Returns how many requests were queued.
+    /// Answers a request that was handed over, or queues it for the application. Returns the number of
+    /// requests that were queued.
     pub fn answer_or_queue(
         &mut self,
         net: &Net,
@@ -46,8 +50,39 @@ impl Turn {
         self.queued
     }
 
-    /// Sees whether a complete request means a file. One branch where no files were configured.
-    pub(super) fn take_file(&mut self, net: &Net, mut connection: Box<Connection>) -> Taken {
+    /// Answers a complete request with a file, or queues it. Returns the connection if there is output
+    /// to send.
+    pub(super) fn submit(
+        &mut self,
+        net: &Net,
+        dispatch: &dyn Dispatch,
+        connection: Box<Connection>,
+    ) -> Option<Box<Connection>> {
+        if net.settings.is_readiness_probe(&connection.head) {
+            return Some(self.answer_readiness(net, dispatch, connection));
+        }
+        let mut connection = match self.take_file(net, connection) {
+            Taken::Answered(connection) => return Some(connection),
+            Taken::HandedOver => return None,
+            Taken::No(connection) => connection,
+        };
+        connection.phase = Phase::Working;
+        match dispatch.submit(Exchange(connection)) {
+            Ok(()) => {
+                count(&net.counters.requests);
+                self.queued += 1;
+                None
+            }
+            Err((exchange, rejected)) => {
+                connection = exchange.0;
+                self.shed(net, &mut connection, rejected);
+                Some(connection)
+            }
+        }
+    }
+
+    /// Answers a complete request that means a file. One branch where no files are configured.
+    fn take_file(&mut self, net: &Net, mut connection: Box<Connection>) -> Taken {
         let Some(files) = net.files() else {
             return Taken::No(connection);
         };
@@ -58,7 +93,7 @@ impl Turn {
             connection.phase = Phase::Working;
             match others.try_send(Exchange(connection)) {
                 Ok(()) => return Taken::HandedOver,
-                // They are busy: this thread is as good as they are.
+                // They are busy: this thread opens it.
                 Err(TrySendError::Full(exchange) | TrySendError::Disconnected(exchange)) => {
                     connection = exchange.0;
                 }
@@ -81,11 +116,10 @@ impl Turn {
             records: reader.request_id(),
             io,
             net,
-            speaker: None,
-            may_hold: false,
+            owner: None,
         };
-        let client = asking(peer, forwarded.as_deref());
-        let given = files.answer((head, client), response, &mut sink);
+        let client = requester(peer, forwarded.as_deref());
+        let given = files.answer(head, client, response, &mut sink);
         match given {
             Given::Nothing => return Taken::No(connection),
             Given::File => count(&net.counters.files),

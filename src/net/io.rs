@@ -1,0 +1,117 @@
+//! The sending half of a connection: the socket and the output that waits for it.
+//!
+//! Never blocks. Runs on the thread that owns the connection.
+
+use std::fs::File;
+use std::io;
+
+use crate::wsgi::ClientGone;
+
+use super::output::{Flushed, Output};
+use super::stream::Stream;
+
+/// The sending half of a connection.
+pub(super) struct Io {
+    pub(super) stream: Stream,
+    pub(super) output: Output,
+    /// A send failed.
+    pub(super) broken: bool,
+    /// The connection began with a PROXY preamble, which no other process will see: it cannot move.
+    pub(super) had_preamble: bool,
+}
+
+impl Io {
+    pub(super) fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            output: Output::default(),
+            broken: false,
+            had_preamble: false,
+        }
+    }
+
+    /// Whether another process can continue the connection.
+    pub(super) fn can_move(&self) -> bool {
+        !self.had_preamble && self.stream.can_move()
+    }
+
+    /// Sends both pieces behind the queued output; the kernel takes as much as it can now.
+    pub(super) fn send(&mut self, first: &[u8], second: &[u8]) -> Result<(), ClientGone> {
+        if self.broken {
+            return Err(ClientGone);
+        }
+        if !self.output.is_empty() {
+            self.output.push(first);
+            self.output.push(second);
+            return self.flush().map(|_| ());
+        }
+        let written = if second.is_empty() {
+            self.stream.write(first)
+        } else {
+            self.stream.write_both(first, second)
+        };
+        let sent = self.taken(written)?;
+        if sent < first.len() {
+            self.output.push(first.get(sent..).unwrap_or_default());
+            self.output.push(second);
+        } else {
+            self.output
+                .push(second.get(sent - first.len()..).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Sends bytes that are followed at once by more, or by the end of the connection.
+    pub(super) fn send_ahead(&mut self, bytes: &[u8]) -> Result<(), ClientGone> {
+        if self.broken {
+            return Err(ClientGone);
+        }
+        let mut sent = 0;
+        if self.output.is_empty() && !bytes.is_empty() {
+            let written = self.stream.write_ahead(bytes);
+            sent = self.taken(written)?;
+        }
+        self.output.push(bytes.get(sent..).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Sends a head and a part of a file; the kernel takes as much as it can now.
+    pub(super) fn send_file(
+        &mut self,
+        head: &[u8],
+        file: File,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), ClientGone> {
+        self.send_ahead(head)?;
+        self.output.push_file(file, offset, length);
+        self.flush().map(|_| ())
+    }
+
+    /// The number of bytes that the kernel took.
+    fn taken(&mut self, written: io::Result<usize>) -> Result<usize, ClientGone> {
+        match written {
+            Ok(count) => Ok(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(_) => Err(self.fail()),
+        }
+    }
+
+    pub(super) fn flush(&mut self) -> Result<Flushed, ClientGone> {
+        match self.output.flush(&mut self.stream) {
+            Ok(flushed) => Ok(flushed),
+            Err(_) => Err(self.fail()),
+        }
+    }
+
+    /// Whether output waits for the kernel.
+    pub(super) fn has_output(&self) -> bool {
+        !self.output.is_empty() || self.stream.has_pending()
+    }
+
+    pub(super) fn fail(&mut self) -> ClientGone {
+        self.broken = true;
+        self.output.clear();
+        ClientGone
+    }
+}

@@ -1,0 +1,163 @@
+//! What a worker gets of a complete request, and the [`Sink`] through which it answers.
+//!
+//! Runs on the worker that serves the request. Only `wait_for_room` blocks; the worker calls it
+//! detached from Python.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::wsgi::environ::{Identity, Peer};
+use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink};
+
+use super::client::requester;
+use super::connection::{Exchange, facts};
+use super::io::Io;
+use super::ownership::ResponseOwner;
+use super::records::Records;
+use super::state::Net;
+
+/// The parts of an exchange that a worker needs, borrowed separately.
+pub struct Parts<'a> {
+    /// Index of the listener that accepted it.
+    pub listener: usize,
+    /// The request's head.
+    pub head: &'a Head,
+    /// The client.
+    pub peer: &'a Peer,
+    /// Whether the client uses https, if a trusted proxy said so.
+    pub is_https: Option<bool>,
+    /// The client, by its certificate.
+    pub identity: Option<Arc<Identity>>,
+    /// The body, taken out.
+    pub body: RequestBody,
+    /// Facts that decide how the response is framed.
+    pub facts: RequestFacts,
+    /// Takes the response.
+    pub sink: ResponseSink<'a>,
+}
+
+impl Exchange {
+    /// Borrows everything a worker needs.
+    pub fn parts<'a>(&'a mut self, net: &'a Net) -> Parts<'a> {
+        let connection = &mut *self.0;
+        let head = &connection.head;
+        Parts {
+            listener: connection.listener,
+            facts: facts(head, &connection.reader, &net.settings),
+            head,
+            peer: requester(&connection.peer, connection.forwarded.as_deref()),
+            is_https: connection.forwarded.as_ref().and_then(|told| told.is_https),
+            identity: connection.io.stream.identity().cloned(),
+            body: std::mem::take(&mut connection.body),
+            sink: ResponseSink {
+                records: connection.reader.request_id(),
+                io: &mut connection.io,
+                net,
+                owner: None,
+            },
+        }
+    }
+}
+
+/// Sends a response: writes as much as the kernel takes and queues the rest.
+pub struct ResponseSink<'a> {
+    pub(super) io: &'a mut Io,
+    /// The request id, if the response is sent in records (FastCGI).
+    pub(super) records: Option<u16>,
+    pub(super) net: &'a Net,
+    /// Tells whether the application may still send.
+    pub(super) owner: Option<&'a ResponseOwner>,
+}
+
+impl<'a> ResponseSink<'a> {
+    /// Another thread may take over the response through `owner`.
+    pub fn set_owner(&mut self, owner: &'a ResponseOwner) {
+        self.owner = Some(owner);
+    }
+
+    fn if_owned<T>(
+        &mut self,
+        send: impl FnOnce(&mut Self) -> Result<T, ClientGone>,
+    ) -> Result<T, ClientGone> {
+        match self.owner {
+            None => send(self),
+            Some(owner) => owner.send(|| send(self)),
+        }
+    }
+
+    fn room(&self) -> Room {
+        if self.io.output.memory_bytes() > self.net.settings.output_bytes_max {
+            Room::Full
+        } else {
+            Room::Ready
+        }
+    }
+}
+
+impl Sink for ResponseSink<'_> {
+    fn send(&mut self, first: &[u8], second: &[u8]) -> Result<Room, ClientGone> {
+        self.if_owned(|sink| {
+            match sink.records {
+                None => sink.io.send(first, second)?,
+                Some(id) => Records::new(sink.io, id).send(first, second)?,
+            }
+            Ok(sink.room())
+        })
+    }
+
+    fn end(&mut self, rest: &[u8]) -> Result<Room, ClientGone> {
+        self.if_owned(|sink| {
+            match sink.records {
+                None if rest.is_empty() => {}
+                None => sink.io.send(rest, &[])?,
+                Some(id) => Records::new(sink.io, id).end(rest)?,
+            }
+            Ok(sink.room())
+        })
+    }
+
+    fn send_file(
+        &mut self,
+        head: &[u8],
+        file: File,
+        offset: u64,
+        length: u64,
+    ) -> Result<Room, ClientGone> {
+        self.if_owned(|sink| {
+            match sink.records {
+                None => sink.io.send_file(head, file, offset, length)?,
+                Some(id) => {
+                    Records::new(sink.io, id).send(head, &[])?;
+                    sink.io.output.push_file_records(file, offset, length, id);
+                    sink.io.flush()?;
+                }
+            }
+            Ok(sink.room())
+        })
+    }
+
+    /// Waits on the socket itself: half of the bound must be sent within the write timeout.
+    fn wait_for_room(&mut self) -> Result<(), ClientGone> {
+        let settings = &self.net.settings;
+        let deadline = Instant::now() + settings.write_timeout;
+        while self.io.output.memory_bytes() > settings.output_bytes_max / 2 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.owner.is_some_and(|owner| !owner.may_send()) {
+                return Err(self.io.fail());
+            }
+            if left.is_zero() || self.io.stream.set_blocking_writes(Some(left)).is_err() {
+                return Err(self.io.fail());
+            }
+            self.io.flush()?;
+        }
+        match self.io.stream.set_blocking_writes(None) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.io.fail()),
+        }
+    }
+
+    fn is_last(&self) -> bool {
+        self.net.ends(self.io)
+    }
+}
