@@ -227,7 +227,7 @@ class Server:
         bad = self.never.search(log)
         assert not bad, f"{bad[0]!r} in the log.\n{self._command_and_log()}"
 
-    # What it costs
+    # CPU and memory
 
     def cpu_seconds(self):
         """User and system time of the whole process so far."""

@@ -1,10 +1,10 @@
-"""What the sockets of --py-tracebacker say."""
+"""Reads the sockets of --py-tracebacker."""
 
 import socket
 
 
 def read(path):
-    """As `uwsgi --connect-and-read` does."""
+    """Reads to the end, as `uwsgi --connect-and-read` does."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(20)
         connection.connect(str(path))

@@ -105,8 +105,8 @@ class Load:
             thread.join()
 
     def farewell(self):
-        """The server is about to be stopped: whom it does not let in any more, or tells nothing at
-        all, was turned away and stays away. An answer that has begun must still become whole.
+        """The server is about to be stopped: a client that is refused or gets no response stays
+        away from then on. A response that has begun must still be completed.
         """
         self.leaving = True
 
@@ -141,7 +141,7 @@ class Load:
         if state["connection"] is not None:
             state["connection"].close()
 
-    # What they do
+    # The kinds of clients
 
     def _open(self, state, *address, **more):
         if state["connection"] is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 #: Bytes of the body that a slow reader reads; more than the kernel's buffers of it hold.
 BIG_BYTES = 600_000
 
-#: What every kind of application begins with. `work_seconds` burns a core, as the import of much
+#: The first lines of every kind of application. `work_seconds` burns a core, as the import of much
 #: code does.
 HEAD = """\
 import time

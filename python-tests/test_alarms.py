@@ -68,7 +68,7 @@ def test_a_command_gets_the_message_on_its_standard_input(serve):
 def test_a_command_that_fails_is_said_and_raises_nothing_again(serve):
     server = serve("--alarm", "ops cmd:exit 3", "--alarm-log", "ops failed|smoke", source=APP)
     server.ask("/?ops=smoke")
-    # One by the application; its request line names the message, which is another one.
+    # One alarm by the application; its request line contains the message, and raises another.
     server.wait_for_log(r"\[uwsgi-alarm\] ops: \"exit 3\" failed: exit status: 3", count=2)
     server.stop()
     # The failures raise none.

@@ -28,7 +28,8 @@ def behind(serve_module):
     running = []
 
     def start(protocol, kind, *arguments, **options):
-        # Not below pytest's own folder: Apache's workers, who are not root, must get to the socket.
+        # Not below pytest's folder, because Apache's workers, which are not root, must reach the
+        # socket.
         folder = Path(tempfile.mkdtemp(prefix="apache-"))
         folder.chmod(0o755)
         listen = "127.0.0.1:0" if kind == "tcp" else str(folder / "app.sock")

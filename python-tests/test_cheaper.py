@@ -121,7 +121,8 @@ def test_waiting_requests_bring_more(cheap, gate):
     connections = [server.connect() for _ in range(5)]
     for connection in connections:
         connection.send(get("/wait"))
-    # One is inside and four wait; three are inside when the others have come.
+    # One request is in the app and four wait; three are in the app when the other interpreters
+    # serve.
     visitors = gate.visitors(3)
     assert sorted(loads(server)) == ["1", "2", "3"]
     for visitor in visitors:

@@ -287,7 +287,7 @@ def test_a_port_is_free_again_at_once(serve):
     assert second.ask("/").text == "hello"
 
 
-# What goes wrong
+# Errors
 
 
 BROKEN = {
@@ -447,7 +447,7 @@ def test_a_request_in_progress_is_finished(serve, gate, number):
     connection.send(get("/wait"))
     visitor = gate.visitor()
     server.send_signal(number)
-    # It has begun to stop: an idle connection is closed at once.
+    # The server has begun to stop: it closes an idle connection.
     idle.assert_closed()
     assert server.process.poll() is None
     visitor.release()

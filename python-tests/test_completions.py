@@ -18,7 +18,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-# What is typed, and what must then be offered (as a whole word, or as the end of one).
+# The typed text, and the expected completion (a whole word, or the end of one).
 CASES = [
     ("singlemalt --http-sock", "--http-socket"),
     ("singlemalt --cal", "--callable"),
@@ -66,7 +66,7 @@ def test_bash(folder, line, offered):
 
 
 def typed_into_zsh(folder, line):
-    """What zsh's line reads after the Tab key, seen on a terminal of its own."""
+    """The command line of zsh after the Tab key, on a pseudo terminal."""
     import pty
 
     # The end of the line is marked with what follows the Tab, so that the test knows when the shell

@@ -297,7 +297,7 @@ def test_static_files_are_served_all_the_same(develop, tmp_path):
     assert server.ask("/", headers=BROWSER).status == 500
 
 
-# Who sees it
+# Clients that see it
 
 
 def test_whoever_wants_the_version_that_is_loaded_gets_it_until_the_next_save(develop):

@@ -350,8 +350,8 @@ def test_workers_that_are_given_up_leave_nothing(serve, mode, tmp_path):
 
 @pytest.mark.parametrize("seconds", [4, 3600])
 def test_a_sibling_that_is_given_up(serve, mode, tmp_path, gate, seconds):
-    """One of several threads of an interpreter, and not the one that made it: what the others run
-    comes to its end, all of them have successors (own GIL) or it alone has (main), and the old
+    """An abandoned thread of several in an interpreter, not the one that made it: requests of the
+    others finish, all of them have successors (own GIL) or it alone has (main), and the old
     interpreter ends, or is left alone for ever.
     """
     if mode == "shared-gil":
@@ -372,7 +372,7 @@ def test_a_sibling_that_is_given_up(serve, mode, tmp_path, gate, seconds):
         app="stuck.py",
         gate=gate,
     )
-    # From now on requests are watched from their beginning.
+    # From this request on, requests are watched from their start.
     assert server.ask("/lifted").status == 200
     with contextlib.ExitStack() as connections:
         # The one that made the interpreter is in a request of its own, which has no limit. A test

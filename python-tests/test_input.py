@@ -96,7 +96,7 @@ def test_random_sequences_in_pages(paged, framing):
 
 @pytest.mark.parametrize("size", PAGED_SIZES)
 def test_a_long_body_in_pieces_ends_where_it_ends(paged, size):
-    """It is read past the request machine; what is behind it is the next request all the same."""
+    """The body is read without the parser; the bytes after it are the next request."""
     source = random.Random(size)
     first, second = body(source, size), body(source, 1000)
     operations = [("read", -1)]

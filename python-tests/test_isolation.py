@@ -37,7 +37,9 @@ def interpreters_expected(mode, processes):
 @pytest.mark.parametrize(("processes", "threads"), COUNTS, ids=[f"{m}x{t}" for m, t in COUNTS])
 @pytest.mark.parametrize("mode", MODES)
 def test_all_workers_work_at_once(serve, gate, mode, processes, threads):
-    """As many requests as there are workers stand in the app at the same time, spread as asked."""
+    """As many requests as there are workers are in the app at the same time, distributed as
+    configured.
+    """
     count = processes * threads
     server = serve(
         "--processes", processes, "--threads", threads, "--isolation", mode, app="who.py", gate=gate

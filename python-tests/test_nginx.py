@@ -177,7 +177,7 @@ def test_a_reload_of_nginx_loses_nothing(behind, protocol):
     assert not failures, failures[:3]
 
 
-# What arrives
+# The environ
 
 
 def environ_of(nginx, path="/", **request):

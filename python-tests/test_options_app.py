@@ -53,8 +53,7 @@ def refused(serve, *arguments, code=1, **keywords):
         ("/shop", "/shop", ""),
         ("/shop/", "/shop", "/"),
         ("/sh%6fp/a%20b?x=1", "/shop", "/a b"),
-        # It is the default application too, as in uWSGI: what is not below the prefix is left
-        # whole.
+        # It is the default application too, as in uWSGI: other paths are not split.
         ("/shopping", "", "/shopping"),
         ("/", "", "/"),
     ],
@@ -170,7 +169,7 @@ def test_an_import_that_fails_is_told_and_passed_over(serve):
     assert "good is there" in log
 
 
-# What is added to answers
+# Fields that are added to responses
 
 
 def test_add_header(serve):
@@ -237,7 +236,7 @@ def test_catch_exceptions(serve):
         )
         assert "Traceback" in response.text
         assert "KeyError: 'the reason'" in response.text
-    # And in the log, as ever.
+    # The traceback is in the log too.
     server.wait_for_log("KeyError: 'the reason'", count=2)
 
 
@@ -385,9 +384,9 @@ def test_error_pages(serve, tmp_path):
     assert (answer.status, answer.text) == (500, "<h1>Unwell</h1>")
     assert answer.headers.get("Content-Type") == "text/html"
     assert "none.html" in server.log()
-    # What the application says is the application's.
+    # Fields of the application are kept.
     assert server.ask("/missing").text == "None None"
-    # Of a HEAD only the head.
+    # A response to HEAD has no body.
     head = server.ask("/fail", method="HEAD")
     assert (head.status, head.body) == (500, b"")
 

@@ -473,7 +473,7 @@ def test_daemonize(daemonize, option):
         assert daemon.done.stdout + daemon.done.stderr == ""
         daemon.wait_for_log("\nready ")
     else:
-        # It came back when the server served, and showed how it got there.
+        # The command returned when the server served, and showed the log until then.
         assert "\nready " in daemon.done.stderr
     facts = daemon.ask().json()
     assert facts["pid"] == daemon.pid
@@ -680,7 +680,7 @@ def test_a_command_at_the_end(serve):
     )
     assert "the end" not in server.log()
     assert server.stop() == 0
-    # One that fails keeps nothing else from running: the server ends anyway.
+    # A failing hook does not prevent the others: the server stops anyway.
     server.wait_for_log('the command "exit 3" failed')
     server.wait_for_log("^the end$")
     server.wait_for_log("^and after$")
@@ -812,7 +812,7 @@ def test_touched_files(serve):
     for count in (1, 2):
         (server.directory / "flag").write_text("x" * count)
         server.wait_for_log("^the flag was touched$", count=count)
-    # It was not there at first, and its action fails: the server goes on.
+    # The file did not exist at first, and its action fails: the server keeps serving.
     (server.directory / "later").write_text("")
     server.wait_for_log(r"\[ERROR\] --hook-touch \(command line\): .*3")
     assert server.ask("/").text == "hello"

@@ -244,7 +244,7 @@ def test_threads_stacksize(serve):
     assert server.ask("/").text == "RecursionError"
 
 
-# What may be sent
+# Responses that are refused
 
 
 BUFFERS = """

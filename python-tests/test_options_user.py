@@ -201,7 +201,7 @@ def test_it_reloads_as_that_user(serve, public):
 
 
 def test_a_log_that_only_root_may_open(serve, public):
-    """It is opened before privileges are dropped, and what is printed later goes there too."""
+    """The log is opened before privileges are dropped, and later output goes there too."""
     server = become(serve, public, "--logto", "log", wait=False)
     log = public / "log"
     until = time.monotonic() + START_SECONDS

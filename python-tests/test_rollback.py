@@ -111,7 +111,7 @@ def test_what_is_kept_sleeps(serve):
     kept = workers(server)
     reload_to(server, 2)
     assert answers(server, 10) == ["2"] * 10
-    # They have come out of the poll by now or will, once.
+    # They have left the poll, or will leave it at their next wake-up.
     settled = lambda: len({switches(server, kept) for _ in range(5)}) == 1
     server.wait_until(settled, what="threads that sleep")
     before = switches(server, kept)
@@ -158,7 +158,7 @@ def test_what_loads_meanwhile_is_given_up(serve, gate):
     server.wait_for_log(r"generation 2 ended \(")
     assert answers(server, 5) == ["1"] * 5
     assert "generation 3 serves" not in server.log()
-    # And the next one comes into charge.
+    # The next version serves.
     reload(server, version(4))
     server.wait_for_log(r"generation 4 serves \(")
     assert answers(server, 5) == ["4"] * 5

@@ -449,7 +449,7 @@ def test_timers_over_a_reload(serve):
     assert server.ask("/").text == "True"
     ticks = re.findall(r"^tick (True|False) (\S+)$", server.log(), re.MULTILINE)
     versions = [version for version, _ in ticks]
-    # One that was on its way when the versions changed may come in between.
+    # A signal that was raised before the swap may arrive in between.
     first_new = versions.index("True")
     assert versions[first_new:].count("False") <= 1
     times = [float(stamp) for _, stamp in ticks]

@@ -699,7 +699,7 @@ def test_twins_have_their_own_tags_and_parts(twins):
         )
 
 
-# Who sends
+# Sending
 
 
 @pytest.mark.parametrize(
@@ -923,7 +923,7 @@ def test_a_file_that_shrinks_while_it_is_sent(serve, tmp_path):
         head = connection.send(get("/big")).head()
         assert head.header("Content-Length") == str(64 << 20)
         os.truncate(tmp_path / "big", 1 << 20)
-        # It cannot be whole, and it is not padded: the connection ends early.
+        # The response cannot be completed and is not padded: the connection is closed early.
         with pytest.raises((Closed, ConnectionResetError)):
             connection.body(head)
     assert len(server.ask("/big").body) == 1 << 20
@@ -970,8 +970,8 @@ def test_files_are_served_while_every_worker_is_stuck(serve, gate, tmp_path, ope
                 assert connection.ask(get("/a")).body == b"file"
             assert connection.ask(get("/big")).body == BIG
         assert server.ask("/a").text == "file"
-        # One that is queued for the application is behind; a file behind it on the same connection
-        # keeps its place.
+        # A request in the queue is answered later; a file after it on the same connection waits for
+        # it.
         with server.connect() as connection:
             connection.send(get("/app") + get("/a"))
             for visitor in visitors:

@@ -145,7 +145,7 @@ def test_5000_idle_connections_cost_no_cpu(serve, mode):
         threading.Event().wait(1.0)
         spent, passed = server.cpu_seconds() - before, time.monotonic() - start
         assert spent <= 0.05 * passed, f"{spent:.2f} s of CPU in {passed:.2f} s of idling"
-        # They are alive, and others are served.
+        # The idle connections are open, and others are served.
         assert server.ask("/").text == "hello"
         for connection in connections[::500]:
             assert connection.ask(get()).text == "hello"
@@ -296,7 +296,7 @@ def test_a_full_queue_answers_503(serve, gate):
     for connection in waiting:
         if connection not in refused:
             assert connection.receive().text == "hello"
-    # And it is over: the next one is served.
+    # Afterwards the next request is served.
     assert server.ask("/").text == "hello"
 
 

@@ -126,7 +126,7 @@ def test_curl(echo, authority, tmp_path):
     assert done.stdout.count(b'"wsgi.url_scheme": "https"') == 2
 
 
-# What a plain connection can do
+# Everything that works without TLS
 
 
 def test_pipelined_requests(echo, authority):
@@ -233,7 +233,7 @@ def test_a_client_that_ends_its_side(echo, authority):
             assert time.monotonic() < deadline
 
 
-# What fills the server's buffer to the last byte leaves no sign that more is waiting.
+# A read that fills the server's buffer exactly gives no sign that more is waiting.
 
 
 @pytest.mark.parametrize("with_tls", [False, True])
@@ -260,7 +260,7 @@ def test_a_request_that_ends_where_the_buffer_does(serve, authority, gate, tmp_p
         return TlsConnection(address, authority.context()) if with_tls else Connection(address)
 
     with connected() as connection, connected() as other:
-        # From now on the poll knows both.
+        # From here on both are registered with the poll.
         assert connection.ask(get()).text == other.ask(get()).text == "/"
         connection.send(get("/slow"))
         visitor = gate.visitor()
@@ -269,7 +269,7 @@ def test_a_request_that_ends_where_the_buffer_does(serve, authority, gate, tmp_p
         full = post("/full", body)
         assert len(full) == 65536, "the size of the buffer that a turn reads into"
         connection.send(full + get("/last"))
-        # The other thread has seen that something came, while nobody could read it.
+        # The other thread has seen the event while no thread could read it.
         assert other.ask(get()).text == "/"
         visitor.release()
         for path in ("/slow", "/full", "/last"):

@@ -292,7 +292,7 @@ def test_the_environ_is_the_requests_own(server):
         assert server.ask("/clear_environ").text == "cleared"
 
 
-# What may not leave
+# Invalid statuses and fields
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,9 @@ def test_bytes_like_pieces_are_sent_or_refused_whole(server):
 
 
 def test_bytes_instead_of_a_list_are_the_body(server):
-    """They iterate as numbers, so PEP 3333 has no meaning for them; uWSGI sends them, and so do we."""
+    """bytes iterate as numbers, which PEP 3333 does not define; uWSGI sends them, and so does this
+    server.
+    """
     assert server.ask("/bytes_itself").text == "bytes"
 
 

@@ -8,7 +8,7 @@ from requests_raw import get, post
 DATA = b"".join(b"%07d\n" % number for number in range(20_000))
 SMALL = b"0123456789"
 
-# What the client asks for in its query is what the application names; how it yields is the path.
+# The query is the file that the application names; the path selects how it yields.
 APP = """
 from urllib.parse import unquote
 
@@ -126,7 +126,7 @@ def test_an_address(served, ask, value):
     response = ask("one", value.replace("%", "%25").replace("?", "%3F"), header="X-Accel-Redirect")
     assert (response.status, response.body) == (200, SMALL)
     assert response.header("X-Accel-Redirect") is None
-    # It is for the application only.
+    # The prefix is for the application only.
     assert ask("one", "x", header="X-Nothing").body == b"not this"
 
 
@@ -142,7 +142,7 @@ def test_any_case_of_the_name(served, ask):
         ("sub/a%2520b.txt", b"space"),
         ("caf%C3%A9.txt", b"accent"),
         ("caf%25C3%25A9.txt", b"accent"),
-        # As it stands before it is decoded.
+        # The literal name is tried before it is decoded.
         ("100%2525.txt", b"percent"),
         ("100%25.txt", b"one percent"),
         (".//./small.txt", SMALL),

@@ -116,7 +116,7 @@ class Nginx(WebServer):
         ]
 
     def write(self):
-        # What the samples include lies beside Debian's nginx.conf.
+        # Files that the samples include are next to Debian's nginx.conf.
         for parameters in Path("/etc/nginx").glob("*_params"):
             shutil.copy(parameters, self.folder)
         where = (

@@ -54,7 +54,7 @@ def arguments():
     parser.add_argument(
         "--keep", action="store_true", help="leave the servers' logs behind and say where"
     )
-    # What tools/bench hands over.
+    # Arguments from tools/bench.
     parser.add_argument("--singlemalt", type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--venv", type=pathlib.Path, help=argparse.SUPPRESS)
     given = parser.parse_args()

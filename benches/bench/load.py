@@ -1,4 +1,4 @@
-"""One slice of load by wrk, and what it cost the server."""
+"""One slice of load by wrk, and the server's CPU time for it."""
 
 import dataclasses
 import json

@@ -25,7 +25,7 @@ EXTRA_ROUNDS = 4
 
 @dataclasses.dataclass
 class Bench:
-    """What all scenarios share."""
+    """Settings of all scenarios."""
 
     tools: peers.Tools
     folder: pathlib.Path

@@ -26,8 +26,8 @@ class Unfit(Failed):
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """What a server is given: interpreters or processes, threads in each, a log line for each
-    request, and its socket's kind.
+    """The shape of a server: interpreters or processes, threads in each, with or without a request
+    log, and the kind of its socket.
     """
 
     processes: int = 1

@@ -180,7 +180,7 @@ WAYS = {
 
 
 class Book:
-    """What all clients have seen."""
+    """The results of all clients."""
 
     def __init__(self):
         self.lock = threading.Lock()

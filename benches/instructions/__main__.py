@@ -33,7 +33,7 @@ def parts(sums, program):
 
 
 def per_request(program, case):
-    """What a further request costs: the difference of two runs, so that start-up does not count."""
+    """The cost of one request: the difference of two runs, so that start-up does not count."""
     few, many = (
         parts(counted([program, "count", case, str(count)], ENVIRONMENT), program)
         for count in (FEW, MANY)
