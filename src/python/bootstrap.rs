@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use pyo3_ffi as ffi;
 
-use super::code;
 use super::interpreter::{Interpreter, Isolation};
 use super::object::{Object, Raised, Token};
+use super::runtime::code;
 use super::stacks;
 use super::thread_state::{Attached, detached};
 use super::trampoline::{self, Method};
@@ -171,7 +171,7 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
     // SAFETY: `compile` is alive, and what it is replaced by calls it.
     let compile = unsafe { trampoline::function(token, &code::COMPILE, compile.as_ptr())? };
     namespace.set_item(c"compile_module", &compile)?;
-    for (name, kind) in super::caches::types(token)? {
+    for (name, kind) in super::request::caches::types(token)? {
         namespace.set_item(name, &kind)?;
     }
     for code in code::sources(token) {

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use pyo3_ffi as ffi;
 
-use super::arenas;
-use super::host::HostRef;
 use super::object::Token;
+use super::runtime::arenas;
+use super::runtime::trim;
 use super::runtime::{self, Runtime, RuntimeError};
 use super::target::Import;
-use super::trim;
+use super::uwsgi::backend::HostRef;
 use crate::wsgi::environ::ServerFacts;
 
 /// How an interpreter is kept apart from the others.

@@ -10,47 +10,35 @@
     reason = "this room talks to C; every block says why it may"
 )]
 
-mod arenas;
 mod bootstrap;
-mod caches;
-mod call;
-mod code;
-mod environ;
-mod environment;
 mod failure;
-mod file;
-mod host;
-mod input;
 mod interpreter;
 mod interruption;
-mod last_environ;
 mod load;
 mod object;
+mod request;
 mod runtime;
 mod sources;
 mod stacks;
-mod start_response;
 mod target;
 mod thread_state;
 mod trampoline;
-mod trim;
 mod uwsgi;
-mod virtualenv;
 
-pub use caches::UWSGI_VERSION;
-pub use call::{Call, Served};
-pub use environment::{EnvironmentError, set_environment};
-pub use host::{
-    AppFacts, Facts, Host, HostRef, LockRefused, OptionText, SignalSource, WorkerFacts,
-};
 pub use interpreter::{
     Ended, InterpreterHandle, InterpreterSpec, Isolation, alive_count, arena_bytes, arena_bytes_of,
     parked_count,
 };
 pub use interruption::Interruption;
 pub use load::{LoadFailure, Loaded, RefusedExtension};
+pub use request::caches::UWSGI_VERSION;
+pub use request::call::{Call, Served};
+pub use runtime::environment::{EnvironmentError, set_environment};
 pub use runtime::{Runtime, RuntimeError, RuntimeOptions, exit_now, linked as linked_version};
 pub use sources::{Source, sources_of};
 pub use stacks::{Frame, PythonStack, ThreadKey};
 pub use target::{AppTarget, Import, TargetKind};
 pub use thread_state::{Attached, InterpreterThread, STACK_BYTES_MIN};
+pub use uwsgi::backend::{
+    AppFacts, Facts, Host, HostRef, LockRefused, OptionText, SignalSource, WorkerFacts,
+};

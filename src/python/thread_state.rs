@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use pyo3_ffi as ffi;
 
 use super::bootstrap;
-use super::caches::Caches;
 use super::failure;
 use super::interpreter::{self, Ended, Interpreter, InterpreterHandle, InterpreterSpec, Isolation};
 use super::interruption::Interruption;
 use super::load::{self, LoadFailure, Loaded};
 use super::object::{Raised, Token};
+use super::request::caches::Caches;
 use super::runtime::{Runtime, RuntimeError};
 use super::target::{AppTarget, TargetKind};
 use super::uwsgi;

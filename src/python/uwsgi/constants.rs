@@ -2,10 +2,10 @@
 
 use pyo3_ffi as ffi;
 
-use crate::python::caches::UWSGI_VERSION;
-use crate::python::host::OptionText;
 use crate::python::interpreter::Interpreter;
 use crate::python::object::{Object, Raised, Token};
+use crate::python::request::caches::UWSGI_VERSION;
+use crate::python::uwsgi::backend::OptionText;
 
 /// What uWSGI's version 2.0.31 is as a tuple.
 const VERSION_INFO: [&str; 5] = ["2", "0", "31", "0", ""];

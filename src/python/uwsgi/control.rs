@@ -7,9 +7,9 @@ use pyo3_ffi as ffi;
 use super::Called;
 use super::{Exception, raise};
 use crate::python::Isolation;
-use crate::python::host::{AppFacts, WorkerFacts};
 use crate::python::object::{Object, Raised};
 use crate::python::thread_state::detached;
+use crate::python::uwsgi::backend::{AppFacts, WorkerFacts};
 
 /// `reload()`: asks for a graceful reload.
 pub(super) fn reload<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {

@@ -3,10 +3,10 @@
 use pyo3_ffi as ffi;
 
 use super::Called;
-use crate::python::host::LockRefused;
 use crate::python::object::{Object, Raised};
 use crate::python::thread_state::detached;
 use crate::python::trampoline::{Exception, raise};
+use crate::python::uwsgi::backend::LockRefused;
 
 /// The calling thread, among those of its interpreter.
 pub(super) fn this_thread() -> u64 {

@@ -14,6 +14,7 @@
 //! - `hooks`: what the app assigned to be called
 
 mod arguments;
+pub(crate) mod backend;
 mod constants;
 mod control;
 mod hooks;

@@ -8,11 +8,11 @@ use pyo3_ffi as ffi;
 
 use super::Called;
 use crate::python::failure;
-use crate::python::host::SignalSource;
 use crate::python::interpreter::Isolation;
 use crate::python::object::{self, Object, Raised};
 use crate::python::thread_state::{Attached, detached};
 use crate::python::trampoline::{Exception, caught, raise};
+use crate::python::uwsgi::backend::SignalSource;
 
 /// The dict of handlers by number, in the interpreter's dict.
 pub(super) const KEY: &CStr = c"singlemalt.signals";

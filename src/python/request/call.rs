@@ -7,15 +7,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3_ffi as ffi;
 
-use super::failure;
-use super::file;
-use super::interpreter::{Interpreter, Isolation};
-use super::object::{self, Object, Raised, Token};
-use super::sources;
+use super::file_wrapper;
 use super::start_response::{self, Exchange, bytes_of, copied, is_buffer, settle, type_name};
-use super::thread_state::{Attached, detached};
-use super::trampoline::{Exception, caught, raise};
-use super::uwsgi;
+use crate::python::failure;
+use crate::python::interpreter::{Interpreter, Isolation};
+use crate::python::object::{self, Object, Raised, Token};
+use crate::python::sources;
+use crate::python::thread_state::{Attached, detached};
+use crate::python::trampoline::{Exception, caught, raise};
+use crate::python::uwsgi;
 use crate::wsgi::environ::{Link, Peer};
 use crate::wsgi::{Chosen, Head, RequestBody, Response, Sink};
 
@@ -25,7 +25,7 @@ const JOINED_BYTES_MAX: usize = 16 * 1024;
 
 /// One request, complete, and where its response goes.
 pub struct Call<'a> {
-    /// Which of the listeners of [`InterpreterSpec`](super::InterpreterSpec) took the connection.
+    /// Which of the listeners of [`InterpreterSpec`](crate::python::InterpreterSpec) took the connection.
     pub listener: usize,
     /// The head.
     pub head: &'a Head,
@@ -44,12 +44,12 @@ pub struct Call<'a> {
 }
 
 /// The part of a call that the environ is made from.
-pub(super) struct Request<'a> {
-    pub(super) listener: usize,
-    pub(super) head: &'a Head,
-    pub(super) peer: &'a Peer,
-    pub(super) link: Link<'a>,
-    pub(super) prefix_bytes: usize,
+pub(crate) struct Request<'a> {
+    pub(crate) listener: usize,
+    pub(crate) head: &'a Head,
+    pub(crate) peer: &'a Peer,
+    pub(crate) link: Link<'a>,
+    pub(crate) prefix_bytes: usize,
 }
 
 /// What came of a request. The response's own [`summary`](Response::summary) says what was sent.

@@ -12,8 +12,8 @@ use std::sync::OnceLock;
 
 use pyo3_ffi as ffi;
 
-use super::object::{self, Object, Raised, Token};
-use super::trampoline::{self, Method};
+use crate::python::object::{self, Object, Raised, Token};
+use crate::python::trampoline::{self, Method};
 
 mod built {
     include!(concat!(env!("OUT_DIR"), "/python_code.rs"));
@@ -22,29 +22,29 @@ mod built {
 /// What every interpreter executes, in this order. The names are what a traceback shows, and how
 /// our frames are told from the app's.
 const SOURCES: [(&CStr, &str); 7] = [
-    (c"<singlemalt bootstrap>", include_str!("bootstrap.py")),
-    (c"<singlemalt extensions>", include_str!("extensions.py")),
-    (c"<singlemalt load>", include_str!("load.py")),
-    (c"<singlemalt quiesce>", include_str!("quiesce.py")),
-    (c"<singlemalt embedded>", include_str!("embedded.py")),
-    (c"<singlemalt harakiri>", include_str!("harakiri.py")),
-    (c"<singlemalt stacks>", include_str!("stacks.py")),
+    (c"<singlemalt bootstrap>", include_str!("../bootstrap.py")),
+    (c"<singlemalt extensions>", include_str!("../extensions.py")),
+    (c"<singlemalt load>", include_str!("../load.py")),
+    (c"<singlemalt quiesce>", include_str!("../quiesce.py")),
+    (c"<singlemalt embedded>", include_str!("../embedded.py")),
+    (c"<singlemalt harakiri>", include_str!("../harakiri.py")),
+    (c"<singlemalt stacks>", include_str!("../stacks.py")),
 ];
 
 /// Modules that apps may import; embedded.py finds them.
 const MODULES: [(&CStr, &str); 1] = [(
     c"<singlemalt uwsgidecorators>",
-    include_str!("uwsgidecorators.py"),
+    include_str!("../uwsgidecorators.py"),
 )];
 
 /// The sources and the modules, marshalled.
 static CODE: OnceLock<Vec<Cow<'static, [u8]>>> = OnceLock::new();
 
 /// See [`compile_module`].
-pub(super) static COMPILE: Method = Method::keywords(c"compile", compile_module);
+pub(crate) static COMPILE: Method = Method::keywords(c"compile", compile_module);
 
 /// Finds the code of all sources, once, in the main interpreter.
-pub(super) fn prepare(token: Token<'_>) -> Result<(), Raised> {
+pub(crate) fn prepare(token: Token<'_>) -> Result<(), Raised> {
     let is_readable = built::MAGIC == magic(token);
     let code = SOURCES.into_iter().chain(MODULES).map(|(name, source)| {
         match built::CODE.iter().find(|(file, _)| is_named(name, file)) {
@@ -99,13 +99,13 @@ fn marshalled(token: Token<'_>, name: &CStr, source: &str) -> Result<Vec<u8>, Ra
 }
 
 /// Code objects of what every interpreter executes.
-pub(super) fn sources<'py>(token: Token<'py>) -> impl Iterator<Item = Result<Object<'py>, Raised>> {
+pub(crate) fn sources<'py>(token: Token<'py>) -> impl Iterator<Item = Result<Object<'py>, Raised>> {
     let code = CODE.get().into_iter().flatten().take(SOURCES.len());
     code.map(move |code| unmarshalled(token, code))
 }
 
 /// The code object of the module of this name; `None` if we bring no such module.
-pub(super) fn module<'py>(token: Token<'py>, name: &str) -> Option<Result<Object<'py>, Raised>> {
+pub(crate) fn module<'py>(token: Token<'py>, name: &str) -> Option<Result<Object<'py>, Raised>> {
     let at = MODULES
         .iter()
         .position(|(module, _)| is_named(module, name))?;

@@ -13,10 +13,10 @@ use std::mem::size_of;
 use parking_lot::Mutex;
 use pyo3_ffi as ffi;
 
-use super::object::{Kept, Object, Raised, Token};
 use super::start_response::type_name;
-use super::thread_state::detached;
-use super::trampoline::{self, Exception, Method, raise};
+use crate::python::object::{Kept, Object, Raised, Token};
+use crate::python::thread_state::detached;
+use crate::python::trampoline::{self, Exception, Method, raise};
 use crate::wsgi::{RequestBody, Whence};
 
 /// The object as C sees it.
@@ -49,7 +49,7 @@ static METHODS: [Method; 14] = [
 ];
 
 /// Makes the type for the attached interpreter.
-pub(super) fn input_type(token: Token<'_>) -> Result<Object<'_>, Raised> {
+pub(crate) fn input_type(token: Token<'_>) -> Result<Object<'_>, Raised> {
     let slot = |slot: c_int, pfunc: *mut c_void| ffi::PyType_Slot { slot, pfunc };
     let mut slots = [
         slot(ffi::Py_tp_dealloc, dealloc as *mut c_void),
@@ -100,7 +100,7 @@ static GETTERS: Getters = Getters([
 ///
 /// # Safety
 /// `kind` is the [`input_type`] of the attached interpreter.
-pub(super) unsafe fn new<'py>(
+pub(crate) unsafe fn new<'py>(
     token: Token<'py>,
     kind: *mut ffi::PyObject,
     body: RequestBody,
@@ -117,7 +117,7 @@ pub(super) unsafe fn new<'py>(
 
 /// Ends the input's request: the body is dropped (unless another thread is in the middle of a read,
 /// which may finish).
-pub(super) fn end(input: &Kept) {
+pub(crate) fn end(input: &Kept) {
     // SAFETY: callers keep inputs only; alive because kept.
     let body = unsafe { &(*input.as_ptr().cast::<Input>()).body };
     if let Some(mut body) = body.try_lock() {
@@ -126,7 +126,7 @@ pub(super) fn end(input: &Kept) {
 }
 
 /// Gives an input that nobody else holds to another request.
-pub(super) fn renew(input: &Kept, body: RequestBody) {
+pub(crate) fn renew(input: &Kept, body: RequestBody) {
     // SAFETY: as in `end`.
     let slot = unsafe { &(*input.as_ptr().cast::<Input>()).body };
     *slot.lock() = Some(body);

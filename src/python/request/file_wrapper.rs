@@ -3,21 +3,21 @@
 
 use std::fs::File;
 
-use super::object::{Object, Raised};
+use crate::python::object::{Object, Raised};
 
 /// A piece of a real file, open apart from the app's own file object.
-pub(super) struct Sendable {
-    pub(super) file: File,
+pub(crate) struct Sendable {
+    pub(crate) file: File,
     /// Where the app's file object stands.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// From there to the end.
-    pub(super) length: u64,
+    pub(crate) length: u64,
 }
 
 /// What is behind a file wrapper, if it is a regular file that the app would read as it is;
 /// `sendable` is the function of the bootstrap that knows.
 #[cfg(unix)]
-pub(super) fn behind(
+pub(crate) fn behind(
     wrapper: &Object<'_>,
     sendable: &Object<'_>,
 ) -> Result<Option<Sendable>, Raised> {
@@ -54,7 +54,7 @@ pub(super) fn behind(
 
 /// Elsewhere Python reads the file: a C runtime's descriptor is nothing that the system knows.
 #[cfg(not(unix))]
-pub(super) fn behind(
+pub(crate) fn behind(
     _wrapper: &Object<'_>,
     _sendable: &Object<'_>,
 ) -> Result<Option<Sendable>, Raised> {

@@ -8,6 +8,12 @@
 //! The safe `pyo3` is used here and nowhere else: on the main thread, in the main interpreter,
 //! before a worker exists.
 
+pub(crate) mod arenas;
+pub(crate) mod code;
+pub(crate) mod environment;
+pub(crate) mod trim;
+mod virtualenv;
+
 use std::ffi::CStr;
 #[cfg(not(windows))]
 use std::ffi::CString;
@@ -20,10 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::types::PyAnyMethods;
 use pyo3_ffi as ffi;
 
-use super::arenas;
-use super::code;
-use super::object::{self, Raised, Token};
-use super::virtualenv::{self, Home};
+use crate::python::object::{self, Raised, Token};
+use virtualenv::Home;
 
 /// What Python is started with.
 #[derive(Debug, Clone, Default)]
@@ -240,7 +244,7 @@ impl Runtime {
         self.major_minor
     }
 
-    /// Whether [`Isolation::OwnGil`](super::Isolation::OwnGil) can work: 3.12 runs the start code
+    /// Whether [`Isolation::OwnGil`](crate::python::Isolation::OwnGil) can work: 3.12 runs the start code
     /// of extension modules in interpreters that refuse them, and aborts; a free-threaded build has
     /// no GIL to own.
     #[must_use]
@@ -325,7 +329,7 @@ fn check(doing: &'static str, status: ffi::PyStatus) -> Result<(), RuntimeError>
     Err(RuntimeError::Start { doing, message })
 }
 
-pub(super) fn check_status(doing: &'static str, status: ffi::PyStatus) -> Result<(), RuntimeError> {
+pub(crate) fn check_status(doing: &'static str, status: ffi::PyStatus) -> Result<(), RuntimeError> {
     check(doing, status)
 }
 

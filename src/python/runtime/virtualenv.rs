@@ -6,12 +6,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::runtime::RuntimeError;
+use super::RuntimeError;
 
 /// Where Python is told that it was started from, so that `sys.prefix` and site-packages are the
 /// user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Home {
+pub(crate) enum Home {
     /// A virtualenv: its `python`, which need not be run, only be there.
     Virtualenv { program: PathBuf },
     /// A whole installation (uWSGI's `home` takes both).
@@ -23,7 +23,7 @@ pub(super) enum Home {
 /// # Errors
 /// A path that is neither a virtualenv nor an installation of Python `running` (major, minor), or
 /// one that was made for another version; both texts name the way out.
-pub(super) fn read(
+pub(crate) fn read(
     path: &Path,
     running: (u8, u8),
     running_text: &str,

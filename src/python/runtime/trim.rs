@@ -11,7 +11,7 @@ use std::time::Instant;
 /// Gives back whole pages of freed memory in all heaps. Any thread, attached to nothing: each heap
 /// is locked for as long as it is walked (a few milliseconds for that of an interpreter that has
 /// just ended, much less for one in use).
-pub(super) fn free_memory() {
+pub(crate) fn free_memory() {
     let started = Instant::now();
     trim();
     tracing::debug!(

@@ -9,8 +9,8 @@
 use pyo3_ffi as ffi;
 
 use super::environ::{NAME_PLACES, VALUE_BYTES_MAX, interned, is_looked_up, is_secret, set};
-use super::object::{Kept, Object, Raised, Token};
 use crate::protocol::http::RequestHead;
+use crate::python::object::{Kept, Object, Raised, Token};
 use crate::wsgi::environ::{self, Key, Known, Peer};
 
 /// A place among the present ones: a known key's, or behind those a field's.
@@ -19,7 +19,7 @@ type Place = u8;
 const _: () = assert!(Known::COUNT + NAME_PLACES <= Place::MAX as usize + 1);
 
 /// See the file's header.
-pub(super) struct LastEnviron {
+pub(crate) struct LastEnviron {
     dict: Kept,
     /// What the dict was before any request: what a key goes back to that a request does not bring.
     base: Kept,
@@ -65,7 +65,7 @@ struct Notes<'a, 'py> {
 
 impl LastEnviron {
     /// For requests whose environs begin as `base`.
-    pub(super) fn new(token: Token<'_>, base: &Kept) -> Result<Self, Raised> {
+    pub(crate) fn new(token: Token<'_>, base: &Kept) -> Result<Self, Raised> {
         Ok(Self {
             dict: copy(token, base)?.keep(),
             base: base.get(token).keep(),
@@ -80,7 +80,7 @@ impl LastEnviron {
     }
 
     /// The environ of one request, but for what does not come from its head and its peer.
-    pub(super) fn next<'py>(
+    pub(crate) fn next<'py>(
         &mut self,
         token: Token<'py>,
         (head, prefix_bytes): (&RequestHead, usize),
@@ -293,7 +293,7 @@ fn put_back(token: Token<'_>, (dict, base): (&Kept, &Kept), key: &Kept) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use super::is_same;
+    use crate::python::is_same;
 
     #[test]
     fn every_byte_counts_at_every_length() {

@@ -10,19 +10,19 @@ use std::ffi::CString;
 use pyo3_ffi as ffi;
 
 use super::call::Request;
-use super::interpreter::Interpreter;
 use super::last_environ::LastEnviron;
-use super::object::{Kept, Object, Raised, Token};
+use crate::python::interpreter::Interpreter;
+use crate::python::object::{Kept, Object, Raised, Token};
 use crate::wsgi::Head;
 use crate::wsgi::environ::{self, Key, Known, ServerFacts};
 
 /// Places in the cache of header names. A request rarely has more than 20; a power of two.
-pub(super) const NAME_PLACES: usize = 128;
+pub(crate) const NAME_PLACES: usize = 128;
 /// Places in the cache of names of variables: a front end sends some forty, always the same. A
 /// power of two.
 const VARIABLE_PLACES: usize = 256;
 /// Values up to this size are kept to be compared with the next request's. Bytes.
-pub(super) const VALUE_BYTES_MAX: usize = 256;
+pub(crate) const VALUE_BYTES_MAX: usize = 256;
 
 /// Header keys that apps look up: interned, so that a lookup finds them by address. Only these,
 /// because 3.12 never frees an interned str, and header names are the client's choice.
@@ -60,7 +60,7 @@ const INTERNED: [&[u8]; 30] = [
 ];
 
 /// Makes environs for one thread.
-pub(super) struct Environs {
+pub(crate) struct Environs {
     /// One per listener, with all that does not vary.
     bases: Box<[Base]>,
     known: Box<[Entry; Known::COUNT]>,
@@ -132,7 +132,7 @@ impl Entry {
     }
 }
 
-pub(super) fn set(
+pub(crate) fn set(
     environ: &Object<'_>,
     key: &Kept,
     value: *mut ffi::PyObject,
@@ -146,7 +146,7 @@ pub(super) fn set(
 }
 
 /// A str that other code finds by its address.
-pub(super) fn interned<'py>(token: Token<'py>, text: &str) -> Result<Object<'py>, Raised> {
+pub(crate) fn interned<'py>(token: Token<'py>, text: &str) -> Result<Object<'py>, Raised> {
     let text = CString::new(text).unwrap_or_default();
     // SAFETY: attached (token); the text is NUL-terminated and copied.
     unsafe { Object::from_new(token, ffi::PyUnicode_InternFromString(text.as_ptr())) }
@@ -155,7 +155,7 @@ pub(super) fn interned<'py>(token: Token<'py>, text: &str) -> Result<Object<'py>
 impl Environs {
     /// Everything that the requests of one thread have in common. `constants` has what the
     /// interpreter knows.
-    pub(super) fn new(
+    pub(crate) fn new(
         token: Token<'_>,
         interpreter: &Interpreter,
         constants: &[(Known, Object<'_>)],
@@ -227,7 +227,7 @@ impl Environs {
     }
 
     /// The environ of one request.
-    pub(super) fn make<'py>(
+    pub(crate) fn make<'py>(
         &mut self,
         token: Token<'py>,
         request: &Request<'_>,
@@ -250,9 +250,9 @@ impl Environs {
         let at = if listener < bases.len() { listener } else { 0 };
         let Some(base) = bases.get_mut(at) else {
             let text = "this interpreter was made for no listener";
-            return Err(super::trampoline::raise(
+            return Err(crate::python::trampoline::raise(
                 token,
-                super::trampoline::Exception::Runtime,
+                crate::python::trampoline::Exception::Runtime,
                 text,
             ));
         };
@@ -329,13 +329,13 @@ fn entry_for(key: &[u8], environ: &Object<'_>) -> Result<Entry, Raised> {
 }
 
 /// Whether applications look this key up.
-pub(super) fn is_looked_up(key: &[u8]) -> bool {
+pub(crate) fn is_looked_up(key: &[u8]) -> bool {
     let mut known = Known::ALL.iter();
     INTERNED.contains(&key) || known.any(|known| known.name().as_bytes() == key)
 }
 
 /// Whether values of this key say who somebody is, or what nobody else should know.
-pub(super) fn is_secret(key: &[u8]) -> bool {
+pub(crate) fn is_secret(key: &[u8]) -> bool {
     matches!(
         key,
         b"HTTP_COOKIE"

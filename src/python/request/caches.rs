@@ -4,12 +4,12 @@
 
 use pyo3_ffi as ffi;
 
-use super::bootstrap;
 use super::environ::Environs;
 use super::input;
-use super::interpreter::Interpreter;
-use super::object::{Kept, Object, Raised, Token};
 use super::start_response::{self, Functions};
+use crate::python::bootstrap;
+use crate::python::interpreter::Interpreter;
+use crate::python::object::{Kept, Object, Raised, Token};
 use crate::wsgi::RequestBody;
 use crate::wsgi::environ::Known;
 
@@ -18,33 +18,33 @@ use crate::wsgi::environ::Known;
 pub const UWSGI_VERSION: &str = "2.0.31";
 
 /// See the file's header.
-pub(super) struct Caches {
+pub(crate) struct Caches {
     /// By their number; `None` until this thread's first request for the app, or the creator's
     /// until it is loaded.
     apps: Vec<Option<Kept>>,
     /// Whether this thread, a creator, has loaded an app, or tried to: what comes before the first
     /// one has been done.
-    pub(super) has_loaded: bool,
-    pub(super) environs: Environs,
+    pub(crate) has_loaded: bool,
+    pub(crate) environs: Environs,
     input_type: Kept,
     carrier_type: Kept,
-    pub(super) file_wrapper: Kept,
-    pub(super) sendable: Kept,
+    pub(crate) file_wrapper: Kept,
+    pub(crate) sendable: Kept,
     /// Text `close`, to look it up by.
-    pub(super) close: Kept,
+    pub(crate) close: Kept,
     functions: Option<Functions>,
     input: Option<Kept>,
     /// Whether objects of a request may serve the next one when their count is one: not without a
     /// GIL, where the count is split between threads.
     reuses: bool,
     /// Whether the explanation of a late refused import was logged already.
-    pub(super) explained: bool,
+    pub(crate) explained: bool,
     /// Type and message of what the app raised last.
-    pub(super) raised: Option<(String, String)>,
+    pub(crate) raised: Option<(String, String)>,
 }
 
 impl Caches {
-    pub(super) fn new(
+    pub(crate) fn new(
         token: Token<'_>,
         interpreter: &Interpreter,
         core: usize,
@@ -92,7 +92,7 @@ impl Caches {
         })
     }
 
-    pub(super) fn set_app(&mut self, at: usize, app: Object<'_>) {
+    pub(crate) fn set_app(&mut self, at: usize, app: Object<'_>) {
         if self.apps.len() <= at {
             self.apps.resize_with(at + 1, || None);
         }
@@ -101,7 +101,7 @@ impl Caches {
 
     /// The app of this number, found once by each thread.
     #[inline]
-    pub(super) fn app<'py>(
+    pub(crate) fn app<'py>(
         &mut self,
         token: Token<'py>,
         interpreter: &Interpreter,
@@ -118,7 +118,7 @@ impl Caches {
     }
 
     /// `start_response` and `write` for one request: the last request's, if the app let go of them.
-    pub(super) fn take_functions(&mut self, token: Token<'_>) -> Result<Functions, Raised> {
+    pub(crate) fn take_functions(&mut self, token: Token<'_>) -> Result<Functions, Raised> {
         match self.functions.take() {
             Some(functions) if self.reuses && functions.are_free() => Ok(functions),
             _ => Functions::new(&self.carrier_type.get(token)),
@@ -126,12 +126,12 @@ impl Caches {
     }
 
     /// They have served.
-    pub(super) fn give_functions(&mut self, functions: Functions) {
+    pub(crate) fn give_functions(&mut self, functions: Functions) {
         self.functions = Some(functions);
     }
 
     /// `wsgi.input` around `body`: the last request's, if the app let go of it.
-    pub(super) fn take_input(
+    pub(crate) fn take_input(
         &mut self,
         token: Token<'_>,
         body: RequestBody,
@@ -148,7 +148,7 @@ impl Caches {
     }
 
     /// Its request has ended.
-    pub(super) fn give_input(&mut self, kept: Kept) {
+    pub(crate) fn give_input(&mut self, kept: Kept) {
         input::end(&kept);
         self.input = Some(kept);
     }
@@ -156,7 +156,7 @@ impl Caches {
 
 /// The native types of the attached interpreter, by the names that the bootstrap's namespace has
 /// them under.
-pub(super) fn types(
+pub(crate) fn types(
     token: Token<'_>,
 ) -> Result<[(&'static std::ffi::CStr, Object<'_>); 2], Raised> {
     Ok([

@@ -58,7 +58,7 @@ unsafe impl Sync for System {}
 
 /// Puts the ledger in front of CPython's own allocators. Main thread, attached, before any other
 /// interpreter.
-pub(super) fn install() {
+pub(crate) fn install() {
     let mut system = MaybeUninit::<ffi::PyObjectArenaAllocator>::zeroed();
     // SAFETY: the call fills all of `system`.
     let system = unsafe {
@@ -80,7 +80,7 @@ pub(super) fn install() {
 }
 
 /// Runs `create`, which makes an own-GIL interpreter on this thread, and notes what it asks for.
-pub(super) fn noting<R>(create: impl FnOnce() -> R) -> R {
+pub(crate) fn noting<R>(create: impl FnOnce() -> R) -> R {
     CREATING.set(true);
     let made = create();
     CREATING.set(false);
@@ -93,7 +93,7 @@ pub(super) fn noting<R>(create: impl FnOnce() -> R) -> R {
 /// `Py_EndInterpreter` must have returned for the interpreter that was at `interpreter`, and
 /// nothing of it may be left in Rust's hands. Call it under the lifecycle mutex, so that no new
 /// interpreter can have taken the same address.
-pub(super) unsafe fn give_back(interpreter: usize) -> usize {
+pub(crate) unsafe fn give_back(interpreter: usize) -> usize {
     let Some(System(system)) = SYSTEM.get() else {
         return 0;
     };
@@ -122,7 +122,7 @@ pub(super) unsafe fn give_back(interpreter: usize) -> usize {
 }
 
 /// How many bytes the interpreter at `interpreter` holds in arenas and nodes, or all own-GIL ones.
-pub(super) fn held_bytes(interpreter: Option<usize>) -> usize {
+pub(crate) fn held_bytes(interpreter: Option<usize>) -> usize {
     let ledger = LEDGER.lock();
     let held = ledger.arenas.values().chain(ledger.nodes.values());
     held.filter(|piece| interpreter.is_none_or(|asked| asked == piece.owner))
@@ -202,7 +202,7 @@ mod nodes {
     // SAFETY: as above; nothing in it is ever written after `install`.
     unsafe impl Sync for Raw {}
 
-    pub(super) fn install() {
+    pub(crate) fn install() {
         let domain = || ffi::PyMemAllocatorDomain::PYMEM_DOMAIN_RAW;
         let mut raw = MaybeUninit::<ffi::PyMemAllocatorEx>::zeroed();
         // SAFETY: the call fills all of `raw`.
@@ -225,7 +225,7 @@ mod nodes {
     }
 
     /// The thread has asked for an arena for `owner`.
-    pub(super) fn expect(owner: usize) {
+    pub(crate) fn expect(owner: usize) {
         EXPECTED.set((owner, EXPECTED_MAX));
     }
 
@@ -287,7 +287,7 @@ mod nodes {
 
     /// # Safety
     /// `address` came from `map(bytes)` and nobody uses it any more.
-    pub(super) unsafe fn unmap(address: usize, bytes: usize) {
+    pub(crate) unsafe fn unmap(address: usize, bytes: usize) {
         // SAFETY: the caller's promise. It cannot fail for a mapping that is ours.
         unsafe { libc::munmap(address as *mut c_void, bytes) };
     }
@@ -296,7 +296,7 @@ mod nodes {
 /// Elsewhere the nodes stay behind.
 #[cfg(not(unix))]
 mod nodes {
-    pub(super) fn install() {}
-    pub(super) fn expect(_owner: usize) {}
-    pub(super) unsafe fn unmap(_address: usize, _bytes: usize) {}
+    pub(crate) fn install() {}
+    pub(crate) fn expect(_owner: usize) {}
+    pub(crate) unsafe fn unmap(_address: usize, _bytes: usize) {}
 }

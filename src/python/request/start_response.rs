@@ -14,21 +14,21 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use pyo3_ffi as ffi;
 
-use super::interpreter::Interpreter;
-use super::object::{Kept, Object, Raised, Token};
-use super::thread_state::detached;
-use super::trampoline::{self, Exception, Method, raise};
+use crate::python::interpreter::Interpreter;
+use crate::python::object::{Kept, Object, Raised, Token};
+use crate::python::thread_state::detached;
+use crate::python::trampoline::{self, Exception, Method, raise};
 use crate::wsgi::{Response, ResponseError, Room, Sink, WriteError};
 
 /// What the functions do their work on: the response of the request that is being served.
-pub(super) struct Exchange<'a> {
-    pub(super) response: &'a mut Response,
-    pub(super) sink: &'a mut dyn Sink,
-    pub(super) interpreter: &'a Interpreter,
+pub(crate) struct Exchange<'a> {
+    pub(crate) response: &'a mut Response,
+    pub(crate) sink: &'a mut dyn Sink,
+    pub(crate) interpreter: &'a Interpreter,
     /// What `start_response` returns; borrowed from the functions that serve this exchange.
-    pub(super) write: *mut ffi::PyObject,
+    pub(crate) write: *mut ffi::PyObject,
     /// The client went away while something was sent to it.
-    pub(super) client_gone: bool,
+    pub(crate) client_gone: bool,
 }
 
 /// What stands behind the module part of a carrier.
@@ -43,7 +43,7 @@ static START_RESPONSE: Method = Method::keywords(c"uwsgi_spit", start_response);
 static WRITE: Method = Method::one(c"write", write);
 
 /// Makes the carriers' type for the attached interpreter.
-pub(super) fn carrier_type(token: Token<'_>) -> Result<Object<'_>, Raised> {
+pub(crate) fn carrier_type(token: Token<'_>) -> Result<Object<'_>, Raised> {
     let mut slots = [ffi::PyType_Slot {
         slot: 0,
         pfunc: std::ptr::null_mut(),
@@ -81,7 +81,7 @@ unsafe fn live<'a>(carrier: *mut ffi::PyObject) -> &'a Live {
 }
 
 /// The functions of one thread, for one request after the other as long as nobody else keeps them.
-pub(super) struct Functions {
+pub(crate) struct Functions {
     carrier: Kept,
     start_response: Kept,
     write: Kept,
@@ -89,7 +89,7 @@ pub(super) struct Functions {
 
 impl Functions {
     /// A new set, for the attached thread.
-    pub(super) fn new(carrier_type: &Object<'_>) -> Result<Self, Raised> {
+    pub(crate) fn new(carrier_type: &Object<'_>) -> Result<Self, Raised> {
         let token = carrier_type.token();
         let carrier = carrier_type.call([&Object::text(token, "singlemalt")?])?;
         // SAFETY: the carrier is a new instance of its type, which `live` asks for.
@@ -114,7 +114,7 @@ impl Functions {
     }
 
     /// Whether the app has let go of all three, so that they can serve another request.
-    pub(super) fn are_free(&self) -> bool {
+    pub(crate) fn are_free(&self) -> bool {
         // SAFETY: all three are alive, and their thread is attached when it asks. Two functions and
         // we hold the carrier.
         unsafe {
@@ -125,12 +125,12 @@ impl Functions {
     }
 
     /// The function to call the app with.
-    pub(super) fn start_response(&self) -> *mut ffi::PyObject {
+    pub(crate) fn start_response(&self) -> *mut ffi::PyObject {
         self.start_response.as_ptr()
     }
 
     /// The function that `start_response` returns.
-    pub(super) fn write(&self) -> *mut ffi::PyObject {
+    pub(crate) fn write(&self) -> *mut ffi::PyObject {
         self.write.as_ptr()
     }
 
@@ -139,7 +139,7 @@ impl Functions {
     /// # Safety
     /// `exchange` must stay where it is until then, and be used only through this pointer while
     /// Python code may run; its `write` must be [`write`](Self::write) of these functions.
-    pub(super) unsafe fn serve(&self, exchange: *mut Exchange<'_>) -> Serving<'_> {
+    pub(crate) unsafe fn serve(&self, exchange: *mut Exchange<'_>) -> Serving<'_> {
         // SAFETY: `self.carrier` is a carrier, and alive as long as `self` is.
         let live = unsafe { live(self.carrier.as_ptr()) };
         // The lifetime is erased here; `Serving` ends the use in time.
@@ -149,7 +149,7 @@ impl Functions {
 }
 
 /// As long as it lives, `start_response` and `write` work.
-pub(super) struct Serving<'a>(&'a Live);
+pub(crate) struct Serving<'a>(&'a Live);
 
 impl Drop for Serving<'_> {
     fn drop(&mut self) {
@@ -435,7 +435,7 @@ unsafe extern "C" fn write(
 ///
 /// # Safety
 /// `exchange` is the one of this thread's request, `piece` a live object.
-pub(super) unsafe fn send_piece(
+pub(crate) unsafe fn send_piece(
     token: Token<'_>,
     exchange: *mut Exchange<'_>,
     piece: *mut ffi::PyObject,
@@ -454,7 +454,7 @@ pub(super) unsafe fn send_piece(
 }
 
 /// What follows from a send: nothing, a wait (detached), or an exception.
-pub(super) fn settle(
+pub(crate) fn settle(
     token: Token<'_>,
     exchange: &mut Exchange<'_>,
     sent: Result<Room, WriteError>,
@@ -483,7 +483,7 @@ pub(super) fn settle(
 /// # Safety
 /// `piece` is a live object.
 #[inline]
-pub(super) unsafe fn copied<'py>(
+pub(crate) unsafe fn copied<'py>(
     token: Token<'py>,
     interpreter: &Interpreter,
     piece: *mut ffi::PyObject,
@@ -501,7 +501,7 @@ pub(super) unsafe fn copied<'py>(
 ///
 /// # Safety
 /// `piece` is a live object.
-pub(super) unsafe fn is_buffer(interpreter: &Interpreter, piece: *mut ffi::PyObject) -> bool {
+pub(crate) unsafe fn is_buffer(interpreter: &Interpreter, piece: *mut ffi::PyObject) -> bool {
     // SAFETY: as above; only types are looked at.
     interpreter.spec.accept_buffer
         && unsafe { ffi::PyBytes_Check(piece) == 0 && ffi::PyObject_CheckBuffer(piece) != 0 }
@@ -512,7 +512,7 @@ pub(super) unsafe fn is_buffer(interpreter: &Interpreter, piece: *mut ffi::PyObj
 ///
 /// # Safety
 /// `piece` is a live object, and stays so while the result is used.
-pub(super) unsafe fn bytes_of<'a>(
+pub(crate) unsafe fn bytes_of<'a>(
     token: Token<'_>,
     interpreter: &Interpreter,
     piece: *mut ffi::PyObject,
@@ -547,7 +547,7 @@ pub(super) unsafe fn bytes_of<'a>(
 ///
 /// # Safety
 /// `object` is a live object.
-pub(super) unsafe fn type_name(token: Token<'_>, object: *mut ffi::PyObject) -> String {
+pub(crate) unsafe fn type_name(token: Token<'_>, object: *mut ffi::PyObject) -> String {
     // SAFETY: as above; a type is alive as long as its instance.
     unsafe {
         let name = Object::from_new(token, ffi::PyType_GetName(ffi::Py_TYPE(object)));
