@@ -115,7 +115,7 @@ fn make(runtime: &Runtime, isolation: Isolation, app: Option<&PathBuf>) -> Inter
         imports: Vec::new(),
         catch_exceptions: false,
         sys_executable: None,
-        host: Default::default(),
+        backend: Default::default(),
     };
     let mut thread = InterpreterThread::create(runtime, spec).expect("an interpreter");
     if let Some(app) = app {

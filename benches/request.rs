@@ -344,7 +344,7 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
         imports: Vec::new(),
         catch_exceptions: false,
         sys_executable: None,
-        host: Default::default(),
+        backend: Default::default(),
     };
     let mut thread = InterpreterThread::create(runtime, spec).expect("an interpreter");
     let target = AppTarget {

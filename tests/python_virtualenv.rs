@@ -252,7 +252,7 @@ fn load(runtime: &'static Runtime, isolation: Isolation, kind: TargetKind) {
                 imports: Vec::new(),
                 catch_exceptions: false,
                 sys_executable: None,
-                host: Default::default(),
+                backend: Default::default(),
             };
             let mut thread = InterpreterThread::create(runtime, spec).expect("an interpreter");
             if let Err(failure) = thread.load(&AppTarget {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::background::TimerSpec;
 use crate::background::cron::When;
 use crate::background::registrations::{Route, Trigger};
-use crate::python::{Facts, Host, Isolation, LockRefused, SignalSource, WorkerFacts};
+use crate::python::{Backend, Facts, Isolation, LockRefused, SignalSource, WorkerFacts};
 use crate::shared::locks::{Holder, LockError};
 
 use super::apps::AppStats;
@@ -42,7 +42,7 @@ impl GenerationHost {
     }
 }
 
-impl Host for GenerationHost {
+impl Backend for GenerationHost {
     fn facts(&self) -> &Facts {
         &self.facts
     }

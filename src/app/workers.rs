@@ -29,7 +29,7 @@ use crossbeam::channel::{Receiver, Sender, bounded, never};
 
 use crate::background::registrations::Registrations;
 use crate::net::{Dispatch as _, Rejected, Turn};
-use crate::python::{HostRef, InterpreterSpec, Isolation, Runtime};
+use crate::python::{BackendRef, InterpreterSpec, Isolation, Runtime};
 
 /// What every thread of the generation shares. Holds no sender: the queue must be able to end.
 pub struct Shared {
@@ -49,7 +49,7 @@ pub struct Shared {
     /// Signals of which it was said already that nobody gets them.
     pub(super) undeliverable: [AtomicBool; 256],
     pub(super) ledger: Ledger,
-    host: HostRef,
+    backend: BackendRef,
     retired: AtomicBool,
     /// Its workers wait for the queue and not in the poll; those that wait hear of the end of that by the channel.
     aside: AtomicBool,
@@ -91,7 +91,7 @@ impl Shared {
             postbox: Postbox::default(),
             undeliverable: [const { AtomicBool::new(false) }; 256],
             ledger: Ledger::default(),
-            host: HostRef(Arc::new(GenerationHost::new(
+            backend: BackendRef(Arc::new(GenerationHost::new(
                 id,
                 Weak::clone(shared),
                 &process,
@@ -291,7 +291,7 @@ impl Shared {
             worker_id: worker,
             multithread: threads > 1,
             multiprocess: self.interpreters() > 1,
-            host: self.host.clone(),
+            backend: self.backend.clone(),
             ..plan.spec.clone()
         }
     }

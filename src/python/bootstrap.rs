@@ -1,22 +1,23 @@
 //! The Python source that prepares an interpreter, and the calls into it.
 //!
-//! Sources are embedded, executed once per interpreter into a private dict that hangs in the
-//! interpreter's own dict (`PyInterpreterState_GetDict`): so it is found again by every thread of
-//! that interpreter, by no other one, and it goes when the interpreter goes. Runs on workers,
-//! attached.
+//! The sources are embedded, and executed once per interpreter into its private namespace
+//! (`namespace`). Runs on workers, attached.
 
-use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3_ffi as ffi;
 
+use super::attached::Attached;
+use super::failure;
 use super::interpreter::{Interpreter, Isolation};
-use super::object::{Object, Raised, Token};
+use super::namespace::{find, interpreter_dict, namespace};
+use super::object::{Object, Raised, Token, detached};
+use super::request::caches;
 use super::runtime::code;
 use super::stacks;
-use super::thread_state::{Attached, detached};
 use super::trampoline::{self, Method};
+use super::uwsgi;
 
 static EMBEDDED_CODE: Method = Method::one(c"embedded_code", embedded_code);
 static EMIT: Method = Method::one(c"emit", emit);
@@ -51,7 +52,7 @@ unsafe extern "C" fn emit(
     unsafe {
         trampoline::object(|token| {
             let line = Object::from_borrowed(token, line)?.to_text();
-            // Whoever reads the log may be slow; the other threads need not wait for him.
+            // The reader of the log may be slow; other threads need not wait for it.
             detached(token, || tracing::info!(target: "app.stderr", "{line}"));
             Ok(Object::none(token))
         })
@@ -73,43 +74,6 @@ unsafe extern "C" fn interrupt(
             Object::boolean(token, found > 0)
         })
     }
-}
-
-/// The dict of the attached interpreter, in which everything of ours hangs.
-fn interpreter_dict(token: Token<'_>) -> Result<Object<'_>, Raised> {
-    // SAFETY: attached (token); the dict is borrowed from the interpreter and a reference is taken
-    // at once.
-    unsafe {
-        let dict = ffi::PyInterpreterState_GetDict(ffi::PyInterpreterState_Get());
-        Object::from_borrowed(token, dict).map_err(|Raised| {
-            trampoline::raise(
-                token,
-                trampoline::Exception::Runtime,
-                "the interpreter has no dict",
-            )
-        })
-    }
-}
-
-/// The namespace of the bootstrap in the attached interpreter.
-pub(super) fn namespace(token: Token<'_>) -> Result<Object<'_>, Raised> {
-    interpreter_dict(token)?
-        .item(c"singlemalt")?
-        .ok_or_else(|| {
-            trampoline::raise(
-                token,
-                trampoline::Exception::Runtime,
-                "this interpreter was not made by singlemalt",
-            )
-        })
-}
-
-/// One of its functions or classes.
-pub(super) fn find<'py>(namespace: &Object<'py>, name: &CStr) -> Result<Object<'py>, Raised> {
-    namespace.item(name)?.ok_or_else(|| {
-        let text = format!("the bootstrap has no {}", name.to_string_lossy());
-        trampoline::raise(namespace.token(), trampoline::Exception::Runtime, &text)
-    })
 }
 
 /// Prepares a new interpreter, or the main one once more, on the thread that made it.
@@ -138,11 +102,11 @@ pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
         None => Object::none(token),
     };
     find(&namespace, c"prepare")?.call([&python_path, &guard, &twins, &executable])?;
-    super::uwsgi::install(token, interpreter)?;
+    uwsgi::install(token, interpreter)?;
     adopt_thread(token, interpreter, 0)
 }
 
-/// Executes the compiled sources into a new namespace.
+/// Executes the embedded sources in a new namespace.
 fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
     let namespace = Object::dict(token)?;
     namespace.set_item(c"__name__", &Object::text(token, "singlemalt_bootstrap")?)?;
@@ -168,10 +132,10 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
             text,
         ));
     };
-    // SAFETY: `compile` is alive, and what it is replaced by calls it.
+    // SAFETY: `compile` is alive, and its replacement takes a reference to it.
     let compile = unsafe { trampoline::function(token, &code::COMPILE, compile.as_ptr())? };
     namespace.set_item(c"compile_module", &compile)?;
-    for (name, kind) in super::request::caches::types(token)? {
+    for (name, kind) in caches::types(token)? {
         namespace.set_item(name, &kind)?;
     }
     for code in code::sources(token) {
@@ -187,7 +151,7 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
     Ok(namespace)
 }
 
-/// Makes the calling thread known to Python's `threading` as one that is no daemon.
+/// Registers the calling thread with Python's `threading` as a non-daemon thread.
 pub(super) fn adopt_thread(
     token: Token<'_>,
     interpreter: &Interpreter,
@@ -203,82 +167,9 @@ pub(super) fn adopt_thread(
         .map(drop)
 }
 
-/// Keeps something of ours in the attached interpreter.
-pub(super) fn keep(name: &CStr, object: &Object<'_>) -> Result<(), Raised> {
-    interpreter_dict(object.token())?.set_item(name, object)
-}
-
-/// What [`keep`] has kept under this name in the attached interpreter.
-pub(super) fn kept<'py>(token: Token<'py>, name: &CStr) -> Result<Option<Object<'py>>, Raised> {
-    interpreter_dict(token)?.item(name)
-}
-
-/// Makes room for the apps that the calling creator is about to load.
-pub(super) fn begin_apps(token: Token<'_>, interpreter: &Interpreter) -> Result<(), Raised> {
-    interpreter_dict(token)?.set_item(&apps_key(interpreter), &Object::dict(token)?)
-}
-
-/// Keeps an app where the siblings of this thread find it by its number.
-pub(super) fn keep_app(
-    interpreter: &Interpreter,
-    at: usize,
-    app: &Object<'_>,
-) -> Result<(), Raised> {
-    match interpreter_dict(app.token())?.item(&apps_key(interpreter))? {
-        Some(apps) => apps.set_item(&number_key(at), app),
-        None => Ok(()),
-    }
-}
-
-/// The app of this number in this interpreter, if it has been loaded.
-pub(super) fn app<'py>(
-    token: Token<'py>,
-    interpreter: &Interpreter,
-    at: usize,
-) -> Result<Option<Object<'py>>, Raised> {
-    match interpreter_dict(token)?.item(&apps_key(interpreter))? {
-        Some(apps) => apps.item(&number_key(at)),
-        None => Ok(None),
-    }
-}
-
-/// Lets go of the apps. What still uses them has references of its own.
-pub(super) fn forget_apps(attached: &Attached<'_>) {
-    let token = attached.token;
-    let forgotten = interpreter_dict(token).and_then(|dict| {
-        let key = apps_key(attached.interpreter);
-        if dict.item(&key)?.is_none() {
-            return Ok(());
-        }
-        // SAFETY: the dict is alive; attached (token).
-        match unsafe { ffi::PyDict_DelItemString(dict.as_ptr(), key.as_ptr()) } {
-            0 => Ok(()),
-            _ => Err(Raised),
-        }
-    });
-    if forgotten.is_err() {
-        drop(super::object::take_exception(token));
-    }
-}
-
-/// The apps of one creator, in the interpreter's dict: the main interpreter can be created into
-/// more than once.
-fn apps_key(interpreter: &Interpreter) -> CString {
-    number_key_of("singlemalt.apps.", interpreter.serial)
-}
-
-fn number_key(at: usize) -> CString {
-    number_key_of("", at as u64)
-}
-
-fn number_key_of(prefix: &str, number: u64) -> CString {
-    // Words and digits only: there is no NUL in it.
-    CString::new(format!("{prefix}{number}")).unwrap_or_default()
-}
-
 /// Asks the interpreter's own threads to finish, runs its exit hooks, flushes its streams. Daemon
-/// threads, which get SystemExit, are waited for no longer than `daemon_grace`. Returns how many
-/// threads that Python knows of are left.
+/// threads, which get SystemExit, are waited for no longer than `daemon_grace`. Returns how many of
+/// the threads that Python knows are left.
 pub(super) fn quiesce(
     attached: &mut Attached<'_>,
     until: Instant,
@@ -297,8 +188,11 @@ pub(super) fn quiesce(
     match left {
         Ok(left) => usize::try_from(left).unwrap_or(usize::MAX),
         Err(Raised) => {
-            let error = super::failure::start_error(token);
-            tracing::error!(target: "python", "asking an interpreter's threads to finish failed: {error}");
+            let error = failure::start_error(token);
+            tracing::error!(
+                target: "python",
+                "asking an interpreter's threads to finish failed: {error}"
+            );
             usize::MAX
         }
     }

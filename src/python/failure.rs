@@ -1,9 +1,9 @@
-//! Python exceptions as text: the way out of this room is a Rust value, never an exception object.
-//! Runs on workers, attached.
+//! Python exceptions as text: other rooms get Rust values, never an exception object. Runs on
+//! workers, attached.
 
-use super::bootstrap;
+use super::namespace;
 use super::object::{self, Object, Raised, Token};
-use super::runtime::RuntimeError;
+use super::runtime::error::RuntimeError;
 
 /// The exception that is set, as the reason why an interpreter could not be prepared.
 pub(super) fn start_error(token: Token<'_>) -> RuntimeError {
@@ -30,7 +30,7 @@ pub(super) fn describe(error: &Object<'_>, isolated: bool) -> (String, Option<Re
     let token = error.token();
     let told = (|| {
         let isolated = Object::boolean(token, isolated)?;
-        let answer = bootstrap::find(&bootstrap::namespace(token)?, c"failed_request")?
+        let answer = namespace::find(&namespace::namespace(token)?, c"failed_request")?
             .call([error, &isolated])?;
         let why = answer.element(1)?;
         let refusal = if why.is_none() {
@@ -45,8 +45,7 @@ pub(super) fn describe(error: &Object<'_>, isolated: bool) -> (String, Option<Re
         Ok::<_, Raised>((answer.element(0)?.to_text(), refusal))
     })();
     told.unwrap_or_else(|Raised| {
-        // Not even a traceback could be made (out of memory, or a __str__ that raises): the bare
-        // exception has to do.
+        // The traceback could not be made (out of memory, or a __str__ that raises).
         drop(object::take_exception(token));
         (error.to_text(), None)
     })

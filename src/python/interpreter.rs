@@ -1,9 +1,9 @@
 //! One interpreter: what it is asked to be, how it is made, and how it is ended.
 //!
-//! Rules 2 and 5 of docs/interpreters.md live here: an interpreter is made and ended by one OS
-//! thread, one at a time in the process, and it is ended only when that thread's state is the last
-//! one in it; otherwise it is parked for ever. Runs on workers. Nothing in this file keeps a Python
-//! object.
+//! Holds rules 2 and 5 of docs/internals/interpreters.md: one OS thread makes and ends an
+//! interpreter, one interpreter at a time in the process, and only when that thread's state is the
+//! last one in it; otherwise the interpreter is parked for ever. Runs on workers. Nothing in this
+//! file keeps a Python object.
 
 use std::path::PathBuf;
 use std::ptr::NonNull;
@@ -16,13 +16,14 @@ use pyo3_ffi as ffi;
 
 use super::object::Token;
 use super::runtime::arenas;
+use super::runtime::error::RuntimeError;
 use super::runtime::trim;
-use super::runtime::{self, Runtime, RuntimeError};
+use super::runtime::{self, Runtime};
 use super::target::Import;
-use super::uwsgi::backend::HostRef;
+use super::uwsgi::backend::BackendRef;
 use crate::wsgi::environ::ServerFacts;
 
-/// How an interpreter is kept apart from the others.
+/// How an interpreter is isolated from the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Isolation {
     /// The main interpreter itself: no subinterpreter, any number of threads. Every extension
@@ -50,7 +51,7 @@ impl Isolation {
 /// What a worker asks for when it creates its interpreter.
 #[derive(Debug, Clone)]
 pub struct InterpreterSpec {
-    /// How it is kept apart.
+    /// How it is isolated.
     pub isolation: Isolation,
     /// Counts from 1, as uWSGI's workers do; it names the Python threads (`uWSGIWorker1Core0`).
     pub worker_id: usize,
@@ -74,18 +75,18 @@ pub struct InterpreterSpec {
     /// a generation.
     pub plugins: Vec<PathBuf>,
     /// Imported, in order, before the first app is loaded (`--pymodule-alias`, `--shared-import`,
-    /// `--import`). One that fails is told and passed over.
+    /// `--import`). A failure is logged, and the next one is imported.
     pub imports: Vec<Import>,
     /// `sys.executable`, if not what Python found (`--py-sys-executable`).
     pub sys_executable: Option<PathBuf>,
     /// Clients see tracebacks (`--catch-exceptions`).
     pub catch_exceptions: bool,
-    /// What the `uwsgi` module asks.
-    pub host: HostRef,
+    /// What answers the `uwsgi` module.
+    pub backend: BackendRef,
 }
 
-/// An interpreter, for those who may join it with a thread of their own. It holds no Python object,
-/// only the address of the interpreter and whether it may still be entered.
+/// An interpreter that further threads may join. It holds no Python object, only the address of the
+/// interpreter and whether it may still be entered.
 #[derive(Debug, Clone)]
 pub struct InterpreterHandle(pub(super) Arc<Interpreter>);
 
@@ -96,7 +97,7 @@ impl InterpreterHandle {
         self.0.id
     }
 
-    /// How it is kept apart.
+    /// How it is isolated.
     #[must_use]
     pub fn isolation(&self) -> Isolation {
         self.0.spec.isolation
@@ -106,23 +107,22 @@ impl InterpreterHandle {
 /// What all threads of one interpreter know about it.
 #[derive(Debug)]
 pub(super) struct Interpreter {
-    /// Counts the calls of `create` in this process; the key of what belongs to this one in the
-    /// interpreter's dict (the main interpreter can be created into more than once).
+    /// Counts the calls of `create` in this process. It is part of keys in the interpreter's dict,
+    /// since `create` can run more than once for the main interpreter.
     pub(super) serial: u64,
     pub(super) id: i64,
     /// The address of its PyInterpreterState. Valid while `members` is open.
     pub(super) address: usize,
     pub(super) spec: InterpreterSpec,
     pub(super) free_threaded: bool,
-    /// Whether it was said already that the app answers with `str`.
+    /// Whether the warning about an app that answers with `str` was logged.
     warned_of_str: AtomicBool,
-    /// What has to be seen to after a job, in one word, so that jobs pay for one look: bit 0 is set
-    /// if there is an `after_req_hook`, the rest counts locks that threads of this interpreter
-    /// hold.
+    /// Work to do after a job, in one word, so that a job costs one load: bit 0 is set if there is
+    /// an `after_req_hook`, the rest counts locks that threads of this interpreter hold.
     after_job: AtomicUsize,
-    /// Whether the app is still to be loaded.
+    /// Whether the app is not loaded yet.
     loading: AtomicBool,
-    /// A thread looks at the stacks, or waits for the GIL in order to.
+    /// A thread reads the stacks, or waits for the GIL to do so.
     is_looked_at: AtomicBool,
     members: Mutex<Members>,
     left: Condvar,
@@ -136,11 +136,10 @@ struct Members {
     siblings: usize,
 }
 
-/// What became of an interpreter, or of a thread's part in it.
+/// The outcome of ending an interpreter, or a thread's part in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// The creator left and the interpreter is gone (the main interpreter: is left alone, and lives
-    /// on).
+    /// The creator left and the interpreter has ended; the main interpreter lives on.
     Ended,
     /// A further thread left; the interpreter lives on.
     Left,
@@ -151,18 +150,17 @@ pub enum Ended {
     },
 }
 
-/// Makes and ends interpreters one at a time. Nobody waits for it with a GIL in hand.
+/// Held while an interpreter is made or ended. No thread waits for it attached.
 static LIFECYCLE: Mutex<()> = Mutex::new(());
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 static PARKED: AtomicUsize = AtomicUsize::new(0);
-/// Threads that created into the main interpreter and have not ended: it is quiesced by the last of
-/// them.
+/// Creators in the main interpreter that have not ended: the last one quiesces it.
 static MAIN_CREATORS: AtomicUsize = AtomicUsize::new(0);
 /// See `Interpreter::after_job`.
 const REQUEST_HOOK: usize = 1;
 const ONE_LOCK: usize = 2;
-/// However short the grace: so long a finished thread may take from its last line of Python to the
+/// The least grace time: a finished thread may take this long from its last line of Python to the
 /// end of its state.
 const LINGER: Duration = Duration::from_millis(100);
 
@@ -190,9 +188,9 @@ pub fn arena_bytes_of(handle: &InterpreterHandle) -> usize {
     arenas::held_bytes(Some(handle.0.address))
 }
 
-/// SUBINTERPRETERS 4.2.5. `allow_fork` is 0 in every mode: a forked child of a process with
-/// subinterpreters aborts. Daemon threads are allowed, or sentry-sdk and newrelic could not start;
-/// `quiesce` sees to their end.
+/// Why each setting has its value: docs/internals/interpreters.md, "Settings". `allow_fork` is 0 in
+/// every mode: a forked child of a process with subinterpreters aborts. Daemon threads are allowed,
+/// since sentry-sdk and newrelic need them; `quiesce` ends them.
 fn configuration(isolation: Isolation) -> ffi::PyInterpreterConfig {
     let own = isolation == Isolation::OwnGil;
     ffi::PyInterpreterConfig {
@@ -217,12 +215,14 @@ pub(super) fn create(
     spec: InterpreterSpec,
 ) -> Result<(NonNull<ffi::PyThreadState>, Arc<Interpreter>), RuntimeError> {
     if runtime.is_free_threaded() && spec.isolation != Isolation::Main {
-        let why = "this Python was built without a GIL: it runs threads in parallel by itself; use --isolation main";
+        let why = "this Python was built without a GIL: it runs threads in parallel by itself; use \
+                   --isolation main";
         return Err(RuntimeError::Isolation { why });
     }
     if spec.isolation == Isolation::OwnGil && !runtime.supports_own_gil() {
-        let why = "own-gil interpreters do not work on Python 3.12: extension modules that refuse them crash it, and its \
-                   datetime cannot be imported. Use --isolation main, or Python 3.13";
+        let why = "own-gil interpreters do not work on Python 3.12: extension modules that refuse \
+                   them crash it, and its datetime cannot be imported. Use --isolation main, or \
+                   Python 3.13";
         return Err(RuntimeError::Isolation { why });
     }
     let state = match spec.isolation {
@@ -302,19 +302,20 @@ fn new_subinterpreter(isolation: Isolation) -> Result<NonNull<ffi::PyThreadState
 }
 
 impl Interpreter {
-    /// Says, once, that the app answers with `str` where PEP 3333 wants `bytes`.
+    /// Warns, once, that the app answers with `str` where PEP 3333 wants `bytes`.
     pub(super) fn warn_of_str(&self) {
         if !self.warned_of_str.load(Ordering::Relaxed)
             && !self.warned_of_str.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(
                 target: "app",
-                "the app answers with str; it is sent as UTF-8. PEP 3333 wants bytes, and --wsgi-strict refuses anything else"
+                "the app answers with str; it is sent as UTF-8. PEP 3333 wants bytes, and \
+                 --wsgi-strict refuses anything else"
             );
         }
     }
 
-    /// Whether there is anything to do after a job: [`after_job`](super::uwsgi::after_job).
+    /// Whether [`after_job`](super::uwsgi::after_job) has work to do.
     pub(super) fn wants_after_job(&self) -> bool {
         self.after_job.load(Ordering::Relaxed) != 0
     }
@@ -338,18 +339,18 @@ impl Interpreter {
         self.after_job.load(Ordering::Relaxed) >= ONE_LOCK
     }
 
-    /// A thread has locked one.
+    /// A thread of this interpreter has taken a lock.
     pub(super) fn count_lock(&self) {
         self.after_job.fetch_add(ONE_LOCK, Ordering::Relaxed);
     }
 
-    /// Locks were opened.
+    /// Locks were released.
     pub(super) fn uncount_locks(&self, count: usize) {
         self.after_job
             .fetch_sub(ONE_LOCK * count, Ordering::Relaxed);
     }
 
-    /// Whether the app is still to be loaded, or being loaded.
+    /// Whether the app is not loaded yet, or being loaded.
     pub(super) fn is_loading(&self) -> bool {
         self.loading.load(Ordering::Relaxed)
     }
@@ -359,15 +360,16 @@ impl Interpreter {
         self.loading.store(false, Ordering::Relaxed);
     }
 
-    /// Lets one thread at a time look at the stacks: those that wait for the GIL do not pile up.
+    /// Lets one thread at a time read the stacks, so that threads waiting for the GIL do not pile
+    /// up.
     pub(super) fn begin_look(&self) -> Option<Look<'_>> {
-        // Made only if it is this thread's: its end would end the other one's.
+        // Made only on success: dropping a second one would end the first.
         let is_free = !self.is_looked_at.swap(true, Ordering::SeqCst);
         is_free.then(|| Look(self))
     }
 
-    /// Keeps our own threads from entering and leaving, which they do detached, as long as this
-    /// lives. Wait for nothing meanwhile.
+    /// Keeps our own threads from entering and leaving, which they do detached, while the result
+    /// lives. The caller must not wait for anything meanwhile.
     pub(super) fn keep_members(&self) -> impl Sized {
         self.members.lock()
     }
@@ -386,8 +388,8 @@ impl Interpreter {
         Ok(state)
     }
 
-    /// Enters with a thread state of its own, does `work` attached, and leaves. Waits for the GIL,
-    /// for ever if it must. The calling thread is no thread of any interpreter.
+    /// Enters with a new thread state, does `work` attached, and leaves. Waits for the GIL without
+    /// a limit. The calling thread must not belong to any interpreter.
     pub(super) fn visit<R>(&self, work: impl FnOnce(Token<'_>) -> R) -> Result<R, RuntimeError> {
         struct Visit<'a>(&'a Interpreter, NonNull<ffi::PyThreadState>);
         impl Drop for Visit<'_> {
@@ -410,18 +412,19 @@ impl Interpreter {
         Ok(work(unsafe { Token::assume() }))
     }
 
-    /// A sibling's thread state is gone.
+    /// A sibling has deleted its thread state.
     pub(super) fn leave(&self) {
         self.members.lock().siblings -= 1;
         self.left.notify_all();
     }
 
-    /// Counts a creator out of the main interpreter; whether it was the last one.
+    /// Removes a creator of the main interpreter from the count; returns whether it was the last
+    /// one.
     pub(super) fn is_last_of_main(&self) -> bool {
         MAIN_CREATORS.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Lets no more threads in, and waits for those that joined to leave. Call it detached.
+    /// Refuses further threads, and waits for those that joined to leave. Call it detached.
     pub(super) fn close(&self, until: Instant) {
         let mut members = self.members.lock();
         members.open = false;
@@ -439,9 +442,9 @@ impl Interpreter {
     /// Thread states in this interpreter besides `own`. This thread must be attached to it.
     pub(super) fn other_states(&self, own: NonNull<ffi::PyThreadState>) -> usize {
         let mut others = 0;
-        // SAFETY: attached (the caller's promise), so Python's own threads, which come and go with
-        // the GIL in hand, stand still; ours are kept out by `close`. The interpreter is alive, and
-        // the states are only compared.
+        // SAFETY: attached (the caller's promise), so Python's own threads, which come and go
+        // holding the GIL, cannot change the list; ours are kept out by `close`. The interpreter is
+        // alive, and the states are only compared.
         unsafe {
             let mut state =
                 ffi::PyInterpreterState_ThreadHead(self.address as *mut ffi::PyInterpreterState);
@@ -488,8 +491,7 @@ pub(super) unsafe fn end(
             // end but on this thread.
             unsafe { ffi::Py_EndInterpreter(state.as_ptr()) };
             if interpreter.spec.isolation == Isolation::OwnGil {
-                // SAFETY: it has ended, nothing of it is in Rust's hands, and `one_at_a_time` is
-                // held.
+                // SAFETY: it has ended, Rust holds nothing of it, and `one_at_a_time` is held.
                 unsafe { arenas::give_back(interpreter.address) };
             }
             drop(one_at_a_time);
@@ -508,8 +510,8 @@ pub(super) unsafe fn end(
         if Instant::now() >= until {
             break;
         }
-        // A thread that `join` reported finished may still be on its way out of C; there is nothing
-        // to wait on but time.
+        // `join` returns before a thread has left C, and CPython offers nothing to wait for that
+        // end, so the count is polled.
         std::thread::sleep(Duration::from_millis(1));
     }
     park();

@@ -1,10 +1,10 @@
-//! An exception for a thread that has worked too long: raised from outside, in the request that it
-//! is meant for and in no other.
+//! Raises an exception in a thread whose request takes too long, in that request and in no other.
 //!
-//! `PyThreadState_SetAsyncExc` only leaves a note; the thread raises the exception when it runs its
-//! next Python instruction, which may be in the next request. So notes are left and taken back
-//! under one mutex: a request that ends withdraws the one that has not been delivered. The order is
-//! GIL first, mutex second, on both sides, and nobody waits for a GIL with the mutex in hand.
+//! `PyThreadState_SetAsyncExc` only schedules an exception; the thread raises it when it runs its
+//! next Python instruction, which may be in the next request. So exceptions are scheduled and
+//! withdrawn under one mutex: a request that ends withdraws the one that is still pending. Both
+//! sides take the GIL first and the mutex second, and no thread waits for a GIL while it holds the
+//! mutex.
 
 use std::ffi::c_long;
 use std::ptr::NonNull;
@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use pyo3_ffi as ffi;
 
-use super::bootstrap;
 use super::interpreter::{Interpreter, InterpreterHandle};
+use super::namespace;
 use super::object::{self, Token};
 use super::stacks::{self, PythonStack, ThreadKey};
 
-/// One thread of one interpreter, as somebody to be interrupted. It holds no Python object.
+/// The handle that interrupts one thread of one interpreter. It holds no Python object.
 #[derive(Debug)]
 pub struct Interruption {
     interpreter: Arc<Interpreter>,
@@ -31,8 +31,8 @@ pub struct Interruption {
     count: AtomicU64,
     /// The number of the request that may be interrupted; 0: none.
     armed: AtomicU64,
-    /// Whether a note has been left since the request was armed.
-    has_note: Mutex<bool>,
+    /// Whether an exception was scheduled since the request was armed.
+    is_scheduled: Mutex<bool>,
 }
 
 impl Interruption {
@@ -50,7 +50,7 @@ impl Interruption {
             native_id: native_id(),
             count: AtomicU64::new(0),
             armed: AtomicU64::new(0),
-            has_note: Mutex::new(false),
+            is_scheduled: Mutex::new(false),
         })
     }
 
@@ -72,24 +72,23 @@ impl Interruption {
         number
     }
 
-    /// The application's part has ended: nothing of it strikes later code. Called by the thread
-    /// itself.
+    /// The application's part has ended: withdraws a scheduled exception, so that later code does
+    /// not get it. Called by the thread itself.
     pub(super) fn calm(&self, _attached: Token<'_>) {
         if self.armed.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let mut has_note = self.has_note.lock();
+        let mut is_scheduled = self.is_scheduled.lock();
         self.armed.store(0, Ordering::Release);
-        if std::mem::take(&mut *has_note) {
-            // SAFETY: attached (token). Null takes the note back; if it was delivered there is
-            // none.
+        if std::mem::take(&mut *is_scheduled) {
+            // SAFETY: attached (token). Null withdraws the exception, if it was not raised yet.
             unsafe {
                 ffi::PyThreadState_SetAsyncExc(self.ident as c_long, std::ptr::null_mut());
             }
         }
     }
 
-    /// Whether a stack is this thread's.
+    /// Whether `thread` is this thread.
     pub fn is_of(&self, thread: ThreadKey) -> bool {
         match thread {
             ThreadKey::State(state) => state == self.state,
@@ -103,9 +102,8 @@ impl Interruption {
     }
 
     /// Raises `uwsgi.Harakiri` in the thread, if it is in that request still. `look` is given the
-    /// Python stack as it was right before, if `with_stack`. Waits for the GIL of the interpreter,
-    /// for ever if it must: call it on a thread that has nothing else to do, and that is no thread
-    /// of any interpreter.
+    /// Python stack as it was right before, if `with_stack`. Waits for the GIL of the interpreter
+    /// without a limit: call it on a thread that has no other work and belongs to no interpreter.
     ///
     /// Returns whether it was raised.
     pub fn strike(
@@ -117,7 +115,7 @@ impl Interruption {
         let visited = self.interpreter.visit(|token| {
             let stack = with_stack
                 .then(|| stacks::of_thread(token, &self.interpreter, |thread| self.is_of(thread)));
-            (note(self, token, number), stack)
+            (schedule(self, token, number), stack)
         });
         let Ok((is_raised, stack)) = visited else {
             return false;
@@ -132,23 +130,23 @@ impl Interruption {
     }
 }
 
-fn note(thread: &Interruption, token: Token<'_>, number: u64) -> bool {
+fn schedule(thread: &Interruption, token: Token<'_>, number: u64) -> bool {
     let found =
-        bootstrap::namespace(token).and_then(|namespace| bootstrap::find(&namespace, c"Harakiri"));
+        namespace::namespace(token).and_then(|namespace| namespace::find(&namespace, c"Harakiri"));
     let Ok(class) = found else {
         if let Some(error) = object::take_exception(token) {
             tracing::error!("harakiri cannot raise its exception: {}", error.to_text());
         }
         return false;
     };
-    let mut has_note = thread.has_note.lock();
+    let mut is_scheduled = thread.is_scheduled.lock();
     if thread.armed.load(Ordering::Acquire) != number {
         return false;
     }
-    // SAFETY: attached (token) to the interpreter of the thread, whose class this is; the call
-    // takes a reference of its own.
+    // SAFETY: attached (token) to the interpreter of the thread, and the class is of that
+    // interpreter; the call takes a reference of its own.
     let found = unsafe { ffi::PyThreadState_SetAsyncExc(thread.ident as c_long, class.as_ptr()) };
-    *has_note = found > 0;
+    *is_scheduled = found > 0;
     found > 0
 }
 

@@ -1,274 +1,60 @@
-//! Loading the app: what came of it, or why it failed in words that name the way out. The searching
-//! is load.py's. Runs on the creator of an interpreter, attached.
+//! Loads the app; load.py searches for it. Runs on the creator of an interpreter, attached.
 
 use std::borrow::Cow;
 use std::ffi::CStr;
-use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::bootstrap;
+use super::attached::Attached;
 use super::failure;
 use super::interpreter::Isolation;
-use super::object::{Object, Raised};
+use super::load_failure::{LoadFailure, RefusedExtension};
+use super::namespace;
+use super::object::{Object, Raised, Token};
 use super::target::{AppTarget, TargetKind};
-use super::thread_state::Attached;
-use super::uwsgi;
+use super::uwsgi::module;
 
 /// An app that is ready to be called.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// The file or module.
     pub name: String,
-    /// What in it is called: `application`, `create_app()`.
+    /// The callable: `application`, `create_app()`.
     pub callable: String,
     /// A remark for the start-up report.
     pub note: Option<String>,
     /// From the first import to the callable.
     pub elapsed: Duration,
-    /// Extension modules that refused this interpreter and were done without: their packages run on
-    /// pure Python, slower.
+    /// Extension modules that refused this interpreter, without failing the app: their packages run
+    /// on pure Python, slower.
     pub refused: Vec<RefusedExtension>,
 }
 
-/// An extension module that refused to be loaded into a subinterpreter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedExtension {
-    /// Its name: `google._upb._message`.
-    pub module: String,
-    /// The module that imported it; empty if nobody can tell.
-    pub importer: String,
-    /// What it said.
-    pub reason: String,
-    /// Whether the .py beside it was loaded in its place.
-    pub replaced_by_twin: bool,
-}
-
-/// Why there is no app. `Display` is what a person reads.
-#[derive(Debug, Clone)]
-pub enum LoadFailure {
-    /// An extension module refuses subinterpreters; the app needs the main interpreter.
-    ExtensionRefused {
-        /// The extension module.
-        module: String,
-        /// Who imported it.
-        importer: Option<String>,
-        /// What to `pip install` it by, with its version.
-        distribution: Option<String>,
-        /// What it said.
-        reason: String,
-        /// The isolation that was tried.
-        isolation: Isolation,
-        /// The traceback, trimmed to the user's frames.
-        traceback: String,
-    },
-    /// The module is there; what should be called is not.
-    NoCallable {
-        /// The file or module.
-        target: String,
-        /// What was looked for.
-        wanted: String,
-        /// Whether that was only the default name.
-        by_default: bool,
-        /// What is there but cannot be called, in words.
-        problem: Option<String>,
-        /// What could be called instead.
-        found: Vec<String>,
-    },
-    /// There is no such file or module.
-    NotFound {
-        /// What was looked for.
-        wanted: String,
-        /// Whether that is a file.
-        is_file: bool,
-        /// The part of a dotted name that is missing.
-        missing: Option<String>,
-        /// What is there, in words, if it is the wrong kind of thing.
-        problem: Option<String>,
-        /// Files of a similar name.
-        near: Vec<String>,
-        /// The working directory.
-        folder: String,
-    },
-    /// The callable is no name and no call with literal arguments.
-    BadExpression {
-        /// What was given.
-        expression: String,
-    },
-    /// The app's own code raised while it was loaded.
-    Raised {
-        /// The file or module.
-        target: String,
-        /// The exception, in one line.
-        exception: String,
-        /// The traceback, trimmed to the user's frames.
-        traceback: String,
-        /// What could be done about it.
-        hint: Option<String>,
-    },
-    /// The loader itself failed: a bug of ours, or Python is out of memory.
-    Internal {
-        /// What happened.
-        message: String,
-    },
-}
-
-impl LoadFailure {
-    /// What happened, without the way out: for a report that has found one already.
-    #[must_use]
-    pub fn reason(&self) -> String {
-        let Self::ExtensionRefused {
-            module,
-            importer,
-            distribution,
-            reason,
-            ..
-        } = self
-        else {
-            return self.to_string();
-        };
-        let of = distribution
-            .as_ref()
-            .map_or(String::new(), |name| format!(" (of {name})"));
-        let by = importer
-            .as_ref()
-            .map_or(String::new(), |name| format!(", imported by {name},"));
-        format!(
-            "the extension module {module}{of}{by} refuses to be loaded into a subinterpreter: {reason}"
-        )
-    }
-}
-
-impl fmt::Display for LoadFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ExtensionRefused { isolation, .. } => write!(
-                f,
-                "{}\n  --isolation {} cannot run this app; --isolation main can (one interpreter, any number of threads), and \
-                 --isolation auto picks it by itself",
-                self.reason(),
-                isolation.word()
-            ),
-            Self::NoCallable {
-                target,
-                wanted,
-                by_default,
-                problem,
-                found,
-            } => {
-                match problem {
-                    Some(problem) => write!(f, "{target}: {problem}")?,
-                    None if *by_default => {
-                        write!(f, "{target} has no `application` (and no `app`)")?
-                    }
-                    None => write!(f, "{target} has no `{wanted}`")?,
-                }
-                match found.first() {
-                    None => f.write_str(
-                        "\n  it defines nothing that could be one: a WSGI app is a callable of (environ, start_response)",
-                    ),
-                    Some(first) => {
-                        write!(f, "\n  it defines: {}", found.join(", "))?;
-                        match first.split_once('(') {
-                            Some((name, arguments)) if arguments != ")" => {
-                                let arguments = arguments.trim_end_matches(')').replace(", ", "=..., ");
-                                write!(f, "\n  name it with values for its arguments: {target}:{name}({arguments}=...)")
-                            }
-                            _ => write!(f, "\n  name one of them: {target}:{first}"),
-                        }
-                    }
-                }
-            }
-            Self::NotFound {
-                wanted,
-                is_file: true,
-                problem,
-                near,
-                folder,
-                ..
-            } => {
-                match problem {
-                    Some(problem) => write!(f, "cannot load {wanted}: {problem}")?,
-                    None => write!(f, "there is no file {wanted}")?,
-                }
-                if !std::path::Path::new(wanted).is_absolute() {
-                    write!(f, " (working directory: {folder})")?;
-                }
-                if near.is_empty() {
-                    Ok(())
-                } else {
-                    write!(f, "\n  there is: {}", near.join(", "))
-                }
-            }
-            Self::NotFound {
-                wanted,
-                missing,
-                problem,
-                folder,
-                ..
-            } => {
-                write!(
-                    f,
-                    "there is no module {}",
-                    missing.as_deref().unwrap_or(wanted)
-                )?;
-                if missing.as_ref().is_some_and(|missing| missing != wanted) {
-                    write!(f, ", so {wanted} cannot be imported")?;
-                }
-                match problem {
-                    Some(problem) => write!(f, "\n  {problem}"),
-                    None => write!(
-                        f,
-                        "\n  looked in the working directory {folder} and in sys.path; --chdir or --pythonpath adds a folder, \
-                         --virtualenv the packages of a virtualenv"
-                    ),
-                }
-            }
-            Self::BadExpression { expression } => write!(
-                f,
-                "`{expression}` is not something that can be called: give a name (app, site.app) or a call with literal \
-                 arguments (create_app(), create_app(\"production\", debug=False))"
-            ),
-            Self::Raised {
-                target,
-                exception,
-                traceback,
-                hint,
-            } => {
-                write!(f, "loading {target} failed: {exception}")?;
-                if let Some(hint) = hint {
-                    write!(f, "\n  {hint}")?;
-                }
-                if traceback.is_empty() {
-                    return Ok(());
-                }
-                write!(f, "\n\n{traceback}")
-            }
-            Self::Internal { message } => {
-                write!(f, "loading the app failed inside singlemalt: {message}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for LoadFailure {}
-
-/// Loads `target` into the attached interpreter and keeps its callable there, by its number and its
-/// mountpoint.
+/// Loads `target` into the attached interpreter and keeps its callable there, by its number `at`
+/// and its mountpoint.
 pub(super) fn load(
     attached: &mut Attached<'_>,
-    place: (usize, &str),
+    at: usize,
+    mountpoint: &str,
     target: &AppTarget,
 ) -> Result<Loaded, LoadFailure> {
     let started = Instant::now();
     let token = attached.token;
-    let outcome =
-        ask(attached, target).and_then(|answer| read(attached, &answer, (place, target), started));
-    outcome.unwrap_or_else(|Raised| {
-        Err(LoadFailure::Internal {
-            message: failure::start_error(token).to_string(),
-        })
-    })
+    let mut load = || {
+        let answer = ask(attached, target)?;
+        let facts = Facts(answer.element(1)?);
+        match answer.element(0)?.to_text().as_str() {
+            "loaded" => {
+                let app = answer.element(2)?;
+                namespace::keep_app(attached.interpreter, at, &app)?;
+                module::note_application(mountpoint, &app)?;
+                attached.caches.set_app(at, app);
+                loaded(&facts, started).map(Ok)
+            }
+            kind => failure_of(attached, kind, &facts, target).map(Err),
+        }
+    };
+    load().unwrap_or_else(|Raised| Err(internal(token)))
 }
 
 /// Imports a module or runs a file, and does nothing with it.
@@ -278,24 +64,26 @@ pub(super) fn import(attached: &mut Attached<'_>, target: &TargetKind) -> Result
         kind: target.clone(),
         callable: None,
     };
-    let mut ask = || {
+    let import = || {
         let (kind, text) = described(&target.kind);
         let kind = Object::text(token, kind)?;
         let text = Object::text(token, &text)?;
         let isolated = isolated(attached)?;
-        let answer = bootstrap::find(&bootstrap::namespace(token)?, c"import_only")?
+        let answer = namespace::find(&namespace::namespace(token)?, c"import_only")?
             .call([&kind, &text, &isolated])?;
-        if answer.element(0)?.to_text() == "imported" {
-            return Ok(Ok(()));
+        match answer.element(0)?.to_text().as_str() {
+            "imported" => Ok(Ok(())),
+            kind => failure_of(attached, kind, &Facts(answer.element(1)?), &target).map(Err),
         }
-        let read = read(attached, &answer, ((0, ""), &target), Instant::now())?;
-        Ok(read.map(drop))
     };
-    ask().unwrap_or_else(|Raised| {
-        Err(LoadFailure::Internal {
-            message: failure::start_error(token).to_string(),
-        })
-    })
+    import().unwrap_or_else(|Raised| Err(internal(token)))
+}
+
+/// The loader itself failed: the exception that is set says how.
+fn internal(token: Token<'_>) -> LoadFailure {
+    LoadFailure::Internal {
+        message: failure::start_error(token).to_string(),
+    }
 }
 
 /// Runs a script to its end; its exit code.
@@ -303,7 +91,7 @@ pub(super) fn run_script(attached: &mut Attached<'_>, path: &Path) -> i32 {
     let token = attached.token;
     let code = Object::text(token, &path.to_string_lossy())
         .and_then(|path| {
-            bootstrap::find(&bootstrap::namespace(token)?, c"run_script")?.call([&path])
+            namespace::find(&namespace::namespace(token)?, c"run_script")?.call([&path])
         })
         .and_then(|code| code.to_u64());
     match code {
@@ -315,7 +103,7 @@ pub(super) fn run_script(attached: &mut Attached<'_>, path: &Path) -> i32 {
     }
 }
 
-/// Whether the attached interpreter is one that extension modules may refuse.
+/// Whether extension modules may refuse the attached interpreter.
 fn isolated<'py>(attached: &Attached<'py>) -> Result<Object<'py>, Raised> {
     let is_isolated = attached.interpreter.spec.isolation != Isolation::Main;
     Object::boolean(attached.token, is_isolated)
@@ -325,14 +113,14 @@ fn ask<'py>(attached: &mut Attached<'py>, target: &AppTarget) -> Result<Object<'
     let token = attached.token;
     let is_first = !std::mem::replace(&mut attached.caches.has_loaded, true);
     if is_first {
-        bootstrap::begin_apps(token, attached.interpreter)?;
+        namespace::begin_apps(token, attached.interpreter)?;
     }
     let (kind, text) = described(&target.kind);
     let kind = Object::text(token, kind)?;
     let text = Object::text(token, &text)?;
     let mut imports = Vec::new();
     let spec = &attached.interpreter.spec;
-    let kind_of_plugin = if !spec.plugins.is_empty() && spec.host.0.is_first() {
+    let kind_of_plugin = if !spec.plugins.is_empty() && spec.backend.0.is_first() {
         "plugin"
     } else {
         "file"
@@ -360,7 +148,7 @@ fn ask<'py>(attached: &mut Attached<'py>, target: &AppTarget) -> Result<Object<'
         None => Object::none(token),
     };
     let isolated = isolated(attached)?;
-    bootstrap::find(&bootstrap::namespace(token)?, c"load")?.call([
+    namespace::find(&namespace::namespace(token)?, c"load")?.call([
         &kind,
         &text,
         &expression,
@@ -403,37 +191,33 @@ impl Facts<'_> {
     }
 }
 
-fn read(
-    attached: &mut Attached<'_>,
-    answer: &Object<'_>,
-    (place, target): ((usize, &str), &AppTarget),
-    started: Instant,
-) -> Result<Result<Loaded, LoadFailure>, Raised> {
-    let kind = answer.element(0)?.to_text();
-    let facts = Facts(answer.element(1)?);
-    let failure = match kind.as_str() {
-        "loaded" => {
-            let app = answer.element(2)?;
-            let (at, mountpoint) = place;
-            bootstrap::keep_app(attached.interpreter, at, &app)?;
-            uwsgi::note_application(mountpoint, &app)?;
-            attached.caches.set_app(at, app);
-            let twins = facts.texts(c"twins")?;
-            let refused = facts.texts(c"refused")?;
-            let refused = refused.chunks_exact(3).map(|entry| RefusedExtension {
-                module: entry[0].clone(),
-                importer: entry[1].clone(),
-                reason: entry[2].clone(),
-                replaced_by_twin: twins.contains(&entry[0]),
-            });
-            return Ok(Ok(Loaded {
-                name: facts.required(c"name")?,
-                callable: facts.required(c"callable")?,
-                note: facts.text(c"note")?,
-                elapsed: started.elapsed(),
-                refused: refused.collect(),
-            }));
-        }
+/// An app was loaded.
+fn loaded(facts: &Facts<'_>, started: Instant) -> Result<Loaded, Raised> {
+    let twins = facts.texts(c"twins")?;
+    let refused = facts.texts(c"refused")?;
+    let refused = refused.chunks_exact(3).map(|entry| RefusedExtension {
+        module: entry[0].clone(),
+        importer: entry[1].clone(),
+        reason: entry[2].clone(),
+        replaced_by_twin: twins.contains(&entry[0]),
+    });
+    Ok(Loaded {
+        name: facts.required(c"name")?,
+        callable: facts.required(c"callable")?,
+        note: facts.text(c"note")?,
+        elapsed: started.elapsed(),
+        refused: refused.collect(),
+    })
+}
+
+/// The failure that load.py's answer of this `kind` describes.
+fn failure_of(
+    attached: &Attached<'_>,
+    kind: &str,
+    facts: &Facts<'_>,
+    target: &AppTarget,
+) -> Result<LoadFailure, Raised> {
+    Ok(match kind {
         "refused" => LoadFailure::ExtensionRefused {
             module: facts.required(c"module")?,
             importer: facts.text(c"importer")?,
@@ -469,6 +253,5 @@ fn read(
         other => LoadFailure::Internal {
             message: format!("an unknown answer `{other}`"),
         },
-    };
-    Ok(Err(failure))
+    })
 }

@@ -1,20 +1,31 @@
 //! CPython, through its C API: the only room with `unsafe`.
 //!
-//! Reading order: [`Runtime`] (the one CPython of the process), [`InterpreterThread`] (an OS
-//! thread's place in an interpreter), [`AppTarget`] and [`Loaded`] (the app). The argument for why
-//! all this is sound is docs/interpreters.md; SAFETY comments cite its rules. This room knows no
-//! sockets: a response leaves through the `Sink` it is given.
+//! `server` starts the one [`Runtime`] on the main thread; each worker of `app` owns an
+//! [`InterpreterThread`] and runs every job through [`Attached`]. Harakiri and the readers of
+//! stacks enter from threads of their own. No object leaves this room and none crosses
+//! interpreters: what comes out is plain data. It opens no socket and reads no configuration.
+//! docs/internals/interpreters.md argues that this is sound, and SAFETY comments cite its rules.
+//! Read `interpreter` first, then `thread_state`, then `request/call`.
+//!
+//! - `object`, `trampoline`, `namespace`, `attached`: the layer that everything else stands on
+//! - `interpreter`, `thread_state`, `bootstrap`, `interruption`, `stacks`: the life of an
+//!   interpreter
+//! - `load`, `target`, `sources`, `failure`: the app, and errors as text
+//! - `runtime`, `request`, `uwsgi`: rooms of their own
 
 #![allow(
     unsafe_code,
     reason = "this room talks to C; every block says why it may"
 )]
 
+mod attached;
 mod bootstrap;
 mod failure;
 mod interpreter;
 mod interruption;
 mod load;
+mod load_failure;
+mod namespace;
 mod object;
 mod request;
 mod runtime;
@@ -25,20 +36,23 @@ mod thread_state;
 mod trampoline;
 mod uwsgi;
 
+pub use attached::Attached;
 pub use interpreter::{
     Ended, InterpreterHandle, InterpreterSpec, Isolation, alive_count, arena_bytes, arena_bytes_of,
     parked_count,
 };
 pub use interruption::Interruption;
-pub use load::{LoadFailure, Loaded, RefusedExtension};
-pub use request::caches::UWSGI_VERSION;
+pub use load::Loaded;
+pub use load_failure::{LoadFailure, RefusedExtension};
 pub use request::call::{Call, Served};
 pub use runtime::environment::{EnvironmentError, set_environment};
-pub use runtime::{Runtime, RuntimeError, RuntimeOptions, exit_now, linked as linked_version};
+pub use runtime::error::RuntimeError;
+pub use runtime::{Runtime, RuntimeOptions, exit_now, linked as linked_version};
 pub use sources::{Source, sources_of};
 pub use stacks::{Frame, PythonStack, ThreadKey};
 pub use target::{AppTarget, Import, TargetKind};
-pub use thread_state::{Attached, InterpreterThread, STACK_BYTES_MIN};
+pub use thread_state::{InterpreterThread, STACK_BYTES_MIN};
 pub use uwsgi::backend::{
-    AppFacts, Facts, Host, HostRef, LockRefused, OptionText, SignalSource, WorkerFacts,
+    AppFacts, Backend, BackendRef, Facts, LockRefused, OptionText, SignalSource, WorkerFacts,
 };
+pub use uwsgi::constants::UWSGI_VERSION;

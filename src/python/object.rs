@@ -1,16 +1,15 @@
 //! References to Python objects, in three kinds, and the proof that they may be touched.
 //!
-//! * [`Token`] is the proof: whoever holds one runs on a thread that is attached to an interpreter.
-//!   It costs nothing.
-//! * [`Object`] owns one reference and lives no longer than the token; it is what a piece of code
-//!   works with.
+//! * [`Token`] is the proof: code that holds one runs on a thread that is attached to an
+//!   interpreter. It has no size.
+//! * [`Object`] owns one reference and lives no longer than the token; code works with these.
 //! * [`Kept`] owns one reference over a detach: the caches of one
 //!   [`InterpreterThread`](super::InterpreterThread). It may be dropped only while that thread is
 //!   attached.
 //!
-//! None of them is `Send`, so no object can leave its thread by safe code, and so none can leave
-//! its interpreter: one OS thread has one interpreter for life (docs/interpreters.md, rule 1). Runs
-//! on workers, and on the main thread while it starts the runtime.
+//! None of them is `Send`, so safe code cannot move an object to another thread, nor to another
+//! interpreter: an OS thread has one interpreter for life (docs/internals/interpreters.md, rule 1).
+//! Runs on workers, and on the main thread while it starts the runtime.
 
 use std::ffi::CStr;
 use std::marker::PhantomData;
@@ -22,7 +21,8 @@ use pyo3_ffi as ffi;
 #[derive(Clone, Copy)]
 pub(super) struct Token<'py>(PhantomData<(&'py (), *mut ())>);
 
-/// A Python exception is set in this thread; whoever gets this must hand it on or take it.
+/// A Python exception is set in this thread; the caller must return this too, or take the
+/// exception.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Raised;
 
@@ -33,6 +33,20 @@ impl Token<'_> {
     pub(super) unsafe fn assume() -> Self {
         Self(PhantomData)
     }
+}
+
+/// Does `work` detached: the GIL is free for others meanwhile. `work` must not touch Python.
+pub(super) fn detached<R>(_token: Token<'_>, work: impl FnOnce() -> R) -> R {
+    struct Reattach(*mut ffi::PyThreadState);
+    impl Drop for Reattach {
+        fn drop(&mut self) {
+            // SAFETY: the state that this very thread saved below.
+            unsafe { ffi::PyEval_RestoreThread(self.0) };
+        }
+    }
+    // SAFETY: attached (token).
+    let _reattach = Reattach(unsafe { ffi::PyEval_SaveThread() });
+    work()
 }
 
 /// An owned reference, released when it is dropped.
@@ -63,8 +77,7 @@ impl<'py> Object<'py> {
             .ok_or(Raised)
     }
 
-    /// Makes a second reference to an object that somebody else keeps alive; null means that an
-    /// exception is set.
+    /// Makes a second reference to an object that is alive; null means that an exception is set.
     ///
     /// # Safety
     /// `pointer` must be null or point to a live object of the attached interpreter.
@@ -223,7 +236,7 @@ impl<'py> Object<'py> {
     /// `self[key]` where `self` is a dict; `None` if there is none.
     pub(super) fn get(&self, key: &Object<'py>) -> Result<Option<Object<'py>>, Raised> {
         let mut found = std::ptr::null_mut();
-        // SAFETY: both are alive; attached (token). What is found comes as a reference of our own.
+        // SAFETY: both are alive; attached (token). The result is a new reference.
         unsafe {
             match ffi::compat::PyDict_GetItemRef(self.as_ptr(), key.as_ptr(), &raw mut found) {
                 -1 => Err(Raised),
@@ -382,9 +395,8 @@ impl<'py> Object<'py> {
 
 /// An owned reference that outlives a detach; it lives in the caches of one thread.
 ///
-/// Rule 4 of docs/interpreters.md: dropped only on its own thread, attached. The owner
-/// ([`InterpreterThread`](super::InterpreterThread)) sees to that, and leaks what it cannot drop
-/// so.
+/// Rule 4 of docs/internals/interpreters.md: dropped only on its own thread, attached. The owner
+/// ([`InterpreterThread`](super::InterpreterThread)) ensures that, and leaks it where it cannot.
 pub(super) struct Kept(NonNull<ffi::PyObject>);
 
 impl Kept {

@@ -1,14 +1,14 @@
-//! Which files the application is made of, for those who reload when one of them changes; and what
-//! it raised last. Runs on workers, attached.
+//! The files that the application is made of, for reloads on changes; and its last exception. Runs
+//! on workers, attached.
 
 use std::path::{Path, PathBuf};
 
 use pyo3_ffi as ffi;
 
-use super::bootstrap;
-use super::load::LoadFailure;
+use super::attached::Attached;
+use super::load_failure::LoadFailure;
+use super::namespace;
 use super::object::{self, Object, Raised};
-use super::thread_state::Attached;
 
 /// A module and its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +21,7 @@ pub struct Source {
 
 impl Attached<'_> {
     /// The files of the modules that are loaded, without the standard library's, if there are more
-    /// modules than `known`, which is brought up to date. So asking after each request costs next
-    /// to nothing.
+    /// modules than `known`, which is brought up to date. A call after each request is cheap.
     pub fn new_sources(&mut self, known: &mut usize) -> Vec<Source> {
         // SAFETY: attached (`self`); the dict is borrowed from the interpreter and only counted.
         let count = unsafe { ffi::PyDict_Size(ffi::PyImport_GetModuleDict()) };
@@ -32,8 +31,8 @@ impl Attached<'_> {
         }
         *known = count;
         let token = self.token;
-        let found = bootstrap::namespace(token)
-            .and_then(|namespace| bootstrap::find(&namespace, c"source_files")?.call([]))
+        let found = namespace::namespace(token)
+            .and_then(|namespace| namespace::find(&namespace, c"source_files")?.call([]))
             .and_then(|found: Object<'_>| found.to_texts());
         match found {
             Ok(texts) => {
@@ -52,14 +51,14 @@ impl Attached<'_> {
         }
     }
 
-    /// Type and message of what the application let out of the last request that failed; once.
+    /// Takes type and message of the exception that failed the last request.
     pub fn take_raised(&mut self) -> Option<(String, String)> {
         self.caches.raised.take()
     }
 }
 
 impl LoadFailure {
-    /// The files that have to do with it: one of them will be mended, or made.
+    /// The files to watch: fixing the failure changes or creates one of them.
     pub fn sources(&self) -> Vec<Source> {
         let mut sources = sources_of(&self.to_string());
         match self {

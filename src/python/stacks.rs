@@ -1,13 +1,12 @@
-//! Where the threads of an interpreter stand in their Python code.
+//! The Python stacks of an interpreter's threads.
 //!
 //! `sys._current_frames()` cannot be used: it makes frame objects of the threads of *all*
-//! interpreters and counts references to them from this one, without their GILs. Here only the
-//! attached interpreter's own states are walked, whose threads stand still while we have its GIL;
-//! `sys._current_frames` is replaced by the same walk in every subinterpreter (stacks.py). No
-//! Python code runs between the look at the first thread and the last, so what is told is one
-//! moment.
+//! interpreters and counts references to them from this one, without their GILs. This file walks
+//! only the attached interpreter's own states; their threads do not run while we have its GIL.
+//! stacks.py replaces `sys._current_frames` by the same walk in every subinterpreter. No Python
+//! code runs during the walk, so all stacks are of one moment.
 //!
-//! Called on threads that nobody waits for (`InterpreterHandle::stacks`), and on workers
+//! Runs on threads that no other thread waits for (`InterpreterHandle::stacks`), and on workers
 //! (`sys._current_frames`).
 
 use std::ffi::CStr;
@@ -18,16 +17,16 @@ use std::ptr::NonNull;
 
 use pyo3_ffi as ffi;
 
-use super::bootstrap;
 use super::interpreter::{Interpreter, InterpreterHandle};
+use super::namespace;
 use super::object::{self, Object, Raised, Token};
-use super::runtime::RuntimeError;
+use super::runtime::error::RuntimeError;
 use super::trampoline::{self, Method};
-use super::uwsgi;
+use super::uwsgi::module;
 
-/// Calls of one thread that are told: the innermost ones.
+/// The most calls of one thread that are reported: the innermost ones.
 const FRAMES_MAX: usize = 200;
-/// A source file that is longer than this is not looked into for the text of a line.
+/// Lines of source files larger than this are not shown. Bytes.
 const SOURCE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// One call.
@@ -59,8 +58,7 @@ pub struct PythonStack {
     pub thread: ThreadKey,
     /// `threading`'s name of it; `None` for a thread that `threading` did not start.
     pub name: Option<String>,
-    /// The method and the path of the request in whose environ it was called, as far as the
-    /// outermost calls still have it.
+    /// The method and the path of its request, if one of the outermost calls still has the environ.
     pub request: Option<(String, String)>,
     /// The outermost call first, as in a traceback.
     pub frames: Vec<Frame>,
@@ -91,7 +89,7 @@ impl PythonStack {
         for frame in &mut self.frames {
             if let Some(text) = source_line(&frame.file, frame.line) {
                 frame.text.clear();
-                // For people, and on their terminals.
+                // Shown on terminals, so control characters are escaped.
                 for letter in text.trim().chars() {
                     match letter {
                         '\t' => frame.text.push(' '),
@@ -108,7 +106,7 @@ impl PythonStack {
 
 fn source_line(path: &str, line: usize) -> Option<String> {
     let index = line.checked_sub(1)?;
-    // A pipe would keep us waiting for ever.
+    // Reading a pipe could block for ever.
     let facts = std::fs::metadata(path).ok()?;
     if !facts.is_file() || facts.len() > SOURCE_BYTES_MAX {
         return None;
@@ -120,9 +118,9 @@ fn source_line(path: &str, line: usize) -> Option<String> {
 }
 
 impl InterpreterHandle {
-    /// The threads of the interpreter that run Python code. Waits for its GIL, for ever if it must,
-    /// and reads files: call it on a thread that has nothing else to do, and that is no thread of
-    /// any interpreter. `None`: another such thread waits for that GIL already.
+    /// The threads of the interpreter that run Python code. Waits for its GIL without a limit, and
+    /// reads files: call it on a thread that has no other work and belongs to no interpreter.
+    /// `None`: another such thread waits for that GIL already.
     ///
     /// # Errors
     /// [`RuntimeError::Gone`] if the interpreter is being ended.
@@ -180,10 +178,9 @@ fn innermost<'py>(token: Token<'py>, interpreter: &Interpreter) -> Vec<(ThreadKe
     }
     let mut frames = Vec::new();
     for state in interpreter.states(token) {
-        // SAFETY: attached (token) to the interpreter of these states. A state is taken out of its
-        // interpreter only with the GIL in hand, which we have had since `states` and keep: neither
-        // call below runs Python code. Its thread is not running any either, so its frames stand
-        // still.
+        // SAFETY: attached (token) to the interpreter of these states. A state is removed from its
+        // interpreter only by a holder of the GIL, which we have held since `states`: neither call
+        // below runs Python code. Its thread runs none either, so its frames do not change.
         let (id, frame) = unsafe {
             let frame = ffi::PyThreadState_GetFrame(state.as_ptr());
             (ffi::PyThreadState_GetID(state.as_ptr()), frame)
@@ -198,11 +195,11 @@ fn innermost<'py>(token: Token<'py>, interpreter: &Interpreter) -> Vec<(ThreadKe
     frames
 }
 
-/// Without a GIL there are no subinterpreters, and `sys._current_frames()` stops the others for its
-/// look.
+/// Without a GIL there are no subinterpreters, and `sys._current_frames()` stops the other threads
+/// for its walk.
 fn of_free_threads(token: Token<'_>) -> Result<Vec<(ThreadKey, Object<'_>)>, Raised> {
-    let namespace = bootstrap::namespace(token)?;
-    let pairs = bootstrap::find(&namespace, c"current_frame_pairs")?.call([])?;
+    let namespace = namespace::namespace(token)?;
+    let pairs = namespace::find(&namespace, c"current_frame_pairs")?.call([])?;
     let mut frames = Vec::new();
     // SAFETY: a live tuple; attached (token).
     let count = unsafe { ffi::PyTuple_Size(pairs.as_ptr()) };
@@ -273,9 +270,9 @@ fn frame(frame: &Object<'_>) -> Frame {
 
 type Described = (Option<String>, Option<(String, String)>);
 
-/// The thread's name and the request, which its outermost calls know.
+/// The thread's name and the request, from its outermost calls.
 fn described(chain: &[Object<'_>]) -> Result<Described, Raised> {
-    /// How far in an application keeps its environ: behind a few layers of middleware.
+    /// How many of the outermost calls may have the environ: a few layers of middleware.
     const OUTERMOST: usize = 8;
     let Some(outermost) = chain.last() else {
         return Ok((None, None));
@@ -285,8 +282,8 @@ fn described(chain: &[Object<'_>]) -> Result<Described, Raised> {
     for frame in chain.iter().rev().take(OUTERMOST) {
         outer.push(frame)?;
     }
-    let namespace = bootstrap::namespace(token)?;
-    let told = bootstrap::find(&namespace, c"describe_stack")?.call([&outer])?;
+    let namespace = namespace::namespace(token)?;
+    let told = namespace::find(&namespace, c"describe_stack")?.call([&outer])?;
     let text = |at| -> Result<Option<String>, Raised> {
         let text = told.element(at)?;
         Ok((!text.is_none()).then(|| text.to_text()))
@@ -309,7 +306,7 @@ unsafe extern "C" fn own_frames(
     unsafe {
         trampoline::object(|token| {
             let pairs = Object::list(token)?;
-            let Some(interpreter) = uwsgi::own_interpreter(token)? else {
+            let Some(interpreter) = module::own_interpreter(token)? else {
                 return Ok(pairs);
             };
             for (thread, frame) in innermost(token, &interpreter) {
@@ -333,12 +330,12 @@ pub(super) fn own_state(_attached: Token<'_>) -> u64 {
 }
 
 impl Interpreter {
-    /// The thread states in it, of threads that are here to stay while the GIL is held.
+    /// The thread states of the interpreter; they stay while the GIL is held.
     fn states(&self, _attached: Token<'_>) -> Vec<NonNull<ffi::PyThreadState>> {
         let mut states = Vec::new();
-        // Our own threads make their states detached, under this mutex; nobody waits for anything
-        // with it in hand.
-        let _nobody_comes = self.keep_members();
+        // Our own threads make their states detached, under this mutex; its holders wait for
+        // nothing.
+        let _members = self.keep_members();
         // SAFETY: attached (token), so states that Python's own threads have come and go with the
         // GIL, which we have. The interpreter is alive, since we are in it.
         unsafe {

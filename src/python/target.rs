@@ -1,4 +1,4 @@
-//! Which app to load: a file, a module or code, and what in it to call. Plain data, any thread.
+//! Which app to load: a file, a module or code, and the callable in it. Plain data, any thread.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ pub enum TargetKind {
     File(PathBuf),
     /// A dotted module name (`--module`).
     Module(String),
-    /// What PasteDeploy finds behind a URI (`--paste`).
+    /// The app that PasteDeploy finds by a URI (`--paste`).
     Paste {
         /// `config:/path/site.ini#name`, `egg:package`
         uri: String,
@@ -22,12 +22,12 @@ pub enum TargetKind {
     Code(String),
 }
 
-/// What an interpreter imports before its first app.
+/// An import of an interpreter before its first app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
     /// A file or a module.
     pub target: TargetKind,
-    /// Under which name it can be imported, too.
+    /// A further name for it in `sys.modules`.
     pub alias: Option<String>,
 }
 

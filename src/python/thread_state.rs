@@ -1,9 +1,8 @@
-//! One worker thread's place in one interpreter, for life.
+//! The thread state of a worker in its one interpreter.
 //!
-//! [`InterpreterThread`] is made on the thread that keeps it and never leaves it (`!Send`), so
-//! attaching can only ever happen where the thread state was bound (docs/interpreters.md, rules 1
-//! and 3): `PyGILState`, which sqlite3, ctypes and pybind11 use, then reaches the right
-//! interpreter. Runs on workers only.
+//! [`InterpreterThread`] never leaves the thread that made it (`!Send`), so a thread state is
+//! attached only where it was bound (docs/internals/interpreters.md, rules 1 and 3): `PyGILState`,
+//! which sqlite3, ctypes and pybind11 use, then finds the right interpreter. Runs on workers only.
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -14,24 +13,27 @@ use std::time::{Duration, Instant};
 
 use pyo3_ffi as ffi;
 
+use super::attached::Attached;
 use super::bootstrap;
 use super::failure;
 use super::interpreter::{self, Ended, Interpreter, InterpreterHandle, InterpreterSpec, Isolation};
 use super::interruption::Interruption;
-use super::load::{self, LoadFailure, Loaded};
+use super::load::{self, Loaded};
+use super::load_failure::LoadFailure;
+use super::namespace;
 use super::object::{Raised, Token};
 use super::request::caches::Caches;
-use super::runtime::{Runtime, RuntimeError};
+use super::runtime::Runtime;
+use super::runtime::error::RuntimeError;
 use super::target::{AppTarget, TargetKind};
 use super::uwsgi;
 
-/// What daemon threads of the app are given to end when the process leaves: enough for a loop that
-/// runs Python, not for a sleep, which nothing can interrupt.
+/// The time that the app's daemon threads have to end when the process exits: enough for a loop
+/// that runs Python, not for a sleep, which cannot be interrupted.
 const DAEMON_GRACE_AT_EXIT: Duration = Duration::from_millis(200);
 
-/// The least stack, in bytes, that a thread should have that runs Python: what CPython counts on
-/// for the main thread. Less turns a deep recursion of the app into a crash instead of a
-/// RecursionError.
+/// The least stack of a thread that runs Python, in bytes: CPython's assumption for the main
+/// thread. With less, a deep recursion of the app crashes instead of raising RecursionError.
 pub const STACK_BYTES_MIN: usize = 8 * 1024 * 1024;
 
 /// The calling OS thread, as one thread of one interpreter.
@@ -47,18 +49,10 @@ pub struct InterpreterThread {
     interpreter: Arc<Interpreter>,
     interruption: Arc<Interruption>,
     creator: bool,
-    /// Dropped attached, by hand; leaked where that is not possible.
+    /// Dropped explicitly, attached; leaked where that is not possible.
     caches: ManuallyDrop<Box<Caches>>,
     over: bool,
     not_send: PhantomData<*mut ()>,
-}
-
-/// Proof that this thread is attached to its interpreter: what one job is done with.
-pub struct Attached<'a> {
-    pub(super) token: Token<'a>,
-    pub(super) interpreter: &'a Interpreter,
-    pub(super) interruption: &'a Interruption,
-    pub(super) caches: &'a mut Caches,
 }
 
 /// Detaches when it goes out of scope, also when the work panics.
@@ -66,18 +60,18 @@ struct DetachOnDrop;
 
 impl Drop for DetachOnDrop {
     fn drop(&mut self) {
-        // SAFETY: made right after this thread attached; whatever ran in between left it attached.
+        // SAFETY: made right after this thread attached; the work in between leaves it attached.
         unsafe { ffi::PyEval_SaveThread() };
     }
 }
 
 impl InterpreterThread {
     /// Makes the interpreter that `spec` asks for (or a new thread state of the main one) and
-    /// prepares it for an app. It belongs to the calling thread from now on, which must have no
-    /// part in another one. On return it is detached.
+    /// prepares it for an app. It belongs to the calling thread from now on, which must not belong
+    /// to another one. On return the thread is detached.
     ///
     /// # Errors
-    /// This Python cannot do that isolation, or CPython failed.
+    /// This Python does not support the isolation, or CPython failed.
     pub fn create(runtime: &Runtime, spec: InterpreterSpec) -> Result<Self, RuntimeError> {
         let (state, interpreter) = interpreter::create(runtime, spec)?;
         // SAFETY: attached by `create`; the token does not leave this function.
@@ -148,13 +142,13 @@ impl InterpreterThread {
         }
     }
 
-    /// For those who will [`join`](Self::join).
+    /// The handle that further threads [`join`](Self::join) with.
     #[must_use]
     pub fn handle(&self) -> InterpreterHandle {
         InterpreterHandle(Arc::clone(&self.interpreter))
     }
 
-    /// For whoever may have to interrupt what this thread does.
+    /// The handle that interrupts this thread's request.
     #[must_use]
     pub fn interruption(&self) -> Arc<Interruption> {
         Arc::clone(&self.interruption)
@@ -172,24 +166,23 @@ impl InterpreterThread {
     }
 
     /// Loads an app into this interpreter, by the number that
-    /// [`Chosen::app`](crate::wsgi::Chosen::app) names it by. The creator calls it, one app after
-    /// the other, and [`all_loaded`](Self::all_loaded) behind the last; siblings that join
-    /// afterwards find the apps, and those that joined before find each at their first request for
-    /// it.
+    /// [`Chosen::app`](crate::wsgi::Chosen::app) names it by. The creator calls it for one app
+    /// after the other, and then [`all_loaded`](Self::all_loaded); siblings find an app at their
+    /// first request for it.
     ///
     /// # Errors
-    /// See [`LoadFailure`]; its text is what a person reads. The interpreter can be ended, tried
-    /// again, or live on with the other apps.
+    /// See [`LoadFailure`]. The interpreter can be ended, used for another attempt, or serve the
+    /// other apps.
     pub fn load_app(
         &mut self,
         at: usize,
         mountpoint: &str,
         target: &AppTarget,
     ) -> Result<Loaded, LoadFailure> {
-        self.attached(|attached| load::load(attached, (at, mountpoint), target))
+        self.attached(|attached| load::load(attached, at, mountpoint, target))
     }
 
-    /// The apps are there: what waited for that runs now (`uwsgi.post_fork_hook`).
+    /// All apps are loaded: runs `uwsgi.post_fork_hook`.
     pub fn all_loaded(&mut self) {
         self.attached(|attached| {
             uwsgi::post_fork(attached);
@@ -205,14 +198,14 @@ impl InterpreterThread {
         self.attached(|attached| load::import(attached, target))
     }
 
-    /// Runs a file as Python runs a script, with its name as `sys.argv[0]`. What it raises is told
-    /// on standard error. Returns its exit code.
+    /// Runs a file as Python runs a script, with its name as `sys.argv[0]`. An exception goes to
+    /// standard error. Returns the exit code.
     pub fn run_script(&mut self, path: &Path) -> i32 {
         self.attached(|attached| load::run_script(attached, path))
     }
 
-    /// Attaches, does `work`, detaches. Waits for the GIL first; hold no lock that a thread with
-    /// the GIL might want.
+    /// Attaches, does `work`, detaches. Waits for the GIL first; the caller must hold no lock that
+    /// a thread with the GIL may wait for.
     pub fn attached<R>(&mut self, work: impl FnOnce(&mut Attached<'_>) -> R) -> R {
         // SAFETY: the state belongs to this thread (`!Send`), which is detached: `&mut self` rules
         // out a second `attached` on the stack, and nothing else attaches this thread.
@@ -221,7 +214,7 @@ impl InterpreterThread {
         debug_assert_eq!(
             current_interpreter_id(),
             self.interpreter.id,
-            "attached to a stranger's interpreter"
+            "attached to another interpreter"
         );
         // SAFETY: attached until `_detach` is dropped, which is after `work`; the lifetime is that
         // of this call.
@@ -234,17 +227,16 @@ impl InterpreterThread {
         })
     }
 
-    /// Ends this thread's part, and the interpreter if this thread made it: its own threads are
-    /// asked to finish within `grace` (atexit hooks run, daemon threads get SystemExit); what does
-    /// not finish parks the interpreter. Joined threads must have ended theirs within that time
-    /// too.
+    /// Ends this thread's part, and the interpreter if this thread made it: the interpreter's own
+    /// threads are asked to finish within `grace` (atexit hooks run, daemon threads get
+    /// SystemExit); a thread that does not finish parks the interpreter. Joined threads must have
+    /// ended theirs within that time too.
     pub fn end(mut self, grace: Duration) -> Ended {
         self.finish(grace, grace)
     }
 
-    /// The same for a process that is about to leave: threads that are no daemons have `grace`, but
-    /// daemon threads, which would not outlive the process either way, hold it up no longer than a
-    /// fifth of a second.
+    /// The same for a process that is about to exit: non-daemon threads have `grace`, but daemon
+    /// threads, which end with the process anyway, delay it by at most a fifth of a second.
     pub fn end_at_exit(mut self, grace: Duration) -> Ended {
         self.finish(grace, grace.min(DAEMON_GRACE_AT_EXIT))
     }
@@ -267,7 +259,7 @@ impl InterpreterThread {
             if has_it_alone {
                 bootstrap::quiesce(attached, until, daemon_grace);
             }
-            bootstrap::forget_apps(attached);
+            namespace::forget_apps(attached.token, attached.interpreter);
         });
         self.drop_caches();
         if is_main {
@@ -295,7 +287,7 @@ impl InterpreterThread {
 
 impl Drop for InterpreterThread {
     /// A thread that is dropped instead of ended (its worker panicked) leaves properly if it
-    /// joined; an interpreter that nobody quiesced is parked.
+    /// joined; an interpreter that was not quiesced is parked.
     fn drop(&mut self) {
         if self.over {
             return;
@@ -327,18 +319,4 @@ unsafe fn delete(state: NonNull<ffi::PyThreadState>) {
 pub(super) fn current_interpreter_id() -> i64 {
     // SAFETY: callers are attached.
     unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) }
-}
-
-/// Does `work` detached: the GIL is free for others meanwhile. `work` must not touch Python.
-pub(super) fn detached<R>(_token: Token<'_>, work: impl FnOnce() -> R) -> R {
-    struct Reattach(*mut ffi::PyThreadState);
-    impl Drop for Reattach {
-        fn drop(&mut self) {
-            // SAFETY: the state that this very thread saved below.
-            unsafe { ffi::PyEval_RestoreThread(self.0) };
-        }
-    }
-    // SAFETY: attached (token).
-    let _reattach = Reattach(unsafe { ffi::PyEval_SaveThread() });
-    work()
 }

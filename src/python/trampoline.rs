@@ -1,5 +1,5 @@
 //! The only way from C into Rust: every `extern "C"` function that CPython calls goes through
-//! [`enter`], so no panic ever unwinds into C. Runs on whatever thread Python calls from, attached.
+//! [`enter`], so no panic unwinds into C. Runs on the thread that Python calls from, attached.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,9 +7,9 @@ use pyo3_ffi as ffi;
 
 use super::object::{Object, Raised, Token};
 
-/// What C gets when Rust has raised.
+/// The return value that tells C about an exception.
 pub(super) trait FromRaised {
-    /// Null, -1, or what else the slot calls an error.
+    /// Null, -1, or another error value of the slot.
     fn raised() -> Self;
 }
 

@@ -19,7 +19,7 @@ use crate::net::{self, Address};
 use crate::protocol::http::Limits;
 use crate::protocol::proxy::trusted::Network;
 use crate::protocol::proxy::{Believed, Trusted};
-use crate::python::{HostRef, InterpreterSpec, Isolation, STACK_BYTES_MIN, UWSGI_VERSION};
+use crate::python::{BackendRef, InterpreterSpec, Isolation, STACK_BYTES_MIN, UWSGI_VERSION};
 use crate::wsgi::environ::ServerFacts;
 use crate::wsgi::{AddedFields, BodyMemory};
 
@@ -304,7 +304,7 @@ pub(super) fn spec(config: &Config, listeners: Vec<ServerFacts>) -> InterpreterS
         imports: imports(config),
         catch_exceptions: config.app.catch_exceptions,
         sys_executable: config.python.sys_executable.clone(),
-        host: HostRef::default(),
+        backend: BackendRef::default(),
     }
 }
 

@@ -124,7 +124,7 @@ pub fn spec(isolation: Isolation) -> InterpreterSpec {
         imports: Vec::new(),
         catch_exceptions: false,
         sys_executable: None,
-        host: Default::default(),
+        backend: Default::default(),
     }
 }
 

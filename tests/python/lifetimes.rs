@@ -8,7 +8,7 @@ use singlemalt::python::{self, Ended, InterpreterThread, Isolation, RuntimeError
 
 use crate::harness::*;
 
-/// How often the loops below run; `SINGLEMALT_STRESS=1` makes them long (SUBINTERPRETERS 4.7).
+/// How often the loops below run; `SINGLEMALT_STRESS=1` makes them long.
 fn rounds(short: usize, long: usize) -> usize {
     if std::env::var_os("SINGLEMALT_STRESS").is_some() {
         long

@@ -1,45 +1,42 @@
-//! What one thread of an interpreter keeps between requests: the app, the environs' parts, and the
-//! objects of the last request that nobody else kept. Owned by its `InterpreterThread`, used and
-//! dropped attached (docs/interpreters.md, rule 4).
+//! Objects that one thread of an interpreter keeps between requests: the apps, the parts of
+//! environs, and the objects of the last request that the app did not keep. Owned by its
+//! `InterpreterThread`, used and dropped attached (docs/internals/interpreters.md, rule 4).
 
 use pyo3_ffi as ffi;
 
 use super::environ::Environs;
 use super::input;
 use super::start_response::{self, Functions};
-use crate::python::bootstrap;
 use crate::python::interpreter::Interpreter;
+use crate::python::namespace;
 use crate::python::object::{Kept, Object, Raised, Token};
+use crate::python::uwsgi::constants::UWSGI_VERSION;
 use crate::wsgi::RequestBody;
 use crate::wsgi::environ::Known;
-
-/// `uwsgi.version`: the uWSGI whose behaviour is kept. Applications compare it, so it must look
-/// like one of uWSGI's.
-pub const UWSGI_VERSION: &str = "2.0.31";
 
 /// See the file's header.
 pub(crate) struct Caches {
     /// By their number; `None` until this thread's first request for the app, or the creator's
     /// until it is loaded.
     apps: Vec<Option<Kept>>,
-    /// Whether this thread, a creator, has loaded an app, or tried to: what comes before the first
-    /// one has been done.
+    /// Whether this thread, a creator, has loaded an app or tried to, so that imports before the
+    /// first app are done.
     pub(crate) has_loaded: bool,
     pub(crate) environs: Environs,
     input_type: Kept,
     carrier_type: Kept,
     pub(crate) file_wrapper: Kept,
     pub(crate) sendable: Kept,
-    /// Text `close`, to look it up by.
+    /// The name `close`.
     pub(crate) close: Kept,
     functions: Option<Functions>,
     input: Option<Kept>,
-    /// Whether objects of a request may serve the next one when their count is one: not without a
-    /// GIL, where the count is split between threads.
+    /// Whether objects of a request may serve the next one if their reference count is one: not
+    /// without a GIL, where the count is split between threads.
     reuses: bool,
     /// Whether the explanation of a late refused import was logged already.
     pub(crate) explained: bool,
-    /// Type and message of what the app raised last.
+    /// Type and message of the last exception of the app.
     pub(crate) raised: Option<(String, String)>,
 }
 
@@ -49,8 +46,8 @@ impl Caches {
         interpreter: &Interpreter,
         core: usize,
     ) -> Result<Self, Raised> {
-        let namespace = bootstrap::namespace(token)?;
-        let find = |name| bootstrap::find(&namespace, name);
+        let namespace = namespace::namespace(token)?;
+        let find = |name| namespace::find(&namespace, name);
         let spec = &interpreter.spec;
         let mut constants = vec![
             (Known::Version, find(c"WSGI_VERSION")?),
@@ -110,14 +107,15 @@ impl Caches {
         if let Some(Some(app)) = self.apps.get(at) {
             return Ok(Some(app.get(token)));
         }
-        let Some(app) = bootstrap::app(token, interpreter, at)? else {
+        let Some(app) = namespace::app(token, interpreter, at)? else {
             return Ok(None);
         };
         self.set_app(at, app);
         Ok(self.apps[at].as_ref().map(|app| app.get(token)))
     }
 
-    /// `start_response` and `write` for one request: the last request's, if the app let go of them.
+    /// `start_response` and `write` for one request: those of the last request, if the app has
+    /// released them.
     pub(crate) fn take_functions(&mut self, token: Token<'_>) -> Result<Functions, Raised> {
         match self.functions.take() {
             Some(functions) if self.reuses && functions.are_free() => Ok(functions),
@@ -125,12 +123,12 @@ impl Caches {
         }
     }
 
-    /// They have served.
+    /// Takes the functions back after their request.
     pub(crate) fn give_functions(&mut self, functions: Functions) {
         self.functions = Some(functions);
     }
 
-    /// `wsgi.input` around `body`: the last request's, if the app let go of it.
+    /// `wsgi.input` around `body`: that of the last request, if the app has released it.
     pub(crate) fn take_input(
         &mut self,
         token: Token<'_>,
@@ -142,20 +140,19 @@ impl Caches {
                 input::renew(&kept, body);
                 Ok(kept)
             }
-            // SAFETY: `input_type` is what the bootstrap of this interpreter made.
+            // SAFETY: `input_type` is the type that the bootstrap of this interpreter made.
             _ => unsafe { input::new(token, self.input_type.as_ptr(), body) }.map(Object::keep),
         }
     }
 
-    /// Its request has ended.
+    /// Takes the input back after its request.
     pub(crate) fn give_input(&mut self, kept: Kept) {
         input::end(&kept);
         self.input = Some(kept);
     }
 }
 
-/// The native types of the attached interpreter, by the names that the bootstrap's namespace has
-/// them under.
+/// The native types of the attached interpreter, by their names in the bootstrap's namespace.
 pub(crate) fn types(
     token: Token<'_>,
 ) -> Result<[(&'static std::ffi::CStr, Object<'_>); 2], Raised> {

@@ -1,5 +1,5 @@
-//! One request through the app: environ, call, iteration, `close()`, and what happens when any of
-//! them fails.
+//! One request through the app: environ, call, iteration, `close()`, and the handling of their
+//! failures.
 //!
 //! Runs on workers, attached; it detaches only while it waits for a slow client.
 
@@ -7,13 +7,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3_ffi as ffi;
 
+use super::environ::Request;
 use super::file_wrapper;
 use super::start_response::{self, Exchange, bytes_of, copied, is_buffer, settle, type_name};
+use crate::python::attached::Attached;
 use crate::python::failure;
 use crate::python::interpreter::{Interpreter, Isolation};
+use crate::python::object::detached;
 use crate::python::object::{self, Object, Raised, Token};
 use crate::python::sources;
-use crate::python::thread_state::{Attached, detached};
 use crate::python::trampoline::{Exception, caught, raise};
 use crate::python::uwsgi;
 use crate::wsgi::environ::{Link, Peer};
@@ -25,13 +27,14 @@ const JOINED_BYTES_MAX: usize = 16 * 1024;
 
 /// One request, complete, and where its response goes.
 pub struct Call<'a> {
-    /// Which of the listeners of [`InterpreterSpec`](crate::python::InterpreterSpec) took the connection.
+    /// Which of the listeners of [`InterpreterSpec`](crate::python::InterpreterSpec) took the
+    /// connection.
     pub listener: usize,
     /// The head.
     pub head: &'a Head,
     /// The client.
     pub peer: &'a Peer,
-    /// What else is known of the client.
+    /// Further facts about the client.
     pub link: Link<'a>,
     /// Which of the interpreter's apps, and how much of the path is its prefix.
     pub chosen: Chosen,
@@ -43,32 +46,22 @@ pub struct Call<'a> {
     pub sink: &'a mut dyn Sink,
 }
 
-/// The part of a call that the environ is made from.
-pub(crate) struct Request<'a> {
-    pub(crate) listener: usize,
-    pub(crate) head: &'a Head,
-    pub(crate) peer: &'a Peer,
-    pub(crate) link: Link<'a>,
-    pub(crate) prefix_bytes: usize,
-}
-
-/// What came of a request. The response's own [`summary`](Response::summary) says what was sent.
+/// The outcome of a request. The response's [`summary`](Response::summary) says what was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Served {
     /// The app answered.
     Answered,
-    /// The app raised, or answered something that is no WSGI response: the client has a 500, or a
-    /// broken-off body.
+    /// The app raised, or returned no WSGI response: the client has a 500, or an aborted body.
     Failed,
-    /// The client went away before the end.
+    /// The client disconnected before the end.
     ClientGone,
     /// This app is not loaded in this interpreter: a 500.
     NoApp,
 }
 
 impl Attached<'_> {
-    /// Calls the app and sends its response. What goes wrong is logged with its traceback (target
-    /// `app`) and answered with 500, or by breaking off a response that has begun. `close()` of the
+    /// Calls the app and sends its response. An exception is logged with its traceback (target
+    /// `app`) and answered with 500, or by aborting a response that has begun. `close()` of the
     /// app's iterable is always called.
     pub fn serve(&mut self, call: Call<'_>) -> Served {
         let Call {
@@ -93,21 +86,20 @@ impl Attached<'_> {
         }));
         self.interruption.calm(self.token);
         served.unwrap_or_else(|_panic| {
-            // The panic hook has said where. Whatever Python was about to hear about is void.
+            // The panic hook has logged the place. A Python exception that may be set is dropped.
             drop(object::take_exception(self.token));
             response.fail(500, sink);
             Served::Failed
         })
     }
 
-    /// Nothing that was meant for a request strikes what comes after it. [`serve`](Self::serve) has
-    /// seen to it; a request that never came that far has not.
+    /// Withdraws an interruption that was meant for a request. [`serve`](Self::serve) does so by
+    /// itself; call this for a request that did not reach it.
     pub fn calm(&self) {
         self.interruption.calm(self.token);
     }
 
-    /// Runs the handler of a signal; what it raises is logged. `false`: it failed, or there is
-    /// none.
+    /// Runs the handler of a signal; an exception is logged. `false`: it failed, or there is none.
     pub fn run_signal(&mut self, number: u8) -> bool {
         let is_done = uwsgi::run_handler(self, number);
         if self.interpreter.wants_after_job() {
@@ -139,7 +131,7 @@ impl Attached<'_> {
             let environ = self
                 .caches
                 .environs
-                .make(token, &request, (&input, content_length))?;
+                .make(token, &request, &input, content_length)?;
             Ok((input, functions, environ))
         });
         let Ok((input, functions, environ)) = prepared else {
@@ -163,7 +155,7 @@ impl Attached<'_> {
             exchange: exchange_pointer,
         };
         let outcome = job.run(&app, &environ, functions.start_response());
-        // What comes from here on is ours: no exception from outside may strike it.
+        // Our own code follows: an interruption must not reach it.
         job.attached.interruption.calm(token);
         let error = outcome
             .err()
@@ -175,22 +167,12 @@ impl Attached<'_> {
             None if !client_gone => Served::Answered,
             None => Served::ClientGone,
             Some(error) if client_gone => {
-                // Not the app's fault, most likely; but it may have raised something of its own on
-                // the way out.
+                // Most likely a consequence of the disconnect, but the app may also have raised an
+                // exception of its own.
                 tracing::debug!(target: "app", "the client left: {}", error.to_text());
                 Served::ClientGone
             }
-            Some(error) => {
-                let traceback = self.log(&request, &error);
-                self.caches.raised = Some(sources::facts(&error));
-                // Frames of the traceback hold the environ, and what the app had in hand.
-                drop(error);
-                if self.interpreter.spec.catch_exceptions && !exchange.response.is_head_sent() {
-                    show(&traceback, exchange.response, &mut *exchange.sink);
-                }
-                exchange.response.fail(500, &mut *exchange.sink);
-                Served::Failed
-            }
+            Some(error) => self.app_raised(&request, error, &mut exchange),
         };
         drop(environ);
         self.caches.give_functions(functions);
@@ -199,6 +181,24 @@ impl Attached<'_> {
             uwsgi::after_job(token, self.interpreter, true);
         }
         served
+    }
+
+    /// The app raised `error`: log it, and answer with 500.
+    fn app_raised(
+        &mut self,
+        request: &Request<'_>,
+        error: Object<'_>,
+        exchange: &mut Exchange<'_>,
+    ) -> Served {
+        let traceback = self.log(request, &error);
+        self.caches.raised = Some(sources::facts(&error));
+        // Frames of the traceback hold the environ, and objects of the app.
+        drop(error);
+        if self.interpreter.spec.catch_exceptions && !exchange.response.is_head_sent() {
+            show(&traceback, exchange.response, &mut *exchange.sink);
+        }
+        exchange.response.fail(500, &mut *exchange.sink);
+        Served::Failed
     }
 
     /// An error of ours before the app was called.
@@ -216,8 +216,8 @@ impl Attached<'_> {
         Served::Failed
     }
 
-    /// Logs what the app raised, with its traceback; and once, if that is why, which extension
-    /// module refused. Returns the traceback.
+    /// Logs the app's exception with its traceback; and once, if an extension module refused to
+    /// load, which one. Returns the traceback.
     fn log(&mut self, request: &Request<'_>, error: &Object<'_>) -> String {
         let isolated = self.interpreter.spec.isolation != Isolation::Main;
         let (traceback, refusal) = failure::describe(error, isolated);
@@ -234,24 +234,23 @@ impl Attached<'_> {
         {
             tracing::error!(
                 target: "app",
-                "the extension module {module}, imported by {importer} after the start, refuses subinterpreters: this app \
-                 needs --isolation main"
+                "the extension module {module}, imported by {importer} after the start, refuses \
+                 subinterpreters: this app needs --isolation main"
             );
         }
         traceback
     }
 }
 
-/// Answers with the traceback, for whoever develops the app (`--catch-exceptions`). A response that
-/// was complete when the app raised stays as it is, and a refused piece of this one leaves the
-/// usual page.
+/// Answers with the traceback, for the developer of the app (`--catch-exceptions`). A response that
+/// was complete when the app raised stays as it is; if this page is refused, the usual one is sent.
 fn show(traceback: &str, response: &mut Response, sink: &mut dyn Sink) {
     let begun = response
         .begin(b"500 Internal Server Error")
         .and_then(|()| response.header(b"Content-Type", b"text/plain; charset=utf-8"));
     if begun.is_ok() {
-        // Whether it arrives is nobody's question.
-        let _unread = response.finish_with(traceback.as_bytes(), sink);
+        // A client that is gone needs no page.
+        let _is_sent = response.finish_with(traceback.as_bytes(), sink);
     }
 }
 
@@ -259,8 +258,7 @@ fn show(traceback: &str, response: &mut Response, sink: &mut dyn Sink) {
 struct Job<'a, 'py, 'e> {
     token: Token<'py>,
     attached: &'a Attached<'py>,
-    /// Used for a moment at a time, never while Python code runs: `start_response` and `write` use
-    /// it then.
+    /// Borrowed briefly, never while Python code runs: `start_response` and `write` use it then.
     exchange: *mut Exchange<'e>,
 }
 
@@ -293,13 +291,12 @@ impl<'py> Job<'_, 'py, '_> {
             // Neither has a close().
             return self.send_sequence(&result);
         }
-        // A panic of ours must not cost the app its close().
+        // `close()` must be called even if our own code panics.
         let sent = caught(self.token, || self.send_iterable(&result));
         self.close(&result, sent)
     }
 
-    /// A list or tuple: complete already, so if it is small it leaves in one piece that knows its
-    /// length.
+    /// A list or tuple is complete, so a small one is sent as one piece of known length.
     fn send_sequence(&self, pieces: &Object<'py>) -> Result<(), Raised> {
         if let [Some(only), None] = [self.piece(pieces, 0)?, self.piece(pieces, 1)?] {
             return self.finish_with(&only);
@@ -368,16 +365,15 @@ impl<'py> Job<'_, 'py, '_> {
             (is_file, is_whole)
         };
         if is_whole {
-            // An iterable of single characters, to the letter; no app means that (uWSGI sends it
-            // whole, too).
+            // Formally an iterable of single characters; it is sent whole, as uWSGI does.
             return self.finish_with(result);
         }
         if is_file
             && let Some(found) =
-                file::behind(result, &self.attached.caches.sendable.get(self.token))?
+                file_wrapper::behind(result, &self.attached.caches.sendable.get(self.token))?
         {
             return self.complete(|exchange| {
-                let file::Sendable {
+                let file_wrapper::Sendable {
                     file,
                     offset,
                     length,
@@ -420,8 +416,8 @@ impl<'py> Job<'_, 'py, '_> {
         self.complete(|exchange| exchange.response.finish(&mut *exchange.sink))
     }
 
-    /// In place of Python's own words, which speak of an iterator that the app's author never asked
-    /// for.
+    /// Replaces Python's own message, which speaks of an iterator and not of the app's return
+    /// value.
     fn not_iterable(&self, result: &Object<'py>) -> Raised {
         // SAFETY: attached (token); `result` is alive.
         unsafe {
@@ -444,7 +440,7 @@ impl<'py> Job<'_, 'py, '_> {
         self.complete(|exchange| exchange.response.finish_with(bytes, &mut *exchange.sink))
     }
 
-    /// The last act of a response. It need not wait for room: nothing follows.
+    /// Completes the response. It need not wait for room, since nothing follows.
     fn complete(
         &self,
         send: impl FnOnce(&mut Exchange<'_>) -> Result<crate::wsgi::Room, crate::wsgi::WriteError>,
@@ -455,8 +451,8 @@ impl<'py> Job<'_, 'py, '_> {
         settle(self.token, exchange, sent)
     }
 
-    /// Calls `close()` of what the app returned, if it has one, whatever came before; an error
-    /// before comes first.
+    /// Calls `close()` of the app's return value, if it has one, also after a failure; an earlier
+    /// error takes precedence.
     fn close(&self, result: &Object<'py>, sent: Result<(), Raised>) -> Result<(), Raised> {
         let before = sent
             .err()

@@ -1,5 +1,5 @@
-//! Sending a real file that the app wrapped in `wsgi.file_wrapper`, without reading it through
-//! Python. Runs on workers, attached.
+//! `wsgi.file_wrapper`: sends a real file without reading it through Python. Runs on workers,
+//! attached.
 
 use std::fs::File;
 
@@ -14,8 +14,8 @@ pub(crate) struct Sendable {
     pub(crate) length: u64,
 }
 
-/// What is behind a file wrapper, if it is a regular file that the app would read as it is;
-/// `sendable` is the function of the bootstrap that knows.
+/// The regular file behind a file wrapper, if the app would read its bytes unchanged; `sendable` is
+/// the bootstrap's function that decides this.
 #[cfg(unix)]
 pub(crate) fn behind(
     wrapper: &Object<'_>,
@@ -52,7 +52,7 @@ pub(crate) fn behind(
     }
 }
 
-/// Elsewhere Python reads the file: a C runtime's descriptor is nothing that the system knows.
+/// On other systems Python reads the file: a descriptor of the C runtime is not one of the system.
 #[cfg(not(unix))]
 pub(crate) fn behind(
     _wrapper: &Object<'_>,

@@ -3,9 +3,9 @@
 //!
 //! The object owns the body: there is no pointer to a request in it. When the request ends the body
 //! is taken out, and an input that the app kept raises ValueError from then on. A body in a
-//! temporary file is read detached; a second thread that reads meanwhile waits detached too, so
-//! nobody holds the body's lock and waits for the GIL's holder, or the other way round with the GIL
-//! in hand. Runs on any thread of the interpreter, attached.
+//! temporary file is read detached; a second thread that reads meanwhile waits for the body's lock
+//! detached too, so the lock and the GIL are never waited for in opposite orders. Runs on any
+//! thread of the interpreter, attached.
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::mem::size_of;
@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use pyo3_ffi as ffi;
 
 use super::start_response::type_name;
+use crate::python::object::detached;
 use crate::python::object::{Kept, Object, Raised, Token};
-use crate::python::thread_state::detached;
 use crate::python::trampoline::{self, Exception, Method, raise};
 use crate::wsgi::{RequestBody, Whence};
 
@@ -27,8 +27,8 @@ struct Input {
     body: Mutex<Option<RequestBody>>,
 }
 
-/// Reads of a file larger than this let the GIL go. Bytes. A small read comes from the body's own
-/// window, most often.
+/// Reads of a file larger than this release the GIL. Bytes. A small read mostly comes from the
+/// body's own window.
 const ATTACHED_BYTES_MAX: u64 = 4096;
 
 static METHODS: [Method; 14] = [
@@ -106,7 +106,7 @@ pub(crate) unsafe fn new<'py>(
     body: RequestBody,
 ) -> Result<Object<'py>, Raised> {
     // SAFETY: the type is alive; memory of its size comes back zeroed, or null with MemoryError.
-    // The body is written into it before anybody else can see it.
+    // The body is written into it before other code has the object.
     unsafe {
         let object = Object::from_new(token, ffi::PyType_GenericAlloc(kind.cast(), 0))?;
         let input = object.as_ptr().cast::<Input>();
@@ -125,7 +125,7 @@ pub(crate) fn end(input: &Kept) {
     }
 }
 
-/// Gives an input that nobody else holds to another request.
+/// Reuses an input, to which the app has no reference, for another request.
 pub(crate) fn renew(input: &Kept, body: RequestBody) {
     // SAFETY: as in `end`.
     let slot = unsafe { &(*input.as_ptr().cast::<Input>()).body };
@@ -133,9 +133,8 @@ pub(crate) fn renew(input: &Kept, body: RequestBody) {
 }
 
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: CPython calls this once, when nobody refers to the object any more; its type is a
-    // heap type, which each instance holds a reference to, and whose tp_free is that of the
-    // allocation in `new`.
+    // SAFETY: CPython calls this once, when the last reference is gone; its type is a heap type, to
+    // which each instance holds a reference, and its tp_free is that of the allocation in `new`.
     unsafe {
         let kind = ffi::Py_TYPE(object);
         std::ptr::drop_in_place(&raw mut (*object.cast::<Input>()).body);
@@ -158,7 +157,7 @@ unsafe fn with<'py, R>(
     // SAFETY: the caller's promise; the mutex was written by `new`.
     let mutex = unsafe { &(*object.cast::<Input>()).body };
     // Another thread may read the same file, detached. Its lock must not be waited for with the
-    // GIL in hand.
+    // GIL held.
     let mut guard = match mutex.try_lock() {
         Some(guard) => guard,
         None => detached(token, || mutex.lock()),
@@ -256,8 +255,8 @@ unsafe extern "C" fn read(
                 let start = ffi::PyBytes_AsString(bytes.as_ptr()).cast::<u8>();
                 let mut filled = 0;
                 let is_filled = body.take_pieces(Some(room as usize), |piece| {
-                    // All pieces together are as long as the object (`readable`); the bound is for
-                    // the proof's sake.
+                    // All pieces together are as long as the object (`readable`); the bound makes
+                    // that evident here.
                     let count = piece.len().min(room as usize - filled);
                     start
                         .add(filled)
@@ -267,8 +266,8 @@ unsafe extern "C" fn read(
                 if is_filled {
                     return Ok(bytes);
                 }
-                // The new object is nobody else's yet: its bytes may be written, also detached. No
-                // slice may be made of bytes that were never written.
+                // No other code has the new object yet, so its bytes may be written, also detached.
+                // A slice must not be made of uninitialised bytes.
                 start.write_bytes(0, room as usize);
                 let out = std::slice::from_raw_parts_mut(start, room as usize);
                 let read = if length > ATTACHED_BYTES_MAX {
@@ -461,8 +460,8 @@ unsafe extern "C" fn no(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ff
     unsafe { trampoline::object(|token| Object::boolean(token, false)) }
 }
 
-/// `close` and `flush`: the body is the server's, and an app that closes it (or a wrapper that does
-/// so when it is collected) takes nothing away from those who read after it.
+/// `close` and `flush` do nothing: the body is the server's, and it stays readable after an app (or
+/// a wrapper that is collected) closes it.
 unsafe extern "C" fn nothing(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: called by CPython.
     unsafe { trampoline::object(|token| Ok(Object::none(token))) }

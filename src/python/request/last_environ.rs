@@ -1,19 +1,21 @@
-//! The environ of the last HTTP request as a dict that nobody else sees. The next environ is a copy
-//! of it, after what differs has been changed: a client sends mostly the same fields with each
-//! request, and a value that is the same costs a comparison of its bytes instead of a `str` and a
-//! place in a dict.
+//! The environ of the last HTTP request as a private dict. The next environ is a copy of it, after
+//! the values that differ have been changed: clients send mostly the same fields with each request,
+//! and an equal value costs a comparison of its bytes instead of a `str` and an insertion.
 //!
-//! Values that say who somebody is are put into the copy and never kept. Owned by one thread of one
+//! Values that identify a user are put into the copy and never kept. Owned by one thread of one
 //! interpreter, attached.
 
 use pyo3_ffi as ffi;
 
-use super::environ::{NAME_PLACES, VALUE_BYTES_MAX, interned, is_looked_up, is_secret, set};
+use super::environ_keys::{VALUE_BYTES_MAX, interned, is_looked_up, is_secret, set};
 use crate::protocol::http::RequestHead;
 use crate::python::object::{Kept, Object, Raised, Token};
 use crate::wsgi::environ::{self, Key, Known, Peer};
 
-/// A place among the present ones: a known key's, or behind those a field's.
+/// Places in the cache of header names. A request rarely has more than 20; a power of two.
+const NAME_PLACES: usize = 128;
+
+/// An index in `present`: of a known key, or after those, of a field.
 type Place = u8;
 
 const _: () = assert!(Known::COUNT + NAME_PLACES <= Place::MAX as usize + 1);
@@ -21,11 +23,12 @@ const _: () = assert!(Known::COUNT + NAME_PLACES <= Place::MAX as usize + 1);
 /// See the file's header.
 pub(crate) struct LastEnviron {
     dict: Kept,
-    /// What the dict was before any request: what a key goes back to that a request does not bring.
+    /// The dict as it was before any request: a key that a request does not have goes back to its
+    /// value here.
     base: Kept,
     known: Box<[Option<Entry>]>,
     fields: Box<[Option<Field>]>,
-    /// Where the entries are whose values the dict has.
+    /// The entries that have a value in the dict.
     present: Vec<Place>,
     /// Keys and values for the copy alone. Empty between requests.
     unkept: Vec<(Kept, Kept)>,
@@ -38,7 +41,7 @@ pub(crate) struct LastEnviron {
 /// A key, and what the dict has for it.
 struct Entry {
     key: Kept,
-    /// Whether values may be kept: not those that say who somebody is.
+    /// Whether values may be kept: not those that identify a user.
     keeps: bool,
     /// The dict has this value from a request.
     is_present: bool,
@@ -47,13 +50,13 @@ struct Entry {
     round: u32,
 }
 
-/// A header name as it was received when it was first seen, and its entry.
+/// A header name as it was first received, and its entry.
 struct Field {
     name: Box<[u8]>,
     entry: Entry,
 }
 
-/// The parts of a [`LastEnviron`] that taking note of a value needs.
+/// The parts of a [`LastEnviron`] that recording a value needs.
 struct Notes<'a, 'py> {
     token: Token<'py>,
     dict: &'a Kept,
@@ -79,17 +82,18 @@ impl LastEnviron {
         })
     }
 
-    /// The environ of one request, but for what does not come from its head and its peer.
+    /// The environ of one request: the keys that come from its head and its peer.
     pub(crate) fn next<'py>(
         &mut self,
         token: Token<'py>,
-        (head, prefix_bytes): (&RequestHead, usize),
+        head: &RequestHead,
+        prefix_bytes: usize,
         peer: &Peer,
         content_length: u64,
     ) -> Result<Object<'py>, Raised> {
-        let made = self.changed(token, (head, prefix_bytes), peer, content_length);
+        let made = self.changed(token, head, prefix_bytes, peer, content_length);
         if made.is_err() {
-            // The dict may have something that no entry knows of.
+            // The dict may have a value that no entry records.
             *self = Self::new(token, &self.base)?;
         }
         made
@@ -98,7 +102,8 @@ impl LastEnviron {
     fn changed<'py>(
         &mut self,
         token: Token<'py>,
-        (head, prefix_bytes): (&RequestHead, usize),
+        head: &RequestHead,
+        prefix_bytes: usize,
         peer: &Peer,
         content_length: u64,
     ) -> Result<Object<'py>, Raised> {
@@ -138,7 +143,8 @@ impl LastEnviron {
                 Key::Field { name, hash } => notes.take_field(
                     &mut fields[hash as usize % NAME_PLACES],
                     name_scratch,
-                    (name, hash),
+                    name,
+                    hash,
                     value,
                 ),
                 Key::Variable { name, .. } => {
@@ -148,7 +154,7 @@ impl LastEnviron {
             },
         )?;
 
-        // What the last request brought and this one does not.
+        // Keys that the last request had and this one does not.
         let mut at = 0;
         while let Some(&place) = self.present.get(at) {
             let place = usize::from(place);
@@ -159,7 +165,7 @@ impl LastEnviron {
             match entry {
                 Some(entry) if entry.round != self.round => {
                     entry.is_present = false;
-                    put_back(token, (&self.dict, &self.base), &entry.key)?;
+                    put_back(token, &self.dict, &self.base, &entry.key)?;
                     self.present.swap_remove(at);
                 }
                 _ => at += 1,
@@ -207,22 +213,22 @@ impl Notes<'_, '_> {
         Ok(())
     }
 
-    /// A value that is for this request alone.
+    /// A value for this request alone.
     fn take_unkept(&mut self, key: Object<'_>, value: &[u8]) -> Result<(), Raised> {
         let value = Object::latin1(self.token, value)?;
         self.unkept.push((key.keep(), value.keep()));
         Ok(())
     }
 
-    /// The field's key is the cached one. Two names that share a place push each other out: a
-    /// client that sends names of its own costs itself time, and the others a name that has to be
-    /// made again.
+    /// Records a header field under its cached key. Names that share a slot evict each other, so
+    /// unusual names cost time and nothing else.
     #[inline]
     fn take_field(
         &mut self,
         slot: &mut Option<Field>,
         scratch: &mut Vec<u8>,
-        (name, hash): (&[u8], u32),
+        name: &[u8],
+        hash: u32,
         value: &[u8],
     ) -> Result<(), Raised> {
         let place = (Known::COUNT + hash as usize % NAME_PLACES) as Place;
@@ -238,10 +244,10 @@ impl Notes<'_, '_> {
             _ => Object::latin1(self.token, scratch)?,
         };
         match slot {
-            // Another name of the same request has the place.
+            // Another name of the same request has the slot.
             Some(field) if field.entry.round == self.round => return self.take_unkept(key, value),
             Some(field) if field.entry.is_present => {
-                put_back(self.token, (self.dict, self.base), &field.entry.key)?;
+                put_back(self.token, self.dict, self.base, &field.entry.key)?;
                 self.present.retain(|&other| other != place);
             }
             _ => {}
@@ -254,7 +260,7 @@ impl Notes<'_, '_> {
     }
 }
 
-/// Whether both are equal. Most values are shorter than a call of the C library is worth.
+/// Whether both are equal. Most values are too short for a call of memcmp to pay off.
 #[inline]
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
@@ -278,8 +284,8 @@ fn copy<'py>(token: Token<'py>, dict: &Kept) -> Result<Object<'py>, Raised> {
     unsafe { Object::from_new(token, ffi::PyDict_Copy(dict.as_ptr())) }
 }
 
-/// `dict[key]` is what `base` has, or nothing.
-fn put_back(token: Token<'_>, (dict, base): (&Kept, &Kept), key: &Kept) -> Result<(), Raised> {
+/// Sets `dict[key]` to the value in `base`, or removes it.
+fn put_back(token: Token<'_>, dict: &Kept, base: &Kept, key: &Kept) -> Result<(), Raised> {
     let (dict, key) = (dict.get(token), key.get(token));
     match base.get(token).get(&key)? {
         Some(value) => dict.set(&key, &value),
@@ -293,7 +299,7 @@ fn put_back(token: Token<'_>, (dict, base): (&Kept, &Kept), key: &Kept) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use crate::python::is_same;
+    use super::is_same;
 
     #[test]
     fn every_byte_counts_at_every_length() {

@@ -1,12 +1,12 @@
 //! `start_response` and the `write` it returns (PEP 3333), as builtin functions of Python.
 //!
 //! Both have one object as their self, the *carrier*: it points to the request that is being
-//! served, on the worker's stack, and at nothing once that request has ended. So a function that
-//! the app kept can only raise. The carrier is a kind of module, because the self of a builtin that
+//! served, on the worker's stack, and is null once that request has ended. A function that the app
+//! keeps can only raise then. The carrier is a kind of module, because the self of a builtin that
 //! prints as `<built-in function uwsgi_spit>`, uWSGI's name for it, has to be one.
 //!
-//! Only the thread that serves the request may call them: whoever calls from another thread gets a
-//! RuntimeError, and so nobody else ever looks through the pointer. Runs on workers, attached.
+//! Only the thread that serves the request may call them: a call from another thread raises
+//! RuntimeError, so no other thread dereferences the pointer. Runs on workers, attached.
 
 use std::ffi::c_int;
 use std::mem::size_of;
@@ -15,27 +15,27 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use pyo3_ffi as ffi;
 
 use crate::python::interpreter::Interpreter;
+use crate::python::object::detached;
 use crate::python::object::{Kept, Object, Raised, Token};
-use crate::python::thread_state::detached;
 use crate::python::trampoline::{self, Exception, Method, raise};
 use crate::wsgi::{Response, ResponseError, Room, Sink, WriteError};
 
-/// What the functions do their work on: the response of the request that is being served.
+/// The response of the request that is being served.
 pub(crate) struct Exchange<'a> {
     pub(crate) response: &'a mut Response,
     pub(crate) sink: &'a mut dyn Sink,
     pub(crate) interpreter: &'a Interpreter,
     /// What `start_response` returns; borrowed from the functions that serve this exchange.
     pub(crate) write: *mut ffi::PyObject,
-    /// The client went away while something was sent to it.
+    /// The client disconnected during a send.
     pub(crate) client_gone: bool,
 }
 
-/// What stands behind the module part of a carrier.
+/// The part of a carrier behind the module's.
 struct Live {
     /// The exchange, or null when its request has ended.
     exchange: AtomicPtr<Exchange<'static>>,
-    /// Which thread may look through it: the address of its thread state.
+    /// The thread that may dereference it: the address of its thread state.
     owner: AtomicUsize,
 }
 
@@ -80,7 +80,7 @@ unsafe fn live<'a>(carrier: *mut ffi::PyObject) -> &'a Live {
     unsafe { &*carrier.cast::<u8>().add(live_offset()).cast::<Live>() }
 }
 
-/// The functions of one thread, for one request after the other as long as nobody else keeps them.
+/// The functions of one thread, reused for the next request unless the app keeps one.
 pub(crate) struct Functions {
     carrier: Kept,
     start_response: Kept,
@@ -113,10 +113,10 @@ impl Functions {
         })
     }
 
-    /// Whether the app has let go of all three, so that they can serve another request.
+    /// Whether the app has released all three, so that they can serve another request.
     pub(crate) fn are_free(&self) -> bool {
-        // SAFETY: all three are alive, and their thread is attached when it asks. Two functions and
-        // we hold the carrier.
+        // SAFETY: all three are alive, and their thread is attached. Two functions and `self` hold
+        // the carrier.
         unsafe {
             ffi::Py_REFCNT(self.start_response.as_ptr()) == 1
                 && ffi::Py_REFCNT(self.write.as_ptr()) == 1
@@ -148,7 +148,7 @@ impl Functions {
     }
 }
 
-/// As long as it lives, `start_response` and `write` work.
+/// While it lives, `start_response` and `write` work.
 pub(crate) struct Serving<'a>(&'a Live);
 
 impl Drop for Serving<'_> {
@@ -284,7 +284,8 @@ impl Arguments {
 /// Puts status and headers into the response: all of them or, after an error, none.
 ///
 /// # Safety
-/// Both are live objects. No Python code runs in here, so `response` is ours alone.
+/// Both are live objects. No Python code runs in this function, so `response` is not borrowed
+/// elsewhere.
 unsafe fn answer(
     token: Token<'_>,
     response: &mut Response,
@@ -380,8 +381,8 @@ unsafe fn latin1<'a>(
     }
 }
 
-/// Raises what `exc_info` holds: the head has left, so the error cannot be shown to the client any
-/// more (PEP 3333).
+/// Raises the exception in `exc_info`: the head has been sent, so the client cannot get an error
+/// page any more (PEP 3333).
 ///
 /// # Safety
 /// `exc_info` is a live object.
@@ -444,7 +445,8 @@ pub(crate) unsafe fn send_piece(
     let copy = unsafe { copied(token, (*exchange).interpreter, piece)? };
     let piece = copy.as_ref().map_or(piece, Object::as_ptr);
     // SAFETY: no Python code runs on this thread until the end of this call, and no other thread
-    // looks through the pointer: so the exchange is ours alone. `piece` is immutable and alive.
+    // dereferences the pointer, so nothing else borrows the exchange. `piece` is immutable and
+    // alive.
     unsafe {
         let data = bytes_of(token, (*exchange).interpreter, piece)?;
         let exchange = &mut *exchange;
@@ -453,7 +455,7 @@ pub(crate) unsafe fn send_piece(
     }
 }
 
-/// What follows from a send: nothing, a wait (detached), or an exception.
+/// Handles the result of a send: nothing, a wait (detached), or an exception.
 pub(crate) fn settle(
     token: Token<'_>,
     exchange: &mut Exchange<'_>,
@@ -477,7 +479,7 @@ pub(crate) fn settle(
     })
 }
 
-/// A copy of what is in the piece's buffer, where any buffer is taken and this is none of the usual
+/// A copy of the piece's buffer, if it is neither bytes nor str and any buffer is accepted
 /// (`--wsgi-accept-buffer`).
 ///
 /// # Safety
@@ -497,7 +499,7 @@ pub(crate) unsafe fn copied<'py>(
     }
 }
 
-/// Whether this is something with a buffer that is not bytes, and is taken all the same.
+/// Whether this has a buffer, is not bytes, and is accepted all the same.
 ///
 /// # Safety
 /// `piece` is a live object.

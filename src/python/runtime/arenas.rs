@@ -1,15 +1,14 @@
-//! What CPython 3.12 and 3.13 leave behind when an own-GIL interpreter ends, given back
-//! (gh-113055).
+//! Frees the memory that CPython 3.12 and 3.13 leak when an own-GIL interpreter ends (gh-113055).
 //!
-//! Two things are stranded for each interpreter, that is for each reload: its memory *arenas* (1.8
-//! MB bare, 22 MB with Django), and two *nodes* of the tree in which its allocator finds an arena
-//! by an address (0.4 MB). Here every arena is noted with the interpreter that asked for it, and so
-//! are the nodes, which the allocator asks for right after an arena; what is left once the
-//! interpreter is gone is freed.
+//! Two things leak for each interpreter, that is for each reload: its memory *arenas* (1.8 MB bare,
+//! 22 MB with Django), and two *nodes* of the tree in which its allocator finds an arena by an
+//! address (0.4 MB). This file records every arena with the interpreter that asked for it, and the
+//! nodes, which the allocator asks for right after an arena; after the interpreter has ended, it
+//! frees those that are left.
 //!
 //! Only interpreters with an allocator state of their own (`use_main_obmalloc = 0`, so: own-GIL
-//! ones) are noted; arenas that a shared-GIL interpreter asks for belong to the main interpreter.
-//! Called by CPython on any thread.
+//! ones) are recorded; arenas that a shared-GIL interpreter asks for belong to the main
+//! interpreter. Called by CPython on any thread.
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -20,7 +19,8 @@ use std::sync::{LazyLock, OnceLock};
 use parking_lot::Mutex;
 use pyo3_ffi as ffi;
 
-/// Who owns what. Addresses are kept as numbers: they are compared and given back, never followed.
+/// The owner of each arena and node. Addresses are numbers here: compared and freed, never
+/// dereferenced.
 #[derive(Default)]
 struct Ledger {
     /// By the address of an arena.
@@ -43,7 +43,7 @@ static SYSTEM: OnceLock<System> = OnceLock::new();
 
 thread_local! {
     /// Whether this thread is in the middle of making an own-GIL interpreter: arenas are asked for
-    /// before the pointer to the new interpreter is ours to know.
+    /// before the pointer to the new interpreter is known here.
     static CREATING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -90,9 +90,9 @@ pub(crate) fn noting<R>(create: impl FnOnce() -> R) -> R {
 /// Gives back what an own-GIL interpreter left behind. Returns how many bytes that was.
 ///
 /// # Safety
-/// `Py_EndInterpreter` must have returned for the interpreter that was at `interpreter`, and
-/// nothing of it may be left in Rust's hands. Call it under the lifecycle mutex, so that no new
-/// interpreter can have taken the same address.
+/// `Py_EndInterpreter` must have returned for the interpreter that was at `interpreter`, and Rust
+/// must hold nothing of it. Call it under the lifecycle mutex, so that no new interpreter can have
+/// taken the same address.
 pub(crate) unsafe fn give_back(interpreter: usize) -> usize {
     let Some(System(system)) = SYSTEM.get() else {
         return 0;
@@ -188,8 +188,8 @@ mod nodes {
     static RAW: OnceLock<Raw> = OnceLock::new();
 
     thread_local! {
-        /// Whose arena this thread asked for last, and how many zeroed blocks may still be nodes
-        /// for it.
+        /// The owner of the arena that this thread asked for last, and how many zeroed blocks may
+        /// still be its nodes.
         static EXPECTED: Cell<(usize, u8)> = const { Cell::new((0, 0)) };
     }
 
@@ -241,7 +241,7 @@ mod nodes {
                 }
                 return node;
             }
-            // Whatever this is, it does not belong to that arena any more.
+            // Another block: the nodes of that arena are complete.
             EXPECTED.set((0, 0));
         }
         match RAW.get().and_then(|Raw(raw)| raw.calloc) {
@@ -286,7 +286,7 @@ mod nodes {
     }
 
     /// # Safety
-    /// `address` came from `map(bytes)` and nobody uses it any more.
+    /// `address` came from `map(bytes)` and is not used any more.
     pub(crate) unsafe fn unmap(address: usize, bytes: usize) {
         // SAFETY: the caller's promise. It cannot fail for a mapping that is ours.
         unsafe { libc::munmap(address as *mut c_void, bytes) };

@@ -19,8 +19,8 @@ mod built {
     include!(concat!(env!("OUT_DIR"), "/python_code.rs"));
 }
 
-/// What every interpreter executes, in this order. The names are what a traceback shows, and how
-/// our frames are told from the app's.
+/// The sources that every interpreter executes, in this order. Tracebacks show the names, and our
+/// frames are told from the app's by them.
 const SOURCES: [(&CStr, &str); 7] = [
     (c"<singlemalt bootstrap>", include_str!("../bootstrap.py")),
     (c"<singlemalt extensions>", include_str!("../extensions.py")),
@@ -57,7 +57,7 @@ pub(crate) fn prepare(token: Token<'_>) -> Result<(), Raised> {
     Ok(())
 }
 
-/// What tells one CPython's code from another's; every .pyc begins with it.
+/// The number of CPython's bytecode format, with which every .pyc begins.
 fn magic(token: Token<'_>) -> std::ffi::c_long {
     // SAFETY: attached (token).
     let magic = unsafe { ffi::PyImport_GetMagicNumber() };
@@ -98,7 +98,7 @@ fn marshalled(token: Token<'_>, name: &CStr, source: &str) -> Result<Vec<u8>, Ra
     }
 }
 
-/// Code objects of what every interpreter executes.
+/// The code objects that every interpreter executes.
 pub(crate) fn sources<'py>(token: Token<'py>) -> impl Iterator<Item = Result<Object<'py>, Raised>> {
     let code = CODE.get().into_iter().flatten().take(SOURCES.len());
     code.map(move |code| unmarshalled(token, code))
@@ -127,8 +127,7 @@ fn unmarshalled<'py>(token: Token<'py>, code: &[u8]) -> Result<Object<'py>, Rais
 
 /// `compile` as importlib calls it for a module without usable bytecode. The built-in one, which is
 /// `this`, makes the 120 types of syntax trees in each interpreter before it looks at what it got:
-/// 0.27 MB, for a check whether that is a tree. What is not the source of a module, or is called
-/// otherwise, is left to it.
+/// 0.27 MB, for a check whether that is a tree. Every other call is passed on to it.
 unsafe extern "C" fn compile_module(
     this: *mut ffi::PyObject,
     arguments: *const *mut ffi::PyObject,
@@ -190,8 +189,8 @@ impl<'py> Module<'py> {
             let length = ffi::PyBytes_Size(source) as usize;
             let bytes = std::slice::from_raw_parts(ffi::PyBytes_AsString(source).cast(), length);
             let level = ffi::PyLong_AsLong(optimize);
-            // A source with a NUL, and a level that there is not, are refused by the built-in
-            // function in its own words.
+            // The built-in function refuses a source with a NUL and an unknown level, with its own
+            // messages.
             if memchr::memchr(0, bytes).is_some() || !(-1..=2).contains(&level) {
                 drop(object::take_exception(token));
                 return Ok(None);
@@ -204,7 +203,7 @@ impl<'py> Module<'py> {
         }
     }
 
-    /// What the built-in function does with it.
+    /// Compiles it as the built-in function does.
     fn compile(&self, token: Token<'py>) -> Result<Object<'py>, Raised> {
         // SAFETY: attached (token); both objects are alive, and a bytes object ends with a NUL.
         unsafe {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static IS_SET: AtomicBool = AtomicBool::new(false);
 
-/// Why the environment was left alone.
+/// Why the environment was not changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EnvironmentError {
     /// Other threads run, or it was done before.
@@ -23,7 +23,8 @@ impl fmt::Display for EnvironmentError {
             ),
             Self::Malformed(name) => write!(
                 out,
-                "'{name}' cannot be an environment variable: names are not empty and have no '=' or NUL, values no NUL"
+                "'{name}' cannot be an environment variable: names are not empty and have no '=' \
+                 or NUL, values no NUL"
             ),
         }
     }
@@ -60,9 +61,9 @@ pub fn set_environment(
         return Err(EnvironmentError::Malformed(name.clone()));
     }
     for name in unset {
-        // SAFETY: nobody reads or writes the environment at the same time: this thread is the only
-        // one (checked above where the system tells; elsewhere `server::run` calls this first of
-        // all).
+        // SAFETY: no other thread reads or writes the environment meanwhile: this thread is the
+        // only one (checked above where the system tells; elsewhere `server::run` calls this before
+        // it starts one).
         unsafe { std::env::remove_var(name) };
     }
     let moved = moves.then(std::env::vars_os).into_iter().flatten();

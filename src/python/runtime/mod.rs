@@ -1,7 +1,8 @@
-//! The one CPython of this process: configured, started on the main thread, and then let go of.
+//! The one CPython of this process: configured and started on the main thread.
 //!
-//! After [`Runtime::start`] the main thread is detached and stays so: importing an extension module
-//! in any subinterpreter takes the main interpreter's GIL (3.13 and later), so a main thread that
+//! Called by `server` (`prepare`) before any worker exists; no other room starts Python. After
+//! [`Runtime::start`] the main thread is detached and stays so: importing an extension module in
+//! any subinterpreter takes the main interpreter's GIL (3.13 and later), so a main thread that
 //! waited for a worker while it held that GIL would wait for ever. Python is never finalised; the
 //! process leaves through [`exit_now`].
 //!
@@ -11,13 +12,13 @@
 pub(crate) mod arenas;
 pub(crate) mod code;
 pub(crate) mod environment;
+pub(crate) mod error;
 pub(crate) mod trim;
 mod virtualenv;
 
 use std::ffi::CStr;
 #[cfg(not(windows))]
 use std::ffi::CString;
-use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -27,9 +28,10 @@ use pyo3::types::PyAnyMethods;
 use pyo3_ffi as ffi;
 
 use crate::python::object::{self, Raised, Token};
+use error::RuntimeError;
 use virtualenv::Home;
 
-/// What Python is started with.
+/// The options that Python is started with.
 #[derive(Debug, Clone, Default)]
 pub struct RuntimeOptions {
     /// A virtualenv, or a whole installation, as uWSGI's `home` takes both. `None`: the Python that
@@ -42,7 +44,7 @@ pub struct RuntimeOptions {
     pub argv: Vec<String>,
     /// 0, 1 (`-O`) or 2 (`-OO`); `PYTHONOPTIMIZE` can raise it.
     pub optimize: u8,
-    /// What Python takes for its executable; `home` is stronger.
+    /// The path that Python takes for its executable; `home` takes precedence.
     pub program_name: Option<PathBuf>,
     /// Without the site module (`python -S`).
     pub no_site: bool,
@@ -58,117 +60,16 @@ pub struct Runtime {
     free_threaded: bool,
 }
 
-/// Python, or an interpreter of it, could not be started. The text says what to do about it.
-#[derive(Debug)]
-pub enum RuntimeError {
-    /// There is one Python in a process, and it is started once.
-    AlreadyStarted,
-    /// The virtualenv was made for another version of Python.
-    VirtualenvVersion {
-        /// The virtualenv.
-        path: PathBuf,
-        /// The version in its `pyvenv.cfg`.
-        made_for: String,
-        /// The version that we are linked with.
-        running: String,
-    },
-    /// The path is neither a virtualenv nor an installation.
-    NoVirtualenv {
-        /// The path that was given.
-        path: PathBuf,
-        /// Whether there is anything at that path.
-        exists: bool,
-    },
-    /// There is a `pyvenv.cfg`, but no `python` beside it.
-    BrokenVirtualenv {
-        /// The virtualenv.
-        path: PathBuf,
-    },
-    /// `tracemalloc` is on, which deadlocks or crashes subinterpreters.
-    Tracemalloc,
-    /// The option cannot be handed to C.
-    Nul {
-        /// Which option.
-        option: &'static str,
-    },
-    /// CPython said no.
-    Start {
-        /// What CPython was doing.
-        doing: &'static str,
-        /// What it said.
-        message: String,
-    },
-    /// The isolation that was asked for does not work with this Python.
-    Isolation {
-        /// Why.
-        why: &'static str,
-    },
-    /// The interpreter of this handle has ended, or is about to.
-    Gone,
-}
-
-impl fmt::Display for RuntimeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AlreadyStarted => f.write_str("Python is already running in this process; it cannot be started twice"),
-            Self::VirtualenvVersion { path, made_for, running } => write!(
-                f,
-                "the virtualenv {} was made for Python {made_for}, but this singlemalt runs Python {running}: make it anew \
-                 with `python{} -m venv {}`, or build singlemalt for the other one (PYO3_PYTHON={}/bin/python)",
-                path.display(),
-                short(running),
-                path.display(),
-                path.display(),
-            ),
-            Self::NoVirtualenv { path, exists: false } => {
-                write!(f, "there is no virtualenv at {}: the path does not exist", path.display())
-            }
-            Self::NoVirtualenv { path, exists: true } => write!(
-                f,
-                "{} is not a virtualenv (it has no pyvenv.cfg): give its top folder, the one that holds bin/ and lib/, or \
-                 make one with `python3 -m venv {}`",
-                path.display(),
-                path.display(),
-            ),
-            Self::BrokenVirtualenv { path } => write!(
-                f,
-                "the virtualenv {} has a pyvenv.cfg but no python (bin/python is missing, or points nowhere): make it anew \
-                 with `python3 -m venv --clear {}`",
-                path.display(),
-                path.display(),
-            ),
-            Self::Tracemalloc => f.write_str(
-                "tracemalloc is on (PYTHONTRACEMALLOC), which makes subinterpreters deadlock or crash: unset it, or call \
-                 tracemalloc.start() in the app under --isolation main",
-            ),
-            Self::Nul { option } => write!(f, "{option} contains a NUL byte"),
-            Self::Start { doing, message } => write!(f, "Python could not start ({doing}): {message}"),
-            Self::Isolation { why } => f.write_str(why),
-            Self::Gone => f.write_str("the interpreter has ended"),
-        }
-    }
-}
-
-impl std::error::Error for RuntimeError {}
-
-/// `3.13.0` -> `3.13`.
-fn short(version: &str) -> &str {
-    version
-        .match_indices('.')
-        .nth(1)
-        .map_or(version, |(at, _)| &version[..at])
-}
-
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 static STARTED: AtomicBool = AtomicBool::new(false);
 
 impl Runtime {
-    /// No Python code runs in the main interpreter any more, nor in those that share its GIL:
-    /// threads that an application has left there come to a halt at their next instruction, as at
-    /// the end of a process. For good.
+    /// Stops all Python code of the main interpreter and of those that share its GIL, for good, as
+    /// the end of the process does: threads that an application left there stop at their next
+    /// instruction.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// A thread could not be started.
     #[expect(
         clippy::disallowed_methods,
         reason = "it is the main interpreter's GIL that is taken"
@@ -244,9 +145,9 @@ impl Runtime {
         self.major_minor
     }
 
-    /// Whether [`Isolation::OwnGil`](crate::python::Isolation::OwnGil) can work: 3.12 runs the start code
-    /// of extension modules in interpreters that refuse them, and aborts; a free-threaded build has
-    /// no GIL to own.
+    /// Whether [`Isolation::OwnGil`](crate::python::Isolation::OwnGil) can work: 3.12 runs the
+    /// start code of extension modules in interpreters that refuse them, and aborts; a
+    /// free-threaded build has no GIL to own.
     #[must_use]
     pub fn supports_own_gil(&self) -> bool {
         self.major_minor >= (3, 13) && !self.free_threaded
@@ -271,7 +172,7 @@ impl Runtime {
         &self.prefix
     }
 
-    /// `sys.executable`: what a `subprocess` of the app would start.
+    /// `sys.executable`, which a `subprocess` of the app starts.
     #[must_use]
     pub fn executable(&self) -> &str {
         &self.executable
@@ -282,7 +183,7 @@ impl Runtime {
 /// handlers (they would run under threads that still work). Call it after the workers have ended;
 /// it flushes Rust's standard streams.
 pub fn exit_now(code: i32) -> ! {
-    // Nobody is left to tell if the streams are gone.
+    // An error cannot be reported any more.
     drop(std::io::stdout().flush());
     drop(std::io::stderr().flush());
     // SAFETY: `_exit` takes any code and does not return.
@@ -333,7 +234,7 @@ pub(crate) fn check_status(doing: &'static str, status: ffi::PyStatus) -> Result
     check(doing, status)
 }
 
-/// A PyConfig that is cleared whatever happens.
+/// A PyConfig that is cleared on every path.
 struct Config(Box<ffi::PyConfig>);
 
 impl Config {
@@ -525,12 +426,12 @@ fn linked_program(_major_minor: (u8, u8)) -> Option<PathBuf> {
     None
 }
 
-/// The work in the main interpreter: facts, `sys.path`, and `datetime`, whose static types belong
-/// to whoever imports it first (CPython 3.13: parallel first imports crash, and so does the
-/// interpreter that ends first).
+/// The work in the main interpreter: facts, `sys.path`, and `datetime`. Its static types belong to
+/// the interpreter that imports it first (CPython 3.13: parallel first imports crash, and so does
+/// the interpreter that ends first).
 #[expect(
     clippy::disallowed_methods,
-    reason = "this is the one thread that has the main interpreter's own state, before there is any other"
+    reason = "this thread has the main interpreter's own state, and there is no other thread yet"
 )]
 fn main_interpreter(options: &RuntimeOptions) -> Result<(String, String), RuntimeError> {
     pyo3::Python::attach(|py| -> pyo3::PyResult<(String, String)> {

@@ -1,10 +1,10 @@
-//! What the C library keeps of an interpreter that has ended, given back to the system.
+//! Returns the memory of ended interpreters from the C library to the system.
 //!
 //! Python asks `malloc` for everything above 512 bytes. glibc keeps a heap for (nearly) each
 //! thread, and gives freed memory back from the end of a heap only; what lies below the last block
 //! in use stays, for as long as the process lives. The threads of the next generation get other
 //! heaps, so after some reloads each of them has held an interpreter once: with Django 128 MB, of
-//! which 40 were in use. Elsewhere than with glibc nothing is done.
+//! which 40 were in use. With another C library nothing is done.
 
 use std::time::Instant;
 

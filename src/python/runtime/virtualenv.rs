@@ -6,10 +6,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::RuntimeError;
+use super::error::RuntimeError;
 
-/// Where Python is told that it was started from, so that `sys.prefix` and site-packages are the
-/// user's.
+/// The place that Python is told it was started from, so that `sys.prefix` and site-packages are
+/// the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Home {
     /// A virtualenv: its `python`, which need not be run, only be there.

@@ -1,9 +1,17 @@
-//! What a function of the module was called with. Texts are `str` or `bytes`.
+//! The arguments of a call. Texts are `str` or `bytes`.
 
 use pyo3_ffi as ffi;
 
+use crate::python::interpreter::Interpreter;
 use crate::python::object::{Object, Raised, Token};
 use crate::python::trampoline::{Exception, raise};
+
+/// One call of a function of the module.
+pub(super) struct Called<'py> {
+    pub(super) token: Token<'py>,
+    pub(super) interpreter: &'py Interpreter,
+    pub(super) arguments: Arguments<'py>,
+}
 
 /// The positional arguments of one call.
 pub(super) struct Arguments<'py> {

@@ -1,13 +1,12 @@
-//! What the `uwsgi` module of an interpreter asks of the process around it, and is told by it:
-//! plain values both ways, never an object. The server and the generations answer; this room only
-//! knows the questions.
+//! The process as the `uwsgi` module of an interpreter sees it. Plain values go both ways, never a
+//! Python object. `app` and `server` implement [`Backend`]; any thread of any interpreter calls it.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What an option was set to, for `uwsgi.opt`.
+/// The value of an option, for `uwsgi.opt`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OptionText {
     /// A flag that is on: `True`.
@@ -16,7 +15,7 @@ pub enum OptionText {
     Text(String),
 }
 
-/// What never changes: the module's constants.
+/// The module's constants.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// `uwsgi.hostname`
@@ -41,14 +40,14 @@ pub struct Facts {
     pub is_reload: bool,
 }
 
-/// What raises a signal by itself.
+/// A source of signals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignalSource {
     /// `add_timer`, `add_ms_timer`, `add_rb_timer`
     Timer {
         /// Time between two signals; not zero.
         period: Duration,
-        /// How many there will be; `None` is no end of them.
+        /// How many signals there will be; `None`: no limit.
         iterations: Option<u32>,
     },
     /// `add_cron`: minute, hour, day, month, weekday; -1 is any, -n every n-th.
@@ -103,7 +102,7 @@ pub struct AppFacts {
     pub exceptions: u64,
 }
 
-/// Why a lock was not locked or opened.
+/// Why a lock was not taken or released.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockRefused {
     /// There is no such lock: a ValueError, as in uWSGI.
@@ -112,25 +111,25 @@ pub enum LockRefused {
     Impossible(String),
 }
 
-/// Who answers. Any thread of any interpreter calls; what may wait is called detached.
-pub trait Host: Send + Sync {
+/// What the `uwsgi` module calls. Methods that may wait are called detached.
+pub trait Backend: Send + Sync {
     /// The constants.
     fn facts(&self) -> &Facts;
 
     /// Worker `worker` handles signal `number` from now on.
     ///
     /// # Errors
-    /// In words for a ValueError.
+    /// The text of a ValueError.
     fn register_signal(&self, worker: usize, number: u8, target: &str) -> Result<(), String>;
 
     /// Raises a signal.
     fn raise_signal(&self, number: u8);
 
-    /// Lets something raise a signal. `is_loading`: the app of `worker` is being loaded, and each
+    /// Adds a source of signals. `is_loading`: the app of `worker` is being loaded, and each
     /// interpreter asks for the same.
     ///
     /// # Errors
-    /// In words for a ValueError.
+    /// The text of a ValueError.
     fn add_source(
         &self,
         worker: usize,
@@ -151,7 +150,7 @@ pub trait Host: Send + Sync {
     /// Names the process (`setprocname`).
     fn set_process_name(&self, name: &str);
 
-    /// Raises the alarm of this name. Whether there is one.
+    /// Raises the alarm of this name; returns whether it exists.
     fn raise_alarm(&self, name: &str, message: &str) -> bool;
 
     /// The workers, in the order of their numbers.
@@ -163,57 +162,58 @@ pub trait Host: Send + Sync {
     /// Bytes of the process: resident, and of address space.
     fn memory(&self) -> (u64, u64);
 
-    /// Locks, waiting. `thread` tells the threads of one interpreter apart, `interpreter` the
-    /// interpreters.
+    /// Takes a lock, waiting for it. `thread` tells the threads of one interpreter apart,
+    /// `interpreter` the interpreters.
     ///
     /// # Errors
     /// See [`LockRefused`].
     fn lock(&self, number: usize, interpreter: u64, thread: u64) -> Result<(), LockRefused>;
 
-    /// Opens a lock; `false`: it was not this thread's.
+    /// Releases a lock; `false`: this thread does not hold it.
     ///
     /// # Errors
     /// See [`LockRefused`].
     fn unlock(&self, number: usize, interpreter: u64, thread: u64) -> Result<bool, LockRefused>;
 
-    /// Whether anybody holds a lock.
+    /// Whether a lock is held.
     ///
     /// # Errors
     /// See [`LockRefused`].
     fn is_locked(&self, number: usize) -> Result<bool, LockRefused>;
 
-    /// Gives the request that the thread works on `limit` from now; `None`: no more than what the
-    /// server allows it. Says for good that such limits are used, also outside of a request.
+    /// Limits the current request of the thread to `limit` from now; `None`: the server's own
+    /// limit. A call also records for good that such limits are used, even outside of a request.
     fn limit_request(&self, interpreter: u64, thread: u64, limit: Option<Duration>);
 
-    /// Opens what the thread holds, or (`None`) any thread of the interpreter. Returns which.
+    /// Releases the locks of a thread or, with `None`, of all threads of the interpreter. Returns
+    /// their numbers.
     fn release_locks(&self, interpreter: u64, thread: Option<u64>) -> Vec<usize>;
 }
 
-/// The host of an interpreter, as a part of its spec.
+/// The backend of an interpreter, as a part of its spec.
 #[derive(Clone)]
-pub struct HostRef(pub Arc<dyn Host>);
+pub struct BackendRef(pub Arc<dyn Backend>);
 
-impl fmt::Debug for HostRef {
+impl fmt::Debug for BackendRef {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("HostRef")
+        out.write_str("BackendRef")
     }
 }
 
-impl Default for HostRef {
-    /// Nobody around: for tests and benches of this room.
+impl Default for BackendRef {
+    /// A backend without a server: for tests and benches of this room.
     fn default() -> Self {
-        Self(Arc::new(Alone::default()))
+        Self(Arc::new(NoServer::default()))
     }
 }
 
-/// A host that has nothing to offer.
+/// A backend that does nothing.
 #[derive(Debug, Default)]
-struct Alone {
+struct NoServer {
     facts: Facts,
 }
 
-impl Host for Alone {
+impl Backend for NoServer {
     fn facts(&self) -> &Facts {
         &self.facts
     }

@@ -4,17 +4,20 @@ use pyo3_ffi as ffi;
 
 use crate::python::interpreter::Interpreter;
 use crate::python::object::{Object, Raised, Token};
-use crate::python::request::caches::UWSGI_VERSION;
 use crate::python::uwsgi::backend::OptionText;
 
-/// What uWSGI's version 2.0.31 is as a tuple.
+/// `uwsgi.version`: the uWSGI that singlemalt behaves like. Applications compare it, so it has
+/// uWSGI's form.
+pub const UWSGI_VERSION: &str = "2.0.31";
+
+/// uWSGI's version 2.0.31 as a tuple.
 const VERSION_INFO: [&str; 5] = ["2", "0", "31", "0", ""];
 
-/// Options that tell libraries what they may do (sentry-sdk and newrelic look at them): the truth
-/// here, whatever was written.
+/// Options that tell libraries what they may do (sentry-sdk and newrelic read them): always on
+/// here, whatever the configuration says.
 const ALWAYS_ON: [&str; 2] = ["lazy-apps", "enable-threads"];
 
-/// What a handler of the spooler answers.
+/// The return values of a spooler's handler.
 const SPOOL: [(&std::ffi::CStr, i64); 3] = [
     (c"SPOOL_OK", -2),
     (c"SPOOL_RETRY", -1),
@@ -24,7 +27,7 @@ const SPOOL: [(&std::ffi::CStr, i64); 3] = [
 /// Fills the module's dict.
 pub(super) fn set(dict: &Object<'_>, interpreter: &Interpreter) -> Result<(), Raised> {
     let token = dict.token();
-    let facts = interpreter.spec.host.0.facts();
+    let facts = interpreter.spec.backend.0.facts();
     let bytes = |text: &str| Object::bytes(token, text.as_bytes());
     let int = |value: usize| Object::int(token, value as u64);
     dict.set_item(c"version", &Object::bytes(token, UWSGI_VERSION.as_bytes())?)?;

@@ -4,26 +4,26 @@ use std::time::Duration;
 
 use pyo3_ffi as ffi;
 
-use super::Called;
-use super::{Exception, raise};
-use crate::python::Isolation;
+use super::arguments::Called;
+use crate::python::interpreter::Isolation;
+use crate::python::object::detached;
 use crate::python::object::{Object, Raised};
-use crate::python::thread_state::detached;
+use crate::python::trampoline::{Exception, raise};
 use crate::python::uwsgi::backend::{AppFacts, WorkerFacts};
 
 /// `reload()`: asks for a graceful reload.
 pub(super) fn reload<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     called.arguments.count(0, 0)?;
-    let host = &called.interpreter.spec.host.0;
-    detached(called.token, || host.reload());
+    let backend = &called.interpreter.spec.backend.0;
+    detached(called.token, || backend.reload());
     Object::boolean(called.token, true)
 }
 
 /// `stop()`: asks for a stop.
 pub(super) fn stop<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     called.arguments.count(0, 0)?;
-    let host = &called.interpreter.spec.host.0;
-    detached(called.token, || host.stop());
+    let backend = &called.interpreter.spec.backend.0;
+    detached(called.token, || backend.stop());
     Object::boolean(called.token, true)
 }
 
@@ -43,7 +43,7 @@ pub(super) fn masterpid<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised
 }
 
 fn all_workers(called: &Called<'_>) -> Vec<WorkerFacts> {
-    called.interpreter.spec.host.0.workers()
+    called.interpreter.spec.backend.0.workers()
 }
 
 /// `total_requests()`: of all workers.
@@ -64,13 +64,13 @@ pub(super) fn request_id<'py>(called: &Called<'py>) -> Result<Object<'py>, Raise
 /// `listen_queue([socket])`: requests that wait.
 pub(super) fn listen_queue<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     called.arguments.count(0, 1)?;
-    let waiting = called.interpreter.spec.host.0.queued_requests();
+    let waiting = called.interpreter.spec.backend.0.queued_requests();
     Object::int(called.token, waiting as u64)
 }
 
 /// `mem()`: bytes resident, and of address space, of the process.
 pub(super) fn mem<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
-    let (resident, virtual_) = called.interpreter.spec.host.0.memory();
+    let (resident, virtual_) = called.interpreter.spec.backend.0.memory();
     let list = Object::list(called.token)?;
     list.push(&Object::int(called.token, resident)?)?;
     list.push(&Object::int(called.token, virtual_)?)?;
@@ -95,21 +95,22 @@ pub(super) fn ready<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
 /// `workers()`: a tuple of dicts.
 pub(super) fn workers<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     let workers = all_workers(called);
-    let (resident, virtual_) = called.interpreter.spec.host.0.memory();
+    let (resident, virtual_) = called.interpreter.spec.backend.0.memory();
     let share = workers.len().max(1) as u64;
     let list = Object::list(called.token)?;
     for worker in &workers {
-        list.push(&described(called, worker, (resident / share, virtual_))?)?;
+        list.push(&described(called, worker, resident / share, virtual_)?)?;
     }
     tuple(called, &list)
 }
 
-/// `rss`: each interpreter's share of the process, whose memory cannot be told apart; `vsz` is the
-/// process's.
+/// `rss`: each interpreter's equal share of the process, since its memory cannot be attributed;
+/// `vsz` is the process's.
 fn described<'py>(
     called: &Called<'py>,
     worker: &WorkerFacts,
-    (rss, vsz): (u64, u64),
+    rss: u64,
+    vsz: u64,
 ) -> Result<Object<'py>, Raised> {
     let token = called.token;
     let dict = Object::dict(token)?;
@@ -167,7 +168,7 @@ pub(super) fn log<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     called.arguments.count(1, 1)?;
     let text = called.arguments.text(0)?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
-    // Whoever reads the log may be slow.
+    // The reader of the log may be slow.
     detached(called.token, || tracing::info!(target: "app.log", "{line}"));
     Object::boolean(called.token, true)
 }
@@ -177,9 +178,9 @@ pub(super) fn log<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
 pub(super) fn alarm<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     called.arguments.count(2, 2)?;
     let (name, message) = (called.arguments.text(0)?, called.arguments.text(1)?);
-    let host = &called.interpreter.spec.host.0;
+    let backend = &called.interpreter.spec.backend.0;
     detached(called.token, || {
-        if !host.raise_alarm(&name, &message) {
+        if !backend.raise_alarm(&name, &message) {
             tracing::warn!("uwsgi.alarm(): there is no alarm {name}: declare it with --alarm");
         }
     });
@@ -190,7 +191,7 @@ pub(super) fn alarm<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
 pub(super) fn setprocname<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     called.arguments.count(1, 1)?;
     let name = called.arguments.text(0)?;
-    called.interpreter.spec.host.0.set_process_name(&name);
+    called.interpreter.spec.backend.0.set_process_name(&name);
     Ok(Object::none(called.token))
 }
 
@@ -203,11 +204,12 @@ pub(super) fn set_user_harakiri<'py>(called: &Called<'py>) -> Result<Object<'py>
     // SAFETY: attached (token); the version is a constant of the library.
     let version = unsafe { std::ptr::read(&raw const ffi::Py_Version) };
     if version < 0x030d_0000 && interpreter.spec.isolation == Isolation::SharedGil {
-        let text = "requests of shared-gil interpreters cannot be ended on CPython 3.12 (docs/harakiri.md)";
+        let text = "requests of shared-gil interpreters cannot be ended on CPython 3.12 \
+                    (docs/harakiri.md)";
         return Err(raise(called.token, Exception::Runtime, text));
     }
-    let host = &interpreter.spec.host.0;
-    host.limit_request(interpreter.serial, super::locks::this_thread(), limit);
+    let backend = &interpreter.spec.backend.0;
+    backend.limit_request(interpreter.serial, super::locks::this_thread(), limit);
     Ok(Object::none(called.token))
 }
 

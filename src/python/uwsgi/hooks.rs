@@ -1,15 +1,16 @@
-//! What the app assigned to be called: `post_fork_hook`, `after_req_hook`, `atexit`. And what is
-//! left over after a job.
+//! Functions that the app assigned: `post_fork_hook`, `after_req_hook`, `atexit`; and the work
+//! after a job.
 
 use std::ffi::CStr;
 
-use super::{locks, module};
+use super::locks;
+use super::module::module;
+use crate::python::attached::Attached;
 use crate::python::failure;
 use crate::python::interpreter::{Interpreter, Isolation};
 use crate::python::object::{self, Raised, Token};
-use crate::python::thread_state::Attached;
 
-/// Calls an attribute of the module, if it is set. What it raises is logged.
+/// Calls an attribute of the module, if it is set. An exception is logged.
 fn call(token: Token<'_>, interpreter: &Interpreter, name: &CStr) {
     let outcome = (|| {
         let Some(module) = module(token)? else {
@@ -42,8 +43,8 @@ pub(in crate::python) fn post_fork(attached: &mut Attached<'_>) {
 pub(in crate::python) fn at_exit(attached: &mut Attached<'_>) {
     call(attached.token, attached.interpreter, c"atexit");
     let interpreter = attached.interpreter;
-    let host = &interpreter.spec.host.0;
-    for number in host.release_locks(interpreter.serial, None) {
+    let backend = &interpreter.spec.backend.0;
+    for number in backend.release_locks(interpreter.serial, None) {
         tracing::warn!(
             worker = interpreter.spec.worker_id,
             "lock {number} was held by an interpreter that ends; it is open now"
@@ -58,8 +59,8 @@ pub(in crate::python) fn after_job(token: Token<'_>, interpreter: &Interpreter, 
         call(token, interpreter, c"after_req_hook");
     }
     if interpreter.has_locks() {
-        let host = &interpreter.spec.host.0;
-        let left = host.release_locks(interpreter.serial, Some(locks::this_thread()));
+        let backend = &interpreter.spec.backend.0;
+        let left = backend.release_locks(interpreter.serial, Some(locks::this_thread()));
         interpreter.uncount_locks(left.len());
         for number in left {
             tracing::warn!(

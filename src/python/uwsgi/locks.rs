@@ -1,10 +1,10 @@
-//! `uwsgi.lock()` and its kin: locks that all interpreters share, with an owner.
+//! `uwsgi.lock()` and the like: locks that all interpreters share, with an owner.
 
 use pyo3_ffi as ffi;
 
-use super::Called;
+use super::arguments::Called;
+use crate::python::object::detached;
 use crate::python::object::{Object, Raised};
-use crate::python::thread_state::detached;
 use crate::python::trampoline::{Exception, raise};
 use crate::python::uwsgi::backend::LockRefused;
 
@@ -30,27 +30,27 @@ fn refused(called: &Called<'_>, why: &LockRefused) -> Raised {
     }
 }
 
-/// `lock([number])`: waits until nobody else holds it.
+/// `lock([number])`: waits until the lock is free, and takes it.
 pub(super) fn lock<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     let number = number(called)?;
     let interpreter = called.interpreter;
-    let host = &interpreter.spec.host.0;
+    let backend = &interpreter.spec.backend.0;
     let thread = this_thread();
     detached(called.token, || {
-        host.lock(number, interpreter.serial, thread)
+        backend.lock(number, interpreter.serial, thread)
     })
     .map_err(|why| refused(called, &why))?;
     interpreter.count_lock();
     Ok(Object::none(called.token))
 }
 
-/// `unlock([number])`: lets go of it. One that this thread does not hold stays as it is, with a
+/// `unlock([number])`: releases it. A lock that this thread does not hold stays as it is, with a
 /// line in the log.
 pub(super) fn unlock<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     let number = number(called)?;
     let interpreter = called.interpreter;
-    let host = &interpreter.spec.host.0;
-    match host.unlock(number, interpreter.serial, this_thread()) {
+    let backend = &interpreter.spec.backend.0;
+    match backend.unlock(number, interpreter.serial, this_thread()) {
         Ok(true) => interpreter.uncount_locks(1),
         Ok(false) => tracing::warn!(
             target: "app",
@@ -65,7 +65,7 @@ pub(super) fn unlock<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
 /// `is_locked([number])`
 pub(super) fn is_locked<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     let number = number(called)?;
-    match called.interpreter.spec.host.0.is_locked(number) {
+    match called.interpreter.spec.backend.0.is_locked(number) {
         Ok(is_locked) => Object::boolean(called.token, is_locked),
         Err(why) => Err(refused(called, &why)),
     }

@@ -1,4 +1,4 @@
-//! Signals: who handles them, what raises them, and the running of a handler between two requests.
+//! Signals: their handlers, their sources, and the run of a handler between two requests.
 
 use std::ffi::CStr;
 use std::path::PathBuf;
@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use pyo3_ffi as ffi;
 
-use super::Called;
+use super::arguments::Called;
+use crate::python::attached::Attached;
 use crate::python::failure;
 use crate::python::interpreter::Isolation;
+use crate::python::object::detached;
 use crate::python::object::{self, Object, Raised};
-use crate::python::thread_state::{Attached, detached};
 use crate::python::trampoline::{Exception, caught, raise};
 use crate::python::uwsgi::backend::SignalSource;
 
@@ -21,7 +22,7 @@ pub(super) const KEY: &CStr = c"singlemalt.signals";
 const PERIOD_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 fn handlers<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
-    crate::python::bootstrap::kept(called.token, KEY)?.ok_or_else(|| {
+    crate::python::namespace::kept(called.token, KEY)?.ok_or_else(|| {
         let text = "this interpreter is ending";
         raise(called.token, Exception::Runtime, text)
     })
@@ -41,8 +42,9 @@ pub(super) fn register_signal<'py>(called: &Called<'py>) -> Result<Object<'py>, 
     }
     handlers(called)?.set(&Object::int(called.token, number.into())?, &handler)?;
     let interpreter = called.interpreter;
-    let host = &interpreter.spec.host.0;
-    host.register_signal(interpreter.spec.worker_id, number, &target)
+    let backend = &interpreter.spec.backend.0;
+    backend
+        .register_signal(interpreter.spec.worker_id, number, &target)
         .map_err(|why| arguments.value_error(&why))?;
     Ok(Object::none(called.token))
 }
@@ -53,11 +55,12 @@ pub(super) fn signal<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     arguments.count(1, 2)?;
     let number = arguments.signal(0)?;
     if arguments.get(1).is_some_and(|node| !node.is_none()) && !arguments.bytes(1)?.is_empty() {
-        let text = "signals to other servers are not yet in this version: uwsgi.signal(NUMBER) raises one here";
+        let text = "signals to other servers are not yet in this version: uwsgi.signal(NUMBER) \
+                    raises one here";
         return Err(arguments.value_error(text));
     }
-    let host = &called.interpreter.spec.host.0;
-    detached(called.token, || host.raise_signal(number));
+    let backend = &called.interpreter.spec.backend.0;
+    detached(called.token, || backend.raise_signal(number));
     Ok(Object::none(called.token))
 }
 
@@ -86,9 +89,10 @@ fn period(called: &Called<'_>, seconds: f64) -> Result<Duration, Raised> {
 
 fn add<'py>(called: &Called<'py>, number: u8, source: SignalSource) -> Result<Object<'py>, Raised> {
     let interpreter = called.interpreter;
-    let host = &interpreter.spec.host.0;
+    let backend = &interpreter.spec.backend.0;
     let (worker, is_loading) = (interpreter.spec.worker_id, interpreter.is_loading());
-    host.add_source(worker, is_loading, number, source)
+    backend
+        .add_source(worker, is_loading, number, source)
         .map_err(|why| called.arguments.value_error(&why))?;
     Ok(Object::none(called.token))
 }
@@ -159,12 +163,12 @@ fn path(bytes: Vec<u8>) -> PathBuf {
     String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
-/// Calls the handler of a signal in this interpreter. What it raises is logged with its traceback;
-/// `false` then, or if there is none.
+/// Calls the handler of a signal in this interpreter. An exception is logged with its traceback.
+/// `false`: it raised, or there is none.
 pub(in crate::python) fn run_handler(attached: &mut Attached<'_>, number: u8) -> bool {
     let token = attached.token;
     let outcome = caught(token, || {
-        let handlers = crate::python::bootstrap::kept(token, KEY)?;
+        let handlers = crate::python::namespace::kept(token, KEY)?;
         let key = Object::int(token, number.into())?;
         let Some(handler) = handlers.map(|all| all.get(&key)).transpose()?.flatten() else {
             return Ok(false);
