@@ -1,6 +1,6 @@
-//! What the operator has to say in every response, whoever makes it: fields that are added
-//! (`--add-header`) or left out (`--del-header`), and the pages of the server's own errors. Made
-//! once at start, read by all threads.
+//! The operator's changes to every response: fields that are added (`--add-header`) or left out
+//! (`--del-header`), and the pages of the server's own errors. Made once at start, read by all
+//! threads.
 
 use super::rules::{self, HeaderKind};
 use crate::protocol::http::response as wire;
@@ -46,7 +46,7 @@ impl AddedFields {
         Ok(())
     }
 
-    /// Leaves fields of this name out, whoever says them but [`add`](Self::add).
+    /// Leaves fields of this name out, except those of [`add`](Self::add).
     ///
     /// # Errors
     /// The name is no token, or the field is the server's business; in words.

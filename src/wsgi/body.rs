@@ -1,15 +1,15 @@
 //! The complete body of one request: in one piece, then in pages of memory, then in an unnamed
 //! temporary file past a bound.
 //!
-//! Filled by whoever reads the connection (`push`), then read by the worker as `wsgi.input`, with
+//! net fills it from the connection (`push`), then it is read by the worker as `wsgi.input`, with
 //! the semantics of `io.BytesIO` to the letter: `read`, `readline`, `readlines`, iteration, `seek`,
 //! `tell`. It never waits for the network (a request is complete before Python sees it) and knows
 //! no Python: sizes arrive as `Option<usize>`, where `None` stands for Python's `None` and for
 //! every negative number.
 //!
 //! In memory nothing here can fail. A body in a file can: a full or broken disk is an `io::Error`
-//! whose text says what was being done; nothing panics and nothing aborts, not even a `read()`
-//! larger than memory.
+//! that names the operation; nothing panics and nothing aborts, not even a `read()` larger than
+//! memory.
 
 mod memory;
 mod pages;

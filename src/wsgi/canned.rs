@@ -1,7 +1,7 @@
 //! Small complete answers that are made without the application: refusals, overload, deadlines, and
 //! the page of a response that failed.
 //!
-//! Plain text, and nothing of the request in it. Pure; run by whoever polls and by workers.
+//! Plain text, and nothing of the request in it. Pure; called by net and by workers.
 
 use super::added_fields::AddedFields;
 use super::response::{HttpDate, RequestFacts};

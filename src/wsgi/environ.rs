@@ -1,10 +1,9 @@
-//! The environ of a request, as data: which keys there are, who supplies each, and the bytes of
-//! those that a request or a listener decides. No Python: values are bytes, which the Python layer
-//! decodes as latin-1 (PEP 3333, "A Note on String Types": code points 0-255 stand for the bytes as
-//! received).
+//! The environ of a request, as data: its keys, the source of each, and the bytes of those that
+//! depend on a request or a listener. No Python: values are bytes, which the Python layer decodes
+//! as latin-1 (PEP 3333, "A Note on String Types").
 //!
-//! Run by the worker that serves the request, once per request, with the GIL held: no allocation in
-//! the usual case, no second look at framing or at names (the http room has decided those).
+//! Runs once per request on its worker, with the GIL held: no allocation in the usual case, no
+//! second look at framing or at names (`protocol::http` has decided those).
 //!
 //! # The rules, in one place
 //! - `PATH_INFO` is the target's path with every `%XX` decoded to its byte, `%2F` and `%00`
@@ -20,8 +19,7 @@
 //!   `HTTP_HOST` (RFC 9112, 3.2.2); `REQUEST_URI` keeps all of it. `wsgi.url_scheme` stays the
 //!   listener's.
 //! - `CONTENT_TYPE` and `CONTENT_LENGTH` are absent when the request has no such field, as under
-//!   uWSGI's own http parser: `int(environ.get('CONTENT_LENGTH', 0))` works, which the empty string
-//!   would break.
+//!   uWSGI's own http parser: the empty string would break `int(environ.get('CONTENT_LENGTH', 0))`.
 //! - A chunked body is complete and decoded before the application runs: `CONTENT_LENGTH` is its
 //!   decoded length, and `HTTP_TRANSFER_ENCODING` is gone (as in waitress), else frameworks would
 //!   take the length for unknown or decode twice. `wsgi.input_terminated` is true for every
@@ -77,8 +75,8 @@ macro_rules! known {
                 match self { $(Self::$variant => Source::$source,)+ }
             }
 
-            /// Whether its values may say who somebody is, or what nobody else should know: they
-            /// are not kept for the next request.
+            /// Whether its values may identify a user or be confidential: they are not kept for the
+            /// next request.
             pub const fn is_secret(self) -> bool {
                 matches!(self, Self::QueryString | Self::HttpsDn | Self::HttpsCc)
             }
@@ -158,7 +156,7 @@ pub enum Key<'a> {
     Field {
         /// Its name as received: the key is what [`environ_key`] makes of it.
         name: &'a [u8],
-        /// [`name_hash`](crate::protocol::http::name_hash) of the name: the cheap way to a cache of keys.
+        /// [`name_hash`](crate::protocol::http::name_hash) of the name, for caches of keys.
         hash: u32,
     },
     /// A variable of a front end.
@@ -197,7 +195,7 @@ impl Peer {
         }
     }
 
-    /// Somebody whose port may be unknown: its text is empty then.
+    /// An address with a port that may be unknown: its text is empty then.
     pub fn of(address: IpAddr, port: Option<u16>) -> Self {
         let mut peer = Self::new(None);
         let (host_text, port_text) = peer.text.split_at_mut(Self::ADDRESS_BYTES_MAX);
@@ -333,7 +331,7 @@ impl ServerFacts {
         Self { added, ..self }
     }
 
-    /// The same for a listener whose requests come as variables.
+    /// The same for a listener of requests that come as variables.
     pub fn taking_variables(self) -> Self {
         Self {
             takes_variables: true,
@@ -342,8 +340,8 @@ impl ServerFacts {
     }
 }
 
-/// Calls `put` once for every key whose value the request decides, each key at most once. The
-/// others are in the base environ already ([`for_each_of_listener`] and the Python layer).
+/// Calls `put` once for every key that depends on the request, each key at most once. The others
+/// are in the base environ already ([`for_each_of_listener`] and the Python layer).
 ///
 /// `content_length` is the decoded length of a chunked body, in bytes; for every other request the
 /// field says it and this is not looked at. `scratch` is a reusable buffer for what has to be
@@ -425,16 +423,16 @@ pub fn for_each_under<E>(
 /// Calls `put` for every variable of a request that a front end passes on, in its order: a name
 /// that repeats is put again, so that the last one counts. For an application mounted at `mount`.
 ///
-/// - Everything arrives as it was sent, `CONTENT_LENGTH=""` and unknown names included. What the
-///   front end does not mention the base environ has from the listener (`SCRIPT_NAME`,
-///   `SERVER_NAME`, `SERVER_PORT`), or nobody.
+/// - Everything arrives as it was sent, `CONTENT_LENGTH=""` and unknown names included. A key that
+///   it does not send comes from the listener (`SCRIPT_NAME`, `SERVER_NAME`, `SERVER_PORT`), or is
+///   absent.
 /// - `wsgi.url_scheme` follows `UWSGI_SCHEME`, else `HTTPS`, else the listener.
 /// - A front end that sends no `PATH_INFO` gets it from `REQUEST_URI`, decoded, without
 ///   `SCRIPT_NAME` in front.
 /// - `SERVER_PROTOCOL` is never missing (PEP 3333): `HTTP/1.0` where it was not sent.
 /// - Under a mount `PATH_INFO` is split as for HTTP if it lies under it, and `SCRIPT_NAME` says the
 ///   mount, as under uWSGI's `manage-script-name`.
-/// - A body whose length was not said (FastCGI) has it in `CONTENT_LENGTH`: `content_length`, in
+/// - A body of unknown length (FastCGI) has its length in `CONTENT_LENGTH`: `content_length`, in
 ///   bytes.
 ///
 /// # Errors
@@ -483,8 +481,8 @@ pub fn for_each_variable<E>(
     }
 }
 
-/// Calls `put` once for every key whose value the listener decides: what the Python layer makes a
-/// base environ of.
+/// Calls `put` once for every key that depends on the listener: what the Python layer makes a base
+/// environ of.
 ///
 /// # Errors
 /// The first error of `put`.

@@ -1,4 +1,4 @@
-//! What can be wrong with a response, whose fault it is, and the sentence that goes into the log.
+//! The errors of a response: the party to blame, and the sentence for the log.
 //!
 //! Only pieces of what the application said are quoted, escaped and cut, so that no log line can be
 //! forged through them.
@@ -12,7 +12,7 @@ use super::sink::ClientGone;
 pub enum Blame {
     /// The application: log it as an error.
     App,
-    /// The client: nobody's business, log it at debug level at most.
+    /// The client: expected, log it at debug level at most.
     Peer,
 }
 
@@ -141,7 +141,7 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// Whose fault it is.
+    /// The party to blame.
     pub fn blame(&self) -> Blame {
         match self {
             Self::NotStarted | Self::Finished => Blame::App,

@@ -1,6 +1,5 @@
-//! Files as pieces of a response's body. Whoever has the sink sends them, through the kernel where
-//! it can; copying even a few kilobytes of one behind its head into one send was measured, and
-//! costs more.
+//! Files as pieces of a response's body. The sink sends them, through the kernel where it can;
+//! copying even a few kilobytes of one behind its head into one send was measured, and costs more.
 
 use std::fs::File;
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! The head of a request, however it came: as HTTP, or as the variables of a front end. What the
 //! server itself asks of it.
 //!
-//! Owned and `Send`; made by whoever polls, read by the worker and by the request log.
+//! Owned and `Send`; made by net, read by the worker and by the request log.
 
 use crate::protocol::cgi::Variables;
 use crate::protocol::http::{FieldKind, Framing, RequestHead};

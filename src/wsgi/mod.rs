@@ -1,5 +1,5 @@
-//! PEP 3333 as data and rules: what an application is given and what it may answer. No Python, no
-//! sockets, no clock.
+//! PEP 3333 as data and rules: the input and output of an application. No Python, no sockets, no
+//! clock. Called by `net`, `files`, `python` and the workers of `app`.
 //!
 //! In reading order:
 //! - [`Head`]: the head of a request, however it came;
@@ -10,12 +10,12 @@
 //! - [`Response`]: one response from `start_response` to its last byte, checked, framed and handed
 //!   to a [`Sink`];
 //! - [`Delivery`]: a file in place of its body, where the application names one;
-//! - [`ResponseError`], [`WriteError`]: what can be wrong with it, and whose fault it is;
-//! - [`AddedFields`]: what every response says besides;
-//! - [`canned()`]: small complete answers that no application was asked for.
+//! - [`ResponseError`], [`WriteError`]: its errors, and the party to blame;
+//! - [`AddedFields`]: the operator's fields in every response;
+//! - [`canned()`]: small complete responses of the server itself.
 //!
 //! The worker that serves the request runs all of it; `RequestBody::push`, [`environ::Peer`] and
-//! [`canned()`] also whoever polls.
+//! [`canned()`] also run on net's thread.
 
 mod added_fields;
 mod body;

@@ -11,9 +11,9 @@
 //!   first), then those of every host. Case, port and a dot at the end of a host do not matter.
 //! - What no mount holds goes to the default application: the one at the root, else (as in uWSGI)
 //!   the first that is mounted for every host; under `--no-default-app` to none.
-//! - Without `--manage-script-name` a path does not choose, as in uWSGI: whoever is in front names
-//!   the application by `SCRIPT_NAME` ([`Mounts::choose_as_told`]), and over HTTP only mounts
-//!   without a prefix are chosen between.
+//! - Without `--manage-script-name` a path does not choose, as in uWSGI: the front end names the
+//!   application by `SCRIPT_NAME` ([`Mounts::choose_as_told`]), and over HTTP only mounts without a
+//!   prefix are chosen between.
 
 use super::Head;
 use crate::protocol::cgi;
@@ -55,7 +55,7 @@ impl Place {
 pub struct Rules {
     /// A path chooses, and its prefix moves to `SCRIPT_NAME` (`--manage-script-name`).
     pub manages_script_name: bool,
-    /// Nobody serves what no mount holds (`--no-default-app`).
+    /// A path without a mount is refused (`--no-default-app`).
     pub no_default_app: bool,
     /// A `SCRIPT_NAME` that a front end sent does not choose (`--ignore-script-name`).
     pub ignores_script_name: bool,
@@ -316,7 +316,7 @@ impl Mounts {
         self.default.map(|app| Chosen { app, prefix_bytes })
     }
 
-    /// Those whose mounts hold for a host, the closest first.
+    /// The tables that apply to a host, the closest first.
     fn sites<'a>(&'a self, host: &'a [u8]) -> impl Iterator<Item = &'a Site> {
         let host = bare_host(host);
         let own = self

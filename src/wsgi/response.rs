@@ -13,13 +13,12 @@
 //! ```
 //! - Nothing leaves before the first non-empty piece (PEP 3333): until then a second `begin`
 //!   replaces the first.
-//! - A refused status or header puts it back to `Waiting`: what was said so far is forgotten and
-//!   nothing of it leaves.
-//! - The last word on the body's length is the application's `Content-Length`. More than that is
-//!   dropped; less aborts the connection, so that the client can tell. Without one, a single piece
-//!   sets it, and several go in chunks (HTTP/1.1) or until the connection closes (HTTP/1.0).
+//! - A refused status or header puts it back to `Waiting`, and nothing of it leaves.
+//! - The application's `Content-Length` decides the body's length. More than that is dropped; less
+//!   aborts the connection, so that the client can tell. Without one, a single piece sets it, and
+//!   several go in chunks (HTTP/1.1) or until the connection closes (HTTP/1.0).
 //! - Behind a front end that speaks uwsgi, FastCGI or SCGI ([`Form`]) framing, `Date` and `Server`
-//!   are the front end's: nothing of them is said but `Content-Length` where it is known.
+//!   are the front end's; `Content-Length` is sent where it is known.
 //! - HEAD, 1xx, 204 and 304 have no body, whatever is written. 1xx and 204 have no `Content-Length`
 //!   either.
 //! - Headers of the connection are the server's: `Connection: close` is honoured, the others are
@@ -169,8 +168,7 @@ impl Response {
         }
     }
 
-    /// Makes it the response to another request, and keeps its memory (but not an unusual lot of
-    /// it).
+    /// Resets it for another request; memory is kept up to a bound.
     pub fn reset(&mut self, request: RequestFacts, date: &HttpDate) {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();

@@ -8,7 +8,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
-use crate::protocol::proxy::protocol::{self, BadGreeting, Client, Greeting};
+use crate::protocol::proxy::protocol::{self, BadPreamble, Client, Preamble};
 use crate::wsgi::environ::Peer;
 
 use super::super::connection::{Connection, Phase};
@@ -62,12 +62,12 @@ impl Turn {
                 }
             }
             match protocol::read(&connection.unread) {
-                Ok(Greeting::NeedMore) => {}
-                Ok(Greeting::Complete(length, client)) => {
+                Ok(Preamble::NeedMore) => {}
+                Ok(Preamble::Complete(length, client)) => {
                     self.end_preamble(net, connection, length, client);
                     return Next::Again;
                 }
-                Err(BadGreeting(why)) => {
+                Err(BadPreamble(why)) => {
                     count(&net.counters.refused);
                     let peer = String::from_utf8_lossy(connection.peer.address());
                     tracing::debug!(%peer, "refused a connection: {why}");

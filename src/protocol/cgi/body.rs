@@ -1,4 +1,4 @@
-//! A body of known length, as bytes of a connection. Pure; run by whoever polls.
+//! A body of known length, as bytes of a connection. Pure; runs on net's thread.
 
 /// How much of a body is still to come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

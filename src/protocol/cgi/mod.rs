@@ -1,15 +1,16 @@
-//! What uwsgi, FastCGI and SCGI have in common: a request that a front end has read already and
+//! The common part of uwsgi, FastCGI and SCGI: a request that a front end has read already and
 //! passes on as variables (RFC 3875, CGI/1.1). No I/O, no clock, no Python.
 //!
 //! In reading order:
-//! - [`Variables`]: one request, its bytes once, and where everything lies in them;
+//! - [`Variables`]: one request: its bytes, and the offsets of names and values in them;
 //! - [`KnownBody`]: a body of which `CONTENT_LENGTH` says the length;
-//! - [`Step`]: what a codec says of the bytes it was given.
+//! - [`Step`]: a codec's result.
 //!
-//! Whoever can connect to such a socket is believed: `REMOTE_USER`, `REMOTE_ADDR` and the rest are
-//! what the front end says. That is the protocols' nature; what a packet can do beyond being a
-//! request is nothing (no variable loads code, sets the environment or opens a file, as
-//! `UWSGI_FILE`, `UWSGI_SETENV` and `UWSGI_POSTFILE` do in uWSGI).
+//! Called by the codecs and by `net`; runs on the thread that reads the connection, and later on
+//! the worker. The variables of any peer of such a socket are believed: `REMOTE_USER`,
+//! `REMOTE_ADDR` and the rest are what the front end says, as these protocols have it. A packet can
+//! be a request and nothing else: no variable loads code, sets the environment or opens a file, as
+//! `UWSGI_FILE`, `UWSGI_SETENV` and `UWSGI_POSTFILE` do in uWSGI.
 
 mod body;
 mod step;

@@ -1,6 +1,6 @@
-//! What a codec says. Pure data.
+//! The results of a codec. Pure data.
 
-/// What the front of the input turned out to be: as [`http::Step`](crate::protocol::http::Step), and one
+/// The event at the front of the input: as [`http::Step`](crate::protocol::http::Step), and one
 /// more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step<'i> {
@@ -12,11 +12,11 @@ pub enum Step<'i> {
     Data(&'i [u8]),
     /// The request is complete; the next call begins the next one, where the protocol has one.
     End,
-    /// The protocol itself has something to say: ask the codec what, send it, and go on or close.
+    /// The protocol requires a reply: get it from the codec, send it, and go on or close.
     Say,
 }
 
-/// What follows when a codec has had its say.
+/// What happens after the codec's reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// The connection goes on.

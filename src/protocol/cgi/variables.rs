@@ -1,8 +1,8 @@
-//! One request as variables: its bytes once, and where everything lies in them.
+//! One request as variables: its bytes, and the offsets of names and values in them.
 //!
 //! Filled by a codec, which has checked the bounds of every name and value. Nothing is allocated
-//! per variable, and the memory is reused for the next request. Owned and `Send`: it travels from
-//! whoever polls to the worker that runs the application.
+//! per variable, and the memory is reused for the next request. Owned and `Send`: net fills it and
+//! the worker that runs the application reads it.
 
 use std::ops::Range;
 
@@ -138,7 +138,7 @@ impl Variables {
         &self.bytes
     }
 
-    /// Notes a variable whose name and value lie there. Repeated names: the last one counts.
+    /// Records a variable by the spans of its name and value. Repeated names: the last one counts.
     ///
     /// `HTTP_PROXY` is left out (httpoxy, CVE-2016-5385), and so is what poses as one of the
     /// server's own objects (`wsgi.*`, `uwsgi.*`): no front end has a reason to send them.

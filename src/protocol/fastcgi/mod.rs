@@ -1,5 +1,5 @@
-//! FastCGI 1.0 as a pure machine: bytes in, events out; and the records that responses go out in.
-//! No I/O, no clock, no Python.
+//! FastCGI 1.0 as a pure state machine: bytes in, events out; and the records of responses. No I/O,
+//! no clock, no Python. `net` calls it on the thread that reads the connection.
 //!
 //! Everything is a record: a header of eight bytes (version, type, the request's id, the content's
 //! length, the padding's), content, padding. A request is a `BEGIN_REQUEST`, a stream of `PARAMS`

@@ -1,15 +1,15 @@
 //! The machine: bytes of one connection in, events of its requests out. It lives across requests.
 //!
 //! It does no I/O, reads no clock and keeps no bytes but those of the variables: what it has not
-//! consumed stays in the caller's buffer. What it says depends on the bytes alone and never on how
-//! they were cut. Run by whoever polls, one call at a time.
+//! consumed stays in the caller's buffer. Its results depend on the bytes alone and never on how
+//! they were cut. Runs on the thread that reads the connection.
 
 use super::pairs::pair_at;
 use super::record::{self, Ended, HEADER_BYTES, Kind};
 use crate::protocol::cgi::{BodyLength, Reply, Step, Variables};
 use crate::protocol::http::{Limits, Refusal};
 
-/// Bytes of a question about this server; nobody asks more.
+/// The most bytes of a `GET_VALUES`; real ones are far smaller.
 const QUESTION_BYTES_MAX: usize = 1024;
 /// The only role that is served (section 6.2).
 const RESPONDER: u16 = 1;
@@ -22,7 +22,7 @@ pub struct RecordReader {
     state: State,
     /// The request that is under way.
     stage: Option<Stage>,
-    /// The request that was begun last: whom an answer is for.
+    /// The request that was begun last, which a response belongs to.
     begun: Option<Begun>,
     saying: Saying,
 }
@@ -251,20 +251,11 @@ impl RecordReader {
         content: &[u8],
         variables: &mut Variables,
     ) -> Result<Option<usize>, Refusal> {
-        let [
-            version,
-            kind,
-            id_high,
-            id_low,
-            length_high,
-            length_low,
-            padding,
-            _,
-        ] = header;
+        let [version, kind, .., padding, _] = header;
         check_version(version)?;
         let kind = Kind(kind);
-        let id = u16::from_be_bytes([id_high, id_low]);
-        let length = u16::from_be_bytes([length_high, length_low]);
+        let id = u16::from_be_bytes([header[2], header[3]]);
+        let length = u16::from_be_bytes([header[4], header[5]]);
         let is_ours = self.stage.is_some() && self.request_id() == Some(id);
         let whole = content.get(..usize::from(length));
         let mut taken = 0;
@@ -307,7 +298,9 @@ impl RecordReader {
                 self.stage = None;
                 then = Then::Say;
             }
-            (Kind::PARAMS, Some(Stage::Params)) if is_ours && length > 0 => {
+            (Kind::PARAMS, Some(Stage::Params)) | (Kind::STDIN, Some(Stage::Stdin { .. }))
+                if is_ours && length > 0 =>
+            {
                 self.state = State::Content {
                     kind,
                     left: length,
@@ -318,14 +311,6 @@ impl RecordReader {
             (Kind::PARAMS, Some(Stage::Params)) if is_ours => then = Then::EndOfParams,
             (Kind::PARAMS, Some(Stage::Stdin { .. })) if is_ours => {
                 return Err(refuse(400, "PARAMS behind their end"));
-            }
-            (Kind::STDIN, Some(Stage::Stdin { .. })) if is_ours && length > 0 => {
-                self.state = State::Content {
-                    kind,
-                    left: length,
-                    padding,
-                };
-                return Ok(Some(0));
             }
             (Kind::STDIN, Some(Stage::Stdin { .. })) if is_ours => then = Then::EndOfStdin,
             (Kind::STDIN, Some(Stage::Params)) if is_ours => {

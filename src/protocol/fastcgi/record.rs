@@ -1,4 +1,4 @@
-//! The bytes of records. Pure; used by the machine, and by whoever sends a response.
+//! The bytes of records. Pure; used by the reader, and by the sender of a response.
 
 /// Bytes of a record's header.
 pub const HEADER_BYTES: usize = 8;

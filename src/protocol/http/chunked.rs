@@ -1,9 +1,9 @@
 //! The chunked transfer coding of a request (RFC 9112, 7.1), undone strictly.
 //!
 //! A machine over single bytes where bytes are framing, and over slices where they are data: it
-//! keeps no bytes and reads none twice, but for an incomplete trailer line. What the RFC would have
-//! a server shrug off is refused where servers and proxies were found to disagree: line ends in
-//! extensions, quoted strings, sloppy sizes. Run by whoever polls.
+//! keeps no bytes and reads none twice, but for an incomplete trailer line. Input that the RFC lets
+//! a server ignore is refused where servers and proxies were found to disagree: line ends in
+//! extensions, quoted strings, sloppy sizes.
 
 use memchr::memchr;
 

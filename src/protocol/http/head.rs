@@ -2,7 +2,7 @@
 //!
 //! Filled by `parse.rs` only, which has checked every rule before; here is nothing left to check or
 //! to fail. A head is reused for the next request without giving its memory back. Owned and `Send`:
-//! it travels from whoever polls to the worker that runs the application.
+//! net fills it and the worker that runs the application reads it.
 
 use super::name::name_hash;
 
@@ -38,7 +38,7 @@ pub enum Framing {
     Chunked,
 }
 
-/// The fields that the protocol itself reads, so that nobody compares names twice.
+/// The fields that the protocol itself reads, so that names are compared once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKind {
     /// Any other field: the application's business.
@@ -142,8 +142,8 @@ pub struct RequestHead {
     /// brought its own).
     pub(super) bytes: Vec<u8>,
     pub(super) fields: Vec<FieldSpan>,
-    /// Where the fields lie in the bytes, the empty line behind them included; empty once somebody
-    /// has changed them.
+    /// Where the fields lie in the bytes, the empty line behind them included; empty after they
+    /// were changed.
     pub(super) section: Span,
     remembered: Remembered,
     pub(super) received: u32,
@@ -226,7 +226,7 @@ impl RequestHead {
         Some(section.length as usize)
     }
 
-    /// Takes out the fields whose name `is_unwanted`, as if they had not been sent.
+    /// Removes the fields with an unwanted name, as if they had not been sent.
     pub fn take_out(&mut self, is_unwanted: impl Fn(&[u8]) -> bool) {
         self.section = Span::default();
         let Self { bytes, fields, .. } = self;

@@ -1,10 +1,10 @@
-//! How much of a request a stranger may make us hold, each bound with its name.
+//! How much of a request a client may make the server hold, each bound with its name.
 //!
 //! Plain numbers, nothing else: no clock (deadlines are `net`'s), no configuration reading. Any
 //! thread. Every bound is inclusive: exactly at it passes, one over is refused (`tests/http.rs`
 //! proves both).
 
-/// The bounds of one request. `Copy`: a connection takes them at its birth.
+/// The bounds of one request. `Copy`: a connection copies them when it is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a head, from the first byte of the request line to the empty line that ends it,
@@ -31,13 +31,14 @@ pub struct Limits {
 impl Limits {
     /// The most field lines any setting allows: they are parsed into an array on the stack.
     pub const FIELDS_CEILING: usize = 512;
-    /// The most head bytes any setting allows: spans are 32 bits wide, and nobody means more.
+    /// The most head bytes any setting allows: spans are 32 bits wide, and real heads are far
+    /// smaller.
     pub const HEAD_BYTES_CEILING: usize = 16 << 20;
     /// Empty lines that may precede a request line (RFC 9112, 2.2: at least one). One over: 400.
     pub const EMPTY_LINES_MAX: u8 = 4;
     /// Bytes of chunk size lines that a body may have beyond what its data justifies (16 per chunk
-    /// and twice the data). One over: 400. A body that is mostly framing costs us and nobody else
-    /// (Go's `net/http` draws the same line).
+    /// and twice the data). One over: 400. A body that is mostly framing costs the server more than
+    /// the client (Go's `net/http` has the same bound).
     pub const CHUNK_OVERHEAD_BYTES_MAX: u32 = 16 << 10;
 
     /// The head bound that is in force: the setting under its ceiling.

@@ -1,14 +1,15 @@
-//! HTTP/1.1 as a room without windows: bytes in, events out. No I/O, no clock, no Python.
+//! HTTP/1.1 as a pure state machine: bytes in, events out. No I/O, no clock, no Python. `net` calls
+//! the reader on the thread that reads the connection, workers call [`response`].
 //!
 //! In reading order:
-//! - [`Limits`]: how much of a request a stranger may make us hold;
+//! - [`Limits`]: how much of a request a client may make the server hold;
 //! - [`Refusal`]: why a request is refused;
-//! - [`RequestHead`]: one head, its bytes and where everything lies in them;
-//! - [`RequestReader`]: the machine, from bytes to `Head`, `Data`, `End`;
+//! - [`RequestHead`]: one head: its bytes, and the spans of its parts;
+//! - [`RequestReader`]: the state machine, from bytes to `Head`, `Data`, `End`;
 //! - [`response`]: how a response is delimited, and its bytes.
 //!
-//! The machine decides everything that two parsers could disagree about, once, in the order of RFC
-//! 9112, and refuses what is not plainly one thing. Nobody behind it looks at framing again.
+//! The reader decides everything that two parsers could disagree about, once, in the order of RFC
+//! 9112, and refuses ambiguous input. No code behind it parses framing again.
 
 mod chunked;
 mod field;

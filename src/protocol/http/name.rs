@@ -2,8 +2,8 @@
 //! ignores case and tells whether an underscore is in it.
 //!
 //! Why not a std hasher: the hash must ignore case, and it runs for every field of every request.
-//! It is not keyed and promises nothing against chosen collisions: whoever looks a hash up compares
-//! the name too. Pure, any thread.
+//! It is not keyed and gives no protection against chosen collisions: every lookup compares the
+//! name too. Pure, any thread.
 
 /// A 32-bit hash of a field name that ignores ASCII case. Stable within a build only.
 ///

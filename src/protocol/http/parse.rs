@@ -3,8 +3,7 @@
 //!
 //! The verdict is a function of the head's bytes alone, however they arrived: `reader.rs` sees to
 //! that. It allocates nothing once the head's buffers are warm. A client mostly sends the same
-//! fields with each request: a head that it gets again knows them by their bytes. Run by whoever
-//! polls.
+//! fields with each request: equal bytes are recognised and not parsed again.
 
 use memchr::memchr;
 
@@ -168,11 +167,23 @@ fn read_fields<'i>(
         });
     }
 
+    apply(&facts, version, limits, head)?;
+    Ok(Some(length))
+}
+
+/// Sets what follows from the fields together: the framing, and the life of the connection.
+#[inline]
+fn apply(
+    facts: &Facts<'_>,
+    version: Version,
+    limits: &Limits,
+    head: &mut RequestHead,
+) -> Result<(), Refusal> {
     if facts.host.is_none() && version == Version::Http11 {
-        return Err(Refusal::bad("an HTTP/1.1 request without Host").into());
+        return Err(Refusal::bad("an HTTP/1.1 request without Host"));
     }
     if !facts.host.is_none_or(is_host) {
-        return Err(Refusal::bad("Host is not a host and a port").into());
+        return Err(Refusal::bad("Host is not a host and a port"));
     }
     head.framing = framing(
         version,
@@ -181,9 +192,10 @@ fn read_fields<'i>(
         limits,
     )?;
     if facts.unknown_expectation {
-        return Err(
-            Refusal::with(417, "the only expectation that can be met is 100-continue").into(),
-        );
+        return Err(Refusal::with(
+            417,
+            "the only expectation that can be met is 100-continue",
+        ));
     }
     head.keep_alive = match version {
         Version::Http11 => !facts.close,
@@ -192,7 +204,7 @@ fn read_fields<'i>(
     // RFC 9110, 10.1.1: ignored from HTTP/1.0; nothing to continue with where there is no body.
     head.expects_continue =
         facts.continue_expected && version == Version::Http11 && head.framing != Framing::Empty;
-    Ok(Some(length))
+    Ok(())
 }
 
 /// Where a part of `whole` begins in it. Saturating: never wraps, whatever it is given.

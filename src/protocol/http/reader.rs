@@ -1,8 +1,8 @@
 //! The machine: bytes of one connection in, events of its requests out. It lives across requests.
 //!
 //! It does no I/O, reads no clock and keeps no bytes: what it has not consumed stays in the
-//! caller's buffer. What it says depends on the bytes alone and never on how they were cut. Run by
-//! whoever polls, one call at a time.
+//! caller's buffer. Its results depend on the bytes alone and never on how they were cut. Runs on
+//! the thread that reads the connection.
 
 use memchr::memchr_iter;
 
@@ -101,7 +101,7 @@ impl RequestReader {
         }
     }
 
-    /// So many bytes of the body, at most what was left, have been taken by somebody else.
+    /// The caller has read `count` bytes of the body, at most what was left, without this reader.
     pub fn body_came(&mut self, count: u64) {
         if let State::Length(left) = &mut self.state {
             *left = left.saturating_sub(count);
@@ -221,8 +221,8 @@ impl HeadSearch {
         }
     }
 
-    /// Empty lines before a request line: some clients send one behind a body (RFC 9112, 2.2). What
-    /// is left may begin with a CR whose LF has not come.
+    /// Empty lines before a request line: some clients send one behind a body (RFC 9112, 2.2). The
+    /// rest may begin with a CR that still lacks its LF.
     fn skip_empty_lines(&mut self, input: &[u8]) -> Result<usize, Refusal> {
         let mut rest = input;
         loop {
@@ -240,8 +240,7 @@ impl HeadSearch {
     }
 
     /// Looks on for the empty line; judges line ends, and the request line as soon as it is there,
-    /// so that a stranger's protocol is answered and not waited for. The length of the head, if it
-    /// is complete.
+    /// so that another protocol is refused at once. The length of the head, if it is complete.
     fn search(&mut self, window: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
         let from = self.looked as usize;
         for line_feed in memchr_iter(b'\n', window.get(from..).unwrap_or_default()) {

@@ -1,5 +1,5 @@
 //! Why a request is refused. The peer is always to blame; the answer always closes the connection,
-//! because after a refusal nobody knows where the next request would begin. Pure data, any thread.
+//! because the start of the next request is unknown after a refusal. Pure data, any thread.
 
 use std::fmt;
 

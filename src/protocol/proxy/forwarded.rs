@@ -1,10 +1,9 @@
 //! Who the client is, by the fields that proxies add to a request: `X-Forwarded-For`, `-Proto` and
 //! `-Host`, or `Forwarded` (RFC 7239).
 //!
-//! Every proxy adds to the right, so a list is read from there: each address that is itself a
-//! trusted proxy hands the word on to its left neighbour; the first that is not is the client. What
-//! is no address ends the walk, because nobody can be held to it. Pure; run by whoever polls, for
-//! requests of trusted peers only.
+//! Every proxy adds to the right, so a list is read from there: an address that is itself a trusted
+//! proxy vouches for its left neighbour; the first that is not is the client. A value that is no
+//! address ends the walk. Pure; called for requests of trusted peers only.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -25,7 +24,7 @@ pub struct Believed {
     pub forwarded: bool,
 }
 
-/// What the proxies said, as far as it is to be believed and makes sense.
+/// The proxies' statements, as far as they are trusted and valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// The client, with its port if it was said.

@@ -1,14 +1,15 @@
-//! What a proxy in front tells about its client, and whether to believe it. Pure: bytes and
-//! addresses in, answers out.
+//! The statements of a proxy in front about its client, and the proxies that are trusted. Pure:
+//! bytes and addresses in, answers out. `net` calls it on the thread that reads the connection.
+//! Read [`trusted`] first.
 //!
-//! - [`trusted`]: whose word counts
+//! - [`trusted`]: the trusted proxies
 //! - [`protocol`]: the PROXY protocol, in front of a connection
 //! - [`forwarded`]: `X-Forwarded-*` and `Forwarded`, in each request
 //!
-//! The rules, in one place. Nobody is believed who was not named (`--trusted-proxies`). From
-//! everybody else the fields are taken out of the request once proxies are named: they can only be
-//! forged. Of a chain of proxies the last one that is not trusted is the client: what stands to the
-//! left of it is its own claim.
+//! The rules, in one place. Only the peers that `--trusted-proxies` names are believed. Once
+//! proxies are named, the fields are removed from the requests of all other peers: they can only be
+//! forged. In a chain of proxies the last one that is not trusted is the client, and the entries to
+//! its left are its own claim.
 
 pub mod forwarded;
 pub mod protocol;

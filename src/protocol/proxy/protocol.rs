@@ -1,10 +1,11 @@
-//! The PROXY protocol, versions 1 and 2: who the client of the proxy is, in front of everything
-//! else on a connection.
+//! The PROXY protocol, versions 1 and 2: a preamble that names the client of the proxy, before
+//! everything else on a connection.
 //!
 //! By its specification (`proxy-protocol.txt` of HAProxy): on a connection where it is expected it
-//! must be there, whole and well formed, or the connection is closed; what it is not is never
-//! guessed. Pure; input comes in pieces, and nothing is remembered between calls: the caller keeps
-//! what has come until it is complete.
+//! must be there, whole and well formed, or the connection is closed; nothing is guessed. Pure;
+//! input comes in pieces, and no state is kept between calls: the caller keeps the bytes until the
+//! preamble is complete. Not the crate `ppp`: it accepts a port with a sign, it waits for the end
+//! of a line that cannot become a preamble, and it accepts transports that are not streams.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -17,21 +18,21 @@ const LINE_START: &[u8] = b"PROXY ";
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 const FIXED_BYTES: usize = 16;
 
-/// Who is behind the proxy.
+/// The client of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
     /// This one.
     Address(SocketAddr),
-    /// Somebody on a unix socket of the proxy's.
+    /// A client on a unix socket of the proxy.
     Unix,
-    /// Nobody: the proxy speaks for itself (a health check), or does not know. The connection's own
-    /// peer is the client.
+    /// The proxy itself (a health check), or an unknown client. The connection's own peer is the
+    /// client.
     Itself,
 }
 
 /// How far the input reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Greeting {
+pub enum Preamble {
     /// All right so far, and not complete.
     NeedMore,
     /// Complete: so many bytes are the header's, the rest is the client's.
@@ -40,37 +41,37 @@ pub enum Greeting {
 
 /// Why the connection must be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadGreeting(pub &'static str);
+pub struct BadPreamble(pub &'static str);
 
 /// Reads a header from the beginning of `input`: everything that has come on the connection.
 ///
 /// # Errors
 /// It is no header of this protocol, or a broken one.
-pub fn read(input: &[u8]) -> Result<Greeting, BadGreeting> {
+pub fn read(input: &[u8]) -> Result<Preamble, BadPreamble> {
     let begins = |start: &[u8]| input.iter().zip(start).all(|(byte, wanted)| byte == wanted);
     if begins(SIGNATURE) {
         binary(input)
     } else if begins(LINE_START) {
         line(input)
     } else {
-        Err(BadGreeting("no PROXY protocol header"))
+        Err(BadPreamble("no PROXY protocol header"))
     }
 }
 
 /// Version 1: `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n`
-fn line(input: &[u8]) -> Result<Greeting, BadGreeting> {
+fn line(input: &[u8]) -> Result<Preamble, BadPreamble> {
     let start = input.get(..LINE_BYTES_MAX).unwrap_or(input);
     let Some(end) = memchr::memmem::find(start, b"\r\n") else {
         return if input.len() < LINE_BYTES_MAX {
-            Ok(Greeting::NeedMore)
+            Ok(Preamble::NeedMore)
         } else {
-            Err(BadGreeting("the PROXY line does not end"))
+            Err(BadPreamble("the PROXY line does not end"))
         };
     };
     let text = input.get(LINE_START.len()..end).unwrap_or_default();
-    let text = std::str::from_utf8(text).map_err(|_| BadGreeting("the PROXY line is not ASCII"))?;
-    let client = client_of(text).ok_or(BadGreeting("the PROXY line is malformed"))?;
-    Ok(Greeting::Complete(end + 2, client))
+    let text = std::str::from_utf8(text).map_err(|_| BadPreamble("the PROXY line is not ASCII"))?;
+    let client = client_of(text).ok_or(BadPreamble("the PROXY line is malformed"))?;
+    Ok(Preamble::Complete(end + 2, client))
 }
 
 fn client_of(text: &str) -> Option<Client> {
@@ -110,23 +111,23 @@ fn port(text: &str) -> Option<u16> {
 }
 
 /// Version 2: a signature, command and version, family, length; then addresses and additions.
-fn binary(input: &[u8]) -> Result<Greeting, BadGreeting> {
+fn binary(input: &[u8]) -> Result<Preamble, BadPreamble> {
     let Some((fixed, rest)) = input.split_at_checked(FIXED_BYTES) else {
-        // What is certain from the beginning is not waited for.
+        // A certain error is reported before all bytes are there.
         if input.get(12).is_some_and(|byte| byte >> 4 != 2) {
-            return Err(BadGreeting("an unknown version of the PROXY protocol"));
+            return Err(BadPreamble("an unknown version of the PROXY protocol"));
         }
-        return Ok(Greeting::NeedMore);
+        return Ok(Preamble::NeedMore);
     };
     let &[.., command, family, high, low] = fixed else {
-        return Ok(Greeting::NeedMore);
+        return Ok(Preamble::NeedMore);
     };
     let length = usize::from(u16::from_be_bytes([high, low]));
     if command >> 4 != 2 {
-        return Err(BadGreeting("an unknown version of the PROXY protocol"));
+        return Err(BadPreamble("an unknown version of the PROXY protocol"));
     }
     if FIXED_BYTES + length > HEADER_BYTES_MAX {
-        return Err(BadGreeting("the PROXY header is too long"));
+        return Err(BadPreamble("the PROXY header is too long"));
     }
     let least = match (command & 0xf, family) {
         // LOCAL: addresses are to be ignored, whatever they are (2.2).
@@ -135,27 +136,27 @@ fn binary(input: &[u8]) -> Result<Greeting, BadGreeting> {
         (1, 0x11) => 12,
         (1, 0x21) => 36,
         (1, 0x31) => 216,
-        (1, _) => return Err(BadGreeting("an unknown family in the PROXY header")),
-        _ => return Err(BadGreeting("an unknown command in the PROXY header")),
+        (1, _) => return Err(BadPreamble("an unknown family in the PROXY header")),
+        _ => return Err(BadPreamble("an unknown command in the PROXY header")),
     };
     if length < least {
-        return Err(BadGreeting(
+        return Err(BadPreamble(
             "the PROXY header is shorter than its addresses",
         ));
     }
     let Some(body) = rest.get(..length) else {
-        return Ok(Greeting::NeedMore);
+        return Ok(Preamble::NeedMore);
     };
     let client = match (command & 0xf, family) {
         (1, 0x11) => address::<4>(body, 8).map(|(octets, port)| (IpAddr::from(octets), port)),
         (1, 0x21) => address::<16>(body, 32).map(|(octets, port)| (IpAddr::from(octets), port)),
-        (1, 0x31) => return Ok(Greeting::Complete(FIXED_BYTES + length, Client::Unix)),
+        (1, 0x31) => return Ok(Preamble::Complete(FIXED_BYTES + length, Client::Unix)),
         _ => None,
     };
     let client = client.map_or(Client::Itself, |(address, port)| {
         Client::Address(SocketAddr::new(address, port))
     });
-    Ok(Greeting::Complete(FIXED_BYTES + length, client))
+    Ok(Preamble::Complete(FIXED_BYTES + length, client))
 }
 
 /// The source: its address comes first, its port behind both addresses.
@@ -188,14 +189,14 @@ mod tests {
         input.extend_from_slice(b"GET / HTTP/1.1\r\n\r\n");
         assert_eq!(
             read(&input),
-            Ok(Greeting::Complete(header.len(), client)),
+            Ok(Preamble::Complete(header.len(), client)),
             "{}",
             header.escape_ascii()
         );
         for cut in 0..header.len() {
             assert_eq!(
                 read(&header[..cut]),
-                Ok(Greeting::NeedMore),
+                Ok(Preamble::NeedMore),
                 "cut at {cut}: {}",
                 header.escape_ascii()
             );
@@ -262,7 +263,7 @@ mod tests {
         long.extend_from_slice(b"\r\n");
         assert_eq!(
             read(&long),
-            Ok(Greeting::Complete(LINE_BYTES_MAX, Client::Itself))
+            Ok(Preamble::Complete(LINE_BYTES_MAX, Client::Itself))
         );
         long.insert(20, b'x');
         refused(&long);
@@ -307,12 +308,12 @@ mod tests {
             let whole = read(&input);
             for cut in 0..input.len() {
                 match read(&input[..cut]) {
-                    Ok(Greeting::NeedMore) => {}
+                    Ok(Preamble::NeedMore) => {}
                     // What was decided early stays so.
                     decided => prop_assert_eq!(decided, whole),
                 }
             }
-            if let Ok(Greeting::Complete(length, _)) = whole {
+            if let Ok(Preamble::Complete(length, _)) = whole {
                 prop_assert!(length <= input.len());
             }
         }
@@ -326,7 +327,7 @@ mod tests {
             let family = if client.is_ipv4() { "TCP4" } else { "TCP6" };
             let (ip, port) = (client.ip(), client.port());
             let line = format!("PROXY {family} {ip} {ip} {port} 1\r\n");
-            prop_assert_eq!(read(line.as_bytes()), Ok(Greeting::Complete(line.len(), Client::Address(client))));
+            prop_assert_eq!(read(line.as_bytes()), Ok(Preamble::Complete(line.len(), Client::Address(client))));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whose word counts: addresses, networks, and everybody on a unix socket.
+//! Trusted proxies: addresses, networks, and the peers of unix sockets.
 
 use std::net::IpAddr;
 
@@ -42,14 +42,14 @@ impl Network {
 /// A peer of a connection: an address, or `None` behind a unix socket.
 pub type Other = Option<IpAddr>;
 
-/// Everybody whose word counts. The default trusts nobody.
+/// The trusted proxies. The default is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trusted {
     /// Networks.
     pub networks: Vec<Network>,
-    /// Whoever may open our unix sockets.
+    /// Every peer of our unix sockets.
     pub unix: bool,
-    /// Whoever it is.
+    /// Every peer.
     pub everybody: bool,
 }
 
@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn nobody_is_trusted_by_default() {
-        let nobody = Trusted::default();
-        assert!(!nobody.trusts(None) && !nobody.trusts(Some(IpAddr::from([127, 0, 0, 1]))));
+        let none = Trusted::default();
+        assert!(!none.trusts(None) && !none.trusts(Some(IpAddr::from([127, 0, 0, 1]))));
         let here = Trusted::this_machine();
         assert!(
             here.trusts(None)

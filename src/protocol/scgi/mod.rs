@@ -1,4 +1,5 @@
-//! SCGI as a pure machine: bytes in, events out. No I/O, no clock, no Python.
+//! SCGI as a pure state machine: bytes in, events out. No I/O, no clock, no Python. `net` calls it
+//! on the thread that reads the connection. Read `reader`.
 //!
 //! A request is one netstring (`70:` ... `,`) of names and values, each ended by a NUL, of which
 //! `CONTENT_LENGTH` is the first and `SCGI` says `1`; then the body. One request for each

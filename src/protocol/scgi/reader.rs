@@ -1,8 +1,8 @@
 //! The machine: bytes of one connection in, events of its one request out.
 //!
 //! It does no I/O, reads no clock and keeps no bytes: what it has not consumed stays in the
-//! caller's buffer. What it says depends on the bytes alone and never on how they were cut. Run by
-//! whoever polls, one call at a time.
+//! caller's buffer. What it says depends on the bytes alone and never on how they were cut. Runs on
+//! the thread that reads the connection.
 
 use memchr::memchr;
 

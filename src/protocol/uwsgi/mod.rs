@@ -1,4 +1,5 @@
-//! The uwsgi protocol as a pure machine: bytes in, events out. No I/O, no clock, no Python.
+//! The uwsgi protocol as a pure state machine: bytes in, events out. No I/O, no clock, no Python.
+//! `net` calls it on the thread that reads the connection.
 //!
 //! A request is one packet: a header of four bytes (`modifier1`, the size of what follows in two
 //! bytes, low byte first, `modifier2`), then variables, each name and value with its own two-byte

@@ -1,8 +1,8 @@
 //! The machine: bytes of one connection in, events of its one request out.
 //!
 //! It does no I/O, reads no clock and keeps no bytes: what it has not consumed stays in the
-//! caller's buffer. What it says depends on the bytes alone and never on how they were cut. Run by
-//! whoever polls, one call at a time.
+//! caller's buffer. What it says depends on the bytes alone and never on how they were cut. Runs on
+//! the thread that reads the connection.
 
 use super::Modifier;
 use crate::protocol::cgi::{BodyLength, KnownBody, Reply, Step, Variables};
@@ -206,7 +206,7 @@ fn read_variables(
     Ok(())
 }
 
-/// Where the text lies whose length is at `at`; `None` if any of it is outside.
+/// The span of the text that follows its length at `at`; `None` if any of it is outside.
 fn text_at(packet: &[u8], at: usize) -> Option<std::ops::Range<usize>> {
     let (length, rest) = packet.get(at..)?.split_first_chunk::<2>()?;
     let length = usize::from(u16::from_le_bytes(*length));

@@ -3,8 +3,8 @@
 //!
 //! One stock for all connections. It bounds what bodies hold together, whatever each of them may;
 //! and it keeps pages that were taken back for the next bodies, because memory that is fresh from
-//! the system costs more than the bytes that go into it. What nobody needed for a while goes back.
-//! Any thread may call anything; a lock is held for a few instructions.
+//! the system costs more than the bytes that go into it. Pages that were unused for a while go back
+//! to the system. Any thread may call anything; a lock is held for a few instructions.
 
 use parking_lot::Mutex;
 
@@ -91,7 +91,7 @@ impl BodyMemory {
     }
 
     /// Gives back to the system what no body has needed since the last call, or all that none has
-    /// now. Called now and then by whoever looks after deadlines.
+    /// now. Called from time to time by the loop that handles deadlines.
     pub fn tidy(&self, all: bool) {
         let mut stock = self.stock.lock();
         let spare = stock.spare.len();

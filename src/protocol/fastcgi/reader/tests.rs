@@ -258,7 +258,7 @@ fn what_is_not_for_us_is_answered_or_ignored() {
         &[&format!("{unknown} GoOn"), "REQUEST_METHOD=GET", " End"],
     );
     check(&begin(1, 3, 0), &[&format!("{unknown} Close")]);
-    // Types that nobody knows, and those that only a server sends.
+    // Unknown types, and those that only a server sends.
     let mut wire = begin(1, 1, 0);
     for kind in [3, 6, 7, 8, 11, 12, 200] {
         wire.extend(record_of(kind, 1, b"whatever", 1));

@@ -113,7 +113,7 @@ fn a_value_may_have_any_bytes_and_64_kilobytes() {
     );
 }
 
-/// Every cut of the variables of a good packet whose header says exactly what is left of them.
+/// A good packet with its variables cut at every place, and the header's size adapted.
 #[test]
 fn no_variable_reaches_past_its_packet() {
     let whole = pairs(&[GET, ("PATH_INFO", "/a")]);
