@@ -1,8 +1,8 @@
 //! The protocols that requests arrive in, as pure machines: bytes in, events out.
 //!
-//! Called by `net`, which owns the sockets, and by `wsgi`, which turns a request into an environ. Runs
-//! on the thread that calls; there is no I/O, no clock and no Python here. Read [`http`] first: the
-//! others follow its shape.
+//! Called by `net`, which owns the sockets, and by `wsgi`, which turns a request into an environ.
+//! Runs on the thread that calls; there is no I/O, no clock and no Python here. Read [`http`]
+//! first: the others follow its shape.
 //!
 //! - [`http`]: HTTP/1.1, RFC 9110 and RFC 9112
 //! - [`cgi`]: a request that a front end passes on as variables: what the next three share

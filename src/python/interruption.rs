@@ -1,4 +1,4 @@
-//! Raises an exception in a thread whose request takes too long, in that request and in no other.
+//! Raises an exception in a request that takes too long, and in no other one.
 //!
 //! `PyThreadState_SetAsyncExc` only schedules an exception; the thread raises it when it runs its
 //! next Python instruction, which may be in the next request. So exceptions are scheduled and

@@ -22,7 +22,7 @@ use memchr::memchr;
 
 pub use self::memory::BodyMemory;
 use self::pages::Pages;
-use self::spill::Spill;
+use self::spill::{Spill, reserve};
 
 /// One request body, and the position from which it is read. `Default` is the empty body and costs
 /// nothing.
@@ -401,16 +401,6 @@ fn take<'b>(bytes: &'b [u8], position: &mut u64, count: usize) -> &'b [u8] {
     let start = *position as usize;
     *position += count as u64;
     &bytes[start..start + count]
-}
-
-/// Room for `more` bytes, or an error instead of the abort that a failed allocation is.
-fn reserve(out: &mut Vec<u8>, more: usize) -> io::Result<()> {
-    out.try_reserve(more).map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::OutOfMemory,
-            format!("no memory for {more} bytes of the request body: read it in pieces"),
-        )
-    })
 }
 
 #[cfg(test)]

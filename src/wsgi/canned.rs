@@ -4,7 +4,7 @@
 //! Plain text, and nothing of the request in it. Pure; called by net and by workers.
 
 use super::added_fields::AddedFields;
-use super::response::{HttpDate, RequestFacts};
+use super::response_state::{HttpDate, RequestFacts};
 use crate::protocol::http::response as wire;
 
 /// A complete answer, head and page. `facts` of a request that could not be read are

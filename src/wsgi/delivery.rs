@@ -6,41 +6,12 @@
 //! client asked for, is another room's business. Without an [`offer`](Response::offer) a response
 //! does not know such headers, and sends them like any other.
 
-use std::fmt::Debug;
 use std::mem;
 
 use super::error::WriteError;
-use super::response::{Phase, Response};
+use super::response_state::{Delivery, Instead, Phase, Response};
 use super::sink::{Room, Sink};
 use crate::protocol::http::response as wire;
-
-/// Finds files that the application names in its response to one request, and sends them.
-pub trait Delivery: Debug + Send {
-    /// The header by which a file is named, if this name (any case) is one.
-    fn header(&self, name: &[u8]) -> Option<&'static str>;
-
-    /// Completes the response with the file that `header` named: head, bytes and end. A file that
-    /// cannot be had is a response too ([`Response::fail`]).
-    fn deliver(
-        &self,
-        header: &'static str,
-        value: &[u8],
-        response: &mut Response,
-        sink: &mut dyn Sink,
-    );
-}
-
-/// What goes out in place of the application's body.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum Instead {
-    /// Nothing: its own.
-    #[default]
-    Nothing,
-    /// The file that this header names by this value, once the head would leave.
-    Named(&'static str, Vec<u8>),
-    /// A file; it has been given to the sink, and what the application yields is dropped.
-    Sent,
-}
 
 impl Response {
     /// For the request that this response was reset for, files may be named.

@@ -13,17 +13,15 @@
 //!   ([`Mounts`](super::Mounts)).
 //! - `QUERY_STRING` is raw, without the `?`; empty if there is none. `REQUEST_URI` is the whole
 //!   target, raw.
-//! - `OPTIONS *` has the empty `PATH_INFO` (CGI allows `""` or `/...` only, and `wsgiref.validate`
-//!   insists); `REQUEST_URI` says `*`.
+//! - `OPTIONS *` has the empty `PATH_INFO` (as CGI and `wsgiref.validate` require).
 //! - An absolute-form target gives its path, query and authority to `PATH_INFO`, `QUERY_STRING` and
 //!   `HTTP_HOST` (RFC 9112, 3.2.2); `REQUEST_URI` keeps all of it. `wsgi.url_scheme` stays the
 //!   listener's.
 //! - `CONTENT_TYPE` and `CONTENT_LENGTH` are absent when the request has no such field, as under
 //!   uWSGI's own http parser: the empty string would break `int(environ.get('CONTENT_LENGTH', 0))`.
 //! - A chunked body is complete and decoded before the application runs: `CONTENT_LENGTH` is its
-//!   decoded length, and `HTTP_TRANSFER_ENCODING` is gone (as in waitress), else frameworks would
-//!   take the length for unknown or decode twice. `wsgi.input_terminated` is true for every
-//!   request.
+//!   decoded length, and `HTTP_TRANSFER_ENCODING` is absent, else frameworks would decode twice.
+//!   `wsgi.input_terminated` is true for every request.
 //! - Repeated fields are joined in wire order by `,`, cookies by `; `.
 //!
 //! A request from a front end ([`for_each_variable`]) is what the front end says, to the letter:

@@ -4,9 +4,8 @@
 use std::fs::File;
 use std::io::Write;
 
-use super::delivery::Instead;
 use super::error::WriteError;
-use super::response::Response;
+use super::response_state::{Instead, Response};
 use super::sink::{ClientGone, Room, Sink};
 use crate::protocol::http::response::{BodyFraming, CHUNK_END};
 

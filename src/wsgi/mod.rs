@@ -27,15 +27,15 @@ mod file_piece;
 mod head;
 mod mounts;
 mod response;
+mod response_state;
 mod rules;
 mod sink;
 
 pub use added_fields::AddedFields;
 pub use body::{BodyMemory, RequestBody, SeekError, Whence};
 pub use canned::canned;
-pub use delivery::Delivery;
 pub use error::{Blame, ResponseError, WriteError};
 pub use head::Head;
 pub use mounts::{Chosen, FrontEnd, Mounts, Place, Rules};
-pub use response::{HttpDate, RequestFacts, Response, Summary, UNREAD};
+pub use response_state::{Delivery, HttpDate, RequestFacts, Response, Summary, UNREAD};
 pub use sink::{ClientGone, Room, Sink};

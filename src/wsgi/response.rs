@@ -30,18 +30,15 @@ use std::sync::Arc;
 
 use super::added_fields::AddedFields;
 use super::canned;
-use super::delivery::{Delivery, Instead};
 use super::error::{ResponseError, WriteError};
+use super::response_state::{
+    Abort, HttpDate, Instead, Phase, RequestFacts, Response, Said, Summary,
+};
 use super::rules::{self, HeaderKind};
 use super::sink::{ClientGone, Room, Sink};
 use crate::protocol::http::Version;
 use crate::protocol::http::response as wire;
-use crate::protocol::http::response::{BodyFraming, CHUNK_END, DATE_BYTES, Form, LAST_CHUNK};
-
-pub use crate::protocol::http::response::Exchange as RequestFacts;
-
-/// The value of a `Date` field, ready: `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub type HttpDate = [u8; DATE_BYTES];
+use crate::protocol::http::response::{BodyFraming, CHUNK_END, Form, LAST_CHUNK};
 
 /// Head and first piece leave as one slice, copied, up to this size together; past it as two
 /// slices. Bytes.
@@ -54,110 +51,6 @@ const KEPT_BYTES_MAX: usize = 2 * COPIED_CHUNK_BYTES_MAX;
 /// What `Server` says unless the application says otherwise: no version, which would only help an
 /// attacker.
 const SERVER: &[u8] = b"singlemalt";
-
-/// One response; see the module. Owned by one worker at a time.
-#[derive(Debug)]
-pub struct Response {
-    pub(super) request: RequestFacts,
-    date: HttpDate,
-    pub(super) phase: Phase,
-    /// The head while it grows, then the frame of the piece that is being sent. Empty between two
-    /// pieces.
-    pub(super) buffer: Vec<u8>,
-    pub(super) said: Said,
-    /// Who finds files that the application names, where that was configured.
-    pub(super) delivery: Option<Box<dyn Delivery>>,
-    pub(super) instead: Instead,
-    keep_alive: bool,
-    header_bytes: usize,
-    pub(super) body_bytes: u64,
-    dropped_bytes: u64,
-    added: Option<Arc<AddedFields>>,
-}
-
-/// Where the response is. Each fact about the body lives in the phase that has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// `start_response` has not been called, or only in vain.
-    Waiting,
-    /// Status and headers are known and nothing has left.
-    Begun,
-    /// The head has left. `Length` counts what is still owed.
-    Body(BodyFraming),
-    /// Everything has been given to the sink.
-    Complete,
-    /// Broken off behind the head: the client must not take what it has for the whole.
-    Aborted(Abort),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Abort {
-    /// By us or the application.
-    Failed,
-    /// By the client, or by the deadline for its reading.
-    ClientGone,
-}
-
-/// What the application has said in `start_response`, beyond the bytes in the buffer.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Said {
-    pub(super) status: u16,
-    pub(super) header_count: usize,
-    pub(super) content_length: Option<u64>,
-    date: bool,
-    server: bool,
-    close: bool,
-}
-
-/// What became of a response: for the connection, the request log and the counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// The status that was sent, or is about to be; 0 if there has been none.
-    pub status: u16,
-    /// Bytes of the head, status line and empty line included; 0 until it is complete.
-    pub header_bytes: usize,
-    /// Header lines in it, the server's own included.
-    pub header_count: usize,
-    /// Bytes of the body that were given to the sink, without chunk framing.
-    pub body_bytes: u64,
-    /// Bytes that the application produced and that were not sent: past its own `Content-Length`,
-    /// or for a response that has no body.
-    pub dropped_bytes: u64,
-    /// The response is complete and the connection may carry another request. False while it is not
-    /// complete.
-    pub keep_alive: bool,
-    /// The head has left and the rest will not: close the connection at once, so that the client
-    /// notices.
-    pub aborted: bool,
-}
-
-impl Default for Response {
-    fn default() -> Self {
-        Self {
-            request: UNREAD,
-            date: *b"Thu, 01 Jan 1970 00:00:00 GMT",
-            phase: Phase::Waiting,
-            buffer: Vec::new(),
-            said: Said::default(),
-            delivery: None,
-            instead: Instead::Nothing,
-            keep_alive: false,
-            header_bytes: 0,
-            body_bytes: 0,
-            dropped_bytes: 0,
-            added: None,
-        }
-    }
-}
-
-/// The facts of a request that was refused before they were known: the answer closes the
-/// connection.
-pub const UNREAD: RequestFacts = RequestFacts {
-    form: Form::Http,
-    version: Version::Http11,
-    is_head: false,
-    keep_alive: false,
-};
 
 impl Response {
     /// One that says `added` besides what the application says, every time.

@@ -283,9 +283,8 @@ impl RecordReader {
                     return Ok(None);
                 };
                 let role = u16::from_be_bytes([role_high, role_low]);
-                let keeps_connection = flags & KEEP_CONNECTION != 0;
                 taken = usize::from(length);
-                if self.begin(id, role, keeps_connection)? {
+                if self.begin(id, role, flags & KEEP_CONNECTION != 0)? {
                     variables.clear();
                 } else {
                     then = Then::Say;

@@ -67,7 +67,7 @@ struct Notes<'a, 'py> {
 }
 
 impl LastEnviron {
-    /// For requests whose environs begin as `base`.
+    /// A dict for environs that begin as `base`.
     pub(crate) fn new(token: Token<'_>, base: &Kept) -> Result<Self, Raised> {
         Ok(Self {
             dict: copy(token, base)?.keep(),

@@ -7,8 +7,6 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::reserve;
-
 /// One buffer for both directions: small pushes are gathered in it before they go to the file, and
 /// lines and small reads are served from it. Bytes.
 pub(super) const WINDOW_BYTES: usize = 64 * 1024;
@@ -236,4 +234,14 @@ fn go_to(file: &mut File, cursor: Option<u64>, at: u64) -> io::Result<()> {
 /// The same error with what was being done in front of it.
 fn told(error: &io::Error, doing: &str) -> io::Error {
     io::Error::new(error.kind(), format!("{doing}: {error}"))
+}
+
+/// Room for `more` bytes, or an error instead of the abort that a failed allocation is.
+pub(super) fn reserve(out: &mut Vec<u8>, more: usize) -> io::Result<()> {
+    out.try_reserve(more).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::OutOfMemory,
+            format!("no memory for {more} bytes of the request body: read it in pieces"),
+        )
+    })
 }

@@ -220,7 +220,7 @@ fn a_front_end_names_the_application_by_script_name() {
     by_variables(&mounts, ["/b", "", "/a", "/x"], Some((2, 0)));
     by_variables(&mounts, ["v.example|/a", "", "", "/x"], Some((3, 0)));
     by_variables(&mounts, ["v.example|", "", "", "/x"], Some((4, 0)));
-    by_variables(&mounts, ["nobody", "", "/a", "/x"], Some((0, 0)));
+    by_variables(&mounts, ["absent", "", "/a", "/x"], Some((0, 0)));
     let strict = Rules {
         no_default_app: true,
         ..Rules::default()
@@ -228,7 +228,7 @@ fn a_front_end_names_the_application_by_script_name() {
     let mounts = table(&["/a", "/b"], strict);
     by_variables(&mounts, ["", "", "/c", "/x"], None);
     by_variables(&mounts, ["", "", "", "/a"], None);
-    by_variables(&mounts, ["nobody", "", "/a", "/x"], None);
+    by_variables(&mounts, ["absent", "", "/a", "/x"], None);
     by_variables(&mounts, ["", "", "/b", "/x"], Some((1, 0)));
     let blind = Rules {
         ignores_script_name: true,

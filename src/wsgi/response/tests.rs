@@ -2,7 +2,7 @@
 //! table in tests/wsgi.rs, with a snapshot.
 
 use super::*;
-use crate::protocol::http::response::Form;
+use crate::protocol::http::Version;
 use std::fs::File;
 
 const DATE: HttpDate = *b"Sun, 06 Nov 1994 08:49:37 GMT";
