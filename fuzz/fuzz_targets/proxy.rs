@@ -8,16 +8,16 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../src/protocol/proxy/protocol.rs"]
 mod protocol;
 
-use protocol::{Greeting, HEADER_BYTES_MAX, read};
+use protocol::{HEADER_BYTES_MAX, Preamble, read};
 
 fuzz_target!(|input: &[u8]| {
     let whole = read(input);
-    if let Ok(Greeting::Complete(length, _)) = whole {
+    if let Ok(Preamble::Complete(length, _)) = whole {
         assert!(length <= input.len().min(HEADER_BYTES_MAX));
     }
     for cut in 0..input.len() {
         match read(&input[..cut]) {
-            Ok(Greeting::NeedMore) => {}
+            Ok(Preamble::NeedMore) => {}
             decided => assert_eq!(decided, whole, "cut at {cut}"),
         }
     }
