@@ -498,7 +498,7 @@ except ConnectionError:
 """
     done = subprocess.run(["python3", "-c", code], capture_output=True, text=True, timeout=30)
     assert done.stdout == "b''\n", done
-    server.wait_for_log("a caller of another user was sent away")
+    server.wait_for_log("a client of another user was refused")
 
 
 def test_a_socket_that_was_left_behind_is_taken_over(serve):

@@ -1,5 +1,6 @@
-//! `singlemalt reload`, `rollback`, `stop`, `status`, `stacks`: asks a running server by its control socket and says what came of it. Main thread of a
-//! process that does nothing else.
+//! `singlemalt reload`, `rollback`, `stop`, `status`, `stacks`: sends a request to the control
+//! socket of a running server and prints the outcome. Main thread of a process that does nothing
+//! else.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -227,8 +228,8 @@ impl Server {
             ErrorKind::NotFound if self.pid().is_some_and(is_running) => CommandError::new(
                 NOT_ASKED,
                 format_args!(
-                    "the server of {name} has no control socket beside it (--control none?); singlemalt --reload {name} and --stop {name} \
-                     send signals"
+                    "the server of {name} has no control socket beside it (--control none?); \
+                     singlemalt --reload {name} and --stop {name} send signals"
                 ),
             ),
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
@@ -311,11 +312,11 @@ impl Server {
                     if !value["outcome"].is_null() {
                         return Ok(shown(&value["outcome"], subcommand.json));
                     }
-                    // A trial may take hours: whoever waits for its end is to know.
+                    // A canary may take hours: say so while waiting.
                     let message = value["message"].as_str().unwrap_or(UNDER_WAY);
                     if message != told {
                         message.clone_into(&mut told);
-                        // Nobody reads it: the outcome is what matters.
+                        // Standard error is closed: only the outcome matters.
                         let _unread = writeln!(io::stderr(), "{}: {told}", self.name);
                     }
                 }
@@ -460,7 +461,7 @@ fn is_running(pid: i32) -> bool {
     }
 }
 
-/// Nobody tells; what is asked does.
+/// Windows does not tell; the connection does.
 #[cfg(not(unix))]
 fn is_running(_pid: i32) -> bool {
     true

@@ -1,9 +1,9 @@
-//! What a request on the control socket asks for. HTTP, so that curl speaks it; no bodies, no keep-alive. Pure.
+//! Requests of the control socket: HTTP, so that curl speaks it; no bodies, no keep-alive. Pure.
 
 use crate::os::secret::Secret;
 use crate::protocol::http::{Framing, Limits, RequestHead, RequestReader, Step};
 
-/// What is asked.
+/// A command or a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlRequest {
     /// `GET /`: what can be asked.
@@ -19,7 +19,8 @@ pub enum ControlRequest {
         /// ControlResponse when it is done (`?wait`).
         wait: bool,
     },
-    /// `GET /reload/N`: how the reload went that was asked for under this number; answers when it is done, or after a while.
+    /// `GET /reload/N`: the outcome of the reload that `POST /reload` numbered N; answers when the
+    /// reload has ended, or after a while.
     Outcome(u64),
     /// `POST /rollback`: back to the version before.
     Rollback,
@@ -36,7 +37,7 @@ pub enum ControlRequest {
     ReopenLog,
 }
 
-/// What `GET /` says.
+/// The response to `GET /`.
 pub const INDEX: &[(&str, &str)] = &[
     ("GET /status", "how the server is and what its workers do"),
     ("GET /stats", "the same in uWSGI's JSON"),
@@ -63,7 +64,7 @@ pub const INDEX: &[(&str, &str)] = &[
     ("POST /log/reopen", "open the log anew"),
 ];
 
-/// Why there is no answer but an error.
+/// An error response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The status of the answer.

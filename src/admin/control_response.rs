@@ -1,14 +1,14 @@
-//! Answers of the control socket: JSON in HTTP, one for each connection. Written by the server, read by `singlemalt status` and
-//! its like. Pure.
+//! Responses of the control socket: JSON in HTTP, one for each connection. The server writes them;
+//! `singlemalt status` and its like read them. Pure.
 
 use serde::Serialize;
 
 use crate::protocol::http::response::reason;
 
-/// Bytes that a client takes: a status of some thousand threads is far smaller.
+/// A client reads no longer response: a status of some thousand threads is far smaller.
 pub const ANSWER_BYTES_MAX: usize = 16 << 20;
 
-/// What a command that changes something is answered.
+/// The body of the response to a command that changes something.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct CommandReply {
     /// For people.
@@ -23,7 +23,7 @@ pub struct CommandReply {
     pub pid: u32,
 }
 
-/// What `GET /stacks` is answered.
+/// The body of the response to `GET /stacks`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct StacksReply {
     /// The text for people, line by line.
@@ -48,8 +48,8 @@ pub fn whole(status: u16, body: &[u8]) -> Vec<u8> {
         ""
     };
     let mut bytes = format!(
-        "HTTP/1.1 {status} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nCache-Control: no-store\r\n{allow}\
-         Connection: close\r\n\r\n",
+        "HTTP/1.1 {status} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Cache-Control: no-store\r\n{allow}Connection: close\r\n\r\n",
         reason(status),
         body.len()
     )
@@ -70,7 +70,7 @@ pub struct ControlResponse {
 /// Reads what has arrived so far; `None` wants more.
 ///
 /// # Errors
-/// It is no answer of ours: somebody else listens there.
+/// The bytes are no response of this server: another program listens there.
 pub fn read(arrived: &[u8]) -> Result<Option<ControlResponse>, &'static str> {
     const STRANGE: &str = "what listens there is not singlemalt";
     let Some(end) = memchr::memmem::find(arrived, b"\r\n\r\n") else {

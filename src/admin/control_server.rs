@@ -1,12 +1,12 @@
-//! The control socket: whoever may tell the server something connects, asks in HTTP and is answered in JSON
-//! (docs/control.md). `src/admin/` says what can be asked.
+//! The control socket: clients send commands in HTTP and read JSON (docs/control.md).
 //!
-//! A thread for each socket takes clients (`sm-control`), and one for each client talks to it, so that one who waits for a reload
-//! holds up nobody; there are so many at most, and each has so long to say what it wants. Nothing here touches Python or waits for a
-//! worker: what changes something is told to the supervisor.
+//! One thread for each socket accepts clients (`sm-control`), and one thread serves each client, so
+//! that a client that waits for a reload delays no other; their number is bounded, and each has a
+//! deadline for its request. Nothing here touches Python or waits for a worker: the supervisor
+//! carries commands out.
 //!
-//! Who may ask: on a path the server's user and root, by the file's mode and owner and by what the kernel says of the client; on a port of
-//! this machine whoever has the secret.
+//! Access: a path admits the server's user and root, by the file's mode and owner and by the
+//! kernel's word on the peer; a port of this machine admits clients that send the secret.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -31,17 +31,18 @@ use crate::os::secret::{Secret, random};
 use crate::reload::event::Event;
 use crate::reload::history::{Journal, Seen};
 
-/// Callers that are talked to at once; further ones are told to come again.
+/// Clients that are served at once; the connections of further ones are closed.
 const CALLERS_MAX: usize = 32;
-/// What a client is given to say what it wants, and to take the answer.
+/// A client has this long to send its request, and to read the response.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What `GET /reload/N` waits for at most, before it says that the reload is under way.
+/// `GET /reload/N` waits at most this long before it answers that the reload is under way.
 const LONG_POLL: Duration = Duration::from_secs(30);
-/// What a rollback may take before its client is told that it is still to come. It takes no time, but the supervisor may be at something.
+/// A rollback takes no time, but the supervisor may be busy: after this long the response is 202.
 const ROLLBACK_TIME: Duration = Duration::from_secs(10);
-/// What `GET /stacks` gives interpreters to answer; of one that does not, it is told what the system knows.
+/// Interpreters have this long to release the GIL for `GET /stacks`; of others the response holds
+/// the facts that the kernel has.
 const LOOK_TIME: Duration = Duration::from_secs(1);
-/// What is said of a reload that loads, or waits for another.
+/// The message for a reload that loads, or waits for another.
 pub const UNDER_WAY: &str = "under way";
 
 /// The sockets of the server. Dropped, they leave nothing behind in the file system.
@@ -74,7 +75,7 @@ struct Wanted {
     address: Address,
     /// Where a client finds the address and the secret of a port.
     note: Option<PathBuf>,
-    /// Nobody asked for it: the server starts without it, too.
+    /// Not configured by `--control`: without it the server starts, too.
     is_extra: bool,
 }
 
@@ -189,7 +190,7 @@ fn wanted(config: &Config) -> Result<Vec<Wanted>, Failure> {
                 (Address::Tcp(_), None, Some(pidfile)) => Some(with_ending(pidfile, ".token")),
                 (Address::Tcp(_), None, None) => {
                     let why =
-                        "a port wants --control-token FILE: whoever can read that file may ask";
+                        "a port wants --control-token FILE: users who can read that file may ask";
                     return Err(Failure::about(config, "control", why));
                 }
                 _ => None,
@@ -280,7 +281,7 @@ pub fn read_note(path: &Path) -> io::Result<(String, Secret)> {
     Ok((address.to_owned(), secret))
 }
 
-/// Whoever takes clients.
+/// The thread that accepts clients.
 pub struct AcceptThread {
     is_open: Arc<AtomicBool>,
     thread: JoinHandle<()>,
@@ -288,18 +289,18 @@ pub struct AcceptThread {
 }
 
 impl AcceptThread {
-    /// Takes nobody any more: another process does from now on. Who was taken is still answered.
+    /// Accepts no more clients: from now on another process does. Accepted clients are still served.
     pub fn stop(self) {
         self.is_open.store(false, Ordering::SeqCst);
-        // It waits for a client; whoever comes is the last one.
+        // The thread waits in accept: this connection wakes it.
         match (self.wake)() {
             Ok(()) => drop(self.thread.join()),
-            Err(error) => tracing::debug!(%error, "clients are still taken"),
+            Err(error) => tracing::debug!(%error, "cannot wake the accepting thread"),
         }
     }
 }
 
-/// Takes clients, and gives each a thread of its own, so many at most.
+/// Accepts clients and serves each on a thread of its own, [`CALLERS_MAX`] at most.
 ///
 /// # Errors
 /// The thread that takes them cannot be started.
@@ -319,7 +320,7 @@ pub fn accept_clients(
             let client = match entrance.as_ref().accept() {
                 Ok(client) => client,
                 Err(error) => {
-                    tracing::debug!(%error, "{name}: nobody could be taken");
+                    tracing::debug!(%error, "{name}: cannot accept a client");
                     std::thread::sleep(PAUSE);
                     continue;
                 }
@@ -393,14 +394,14 @@ pub struct ControlHandler {
 impl ControlHandler {
     fn talk(&self, mut client: AdminConnection, secret: Option<&Secret>) {
         if !client.is_same_user() {
-            tracing::warn!("control: a client of another user was sent away");
+            tracing::warn!("control: a client of another user was refused");
             return;
         }
         let Ok(asked) = listen(&mut client, secret) else {
             return;
         };
         let (status, body) = match asked {
-            // Whoever is hung up on asks again, and another process answers.
+            // The connection is closed: the client asks again, and another process answers.
             Ok(ask) => match self.answer(ask) {
                 Some(answer) => answer,
                 None => return,

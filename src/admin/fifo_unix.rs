@@ -1,7 +1,8 @@
-//! Unix: the master fifo (`--master-fifo`): letters that are written to a named pipe are commands, as in uWSGI (`src/admin/fifo_command.rs`
-//! has their meaning). Several pipes may be named; one of them is open, and a digit chooses it.
+//! Unix: the master fifo (`--master-fifo`): letters that are written to a named pipe are commands,
+//! as in uWSGI (`src/admin/fifo_command.rs`). Several pipes may be named; one of them is open, and a
+//! digit chooses it.
 //!
-//! `sm-fifo` reads. It tells the supervisor, and does nothing itself that takes long.
+//! `sm-fifo` reads the pipe and sends the commands to the supervisor.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
@@ -30,7 +31,7 @@ const LOOK_INTERVAL: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-/// The pipes. Dropped, they leave nothing behind in the file system: nobody would read what is written there.
+/// The pipes. Dropping them removes the open one from the file system: no process reads it any more.
 pub struct Fifos {
     open: Arc<Mutex<Option<Open>>>,
 }
@@ -188,7 +189,7 @@ impl Reader {
             Ok(pipe) => {
                 tracing::info!("the master fifo {} {what}", self.path().display());
                 self.pipe = pipe;
-                // Nobody reads what is written to the other.
+                // No process reads the other pipe any more.
                 if let Some(left) = left.filter(|left| left.path != self.path())
                     && mark(&left.path) == Some(left.mark)
                 {

@@ -1,5 +1,5 @@
-//! Unix: where others connect who are no clients of the application: the control socket and the stats server. Paths,
-//! abstract names and ports; who connected; sockets that outlive the image of the process.
+//! Unix: listeners and connections of the control socket and the stats server: paths, abstract names
+//! and ports, and the user at the other end.
 
 use std::fs::Permissions;
 use std::io::{self, ErrorKind, Read, Write};
@@ -32,10 +32,10 @@ pub enum AdminConnection {
 }
 
 impl AdminListener {
-    /// Listens there. A path that nobody listens on any more is taken over.
+    /// Listens there. A socket file without a listener is replaced.
     ///
     /// # Errors
-    /// Somebody listens there, or the system refuses.
+    /// Another process listens there, or the system refuses.
     pub fn open(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => TcpListener::bind(address).map(Self::Tcp),
@@ -53,7 +53,7 @@ impl AdminListener {
         }
     }
 
-    /// A socket that this process has left to itself.
+    /// A listening socket that this process was handed.
     ///
     /// # Errors
     /// It is none that listens.
@@ -67,7 +67,7 @@ impl AdminListener {
         })
     }
 
-    /// The next one who connects.
+    /// The next connection.
     ///
     /// # Errors
     /// The system's; it may go on.
@@ -90,7 +90,7 @@ impl AdminListener {
         }
     }
 
-    /// Only this user, and root, gets through: the file's mode, and its owner, who the server will be.
+    /// Admits only the user that the server will run as, and root, by the file's mode and owner.
     ///
     /// # Errors
     /// The file cannot be given away.
@@ -121,7 +121,7 @@ impl AdminListener {
         self.descriptor().try_clone_to_owned()
     }
 
-    /// Is a client who has nothing to say.
+    /// Connects and closes, which ends a pending [`accept`](Self::accept).
     ///
     /// # Errors
     /// The system's.
@@ -143,7 +143,7 @@ impl AdminListener {
     }
 }
 
-/// Where to connect to who listens there.
+/// The address to connect to for a listener on this one.
 fn within_reach(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
@@ -179,7 +179,7 @@ fn open_path(path: &Path) -> io::Result<AdminListener> {
     Ok(AdminListener::Unix(listener, Some(path)))
 }
 
-/// A socket on which nobody listens any more. No other kind of file is taken for one.
+/// Whether the path is a socket file without a listener.
 fn is_left_behind(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt as _;
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
@@ -192,7 +192,7 @@ impl AdminConnection {
     /// Connects.
     ///
     /// # Errors
-    /// Nobody listens, or not for this user.
+    /// There is no listener, or this user may not connect.
     pub fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => TcpStream::connect(address).map(Self::Tcp),
@@ -210,7 +210,7 @@ impl AdminConnection {
         }
     }
 
-    /// Whether it is the user that this process is, or root. On a port nobody knows: there a secret says so.
+    /// Whether the peer is this process's user or root. On a port that is unknown, and a secret decides.
     pub fn is_same_user(&self) -> bool {
         match self {
             Self::Unix(stream) => peer(stream).is_ok_and(|uid| uid == geteuid() || uid.is_root()),
@@ -235,7 +235,7 @@ impl AdminConnection {
 
     /// Says that nothing follows.
     pub fn finish(&self) {
-        // Who has gone needs not be told.
+        // The client may have closed already.
         let _gone = match self {
             Self::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
             Self::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),

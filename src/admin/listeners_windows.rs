@@ -1,4 +1,4 @@
-//! Windows: where others connect who are no clients of the application: the control socket and the stats server. Ports only.
+//! Windows: listeners and connections of the control socket and the stats server: ports only.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -19,7 +19,7 @@ impl AdminListener {
     /// Listens there.
     ///
     /// # Errors
-    /// Somebody listens there, or the system refuses.
+    /// Another process listens there, or the system refuses.
     pub fn open(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => TcpListener::bind(address).map(Self),
@@ -48,7 +48,7 @@ impl AdminListener {
         self.0.as_socket().try_clone_to_owned()
     }
 
-    /// Is a client who has nothing to say.
+    /// Connects and closes, which ends a pending [`accept`](Self::accept).
     ///
     /// # Errors
     /// The system's.
@@ -63,7 +63,7 @@ impl AdminListener {
         TcpStream::connect(address).map(drop)
     }
 
-    /// The next one who connects.
+    /// The next connection.
     ///
     /// # Errors
     /// The system's; it may go on.
@@ -99,7 +99,7 @@ impl AdminConnection {
     /// Connects.
     ///
     /// # Errors
-    /// Nobody listens.
+    /// There is no listener.
     pub fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => TcpStream::connect(address).map(Self),
@@ -109,7 +109,7 @@ impl AdminConnection {
         }
     }
 
-    /// On a port nobody knows: there a secret says so.
+    /// On a port the user is unknown, and a secret decides.
     pub fn is_same_user(&self) -> bool {
         true
     }
@@ -125,7 +125,7 @@ impl AdminConnection {
 
     /// Says that nothing follows.
     pub fn finish(&self) {
-        // Who has gone needs not be told.
+        // The client may have closed already.
         let _gone = self.0.shutdown(std::net::Shutdown::Write);
     }
 }
@@ -154,7 +154,7 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     std::fs::write(path, text)
 }
 
-/// Nobody becomes anybody else here.
+/// The server keeps its user on Windows.
 ///
 /// # Errors
 /// None.

@@ -1,5 +1,6 @@
-//! The server in numbers, for the control socket, the stats server and the fifo: one source for all of them, and for `uwsgi.workers()`
-//! the same (`src/app/inspect/counters.rs`). Any thread; waits for nobody.
+//! The figures of the server for the control socket, the stats server and the fifo: one source for
+//! all of them, the same as of `uwsgi.workers()` (`src/app/inspect/counters.rs`). Any thread; never
+//! waits.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,7 +41,7 @@ impl MetricsSnapshot {
     /// How the server is. From now on what workers work on is noted.
     pub fn status(&self) -> Status {
         self.process.harakiri.look_on();
-        // Not kept: whoever holds a generation keeps it from ending.
+        // Not kept: a reference to a generation delays its end.
         let (roster, isolation) = match self.current.load() {
             Some(generation) => (Some(generation.roster()), generation.isolation()),
             None => (None, Isolation::Main),

@@ -1,5 +1,5 @@
-//! How people and programs ask a running server and tell it something: the control socket and its
-//! commands, the master fifo, the stats server, the tracebacker.
+//! The interfaces of a running server: the control socket and its commands, the master fifo, the
+//! stats server, the tracebacker.
 //!
 //! The first half is pure: [`control_request`] (a request and what it means), [`control_response`] (what goes back),
 //! [`status`] (the server in numbers), [`stats_document`] (the same as uWSGI's JSON), [`table`] (for

@@ -1,8 +1,9 @@
-//! The same numbers in the JSON of uWSGI's stats server (core/master_utils.c, `uwsgi_master_generate_stats`): its names, its order,
-//! its units, so that uwsgitop and exporters need not know the difference. Pure.
+//! The status in the JSON of uWSGI's stats server (core/master_utils.c,
+//! `uwsgi_master_generate_stats`): its names, its order, its units, so that uwsgitop and exporters
+//! read it unchanged. Pure.
 //!
-//! In one process: every worker has the process's id; `rss` is its share of the process's memory; `listen_queue` counts the
-//! requests that wait for a worker, which is where a backlog shows first.
+//! In one process: every worker has the process's id; `rss` is its share of the process's memory;
+//! `listen_queue` counts the requests that wait for a worker, which is where a backlog shows first.
 
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
@@ -121,7 +122,6 @@ struct RequestInfo {
 
 /// The JSON. `now`: seconds since 1970.
 pub fn render(status: &Status, about: &About, now: u64) -> Vec<u8> {
-    let share = status.workers.len().max(1) as u64;
     let stats = Stats {
         version: about.version,
         listen_queue: status.queue.length,
@@ -152,7 +152,7 @@ pub fn render(status: &Status, about: &About, now: u64) -> Vec<u8> {
         workers: status
             .workers
             .iter()
-            .map(|worker| worker_stats(worker, status, about, (share, now)))
+            .map(|worker| worker_stats(worker, status, about, now))
             .collect(),
     };
     let written = if about.minified {
@@ -175,8 +175,9 @@ fn worker_stats<'a>(
     worker: &'a Worker,
     status: &Status,
     about: &About,
-    (share, now): (u64, u64),
+    now: u64,
 ) -> WorkerStats<'a> {
+    let share = status.workers.len().max(1) as u64;
     WorkerStats {
         id: worker.id,
         pid: status.pid,
@@ -256,7 +257,8 @@ fn core(thread: &super::status::Thread, now: u64) -> Core {
 }
 
 /// What stands in front with `--stats-http`: uWSGI's head (core/protocol.c), word for word.
-pub const HTTP_HEAD: &[u8] = b"HTTP/1.0 200 OK\r\nConnection: close\r\nAccess-Control-Allow-Origin: *\r\nContent-Type: application/json\r\n\r\n";
+pub const HTTP_HEAD: &[u8] = b"HTTP/1.0 200 OK\r\nConnection: close\r\n\
+    Access-Control-Allow-Origin: *\r\nContent-Type: application/json\r\n\r\n";
 
 #[cfg(test)]
 mod tests {

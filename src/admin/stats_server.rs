@@ -1,7 +1,8 @@
-//! The stats server: uWSGI's JSON for whoever connects (`--stats`), with HTTP around it or without (`--stats-http`).
+//! The stats server: uWSGI's JSON for every client that connects (`--stats`), with HTTP around it or
+//! without (`--stats-http`).
 //!
-//! As in uWSGI nobody has to say who he is: bind it where only those get who may know. `sm-stats` takes clients, a thread for each
-//! writes to it; nothing waits for Python.
+//! As in uWSGI clients need no credentials: bind it to an address that only permitted clients reach.
+//! `sm-stats` accepts clients, a thread for each writes to it; nothing waits for Python.
 
 use std::io::{self, ErrorKind, Read as _};
 use std::path::PathBuf;
@@ -56,8 +57,8 @@ impl StatsServer {
             && !tcp.ip().to_canonical().is_loopback()
         {
             tracing::warn!(
-                "--stats {address}: whoever reaches it sees what is asked of the application; a firewall should see to it that only \
-                 those do who may"
+                "--stats {address}: every client that reaches it sees the requests of the \
+                 application; let a firewall admit only permitted clients"
             );
         }
         Ok(Some(Self {
@@ -79,7 +80,7 @@ impl StatsServer {
             self.has_head,
         );
         accept_clients("sm-stats", listener, move |mut client| {
-            // Who has gone needs no statistics.
+            // The client has closed.
             let _gone = tell(&mut client, &metrics, has_head);
         })
     }

@@ -1,5 +1,5 @@
-//! The server's answers for people: `singlemalt status`, and how a reload went, with the exit code that says the same. Pure; reads
-//! what an older or a newer server may have said, so nothing is counted on to be there.
+//! The tables of `singlemalt status` and `reload --wait`, with their exit codes. Pure. The server may
+//! be older or newer than this program, so every member of its JSON may be missing.
 
 use serde_json::Value;
 
@@ -7,11 +7,43 @@ use serde_json::Value;
 pub const SERVES: i32 = 0;
 /// It does not; the version before serves on.
 pub const FAILED: i32 = 2;
-/// Nobody knows yet.
+/// The outcome is not known yet.
 pub const UNDER_WAY: i32 = 4;
 
 /// A status. `now`: seconds since 1970.
 pub fn status(status: &Value, now: u64) -> String {
+    let mut lines = generation_lines(status, now);
+    lines.push(format!("reload      {}", reload(&status["reload"], now)));
+    let reloads = &status["reloads"];
+    let all =
+        ["done", "failed", "withdrawn"].map(|name| (reloads[name].as_u64().unwrap_or(0), name));
+    // Of a single one all is said above.
+    if all.iter().map(|(count, _)| count).sum::<u64>() > 1 {
+        let words = all.iter().filter(|(count, _)| *count > 0);
+        let words: Vec<String> = words
+            .map(|(count, name)| format!("{count} {name}"))
+            .collect();
+        lines.push(format!("reloads     {}", words.join(", ")));
+    }
+    if !status["kept"].is_null() {
+        lines.push(format!(
+            "kept        generation {}, for {} more (singlemalt rollback puts it back)",
+            number(status, "/kept/generation"),
+            span(number(status, "/kept/until").saturating_sub(now) as f64)
+        ));
+    }
+    lines.extend(traffic_lines(status));
+    lines.push(String::new());
+    lines.push("worker  thread  state   requests  failed  average  spawned  works on".to_owned());
+    for worker in list(status, "/workers") {
+        rows(worker, now, &mut lines);
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// The version, the generation that serves and the ones that end.
+fn generation_lines(status: &Value, now: u64) -> Vec<String> {
     let mut lines = Vec::new();
     let uptime = number(status, "/uptime_seconds");
     lines.push(format!(
@@ -46,25 +78,12 @@ pub fn status(status: &Value, now: u64) -> String {
     if !ending.is_empty() {
         lines.push(format!("ending      generation {}", ending.join(", ")));
     }
-    lines.push(format!("reload      {}", reload(&status["reload"], now)));
-    let reloads = &status["reloads"];
-    let all =
-        ["done", "failed", "withdrawn"].map(|name| (reloads[name].as_u64().unwrap_or(0), name));
-    // Of a single one all is said above.
-    if all.iter().map(|(count, _)| count).sum::<u64>() > 1 {
-        let words = all.iter().filter(|(count, _)| *count > 0);
-        let words: Vec<String> = words
-            .map(|(count, name)| format!("{count} {name}"))
-            .collect();
-        lines.push(format!("reloads     {}", words.join(", ")));
-    }
-    if !status["kept"].is_null() {
-        lines.push(format!(
-            "kept        generation {}, for {} more (singlemalt rollback puts it back)",
-            number(status, "/kept/generation"),
-            span(number(status, "/kept/until").saturating_sub(now) as f64)
-        ));
-    }
+    lines
+}
+
+/// The addresses, the load, the counters, and warnings.
+fn traffic_lines(status: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
     let listens = list(status, "/listen").iter().filter_map(Value::as_str);
     lines.extend(listens.map(|address| format!("listening   {address}")));
     lines.push(format!(
@@ -93,13 +112,7 @@ pub fn status(status: &Value, now: u64) -> String {
             lines.push(format!("WARNING     {count} {what}"));
         }
     }
-    lines.push(String::new());
-    lines.push("worker  thread  state   requests  failed  average  spawned  works on".to_owned());
-    for worker in list(status, "/workers") {
-        rows(worker, now, &mut lines);
-    }
-    lines.push(String::new());
-    lines.join("\n")
+    lines
 }
 
 /// A worker's row; with several threads, a row for each below it.

@@ -1,8 +1,9 @@
 //! `--py-tracebacker PREFIX`: unix sockets that print where Python code stands, and close.
 //!
-//! uWSGI has one at PREFIX1, PREFIX2 ... for each worker, and so have we, in its format (plugins/python/tracebacker.c), so that what
-//! reads those reads these. PREFIX itself tells of everybody, and more. `sm-tracebacker` answers one client at a time; it takes no
-//! part in Python, and no client holds it up for longer than a few seconds.
+//! As in uWSGI there is one at PREFIX1, PREFIX2 ... for each worker, in uWSGI's format
+//! (plugins/python/tracebacker.c), so that programs that read those read these. PREFIX itself prints
+//! all workers, with more details. `sm-tracebacker` serves one client at a time, each for a few
+//! seconds at most, and runs no Python.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -25,9 +26,9 @@ use crate::config::Failure;
 use crate::os::vacuum::Vacuum;
 use crate::python::{Isolation, PythonStack};
 
-/// What an interpreter is given to let go of its GIL.
+/// An interpreter has this long to release its GIL.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What a client is given to take a part of the text.
+/// A client has this long to read a part of the text.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long to leave it alone when clients cannot be accepted, for want of descriptors say.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -67,7 +68,7 @@ pub fn start(config: &Config, process: &Arc<Process>, vacuum: &mut Vacuum) -> Re
     Ok(())
 }
 
-/// The socket of a worker; 0 is everybody.
+/// The socket of a worker; 0 is all of them.
 fn path_of(prefix: &Path, worker: usize) -> PathBuf {
     let mut path = OsString::from(prefix);
     if worker > 0 {
@@ -76,8 +77,8 @@ fn path_of(prefix: &Path, worker: usize) -> PathBuf {
     PathBuf::from(path)
 }
 
-/// A socket that only our own user can connect to: nobody can before it listens, and by then it has its mode. One that is there
-/// already was left behind, or belongs to the server that this one takes over from.
+/// A socket that only this process's user can connect to: it has its mode before it listens. A socket
+/// file that is there already was left behind, or belongs to the server that this one succeeds.
 fn bind_private(path: &Path) -> io::Result<UnixListener> {
     if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         fs::remove_file(path)?;
@@ -113,7 +114,7 @@ fn serve(sockets: &[UnixListener], process: &Process, threads: usize) -> ! {
                         0 => stacks.to_string(),
                         worker => as_uwsgi_has_it(&stacks, worker, threads),
                     };
-                    // Whoever has gone wants no answer.
+                    // The client has closed.
                     answer(client, &text).ok();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -129,8 +130,8 @@ fn answer(mut client: UnixStream, text: &str) -> io::Result<()> {
     client.write_all(text.as_bytes())
 }
 
-/// Those of one worker, a line for each call. In the main interpreter a worker has as many of its threads as a process would have, and
-/// the application's own threads are everybody's.
+/// The stacks of one worker, a line for each call. In the main interpreter a worker has as many of
+/// its threads as a process would have, and the application's own threads belong to all workers.
 fn as_uwsgi_has_it(stacks: &Stacks, worker: usize, threads: usize) -> String {
     let mut text = HEADER.to_owned();
     for one in &stacks.workers {
@@ -161,8 +162,8 @@ fn as_uwsgi_has_it(stacks: &Stacks, worker: usize, threads: usize) -> String {
         }
     }
     for other in &stacks.others {
-        let is_everybodys = other.interpreter == 0;
-        if is_everybodys || other.worker == worker {
+        let belongs_to_all = other.interpreter == 0;
+        if belongs_to_all || other.worker == worker {
             let name = other.stack.name.as_deref();
             lines(
                 &mut text,

@@ -1,8 +1,9 @@
 //! Alarms: a message that runs a command, raises a signal or stands out in the log.
 //!
-//! Whoever raises one only queues it. One thread, `sm-alarm`, does the rest, so that nobody waits for a command; each
-//! command has a thread that waits for its end. An alarm that had the same message a moment ago is left out, as in
-//! uWSGI: a loop of failures is one alarm every few seconds. What is raised before [`Alarms::start`] waits for it.
+//! Raising an alarm only queues it. One thread, `sm-alarm`, does the rest; each command has a thread
+//! that waits for its end. An alarm that had the same message a moment ago is left out, as in uWSGI:
+//! a loop of failures is one alarm every few seconds. Alarms that are raised before
+//! [`Alarms::start`] wait for it.
 
 use std::io::Write as _;
 use std::process::{Child, Stdio};
@@ -44,7 +45,7 @@ pub enum Action {
     Log(String),
 }
 
-/// What alarms need of the process.
+/// The parts of the process that alarms act on.
 pub struct AlarmContext {
     /// Writes a line to the log.
     pub say: Box<dyn Fn(&str) + Send>,
@@ -322,9 +323,9 @@ mod tests {
         let (told, heard) = mpsc::channel();
         let raised = told.clone();
         let context = AlarmContext {
-            say: Box::new(move |line| told.send(line.to_owned()).expect("somebody listens")),
+            say: Box::new(move |line| told.send(line.to_owned()).expect("the test listens")),
             signal: Box::new(move |number| {
-                raised.send(number.to_string()).expect("somebody listens")
+                raised.send(number.to_string()).expect("the test listens")
             }),
         };
         (context, heard)

@@ -1,6 +1,6 @@
-//! What raises signals by itself: timers, cron entries and file monitors of the generation in charge, and the commands of
-//! `--cron`. One thread, `sm-clock`, which is started when there is something to wait for; file monitors report on the thread
-//! of [`FileWatch`]. Neither runs Python: a signal is only queued.
+//! Raises signals for the timers, cron entries and file monitors of the serving generation, and runs
+//! the commands of `--cron`. One thread, `sm-clock`, which starts with the first of them; file
+//! monitors report on the thread of [`FileWatch`]. Neither runs Python: a signal is only queued.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ impl Clockwork {
         let mut state = self.state.lock();
         state.in_charge = Some((generation, Arc::clone(&deliver)));
         if state.held.is_some() {
-            // Nobody is to wait for what another process still does.
+            // The caller does not wait: another process still raises these.
             let (nobody_waits, _) = bounded(0);
             state.send(Order::Replace(generation, triggers, deliver, nobody_waits));
         } else if state.orders.is_some() || !triggers.is_empty() {
@@ -316,7 +316,7 @@ mod tests {
             period: Duration::from_millis(1),
             iterations: Some(1),
         });
-        // Nobody waits for what is held.
+        // Held triggers are not waited for.
         let armed = clockwork.replace(1, vec![timer], deliver);
         assert!(armed.recv().is_err());
         assert!(clockwork.state.lock().orders.is_none(), "no thread counts");

@@ -1,4 +1,4 @@
-//! Commands that nobody waits for (`--touch-exec`): each has a thread that sees it to its end and says how that went.
+//! Commands of `--touch-exec`: for each a thread waits for its end and logs a failure.
 
 use super::cron_command::shell;
 

@@ -1,8 +1,10 @@
-//! What one generation of the application has registered: who handles which signal, and what raises them.
+//! The signals that one generation of the application handles, and the timers, cron entries and file
+//! monitors that raise them.
 //!
-//! Every interpreter of a generation runs the same modules, so each registers the same timers: those are one timer. The rule is
-//! that the n-th registration of a thing while an interpreter loads is the n-th one of every other interpreter, too; what is added
-//! later, by a request say, is one more each time. Any thread.
+//! Every interpreter of a generation runs the same modules, so each registers the same timers: those
+//! are one timer. The n-th registration of a trigger while an interpreter loads is the n-th one of
+//! every other interpreter, too; a later registration, by a request say, adds one each time. Any
+//! thread.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -50,8 +52,8 @@ pub enum Target {
     Each,
     /// `workerN`, from 1.
     One(usize),
-    /// Nobody, by wish: `subscribed`.
-    Nobody,
+    /// Subscribers, of which there are none: `subscribed`.
+    Subscribed,
     /// What this server does not have (yet): the spooler, mules, farms, anything else.
     Unsupported(String),
 }
@@ -61,7 +63,7 @@ impl Target {
         match text {
             "" | "worker" | "worker0" => Self::Any,
             "workers" | "active-workers" => Self::Each,
-            "subscribed" => Self::Nobody,
+            "subscribed" => Self::Subscribed,
             _ => text
                 .strip_prefix("worker")
                 .and_then(|number| number.parse().ok())
@@ -179,7 +181,7 @@ impl Registrations {
             Target::One(worker) => Route::Nowhere(format!(
                 "signal {number} was raised for worker {worker}, which has no handler for it"
             )),
-            Target::Nobody => Route::Nowhere(format!(
+            Target::Subscribed => Route::Nowhere(format!(
                 "signal {number} was raised for subscribers, of which there are none"
             )),
             Target::Unsupported(target) => {
@@ -216,7 +218,7 @@ impl Registrations {
         Ok(())
     }
 
-    /// An interpreter is loaded anew in place of one that ended: what it asks for is there already.
+    /// An interpreter replaces one that ended: its triggers are registered already.
     pub fn begin_anew(&self, worker: usize) {
         let mut table = self.table.lock();
         table.asked.retain(|(asker, _), _| *asker != worker);

@@ -1,13 +1,14 @@
 //! Tells when files change: for touch files, file monitors and the modules of an application.
 //!
-//! One thread, `sm-watch`, keeps what is known of each file and calls whoever asked; the `notify` crate has a thread of
-//! its own that hears from the kernel. What the kernel says is only a hint to look: a file has changed when its time, size
-//! or identity has, so it does not matter whether an editor writes it, renames another over it, or a deploy swaps a symlink on
-//! the way to it. The content is not read: touching a file is a change, as in uWSGI.
+//! One thread, `sm-watch`, keeps the state of each file and runs the callbacks; the `notify` crate
+//! has a thread of its own for the kernel's events. An event is only a hint to look: a file has
+//! changed when its time, size or identity has, whether an editor writes it, renames another over
+//! it, or a deploy swaps a symlink on the way to it. The content is not read: touching a file is a
+//! change, as in uWSGI.
 //!
-//! Folders are watched, not files, so a file may be missing at first. Where the kernel cannot watch (its limit is reached, the
-//! folder does not exist yet) files are looked at every second, and single files every five seconds in any case: network file
-//! systems report nothing.
+//! Folders are watched, not files, so a file may be missing at first. Where the kernel cannot watch
+//! (its limit is reached, the folder does not exist yet) files are looked at every second, and single
+//! files every five seconds in any case: network file systems report nothing.
 
 mod engine;
 mod fingerprint;

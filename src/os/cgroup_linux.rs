@@ -1,7 +1,10 @@
-//! Linux: what memory this process's cgroup may use, and what it uses. A container is a cgroup; so is a unit of systemd.
+//! Linux: the memory limit and the memory use of this process's cgroup. A container is a cgroup; so is
+//! a unit of systemd.
 //!
-//! Both versions are read. Every level from the process's own cgroup up to the mount point counts, as the kernel counts there, too: the
-//! one with the least room left for its size decides.
+//! By hand: `procfs` keeps blanks in mount points escaped, and refuses a list for one odd line.
+//!
+//! Both versions are read. Every level from the process's own cgroup up to the mount point counts, as
+//! in the kernel: the one with the least room left for its size decides.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +13,7 @@ use std::path::{Path, PathBuf};
 #[cfg(debug_assertions)]
 const STAND_IN: &str = "_SINGLEMALT_CGROUP";
 
-/// Version 1 says "no limit" by the largest number of pages; nobody means so much.
+/// Version 1 says "no limit" by the largest number of pages; no real limit is so high.
 const NO_LIMIT: u64 = 1 << 60;
 
 /// The level of the cgroup that has the least room left.
@@ -47,7 +50,7 @@ const VERSION_1: Files = Files {
 };
 
 const VERSION_2: Files = Files {
-    // Above the second one the kernel slows the processes down, so that nobody gets to the first.
+    // Above the second one the kernel slows the processes down.
     limits: &["memory.max", "memory.high"],
     used: "memory.current",
     idle_files: "inactive_file",
@@ -69,7 +72,7 @@ impl Cgroup {
         Self::limited(&cgroups, &mounts)
     }
 
-    /// Whoever has the controller of version 1 has its limits there, whatever else is mounted.
+    /// With the memory controller in version 1 the limits are there, even if version 2 is mounted.
     fn limited(cgroups: &str, mounts: &str) -> Option<Self> {
         let path = path_in(cgroups, |controllers| has(controllers, "memory"));
         let is_mount = |mount: &Mount<'_>| mount.kind == "cgroup" && has(mount.options, "memory");

@@ -26,7 +26,7 @@ pub struct Starter(PipeWriter);
 impl Starter {
     /// Lets it leave with code 0: the server serves.
     pub fn release(mut self) {
-        // It may have been killed meanwhile; nobody waits then.
+        // The starter may have been killed.
         let _gone = self.0.write_all(&[0]);
     }
 

@@ -40,7 +40,7 @@ pub fn set_owner(path: &Path, user: &Principal, group: &Principal) -> Result<(),
         .map_err(|error| format!("cannot give {} to {user}:{group}: {error}", path.display()))
 }
 
-/// Writes to a named pipe, unless nobody reads it.
+/// Writes to a named pipe if a process reads it.
 ///
 /// # Errors
 /// It is not there, or full.

@@ -1,8 +1,8 @@
-//! Descriptors that whoever started us has left open for us (`fd://3`).
+//! Descriptors that the parent process left open (`fd://3`).
 //!
-//! A number is not yet something that can be owned: Rust takes nobody's word for it. So the descriptor is sent
-//! through a socket pair to ourselves, and what comes out of it is ours, by the kernel's word. The number stays
-//! open too, as in uWSGI. Main thread, at start.
+//! Owning a descriptor by its number takes `unsafe`. So it is sent through a socket pair to this very
+//! process: the received duplicate is owned without. The number stays open too, as in uWSGI. Main
+//! thread, at start.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;

@@ -8,7 +8,7 @@ pub const IS_KNOWN: bool = false;
 /// What the process uses.
 pub struct Used;
 
-/// Nobody tells.
+/// Not known on this system.
 pub fn used(_limits: &MemoryLimits) -> Option<Used> {
     None
 }
@@ -18,7 +18,7 @@ pub fn of_this_process() -> (u64, u64) {
     (0, 0)
 }
 
-/// Nobody tells.
+/// Not known on this system.
 pub fn anonymous() -> Option<u64> {
     None
 }

@@ -1,4 +1,6 @@
-//! Tells systemd how the server is (sd_notify(3)): a datagram to the socket that `NOTIFY_SOCKET` names.
+//! Notifies systemd (sd_notify(3)): a datagram to the socket that `NOTIFY_SOCKET` names.
+//!
+//! By hand: `sd-notify` reads the environment at each message, while Python threads may change it.
 //!
 //! For units of `Type=notify` and `Type=notify-reload`. Without the variable nothing is done. A message that cannot be
 //! delivered is logged and forgotten: the server serves with and without anybody listening. Main thread.
@@ -7,7 +9,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// The way to whoever supervises us, if anybody does.
+/// The socket of the service manager, if there is one.
 pub struct Notifier(Option<(UnixDatagram, SocketAddr)>);
 
 impl Notifier {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-/// Nobody to tell.
+/// There is no service manager to notify.
 pub struct Notifier;
 
 impl Notifier {

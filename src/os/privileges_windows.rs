@@ -24,7 +24,7 @@ pub fn drop(config: &Config) -> Result<(), Failure> {
     refuse(config, !process.add_gid.is_empty(), "add-gid")
 }
 
-/// Nobody becomes anybody else.
+/// The server keeps its user.
 pub fn future(_config: &Config) -> (Option<u32>, Option<u32>) {
     (None, None)
 }

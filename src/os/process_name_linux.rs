@@ -1,5 +1,7 @@
 //! The two names that Linux has for a process.
 //!
+//! By hand: crates for titles set the short name alone, or call C code that moves the environment.
+//!
 //! The short one, 15 bytes of it, is the main thread's: top and `pgrep` show it. The long one is what stands in
 //! the memory of the arguments: `ps -f` and `pkill -f` read it. A kernel that finds no NUL at the end of that memory
 //! takes what stands there, up to the first NUL and on into the environment's memory, for a title (`setproctitle`;
@@ -20,7 +22,7 @@ const SHORT_BYTES_MAX: usize = 15;
 /// A title that is longer would not be read to its end: the kernel looks at one page.
 const LONG_BYTES_MAX: usize = 4095;
 
-/// The title has room where the arguments stand (or nobody knows where that is).
+/// Whether the title fits into the memory of the arguments, or that memory is unknown.
 pub fn fits_in_arguments(title: &str) -> bool {
     Room::of_this_process().is_none_or(|room| title.len() < room.arguments)
 }
@@ -45,7 +47,7 @@ pub fn set(title: &str, may_spill: bool) -> io::Result<String> {
 /// # Errors
 /// The system refused.
 pub fn set_short(title: &str) -> io::Result<()> {
-    // It is the main thread's, whose id is the process's.
+    // The main thread's id is the process's.
     let path = format!("/proc/self/task/{}/comm", std::process::id());
     fs::write(path, cut(title, SHORT_BYTES_MAX))
 }

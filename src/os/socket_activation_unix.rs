@@ -1,8 +1,10 @@
-//! Sockets that systemd has opened for us (socket activation: sd_listen_fds(3)).
+//! Sockets that systemd has opened for this process (socket activation: sd_listen_fds(3)).
 //!
-//! `LISTEN_FDS` says how many, from descriptor 3 on; `LISTEN_PID` for whom. As in uWSGI a socket that was handed over takes the
-//! place of the configured address that it is bound to; with no address configured all of them are served. Main
-//! thread, before anything else is opened.
+//! By hand: `listenfd` takes sockets without a `LISTEN_PID` and changes the environment.
+//!
+//! `LISTEN_FDS` is their number, from descriptor 3 on; `LISTEN_PID` names the process. As in uWSGI a
+//! socket takes the place of the configured address that it is bound to; with no address configured
+//! all of them are served. Main thread, before anything else is opened.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -50,7 +52,7 @@ pub fn apply(config: &Config, count: u32) -> Result<Option<Config>, Failure> {
     }
     if count > SOCKETS_MAX {
         return Err(Failure::new(format_args!(
-            "LISTEN_FDS says {count} sockets were handed over; nobody hands over more than {SOCKETS_MAX}"
+            "LISTEN_FDS says {count} sockets were handed over; at most {SOCKETS_MAX} are accepted"
         )));
     }
     let mut config = config.clone();

@@ -1,7 +1,8 @@
-//! What the server says: operational messages, the request log, both through one writer.
+//! The log: operational messages (`tracing` events) and the request log, both through one writer.
 //!
-//! Nothing that serves a request ever waits for a terminal, a pipe or a disk: lines go into a buffer, and
-//! a thread of its own writes them. Knows no other room.
+//! Every room logs; `server` installs the subscriber and chooses the destination. Any thread appends
+//! to a buffer, and one thread, `sm-log`, writes: a thread that serves requests never waits for a
+//! terminal, a pipe or a disk. Imports no other room. Read `writer` first.
 
 mod messages;
 mod request_line;

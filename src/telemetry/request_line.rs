@@ -104,7 +104,7 @@ fn number(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// What nobody got to know is a dash, as in other servers' logs.
+/// An unknown value is a dash, as in other servers' logs.
 fn or_dash(bytes: &[u8]) -> &[u8] {
     if bytes.is_empty() { b"-" } else { bytes }
 }

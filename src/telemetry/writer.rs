@@ -1,7 +1,7 @@
 //! The one writer of the log: to standard error, or to where `--logto` points.
 //!
 //! Lines are collected in memory and written by a thread, a batch at a time: a request costs a copy, not a
-//! system call, and a stuck terminal costs nobody anything. The buffer is bounded; what does not fit is
+//! system call, and a stuck terminal delays no request. The buffer is bounded; what does not fit is
 //! counted and the count is written. Nothing is lost at a normal exit: `flush` waits.
 
 use std::io::{self, Write};
@@ -35,7 +35,7 @@ impl Destination {
             Destination::Stderr => io::stderr().lock().write_all(batch),
             Destination::Datagrams(socket) => {
                 for line in batch.split_inclusive(|byte| *byte == b'\n') {
-                    // A line that is too long for a datagram, or that nobody took, is lost; the next one may not be.
+                    // A line that does not fit a datagram is lost; the next one may fit.
                     let _lost = socket.send(line);
                 }
                 Ok(())
@@ -50,7 +50,7 @@ struct State {
     dropped: u64,
     /// The thread waits for the first line of a batch.
     is_waiting: bool,
-    /// Somebody waits in `flush`: do not collect, write.
+    /// A thread waits in `flush`: write at once.
     is_urgent: bool,
     /// Lines were taken and are being written.
     is_writing: bool,
@@ -132,7 +132,7 @@ impl Shared {
         let mut batch = Vec::new();
         loop {
             self.collect(&mut batch);
-            // With nobody to read it there is nobody to tell.
+            // A log that cannot be written has no place to report that.
             let _unread = self.destination.lock().write(&batch);
             if let Some(observer) = &mut *self.observer.lock() {
                 observer(&batch);
@@ -165,7 +165,7 @@ impl Shared {
             // A Vec takes everything.
             let _infallible = writeln!(
                 batch,
-                "[WARN] {dropped} log lines were dropped: whoever reads this log does not keep up"
+                "[WARN] {dropped} log lines were dropped: the reader of this log does not keep up"
             );
         }
         state.is_writing = true;

@@ -1,4 +1,7 @@
-//! What the kernel says of a thread of this process: `/proc/self/task/TID/{stat,wchan,syscall}` (proc(5)). Reading them stops nobody.
+//! The state of a thread of this process by the kernel: `/proc/self/task/TID/{stat,wchan,syscall}`
+//! (proc(5)). Reading them stops no thread.
+//!
+//! By hand: `procfs` reads a thread's `stat`, and neither its `wchan` nor its `syscall`.
 
 use std::fs;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The kernel's part in watching, through the `notify` crate: which folders it watches for us. Runs on `sm-watch`; what the
-//! kernel says arrives on a thread of the crate and is only passed on.
+//! The folders that the kernel watches, through the `notify` crate. Runs on `sm-watch`; the kernel's
+//! events arrive on a thread of the crate and are only passed on.
 
 use std::collections::HashMap;
 use std::fs;
@@ -107,7 +107,7 @@ impl Kernel {
                 // Something went unnoticed: look at everything.
                 Err(_) => Vec::new(),
             };
-            // The watching thread has ended: nobody is left to tell.
+            // The watching thread has ended.
             drop(hints.send(Message::Hint(paths)));
         };
         RecommendedWatcher::new(tell, Config::default().with_follow_symlinks(false))
