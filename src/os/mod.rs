@@ -1,16 +1,14 @@
-//! What differs between systems and is no socket: signals, daemon, privileges, limits, title, memory,
-//! cgroup, service manager, pidfile.
+//! The parts of the server that differ between systems, sockets of the application aside: daemon,
+//! privileges, limits, title, memory and cgroup, service manager, pidfile.
 //!
-//! Called by `server` at start and at stop, and by `reload` and `admin` for a few facts of the process.
-//! Main thread, unless an item says otherwise. It knows the configuration and nothing above it. Each
-//! thing has a file for the systems that have it and one for the others that does nothing or says so.
+//! `server` calls it at start and at stop, on the main thread; `reload` and `admin` read a few facts
+//! of the process, on any thread. It may not decide, run Python or import a room above `config` and
+//! `telemetry`. A file for each system implements the same items; where a system has no such thing,
+//! they do nothing or return an error that says so. Read `daemon` and `privileges` first.
 
 #[cfg(unix)]
 #[path = "accounts_unix.rs"]
 pub mod accounts;
-#[cfg_attr(target_os = "linux", path = "cgroup_linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "cgroup_other.rs")]
-pub mod cgroup;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 pub mod daemon;
@@ -29,12 +27,7 @@ pub mod inherited;
 #[cfg_attr(unix, path = "limits_unix.rs")]
 #[cfg_attr(windows, path = "limits_windows.rs")]
 pub mod limits;
-#[cfg_attr(target_os = "linux", path = "memory_linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "memory_other.rs")]
 pub mod memory;
-#[cfg_attr(unix, path = "notify_unix.rs")]
-#[cfg_attr(windows, path = "notify_windows.rs")]
-pub mod notify;
 pub mod pidfile;
 #[cfg_attr(unix, path = "pidfile_command_unix.rs")]
 #[cfg_attr(windows, path = "pidfile_command_windows.rs")]
@@ -49,8 +42,6 @@ pub mod process_name;
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 pub mod redirect;
 pub mod secret;
-#[cfg_attr(unix, path = "socket_activation_unix.rs")]
-#[cfg_attr(windows, path = "socket_activation_windows.rs")]
-pub mod socket_activation;
+pub mod service_manager;
 pub mod title;
 pub mod vacuum;

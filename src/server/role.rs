@@ -18,7 +18,7 @@ use super::start::{FLUSH_TIMEOUT, NO_APP, start};
 use crate::admin::inherited_sockets::{self, InheritedSockets};
 use crate::config::Config;
 use crate::config::Failure;
-use crate::os::socket_activation;
+use crate::os::service_manager::socket_activation;
 use crate::os::title;
 use crate::reload::handover::origin::{self, Inheritance, Origin, Step};
 use crate::telemetry::LogWriter;

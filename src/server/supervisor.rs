@@ -15,7 +15,7 @@ use super::stop;
 use crate::app::{Acceptor, Current, Roster};
 use crate::background::clockwork::Clockwork;
 use crate::net::{Net, Turn};
-use crate::os::notify::Notifier;
+use crate::os::service_manager::notify::Notifier;
 use crate::reload::event::Event;
 use crate::reload::handover::origin::Inheritance;
 use crate::reload::handover::successor_process::{Heard, StandIn};

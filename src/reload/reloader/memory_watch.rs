@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::{Reloader, TICK, can_roll};
 use crate::app::Roster;
 use crate::config::{MemoryLimits, ReloadConfig};
-use crate::os::cgroup::{Cgroup, Level};
 use crate::os::memory;
+use crate::os::memory::cgroup::{Cgroup, Level};
 use crate::python::Isolation;
 use crate::reload::history::Way;
 

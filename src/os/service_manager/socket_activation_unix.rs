@@ -11,9 +11,9 @@ use std::os::fd::OwnedFd;
 
 use socket2::{SockAddr, Socket};
 
-use super::inherited;
 use crate::config::Failure;
 use crate::config::{Address, Config, ListenAddress};
+use crate::os::inherited;
 
 /// What says so; for us alone, so that no child of the application takes it for its own.
 const VARIABLES: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
