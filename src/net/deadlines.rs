@@ -1,8 +1,8 @@
 //! Deadlines of connections.
 //!
 //! A connection's deadline is a number in its slot; no timer is armed or cancelled per request. The
-//! acceptor thread sweeps the slots: at most every [`SWEEP_MIN`], at least every [`SWEEP_MAX`] while
-//! there are connections. Five thousand idle connections cost some microseconds a second.
+//! acceptor thread sweeps the slots: at most every [`SWEEP_MIN`], at least every [`SWEEP_MAX`]
+//! while there are connections. Five thousand idle connections cost some microseconds a second.
 
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ impl Net {
                 < self.settings.body_rate_min.saturating_mul(elapsed_ms)
     }
 
-    /// Collects every connection whose deadline has passed (in a drain, after the grace time, also idle
+    /// Collects every connection past its deadline (in a drain, after the grace time, also idle
     /// ones). Returns the time to the next deadline. `None`: there are no connections.
     pub(super) fn expired(
         &self,

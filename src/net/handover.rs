@@ -1,14 +1,14 @@
 //! Hands idle connections to another process.
 //!
 //! While a process is replaced, another one serves, and idle connections survive: the socket of a
-//! connection without a request under way is put into a queue ([`Kept`]), together with the bytes of
-//! its next request that were read already. The server passes the queue to the other process. A
+//! connection without a request under way is put into a queue ([`Kept`]), together with the bytes
+//! of its next request that were read already. The server passes the queue to the other process. A
 //! connection with a request under way is queued when the request is answered.
 //!
 //! After [`Net::start_keeping`] this process begins no request that the other one can begin: the
-//! thread that reads the first bytes of a request checks the flag *after* the read. A request that a
-//! client sends because of an answer of the other process is sent after the flag was set, so the old
-//! version never answers it.
+//! thread that reads the first bytes of a request checks the flag *after* the read. A request that
+//! a client sends because of an answer of the other process is sent after the flag was set, so the
+//! old version never answers it.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -33,8 +33,8 @@ impl Net {
         self.with_listeners(|listeners| listeners.iter().map(Listener::handle).collect())
     }
 
-    /// Stops accepting and begins no further request, but closes nothing: the listening sockets stay
-    /// open, and connections are parked for the process that serves instead.
+    /// Stops accepting and begins no further request, but closes nothing: the listening sockets
+    /// stay open, and connections are parked for the process that serves instead.
     pub fn start_keeping(&self) {
         self.parked.open(self.stop_listening());
         self.is_parking.store(true, Ordering::SeqCst);

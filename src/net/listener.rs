@@ -191,8 +191,8 @@ impl Listener {
         })
     }
 
-    /// Takes over a socket that another process has bound (systemd, a predecessor). `listen` is called
-    /// once more: it sets the backlog and keeps the connections that wait in it.
+    /// Takes over a socket that another process has bound (systemd, a predecessor). `listen` is
+    /// called once more: it sets the backlog and keeps the connections that wait in it.
     ///
     /// # Errors
     /// It is no stream socket, or not bound to an address that can be served.

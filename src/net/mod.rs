@@ -1,10 +1,10 @@
 //! Sockets, the poll, and everything that happens to a connection while no application code runs.
 //!
 //! `app` calls this room: a worker or the acceptor takes a [`Turn`], which waits in the poll, reads
-//! requests and passes complete ones to a [`Dispatch`]; the worker that answered one returns it with
-//! [`Turn::complete`]. Polling is a role that any idle thread takes, so all code here runs on workers,
-//! the acceptor, or threads that open files. It never blocks except in the wait itself and in
-//! `ResponseSink`, which a worker calls detached from Python. It does not know Python or `app`.
+//! requests and passes complete ones to a [`Dispatch`]; the worker that answered one returns it
+//! with [`Turn::complete`]. Polling is a role that any idle thread takes, so all code here runs on
+//! workers, the acceptor, or threads that open files. It never blocks except in the wait itself and
+//! in `ResponseSink`, which a worker calls detached from Python. It does not know Python or `app`.
 //!
 //! Read `connection` first, then [`turn`] (one pass over what is ready), `slots` (who owns a
 //! connection) and `state` (what the threads share).

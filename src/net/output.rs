@@ -1,8 +1,8 @@
 //! The pending output of a connection: bytes and files in order, written without blocking.
 //!
-//! The kernel takes as much as it can at once; the rest waits here until the poll reports the socket
-//! as writable. The kernel reads files where it can (sendfile), so that their bytes never enter this
-//! process. Runs on the thread that owns the connection.
+//! The kernel takes as much as it can at once; the rest waits here until the poll reports the
+//! socket as writable. The kernel reads files where it can (sendfile), so that their bytes never
+//! enter this process. Runs on the thread that owns the connection.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -143,8 +143,9 @@ impl Output {
         *self = Self::default();
     }
 
-    /// Writes until the socket is full, the queue is empty or the step's budget is used up. A file that
-    /// turns out shorter than promised is an `UnexpectedEof` error: the connection must be closed.
+    /// Writes until the socket is full, the queue is empty or the step's budget is used up. A file
+    /// that turns out shorter than promised is an `UnexpectedEof` error: the connection must be
+    /// closed.
     pub fn flush(&mut self, stream: &mut Stream) -> io::Result<Flushed> {
         let mut file_bytes = 0;
         while let Some(piece) = self.pieces.front_mut() {

@@ -1,10 +1,10 @@
-//! Who may send the response to a request: the application's worker or, when a request takes too long,
-//! another thread of the server.
+//! Who may send the response to a request: the application's worker or, when a request takes too
+//! long, another thread of the server.
 //!
 //! The connection stays the worker's. Another thread may take the response over by one atomic step,
 //! never in the middle of a send, and then sends through a second handle to the same socket
-//! ([`ClientHandle`]); whatever the application sends afterwards is refused. This is the only way in
-//! which a thread other than the worker writes to its client. A worker whose requests are not watched
+//! ([`ClientHandle`]); whatever the application sends afterwards is refused. This is the only way
+//! in which a thread other than the worker writes to its client. A worker without watched requests
 //! pays a load and a store for each send.
 
 use std::io;
@@ -70,8 +70,8 @@ impl ResponseOwner {
         self.0.store(state, Ordering::Release);
     }
 
-    /// The request is watched from now on. Called by the worker, during the request. `false`: there is
-    /// no request.
+    /// The request is watched from now on. Called by the worker, during the request. `false`: there
+    /// is no request.
     pub fn watch(&self) -> bool {
         match self.0.load(Ordering::Relaxed) {
             UNWATCHED => self.0.store(WATCHED, Ordering::Release),
@@ -123,8 +123,8 @@ impl ResponseOwner {
         self.0.load(Ordering::Acquire) < SILENCED
     }
 
-    /// Takes the response over, on any thread. `can_answer`: the caller can answer the client; if not,
-    /// the worker does when it returns.
+    /// Takes the response over, on any thread. `can_answer`: the caller can answer the client; if
+    /// not, the worker does when it returns.
     pub fn take(&self, can_answer: bool) -> Claim {
         let unsent = if can_answer { TAKEN } else { SILENCED };
         let taken = |state| match state {
@@ -150,8 +150,8 @@ impl ResponseOwner {
     }
 }
 
-/// A second handle to the socket of a request that a worker is working on, and the form of an answer to
-/// it.
+/// A second handle to the socket of a request that a worker is working on, and the form of an
+/// answer to it.
 #[derive(Debug)]
 pub struct ClientHandle {
     socket: Option<socket2::Socket>,
@@ -174,8 +174,8 @@ impl ClientHandle {
         }
     }
 
-    /// Whether [`answer`](Self::answer) can reach the client: not through TLS, whose keys the worker
-    /// holds.
+    /// Whether [`answer`](Self::answer) can reach the client: not through TLS, because the
+    /// worker holds its keys.
     pub fn can_answer(&self) -> bool {
         self.socket.is_some() && !self.is_tls
     }

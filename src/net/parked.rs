@@ -1,4 +1,5 @@
-//! Idle connections that wait to be handed to another process, and the listeners that were set aside.
+//! Idle connections that wait to be handed to another process, and the listeners that were set
+//! aside.
 
 use std::collections::VecDeque;
 

@@ -1,10 +1,10 @@
 //! Waiting for readiness.
 //!
-//! On Linux every idle worker waits in the same epoll: the kernel wakes one of them per event, the one
-//! that came last first, so a thread with warm caches works and the others sleep. mio registers,
-//! deregisters and wakes; only the wait itself bypasses it, because `mio::Poll::poll` needs exclusive
-//! access. Where several threads cannot wait in one poll, one thread at a time does (`wait_alone`),
-//! and workers wait for the queue instead.
+//! On Linux every idle worker waits in the same epoll: the kernel wakes one of them per event, the
+//! one that came last first, so a thread with warm caches works and the others sleep. mio
+//! registers, deregisters and wakes; only the wait itself bypasses it, because `mio::Poll::poll`
+//! needs exclusive access. Where several threads cannot wait in one poll, one thread at a time does
+//! (`wait_alone`), and workers wait for the queue instead.
 
 use std::io;
 use std::time::Duration;
@@ -91,8 +91,8 @@ impl SharedPoll {
         }
     }
 
-    /// Until [`let_sleep`](Self::let_sleep) no thread sleeps in a shared wait: those that do wake up,
-    /// and further waits return at once. Calls are counted.
+    /// Until [`let_sleep`](Self::let_sleep) no thread sleeps in a shared wait: those that do wake
+    /// up, and further waits return at once. Calls are counted.
     pub fn wake_all(&self) {
         #[cfg(target_os = "linux")]
         self.wake_all.set();

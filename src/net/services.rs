@@ -1,4 +1,5 @@
-//! What `net` calls: the queue, the file service and the request log. The rooms above implement them.
+//! What `net` calls: the queue, the file service and the request log. The rooms above implement
+//! them.
 
 use std::time::Duration;
 
@@ -38,9 +39,9 @@ pub enum Given {
     Unlogged,
 }
 
-/// Answers some requests before they are queued: with static files or, in development, with the error
-/// of a new version. Called by the thread that polls, so it may open a file but not wait for anything
-/// slower; and by workers, about files that an application may name.
+/// Answers some requests before they are queued: with static files or, in development, with the
+/// error of a new version. Called by the thread that polls, so it may open a file but not wait for
+/// anything slower; and by workers, about files that an application may name.
 pub trait FileService: Send + Sync {
     /// Whether the request may mean a file, decided without access to the disk.
     fn concerns(&self, head: &Head) -> bool;

@@ -2,8 +2,8 @@
 //!
 //! A slot is an atomic word (its state), a deadline and a place for the connection. The thread that
 //! moves the word from IDLE to BUSY owns the connection until it gives it back, so handing a
-//! connection from the poll to a worker and back costs two atomic operations and no system call. Any
-//! thread may call anything here. No I/O happens in this file.
+//! connection from the poll to a worker and back costs two atomic operations and no system call.
+//! Any thread may call anything here. No I/O happens in this file.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -24,8 +24,8 @@ const BUSY: u32 = 2;
 /// Busy, and readiness was reported meanwhile: the owner must look again before it gives it back.
 const BUSY_PENDING: u32 = 3;
 
-/// A slot, and how often it was reused. An event that was collected for an earlier connection in the
-/// same slot finds another serial and is dropped.
+/// A slot, and how often it was reused. An event that was collected for an earlier connection in
+/// the same slot finds another serial and is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotId {
     index: u32,
@@ -189,8 +189,8 @@ impl<T> Slots<T> {
         self.free.lock().free.push(id.index);
     }
 
-    /// Claims every idle connection that `due` selects by its deadline (milliseconds, 0 for none) and
-    /// passes it to `expired`. Returns the earliest deadline that is left.
+    /// Claims every idle connection that `due` selects by its deadline (milliseconds, 0 for none)
+    /// and passes it to `expired`. Returns the earliest deadline that is left.
     pub fn sweep(
         &self,
         mut due: impl FnMut(u64) -> bool,

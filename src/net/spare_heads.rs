@@ -14,14 +14,16 @@ const HEADS_MAX: usize = super::poll::EVENTS_PER_TURN;
 /// Heads of connections that may send another request. A head has half a kilobyte to one; with more
 /// connections than this the oldest are dropped.
 const PLACES_MAX: usize = 256;
-/// A head with more memory than this is freed, so that one huge request does not occupy it for ever.
+/// A head with more memory than this is freed, so that one huge request does not occupy it for
+/// ever.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// Heads of finished requests.
 #[derive(Default)]
 pub(super) struct SpareHeads {
-    /// Heads of connections that have a slot, each at the slot's place, so that the connection gets its
-    /// own again: most clients send the same fields with each request, and the head remembers them.
+    /// Heads of connections that have a slot, each at the slot's place, so that the connection gets
+    /// its own again: most clients send the same fields with each request, and the head remembers
+    /// them.
     own: Vec<Option<(SlotId, RequestHead)>>,
     /// Cleared ones, for new connections.
     cleared: Vec<RequestHead>,
@@ -80,7 +82,8 @@ impl SpareHeads {
         }
     }
 
-    /// The place of this slot's head. There are as many as the highest slot that was seen needs, up to the bound.
+    /// The place of this slot's head. There are as many as the highest slot that was seen needs, up
+    /// to the bound.
     fn place_for(&mut self, slot: SlotId) -> Option<&mut Option<(SlotId, RequestHead)>> {
         let place = place_of(slot);
         if place >= self.own.len() {
@@ -91,7 +94,8 @@ impl SpareHeads {
     }
 }
 
-/// The place of a slot's head. Slots are given out from the lowest number on, so few connections share none.
+/// The place of a slot's head. Slots are given out from the lowest number on, so few connections
+/// share none.
 fn place_of(slot: SlotId) -> usize {
     slot.index() % PLACES_MAX
 }

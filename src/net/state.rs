@@ -227,7 +227,8 @@ impl Net {
         });
     }
 
-    /// Stops accepting and closes the listeners. A sweep closes idle connections after a grace time.
+    /// Stops accepting and closes the listeners. A sweep closes idle connections after a grace
+    /// time.
     pub fn start_draining(&self) {
         self.drain_now();
         drop(self.stop_listening());
@@ -296,7 +297,7 @@ impl Net {
             + 1
     }
 
-    /// Stops counting a connection whose worker was abandoned and may never return.
+    /// Stops counting a connection: its worker was abandoned and may never return.
     pub fn forget_connection(&self) {
         self.connection_closed();
     }

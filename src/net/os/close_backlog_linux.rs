@@ -1,5 +1,5 @@
-//! Linux: closes the backlog of a listener to new connections, while those that wait in it can still be
-//! accepted.
+//! Linux: closes the backlog of a listener to new connections, while those that wait in it can
+//! still be accepted.
 //!
 //! Closing the listener would reset them. So a server that stops closes the backlog first and then
 //! accepts the rest.
@@ -9,8 +9,8 @@ use std::net::Shutdown;
 
 use socket2::{SockFilter, SockRef};
 
-/// Loads the byte at this offset of the packet, which a TCP socket's filter sees from the TCP header on
-/// (`BPF_LD | BPF_B | BPF_ABS`).
+/// Loads the byte at this offset of the packet, which a TCP socket's filter sees from the TCP
+/// header on (`BPF_LD | BPF_B | BPF_ABS`).
 const LOAD_BYTE: u16 = 0x30;
 /// `BPF_ALU | BPF_AND | BPF_K`
 const AND: u16 = 0x54;
@@ -39,8 +39,8 @@ pub(crate) fn close_tcp(listener: SockRef<'_>) -> io::Result<()> {
     listener.attach_filter(&DROP_SYN)
 }
 
-/// Closes the backlog of a unix socket: further clients are refused (unix_stream_connect() checks the
-/// flag).
+/// Closes the backlog of a unix socket: further clients are refused (unix_stream_connect() checks
+/// the flag).
 pub(crate) fn close_unix(listener: SockRef<'_>) -> io::Result<()> {
     listener.shutdown(Shutdown::Read)
 }

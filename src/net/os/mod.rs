@@ -1,5 +1,5 @@
-//! What differs between systems and concerns sockets: each file is the whole of one such thing for the
-//! systems that its name says. Used by `net` alone.
+//! Socket code that differs between systems: each file is the whole of one such thing for the
+//! systems in its name. Only `net` uses this folder.
 
 #[cfg(target_os = "linux")]
 pub mod close_backlog_linux;

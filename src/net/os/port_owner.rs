@@ -2,8 +2,8 @@
 
 use crate::net::address::Address;
 
-/// The process that listens on `address`, e.g. `python3 (pid 4711)`. Linux tells it for processes of
-/// the same user, and root for all; other systems do not tell.
+/// The process that listens on `address`, e.g. `python3 (pid 4711)`. Linux tells it for processes
+/// of the same user, and root for all; other systems do not tell.
 #[cfg(target_os = "linux")]
 pub fn of(address: &Address) -> Option<String> {
     let Address::Tcp(address) = address else {

@@ -22,7 +22,8 @@ pub fn send_file_piece(
         match rustix::fs::sendfile(socket, file, Some(&mut position), count) {
             Ok(sent) => return Ok(sent as u64),
             Err(rustix::io::Errno::INTR) => {}
-            // The file is of a kind the kernel cannot map (a FIFO, some filesystems): read it ourselves.
+            // The file is of a kind the kernel cannot map (a FIFO, some filesystems): read it
+            // ourselves.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
                 return super::sendfile_portable::send_file_piece(stream, file, offset, want);
             }

@@ -1,11 +1,12 @@
-//! Windows: a socket becomes another process's too (WSADuplicateSocket): the system makes a duplicate in that process, and describes it in
-//! some bytes, of which the other process makes a socket.
+//! Windows: shares a socket with another process (WSADuplicateSocket). The system makes a duplicate
+//! in that process and describes it in bytes, from which the other process makes a socket.
 //!
-//! One of the two places of `unsafe`: no safe interface to these two calls is known to us. That a handle could be inherited instead would
-//! help nothing: to own what is but a number is no safer, and every process that is started in that moment would inherit it, too.
+//! One of the two places of `unsafe`: we know no safe interface to these two calls. Inheriting the
+//! handle instead is no safer: the other process would own a number, and every process that is
+//! started at that moment would inherit the handle too.
 //!
-//! Both processes may poll it. The poll's completion port is not associated with the socket but with a device that is asked about it
-//! (AFD), in mio as in libuv; an open socket can be associated with one port only.
+//! Both processes may poll it. An open socket can belong to one completion port only, but in mio,
+//! as in libuv, the poll's port belongs to a device that reports on sockets (AFD).
 
 use std::io;
 use std::os::windows::io::{AsRawSocket as _, FromRawSocket as _, OwnedSocket};
@@ -15,23 +16,24 @@ use windows_sys::Win32::Networking::WinSock::{
     WSADuplicateSocketW, WSAPROTOCOL_INFOW, WSASocketW,
 };
 
-/// What describes a duplicate, in bytes.
+/// The length of the description of a duplicate.
 pub const SHARED_BYTES: usize = size_of::<WSAPROTOCOL_INFOW>();
 
-/// As the system wants it: aligned.
+/// Aligned as the system requires.
 #[repr(C, align(8))]
 struct Description([u8; SHARED_BYTES]);
 
-/// Makes a duplicate in the process with this id. Whoever gets the description there has it, once. This socket may be closed then.
+/// Makes a duplicate in the process with this id, which may use the description once. This socket
+/// may be closed afterwards.
 ///
 /// # Errors
-/// There is no such process, or it is another user's.
+/// The process does not exist or belongs to another user.
 #[allow(unsafe_code, reason = "see the top of this file")]
 pub fn with(process: u32, socket: &OwnedSocket) -> io::Result<[u8; SHARED_BYTES]> {
     let raw = usize::try_from(socket.as_raw_socket()).map_err(io::Error::other)?;
     let mut description = Description([0; SHARED_BYTES]);
-    // SAFETY: `raw` is open as long as `socket` is borrowed. The last argument points to memory of the structure's size and alignment,
-    // which is ours alone during the call; whatever is written there is valid as bytes.
+    // SAFETY: `raw` is open as long as `socket` is borrowed. The last argument points to memory of
+    // the structure's size and alignment, which this function owns; any bytes are valid there.
     let failed = unsafe { WSADuplicateSocketW(raw, process, description.0.as_mut_ptr().cast()) };
     match failed {
         0 => Ok(description.0),
@@ -40,15 +42,16 @@ pub fn with(process: u32, socket: &OwnedSocket) -> io::Result<[u8; SHARED_BYTES]
     }
 }
 
-/// The socket that is described. Sockets have been used in this process before.
+/// Makes the socket that is described. Sockets have been used in this process before.
 ///
 /// # Errors
-/// It is none of this process.
+/// The description is not for this process.
 #[allow(unsafe_code, reason = "see the top of this file")]
 pub fn take(description: &[u8; SHARED_BYTES]) -> io::Result<OwnedSocket> {
     let description = Description(*description);
-    // SAFETY: the fourth argument points to memory of the structure's size and alignment, which outlives the call and is only read; the
-    // structure has no pointers, so any bytes are valid. With FROM_PROTOCOL_INFO the first three are taken from there.
+    // SAFETY: the fourth argument points to memory of the structure's size and alignment, which
+    // outlives the call and is only read; the structure has no pointers, so any bytes are valid.
+    // With FROM_PROTOCOL_INFO the first three are taken from there.
     let raw = unsafe {
         WSASocketW(
             FROM_PROTOCOL_INFO,
@@ -63,7 +66,7 @@ pub fn take(description: &[u8; SHARED_BYTES]) -> io::Result<OwnedSocket> {
         return Err(io::Error::last_os_error());
     }
     let raw = u64::try_from(raw).map_err(io::Error::other)?;
-    // SAFETY: the call has just made it, and nobody else knows it.
+    // SAFETY: the call has just made it, and no other code has the handle.
     Ok(unsafe { OwnedSocket::from_raw_socket(raw) })
 }
 
@@ -81,7 +84,7 @@ mod tests {
         // The first handle is closed by now.
         let duplicate = TcpListener::from(take(&described).expect("a socket"));
         assert_eq!(duplicate.local_addr().expect("bound"), address);
-        let mut client = TcpStream::connect(address).expect("somebody listens");
+        let mut client = TcpStream::connect(address).expect("a listener");
         let (mut socket, _) = duplicate.accept().expect("one came");
         client.write_all(b"hello").expect("room");
         let mut said = [0; 5];

@@ -1,10 +1,10 @@
 //! Linux: an event that wakes every thread in the shared epoll.
 //!
-//! All other events are edge-triggered and wake one waiter, the one that came last. A worker that has
-//! to leave may sleep far down in that stack, out of reach of such wakes while others come and go on
-//! top. This event is level-triggered: while it is set, no wait sleeps, and the kernel wakes the next
-//! waiter each time it has reported to one. So all threads return in turn. An event that is not set
-//! costs a wait nothing.
+//! All other events are edge-triggered and wake one waiter, the one that came last. A worker that
+//! has to leave may sleep far down in that stack, out of reach of such wakes while others come and
+//! go on top. This event is level-triggered: while it is set, no wait sleeps, and the kernel wakes
+//! the next waiter each time it has reported to one. So all threads return in turn. An event that
+//! is not set costs a wait nothing.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -17,9 +17,9 @@ const ACCEPTS_PER_TURN: usize = 128;
 const LAST_ROUNDS_MAX: usize = 64;
 
 impl Turn {
-    /// Accepts the connections that wait in the backlogs of a server that stops: closing the listeners
-    /// would reset them. On Linux the backlogs are closed to new ones before. Returns the number of
-    /// requests that were queued.
+    /// Accepts the connections that wait in the backlogs of a server that stops: closing the
+    /// listeners would reset them. On Linux the backlogs are closed to new ones before. Returns the
+    /// number of requests that were queued.
     pub fn accept_the_rest(&mut self, net: &Net, dispatch: &dyn Dispatch) -> usize {
         self.queued = 0;
         self.now = Instant::now();
@@ -36,8 +36,8 @@ impl Turn {
         self.queued
     }
 
-    /// Accepts waiting connections and reads from them at once: most clients have sent their request
-    /// by now, and a connection without keep-alive never enters the poll.
+    /// Accepts waiting connections and reads from them at once: most clients have sent their
+    /// request by now, and a connection without keep-alive never enters the poll.
     pub(super) fn accept(&mut self, net: &Net, dispatch: &dyn Dispatch, index: usize) {
         for _ in 0..ACCEPTS_PER_TURN {
             if net.open_connections() >= net.settings.connections_max {

@@ -8,8 +8,9 @@ use super::super::state::{Net, count};
 use super::Turn;
 
 impl Turn {
-    /// The application has answered a request: sends the rest of the response, logs it and continues
-    /// with the connection. Returns the number of further requests that were queued (pipelining).
+    /// The application has answered a request: sends the rest of the response, logs it and
+    /// continues with the connection. Returns the number of further requests that were queued
+    /// (pipelining).
     pub fn complete(
         &mut self,
         net: &Net,
@@ -41,7 +42,7 @@ impl Turn {
         self.drive(net, dispatch, connection);
     }
 
-    /// Drops a request whose client has gone.
+    /// Drops a request after its client has gone.
     pub fn abandon(&mut self, net: &Net, exchange: Exchange) {
         count(&net.counters.abandoned);
         self.close(net, exchange.0);

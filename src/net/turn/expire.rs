@@ -1,4 +1,4 @@
-//! Ends connections whose deadline has passed.
+//! Ends connections at their deadlines.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::super::state::{Net, count};
 use super::Turn;
 
 impl Turn {
-    /// Ends every connection whose deadline has passed. Returns the time to the next deadline and the
+    /// Ends every connection past its deadline. Returns the time to the next deadline and the
     /// number of requests that were queued meanwhile.
     pub fn expire(&mut self, net: &Net, dispatch: &dyn Dispatch) -> (Option<Duration>, usize) {
         self.queued = 0;

@@ -1,9 +1,9 @@
 //! One pass over what is ready: accept, read, parse, queue, send.
 //!
-//! Each thread that may poll has a [`Turn`] of its own, with its read buffer and spare request memory.
-//! Several threads may be inside a turn at once, each with connections of its own. No application code
-//! runs here, and nothing blocks except the wait itself. `drive` moves one connection through its
-//! phases; the steps of each phase are in the files of this folder.
+//! Each thread that may poll has a [`Turn`] of its own, with its read buffer and spare request
+//! memory. Several threads may be inside a turn at once, each with connections of its own. No
+//! application code runs here, and nothing blocks except the wait itself. `drive` moves one
+//! connection through its phases; the steps of each phase are in the files of this folder.
 
 mod accept;
 mod complete;

@@ -1,7 +1,7 @@
 //! The PROXY protocol's preamble, which comes before TLS and HTTP.
 //!
-//! Bytes behind the preamble belong to the client. A connection without a valid one is closed without
-//! an answer, as the specification demands.
+//! Bytes behind the preamble belong to the client. A connection without a valid one is closed
+//! without an answer, as the specification demands.
 
 use std::io;
 use std::mem;
@@ -17,8 +17,8 @@ use super::super::stream::Stream;
 use super::{Next, READ_BUFFER_BYTES, Turn};
 
 impl Turn {
-    /// Whether a connection from this address may send a preamble. Warns once if not, because a wrong
-    /// list of proxies refuses every client.
+    /// Whether a connection from this address may send a preamble. Warns once if not, because a
+    /// wrong list of proxies refuses every client.
     pub(super) fn may_send_preamble(&mut self, net: &Net, address: Option<SocketAddr>) -> bool {
         if net
             .settings

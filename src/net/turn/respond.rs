@@ -1,4 +1,5 @@
-//! The sending half of a turn: answers of the server itself, and the rest of those of the application.
+//! The sending half of a turn: answers of the server itself, and the rest of those of the
+//! application.
 
 use std::io;
 use std::mem;
@@ -63,7 +64,8 @@ impl Turn {
         self.answer(net, connection, 503, Some(RETRY_AFTER_S));
     }
 
-    /// Answers a readiness probe: 200, or 503 if no application serves or the server was told to stop.
+    /// Answers a readiness probe: 200, or 503 if no application serves or the server was told to
+    /// stop.
     pub(super) fn answer_readiness(
         &mut self,
         net: &Net,
@@ -148,8 +150,8 @@ impl Turn {
         connection.close_after = true;
         connection.phase = Phase::Flushing;
         // The end of the connection follows at once and should travel in the same packet: a FastCGI
-        // client that reads `END_REQUEST` alone reuses the connection. `flush` notices a client that
-        // has gone.
+        // client that reads `END_REQUEST` alone reuses the connection. `flush` notices a client
+        // that has gone.
         let sent = match connection.reader.request_id() {
             Some(id) => Records::new(&mut connection.io, id).end_ahead(answer),
             None => connection.io.send_ahead(answer),
@@ -180,11 +182,11 @@ impl Turn {
                 return Next::Close;
             }
         }
-        // A connection whose response promised keep-alive stays open for a grace time, although the
+        // A connection with keep-alive stays open for a grace time, although the
         // server may be stopping: the next request may be in transit.
         if connection.close_after {
-            // If the client may still be sending, closing at once would destroy the answer in transit
-            // (RFC 9112, 9.6): close the sending side and wait for the client to finish.
+            // If the client may still be sending, closing at once would destroy the answer in
+            // transit (RFC 9112, 9.6): close the sending side and wait for the client to finish.
             let is_plain = connection
                 .io
                 .stream

@@ -34,8 +34,8 @@ impl Turn {
         }
     }
 
-    /// Answers a request that was handed over, or queues it for the application. Returns the number of
-    /// requests that were queued.
+    /// Answers a request that was handed over, or queues it for the application. Returns the number
+    /// of requests that were queued.
     pub fn answer_or_queue(
         &mut self,
         net: &Net,
@@ -50,8 +50,8 @@ impl Turn {
         self.queued
     }
 
-    /// Answers a complete request with a file, or queues it. Returns the connection if there is output
-    /// to send.
+    /// Answers a complete request with a file, or queues it. Returns the connection if there is
+    /// output to send.
     pub(super) fn submit(
         &mut self,
         net: &Net,
