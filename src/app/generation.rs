@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender, at, never, unbounded};
 use crossbeam::select;
 
+use crate::config::{IsolationChoice, Recycling};
 use crate::net::{Exchange, Rejected, Turn};
 use crate::python::{InterpreterSpec, Isolation, Runtime, RuntimeError, TargetKind};
 
@@ -25,22 +26,12 @@ use super::load_generation::{Birth, Entrance, add_siblings, spawn_creator};
 use super::probe::{Probe, Unanswered};
 use super::process::Process;
 use super::queue::{self, Job, Next, Queue};
-use super::recycling::Recycling;
 use super::worker::Surroundings;
 use super::worker_group::Gate;
 use super::workers::{Roster, Shared};
 
 /// What a person can do about an extension that only the main interpreter can load.
 const WAY_OUT: &str = "--isolation main starts faster, without trying; more parallel Python needs more servers behind a proxy";
-
-/// How interpreters are to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isolated {
-    /// As asked for, or not at all.
-    By(Isolation),
-    /// Own GILs if this Python and the application allow it, else the main interpreter.
-    Auto,
-}
 
 /// What a generation is made from.
 #[derive(Clone, Debug)]
@@ -54,7 +45,7 @@ pub struct Plan {
     /// Threads of each.
     pub threads: usize,
     /// How interpreters are made.
-    pub isolated: Isolated,
+    pub isolation: IsolationChoice,
     /// Cores that each of uWSGI's workers would be kept on; `None` leaves it to the kernel.
     pub cores_per_worker: Option<usize>,
     /// Threads are called as uWSGI's processes.
@@ -75,6 +66,18 @@ pub struct Plan {
     pub end_grace: Duration,
     /// What the generations of the process have around them.
     pub process: Arc<Process>,
+}
+
+impl IsolationChoice {
+    /// The way that was asked for; `None` where it depends on the Python and the application.
+    pub fn asked_for(self) -> Option<Isolation> {
+        match self {
+            IsolationChoice::Auto => None,
+            IsolationChoice::OwnGil => Some(Isolation::OwnGil),
+            IsolationChoice::SharedGil => Some(Isolation::SharedGil),
+            IsolationChoice::Main => Some(Isolation::Main),
+        }
+    }
 }
 
 impl Plan {
@@ -260,25 +263,25 @@ impl Generation {
         surroundings: &Surroundings,
         patience: &Patience,
     ) -> Result<(Arc<Self>, Report), StartError> {
-        let (isolation, why) = match plan.isolated {
-            Isolated::By(isolation) => (isolation, "asked for".to_owned()),
-            Isolated::Auto if !runtime.supports_own_gil() => (
+        let (isolation, why) = match plan.isolation.asked_for() {
+            Some(isolation) => (isolation, "asked for".to_owned()),
+            None if !runtime.supports_own_gil() => (
                 Isolation::Main,
                 format!(
                     "CPython {} has no usable own-GIL interpreters; 3.13 has",
                     runtime.version()
                 ),
             ),
-            Isolated::Auto if runtime.is_free_threaded() => (
+            None if runtime.is_free_threaded() => (
                 Isolation::Main,
                 "free-threaded CPython runs threads in parallel".to_owned(),
             ),
-            Isolated::Auto => (Isolation::OwnGil, String::new()),
+            None => (Isolation::OwnGil, String::new()),
         };
         let start =
             |isolation| Self::start_with(id, plan, runtime, surroundings, isolation, patience);
         match start(isolation) {
-            Err(StartError::Load(failures)) if plan.isolated == Isolated::Auto => {
+            Err(StartError::Load(failures)) if plan.isolation == IsolationChoice::Auto => {
                 let Some(failure) = failures
                     .needs_main()
                     .filter(|_| isolation == Isolation::OwnGil)

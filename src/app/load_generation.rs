@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 
+use crate::config::IsolationChoice;
 use crate::python::{Ended, InterpreterHandle, InterpreterThread, Isolation, LoadFailure};
 use crate::wsgi::Mounts;
 
 use super::apps::{NotLoaded, shown};
-use super::generation::{Isolated, Patience, Plan, StartError};
+use super::generation::{Patience, Plan, StartError};
 use super::harakiri::watch::{Life, Watch};
 use super::probe::{Probe, Unanswered};
 use super::thread_placement;
@@ -150,7 +151,7 @@ impl Midwife {
             let (probe, births) = (probe.clone(), Arc::clone(&self.births));
             let (crew, started) = (Arc::clone(&self.crew), self.started);
             move || {
-                if is_answered.recv_timeout(probe.timeout) != Err(RecvTimeoutError::Timeout) {
+                if is_answered.recv_timeout(probe.rules.timeout) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
                 if probe.is_lenient {
@@ -302,7 +303,7 @@ fn load(
                 failed.push((mountpoint, failure));
                 // If one needs the main interpreter, all of them will live there; and what the first interpreter, or the
                 // generation before, could load, this one has to.
-                let is_in_vain = needs_main && plan.isolated == Isolated::Auto;
+                let is_in_vain = needs_main && plan.isolation == IsolationChoice::Auto;
                 if is_in_vain || loadable.is_some() || apps.needs(at) {
                     return Err(InVain);
                 }

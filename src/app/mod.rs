@@ -52,6 +52,6 @@ pub mod worker;
 pub use acceptor::Acceptor;
 pub use apps::Apps;
 pub use current::Current;
-pub use generation::{Generation, Isolated, Patience, Plan, Report, StartError};
-pub use recycling::{Due, Exceptions, Recycling};
+pub use generation::{Generation, Patience, Plan, Report, StartError};
+pub use recycling::Due;
 pub use workers::Roster;

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
 
+use crate::config::ProbeRules;
 use crate::protocol::http::response::Form;
 use crate::protocol::http::{Limits, RequestHead, RequestReader, Step, Version};
 use crate::python::{Call, InterpreterThread};
@@ -22,15 +23,11 @@ const TOLD_BYTES_MAX: usize = 512;
 /// So much of an answer is kept: its head, and what is told of its body. Bytes.
 const KEPT_BYTES_MAX: usize = 16 * 1024;
 
-/// What is asked, and what has to come.
+/// A probe of the interpreters of one generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// A path and query, or a URL, whose host is told then.
-    pub target: String,
-    /// The only status that will do; otherwise 2xx and 3xx will.
-    pub status: Option<u16>,
-    /// How long it may take.
-    pub timeout: Duration,
+    /// The request and the answer that it must have.
+    pub rules: ProbeRules,
     /// The listener that the request seems to come from.
     pub listener: usize,
     /// A wrong answer is told, and the application serves nevertheless.
@@ -107,8 +104,8 @@ impl Probe {
     /// That it took too long, for whoever waits.
     pub(super) fn too_late(&self) -> Unanswered {
         Unanswered::TooLate {
-            target: self.target.clone(),
-            timeout: self.timeout,
+            target: self.rules.target.clone(),
+            timeout: self.rules.timeout,
         }
     }
 
@@ -122,7 +119,7 @@ impl Probe {
         mounts: &Mounts,
     ) -> Result<(), Unanswered> {
         let impossible = |why: &dyn fmt::Display| Unanswered::Impossible {
-            target: self.target.clone(),
+            target: self.rules.target.clone(),
             why: why.to_string(),
         };
         let head = self.head().map_err(|why| impossible(&why))?;
@@ -143,7 +140,7 @@ impl Probe {
         }
         let mut answer = Answer::default();
         let peer = Peer::new(Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
-        let is_https = self.target.starts_with("https://").then_some(true);
+        let is_https = self.rules.target.starts_with("https://").then_some(true);
         let served = catch_unwind(AssertUnwindSafe(|| {
             python.attached(|py| {
                 py.serve(Call {
@@ -164,10 +161,10 @@ impl Probe {
         let summary = response.summary();
         if served.is_err() || summary.aborted || summary.status == 0 {
             return Err(Unanswered::BrokenOff {
-                target: self.target.clone(),
+                target: self.rules.target.clone(),
             });
         }
-        let will_do = match self.status {
+        let will_do = match self.rules.status {
             Some(wanted) => summary.status == wanted,
             None => (200..400).contains(&summary.status),
         };
@@ -175,7 +172,7 @@ impl Probe {
             return Ok(());
         }
         Err(Unanswered::Status {
-            target: self.target.clone(),
+            target: self.rules.target.clone(),
             status: summary.status,
             body: answer.body(),
         })
@@ -184,7 +181,7 @@ impl Probe {
     fn head(&self) -> Result<Head, String> {
         let wire = format!(
             "GET {} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {USER_AGENT}\r\nAccept: */*\r\n\r\n",
-            self.target
+            self.rules.target
         );
         let mut head = RequestHead::default();
         let read = RequestReader::default().read(wire.as_bytes(), &Limits::default(), &mut head);
@@ -263,9 +260,11 @@ mod tests {
 
     fn probe(target: &str) -> Probe {
         Probe {
-            target: target.to_owned(),
-            status: None,
-            timeout: Duration::from_secs(10),
+            rules: ProbeRules {
+                target: target.to_owned(),
+                status: None,
+                timeout: Duration::from_secs(10),
+            },
             listener: 0,
             is_lenient: false,
         }

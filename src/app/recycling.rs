@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::config::{Exceptions, Recycling};
+
 /// An interpreter is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
@@ -16,34 +18,6 @@ pub struct Due {
     pub worker: usize,
     /// Why, for the log.
     pub why: String,
-}
-
-/// After how much an interpreter is replaced by a fresh one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recycling {
-    /// Requests (`--max-requests`).
-    pub requests_max: Option<u64>,
-    /// How many more for each interpreter than for the one before it.
-    pub requests_delta: u64,
-    /// No interpreter is replaced that is younger.
-    pub lifetime_min: Duration,
-    /// Time since it was made.
-    pub lifetime_max: Option<Duration>,
-    /// How much more for each interpreter than for the one before it.
-    pub lifetime_delta: Duration,
-    /// Exceptions that the application lets out of a request.
-    pub exceptions: Option<Exceptions>,
-}
-
-/// Which exceptions make an interpreter due. Empty lists mean any.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Exceptions {
-    /// Names of types: `ZeroDivisionError`.
-    pub types: Vec<String>,
-    /// Messages, whole: `division by zero`.
-    pub values: Vec<String>,
-    /// Both: `ZeroDivisionError: division by zero`.
-    pub reprs: Vec<String>,
 }
 
 impl Recycling {

@@ -15,6 +15,7 @@ use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::{Condvar, Mutex};
 
 use super::cron_command::shell;
+use crate::config::{Alarm, AlarmKind};
 
 /// What begins every line that alarms write: no such line raises one.
 pub const TAG: &str = "[uwsgi-alarm]";
@@ -24,26 +25,6 @@ const WAITING_MAX: usize = 1024;
 
 /// Commands of alarms that run at once.
 const RUNNING_MAX: usize = 32;
-
-/// One alarm.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alarm {
-    /// What it is called by.
-    pub name: String,
-    /// What it does.
-    pub action: Action,
-}
-
-/// What an alarm does with its message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Runs this in a shell, with the message on its standard input.
-    Command(String),
-    /// Raises this signal.
-    Signal(u8),
-    /// Writes a line to the log: this text, if it is not empty, and the message.
-    Log(String),
-}
 
 /// The parts of the process that alarms act on.
 pub struct AlarmContext {
@@ -229,14 +210,14 @@ impl Thread {
     }
 
     fn act(&self, alarm: &Alarm, message: &str) {
-        match &alarm.action {
-            Action::Command(command) => {
+        match &alarm.kind {
+            AlarmKind::Command(command) => {
                 if let Err(why) = self.execute(&alarm.name, command, message) {
                     (self.context.say)(&format!("{TAG} {}: {why}", alarm.name));
                 }
             }
-            Action::Signal(number) => (self.context.signal)(*number),
-            Action::Log(text) => {
+            AlarmKind::Signal(number) => (self.context.signal)(*number),
+            AlarmKind::Log(text) => {
                 let line = message.strip_suffix('\n').unwrap_or(message);
                 let space = if text.is_empty() { "" } else { " " };
                 (self.context.say)(&format!("ALARM: {text}{space}{line}"));
@@ -312,10 +293,10 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    fn alarm(name: &str, action: Action) -> Alarm {
+    fn alarm(name: &str, kind: AlarmKind) -> Alarm {
         Alarm {
             name: name.to_owned(),
-            action,
+            kind,
         }
     }
 
@@ -333,7 +314,7 @@ mod tests {
 
     #[test]
     fn the_same_message_is_not_raised_again_at_once() {
-        let mut state = AlarmState::new(alarm("a", Action::Signal(1)));
+        let mut state = AlarmState::new(alarm("a", AlarmKind::Signal(1)));
         let (start, freq) = (Instant::now(), Duration::from_secs(3));
         let mut due = |message, seconds: u64| {
             state.is_due(message, start + Duration::from_secs(seconds), freq)
@@ -350,9 +331,9 @@ mod tests {
     fn what_was_raised_before_the_start_is_not_lost() {
         let alarms = Alarms::new(
             vec![
-                alarm("log", Action::Log("look:".to_owned())),
-                alarm("bare", Action::Log(String::new())),
-                alarm("signal", Action::Signal(17)),
+                alarm("log", AlarmKind::Log("look:".to_owned())),
+                alarm("bare", AlarmKind::Log(String::new())),
+                alarm("signal", AlarmKind::Signal(17)),
             ],
             Duration::ZERO,
             5,
@@ -376,7 +357,7 @@ mod tests {
         let file = folder.path().join("message");
         let command = format!("cat > {}", file.display());
         let alarms = Alarms::new(
-            vec![alarm("a", Action::Command(command))],
+            vec![alarm("a", AlarmKind::Command(command))],
             Duration::ZERO,
             100,
         );
@@ -393,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_bounded() {
-        let alarms = Alarms::new(vec![alarm("a", Action::Signal(1))], Duration::ZERO, 100);
+        let alarms = Alarms::new(vec![alarm("a", AlarmKind::Signal(1))], Duration::ZERO, 100);
         for _ in 0..WAITING_MAX + 10 {
             alarms.raise("a", "x");
         }

@@ -5,7 +5,10 @@
 //! collects the rows, `readers` reads sources, `values` reads texts, `reports` makes texts from the
 //! table. [`from_args`] is called by `main`, on the main thread, before anything starts; it prints
 //! nothing. Reads the files that are named and asks the machine for magic variables, otherwise pure.
-//! Knows no other room.
+//!
+//! Its types are the ones that the rooms work with (`app` takes `CheaperRules`, `background` takes
+//! `Alarm`), and limits of HTTP and trusted proxies are the types of those pure rooms: nothing is
+//! written twice and converted. Uses no other room.
 //!
 //! Read `read.rs` first, then `table/row.rs`, `readers/layers.rs` and `resolve.rs`.
 
@@ -48,17 +51,17 @@ pub use control::types::{BESIDE_PIDFILE, ControlConfig, ControlDoor, Subcommand,
 pub use error::ConfigError;
 pub use failure::Failure;
 pub use http::types::HttpConfig;
-pub use limits::types::{Deadlines, HarakiriConfig, LimitsConfig, RequestLimits};
+pub use limits::types::{Deadlines, HarakiriRules, LimitsConfig};
 pub use log::types::{LogConfig, LogTarget};
 pub use process::types::{
     HOOK_WAIT_MAX, Hook, HookAction, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning,
 };
-pub use proxies::types::{ProxyConfig, ProxyHeaders};
+pub use proxies::types::ProxyConfig;
 pub use python::types::{Errand, PythonConfig};
 pub use read::from_args;
 pub use reload::types::{
-    CanaryStage, ExceptionRules, MemoryLimits, ProbeConfig, ReloadConfig, ReloadMode,
+    CanaryStage, Exceptions, MemoryLimits, ProbeRules, Recycling, ReloadConfig, ReloadMode,
 };
 pub use settings::Config;
 pub use sockets::types::{ListenAddress, Protocol, Redirect, SocketConfig};
@@ -69,6 +72,6 @@ pub use tls::types::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};
 pub use values::address::Address;
 pub use values::value::NEVER;
 pub use workers::types::{
-    AdaptingConfig, BusynessConfig, CheaperAlgorithm, CheaperConfig, IsolationChoice, PollChoice,
+    AutoscaleConfig, BusynessRules, CheaperAlgorithm, CheaperRules, IsolationChoice, PollChoice,
     WorkersConfig,
 };

@@ -92,6 +92,9 @@ fn effect(row: &OptionRow, name: &str) -> (bool, bool) {
         if row.name != "cheaper" {
             without.extend(words(&["--cheaper=1", "--cheaper-rss-limit-soft=9"]));
         }
+        if row.name.starts_with("cheaper-busyness") {
+            without.extend(words(&["--cheaper-algo=busyness"]));
+        }
     }
     if row.name == "strict" {
         without.extend(words(&["--zerg", "x"]));

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::app::Roster;
-use crate::app::scaling::cheaper::{Policy, Rules, Sight, Wish};
+use crate::app::scaling::cheaper::{Policy, Sight, Wish};
+use crate::config::AutoscaleConfig;
 use crate::python::Isolation;
 
 use super::pending::Change;
@@ -14,19 +15,6 @@ const IDLE_CYCLE: Duration = Duration::from_secs(1);
 /// After a failed birth no other is tried for this long, times the failures in a row.
 const PAUSE: Duration = Duration::from_secs(10);
 const PAUSES_MAX: u32 = 6;
-
-/// What was configured.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Adapting {
-    /// `--cheaper` and its family.
-    pub rules: Option<Rules>,
-    /// No interpreter before the first request (`--cheap`).
-    pub is_cheap: bool,
-    /// Without a request for this long all interpreters are ended (`--idle`).
-    pub idle: Option<Duration>,
-    /// Or the server stops (`--die-on-idle`).
-    pub dies: bool,
-}
 
 /// What a look came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +29,7 @@ pub enum Found {
 
 /// See the file's header.
 pub struct Adaptation {
-    plan: Adapting,
+    plan: AutoscaleConfig,
     policy: Option<Policy>,
     began: Instant,
     /// Requests so far, and since when there were no more.
@@ -54,10 +42,10 @@ pub struct Adaptation {
 
 impl Adaptation {
     /// `memory`: bytes resident, and of address space.
-    pub fn new(plan: Adapting, memory: fn() -> (u64, u64)) -> Self {
+    pub fn new(plan: AutoscaleConfig, memory: fn() -> (u64, u64)) -> Self {
         let now = Instant::now();
         Self {
-            policy: plan.rules.clone().map(Policy::new),
+            policy: plan.cheaper.clone().map(Policy::new),
             plan,
             began: now,
             answered: (0, now),
@@ -69,7 +57,9 @@ impl Adaptation {
 
     /// Whether anything but `--die-on-idle` was asked for.
     pub fn is_wanted(&self) -> bool {
-        self.policy.is_some() || self.plan.is_cheap || (self.plan.idle.is_some() && !self.plan.dies)
+        self.policy.is_some()
+            || self.plan.cheap
+            || (self.plan.idle.is_some() && !self.plan.die_on_idle)
     }
 
     /// How often to look; `None`: there is nothing to look for, and nothing wakes an idle server.
@@ -81,7 +71,10 @@ impl Adaptation {
         let can_change = roster.isolation() != Isolation::Main;
         let policy = self.policy.as_ref().filter(|_| can_change);
         let policy = policy.map(|policy| policy.rules().cycle());
-        let idle = self.plan.idle.filter(|_| can_change || self.plan.dies);
+        let idle = self
+            .plan
+            .idle
+            .filter(|_| can_change || self.plan.die_on_idle);
         let idle = idle.map(|idle| idle.clamp(Duration::from_millis(10), IDLE_CYCLE));
         policy.into_iter().chain(idle).min()
     }
@@ -108,13 +101,13 @@ impl Adaptation {
         let quiet = now.saturating_duration_since(self.answered.1);
         if let Some(idle) = self.plan.idle
             && quiet >= idle
-            && (can_change || self.plan.dies)
+            && (can_change || self.plan.die_on_idle)
         {
             tracing::info!(
                 "workers have been inactive for more than {} seconds (--idle)",
                 idle.as_secs_f64()
             );
-            if self.plan.dies {
+            if self.plan.die_on_idle {
                 return Found::Die;
             }
             self.answered.1 = now;

@@ -27,7 +27,7 @@ use self::failed::Failed;
 use self::memory_watch::MemoryWatch;
 use self::renewal::Vacancy;
 use self::succession::Succession;
-use super::autoscale::{Adaptation, Adapting};
+use super::autoscale::Adaptation;
 use super::event::Event;
 use super::failed_load::LastLoad;
 use super::handover::message::Word;
@@ -38,7 +38,7 @@ use super::pending::{Agenda, Asked, Change, Task};
 use super::resize::{Changed, carry_out};
 use crate::app::worker::Surroundings;
 use crate::app::{Due, Generation, Patience, Plan, Report, Roster, StartError};
-use crate::config::{Config, Phase, ReloadMode};
+use crate::config::{AutoscaleConfig, Config, Phase, ReloadMode};
 use crate::os::memory::of_this_process;
 use crate::python::{Isolation, Runtime, sources_of};
 use crate::reload::report;
@@ -53,7 +53,7 @@ pub struct Recipe {
     /// The plan of the first one.
     pub plan: Plan,
     /// How many interpreters there are, in time.
-    pub adapting: Adapting,
+    pub autoscale: AutoscaleConfig,
     /// How the process was started.
     pub origin: Origin,
     /// What a successor is left with beside the listening sockets.
@@ -156,7 +156,7 @@ impl Reloader {
         let serving = recipe.surroundings.current.load();
         let serving = serving.map(|serving| serving.roster());
         let isolation = serving.as_ref().map(Roster::isolation);
-        let adaptation = Adaptation::new(recipe.adapting.clone(), of_this_process);
+        let adaptation = Adaptation::new(recipe.autoscale.clone(), of_this_process);
         if adaptation.is_wanted() && isolation == Some(Isolation::Main) {
             tracing::warn!(
                 "the number of interpreters stays as it is (--cheaper, --cheap and --idle are without effect): the application \
@@ -271,7 +271,7 @@ impl Reloader {
 
     /// How often there is anything to look for; `None`: never, and nothing wakes an idle server.
     pub fn ticks_every(&self) -> Option<Duration> {
-        if self.recipe.config.reload.lifetime_max.is_some() || self.is_succession_open() {
+        if self.recipe.config.reload.recycling.lifetime_max.is_some() || self.is_succession_open() {
             return Some(TICK);
         }
         self.memory.cycle()

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use regex_lite::Regex;
 
-use crate::background::alarms::{Action, Alarm, AlarmContext, Alarms, TAG};
+use crate::background::alarms::{AlarmContext, Alarms, TAG};
 use crate::background::clockwork::Clockwork;
 use crate::config::Failure;
-use crate::config::{AlarmConfig, AlarmKind, Config};
+use crate::config::{AlarmConfig, Config};
 use crate::net::Net;
 use crate::telemetry::LogWriter;
 
@@ -25,16 +25,8 @@ pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The alarms of the configuration; nothing is raised before [`start`].
 pub fn of(config: &Config) -> Arc<Alarms> {
     let config = &config.alarms;
-    let alarms = config.alarms.iter().map(|alarm| Alarm {
-        name: alarm.name.clone(),
-        action: match &alarm.kind {
-            AlarmKind::Command(command) => Action::Command(command.clone()),
-            AlarmKind::Signal(number) => Action::Signal(*number),
-            AlarmKind::Log(text) => Action::Log(text.clone()),
-        },
-    });
     Arc::new(Alarms::new(
-        alarms.collect(),
+        config.alarms.clone(),
         config.repeat_after,
         config.message_bytes_max,
     ))

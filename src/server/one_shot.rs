@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use super::{applications, prepare, settings, start};
 use crate::app::Apps;
 use crate::config::Failure;
-use crate::config::{Config, Errand, IsolationChoice};
+use crate::config::{Config, Errand};
 use crate::os::redirect;
 use crate::protocol::http::response::Form;
 use crate::protocol::http::{Limits, RequestHead, RequestReader, Step, Version};
@@ -65,11 +65,11 @@ fn do_it(
     answer: Option<File>,
 ) -> Result<i32, Failure> {
     let spec = InterpreterSpec {
-        isolation: match config.workers.isolation {
-            IsolationChoice::Auto | IsolationChoice::Main => Isolation::Main,
-            IsolationChoice::OwnGil => Isolation::OwnGil,
-            IsolationChoice::SharedGil => Isolation::SharedGil,
-        },
+        isolation: config
+            .workers
+            .isolation
+            .asked_for()
+            .unwrap_or(Isolation::Main),
         worker_id: 1,
         ..settings::spec(
             config,

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::Sender;
 
-use crate::app::harakiri::{Harakiri, HarakiriSettings};
+use crate::app::harakiri::Harakiri;
 use crate::app::process::{Process, Wish};
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
@@ -39,27 +39,17 @@ pub fn surroundings(
         // A supervisor that has gone has stopped already.
         events.send(event).ok();
     };
+    let abandoned_max = config.workers.processes * config.workers.threads * 2;
     Arc::new(Process {
         facts: facts(config, hostname),
         locks: Locks::new(config.background.locks),
         clockwork: Arc::clone(clockwork),
         alarms: Arc::clone(alarms),
-        harakiri: Harakiri::new(harakiri(config), on_overrun),
+        harakiri: Harakiri::new(config.limits.harakiri.clone(), abandoned_max, on_overrun),
         wish: Box::new(wish),
         memory: memory::of_this_process,
         set_title: title::set_to,
     })
-}
-
-fn harakiri(config: &Config) -> HarakiriSettings {
-    let harakiri = &config.limits.harakiri;
-    HarakiriSettings {
-        limit: harakiri.limit,
-        is_verbose: harakiri.is_verbose,
-        grace: harakiri.grace,
-        waiting_min: harakiri.waiting_min,
-        given_up_max: config.workers.processes * config.workers.threads * 2,
-    }
 }
 
 fn facts(config: &Config, hostname: &str) -> Facts {

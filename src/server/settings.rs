@@ -9,16 +9,12 @@ use std::sync::Arc;
 use crate::admin::stats_document::About;
 use crate::app::probe::Probe;
 use crate::app::process::Process;
-use crate::app::scaling::busyness::BusynessRules;
-use crate::app::scaling::cheaper::{Algorithm, Rules};
-use crate::app::{Apps, Exceptions, Isolated, Plan, Recycling};
+use crate::app::{Apps, Plan};
 use crate::background::cron::When;
 use crate::background::cron_command::CronCommand;
-use crate::config::{BusynessConfig, CheaperAlgorithm, Config, IsolationChoice};
+use crate::config::Config;
 use crate::net::{self, Address};
-use crate::protocol::http::Limits;
-use crate::protocol::proxy::trusted::Network;
-use crate::protocol::proxy::{Believed, Trusted};
+use crate::protocol::proxy::Trusted;
 use crate::python::{BackendRef, InterpreterSpec, Isolation, STACK_BYTES_MIN, UWSGI_VERSION};
 use crate::wsgi::environ::ServerFacts;
 use crate::wsgi::{AddedFields, BodyMemory};
@@ -27,7 +23,6 @@ use super::applications::imports;
 use super::sockets::Listening;
 use super::stop;
 use crate::config::Failure;
-use crate::reload::autoscale::Adapting;
 
 /// What a response that nobody reads may hold in memory before its application has to wait.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
@@ -36,17 +31,10 @@ const OUTPUT_BYTES_MAX: usize = 1 << 20;
 const ERROR_PAGE_BYTES_MAX: usize = 1 << 20;
 
 pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
-    let limits = &config.limits.request;
-    let deadlines = &config.limits.deadlines;
+    let limits = &config.limits;
+    let deadlines = &limits.deadlines;
     net::Settings {
-        limits: Limits {
-            head_bytes_max: limits.head_bytes_max,
-            fields_max: limits.fields_max,
-            target_bytes_max: limits.target_bytes_max,
-            body_bytes_max: limits.body_bytes_max,
-            chunk_line_bytes_max: limits.chunk_line_bytes_max,
-            trailer_bytes_max: limits.trailer_bytes_max,
-        },
+        limits: limits.request,
         body_memory: Arc::new(BodyMemory::new(config.limits.body_memory_bytes_max)),
         output_bytes_max: OUTPUT_BYTES_MAX,
         header_timeout: deadlines.header,
@@ -63,24 +51,18 @@ pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Setti
     }
 }
 
-/// Whose fields count.
+/// The proxies whose fields count.
 fn proxies(config: &Config) -> Option<net::Proxies> {
-    let headers = config.proxies.headers;
     (!config.proxies.is_empty()).then(|| net::Proxies {
-        trusted: trusted(config),
-        believed: Believed {
-            x_for: headers.x_for,
-            x_proto: headers.x_proto,
-            x_host: headers.x_host,
-            forwarded: headers.forwarded,
-        },
+        trusted: config.proxies.trusted.clone(),
+        believed: config.proxies.headers,
     })
 }
 
 /// Who may speak the PROXY protocol: the trusted ones, and without a list this machine.
 fn preamble_senders(config: &Config) -> Trusted {
     if !config.proxies.is_empty() {
-        return trusted(config);
+        return config.proxies.trusted.clone();
     }
     if config
         .sockets
@@ -93,17 +75,6 @@ fn preamble_senders(config: &Config) -> Trusted {
         );
     }
     Trusted::this_machine()
-}
-
-fn trusted(config: &Config) -> Trusted {
-    let networks = config.proxies.networks.iter();
-    Trusted {
-        networks: networks
-            .map(|&(address, bits)| Network::new(address, bits))
-            .collect(),
-        unix: config.proxies.unix,
-        everybody: config.proxies.everybody,
-    }
 }
 
 /// `--add-header`
@@ -129,51 +100,11 @@ pub(super) fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
 
 /// How many interpreters are made at start.
 fn at_first(config: &Config) -> usize {
-    match &config.workers.adapting.cheaper {
+    match &config.workers.autoscale.cheaper {
         // One shows whether the application loads, and is ended.
-        _ if config.workers.adapting.cheap => 1,
+        _ if config.workers.autoscale.cheap => 1,
         Some(cheaper) => cheaper.initial,
         None => config.workers.processes,
-    }
-}
-
-/// When there are more interpreters, and when fewer.
-pub(super) fn adapting(config: &Config) -> Adapting {
-    let adapting = &config.workers.adapting;
-    let rules = adapting.cheaper.as_ref().map(|cheaper| Rules {
-        least: cheaper.least,
-        step: cheaper.step,
-        overload: cheaper.overload,
-        idle: cheaper.idle,
-        algorithm: match cheaper.algorithm {
-            CheaperAlgorithm::Spare => Algorithm::Spare,
-            CheaperAlgorithm::Spare2 => Algorithm::Spare2,
-            CheaperAlgorithm::Backlog => Algorithm::Backlog,
-            CheaperAlgorithm::Busyness => Algorithm::Busyness(busyness(&cheaper.busyness)),
-            CheaperAlgorithm::Manual => Algorithm::Manual,
-        },
-        memory_soft: cheaper.memory_soft,
-        memory_hard: cheaper.memory_hard,
-    });
-    Adapting {
-        rules,
-        is_cheap: adapting.cheap,
-        idle: adapting.idle,
-        dies: adapting.die_on_idle,
-    }
-}
-
-fn busyness(config: &BusynessConfig) -> BusynessRules {
-    BusynessRules {
-        percent_min: config.percent_min,
-        percent_max: config.percent_max,
-        multiplier: config.multiplier,
-        penalty: config.penalty,
-        is_verbose: config.is_verbose,
-        backlog_alert: config.backlog_alert,
-        backlog_multiplier: config.backlog_multiplier,
-        backlog_step: config.backlog_step,
-        backlog_nonzero: config.backlog_nonzero,
     }
 }
 
@@ -239,19 +170,14 @@ pub(super) fn plan(
         interpreters: config.workers.processes,
         at_first: at_first(config),
         threads: config.workers.threads,
-        isolated: match config.workers.isolation {
-            IsolationChoice::Auto => Isolated::Auto,
-            IsolationChoice::OwnGil => Isolated::By(Isolation::OwnGil),
-            IsolationChoice::SharedGil => Isolated::By(Isolation::SharedGil),
-            IsolationChoice::Main => Isolated::By(Isolation::Main),
-        },
+        isolation: config.workers.isolation,
         spec: spec(config, listeners),
         probe: probe(config, listening),
         cores_per_worker: config.process.cpu_affinity,
         uwsgi_names: config.process.procname.automatic,
         queue_max: config.limits.queue_max,
         stack_bytes: stack_bytes(config),
-        recycling: recycling(config),
+        recycling: config.reload.recycling.clone(),
         folder: std::env::current_dir().unwrap_or_default(),
         end_grace: config.process.reload_mercy.min(stop::END_GRACE_MAX),
         process: Arc::clone(process),
@@ -263,28 +189,10 @@ fn probe(config: &Config, listening: &[Listening]) -> Option<Probe> {
     let is_http = |one: &Listening| !one.protocol.takes_variables();
     let probe = config.reload.probe.as_ref()?;
     Some(Probe {
-        target: probe.target.clone(),
-        status: probe.status,
-        timeout: probe.timeout,
+        rules: probe.clone(),
         listener: listening.iter().position(is_http).unwrap_or(0),
         is_lenient: false,
     })
-}
-
-fn recycling(config: &Config) -> Recycling {
-    let reload = &config.reload;
-    Recycling {
-        requests_max: reload.requests_max,
-        requests_delta: reload.requests_delta,
-        lifetime_min: reload.lifetime_min,
-        lifetime_max: reload.lifetime_max,
-        lifetime_delta: reload.lifetime_delta,
-        exceptions: reload.exceptions.clone().map(|rules| Exceptions {
-            types: rules.types,
-            values: rules.values,
-            reprs: rules.reprs,
-        }),
-    }
 }
 
 /// What every interpreter is told; its isolation and number are the caller's to fill in.

@@ -31,7 +31,7 @@ use super::log_target::Log;
 use super::prepare::{
     change_directory_again, check_harakiri, enter_directory, request_log, say_early, start_python,
 };
-use super::settings::{about, adapting, added_fields, cron_commands, hostname, plan, settings};
+use super::settings::{about, added_fields, cron_commands, hostname, plan, settings};
 use super::supervisor::{self, Charge, End};
 use super::wait_for;
 use super::{one_shot, process, report, signals, sockets};
@@ -501,7 +501,7 @@ fn serve(
         last_load: Arc::clone(&last_load),
         origin: origin.clone(),
         heirlooms: heirlooms(&control, stats.as_ref(), keeper),
-        adapting: adapting(config),
+        autoscale: config.workers.autoscale.clone(),
         config: config.clone(),
         plan,
         runtime,

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::config::HarakiriRules;
 use crate::net::ownership::{Claim, ClientHandle};
 use crate::python::{Isolation, STACK_BYTES_MIN};
 
@@ -35,24 +36,11 @@ const QUEUE_LOOK_MS: u64 = 1000;
 /// How soon to try again to replace a worker that was given up.
 const REPLACE_PAUSE: Duration = Duration::from_secs(5);
 
-/// What users have set.
-#[derive(Clone, Debug)]
-pub struct HarakiriSettings {
-    /// What a request may take (`--harakiri`).
-    pub limit: Option<Duration>,
-    /// Log the Python stack too.
-    pub is_verbose: bool,
-    /// What a worker is given to come back after the exception.
-    pub grace: Duration,
-    /// Requests that must wait before any is ended; 0: it does not matter.
-    pub waiting_min: usize,
-    /// Workers given up, and not back, above which the process is to be renewed.
-    pub given_up_max: usize,
-}
-
 /// The watcher, and whom it watches. One for the process.
 pub struct Harakiri {
-    pub(super) settings: HarakiriSettings,
+    pub(super) rules: HarakiriRules,
+    /// Abandoned workers above which the process is to be renewed.
+    abandoned_max: usize,
     started: Instant,
     /// There is a limit, or an application has asked for one.
     is_wanted: AtomicBool,
@@ -62,7 +50,7 @@ pub struct Harakiri {
     /// Held by whoever looks at the stacks.
     pub(super) looks: Mutex<()>,
     given_up: AtomicUsize,
-    /// Is told when there are more than `given_up_max`.
+    /// Is told when there are more than `abandoned_max`.
     on_overrun: Box<dyn Fn(String) + Send + Sync>,
 }
 
@@ -75,12 +63,14 @@ struct Bell {
 impl Harakiri {
     /// Nobody is watched yet. `on_overrun` hears why the process should be renewed, on any thread, and does not wait.
     pub fn new(
-        settings: HarakiriSettings,
+        rules: HarakiriRules,
+        abandoned_max: usize,
         on_overrun: impl Fn(String) + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
-            is_wanted: AtomicBool::new(settings.limit.is_some()),
-            settings,
+            is_wanted: AtomicBool::new(rules.limit.is_some()),
+            rules,
+            abandoned_max,
             started: Instant::now(),
             watches: Mutex::default(),
             bell: Default::default(),
@@ -193,7 +183,7 @@ impl Harakiri {
     fn watch(self: Arc<Self>) {
         loop {
             let mut next = self
-                .settings
+                .rules
                 .limit
                 .map(|limit| self.ms_of(Instant::now() + limit));
             for watch in self.watches() {
@@ -256,7 +246,7 @@ impl Harakiri {
     }
 
     fn too_few_wait(&self, watch: &Watch) -> bool {
-        let least = self.settings.waiting_min;
+        let least = self.rules.waiting_min;
         let shared = watch.shared.upgrade();
         least > 0 && shared.is_some_and(|shared| shared.queue().len() < least)
     }
@@ -294,7 +284,7 @@ impl Harakiri {
         };
         let took = watched.since.elapsed();
         watched.stage = Stage::Struck;
-        let grace = u64::try_from(self.settings.grace.as_millis()).unwrap_or(u64::MAX);
+        let grace = u64::try_from(self.rules.grace.as_millis()).unwrap_or(u64::MAX);
         watch.set_deadline(now.saturating_add(grace.max(MOMENT_MS)));
         let (worker, core) = (watch.seat.worker, watch.seat.core);
         watch.crew.tallies.of(core).count_harakiri();
@@ -305,7 +295,7 @@ impl Harakiri {
             took.as_secs_f64()
         );
         let number = watched.number;
-        let is_verbose = self.settings.is_verbose;
+        let is_verbose = self.rules.is_verbose;
         let interruption = Arc::clone(&watch.interruption);
         throw_away("sm-strike", move || {
             interruption.strike(number, is_verbose, |stack| {
@@ -330,9 +320,9 @@ impl Harakiri {
             core,
             "a worker is given up: {request} goes on {} s after its exception (--harakiri-graceful-timeout). It was caught, or code \
              outside of Python does not return",
-            self.settings.grace.as_secs_f64()
+            self.rules.grace.as_secs_f64()
         );
-        if given_up > self.settings.given_up_max {
+        if given_up > self.abandoned_max {
             tracing::error!(
                 "{given_up} workers have been given up and are not back; each keeps its memory. Look for what the log says they were \
                  doing"

@@ -130,7 +130,7 @@ impl Watch {
             return;
         }
         let client = ClientHandle::new(exchange, net);
-        let limit = self.harakiri.settings.limit;
+        let limit = self.harakiri.rules.limit;
         let general = limit.map(|limit| self.harakiri.ms_of(now + limit));
         let mut desk = self.desk.lock();
         let desk = &mut *desk;

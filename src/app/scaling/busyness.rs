@@ -7,33 +7,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::cheaper::{Rules, Sight, Wish};
+use crate::config::{BusynessRules, CheaperRules};
+
+use super::cheaper::{Sight, Wish};
 
 /// Rounds in a row between the limits after which the wait before an end begins anew.
 const TOLERATED_ROUNDS: u64 = 3;
-
-/// What can be set about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BusynessRules {
-    /// Percent below which there are too many (`--cheaper-busyness-min`).
-    pub percent_min: u64,
-    /// Percent above which there are too few (`--cheaper-busyness-max`).
-    pub percent_max: u64,
-    /// Rounds of little work before one is ended (`--cheaper-busyness-multiplier`).
-    pub multiplier: u64,
-    /// What is added to that if one was ended too early (`--cheaper-busyness-penalty`).
-    pub penalty: u64,
-    /// Tell what is seen (`--cheaper-busyness-verbose`).
-    pub is_verbose: bool,
-    /// More waiting requests than this add interpreters at once (`--cheaper-busyness-backlog-alert`).
-    pub backlog_alert: usize,
-    /// The multiplier while those run (`--cheaper-busyness-backlog-multiplier`).
-    pub backlog_multiplier: u64,
-    /// How many are added then (`--cheaper-busyness-backlog-step`).
-    pub backlog_step: usize,
-    /// So long may any request wait (`--cheaper-busyness-backlog-nonzero`).
-    pub backlog_nonzero: Duration,
-}
 
 /// The algorithm and what it remembers.
 #[derive(Debug)]
@@ -56,7 +35,7 @@ pub(crate) struct Busyness {
 }
 
 impl Busyness {
-    pub(crate) fn new(rules: BusynessRules, general: &Rules) -> Self {
+    pub(crate) fn new(rules: BusynessRules, general: &CheaperRules) -> Self {
         Self {
             multiplier: rules.multiplier,
             rules,
@@ -84,7 +63,7 @@ impl Busyness {
     }
 
     /// Once a cycle.
-    pub(crate) fn look(&mut self, general: &Rules, sight: &Sight<'_>) -> Wish {
+    pub(crate) fn look(&mut self, general: &CheaperRules, sight: &Sight<'_>) -> Wish {
         self.known
             .retain(|crew, _| sight.workers.iter().any(|seen| seen.crew == *crew));
         for seen in sight.workers {
@@ -146,7 +125,7 @@ impl Busyness {
         sum / u64::try_from(sight.count()).unwrap_or(1).max(1)
     }
 
-    fn grow(&mut self, general: &Rules, sight: &Sight<'_>, percent: u64) -> Wish {
+    fn grow(&mut self, general: &CheaperRules, sight: &Sight<'_>, percent: u64) -> Wish {
         self.tolerated = 0;
         let count = sight.room(general.step);
         if count == 0 || !sight.may_grow {
@@ -180,7 +159,7 @@ impl Busyness {
         Wish::Grow(count, format!("{} requests waiting", sight.waiting))
     }
 
-    fn shrink(&mut self, general: &Rules, sight: &Sight<'_>, percent: u64) -> Wish {
+    fn shrink(&mut self, general: &CheaperRules, sight: &Sight<'_>, percent: u64) -> Wish {
         let is_time = self.may_end_at.is_none_or(|at| sight.at >= at);
         if sight.count() <= general.least || !is_time {
             return Wish::Stay;
@@ -229,8 +208,9 @@ fn times(time: Duration, count: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cheaper::{Algorithm, Policy, Seen};
+    use super::super::cheaper::{Policy, Seen};
     use super::*;
+    use crate::config::CheaperAlgorithm;
 
     fn policy(change: impl FnOnce(&mut BusynessRules)) -> Policy {
         let mut busyness = BusynessRules {
@@ -245,12 +225,13 @@ mod tests {
             backlog_nonzero: Duration::from_secs(60),
         };
         change(&mut busyness);
-        Policy::new(Rules {
+        Policy::new(CheaperRules {
             least: 1,
+            initial: 1,
             step: 1,
             overload: Duration::from_secs(2),
             idle: Duration::from_secs(10),
-            algorithm: Algorithm::Busyness(busyness),
+            algorithm: CheaperAlgorithm::Busyness(busyness),
             memory_soft: None,
             memory_hard: None,
         })

@@ -1,57 +1,25 @@
 //! How many interpreters there should be: uWSGI's cheaper algorithms as rules without a clock, a thread or Python.
 //!
-//! A [`Policy`] is shown what can be seen once a [cycle](Rules::cycle) and says what it wishes; the supervisor's thread asks it
+//! A [`Policy`] is shown what can be seen once a [cycle](CheaperRules::cycle) and says what it wishes; the supervisor's thread asks it
 //! and has the wish carried out. `busyness` has a file of its own.
 
 use std::time::Duration;
 
-use super::busyness::{Busyness, BusynessRules};
+use crate::config::{CheaperAlgorithm, CheaperRules};
+
+use super::busyness::Busyness;
 
 /// uWSGI looks once a second.
 const CYCLE_MAX: Duration = Duration::from_secs(1);
 /// Shorter times are for tests.
 const CYCLE_MIN: Duration = Duration::from_millis(10);
 
-/// What decides (`--cheaper-algo`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// One spare interpreter: more when all are busy for a while, less when more than one is idle for a while.
-    Spare,
-    /// As many spare ones as the least number: more before all are busy, less slowly.
-    Spare2,
-    /// By the number of requests that wait.
-    Backlog,
-    /// By the share of time that interpreters spend in requests.
-    Busyness(BusynessRules),
-    /// Nobody but the operator.
-    Manual,
-}
-
-/// How the number of interpreters is chosen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rules {
-    /// No fewer (`--cheaper`).
-    pub least: usize,
-    /// At most so many more at once (`--cheaper-step`).
-    pub step: usize,
-    /// How long there has to be too much work (`--cheaper-overload`); for `backlog` the requests that may wait.
-    pub overload: Duration,
-    /// How long there has to be too little work for `spare2` (`--cheaper-idle`).
-    pub idle: Duration,
-    /// What decides.
-    pub algorithm: Algorithm,
-    /// Bytes of the process from which on none is started (`--cheaper-rss-limit-soft`).
-    pub memory_soft: Option<u64>,
-    /// Bytes of the process from which on one is ended (`--cheaper-rss-limit-hard`).
-    pub memory_hard: Option<u64>,
-}
-
-impl Rules {
+impl CheaperRules {
     /// How often to look.
     pub fn cycle(&self) -> Duration {
         let shortest = match self.algorithm {
-            Algorithm::Spare2 => self.overload.min(self.idle),
-            Algorithm::Backlog => CYCLE_MAX,
+            CheaperAlgorithm::Spare2 => self.overload.min(self.idle),
+            CheaperAlgorithm::Backlog => CYCLE_MAX,
             _ => self.overload,
         };
         shortest.clamp(CYCLE_MIN, CYCLE_MAX)
@@ -132,7 +100,7 @@ impl Wish {
 /// An algorithm and what it remembers.
 #[derive(Debug)]
 pub struct Policy {
-    rules: Rules,
+    rules: CheaperRules,
     overloaded: u64,
     idle: u64,
     busyness: Option<Busyness>,
@@ -140,9 +108,9 @@ pub struct Policy {
 
 impl Policy {
     /// One that has seen nothing.
-    pub fn new(rules: Rules) -> Self {
+    pub fn new(rules: CheaperRules) -> Self {
         let busyness = match &rules.algorithm {
-            Algorithm::Busyness(busyness) => Some(Busyness::new(busyness.clone(), &rules)),
+            CheaperAlgorithm::Busyness(busyness) => Some(Busyness::new(*busyness, &rules)),
             _ => None,
         };
         Self {
@@ -154,7 +122,7 @@ impl Policy {
     }
 
     /// The rules.
-    pub fn rules(&self) -> &Rules {
+    pub fn rules(&self) -> &CheaperRules {
         &self.rules
     }
 
@@ -181,14 +149,14 @@ impl Policy {
             return Wish::grow(sight.room(missing), why);
         }
         match self.rules.algorithm {
-            Algorithm::Spare => self.spare(&sight),
-            Algorithm::Spare2 => self.spare2(&sight),
-            Algorithm::Backlog => self.backlog(&sight),
-            Algorithm::Busyness(_) => match &mut self.busyness {
+            CheaperAlgorithm::Spare => self.spare(&sight),
+            CheaperAlgorithm::Spare2 => self.spare2(&sight),
+            CheaperAlgorithm::Backlog => self.backlog(&sight),
+            CheaperAlgorithm::Busyness(_) => match &mut self.busyness {
                 Some(busyness) => busyness.look(&self.rules, &sight),
                 None => Wish::Stay,
             },
-            Algorithm::Manual => Wish::Stay,
+            CheaperAlgorithm::Manual => Wish::Stay,
         }
     }
 
@@ -272,9 +240,10 @@ impl Policy {
 mod tests {
     use super::*;
 
-    fn rules(algorithm: Algorithm) -> Rules {
-        Rules {
+    fn rules(algorithm: CheaperAlgorithm) -> CheaperRules {
+        CheaperRules {
             least: 1,
+            initial: 1,
             step: 2,
             overload: Duration::from_secs(3),
             idle: Duration::from_secs(4),
@@ -321,7 +290,7 @@ mod tests {
 
     #[test]
     fn spare_grows_by_a_step_when_all_were_busy_for_longer_than_the_overload() {
-        let mut policy = Policy::new(rules(Algorithm::Spare));
+        let mut policy = Policy::new(rules(CheaperAlgorithm::Spare));
         let wishes: Vec<_> = (0..5).map(|_| look(&mut policy, 1, 0, 0)).collect();
         assert_eq!(wishes, [0, 0, 0, 2, 0]);
         // There is room for one.
@@ -333,14 +302,14 @@ mod tests {
 
     #[test]
     fn spare_takes_requests_that_wait_for_a_sign_of_overload() {
-        let mut policy = Policy::new(rules(Algorithm::Spare));
+        let mut policy = Policy::new(rules(CheaperAlgorithm::Spare));
         let wishes: Vec<_> = (0..4).map(|_| look(&mut policy, 0, 1, 7)).collect();
         assert_eq!(wishes, [0, 0, 0, 2]);
     }
 
     #[test]
     fn spare_keeps_one_free_and_gives_the_others_back_one_at_a_time() {
-        let mut policy = Policy::new(rules(Algorithm::Spare));
+        let mut policy = Policy::new(rules(CheaperAlgorithm::Spare));
         assert!((0..9).all(|_| look(&mut policy, 2, 1, 0) == 0), "one spare");
         let wishes: Vec<_> = (0..6).map(|_| look(&mut policy, 1, 2, 0)).collect();
         assert_eq!(wishes, [0, 0, -1, 0, 0, -1]);
@@ -349,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_spike_ends_the_idle_time() {
-        let mut policy = Policy::new(rules(Algorithm::Spare));
+        let mut policy = Policy::new(rules(CheaperAlgorithm::Spare));
         assert_eq!(look(&mut policy, 0, 3, 0), 0);
         assert_eq!(look(&mut policy, 0, 3, 0), 0);
         assert_eq!(look(&mut policy, 3, 0, 0), 0);
@@ -359,10 +328,10 @@ mod tests {
 
     #[test]
     fn spare2_keeps_the_least_number_idle() {
-        let mut policy = Policy::new(Rules {
+        let mut policy = Policy::new(CheaperRules {
             least: 2,
             step: 1,
-            ..rules(Algorithm::Spare2)
+            ..rules(CheaperAlgorithm::Spare2)
         });
         assert_eq!(look(&mut policy, 1, 1, 0), 1, "at once, by a step");
         assert_eq!(look(&mut policy, 1, 2, 0), 0);
@@ -374,7 +343,7 @@ mod tests {
 
     #[test]
     fn backlog_goes_by_what_waits() {
-        let mut policy = Policy::new(rules(Algorithm::Backlog));
+        let mut policy = Policy::new(rules(CheaperAlgorithm::Backlog));
         assert_eq!(look(&mut policy, 1, 0, 4), 2);
         assert_eq!(look(&mut policy, 3, 0, 3), 0);
         assert_eq!(look(&mut policy, 3, 0, 2), -1);
@@ -383,17 +352,17 @@ mod tests {
 
     #[test]
     fn manual_does_nothing() {
-        let mut policy = Policy::new(rules(Algorithm::Manual));
+        let mut policy = Policy::new(rules(CheaperAlgorithm::Manual));
         assert!((0..9).all(|_| look(&mut policy, 1, 0, 99) == 0));
         assert!((0..9).all(|_| look(&mut policy, 0, 4, 0) == 0));
     }
 
     #[test]
     fn memory_has_the_first_word() {
-        let mut policy = Policy::new(Rules {
+        let mut policy = Policy::new(CheaperRules {
             memory_soft: Some(100),
             memory_hard: Some(200),
-            ..rules(Algorithm::Spare)
+            ..rules(CheaperAlgorithm::Spare)
         });
         let seen = workers(2, 0);
         let with = |bytes| Sight {
@@ -414,9 +383,9 @@ mod tests {
 
     #[test]
     fn those_that_could_not_be_made_are_made_when_that_may_work() {
-        let mut policy = Policy::new(Rules {
+        let mut policy = Policy::new(CheaperRules {
             least: 3,
-            ..rules(Algorithm::Manual)
+            ..rules(CheaperAlgorithm::Manual)
         });
         let seen = workers(0, 1);
         let broken = Sight {
@@ -429,7 +398,7 @@ mod tests {
 
     #[test]
     fn short_times_make_short_cycles() {
-        let mut rules = rules(Algorithm::Spare);
+        let mut rules = rules(CheaperAlgorithm::Spare);
         assert_eq!(rules.cycle(), Duration::from_secs(1));
         rules.overload = Duration::from_millis(100);
         assert_eq!(rules.cycle(), Duration::from_millis(100));

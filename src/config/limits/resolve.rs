@@ -2,14 +2,15 @@
 
 use crate::config::error::ConfigError;
 use crate::config::values::reader::Reader;
+use crate::protocol::http::Limits;
 
 use super::options;
-use super::types::{Deadlines, HarakiriConfig, LimitsConfig, RequestLimits};
+use super::types::{Deadlines, HarakiriRules, LimitsConfig};
 
 impl Reader<'_> {
     pub(crate) fn limits(&mut self) -> Result<LimitsConfig, ConfigError> {
         Ok(LimitsConfig {
-            request: RequestLimits {
+            request: Limits {
                 head_bytes_max: self.count(&options::BUFFER_SIZE)?,
                 fields_max: self.count(&options::MAX_FIELDS)?,
                 target_bytes_max: self.count(&options::MAX_TARGET)?,
@@ -27,7 +28,7 @@ impl Reader<'_> {
                 keep_alive: self.keep_alive()?,
                 write: self.deadline(&options::SOCKET_TIMEOUT)?,
             },
-            harakiri: HarakiriConfig {
+            harakiri: HarakiriRules {
                 limit: Some(self.seconds(&options::HARAKIRI)?).filter(|limit| !limit.is_zero()),
                 is_verbose: self.flag(&options::HARAKIRI_VERBOSE),
                 grace: self.seconds(&options::HARAKIRI_GRACEFUL_TIMEOUT)?,

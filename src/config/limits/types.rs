@@ -2,38 +2,23 @@
 
 use std::time::Duration;
 
+use crate::protocol::http::Limits;
+
 /// What a client may send, how long it and the application may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitsConfig {
     /// How much a client may send.
-    pub request: RequestLimits,
+    pub request: Limits,
     /// How long a client may take.
     pub deadlines: Deadlines,
     /// What becomes of requests that take too long.
-    pub harakiri: HarakiriConfig,
+    pub harakiri: HarakiriRules,
     /// Connections that may be open at once; further ones wait in the backlog.
     pub connections_max: usize,
     /// Requests that may wait for a worker; further ones are answered 503.
     pub queue_max: usize,
     /// Bytes of a request body kept in memory; the rest goes to a temporary file.
     pub body_memory_bytes_max: usize,
-}
-
-/// How much a client may send. Refusals are 414, 431 and 413.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestLimits {
-    /// Bytes of a request's head: request line and fields.
-    pub head_bytes_max: usize,
-    /// Fields of a request.
-    pub fields_max: usize,
-    /// Bytes of a request target.
-    pub target_bytes_max: usize,
-    /// Bytes of a request body; `u64::MAX` is no limit.
-    pub body_bytes_max: u64,
-    /// Bytes of the line in front of a chunk, with its extensions.
-    pub chunk_line_bytes_max: usize,
-    /// Bytes of the trailer section behind the last chunk.
-    pub trailer_bytes_max: usize,
 }
 
 /// How long a client may take. A deadline that is switched off is [`NEVER`](crate::config::NEVER).
@@ -53,7 +38,7 @@ pub struct Deadlines {
 
 /// What becomes of requests that take too long.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HarakiriConfig {
+pub struct HarakiriRules {
     /// What a request may take (`harakiri`).
     pub limit: Option<Duration>,
     /// Log its Python stack (`harakiri-verbose`).

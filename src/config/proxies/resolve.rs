@@ -1,6 +1,6 @@
 //! Proxies in front, as they are configured: whose word counts, and which.
 
-use super::types::{ProxyConfig, ProxyHeaders};
+use super::types::ProxyConfig;
 use std::net::IpAddr;
 
 use super::options;
@@ -10,6 +10,8 @@ use crate::config::sockets::types::{ListenAddress, Protocol};
 use crate::config::values::address;
 use crate::config::values::address::Address;
 use crate::config::values::reader::Reader;
+use crate::protocol::proxy::Believed;
+use crate::protocol::proxy::trusted::Network;
 
 impl Reader<'_> {
     pub(crate) fn proxies(&mut self) -> Result<ProxyConfig, ConfigError> {
@@ -18,13 +20,13 @@ impl Reader<'_> {
             let words = setting.text.split([',', ' ']).map(str::trim);
             for word in words.filter(|word| !word.is_empty()) {
                 match word {
-                    "*" => config.everybody = true,
-                    "unix" => config.unix = true,
-                    _ => config.networks.push(network(setting, word)?),
+                    "*" => config.trusted.everybody = true,
+                    "unix" => config.trusted.unix = true,
+                    _ => config.trusted.networks.push(network(setting, word)?),
                 }
             }
         }
-        if config.everybody
+        if config.trusted.everybody
             && let Some(setting) = self.raw.last(&options::TRUSTED_PROXIES)
         {
             self.warn(
@@ -84,7 +86,7 @@ impl Reader<'_> {
     }
 }
 
-fn network(setting: &Setting, word: &str) -> Result<(IpAddr, u8), ConfigError> {
+fn network(setting: &Setting, word: &str) -> Result<Network, ConfigError> {
     let wrong = || {
         setting
             .error(format_args!("wants addresses and networks, got '{word}'"))
@@ -106,11 +108,11 @@ fn network(setting: &Setting, word: &str) -> Result<(IpAddr, u8), ConfigError> {
     if bits > all {
         return Err(wrong());
     }
-    Ok((address, bits))
+    Ok(Network::new(address, bits))
 }
 
-fn headers(setting: &Setting) -> Result<ProxyHeaders, ConfigError> {
-    let mut headers = ProxyHeaders::default();
+fn headers(setting: &Setting) -> Result<Believed, ConfigError> {
+    let mut headers = Believed::default();
     let words = setting.text.split([',', ' ']).map(str::trim);
     for word in words.filter(|word| !word.is_empty()) {
         match word.to_ascii_lowercase().as_str() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::options;
 use super::types::{
-    CanaryStage, ExceptionRules, MemoryLimits, ProbeConfig, ReloadConfig, ReloadMode,
+    CanaryStage, Exceptions, MemoryLimits, ProbeRules, Recycling, ReloadConfig, ReloadMode,
 };
 use crate::config::error::ConfigError;
 use crate::config::table::row::OptionRow;
@@ -28,15 +28,17 @@ impl Reader<'_> {
             folders: self.paths(&options::FS_RELOAD)?,
             watches_modules: self.time(&options::PY_AUTORELOAD)?.is_some(),
             python_ignored: self.texts(&options::PY_AUTORELOAD_IGNORE),
-            exceptions: self.exceptions(),
             timeout: self.deadline(&options::RELOAD_TIMEOUT)?,
-            requests_max: self.limit(&options::MAX_REQUESTS)?,
-            requests_delta: self.number(&options::MAX_REQUESTS_DELTA)?,
-            lifetime_min: self.seconds(&options::MIN_WORKER_LIFETIME)?,
-            lifetime_max: self.time(&options::MAX_WORKER_LIFETIME)?,
-            lifetime_delta: self
-                .time(&options::MAX_WORKER_LIFETIME_DELTA)?
-                .unwrap_or_default(),
+            recycling: Recycling {
+                requests_max: self.limit(&options::MAX_REQUESTS)?,
+                requests_delta: self.number(&options::MAX_REQUESTS_DELTA)?,
+                lifetime_min: self.seconds(&options::MIN_WORKER_LIFETIME)?,
+                lifetime_max: self.time(&options::MAX_WORKER_LIFETIME)?,
+                lifetime_delta: self
+                    .time(&options::MAX_WORKER_LIFETIME_DELTA)?
+                    .unwrap_or_default(),
+                exceptions: self.exceptions(),
+            },
             memory: MemoryLimits {
                 resident_bytes: self.megabytes(&options::RELOAD_ON_RSS)?,
                 address_bytes: self.megabytes(&options::RELOAD_ON_AS)?,
@@ -47,13 +49,13 @@ impl Reader<'_> {
         })
     }
 
-    fn probe(&mut self) -> Result<Option<ProbeConfig>, ConfigError> {
+    fn probe(&mut self) -> Result<Option<ProbeRules>, ConfigError> {
         let timeout = self.deadline(&options::RELOAD_PROBE_TIMEOUT)?;
         let Some(setting) = self.raw.last(&options::RELOAD_PROBE) else {
             return Ok(None);
         };
         let (target, status) = probe_of(&setting.text).map_err(|why| setting.error(why))?;
-        Ok(Some(ProbeConfig {
+        Ok(Some(ProbeRules {
             target,
             status,
             timeout,
@@ -67,17 +69,17 @@ impl Reader<'_> {
         }
     }
 
-    fn exceptions(&mut self) -> Option<ExceptionRules> {
+    fn exceptions(&mut self) -> Option<Exceptions> {
         let is_any = self.flag(&options::RELOAD_ON_EXCEPTION);
-        let rules = ExceptionRules {
+        let rules = Exceptions {
             types: self.texts(&options::RELOAD_ON_EXCEPTION_TYPE),
             values: self.texts(&options::RELOAD_ON_EXCEPTION_VALUE),
             reprs: self.texts(&options::RELOAD_ON_EXCEPTION_REPR),
         };
         if is_any {
-            return Some(ExceptionRules::default());
+            return Some(Exceptions::default());
         }
-        Some(rules).filter(|rules| *rules != ExceptionRules::default())
+        Some(rules).filter(|rules| *rules != Exceptions::default())
     }
 
     /// 0 and nothing are no limit.

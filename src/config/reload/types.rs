@@ -11,7 +11,7 @@ pub struct ReloadConfig {
     /// What the application may take to load at a reload (`reload-timeout`).
     pub timeout: Duration,
     /// What a new version has to answer before it serves (`reload-probe`).
-    pub probe: Option<ProbeConfig>,
+    pub probe: Option<ProbeRules>,
     /// Which share of the requests a new version gets, and for how long (`reload-canary`). Empty: all at once.
     pub canary: Vec<CanaryStage>,
     /// How long the version before is kept (`keep-previous`).
@@ -28,27 +28,35 @@ pub struct ReloadConfig {
     pub watches_modules: bool,
     /// But not one of these, or in them (`py-auto-reload-ignore`).
     pub python_ignored: Vec<String>,
-    /// Exceptions that have an interpreter replaced (`reload-on-exception` and its family).
-    pub exceptions: Option<ExceptionRules>,
-    /// Requests after which an interpreter is replaced (`max-requests`).
-    pub requests_max: Option<u64>,
-    /// How many more for each interpreter than for the one before it (`max-requests-delta`).
-    pub requests_delta: u64,
-    /// What an interpreter lives at least (`min-worker-lifetime`).
-    pub lifetime_min: Duration,
-    /// The age at which an interpreter is replaced (`max-worker-lifetime`).
-    pub lifetime_max: Option<Duration>,
-    /// How much more for each interpreter than for the one before it (`max-worker-lifetime-delta`).
-    pub lifetime_delta: Duration,
+    /// When an interpreter is replaced by a fresh one.
+    pub recycling: Recycling,
     /// Memory for each interpreter.
     pub memory: MemoryLimits,
     /// Percent of the cgroup's memory limit (`reload-on-cgroup`).
     pub cgroup_percent: Option<u64>,
 }
 
+/// After how much an interpreter is replaced by a fresh one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recycling {
+    /// Requests after which an interpreter is replaced (`max-requests`).
+    pub requests_max: Option<u64>,
+    /// How many more for each interpreter than for the one before it (`max-requests-delta`).
+    pub requests_delta: u64,
+    /// No interpreter is replaced that is younger (`min-worker-lifetime`).
+    pub lifetime_min: Duration,
+    /// The age at which an interpreter is replaced (`max-worker-lifetime`).
+    pub lifetime_max: Option<Duration>,
+    /// How much more for each interpreter than for the one before it (`max-worker-lifetime-delta`).
+    pub lifetime_delta: Duration,
+    /// Exceptions of the application that have its interpreter replaced (`reload-on-exception` and
+    /// its family).
+    pub exceptions: Option<Exceptions>,
+}
+
 /// A request that the server makes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeConfig {
+pub struct ProbeRules {
     /// A path and query, or a URL.
     pub target: String,
     /// The only status that will do; otherwise 2xx and 3xx will.
@@ -79,7 +87,7 @@ pub enum ReloadMode {
 
 /// Which exceptions of the application are meant. Empty lists mean any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ExceptionRules {
+pub struct Exceptions {
     /// `ZeroDivisionError` (`reload-on-exception-type`).
     pub types: Vec<String>,
     /// `division by zero` (`reload-on-exception-value`).

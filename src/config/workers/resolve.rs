@@ -2,7 +2,7 @@
 
 use super::options;
 use super::types::{
-    AdaptingConfig, BusynessConfig, CheaperAlgorithm, CheaperConfig, IsolationChoice, PollChoice,
+    AutoscaleConfig, BusynessRules, CheaperAlgorithm, CheaperRules, IsolationChoice, PollChoice,
     WorkersConfig,
 };
 use crate::config::error::ConfigError;
@@ -17,7 +17,7 @@ impl Reader<'_> {
             threads: self.count(&options::THREADS)?,
             isolation: self.isolation()?,
             poll: self.poll()?,
-            adapting: self.adapting(processes)?,
+            autoscale: self.autoscale(processes)?,
         })
     }
 
@@ -58,8 +58,8 @@ impl Reader<'_> {
         Ok(CHOICES.get(chosen).copied().unwrap_or(PollChoice::Auto))
     }
 
-    fn adapting(&mut self, processes: usize) -> Result<AdaptingConfig, ConfigError> {
-        Ok(AdaptingConfig {
+    fn autoscale(&mut self, processes: usize) -> Result<AutoscaleConfig, ConfigError> {
+        Ok(AutoscaleConfig {
             cheaper: self.cheaper(processes)?,
             cheap: self.flag(&options::CHEAP),
             idle: Some(self.seconds(&options::IDLE)?).filter(|idle| !idle.is_zero()),
@@ -67,7 +67,7 @@ impl Reader<'_> {
         })
     }
 
-    fn cheaper(&mut self, processes: usize) -> Result<Option<CheaperConfig>, ConfigError> {
+    fn cheaper(&mut self, processes: usize) -> Result<Option<CheaperRules>, ConfigError> {
         // As in uWSGI, 0 turns it off.
         let Some(setting) = self.raw.last(&options::CHEAPER) else {
             return Ok(None);
@@ -96,16 +96,15 @@ impl Reader<'_> {
                 Some(_) => {}
             }
         }
-        Ok(Some(CheaperConfig {
+        Ok(Some(CheaperRules {
             least,
             initial: self.initial(least, processes)?,
             step: self.count(&options::CHEAPER_STEP)?,
             overload: self.seconds(&options::CHEAPER_OVERLOAD)?,
             idle: self.seconds(&options::CHEAPER_IDLE)?,
-            algorithm: self.algorithm(),
+            algorithm: self.algorithm()?,
             memory_soft,
             memory_hard,
-            busyness: self.busyness()?,
         }))
     }
 
@@ -124,15 +123,16 @@ impl Reader<'_> {
         Ok(used)
     }
 
-    fn algorithm(&mut self) -> CheaperAlgorithm {
+    fn algorithm(&mut self) -> Result<CheaperAlgorithm, ConfigError> {
+        let busyness = self.busyness()?;
         let Some(setting) = self.raw.last(&options::CHEAPER_ALGO) else {
-            return CheaperAlgorithm::Spare;
+            return Ok(CheaperAlgorithm::Spare);
         };
-        match setting.text.as_str() {
+        Ok(match setting.text.as_str() {
             "spare" => CheaperAlgorithm::Spare,
             "spare2" => CheaperAlgorithm::Spare2,
             "backlog" => CheaperAlgorithm::Backlog,
-            "busyness" => CheaperAlgorithm::Busyness,
+            "busyness" => CheaperAlgorithm::Busyness(busyness),
             "manual" => CheaperAlgorithm::Manual,
             other => {
                 self.warnings.push(format!(
@@ -141,11 +141,11 @@ impl Reader<'_> {
                 ));
                 CheaperAlgorithm::Spare
             }
-        }
+        })
     }
 
-    fn busyness(&mut self) -> Result<BusynessConfig, ConfigError> {
-        let config = BusynessConfig {
+    fn busyness(&mut self) -> Result<BusynessRules, ConfigError> {
+        let config = BusynessRules {
             percent_min: self.number(&options::CHEAPER_BUSYNESS_MIN)?,
             percent_max: self.number(&options::CHEAPER_BUSYNESS_MAX)?,
             multiplier: self.number(&options::CHEAPER_BUSYNESS_MULTIPLIER)?,

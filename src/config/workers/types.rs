@@ -14,7 +14,7 @@ pub struct WorkersConfig {
     /// Who waits in the poll (for tests and development).
     pub poll: PollChoice,
     /// When there are fewer of them.
-    pub adapting: AdaptingConfig,
+    pub autoscale: AutoscaleConfig,
 }
 
 /// How interpreters are made (docs/isolation.md).
@@ -43,9 +43,9 @@ pub enum PollChoice {
 
 /// When there are more interpreters, and when fewer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AdaptingConfig {
+pub struct AutoscaleConfig {
     /// `cheaper` and its family; `None`: there are always `processes` of them.
-    pub cheaper: Option<CheaperConfig>,
+    pub cheaper: Option<CheaperRules>,
     /// No interpreter before the first request (`cheap`).
     pub cheap: bool,
     /// Without a request for this long all interpreters are ended (`idle`).
@@ -56,7 +56,7 @@ pub struct AdaptingConfig {
 
 /// How the number of interpreters is chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheaperConfig {
+pub struct CheaperRules {
     /// The least number (`cheaper`): at least 1, and fewer than `processes`.
     pub least: usize,
     /// How many there are at start (`cheaper-initial`): from `least` to `processes`.
@@ -73,28 +73,27 @@ pub struct CheaperConfig {
     pub memory_soft: Option<u64>,
     /// Bytes of the process from which on one is ended (`cheaper-rss-limit-hard`); more than the soft limit.
     pub memory_hard: Option<u64>,
-    /// `cheaper-busyness-*`
-    pub busyness: BusynessConfig,
 }
 
 /// What decides about the number of interpreters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheaperAlgorithm {
-    /// `spare`
+    /// `spare`: one spare interpreter. More when all are busy for a while, fewer when several are idle
+    /// for a while.
     Spare,
-    /// `spare2`
+    /// `spare2`: as many spare ones as the least number. More before all are busy, fewer slowly.
     Spare2,
-    /// `backlog`
+    /// `backlog`: by the number of requests that wait.
     Backlog,
-    /// `busyness`
-    Busyness,
-    /// `manual`
+    /// `busyness`: by the share of time that interpreters spend in requests.
+    Busyness(BusynessRules),
+    /// `manual`: only by command.
     Manual,
 }
 
 /// What can be set about `busyness`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BusynessConfig {
+pub struct BusynessRules {
     /// Percent of work below which there are too many (`cheaper-busyness-min`).
     pub percent_min: u64,
     /// Percent of work above which there are too few (`cheaper-busyness-max`).

@@ -12,7 +12,7 @@ use crate::reload::resize::{Changed, listed};
 impl Reloader {
     /// The server has begun. With `--cheap` it lets its interpreters go: they have shown that the application loads.
     pub fn begin(&mut self) {
-        if self.recipe.adapting.is_cheap {
+        if self.recipe.autoscale.cheap {
             self.rest("--cheap");
         }
     }
