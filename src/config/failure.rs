@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Config;
+use super::settings::Config;
 
 /// Why the server did not start, and the exit code.
 #[derive(Debug)]

@@ -17,32 +17,7 @@ pub(crate) fn choose(
     raw: &Raw,
     warnings: &mut Vec<String>,
 ) -> Result<Option<AppChoice>, ConfigError> {
-    // What stands last here is loaded first in uWSGI.
-    let mut named: Vec<(&Setting, AppChoice)> = Vec::new();
-    let others = [&options::PASTE, &options::WSGI_FILE, &options::MODULE];
-    let is_named = others.iter().any(|row| {
-        let mut settings = raw.all(row).iter();
-        settings.any(|setting| setting.origin.is_file())
-    });
-    for setting in raw.all(&options::PASTE) {
-        named.push((setting, paste(&setting.text)));
-    }
-    for setting in raw.all(&options::WSGI_FILE) {
-        named.push((setting, file(setting)?));
-    }
-    for setting in raw.all(&options::MODULE) {
-        named.push((setting, module(setting)?));
-    }
-    for setting in raw.all(&options::APP) {
-        if is_named && setting.origin.is_file() {
-            warnings.push(format!(
-                "{} is passed over: uWSGI has no such option, and another names the application",
-                described(setting)
-            ));
-        } else {
-            named.push((setting, bare(setting)?));
-        }
-    }
+    let mut named = named_applications(raw, warnings)?;
     let last_of_files = named
         .iter()
         .filter(|(setting, _)| setting.origin.is_file())
@@ -53,7 +28,7 @@ pub(crate) fn choose(
         _ => setting.origin.rank,
     };
     named.sort_by_key(|(setting, _)| strength(setting));
-    let Some((setting, mut choice)) = named.pop() else {
+    let Some((setting, choice)) = named.pop() else {
         let has_another =
             !raw.all(&options::MOUNT).is_empty() || raw.last(&options::EVAL).is_some();
         return match raw.last(&options::CALLABLE) {
@@ -81,23 +56,66 @@ pub(crate) fn choose(
             described(setting)
         ));
     }
-    if let Some(callable) = raw.last(&options::CALLABLE) {
-        let text = callable_name(callable, &callable.text)?;
-        match &choice.callable {
-            Some(own) if *own != text && callable.origin.rank == setting.origin.rank => {
-                return Err(ConfigError::new(format!(
-                    "two callables are named: '{own}' by {} and '{text}' by {}",
-                    described(setting),
-                    callable.place()
-                ))
-                .hint("leave one"));
-            }
-            Some(_) if callable.origin.rank < setting.origin.rank => {}
-            None if matches!(choice.target, AppTarget::Paste(_)) => {}
-            _ => choice.callable = Some(text),
+    with_callable(raw, setting, choice).map(Some)
+}
+
+/// Every application that an option names. The last one here is loaded first in uWSGI.
+fn named_applications<'r>(
+    raw: &'r Raw,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<(&'r Setting, AppChoice)>, ConfigError> {
+    let mut named: Vec<(&Setting, AppChoice)> = Vec::new();
+    let others = [&options::PASTE, &options::WSGI_FILE, &options::MODULE];
+    let is_named = others.iter().any(|row| {
+        let mut settings = raw.all(row).iter();
+        settings.any(|setting| setting.origin.is_file())
+    });
+    for setting in raw.all(&options::PASTE) {
+        named.push((setting, paste(&setting.text)));
+    }
+    for setting in raw.all(&options::WSGI_FILE) {
+        named.push((setting, file(setting)?));
+    }
+    for setting in raw.all(&options::MODULE) {
+        named.push((setting, module(setting)?));
+    }
+    for setting in raw.all(&options::APP) {
+        if is_named && setting.origin.is_file() {
+            warnings.push(format!(
+                "{} is passed over: uWSGI has no such option, and another names the application",
+                described(setting)
+            ));
+        } else {
+            named.push((setting, bare(setting)?));
         }
     }
-    Ok(Some(choice))
+    Ok(named)
+}
+
+/// The application that `setting` named, with `callable` where it is as strong.
+fn with_callable(
+    raw: &Raw,
+    setting: &Setting,
+    mut choice: AppChoice,
+) -> Result<AppChoice, ConfigError> {
+    let Some(callable) = raw.last(&options::CALLABLE) else {
+        return Ok(choice);
+    };
+    let text = callable_name(callable, &callable.text)?;
+    match &choice.callable {
+        Some(own) if *own != text && callable.origin.rank == setting.origin.rank => {
+            return Err(ConfigError::new(format!(
+                "two callables are named: '{own}' by {} and '{text}' by {}",
+                described(setting),
+                callable.place()
+            ))
+            .hint("leave one"));
+        }
+        Some(_) if callable.origin.rank < setting.origin.rank => {}
+        None if matches!(choice.target, AppTarget::Paste(_)) => {}
+        _ => choice.callable = Some(text),
+    }
+    Ok(choice)
 }
 
 /// A URI as PasteDeploy takes it; a bare path is a file.

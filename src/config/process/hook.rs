@@ -92,26 +92,24 @@ pub(crate) fn action(text: &str) -> Result<HookAction, String> {
             let (signal, function) = two("SIGNAL FUNCTION")?;
             HookAction::Signal(meaning(signal, function.trim())?)
         }
-        "mount" | "umount" | "pivot_root" => {
-            return Err(format!(
-                "asks for {name}, which is not supported: mount file systems before the server starts"
-            ));
-        }
-        "call" | "callret" | "callint" | "callintret" => {
-            return Err(format!(
-                "asks for {name}, which is not supported: there are no functions of uWSGI's binary to call"
-            ));
-        }
-        "rpc" | "retryrpc" | "hostname" => {
-            return Err(format!("asks for {name}, which is not supported"));
-        }
-        "" => {
-            return Err(format!(
-                "wants ACTION:ARGUMENT, such as exec:COMMAND, got '{text}'"
-            ));
-        }
-        other => return Err(format!("asks for {other}, and there is no such action")),
+        other => return Err(not_an_action(other, text)),
     })
+}
+
+/// Why a name is no action here; the end of the sentence "`hook-...` ...".
+fn not_an_action(name: &str, text: &str) -> String {
+    match name {
+        "mount" | "umount" | "pivot_root" => format!(
+            "asks for {name}, which is not supported: mount file systems before the server starts"
+        ),
+        "call" | "callret" | "callint" | "callintret" => format!(
+            "asks for {name}, which is not supported: there are no functions of uWSGI's binary \
+             to call"
+        ),
+        "rpc" | "retryrpc" | "hostname" => format!("asks for {name}, which is not supported"),
+        "" => format!("wants ACTION:ARGUMENT, such as exec:COMMAND, got '{text}'"),
+        other => format!("asks for {other}, and there is no such action"),
+    }
 }
 
 /// The number of a signal, with or without `SIG` where it has a name.

@@ -12,7 +12,7 @@ use crate::config::tls::options as tls;
 use crate::config::values::address::{self, Address};
 use crate::config::values::value;
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     pub(crate) fn sockets(&mut self) -> Result<SocketConfig, ConfigError> {
         let owner = match self.raw.last(&options::CHOWN_SOCKET) {
             None => None,
@@ -97,11 +97,50 @@ impl Reader<'_> {
     }
 
     fn listeners(&mut self) -> Result<Vec<ListenAddress>, ConfigError> {
-        let default = self.protocol()?;
+        let settings = self.addresses()?;
+        self.warn_of_unopened(&settings);
+        let is_abstract = self.flag(&options::ABSTRACT_SOCKET);
+        let mut listen: Vec<ListenAddress> = Vec::new();
+        for (setting, protocol) in settings {
+            let mut one = self.listener(setting, protocol)?;
+            one.address = match one.address {
+                Address::Unix(path) if is_abstract => {
+                    Address::Abstract(path.to_string_lossy().into_owned())
+                }
+                address => address,
+            };
+            let any_port = matches!(&one.address, Address::Tcp(tcp) if tcp.port() == 0);
+            let twice = listen.iter().find(|other| other.address == one.address);
+            if let Some(other) = twice.filter(|_| !any_port) {
+                return Err(setting.error(format_args!(
+                    "wants {}, which {} has already",
+                    one.address, other.origin
+                )));
+            }
+            listen.push(one);
+        }
+        if listen.is_empty() {
+            let address = address::parse(options::DEFAULT_ADDRESS).map_err(ConfigError::new)?;
+            listen.push(ListenAddress {
+                protocol: Protocol::Http,
+                address,
+                tls: None,
+                expects_proxy: false,
+                redirect: None,
+                origin: "default".to_owned(),
+                is_default: true,
+            });
+        }
+        self.expect_proxies(&mut listen)?;
+        Ok(listen)
+    }
+
+    /// Every option that names an address, in the order in which they were written.
+    fn addresses(&self) -> Result<Vec<(&'a Setting, Protocol)>, ConfigError> {
         let kinds = [
             (&options::HTTP, Protocol::Http),
             (&options::HTTP_SOCKET, Protocol::Http),
-            (&options::SOCKET, default),
+            (&options::SOCKET, self.protocol()?),
             (&options::UWSGI_SOCKET, Protocol::Uwsgi),
             (&options::FASTCGI_SOCKET, Protocol::FastCgi { nph: false }),
             (
@@ -121,80 +160,58 @@ impl Reader<'_> {
             settings.extend(all.map(|setting| (setting, protocol)));
         }
         settings.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
+        Ok(settings)
+    }
 
-        let shared = self.raw.all(&options::SHARED_SOCKET);
-        for (number, setting) in shared.iter().enumerate() {
+    /// Warns of shared sockets that no option names.
+    fn warn_of_unopened(&mut self, settings: &[(&Setting, Protocol)]) {
+        for (number, setting) in self.raw.all(&options::SHARED_SOCKET).iter().enumerate() {
             let (name, named) = (format!("={number}"), format!("addr=={number}"));
             let mut parts = settings.iter().flat_map(|(one, _)| one.text.split(','));
-            let is_named = parts.any(|part| part == name || part == named);
-            if !is_named {
+            if !parts.any(|part| part == name || part == named) {
                 self.warn(setting, &format!("is not opened: no option names {name}"));
             }
         }
-        let is_abstract = self.flag(&options::ABSTRACT_SOCKET);
-        let mut listen: Vec<ListenAddress> = Vec::new();
-        for (setting, protocol) in settings {
-            let (text, tls, redirect) = match setting.name.as_str() {
-                "https" | "https-socket" => {
-                    let (text, tls) = self.https(setting)?;
-                    (text, Some(tls), None)
-                }
-                "https2" => {
-                    let (text, tls) = self.https2(setting)?;
-                    (text, Some(tls), None)
-                }
-                "http-to-https" => {
-                    let (text, redirect) = redirect(setting)?;
-                    (text, None, Some(redirect))
-                }
-                _ => (setting.text.as_str(), None, None),
-            };
-            let text = match text.strip_prefix('=') {
-                Some(number) => self.shared_socket(setting, number)?,
-                None => text,
-            };
-            let address = address::parse(text).map_err(|why| {
-                let why = format!("wants an address, got '{text}': {why}");
-                setting.error_of_value(&why, "8000")
-            })?;
-            let address = match address {
-                Address::Unix(path) if is_abstract => {
-                    Address::Abstract(path.to_string_lossy().into_owned())
-                }
-                address => address,
-            };
-            let any_port = matches!(&address, Address::Tcp(tcp) if tcp.port() == 0);
-            let twice = listen.iter().find(|other| other.address == address);
-            if let Some(other) = twice.filter(|_| !any_port) {
-                return Err(setting.error(format_args!(
-                    "wants {address}, which {} has already",
-                    other.origin
-                )));
+    }
+
+    /// One address, with the TLS or the redirect of its option.
+    fn listener(
+        &mut self,
+        setting: &Setting,
+        protocol: Protocol,
+    ) -> Result<ListenAddress, ConfigError> {
+        let (text, tls, redirect) = match setting.name.as_str() {
+            "https" | "https-socket" => {
+                let (text, tls) = self.https(setting)?;
+                (text, Some(tls), None)
             }
-            listen.push(ListenAddress {
-                protocol,
-                address,
-                tls,
-                expects_proxy: false,
-                redirect,
-                origin: setting.place(),
-                is_default: false,
-            });
-        }
-        if listen.is_empty() {
-            let address = address::parse(options::DEFAULT_ADDRESS).map_err(ConfigError::new)?;
-            listen.push(ListenAddress {
-                protocol: Protocol::Http,
-                address,
-                tls: None,
-                expects_proxy: false,
-                redirect: None,
-                origin: "default".to_owned(),
-                is_default: true,
-            });
-        }
-        self.expect_proxies(&mut listen)?;
-        Ok(listen)
+            "https2" => {
+                let (text, tls) = self.https2(setting)?;
+                (text, Some(tls), None)
+            }
+            "http-to-https" => {
+                let (text, redirect) = redirect(setting)?;
+                (text, None, Some(redirect))
+            }
+            _ => (setting.text.as_str(), None, None),
+        };
+        let text = match text.strip_prefix('=') {
+            Some(number) => self.shared_socket(setting, number)?,
+            None => text,
+        };
+        let address = address::parse(text).map_err(|why| {
+            let why = format!("wants an address, got '{text}': {why}");
+            setting.error_of_value(&why, "8000")
+        })?;
+        Ok(ListenAddress {
+            protocol,
+            address,
+            tls,
+            expects_proxy: false,
+            redirect,
+            origin: setting.place(),
+            is_default: false,
+        })
     }
 }
 

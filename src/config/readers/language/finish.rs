@@ -5,7 +5,8 @@ use std::collections::HashSet;
 
 use super::entries::{Entry, Loaded, Standing, Unknown};
 use super::expand;
-use super::loader::{Loader, Named, Stop, unreadable};
+use super::files::{Named, unreadable};
+use super::loader::{Loader, Stop};
 use super::magic::{FileMagic, Magic};
 use crate::config::app::options as app;
 use crate::config::error::ConfigError;

@@ -371,6 +371,22 @@ impl<'l> Report<'l> {
                 text.push_str(&line);
             }
         }
+        text.push_str(&self.missing());
+        let meant = self.typos();
+        if !meant.is_empty() {
+            text.push_str(&format!(
+                "\n; meant, perhaps, and without effect in uWSGI:\n{meant}"
+            ));
+        }
+        if !later.is_empty() {
+            text.push_str(&format!("\n; not yet in this version:\n{later}"));
+        }
+        text
+    }
+
+    /// Lines for what a server needs and the file does not say: an application, an address.
+    fn missing(&self) -> String {
+        let mut text = String::new();
         let named = |name: &str| {
             table::named(name)
                 .filter(|row| row.has_effect())
@@ -390,27 +406,15 @@ impl<'l> Report<'l> {
                 "; name the application: module = pkg.module:app, or wsgi-file = app.py\n",
             );
         }
-        let listens = self
-            .entries
-            .iter()
-            .filter_map(|entry| entry.row)
-            .any(|row| {
-                row.group == Group::Listening && row.kind == Kind::Address
-                    || row.group == Group::Tls && row.name.starts_with("https")
-            });
+        let mut rows = self.entries.iter().filter_map(|entry| entry.row);
+        let listens = rows.any(|row| {
+            row.group == Group::Listening && row.kind == Kind::Address
+                || row.group == Group::Tls && row.name.starts_with("https")
+        });
         if !listens {
             text.push_str(
                 "; without an address, 127.0.0.1:8000 is listened on\nhttp = 127.0.0.1:8000\n",
             );
-        }
-        let meant = self.typos();
-        if !meant.is_empty() {
-            text.push_str(&format!(
-                "\n; meant, perhaps, and without effect in uWSGI:\n{meant}"
-            ));
-        }
-        if !later.is_empty() {
-            text.push_str(&format!("\n; not yet in this version:\n{later}"));
         }
         text
     }
