@@ -22,7 +22,8 @@ impl Failure {
         }
     }
 
-    /// A failure because of an option, which the text begins with: its name and where it was written.
+    /// A failure because of an option, which the text begins with: its name and where it was
+    /// written.
     pub fn about(config: &Config, option: &str, why: impl fmt::Display) -> Self {
         match config.origin(option) {
             Some(origin) => Self::new(format_args!("{origin}: {why}")),

@@ -1,10 +1,11 @@
 //! Configuration: from what was written to what is meant.
 //!
-//! One folder for each topic (`reload`, `log`, `sockets` ...): `options` holds its rows of the option
-//! table, `types` the values that the server reads, `resolve` the way from texts to values. `table`
-//! collects the rows, `readers` reads sources, `values` reads texts, `reports` makes texts from the
-//! table. [`from_args`] is called by `main`, on the main thread, before anything starts; it prints
-//! nothing. Reads the files that are named and asks the machine for magic variables, otherwise pure.
+//! One folder for each topic (`reload`, `log`, `sockets` ...): `options` holds its rows of the
+//! option table, `types` the values that the server reads, `resolve` the way from texts to values.
+//! `table` collects the rows, `readers` reads sources, `values` reads texts, `reports` makes texts
+//! from the table. [`from_args`] is called by `main`, on the main thread, before anything starts;
+//! it prints nothing. Reads the files that are named and asks the machine for magic variables,
+//! otherwise pure.
 //!
 //! Its types are the ones that the rooms work with (`app` takes `CheaperRules`, `background` takes
 //! `Alarm`), and limits of HTTP and trusted proxies are the types of those pure rooms: nothing is

@@ -1,6 +1,8 @@
-//! Alarms, as far as they are configuration: what they are called, what they do, and what raises them.
+//! Alarms, as far as they are configuration: what they are called, what they do, and what raises
+//! them.
 //!
-//! Plain values and their maker. The texts are uWSGI's (core/alarm.c). Pure; runs on the main thread at start.
+//! Plain values and their maker. The texts are uWSGI's (core/alarm.c). Pure; runs on the main
+//! thread at start.
 
 use super::types::{Alarm, AlarmConfig, AlarmDescriptor, AlarmKind, AlarmLines};
 
@@ -67,7 +69,8 @@ fn alarm(text: &str) -> Result<Alarm, String> {
         })?),
         other if ELSEWHERE.contains(&other) => {
             return Err(format!(
-                "asks for {other}, which is not supported; cmd:, signal: and log: are, and a command can do the rest"
+                "asks for {other}, which is not supported; cmd:, signal: and log: are, and a \
+                 command can do the rest"
             ));
         }
         other => {
@@ -177,7 +180,8 @@ mod tests {
         );
         check(
             "ops xmpp:a;b",
-            "error asks for xmpp, which is not supported; cmd:, signal: and log: are, and a command can do the rest",
+            "error asks for xmpp, which is not supported; cmd:, signal: and log: are, and a \
+             command can do the rest",
         );
         check(
             "ops shout:a",

@@ -11,7 +11,8 @@ pub struct AlarmConfig {
     pub repeat_after: Duration,
     /// Bytes of a message; what is longer is cut (`alarm-msg-size`).
     pub message_bytes_max: usize,
-    /// Log lines that raise alarms, in the order in which they were written (`alarm-log`, `not-alarm-log`).
+    /// Log lines that raise alarms, in the order in which they were written (`alarm-log`,
+    /// `not-alarm-log`).
     pub lines: Vec<AlarmLines>,
     /// The alarms of a full queue, by their places in `alarms` (`alarm-backlog`).
     pub full_queue: Vec<usize>,

@@ -42,7 +42,8 @@ options! {
          host (example.org=app.py), for all below it (*.example.org=app.py), or both \
          (example.org/prefix=app.py). May be repeated.")
         .also(&["worker-mount"]).many().value("PLACE=APP")
-        .mapped("the mounted applications of an interpreter live in it together, as under uWSGI's single-interpreter");
+        .mapped("the mounted applications of an interpreter live in it together, as under uWSGI's \
+            single-interpreter");
     MANAGE_SCRIPT_NAME = row(GROUP, "manage-script-name", Kind::Flag,
         "Choose the mounted application by the path, and move its prefix from PATH_INFO to \
          SCRIPT_NAME.");
@@ -55,7 +56,8 @@ options! {
         "Run Python code that leaves an application behind, under one of the usual names.")
         .value("CODE");
     TEST_REQUEST = row(GROUP, "test-request", Kind::Text,
-        "Answer one request from the command line on standard output, without binding a socket, and \
+        "Answer one request from the command line on standard output, without binding a socket, \
+         and \
          leave: with 0 for a status below 500, 1 for another, 22 if the application cannot be \
          loaded.")
         .value("'GET /PATH'");
@@ -65,16 +67,20 @@ options! {
     DISABLE_WRITE_EXCEPTION = row(GROUP, "disable-write-exception", Kind::Flag,
         "Do not raise in write() when the client is gone.");
     ERROR_PAGE_403 = row(GROUP, "error-page-403", Kind::Path,
-        "The HTML page of a 403 that the server makes itself; of several the first that can be read.")
+        "The HTML page of a 403 that the server makes itself; of several the first that can be \
+         read.")
         .many();
     ERROR_PAGE_404 = row(GROUP, "error-page-404", Kind::Path,
-        "The HTML page of a 404 that the server makes itself; of several the first that can be read.")
+        "The HTML page of a 404 that the server makes itself; of several the first that can be \
+         read.")
         .many();
     ERROR_PAGE_500 = row(GROUP, "error-page-500", Kind::Path,
-        "The HTML page of a 500 that the server makes itself, as when the application fails; of several the first that can \
+        "The HTML page of a 500 that the server makes itself, as when the application fails; of \
+         several the first that can \
          be read.")
         .many();
     CATCH_EXCEPTIONS = row(GROUP, "catch-exceptions", Kind::Flag,
-        "Show tracebacks to all clients (for development only); with --py-autoreload also those of a version that does not \
+        "Show tracebacks to all clients (for development only); with --py-autoreload also those of \
+         a version that does not \
          load.");
 }

@@ -10,9 +10,10 @@ use crate::config::python::options as python;
 use crate::config::readers::layers::{Raw, Setting};
 use crate::config::table::row::OptionRow;
 
-/// The application at the root. The strongest source decides, and files are one source; among options of one source uWSGI's order
-/// does: it loads the module first, then finds the place taken. What is passed over so is warned of; bare names have no order. In a
-/// file `app` is nothing to uWSGI, and so the weakest.
+/// The application at the root. The strongest source decides, and files are one source; among
+/// options of one source uWSGI's order does: it loads the module first, then finds the place taken.
+/// What is passed over so is warned of; bare names have no order. In a file `app` is nothing to
+/// uWSGI, and so the weakest.
 pub(crate) fn choose(
     raw: &Raw,
     warnings: &mut Vec<String>,
@@ -154,7 +155,8 @@ pub(crate) fn aliases(raw: &Raw, row: &OptionRow) -> Result<Vec<(String, AppTarg
     raw.all(row).iter().map(alias).collect()
 }
 
-/// What is called in applications that name no callable themselves: as in uWSGI it holds for mounts and `--eval`, too.
+/// What is called in applications that name no callable themselves: as in uWSGI it holds for mounts
+/// and `--eval`, too.
 pub(crate) fn callable(raw: &Raw) -> Result<Option<String>, ConfigError> {
     match raw.last(&options::CALLABLE) {
         Some(setting) => callable_name(setting, &setting.text).map(Some),
@@ -205,7 +207,8 @@ pub(crate) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
             )));
         }
         let (name, callable) = split(target);
-        // As in uWSGI `site.wsgi` is a file and `site.wsgi:app` a module; what neither is, the loader finds out.
+        // As in uWSGI `site.wsgi` is a file and `site.wsgi:app` a module; what neither is, the
+        // loader finds out.
         let is_python_file =
             name.ends_with(".py") || (name.ends_with(".wsgi") && callable.is_none());
         let file = target.split('#').next().unwrap_or_default();
@@ -237,7 +240,8 @@ pub(crate) fn mounts(raw: &Raw) -> Result<Vec<Mount>, ConfigError> {
     Ok(mounts)
 }
 
-/// The host of a mount: a name, an address in brackets, or `*.` and a name. Requests are matched without their port.
+/// The host of a mount: a name, an address in brackets, or `*.` and a name. Requests are matched
+/// without their port.
 fn host_name(setting: &Setting, text: &str) -> Result<String, ConfigError> {
     let name = text.strip_prefix("*.").unwrap_or(text);
     let is_address = name.starts_with('[') && name.ends_with(']');
@@ -465,12 +469,14 @@ mod tests {
     fn uwsgis_order_decides_between_options() {
         check(
             &["--module", "b", "--wsgi-file", "a.py"],
-            "module b; --wsgi-file a.py (command line) is passed over, as in uWSGI: --module b (command line) is the application; \
+            "module b; --wsgi-file a.py (command line) is passed over, as in uWSGI: --module b \
+             (command line) is the application; \
              leave one",
         );
         check(
             &["--paste", "egg:site", "--wsgi-file", "a.py"],
-            "file a.py; --paste egg:site (command line) is passed over, as in uWSGI: --wsgi-file a.py (command line) is the \
+            "file a.py; --paste egg:site (command line) is passed over, as in uWSGI: --wsgi-file \
+             a.py (command line) is the \
              application; leave one",
         );
         check(&["--module", "a", "--module", "b"], "module b");
@@ -480,7 +486,8 @@ mod tests {
     fn what_cannot_be_meant() {
         check(
             &["my-app"],
-            "error: 'my-app' is neither a Python file (app.py) nor a module (pkg.module:app) (command line)",
+            "error: 'my-app' is neither a Python file (app.py) nor a module (pkg.module:app) \
+             (command line)",
         );
         check(
             &["a.py", "b.py"],
@@ -488,15 +495,18 @@ mod tests {
         );
         check(
             &["--wsgi-file", "a.py", "b.py"],
-            "error: two applications are named: --wsgi-file a.py (command line) and b.py (command line)",
+            "error: two applications are named: --wsgi-file a.py (command line) and b.py (command \
+             line)",
         );
         check(
             &["a.py:x", "--callable", "y"],
-            "error: two callables are named: 'x' by a.py:x (command line) and 'y' by --callable (command line)",
+            "error: two callables are named: 'x' by a.py:x (command line) and 'y' by --callable \
+             (command line)",
         );
         check(
             &["--callable", "y"],
-            "error: --callable says how the callable is called, but nothing says where it is (command line)",
+            "error: --callable says how the callable is called, but nothing says where it is \
+             (command line)",
         );
         check(
             &["--module", "site/app.py"],
@@ -508,7 +518,8 @@ mod tests {
         );
         check(
             &["app.py:create_app("],
-            "error: 'create_app(' is not the name of a callable, nor a call of one (app.py:create_app( (command line))",
+            "error: 'create_app(' is not the name of a callable, nor a call of one \
+             (app.py:create_app( (command line))",
         );
         check(
             &["--file", ""],

@@ -10,8 +10,8 @@ pub struct AppConfig {
     pub choice: Option<AppChoice>,
     /// Applications below URL prefixes (`mount`), in the order in which they were written.
     pub mounts: Vec<Mount>,
-    /// What is called in an application that names no callable itself (`callable`); those of `app` and `mounts` have it
-    /// already.
+    /// What is called in an application that names no callable itself (`callable`); those of `app`
+    /// and `mounts` have it already.
     pub callable: Option<String>,
     /// The directory to change to before the application is loaded.
     pub chdir: Option<PathBuf>,
@@ -19,9 +19,10 @@ pub struct AppConfig {
     pub need_app: bool,
     /// Take the prefix of a mounted application out of the path (`manage-script-name`).
     pub manage_script_name: bool,
-    /// Nobody serves what no mount holds (`no-default-app`).
+    /// Requests below no mount are answered with 500 (`no-default-app`).
     pub no_default_app: bool,
-    /// A `SCRIPT_NAME` that a front end sent does not choose the application (`ignore-script-name`).
+    /// A `SCRIPT_NAME` that a front end sent does not choose the application
+    /// (`ignore-script-name`).
     pub ignore_script_name: bool,
     /// Python code that leaves an application behind (`eval`).
     pub eval: Option<String>,
@@ -37,8 +38,8 @@ pub struct AppConfig {
     pub disable_write_exception: bool,
     /// Show tracebacks to clients (`catch-exceptions`).
     pub catch_exceptions: bool,
-    /// HTML files for answers that the server makes itself, by their status; the first that can be read counts
-    /// (`error-page-403` and its kin).
+    /// HTML files for answers that the server makes itself, by their status; the first that can be
+    /// read counts (`error-page-403` and its kin).
     pub error_pages: [(u16, Vec<PathBuf>); 3],
 }
 
@@ -59,7 +60,8 @@ pub enum AppTarget {
     File(PathBuf),
     /// A module, by its dotted name.
     Module(String),
-    /// What PasteDeploy finds behind a URI: `config:/path/site.ini`, `config:/path/site.ini#name`, `egg:package`.
+    /// What PasteDeploy finds behind a URI: `config:/path/site.ini`, `config:/path/site.ini#name`,
+    /// `egg:package`.
     Paste(String),
 }
 

@@ -1,4 +1,5 @@
-//! The part of the configuration that is about work beside requests: plain values, and the text of `--cron` and its kin.
+//! The part of the configuration that is about work beside requests: plain values, and the text of
+//! `--cron` and its kin.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,7 +46,8 @@ impl CronEntry {
             let (word, after) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
             *field = word.parse().map_err(|_| {
                 format!(
-                    "wants five numbers (minute hour day month weekday) and a command, got '{text}'; -1 is any, and * is not \
+                    "wants five numbers (minute hour day month weekday) and a command, got \
+                     '{text}'; -1 is any, and * is not \
                      known"
                 )
             })?;
@@ -54,8 +56,8 @@ impl CronEntry {
         Self::new(when, rest)
     }
 
-    /// `minute=5,hour=-1,day=..,month=..,week=..,unique=1,harakiri=SECONDS COMMAND`; what is left out is any. Whether it says
-    /// anything about `harakiri` comes back too.
+    /// `minute=5,hour=-1,day=..,month=..,week=..,unique=1,harakiri=SECONDS COMMAND`; what is left
+    /// out is any. Whether it says anything about `harakiri` comes back too.
     ///
     /// # Errors
     /// The end of a sentence, for the person who wrote it.
@@ -89,7 +91,8 @@ impl CronEntry {
                 }
                 _ => {
                     return Err(format!(
-                        "has no '{key}': there are minute, hour, day, month, week, unique and harakiri"
+                        "has no '{key}': there are minute, hour, day, month, week, unique and \
+                         harakiri"
                     ));
                 }
             }

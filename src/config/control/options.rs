@@ -1,4 +1,5 @@
-//! How the running server is asked and told: the control socket, the fifo, the stats server. Data only.
+//! How the running server is asked and told: the control socket, the fifo, the stats server. Data
+//! only.
 
 use crate::config::table::row::{Group, Kind, OptionRow, row};
 
@@ -18,7 +19,8 @@ options! {
          one that is open.")
         .many();
     STATS = row(MONITORING, "stats", Kind::Address,
-        "Serve statistics as uWSGI's JSON here, to whoever connects (uwsgitop, exporters).")
+        "Serve statistics as uWSGI's JSON here, to every client that connects (uwsgitop, \
+         exporters).")
         .also(&["stats-server"]);
     STATS_HTTP = row(MONITORING, "stats-http", Kind::Flag,
         "Put an HTTP header in front of the statistics.");

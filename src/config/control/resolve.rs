@@ -1,4 +1,5 @@
-//! Raw settings of the control socket, the fifos and the stats server become their part of the [`Config`](super::Config).
+//! Raw settings of the control socket, the fifos and the stats server become their part of the
+//! [`Config`](super::Config).
 
 use super::options;
 use super::types::{ControlConfig, ControlDoor};

@@ -1,8 +1,9 @@
-//! `singlemalt reload`, `rollback`, `stop`, `status`, `stacks`: the bare first word of a command line, and what may follow it.
+//! `singlemalt reload`, `rollback`, `stop`, `status`, `stacks`: the bare first word of a command
+//! line, and what may follow it.
 //!
-//! Only the bare word: `singlemalt ./reload`, `singlemalt reload.py` and `singlemalt -- reload` serve applications of that name.
-//! What follows is read as any command line, so that a configuration file says where the server's pidfile is. Pure but for
-//! the files that are named.
+//! Only the bare word: `singlemalt ./reload`, `singlemalt reload.py` and `singlemalt -- reload`
+//! serve applications of that name. What follows is read as any command line, so that a
+//! configuration file says where the server's pidfile is. Pure but for the files that are named.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,8 @@ pub(crate) const WORDS: &[(&str, Verb, &str)] = &[
     (
         "rollback",
         Verb::Rollback,
-        "Go back to the version before: withdraw the canary, or put back what --keep-previous keeps.",
+        "Go back to the version before: withdraw the canary, or put back what --keep-previous \
+         keeps.",
     ),
     (
         "stop",
@@ -136,9 +138,12 @@ pub(crate) fn read(
     let raw = settle(&rest, surroundings)?;
     name_the_server(&mut subcommand, &raw)?;
     if subcommand.pidfile.is_none() && subcommand.address.is_none() {
-        return Err(ConfigError::new(format!("singlemalt {word}: which server?")).hint(format!(
-            "name its pidfile (singlemalt {word} --pidfile app.pid), its --control, or its configuration file"
-        )));
+        return Err(
+            ConfigError::new(format!("singlemalt {word}: which server?")).hint(format!(
+                "name its pidfile (singlemalt {word} --pidfile app.pid), its --control, or its \
+             configuration file"
+            )),
+        );
     }
     Ok(Command::Control(Box::new(subcommand)))
 }

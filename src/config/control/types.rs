@@ -1,4 +1,5 @@
-//! How the running server is asked and told, and the subcommands that do so. Plain values; `resolve_control` and
+//! How the running server is asked and told, and the subcommands that do so. Plain values;
+//! `resolve_control` and
 //! `subcommand` are their makers.
 
 use std::path::PathBuf;
@@ -37,8 +38,8 @@ pub enum ControlDoor {
     At(Address),
 }
 
-/// What stands behind a pidfile's name in that of its control socket (unix), or of the file that says where the control
-/// socket is and what its secret is (Windows, and ports).
+/// What stands behind a pidfile's name in that of its control socket (unix), or of the file that
+/// says where the control socket is and what its secret is (Windows, and ports).
 pub const BESIDE_PIDFILE: &str = "control";
 
 /// `app.pid` becomes `app.pid.control`.

@@ -3,7 +3,8 @@
 /// What the server adds to requests and responses, and answers itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpConfig {
-    /// The path that is answered with whether the server is ready (`ready-path`); begins with a slash.
+    /// The path that is answered with whether the server is ready (`ready-path`); begins with a
+    /// slash.
     pub ready_path: Option<String>,
     /// Fields to add to every response (`add-header`): name and value, checked for controls.
     pub add_headers: Vec<(String, String)>,

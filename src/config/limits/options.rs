@@ -14,7 +14,8 @@ options! {
     BUFFER_SIZE = row(GROUP, "buffer-size", Kind::Bytes { min: 1024, max: BUFFER_MAX },
         "Bytes of a request's head (request line and fields); a longer one is answered 431.")
         .short('b').default("32K")
-        .mapped("it bounds the head of an HTTP request, with an answer instead of a dropped connection");
+        .mapped("it bounds the head of an HTTP request, with an answer instead of a dropped \
+            connection");
     MAX_TARGET = row(GROUP, "max-target", Kind::Bytes { min: 64, max: BUFFER_MAX },
         "Bytes of a request target (path and query); a longer one is answered 414.")
         .default("16K");
@@ -33,7 +34,8 @@ options! {
     POST_BUFFERING = row(GROUP, "post-buffering", Kind::Bytes { min: 0, max: BUFFER_MAX },
         "Bytes of a request body that are kept in memory; a longer body goes to a temporary file.")
         .default("1M")
-        .mapped("bodies are always read whole before the application is called; this is where memory ends");
+        .mapped("bodies are always read whole before the application is called; this is where \
+            memory ends");
     HEADER_TIMEOUT = row(GROUP, "header-timeout", Kind::Seconds,
         "Seconds from the first byte of a request's head to its last; then 408.")
         .also(&["http-headers-timeout", "http-header-timeout"]).default("20");
@@ -51,9 +53,11 @@ options! {
         .short('z').default("60")
         .mapped("it bounds the writing of a response; reading has its own three deadlines");
     HARAKIRI = row(GROUP, "harakiri", Kind::Seconds,
-        "Seconds that the application may work on a request; then the client gets 504 and the request an exception. 0 is any.")
+        "Seconds that the application may work on a request; then the client gets 504 and the \
+         request an exception. 0 is any.")
         .short('t').default("0")
-        .mapped("the request is ended, not a process: 504, an exception in its thread, a new worker if it does not come back");
+        .mapped("the request is ended, not a process: 504, an exception in its thread, a new \
+            worker if it does not come back");
     HARAKIRI_VERBOSE = row(GROUP, "harakiri-verbose", Kind::Flag,
         "Log the Python stack of a request that took too long.");
     HARAKIRI_GRACEFUL_TIMEOUT = row(GROUP, "harakiri-graceful-timeout", Kind::Seconds,

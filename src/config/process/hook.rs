@@ -201,7 +201,8 @@ mod tests {
         );
         check(
             "mount:proc none /proc",
-            "error asks for mount, which is not supported: mount file systems before the server starts",
+            "error asks for mount, which is not supported: mount file systems before the server \
+             starts",
         );
         check(
             "unix_signal:99 kill_them_all",

@@ -11,7 +11,8 @@ options! {
         "Seconds that requests in progress have to finish after a stop or a reload was asked for.")
         .also(&["worker-reload-mercy"]).default("60");
     SHUTDOWN_DELAY = row(GROUP, "shutdown-delay", Kind::Seconds,
-        "Seconds between a signal to stop and the stop: requests are answered meanwhile, each with Connection: close, and \
+        "Seconds between a signal to stop and the stop: requests are answered meanwhile, each with \
+         Connection: close, and \
          --ready-path says 503, so that load balancers look elsewhere.")
         .also(&["lame-duck"]).default("0");
     EXIT_ON_RELOAD = row(Group::Reload, "exit-on-reload", Kind::Flag,
@@ -47,19 +48,20 @@ options! {
         "Write the process id to a file when the server is ready.");
     SAFE_PIDFILE2 = row(GROUP, "safe-pidfile2", Kind::Path,
         "Write the process id to a file when the server is ready and privileges were dropped.");
-    STOP = row(GROUP, "stop", Kind::Path, "Stop the server whose process id is in a file.")
+    STOP = row(GROUP, "stop", Kind::Path, "Stop the server that a pidfile names.")
         .value("PIDFILE").command();
-    RELOAD = row(GROUP, "reload", Kind::Path, "Reload the server whose process id is in a file.")
+    RELOAD = row(GROUP, "reload", Kind::Path, "Reload the server that a pidfile names.")
         .value("PIDFILE").command();
     RELOAD_STATUS = row(GROUP, "reload-status", Kind::Path,
-        "Say how the last reload of the server went whose process id is in a file: exit code 0 if \
+        "Say how the last reload went of the server that a pidfile names: exit code 0 if \
          its version serves, 2 if not, 4 while it is under way.")
         .value("PIDFILE").command();
     PAUSE = row(GROUP, "pause", Kind::Path,
-        "Pause or resume the server whose process id is in a file.")
+        "Pause or resume the server that a pidfile names.")
         .also(&["suspend", "resume"]).value("PIDFILE").command()
         .essential_later("there is no other way yet");
-    PROCNAME = row(GROUP, "procname", Kind::Text, "The title of the process, for ps, top and pkill (Linux).")
+    PROCNAME = row(GROUP, "procname", Kind::Text, "The title of the process, for ps, top and pkill \
+        (Linux).")
         .value("TITLE");
     PROCNAME_MASTER = row(GROUP, "procname-master", Kind::Text,
         "The title of the process, if --procname does not name one.")

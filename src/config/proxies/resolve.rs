@@ -1,4 +1,4 @@
-//! Proxies in front, as they are configured: whose word counts, and which.
+//! Settings of proxies become [`ProxyConfig`].
 
 use super::types::ProxyConfig;
 use std::net::IpAddr;
@@ -31,7 +31,8 @@ impl Reader<'_> {
         {
             self.warn(
                 setting,
-                "believes everybody: whoever reaches the server can choose the address and the scheme that the application sees",
+                "trusts every peer: any client that reaches the server can choose the address and \
+                 the scheme that the application sees",
             );
         }
         if let Some(setting) = self.raw.last(&options::TRUSTED_PROXY_HEADERS) {
@@ -43,7 +44,8 @@ impl Reader<'_> {
         {
             self.warn(
                 setting,
-                "logs what trusted proxies say, and none is named: name them with --trusted-proxies",
+                "logs what trusted proxies say, and none is named: name them with \
+                 --trusted-proxies",
             );
         }
         Ok(config)
@@ -123,7 +125,10 @@ fn headers(setting: &Setting) -> Result<Believed, ConfigError> {
             _ => {
                 return Err(setting
                     .error(format_args!("does not know the field '{word}'"))
-                    .hint("it knows x-forwarded-for, x-forwarded-proto, x-forwarded-host and forwarded"));
+                    .hint(
+                        "it knows x-forwarded-for, x-forwarded-proto, x-forwarded-host and \
+                        forwarded",
+                    ));
             }
         }
     }

@@ -1,6 +1,7 @@
-//! `--envdir`: a directory whose files are environment variables, as daemontools has it. The name of a file is the
-//! variable, its first line the value, without blanks at the end; a NUL stands for a line end; an empty file removes the
-//! variable. Hidden files and directories are passed over. Main thread, before anything is started.
+//! `--envdir`: environment variables from the files of a directory, as in daemontools. The name of
+//! a file is the variable, its first line the value, without blanks at the end; a NUL stands for a
+//! line end; an empty file removes the variable. Hidden files and directories are passed over. Main
+//! thread, before anything is started.
 
 use std::fs;
 use std::path::Path;
@@ -34,7 +35,8 @@ impl Variables {
     }
 }
 
-/// What one directory says, in the order of names: a variable, and its value or `None` to remove it.
+/// What one directory says, in the order of names: a variable, and its value or `None` to remove
+/// it.
 ///
 /// # Errors
 /// The directory or a file in it cannot be read, or is not UTF-8.

@@ -52,7 +52,7 @@ options! {
         "Import a module, or run a file, and leave: with 0 if it can be, else with 1.")
         .short('J').value("MODULE");
     PY_TRACEBACKER = row(GROUP, "py-tracebacker", Kind::Path,
-        "Print the Python stacks of all threads to whoever connects to the unix socket ADDRESS, and \
+        "Print the Python stacks of all threads to every client of the unix socket ADDRESS, and \
          those of worker N at ADDRESSN. Only the server's user can.")
         .value("ADDRESS");
     PYTHON_VERSION = row(GROUP, "python-version", Kind::Flag,
@@ -68,8 +68,10 @@ options! {
          loaded. May be repeated.")
         .also(&["pyimport", "py-import", "python-import"]).many().value("MODULE");
     PLUGIN = row(Group::Process, "plugin", Kind::Text,
-        "Load plugins: a Python file (./plugin.py) is imported in every interpreter before anything else, \
-         and its init() is called once for each version of the application. --plugin-list names what is built in.")
+        "Load plugins: a Python file (./plugin.py) is imported in every interpreter before \
+         anything else, \
+         and its init() is called once for each version of the application. --plugin-list names \
+         what is built in.")
         .also(&["plugins", "need-plugin", "need-plugins"]).many().value("NAME|FILE.py")
         .mapped("what uWSGI's own plugins do is built in, and plugins in C cannot be loaded");
     PYMODULE_ALIAS = row(GROUP, "pymodule-alias", Kind::Pair,

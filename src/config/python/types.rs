@@ -9,7 +9,7 @@ use crate::config::app::types::AppTarget;
 pub struct PythonConfig {
     /// Directories to put in front of `sys.path`, in order, wildcards expanded.
     pub path: Vec<PathBuf>,
-    /// The virtualenv whose `sys.prefix` and packages the application sees.
+    /// The virtualenv that the application finds its packages and `sys.prefix` in.
     pub virtualenv: Option<PathBuf>,
     /// Start Python without its site module (`no-site`).
     pub no_site: bool,
@@ -37,7 +37,8 @@ pub struct PythonConfig {
     pub post_module_aliases: Vec<(String, AppTarget)>,
     /// Bytes of each worker thread's stack, if they were given (`threads-stacksize`).
     pub stack_bytes: Option<usize>,
-    /// Where the sockets are that print Python stacks (`py-tracebacker`): the path of the first, and how those of workers begin.
+    /// Where the sockets are that print Python stacks (`py-tracebacker`): the path of the first,
+    /// and how those of workers begin.
     pub tracebacker: Option<PathBuf>,
     /// What to do instead of serving.
     pub one_shot: Option<Errand>,

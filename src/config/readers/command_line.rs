@@ -172,8 +172,8 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// An argument that follows an option whose value may be left out: is it that value? getopt says
-/// never; a number behind an option that wants one can hardly be anything else.
+/// Whether an argument is the value of the option in front of it, which may stand alone. getopt
+/// says never; a number behind an option that wants one can hardly be anything else.
 fn could_be_meant(row: &OptionRow, text: &str) -> bool {
     match row.kind {
         Kind::Mode => value::mode(text).is_ok(),

@@ -3,8 +3,8 @@
 //!
 //! The only place here that reads files as a whole or runs anything. A configuration that can be
 //! written to must not become a way to run commands: `exec://` and `http://` are refused without
-//! `--allow-config-exec`, which no file can give. uWSGI's other schemes name parts of its own binary,
-//! and say so whatever was given.
+//! `--allow-config-exec`, which no file can give. uWSGI's other schemes name parts of its own
+//! binary, and say so whatever was given.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -48,20 +48,25 @@ pub(crate) fn read(name: &str, may_execute: bool) -> Result<Vec<u8>, Unreadable>
                 "exec" => "would run a command, which is not allowed in a configuration",
                 _ => "would fetch something, which is not allowed in a configuration",
             },
-            Some("give --allow-config-exec on the command line if nobody else can write the file"),
+            Some(
+                "give --allow-config-exec on the command line if no other user can write the \
+                file",
+            ),
         )),
         "exec" => execute(rest),
         "http" => fetch::http(rest, BYTES_MAX).map_err(|why| unreadable(why, None)),
         "https" => Err(unreadable(
             "cannot be fetched: there is no TLS here",
             Some(
-                "fetch it with a command: @(exec://curl -fsS URL), and --allow-config-exec on the command line",
+                "fetch it with a command: @(exec://curl -fsS URL), and --allow-config-exec on the \
+                 command line",
             ),
         )),
         "call" | "callint" | "sym" => Err(unreadable(
             "names a C function of uWSGI's binary, and there is none",
             Some(
-                "run a command instead: @(exec://COMMAND), with --allow-config-exec on the command line",
+                "run a command instead: @(exec://COMMAND), with --allow-config-exec on the command \
+                 line",
             ),
         )),
         "data" | "section" => Err(unreadable(

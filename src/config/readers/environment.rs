@@ -95,7 +95,7 @@ fn unknown(prefix: &str, variable: &str, name: &str) -> Option<String> {
     }
 }
 
-/// Those that may be options; somebody else's variables may hold what they like.
+/// The variables that may be options; the others need not be UTF-8.
 pub(crate) fn utf8(surroundings: &Surroundings) -> Result<Vec<(String, String)>, ConfigError> {
     let ours = surroundings.environment.iter().filter(|(name, _)| {
         name.starts_with("UWSGI_")

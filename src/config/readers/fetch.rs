@@ -1,7 +1,10 @@
 //! What `http://` in a configuration stands for: one GET over plain TCP, as uWSGI's.
 //!
-//! Blocking, on the main thread before anything starts, and only with `--allow-config-exec`. Bounded
-//! in time and bytes. No TLS, no redirects, no proxy: whoever needs those has curl.
+//! Blocking, on the main thread before anything starts, and only with `--allow-config-exec`.
+//! Bounded in time and bytes. No TLS, no redirects, no proxy: curl has those.
+//!
+//! By hand on `httparse`, which the server has anyway: of a client such as ureq or minreq most
+//! would have to be switched off again (redirects, proxies of the environment, chunked bodies).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};

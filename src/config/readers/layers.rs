@@ -173,7 +173,8 @@ impl Setting {
         ConfigError::new(format!("{} {why} ({})", self.spelled, self.origin))
     }
 
-    /// Likewise, about a text that is none of what is wanted: `why` says `wants SOMETHING, got ...`.
+    /// Likewise, about a text that is none of what is wanted: `why` says `wants SOMETHING, got
+    /// ...`.
     pub(crate) fn error_of_value(&self, why: &str, otherwise: &str) -> ConfigError {
         match unset_variable(&self.text, why) {
             Some((name, why)) => self.error(why).hint(format!(
@@ -191,13 +192,14 @@ impl Setting {
         format!("{} ({})", self.spelled, self.origin)
     }
 
-    /// Somebody wrote it, as against the table's default.
+    /// It was written, and is not the default of the table.
     pub(crate) fn was_written(&self) -> bool {
         self.origin.source != DEFAULTS
     }
 }
 
-/// The environment variable that is not set, where a text still names one, and what is wrong then instead of `why`.
+/// The environment variable that is not set, where a text still names one, and what is wrong then
+/// instead of `why`.
 pub(crate) fn unset_variable<'t>(text: &'t str, why: &str) -> Option<(&'t str, String)> {
     let name = text.split_once("$(")?.1.split(')').next()?;
     let (wanted, _) = why.split_once(", got ")?;
@@ -213,8 +215,8 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// An empty stack. The defaults, whose rank is 0, are put below it in the end: a merge costs as much as the stack has
-    /// options, and there may be many.
+    /// An empty stack. The defaults, whose rank is 0, are put below it in the end: a merge costs as
+    /// much as the stack has options, and there may be many.
     pub(crate) fn new() -> Stack {
         Stack {
             figment: Figment::new(),
@@ -302,7 +304,7 @@ impl Raw {
         self.settings.get(row.name).map_or(&[], Vec::as_slice)
     }
 
-    /// Every option that somebody wrote, in the order of the table.
+    /// Every option that was written, in the order of the table.
     pub(crate) fn written(&self) -> impl Iterator<Item = (&'static OptionRow, &[Setting])> {
         table::rows().filter_map(|row| {
             let settings = self.all(row);

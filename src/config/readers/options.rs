@@ -9,23 +9,30 @@ options! {
     STRICT = row(FILES, "strict", Kind::Flag,
         "Refuse to start when an option is not supported, instead of saying so and going on.")
         .default("false");
-    INI = row(FILES, "ini", Kind::Path, "Read options from an ini file, in this place: later options win. Also without --ini. \
+    INI = row(FILES, "ini", Kind::Path, "Read options from an ini file, in this place: later \
+        options win. Also without --ini. \
          A section other than [uwsgi] is named behind a colon; - is standard input.")
         .many().value("FILE[:SECTION]").language();
-    INI_PASTE = row(FILES, "ini-paste", Kind::Path, "Load the application from a PasteDeploy file, as --paste does, and read the options of its section [uwsgi], if there is one.")
+    INI_PASTE = row(FILES, "ini-paste", Kind::Path, "Load the application from a PasteDeploy file, \
+        as --paste does, and read the options of its section [uwsgi], if there is one.")
         .many().value("FILE").language();
-    INI_PASTE_LOGGED = row(FILES, "ini-paste-logged", Kind::Path, "As --ini-paste, with --paste-logger.")
+    INI_PASTE_LOGGED = row(FILES, "ini-paste-logged", Kind::Path, "As --ini-paste, with \
+        --paste-logger.")
         .many().value("FILE").language();
-    XML = row(FILES, "xml", Kind::Path, "Read options from an XML file: <uwsgi><http>:8000</http></uwsgi>.")
+    XML = row(FILES, "xml", Kind::Path, "Read options from an XML file: \
+        <uwsgi><http>:8000</http></uwsgi>.")
         .also(&["xmlconfig"]).short('x').many().value("FILE[:ID]").language();
-    YAML = row(FILES, "yaml", Kind::Path, "Read options from a YAML file: a mapping below the key uwsgi.")
+    YAML = row(FILES, "yaml", Kind::Path, "Read options from a YAML file: a mapping below the key \
+        uwsgi.")
         .also(&["yml"]).short('y').many().value("FILE[:KEY]").language();
-    JSON = row(FILES, "json", Kind::Path, "Read options from a JSON file: an object below the key uwsgi.")
+    JSON = row(FILES, "json", Kind::Path, "Read options from a JSON file: an object below the key \
+        uwsgi.")
         .also(&["js"]).short('j').many().value("FILE[:KEY]").language();
-    TOML = row(FILES, "toml", Kind::Path, "Read options from a TOML file: a table [uwsgi] or [singlemalt].")
+    TOML = row(FILES, "toml", Kind::Path, "Read options from a TOML file: a table [uwsgi] or \
+        [singlemalt].")
         .many().value("FILE[:TABLE]").language();
     CONFIG = row(FILES, "config", Kind::Path,
-        "Read options from a file whose ending says its format; - is standard input.")
+        "Read options from a file, in the format of its ending; - is standard input.")
         .many().value("FILE").language();
     INCLUDE = row(FILES, "include", Kind::Path, "Read a file in this place, whatever its format.")
         .many().value("FILE").language();
@@ -42,7 +49,8 @@ options! {
         "Make a name for several options: NAME=OPTION=VALUE;OPTION=$1 ...")
         .also(&["declare-option2"]).many().value("NAME=TEMPLATE").language();
     CONDITION = row(FILES, "if-env", Kind::Text,
-        "Read what follows, up to else or endif, only if something is so. The value that was looked \
+        "Read what follows, up to else or endif, only if something is so. The value that was \
+         looked \
          at is %(_).")
         .also(&["ifenv", "if-not-env", "if-opt", "if-not-opt", "if-exists", "ifexists",
             "if-not-exists", "if-file", "if-not-file", "if-dir", "ifdir", "if-directory",
@@ -62,7 +70,8 @@ options! {
         .also(&["for-glob", "for-times", "for-readline"]).many().value("THINGS").language();
     PRINT = row(FILES, "print", Kind::Text, "Print a text at start.")
         .also(&["iprint"]).many().language();
-    EXIT = row(FILES, "exit", Kind::Number { min: 0, max: 255 }, "Leave with this code while options are read.")
+    EXIT = row(FILES, "exit", Kind::Number { min: 0, max: 255 }, "Leave with this code while \
+        options are read.")
         .bare("0").value("CODE").language();
     ALLOW_CONFIG_EXEC = row(FILES, "allow-config-exec", Kind::Flag,
         "Let @(exec://COMMAND) in configuration files run commands. On the command line or in the \
@@ -90,7 +99,8 @@ options! {
         "Print the options that have an effect; with a word, everything about the options that it \
          occurs in; with 'all', about every option.")
         .also(&["usage"]).short('h').bare("").value("WORD").command();
-    PLUGIN_LIST = row(PRINTS, "plugin-list", Kind::Flag, "Print what is built in of what uWSGI has plugins for.")
+    PLUGIN_LIST = row(PRINTS, "plugin-list", Kind::Flag, "Print what is built in of what uWSGI has \
+        plugins for.")
         .also(&["plugins-list"]).command();
     VERSION = row(PRINTS, "version", Kind::Flag, "Print the version.").command();
 }

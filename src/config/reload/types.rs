@@ -1,4 +1,5 @@
-//! The part of the configuration that is about reloads. Plain values; `resolve_reload` is their maker.
+//! The part of the configuration that is about reloads. Plain values; `resolve_reload` is their
+//! maker.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +13,8 @@ pub struct ReloadConfig {
     pub timeout: Duration,
     /// What a new version has to answer before it serves (`reload-probe`).
     pub probe: Option<ProbeRules>,
-    /// Which share of the requests a new version gets, and for how long (`reload-canary`). Empty: all at once.
+    /// Which share of the requests a new version gets, and for how long (`reload-canary`). Empty:
+    /// all at once.
     pub canary: Vec<CanaryStage>,
     /// How long the version before is kept (`keep-previous`).
     pub keep_previous: Option<Duration>,

@@ -50,7 +50,8 @@ fn bash() -> String {
         if let Kind::Choice(words) = row.kind {
             let patterns: Vec<String> = row.names().map(|name| format!("--{name}")).collect();
             cases.push_str(&format!(
-                "        {})\n            COMPREPLY=($(compgen -W \"{}\" -- \"$word\"))\n            return ;;\n",
+                "        {})\n            COMPREPLY=($(compgen \
+                 -W \"{}\" -- \"$word\"))\n            return ;;\n",
                 patterns.join("|"),
                 words.join(" ")
             ));
@@ -58,10 +59,12 @@ fn bash() -> String {
     }
     format!(
         "# {HEAD}\n_singlemalt() {{\n    local word=\"${{COMP_WORDS[COMP_CWORD]}}\"\n    \
-         case \"${{COMP_WORDS[COMP_CWORD-1]}}\" in\n{cases}    esac\n    if [[ $word == -* ]]; then\n        \
+         case \"${{COMP_WORDS[COMP_CWORD-1]}}\" in\n{cases}    esac\n    if [[ $word == -* ]]; \
+         then\n        \
          COMPREPLY=($(compgen -W \"{}\" -- \"$word\"))\n    else\n        \
          COMPREPLY=($(compgen -f -- \"$word\"))\n        \
-         [[ $COMP_CWORD == 1 ]] && COMPREPLY+=($(compgen -W \"{}\" -- \"$word\"))\n    fi\n    return 0\n}}\ncomplete -o filenames -F _singlemalt singlemalt\n",
+         [[ $COMP_CWORD == 1 ]] && COMPREPLY+=($(compgen -W \"{}\" -- \"$word\"))\n    fi\n    \
+         return 0\n}}\ncomplete -o filenames -F _singlemalt singlemalt\n",
         names.join(" "),
         subcommands()
     )
@@ -93,7 +96,8 @@ fn zsh() -> String {
         }
     }
     text.push_str(&format!(
-        "  '1:command, application or configuration file:_alternative \"commands\\:command\\:({})\" \
+        "  '1:command, application or configuration \
+         file:_alternative \"commands\\:command\\:({})\" \
          \"files\\:file\\:_files\"' \\\n  '*:application or configuration file:_files'\n",
         subcommands()
     ));
@@ -151,7 +155,8 @@ fn powershell() -> String {
     }
     text.push_str(
         "    )\n    $options | Where-Object { $_[0] -like \"$word*\" } | ForEach-Object {\n        \
-         [System.Management.Automation.CompletionResult]::new($_[0], $_[0], 'ParameterName', $_[1])\n    }\n}\n",
+         [System.Management.Automation.CompletionResult]::new($_[0], $_[0], 'ParameterName', \
+         $_[1])\n    }\n}\n",
     );
     text
 }

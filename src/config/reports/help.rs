@@ -1,4 +1,5 @@
-//! `--help`, `--help all` and `--help WORD`, rendered from the option table. Pure text, at most 80 columns.
+//! `--help`, `--help all` and `--help WORD`, rendered from the option table. Pure text, at most 80
+//! columns.
 
 use crate::config::table;
 use crate::config::table::row::{Class, Group, Kind, OptionRow, Ready, Takes};

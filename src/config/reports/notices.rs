@@ -120,7 +120,8 @@ fn plugins(raw: &Raw, notices: &mut Notices) -> Result<(), ConfigError> {
                         "names {name}, a plugin of uWSGI in C, which cannot be loaded"
                     ))
                     .hint(
-                        "leave it out: what uWSGI's own plugins do is built in; your own can be a Python file with init(): \
+                        "leave it out: what uWSGI's own plugins do is built in; your own can be a \
+                         Python file with init(): \
                          --plugin ./plugin.py",
                     ));
             }

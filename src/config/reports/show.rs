@@ -1,8 +1,8 @@
-//! `--show-config`: the configuration in effect as a file that can be loaded again, with the origin of
-//! each value; and `--get`: one value of it. Pure text.
+//! `--show-config`: the configuration in effect as a file that can be loaded again, with the origin
+//! of each value; and `--get`: one value of it. Pure text.
 //!
-//! The file is an ini file as long as an ini file can say it. Values of several lines, or with spaces at
-//! their ends, which other formats and the command line can give, need TOML.
+//! The file is an ini file as long as an ini file can say it. Values of several lines, or with
+//! spaces at their ends, which other formats and the command line can give, need TOML.
 
 use crate::config::error::ConfigError;
 use crate::config::readers::language::entries::{Entry, Loaded, Standing};
@@ -58,7 +58,8 @@ fn note(row: &OptionRow) -> &'static str {
     }
 }
 
-/// Said openly as far as it can be, for strict files: a key with a `=` in it cannot be set that way.
+/// Said openly as far as it can be, for strict files: a key with a `=` in it cannot be set that
+/// way.
 fn placeholder(entry: &Entry) -> Shown<'_> {
     let comment = format!("{}, a placeholder", entry.position());
     if entry.key.contains('=') && entry.standing != Standing::Placeholder {
@@ -97,7 +98,8 @@ fn ini(lines: &[Shown<'_>]) -> String {
 /// A key stands once in a TOML table: its values are a list where the first of them is.
 fn toml(lines: &[Shown<'_>]) -> String {
     let mut text = String::from(
-        "# In TOML, since an ini file has no values of several lines or with spaces at their ends:\n\
+        "# In TOML, since an ini file has no values of several lines or with spaces at their \
+         ends:\n\
          # the name of its file must end with .toml.\n[uwsgi]\n",
     );
     let mut done: Vec<&str> = Vec::new();

@@ -96,8 +96,8 @@ fn letters(word: &str) -> u32 {
     })
 }
 
-/// One typo brings in one letter and takes out one letter at most. A distance costs a hundred times as much to measure, and
-/// there are 1,700 names.
+/// One typo brings in one letter and takes out one letter at most. A distance costs a hundred times
+/// as much to measure, and there are 1,700 names.
 fn could_be_within(typos: usize, name: u32, word: u32) -> bool {
     let alone = |one: u32, other: u32| (one & !other).count_ones() as usize;
     alone(name, word) <= typos && alone(word, name) <= typos
@@ -153,7 +153,8 @@ mod tests {
             typo.insert(typo.len().min(at), word.chars().next().unwrap_or('x'));
             for word in [word, typo] {
                 let distance = strsim::damerau_levenshtein(&word, name.text);
-                prop_assert!(could_be_within(distance, name.letters, letters(&word)), "{word} {}", name.text);
+                prop_assert!(could_be_within(distance, name.letters, letters(&word)), "{word} \
+                    {}", name.text);
             }
         }
     }

@@ -9,7 +9,8 @@ pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8000";
 
 options! {
     HTTP = row(GROUP, "http", Kind::Address,
-        "Serve HTTP here: :9090 (every IPv4 address), 127.0.0.1:9090, [::1]:9090, [::]:9090 (every IPv4 and IPv6 address), port 0 for any \
+        "Serve HTTP here: :9090 (every IPv4 address), 127.0.0.1:9090, [::1]:9090, [::]:9090 (every \
+         IPv4 and IPv6 address), port 0 for any \
          free one, or a unix socket (/run/app.sock). May be repeated. Without any address: \
          127.0.0.1:8000.")
         .also(&["httprouter"]).many()
@@ -20,7 +21,7 @@ options! {
         .mapped("the same as --http: keep-alive and chunked requests work on both");
     SOCKET = row(GROUP, "socket", Kind::Address,
         "Listen for --protocol here: the uwsgi protocol, unless that says otherwise (nginx: \
-         uwsgi_pass). Whoever reaches such a socket is believed, so keep it on this machine.")
+         uwsgi_pass). Every client of such a socket is trusted, so keep it on this machine.")
         .short('s').many();
     UWSGI_SOCKET = row(GROUP, "uwsgi-socket", Kind::Address,
         "Listen for the uwsgi protocol here, whatever --protocol says.")
@@ -39,8 +40,9 @@ options! {
         .many();
     PROTOCOL = row(GROUP, "protocol",
         Kind::Choice(&["uwsgi", "http", "fastcgi", "scgi", "fastcgi-nph", "scgi-nph"]),
-        "What --socket speaks, wherever it stands; uwsgi if nobody says otherwise. Also what sockets speak that systemd \
-         hands over and no option names: those HTTP if nobody says otherwise.")
+        "What --socket speaks, wherever it stands; uwsgi by default. Also what sockets speak that \
+         systemd \
+         hands over and no option names: those speak HTTP by default.")
         .also(&["socket-protocol"]);
     LISTEN = row(GROUP, "listen", Kind::Number { min: 1, max: 2_147_483_647 },
         "Connections that the kernel may hold for each listener before they are accepted; it \
@@ -49,7 +51,8 @@ options! {
     CHMOD_SOCKET = row(GROUP, "chmod-socket", Kind::Mode,
         "The file mode of unix sockets, in octal.")
         .also(&["chmod"]).short('C').bare("666");
-    VACUUM = row(GROUP, "vacuum", Kind::Flag, "Remove unix sockets and files with the process id at exit.")
+    VACUUM = row(GROUP, "vacuum", Kind::Flag, "Remove unix sockets and files with the process id \
+        at exit.")
         .default("false");
     CHOWN_SOCKET = row(GROUP, "chown-socket", Kind::Text,
         "The owner of unix sockets, by name or number.")
@@ -63,13 +66,15 @@ options! {
     TCP_NODELAY = row(GROUP, "tcp-nodelay", Kind::Flag, "Send small packets at once (TCP_NODELAY).")
         .mapped("always so");
     ABSTRACT_SOCKET = row(GROUP, "abstract-socket", Kind::Flag,
-        "Put unix sockets into Linux's abstract namespace: no file, gone with the process. The same as @ in front of each \
+        "Put unix sockets into Linux's abstract namespace: no file, gone with the process. The \
+         same as @ in front of each \
          name.")
         .short('a');
     SHARED_SOCKET = row(GROUP, "shared-socket", Kind::Address,
         "An address to be named by its number: --http =0 is the first of them. May be repeated.")
         .also(&["undeferred-shared-socket"]).many()
-        .mapped("it is opened where it is named; all sockets are opened before privileges are dropped");
+        .mapped("it is opened where it is named; all sockets are opened before privileges are \
+            dropped");
     SOCKET_SNDBUF = row(GROUP, "socket-sndbuf", Kind::Bytes { min: 0, max: 1 << 30 },
         "Bytes of the kernel's send buffer of each connection (SO_SNDBUF).");
     SOCKET_RCVBUF = row(GROUP, "socket-rcvbuf", Kind::Bytes { min: 0, max: 1 << 30 },

@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
         Ok(PROTOCOLS.get(chosen).copied().unwrap_or(Protocol::Uwsgi))
     }
 
-    /// What is spoken on sockets that were handed over: HTTP, unless somebody said otherwise.
+    /// The protocol of sockets that were handed over; HTTP by default.
     fn handed_protocol(&self) -> Result<Protocol, ConfigError> {
         match self.raw.last(&options::PROTOCOL) {
             Some(_) => self.protocol(),

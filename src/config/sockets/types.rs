@@ -9,7 +9,8 @@ use crate::config::values::address::Address;
 pub struct SocketConfig {
     /// Where to listen, in the order in which it was written; never empty.
     pub listen: Vec<ListenAddress>,
-    /// What is spoken on sockets that were handed over and that no option names: `protocol`, or HTTP.
+    /// What is spoken on sockets that were handed over and that no option names: `protocol`, or
+    /// HTTP.
     pub protocol: Protocol,
     /// Connections that the kernel may hold before they are accepted, for each listener.
     pub backlog: u32,
@@ -48,7 +49,7 @@ pub struct ListenAddress {
     pub redirect: Option<Redirect>,
     /// Where it was named, for messages: `--http (command line)`.
     pub origin: String,
-    /// Nobody named it: it is what is listened on without any address.
+    /// It is the default address, which is used when none is named.
     pub is_default: bool,
 }
 

@@ -13,7 +13,7 @@ options! {
     FLOCK = row(GROUP, "flock", Kind::Path,
         "Lock a file that exists, or leave if another process holds the lock (unix).");
     FLOCK_WAIT = row(GROUP, "flock-wait", Kind::Path,
-        "Lock a file that exists, and wait for whoever holds the lock (unix).");
+        "Lock a file that exists, and wait until the lock is free (unix).");
     FLOCK2 = row(GROUP, "flock2", Kind::Path,
         "As --flock, but after the log is open and the server has detached.");
     FLOCK_WAIT2 = row(GROUP, "flock-wait2", Kind::Path,
@@ -43,12 +43,14 @@ options! {
         "Seconds to wait for a network interface.")
         .also(&["wait-interface-timeout", "wait-for-iface-timeout", "wait-iface-timeout"]).default("60");
     WAIT_FOR_SOCKET = row(GROUP, "wait-for-socket", Kind::Text,
-        "Wait until somebody takes connections at HOST:PORT, or on a unix socket, before the application is loaded. May be \
+        "Wait until HOST:PORT, or a unix socket, accepts connections before the application is \
+         loaded. May be \
          repeated.")
         .many().value("ADDRESS");
     WAIT_FOR_SOCKET_TIMEOUT = row(GROUP, "wait-for-socket-timeout", Kind::Seconds,
         "Seconds to wait for a socket.")
         .default("60");
     FALLBACK_CONFIG = row(Group::Configuration, "fallback-config", Kind::Path,
-        "Start anew with this file when the server leaves with code 1, which is how a failed start ends.");
+        "Start anew with this file when the server leaves with code 1, which is how a failed start \
+         ends.");
 }

@@ -1,4 +1,5 @@
-//! What must hold before the server starts, as far as it is configuration: plain values and their maker. Pure.
+//! What must hold before the server starts, as far as it is configuration: plain values and their
+//! maker. Pure.
 
 use super::types::{Awaited, FileLock, StartConfig, Thing};
 use std::path::PathBuf;

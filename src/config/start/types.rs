@@ -23,7 +23,7 @@ pub struct StartConfig {
 pub struct FileLock {
     /// It must exist.
     pub path: PathBuf,
-    /// Wait for whoever holds the lock, instead of leaving.
+    /// Wait until the lock is free, instead of leaving.
     pub waits: bool,
     /// After the log is open and the server has detached.
     pub is_late: bool,
@@ -55,6 +55,6 @@ pub enum Thing {
     Mount(PathBuf),
     /// A network interface.
     Interface(String),
-    /// Somebody who takes connections: `HOST:PORT`, or the path of a unix socket.
+    /// A server that accepts connections: `HOST:PORT`, or the path of a unix socket.
     Socket(String),
 }

@@ -1,7 +1,7 @@
 //! Raw settings of static files become their part of the [`Config`](super::Config).
 //!
-//! The same rules as in `resolve`, which calls this: everything is checked here, once. Whether the directories are there is
-//! found out later, by the server.
+//! The same rules as in `resolve`, which calls this: everything is checked here, once. Whether the
+//! directories are there is found out later, by the server.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,7 +53,8 @@ impl Reader<'_> {
         self.raw.all(row).iter().map(name).collect()
     }
 
-    /// The whole disk is no folder of files to be sent: the application could be talked into naming any.
+    /// The whole disk is no folder of files to be sent: the application could be talked into naming
+    /// any.
     fn sendfile_roots(&self) -> Result<Vec<PathBuf>, ConfigError> {
         let root = |setting: &Setting| {
             let path = path_of(setting)?;
@@ -195,7 +196,8 @@ fn pattern(setting: &Setting, text: &str) -> Result<String, ConfigError> {
     match regex_lite::Regex::new(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(setting.error(format_args!(
-            "wants a regular expression (without look-around and back references), got '{text}': {error}"
+            "wants a regular expression (without look-around and back references), got '{text}': \
+             {error}"
         ))),
     }
 }

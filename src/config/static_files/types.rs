@@ -1,10 +1,11 @@
-//! The part of the configuration that is about static files. Plain values; `resolve_static` is their maker.
+//! The part of the configuration that is about static files. Plain values; `resolve_static` is
+//! their maker.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Static files, and files that applications name. Paths are as they were written: relative ones count from the working
-/// directory of the server (`chdir`).
+/// Static files, and files that applications name. Paths are as they were written: relative ones
+/// count from the working directory of the server (`chdir`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StaticConfig {
     /// Directories in which every path is looked for (`check-static`), first of all.
@@ -19,7 +20,8 @@ pub struct StaticConfig {
     pub safe: Vec<PathBuf>,
     /// Files with media types (`mime-file`).
     pub media_type_files: Vec<PathBuf>,
-    /// How long clients may keep files, the rule that counts first in front (`static-expires` and its relatives).
+    /// How long clients may keep files, the rule that counts first in front (`static-expires` and
+    /// its relatives).
     pub lifetimes: Vec<Lifetime>,
     /// Every file may have a compressed twin (`static-gzip-all`).
     pub twins_everywhere: bool,
@@ -29,11 +31,11 @@ pub struct StaticConfig {
     pub twin_endings: Vec<String>,
     /// Regular expressions for names of files that may (`static-gzip`); checked.
     pub twin_patterns: Vec<String>,
-    /// Threads that open files (`offload-threads`); 0: whoever reads the request.
+    /// Threads that open files (`offload-threads`); 0: the thread that reads the request.
     pub opening_threads: usize,
     /// Who sends the bytes of static files (`file-serve-mode`).
     pub sender: StaticSender,
-    /// Directories whose files applications may name (`x-sendfile`).
+    /// Directories with files that applications may name (`x-sendfile`).
     pub sendfile_roots: Vec<PathBuf>,
     /// Addresses by which applications may name files (`x-accel-redirect`).
     pub accel_maps: Vec<StaticMap>,

@@ -1,6 +1,6 @@
 //! The option table held against uWSGI's own: `tests/uwsgi-options.txt` lists every option of its
-//! core and plugins, taken from its C tables. Each must be known here, by the same letter; those that
-//! have an effect must take a value in the same way and add up where uWSGI's do.
+//! core and plugins, taken from its C tables. Each must be known here, by the same letter; those
+//! that have an effect must take a value in the same way and add up where uWSGI's do.
 //!
 //! Where the tables differ on purpose, the lists below say why; a difference that went away must
 //! leave them. Tests only; reads nothing at run time.

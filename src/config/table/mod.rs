@@ -1,10 +1,12 @@
 //! The option table: every option that singlemalt knows, declared once, a file for each subject.
 //!
-//! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `start`, `control`, `reload`, `background`,
-//! `logging`, `alarms`, `static_files` and `configuration` hold what this version does: each row is a static that `resolve` names, so
-//! that a row without a reader is a compile-time warning. `planned` holds what later versions
-//! do, `accepted` and `unsupported` what uWSGI has and one process does not need or cannot do.
-//! Command line, environment, files, help and documentation all derive from these rows.
+//! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `start`, `control`,
+//! `reload`, `background`,
+//! `logging`, `alarms`, `static_files` and `configuration` hold what this version does: each row is
+//! a static that `resolve` names, so that a row without a reader is a compile-time warning.
+//! `planned` holds what later versions do, `accepted` and `unsupported` what uWSGI has and one
+//! process does not need or cannot do. Command line, environment, files, help and documentation all
+//! derive from these rows.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

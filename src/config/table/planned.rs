@@ -23,18 +23,25 @@ const LISTENING: &[OptionRow] = planned! { Listening:
 };
 
 const HTTP: &[OptionRow] = planned! { Http:
-    "collect-header" | "response-header-collect" Text .many().value("HEADER VAR") => "Keep a response header in a request variable, for logs and routes.";
-    "pull-header" Text .many().value("HEADER VAR") => "Keep a response header in a request variable and do not send it.";
+    "collect-header" | "response-header-collect" Text .many().value("HEADER VAR") => "Keep a \
+     response header in a request variable, for logs and routes.";
+    "pull-header" Text .many().value("HEADER VAR") => "Keep a response header in a request \
+     variable and do not send it.";
     "http-raw-body" Flag => "Hand connections over to the application as they are.";
     "http-websockets" Flag => "Let the application take over websocket connections.";
     "http-auto-gzip" Flag => "Compress responses that ask for it by a uWSGI-Encoding header.";
     "http-buffer-size" Bytes => "Bytes of the connection buffer.";
-    "websockets-ping-freq" | "websocket-ping-freq" Seconds => "Seconds between the pings of a websocket.";
-    "websockets-pong-tolerance" | "websocket-pong-tolerance" Seconds => "Seconds to wait for the answer to a websocket ping.";
-    "websockets-max-size" | "websocket-max-size" Number .value("KBYTES") => "Kilobytes of a websocket message.";
-    "websockets-continuation-buffer" | "websocket-continuation-buffer" Bytes => "Bytes of a websocket message that arrives in parts.";
+    "websockets-ping-freq" | "websocket-ping-freq" Seconds => "Seconds between the pings of a \
+     websocket.";
+    "websockets-pong-tolerance" | "websocket-pong-tolerance" Seconds => "Seconds to wait for the \
+     answer to a websocket ping.";
+    "websockets-max-size" | "websocket-max-size" Number .value("KBYTES") => "Kilobytes of a \
+     websocket message.";
+    "websockets-continuation-buffer" | "websocket-continuation-buffer" Bytes => "Bytes of a \
+     websocket message that arrives in parts.";
     "chunked-input-limit" Bytes => "Bytes of one chunk that uwsgi.chunked_read() takes.";
-    "wsgi-manage-chunked-input" Flag => "Let the application read chunked bodies through wsgi.input.";
+    "wsgi-manage-chunked-input" Flag => "Let the application read chunked bodies through \
+     wsgi.input.";
 };
 
 const APPLICATION: &[OptionRow] = planned! { Application:
@@ -44,9 +51,13 @@ const APPLICATION: &[OptionRow] = planned! { Application:
 };
 
 const PYTHON: &[OptionRow] = planned! { Python:
-    "spooler-import" | "spooler-pyimport" | "spooler-py-import" | "spooler-python-import" Text .many().value("MODULE") => "Import a module, or run a file, in the spooler's interpreters.";
-    "pyshell" Text .bare("").essential_later("run python -i yourself") => "Run an interactive Python in the server's environment.";
-    "pyshell-oneshot" Text .bare("").essential_later("run python -i yourself") => "Run an interactive Python once in the server's environment.";
+    "spooler-import" | "spooler-pyimport" | "spooler-py-import"
+        | "spooler-python-import" Text .many().value("MODULE") =>
+        "Import a module, or run a file, in the spooler's interpreters.";
+    "pyshell" Text .bare("").essential_later("run python -i yourself") => "Run an interactive \
+     Python in the server's environment.";
+    "pyshell-oneshot" Text .bare("").essential_later("run python -i yourself") => "Run an \
+     interactive Python once in the server's environment.";
     "profiler" Text .value("NAME") => "Profile the application.";
     "python-worker-override" Path .value("FILE") => "Run a script as the worker.";
 };
@@ -68,43 +79,52 @@ const RELOAD: &[OptionRow] = planned! { Reload:
 
 const LOGGING: &[OptionRow] = planned! { Logging:
     "log-format" | "logformat" Text .value("FORMAT") => "The format of request lines.";
-    "log-format-strftime" | "logformat-strftime" Flag => "Put the time into request lines by strftime.";
-    "logger" Text .many().value("[NAME] KIND:ARGS") => "Log to a file, syslog, a socket or standard output.";
-    "req-logger" | "logger-req" Text .many().value("[NAME] KIND:ARGS") => "Log request lines to a file, syslog, a socket or standard output.";
+    "log-format-strftime" | "logformat-strftime" Flag => "Put the time into request lines by \
+     strftime.";
+    "logger" Text .many().value("[NAME] KIND:ARGS") => "Log to a file, syslog, a socket or \
+     standard output.";
+    "req-logger" | "logger-req" Text .many().value("[NAME] KIND:ARGS") => "Log request lines to a \
+     file, syslog, a socket or standard output.";
     "log-syslog" Text .bare("") .many() => "Log to syslog.";
     "rsyslog-packet-size" Bytes => "Bytes of a message to a syslog server.";
-    "rsyslog-split-messages" Flag => "Send long lines to a syslog server in parts, instead of cutting them.";
+    "rsyslog-split-messages" Flag => "Send long lines to a syslog server in parts, instead of \
+     cutting them.";
     "log-socket" Text .many() => "Log to a datagram socket.";
     "log-encoder" Text .many() => "Put log lines into a format (json, nl, prefix).";
     "log-req-encoder" Text .many() => "Put request lines into a format (json, nl, prefix).";
     "log-drain" Text .many().value("REGEX") => "Leave out log lines that match.";
     "log-filter" Text .many().value("REGEX") => "Leave out log lines that do not match.";
     "log-route" Text .many().value("LOGGER REGEX") => "Send log lines that match to a logger.";
-    "log-req-route" Text .many().value("LOGGER REGEX") => "Send request lines that match to a logger.";
+    "log-req-route" Text .many().value("LOGGER REGEX") => "Send request lines that match to a \
+     logger.";
     "log-reopen" Flag => "Open the log file anew at a reload.";
     "log-truncate" Flag => "Empty the log file at start.";
     "log-maxsize" Bytes => "Bytes after which the log file is rotated.";
     "log-backupname" Path => "The name of a rotated log file.";
-    "log-date" | "logdate" Text .bare("true").value("FORMAT") => "Put the time in front of log lines.";
+    "log-date" | "logdate" Text .bare("true").value("FORMAT") => "Put the time in front of log \
+     lines.";
     "log-prefix" Text .bare("") => "Put a text in front of log lines.";
     "logfile-chown" Flag => "Give log files to the user that the server becomes.";
     "logfile-chmod" Mode => "The file mode of log files.";
     "touch-logrotate" Path .many() => "Rotate the logs when a file changes.";
     "log-zero" Flag => "Log responses without a body.";
-    "log-slow" Number .value("MSECS") => "Log requests that took longer than this many milliseconds.";
+    "log-slow" Number .value("MSECS") => "Log requests that took longer than this many \
+     milliseconds.";
     "log-4xx" Flag => "Log requests that were answered 4xx.";
     "log-5xx" Flag => "Log requests that were answered 5xx.";
     "log-big" Bytes => "Log responses longer than this many bytes.";
     "log-sendfile" Flag => "Log requests that were answered with a file.";
-    "log-ioerror" Flag => "Log requests whose client went away.";
+    "log-ioerror" Flag => "Log requests when the client has gone away.";
     "log-micros" Flag => "Write response times in microseconds.";
-    "memory-report" Text .short('m').bare("true").value("LEVEL") => "Write memory use into request lines.";
+    "memory-report" Text .short('m').bare("true").value("LEVEL") => "Write memory use into request \
+     lines.";
 };
 
 const MONITORING: &[OptionRow] = planned! { Monitoring:
     "stats-no-metrics" Flag => "Leave metrics out of the statistics.";
     "stats-push" Text .many() => "Send statistics somewhere from time to time.";
-    "stats-pusher-default-freq" | "stats-pushers-default-freq" Seconds => "Seconds between two statistics.";
+    "stats-pusher-default-freq" | "stats-pushers-default-freq" Seconds => "Seconds between two \
+     statistics.";
     "carbon" Text .many() => "Send metrics to a Graphite server.";
     "carbon-timeout" Seconds => "Seconds to connect to a Graphite server.";
     "carbon-freq" Seconds => "Seconds between two deliveries to a Graphite server.";
@@ -112,8 +132,10 @@ const MONITORING: &[OptionRow] = planned! { Monitoring:
     "carbon-max-retry" Number => "Attempts at a delivery to a Graphite server.";
     "carbon-retry-delay" Seconds => "Seconds between two attempts at a delivery.";
     "carbon-root" Text => "What stands in front of the names of metrics.";
-    "carbon-hostname-dots" | "carbon-hostname-as" Text => "What stands for the dots of the host's name in names of metrics.";
-    "carbon-idle-avg" Text => "The average response time that is sent while there are no requests: last, zero or none.";
+    "carbon-hostname-dots" | "carbon-hostname-as" Text => "What stands for the dots of the host's \
+     name in names of metrics.";
+    "carbon-idle-avg" Text => "The average response time that is sent while there are no requests: \
+     last, zero or none.";
     "carbon-use-metrics" Flag => "Send the metrics of the metrics subsystem.";
     "carbon-no-workers" Flag => "Do not send metrics of single workers.";
     "carbon-name-resolve" | "carbon-resolve-names" Flag => "Look up the name of a Graphite server.";
@@ -122,20 +144,36 @@ const MONITORING: &[OptionRow] = planned! { Monitoring:
     "metric-threshold" Text .many() => "Act when a metric passes a value.";
     "metric-alarm" | "alarm-metric" Text .many() => "Raise an alarm when a metric passes a value.";
     "metrics-dir" | "metric-dir" Path => "Leave metrics in files in a directory.";
-    "metrics-dir-restore" | "metric-dir-restore" Flag => "Take metrics up from the files of a directory.";
+    "metrics-dir-restore" | "metric-dir-restore" Flag => "Take metrics up from the files of a \
+     directory.";
     "metrics-no-cores" Flag => "Do not collect metrics of threads.";
 };
 
 const ROUTING: &[OptionRow] = planned! { Routing:
-    "route" | "route-host" | "route-uri" | "route-qs" | "route-remote-addr" | "route-user-agent" | "route-remote-user" | "route-referer" | "route-label" | "route-if" | "route-if-not" | "route-run" Text .many().essential_later("rules may guard what is served: keep them in the proxy in front, or leave them out")
+    "route" | "route-host" | "route-uri" | "route-qs" | "route-remote-addr" | "route-user-agent"
+        | "route-remote-user" | "route-referer" | "route-label" | "route-if" | "route-if-not"
+        | "route-run" Text .many().essential_later("rules may guard what is served: keep them in \
+            the proxy in front, or leave them out")
         => "A rule that looks at requests.";
-    "final-route" | "final-route-status" | "final-route-host" | "final-route-uri" | "final-route-qs" | "final-route-remote-addr" | "final-route-user-agent" | "final-route-remote-user" | "final-route-referer" | "final-route-label" | "final-route-if" | "final-route-if-not" | "final-route-run" Text .many()
+    "final-route" | "final-route-status" | "final-route-host" | "final-route-uri"
+        | "final-route-qs" | "final-route-remote-addr" | "final-route-user-agent"
+        | "final-route-remote-user" | "final-route-referer" | "final-route-label"
+        | "final-route-if" | "final-route-if-not" | "final-route-run" Text .many()
         => "A rule that looks at finished requests.";
-    "error-route" | "error-route-status" | "error-route-host" | "error-route-uri" | "error-route-qs" | "error-route-remote-addr" | "error-route-user-agent" | "error-route-remote-user" | "error-route-referer" | "error-route-label" | "error-route-if" | "error-route-if-not" | "error-route-run" Text .many()
+    "error-route" | "error-route-status" | "error-route-host" | "error-route-uri"
+        | "error-route-qs" | "error-route-remote-addr" | "error-route-user-agent"
+        | "error-route-remote-user" | "error-route-referer" | "error-route-label"
+        | "error-route-if" | "error-route-if-not" | "error-route-run" Text .many()
         => "A rule that looks at failed requests.";
-    "response-route" | "response-route-status" | "response-route-host" | "response-route-uri" | "response-route-qs" | "response-route-remote-addr" | "response-route-user-agent" | "response-route-remote-user" | "response-route-referer" | "response-route-label" | "response-route-if" | "response-route-if-not" | "response-route-run" Text .many().essential_later("rules may guard what is sent: keep them in the proxy in front, or leave them out")
+    "response-route" | "response-route-status" | "response-route-host" | "response-route-uri"
+        | "response-route-qs" | "response-route-remote-addr" | "response-route-user-agent"
+        | "response-route-remote-user" | "response-route-referer" | "response-route-label"
+        | "response-route-if" | "response-route-if-not"
+        | "response-route-run" Text .many().essential_later("rules may guard what is sent: keep \
+            them in the proxy in front, or leave them out")
         => "A rule that looks at responses.";
-    "router-list" | "routers-list" Flag .essential_later("leave it out to start the server") => "Print the actions of rules and leave.";
+    "router-list" | "routers-list" Flag .essential_later("leave it out to start the \
+     server") => "Print the actions of rules and leave.";
 };
 
 const BACKGROUND: &[OptionRow] = planned! { Background:
@@ -150,17 +188,21 @@ const BACKGROUND: &[OptionRow] = planned! { Background:
     "spooler-harakiri" Seconds => "Seconds that a task may take.";
     "spooler-frequency" | "spooler-freq" Seconds => "Seconds between two looks at the directory.";
     "spooler-signal-as-task" Flag => "Count a uwsgi signal as a task of the spooler.";
-    "signal-timer" | "timer" | "signal-rbtimer" | "rbtimer" Text .many().value("'SIGNAL SECONDS'") => "Raise a uwsgi signal again and again.";
+    "signal-timer" | "timer" | "signal-rbtimer" | "rbtimer" Text .many().value("'SIGNAL \
+     SECONDS'") => "Raise a uwsgi signal again and again.";
     "spooler-cheap" Flag => "Start the spooler at the first task.";
     "mule" Text .bare("").many() => "Run a script, or wait for messages, beside the application.";
     "mules" Number => "Mules that wait for messages.";
     "farm" Text .many() => "Give a group of mules a name.";
     "mule-msg-size" Bytes .bare("64K") => "Bytes of a message to a mule.";
     "mule-harakiri" Seconds => "Seconds that a mule may work on a message.";
-    "attach-daemon" | "attach-daemon2" | "attach-control-daemon" Text .many().value("COMMAND") => "Run a program beside the server, and again when it ends.";
-    "smart-attach-daemon" | "smart-attach-daemon2" Text .many().value("PIDFILE COMMAND") => "Run a program beside the server unless it runs already.";
+    "attach-daemon" | "attach-daemon2" | "attach-control-daemon" Text .many().value("COMMAND") =>
+        "Run a program beside the server, and again when it ends.";
+    "smart-attach-daemon" | "smart-attach-daemon2" Text .many().value("PIDFILE COMMAND") => "Run a \
+     program beside the server unless it runs already.";
     "daemons-honour-stdin" Flag => "Leave such programs their standard input.";
-    "signal" Text .many().essential_later("there is no other way yet") => "Send a uwsgi signal to a server.";
+    "signal" Text .many().essential_later("there is no other way yet") => "Send a uwsgi signal to \
+     a server.";
 };
 
 const SHARED: &[OptionRow] = planned! { Shared:
@@ -174,14 +216,16 @@ const SHARED: &[OptionRow] = planned! { Shared:
     "cache-report-freed-items" Flag => "Log the removal of old items.";
     "cache-use-last-modified" Flag => "Keep the time of the last change of an item.";
     "add-cache-item" Text .many() => "Put an item into the cache at start.";
-    "load-file-in-cache" | "load-file-in-cache-gzip" Path .many() => "Put a file into the cache at start.";
+    "load-file-in-cache" | "load-file-in-cache-gzip" Path .many() => "Put a file into the cache at \
+     start.";
     "check-cache" Text .bare("") => "Answer requests from the cache.";
     "queue" Number => "Items of a queue that all interpreters share.";
     "queue-blocksize" Bytes => "Bytes of an item of the queue.";
     "queue-store" Path => "Keep the queue in a file.";
     "queue-store-sync" Seconds => "Seconds between two writes of the queue.";
     "sharedarea" Text .short('A').many() => "Memory that all interpreters share.";
-    "py-sharedarea" Text .many() .value("SIZE") => "Memory that all interpreters share, as a bytearray.";
+    "py-sharedarea" Text .many() .value("SIZE") => "Memory that all interpreters share, as a \
+     bytearray.";
     "rpc-max" Number => "Functions that can be called by name.";
 };
 

@@ -1,9 +1,9 @@
 //! One row of the option table: everything singlemalt knows about one option.
 //!
-//! A row is data. It names the option, says what a value looks like, what it is when nobody sets
-//! it, what it does, and how it stands to uWSGI's option of that name (the class of
-//! docs/options.md). It never does anything: `value` reads texts by the row's kind, `resolve`
-//! gives the values their meaning. Rows are built at compile time; any thread may read them.
+//! A row is data. It names the option, says what a value looks like, what its default is, what it
+//! does, and how it stands to uWSGI's option of that name (the class of docs/options.md). It never
+//! does anything: `value` reads texts by the row's kind, `resolve` gives the values their meaning.
+//! Rows are built at compile time; any thread may read them.
 
 /// What a value of the option looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +211,7 @@ pub struct OptionRow {
     pub takes: Takes,
     /// Values add up over all sources, instead of the last one winning.
     pub adds_up: bool,
-    /// The text that stands for "nobody set it"; `None` where that is a state of its own.
+    /// The default, as a text; `None` where "not set" is a state of its own.
     pub default: Option<&'static str>,
     /// What stands for the value in help.
     pub placeholder: &'static str,
@@ -273,7 +273,7 @@ impl OptionRow {
         self
     }
 
-    /// The value when nobody sets it.
+    /// The default.
     pub(crate) const fn default(mut self, text: &'static str) -> Self {
         self.default = Some(text);
         self

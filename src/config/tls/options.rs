@@ -10,13 +10,15 @@ options! {
          certificate that it has signed; !CA turns those away that have none. Files are relative \
          to where the server was started. May be repeated.")
         .many().value("ADDRESS,CERT,KEY")
-        .mapped("ciphers are the library's: all that it has are safe, and a list is only warned about; a wrong client certificate is refused, which uWSGI forgets");
+        .mapped("ciphers are the library's: all that it has are safe, and a list is only warned \
+            about; a wrong client certificate is refused, which uWSGI forgets");
     HTTPS_SOCKET = row(GROUP, "https-socket", Kind::Text,
         "The same as --https.")
         .many().value("ADDRESS,CERT,KEY")
         .mapped("the same as --https: there is no router in between");
     HTTPS2 = row(GROUP, "https2", Kind::Text,
-        "The same as --https, in other words: addr=ADDRESS,cert=CERT,key=KEY[,ciphers=LIST][,clientca=CA].")
+        "The same as --https, in other words: \
+         addr=ADDRESS,cert=CERT,key=KEY[,ciphers=LIST][,clientca=CA].")
         .many().value("KEY=VALUE,...")
         .mapped("as --https; spdy is not spoken");
     HTTP_TO_HTTPS = row(GROUP, "http-to-https", Kind::Text,
@@ -27,7 +29,8 @@ options! {
         "Hand the client's certificate to the application, in PEM, as HTTPS_CC. Its subject is \
          HTTPS_DN, with and without this option.");
     SNI = row(GROUP, "sni", Kind::Text,
-        "A certificate for clients that ask for this host, on every https address: 'HOST CERT,KEY'. \
+        "A certificate for clients that ask for this host, on every https address: 'HOST \
+         CERT,KEY'. \
          *.example.org stands for every name one label below. May be repeated.")
         .many().value("'HOST CERT,KEY'")
         .mapped("clients' certificates are asked for on the whole address, not for one host");

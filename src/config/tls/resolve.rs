@@ -105,7 +105,10 @@ impl Reader<'_> {
         if parts.get(3).is_some_and(|ca| !ca.is_empty()) {
             return Err(setting
                 .error("asks for clients' certificates for one host of several")
-                .hint("a client could reach that host by another's name; ask on the whole address: --https ADDRESS,CERT,KEY,,CA"));
+                .hint(
+                    "a client could reach that host by another's name; ask on the whole address: \
+                    --https ADDRESS,CERT,KEY,,CA",
+                ));
         }
         let files = files(setting, certificate, key)?;
         if is_pattern {
@@ -124,7 +127,8 @@ impl Reader<'_> {
         if !ciphers.is_empty() {
             self.warn(
                 setting,
-                "names ciphers, and they are not looked at: TLS 1.2 and 1.3 are spoken with forward secrecy and authenticated encryption only",
+                "names ciphers, and they are not looked at: TLS 1.2 and 1.3 are spoken with \
+                 forward secrecy and authenticated encryption only",
             );
         }
     }

@@ -1,4 +1,5 @@
-//! Values that have parts: a file and what is done with it, a variable and its text, a field and its value. Pure.
+//! Values that have parts: a file and what is done with it, a variable and its text, a field and
+//! its value. Pure.
 
 use std::path::PathBuf;
 

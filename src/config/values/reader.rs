@@ -39,8 +39,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The value of an option that is a number of something. `true` is what the option means without a value, or
-    /// nothing: then the default stands.
+    /// The value of an option that is a number of something. `true` is what the option means
+    /// without a value, or nothing: then the default stands.
     fn numeric(&mut self, row: &OptionRow) -> Option<Setting> {
         let setting = self.raw.last(row)?;
         if !value::is_no_number(&setting.text) {

@@ -47,7 +47,8 @@ pub(crate) fn is_flag_word(text: &str) -> bool {
     is_one_of(TRUE_WORDS, text) || is_one_of(FALSE_WORDS, text)
 }
 
-/// A word of truth where a number is wanted: strtol makes 0 of it, and so uWSGI goes on without the option.
+/// A word of truth where a number is wanted: strtol makes 0 of it, and so uWSGI goes on without the
+/// option.
 pub(crate) fn is_no_number(text: &str) -> bool {
     is_flag_word(text) && !text.starts_with(|c: char| c.is_ascii_digit())
 }

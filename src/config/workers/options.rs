@@ -23,7 +23,8 @@ options! {
         .short('i').default("false")
         .mapped("the main interpreter serves, with processes x threads threads");
     CHEAPER = row(GROUP, "cheaper", Kind::Number { min: 0, max: 4096 },
-        "The least number of interpreters that run: others, up to --processes, are started while there is too much \
+        "The least number of interpreters that run: others, up to --processes, are started while \
+         there is too much \
          work for these, and ended when there is not.")
         .mapped("interpreters are started and ended, beside those that serve");
     CHEAPER_INITIAL = row(GROUP, "cheaper-initial", Kind::Number { min: 0, max: 4096 },
@@ -32,15 +33,18 @@ options! {
         "Interpreters that are started at once when there is too much work.")
         .default("1");
     CHEAPER_OVERLOAD = row(GROUP, "cheaper-overload", Kind::Seconds,
-        "Seconds of too much work before more interpreters are started, and of too little before one is ended; for \
+        "Seconds of too much work before more interpreters are started, and of too little before \
+         one is ended; for \
          --cheaper-algo backlog the number of requests that may wait.")
         .default("3");
     CHEAPER_IDLE = row(GROUP, "cheaper-idle", Kind::Seconds,
         "Seconds of too little work before --cheaper-algo spare2 ends an interpreter.")
         .default("10");
     CHEAPER_ALGO = row(GROUP, "cheaper-algo", Kind::Text,
-        "How the number of interpreters is chosen: spare (one is kept free), spare2 (as many as --cheaper says are kept \
-         free), backlog (by waiting requests), busyness (by time in requests), manual (only by command).")
+        "How the number of interpreters is chosen: spare (one is kept free), spare2 (as many as \
+         --cheaper says are kept \
+         free), backlog (by waiting requests), busyness (by time in requests), manual (only by \
+         command).")
         .value("WORD").default("spare");
     CHEAPER_RSS_LIMIT_SOFT = row(GROUP, "cheaper-rss-limit-soft", Kind::Bytes { min: 0, max: u64::MAX },
         "Bytes of memory of the process from which on --cheaper starts no interpreter.");
@@ -53,7 +57,8 @@ options! {
         "Percent of time in requests above which busyness starts interpreters.")
         .default("50");
     CHEAPER_BUSYNESS_MULTIPLIER = row(GROUP, "cheaper-busyness-multiplier", Kind::Number { min: 0, max: 1_000_000 },
-        "Rounds of little work, each of --cheaper-overload seconds, before busyness ends an interpreter.")
+        "Rounds of little work, each of --cheaper-overload seconds, before busyness ends an \
+         interpreter.")
         .default("10");
     CHEAPER_BUSYNESS_PENALTY = row(GROUP, "cheaper-busyness-penalty", Kind::Number { min: 0, max: 1_000_000 },
         "Rounds that are added when an interpreter was ended too early.")
@@ -75,11 +80,13 @@ options! {
         "Seconds for which any request may wait before busyness starts interpreters.")
         .default("60");
     CHEAP = row(GROUP, "cheap", Kind::Flag,
-        "Start the interpreters at the first request. The application is loaded once before, to see that it loads.")
+        "Start the interpreters at the first request. The application is loaded once before, to \
+         see that it loads.")
         .default("false")
         .mapped("the interpreter that loads the application at start is ended at once");
     IDLE = row(GROUP, "idle", Kind::Seconds,
-        "Seconds without a request before all interpreters are ended, until the next request; 0 is never.")
+        "Seconds without a request before all interpreters are ended, until the next request; 0 is \
+         never.")
         .default("0")
         .mapped("interpreters are ended as at a reload, not killed");
     DIE_ON_IDLE = row(GROUP, "die-on-idle", Kind::Flag,

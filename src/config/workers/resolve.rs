@@ -78,7 +78,8 @@ impl Reader<'_> {
         }
         if least >= processes {
             return Err(setting.error(format_args!(
-                "invalid cheaper value: must be lower than processes, and {least} is not lower than {processes}"
+                "invalid cheaper value: must be lower than processes, and {least} is not lower \
+                 than {processes}"
             )));
         }
         let memory_soft = self.bytes_limit(&options::CHEAPER_RSS_LIMIT_SOFT)?;
@@ -90,7 +91,8 @@ impl Reader<'_> {
                 None => return Err(setting.error("wants cheaper-rss-limit-soft beside it")),
                 Some(soft) if hard <= soft => {
                     return Err(setting.error(format_args!(
-                        "has to be higher than cheaper-rss-limit-soft, and {hard} is not higher than {soft}"
+                        "has to be higher than cheaper-rss-limit-soft, and {hard} is not higher \
+                         than {soft}"
                     )));
                 }
                 Some(_) => {}
@@ -116,7 +118,8 @@ impl Reader<'_> {
         let used = initial.clamp(least, processes);
         if used != initial {
             self.warnings.push(format!(
-                "{}: {initial} is not between cheaper ({least}) and processes ({processes}); {used} interpreters run at start",
+                "{}: {initial} is not between cheaper ({least}) and processes ({processes}); \
+                 {used} interpreters run at start",
                 setting.place()
             ));
         }
@@ -136,7 +139,8 @@ impl Reader<'_> {
             "manual" => CheaperAlgorithm::Manual,
             other => {
                 self.warnings.push(format!(
-                    "{}: there is no cheaper algorithm '{other}', falling back to spare (there are spare, spare2, backlog, busyness and manual)",
+                    "{}: there is no cheaper algorithm '{other}', falling back to spare (there are \
+                     spare, spare2, backlog, busyness and manual)",
                     setting.place()
                 ));
                 CheaperAlgorithm::Spare
@@ -162,7 +166,8 @@ impl Reader<'_> {
             let setting = setting.or_else(|| self.raw.last(&options::CHEAPER_BUSYNESS_MAX));
             if let Some(setting) = setting {
                 return Err(setting.error(format_args!(
-                    "cheaper-busyness-min is {} and cheaper-busyness-max is {}: the lower limit has to be the lower one",
+                    "cheaper-busyness-min is {} and cheaper-busyness-max is {}: the lower limit \
+                     has to be the lower one",
                     config.percent_min, config.percent_max
                 )));
             }

@@ -63,7 +63,8 @@ pub struct CheaperRules {
     pub initial: usize,
     /// How many more at once (`cheaper-step`).
     pub step: usize,
-    /// How long there has to be too much work (`cheaper-overload`); for `backlog` a number of requests.
+    /// How long there has to be too much work (`cheaper-overload`); for `backlog` a number of
+    /// requests.
     pub overload: Duration,
     /// How long there has to be too little work for `spare2` (`cheaper-idle`).
     pub idle: Duration,
@@ -71,15 +72,16 @@ pub struct CheaperRules {
     pub algorithm: CheaperAlgorithm,
     /// Bytes of the process from which on none is started (`cheaper-rss-limit-soft`).
     pub memory_soft: Option<u64>,
-    /// Bytes of the process from which on one is ended (`cheaper-rss-limit-hard`); more than the soft limit.
+    /// Bytes of the process from which on one is ended (`cheaper-rss-limit-hard`); more than the
+    /// soft limit.
     pub memory_hard: Option<u64>,
 }
 
 /// What decides about the number of interpreters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheaperAlgorithm {
-    /// `spare`: one spare interpreter. More when all are busy for a while, fewer when several are idle
-    /// for a while.
+    /// `spare`: one spare interpreter. More when all are busy for a while, fewer when several are
+    /// idle for a while.
     Spare,
     /// `spare2`: as many spare ones as the least number. More before all are busy, fewer slowly.
     Spare2,
@@ -104,11 +106,13 @@ pub struct BusynessRules {
     pub penalty: u64,
     /// Log what is seen (`cheaper-busyness-verbose`).
     pub is_verbose: bool,
-    /// Waiting requests above which interpreters are started at once (`cheaper-busyness-backlog-alert`).
+    /// Waiting requests above which interpreters are started at once
+    /// (`cheaper-busyness-backlog-alert`).
     pub backlog_alert: usize,
     /// Rounds of little work before an extra one is ended (`cheaper-busyness-backlog-multiplier`).
     pub backlog_multiplier: u64,
-    /// Interpreters that are started at once for waiting requests (`cheaper-busyness-backlog-step`).
+    /// Interpreters that are started at once for waiting requests
+    /// (`cheaper-busyness-backlog-step`).
     pub backlog_step: usize,
     /// How long any request may wait (`cheaper-busyness-backlog-nonzero`).
     pub backlog_nonzero: Duration,

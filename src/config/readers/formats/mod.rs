@@ -114,7 +114,8 @@ pub(crate) enum Failure {
     },
 }
 
-/// Where the lines of a text end: tells the line of a place without reading the text again for each.
+/// Where the lines of a text end: tells the line of a place without reading the text again for
+/// each.
 struct LineEnds(Vec<usize>);
 
 impl LineEnds {
@@ -230,7 +231,8 @@ mod tests {
         // No YAML, but uWSGI's own reader takes it.
         check(
             Format::Yaml,
-            "a: b: c\nuwsgi:\n  module: app\n\n  logformat : served: %(uri) # all\n  threads: 4\nother: 1\n",
+            "a: b: c\nuwsgi:\n  module: app\n\n  logformat : served: %(uri) # all\n  threads: \
+             4\nother: 1\n",
             "3: module=app, 5: logformat=served: %(uri), 6: threads=4",
         );
         check(Format::Yaml, "uwsgi:\n  a: b: c\n  - d\n", "syntax, line 2");
@@ -243,7 +245,8 @@ mod tests {
 
     #[test]
     fn json() {
-        let text = "{\n\t\"uwsgi\": {\n\t\t\"p\": 4,\n\t\t\"env\": [\"A=B\",\n\t\t\"C=D\"],\n\t\t\"off\": false,\n\"none\": null}}";
+        let text = "{\n\t\"uwsgi\": {\n\t\t\"p\": 4,\n\t\t\"env\": \
+            [\"A=B\",\n\t\t\"C=D\"],\n\t\t\"off\": false,\n\"none\": null}}";
         check(
             Format::Json,
             text,

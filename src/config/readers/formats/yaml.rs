@@ -17,8 +17,9 @@ pub(super) fn read(text: &str, wanted: &str) -> Result<Vec<Line>, Failure> {
     })
 }
 
-/// Files that are no YAML and that uWSGI reads all the same: it is usually built with a reader of its own, which takes what
-/// stands behind the first colon of a line for the value (`logformat: served: %(uri)`), and a `#` anywhere for a comment.
+/// Files that are no YAML and that uWSGI reads all the same: it is usually built with a reader of
+/// its own, which takes what stands behind the first colon of a line for the value (`logformat:
+/// served: %(uri)`), and a `#` anywhere for a comment.
 /// `None` if that reader would stop before the end of the section.
 fn plain(text: &str, wanted: &str) -> Option<Vec<Line>> {
     let mut lines = Vec::new();
@@ -37,7 +38,8 @@ fn plain(text: &str, wanted: &str) -> Option<Vec<Line>> {
             (true, true) => {
                 let (key, value) = key.split_once(": ").or_else(|| key.split_once(":\t"))?;
                 let value = value.trim();
-                // What begins like this was meant to be YAML, and what is wrong with it should be said.
+                // What begins like this was meant to be YAML, and what is wrong with it should be
+                // said.
                 if key.starts_with(['-', '[', '{'])
                     || value.starts_with(['[', '{', '"', '\'', '&', '*', '|', '>'])
                 {

@@ -33,7 +33,7 @@ pub(crate) struct Entry {
 pub(crate) enum Standing {
     /// Of a usual source.
     Written,
-    /// Nobody wrote it for us (`VIRTUAL_ENV`): placeholders do not see it.
+    /// A variable that was not meant as an option (`VIRTUAL_ENV`): placeholders do not see it.
     Implied,
     /// Of a file that is inherited: its placeholders are not expanded.
     Inherited,

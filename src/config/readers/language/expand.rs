@@ -6,8 +6,8 @@
 
 /// How many names one value may refer to, directly or not, before it must be a circle.
 const NAMES_MAX: usize = 512;
-/// How many bytes may be looked through for the parentheses that close names: of thousands that nothing closes, each leads
-/// through the rest of the text.
+/// How many bytes may be looked through for the parentheses that close names: of thousands that
+/// nothing closes, each leads through the rest of the text.
 const STEPS_MAX: usize = 8 << 20;
 /// The longest value that may come out.
 const BYTES_MAX: usize = 1 << 20;

@@ -153,7 +153,7 @@ impl Named {
     }
 }
 
-/// The error about a file whose text cannot be read as options.
+/// The error about a file that cannot be read as options.
 fn unread(
     failure: Failure,
     source: &str,

@@ -149,7 +149,8 @@ impl Loader<'_> {
         }
     }
 
-    /// uWSGI has no option `app`, so files written for it have `app = shop` and then `module = %(app).wsgi`.
+    /// uWSGI has no option `app`, so files written for it have `app = shop` and then `module =
+    /// %(app).wsgi`.
     fn make_placeholders(&mut self, used: &HashSet<String>) {
         let is_meant = |entry: &&mut Entry| {
             let is_app = entry.row.is_some_and(|row| row.name == app::APP.name);

@@ -161,8 +161,8 @@ impl Loader<'_> {
         self.enter(set, row, source, inside)
     }
 
-    /// `ini-paste = FILE` stands for `paste = config:FILE` and the options of the file. True if these
-    /// are being read already: the option stands in the file itself.
+    /// `ini-paste = FILE` stands for `paste = config:FILE` and the options of the file. True if
+    /// these are being read already: the option stands in the file itself.
     fn paste(
         &mut self,
         named: &Entry,

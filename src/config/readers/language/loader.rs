@@ -56,8 +56,8 @@ pub(crate) struct Loader<'s> {
     pub(crate) warnings: Vec<String>,
     pub(crate) prints: Vec<String>,
     pub(crate) passed_over: Vec<PassedOver>,
-    /// For reports, which are written elsewhere than where the server runs: a file that is not there, or a command
-    /// that is not allowed, is noted and left out.
+    /// For reports, which are written elsewhere than where the server runs: a file that is not
+    /// there, or a command that is not allowed, is noted and left out.
     pub(crate) goes_on: bool,
     pub(crate) left_out: Vec<ConfigError>,
 }

@@ -11,7 +11,7 @@ use crate::config::readers::surroundings::Surroundings;
 /// The most times that a loop may repeat an option.
 const TIMES_MAX: u64 = 10_000;
 
-/// Plugins of uWSGI whose work is built in here.
+/// Plugins of uWSGI that are built in here.
 const BUILT_IN: &[&str] = &[
     "python",
     "python2",

@@ -327,7 +327,8 @@ fn passes() {
     );
     check(
         "set-ph = http=1",
-        "error: set-ph cannot make http a placeholder: it is an option (a.ini line 2)\n  give the placeholder another name",
+        "error: set-ph cannot make http a placeholder: it is an option (a.ini line 2)\n  give the \
+         placeholder another name",
     );
     let site = Site::new(&[(
         "a.ini",
@@ -337,7 +338,8 @@ fn passes() {
         site.warnings("{}/a.ini"),
         "$(NO) is not set, and stands as it is (a.ini line 4)\n\
          %(base) stands for nothing, and is left as it is (a.ini line 2)\n\
-         %(a+b) stands for nothing, and is left as it is; an operator wants spaces around it (a.ini line 3)"
+         %(a+b) stands for nothing, and is left as it is; an operator wants spaces around it \
+         (a.ini line 3)"
     );
 }
 
@@ -380,7 +382,8 @@ fn conditions() {
     );
     check(
         "if-env = NAME\nif-env = PORT\na = 1\nendif",
-        "error: if-env cannot stand inside if-env (a.ini line 3)\n  if-env begins at a.ini line 2; close it with endif or endfor",
+        "error: if-env cannot stand inside if-env (a.ini line 3)\n  if-env begins at a.ini line 2; \
+         close it with endif or endfor",
     );
     check(
         "else =\na = 1",
@@ -388,7 +391,8 @@ fn conditions() {
     );
     check(
         "if-hostname-match = (\na = 1\nendif",
-        "error: if-hostname-match wants a regular expression: found open group without closing ')' (a.ini line 2)",
+        "error: if-hostname-match wants a regular expression: found open group without closing ')' \
+         (a.ini line 2)",
     );
     let site = Site::new(&[("a.ini", "[uwsgi]\nif-env = NAME\na = 1\n")]);
     assert_eq!(
@@ -459,7 +463,8 @@ fn files_stand_where_they_are_named() {
 fn declared_options() {
     check(
         "declare-option = site=module=$1;http=:$2;env=ALL=$1-$2\nsite = app 9000",
-        "declare-option=site=module=$1;http=:$2;env=ALL=$1-$2, site=app 9000, module=app, http=:9000, env=ALL=app-9000",
+        "declare-option=site=module=$1;http=:$2;env=ALL=$1-$2, site=app 9000, module=app, \
+         http=:9000, env=ALL=app-9000",
     );
     check(
         "declare-option = http=module=x",
@@ -475,8 +480,10 @@ fn declared_options() {
 fn the_traps_are_kept_and_warned_of() {
     let site = Site::new(&[(
         "a.ini",
-        "[uwsgi]\nmodule = app ; the app\nmodule = app\nneed-app = false ; not now\nprocesses = 4 ; four\n\
-         reload-on-rss = 512M\nvacuum = yes please\nwsgi-strict = False\nmanage-script-name = TRUE\npost-buffering = true\nchmod-socket\nbuffer_size = 4096\nprint = hello %n\n",
+        "[uwsgi]\nmodule = app ; the app\nmodule = app\nneed-app = false ; not now\nprocesses = 4 \
+         ; four\n\
+         reload-on-rss = 512M\nvacuum = yes please\nwsgi-strict = False\nmanage-script-name = \
+         TRUE\npost-buffering = true\nchmod-socket\nbuffer_size = 4096\nprint = hello %n\n",
     )]);
     let config = site.configured("{}/a.ini");
     assert!(config.app.need_app && config.sockets.vacuum && config.app.manage_script_name);
@@ -491,7 +498,8 @@ fn the_traps_are_kept_and_warned_of() {
         "need-app 'false ; not now' is true",
         "processes '4 ; four' is read as 4",
         "vacuum 'yes please' is true",
-        "post-buffering 'true' is no number: uWSGI reads it as 0, and here it is as if it were not written",
+        "post-buffering 'true' is no number: uWSGI reads it as 0, and here it is as if it were not \
+         written",
         "buffer_size is not an option",
         "did you mean buffer-size?",
         "module: '; the app' belongs to the value: a comment must have a line of its own (",
@@ -571,7 +579,8 @@ fn files_that_are_none() {
     );
     assert_eq!(
         site.shown("--include {}/b.conf"),
-        "error: --include cannot tell the format of b.conf by its ending (command line)\n  say it: --ini, --xml, --yaml, --json or --toml FILE"
+        "error: --include cannot tell the format of b.conf by its ending (command line)\n  say it: \
+         --ini, --xml, --yaml, --json or --toml FILE"
     );
     assert!(site.shown("{}/e.xml").contains("(e.xml line 1)"));
     fs::write(site.directory.path().join("u.ini"), b"[uwsgi]\na = \xff\n").unwrap();
@@ -588,10 +597,13 @@ proptest! {
     fn no_file_panics(
         lines in prop::collection::vec(
             prop_oneof![
-                Just("if-env = NAME".to_owned()), Just("else =".to_owned()), Just("endif".to_owned()),
-                Just("for = a b".to_owned()), Just("endfor".to_owned()), Just("set = a=%(b)".to_owned()),
+                Just("if-env = NAME".to_owned()), Just("else \
+                    =".to_owned()), Just("endif".to_owned()),
+                Just("for = a b".to_owned()), Just("endfor".to_owned()), Just("set = \
+                    a=%(b)".to_owned()),
                 Just("declare-option = x=http=$1".to_owned()), Just("x = :1 é".to_owned()),
-                Just("b = %(a + 1)$(NAME)%n%%".to_owned()), Just("[other]".to_owned()), Just("[uwsgi]".to_owned()),
+                Just("b = %(a + \
+                    1)$(NAME)%n%%".to_owned()), Just("[other]".to_owned()), Just("[uwsgi]".to_owned()),
                 "[a-z-]{1,12} = \\PC{0,16}", "\\PC{0,20}",
             ],
             0..12,

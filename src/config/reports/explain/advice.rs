@@ -69,33 +69,58 @@ pub(super) fn overall<'e>(
     let processes = number("processes").unwrap_or(1);
     if processes > 1 && value_of("single-interpreter").is_some() {
         lines.push(format!(
-            "single-interpreter with processes = {processes}: the main interpreter serves with processes x threads threads, which share one GIL"
+            "single-interpreter with processes = {processes}: the main interpreter serves with \
+             processes x threads threads, which share one GIL"
         ));
     } else if processes > 32 {
         lines.push(format!(
-            "processes = {processes}: {processes} interpreters load the application for themselves, each with memory of its own; as many as there are cores (%k), with threads, usually serve as well"
+            "processes = {processes}: {processes} interpreters load the application for \
+             themselves, each with memory of its own; as many as there are cores (%k), with \
+             threads, usually serve as well"
         ));
     } else if processes > 1 {
         lines.push(format!(
-            "processes = {processes}: {processes} interpreters load the application for themselves; if an extension of it refuses subinterpreters, isolation = auto falls back to threads of the main interpreter"
+            "processes = {processes}: {processes} interpreters load the application for \
+             themselves; if an extension of it refuses subinterpreters, isolation = auto falls \
+             back to threads of the main interpreter"
         ));
     }
     if let Some(cheaper) = number("cheaper").filter(|cheaper| *cheaper >= processes) {
-        lines.push(format!("cheaper = {cheaper} wants more than {cheaper} processes, and there are {processes}: uWSGI would not start"));
+        lines.push(format!(
+            "cheaper = {cheaper} wants more than {cheaper} processes, and there are \
+            {processes}: uWSGI would not start"
+        ));
     }
     if value_of("harakiri").is_none() && value_of("http-timeout").is_some() {
-        lines.push("http-timeout bounds the silence of clients here; what bounds the application is harakiri".to_owned());
+        lines.push(
+            "http-timeout bounds the silence of clients here; what bounds the application \
+            is harakiri"
+                .to_owned(),
+        );
     }
     if value_of("max-requests").is_some() {
-        lines.push("max-requests renews an interpreter at a time, never all at once; without a leak it is not needed".to_owned());
+        lines.push(
+            "max-requests renews an interpreter at a time, never all at once; without a \
+            leak it is not needed"
+                .to_owned(),
+        );
     }
     for name in ["reload-on-rss"] {
         if let Some(limit) = number(name).filter(|_| processes > 1) {
-            lines.push(format!("{name} = {limit}: meant for one of {processes} worker processes, it acts here when the one process is above {} MB", limit.saturating_mul(processes)));
+            lines.push(format!(
+                "{name} = {limit}: meant for one of {processes} worker processes, \
+                it acts here when the one process is above {} \
+                MB",
+                limit.saturating_mul(processes)
+            ));
         }
     }
     if value_of("daemonize").is_some() || value_of("daemonize2").is_some() {
-        lines.push("daemonize: under systemd, supervisor or in a container the server should stay in the foreground".to_owned());
+        lines.push(
+            "daemonize: under systemd, supervisor or in a container the server should stay \
+            in the foreground"
+                .to_owned(),
+        );
     }
     if value_of("uid").is_none() && value_of("gid").is_some() {
         lines.push("gid without uid: the server stays the user that started it".to_owned());
@@ -104,7 +129,11 @@ pub(super) fn overall<'e>(
         && value_of("chmod-socket")
             .is_some_and(|mode| mode.ends_with('6') || mode.ends_with('7') || mode == "true")
     {
-        lines.push("chmod-socket lets every user of the machine write to the socket; 660 and the proxy's group are enough".to_owned());
+        lines.push(
+            "chmod-socket lets every user of the machine write to the socket; 660 and the \
+            proxy's group are enough"
+                .to_owned(),
+        );
     }
     lines
 }

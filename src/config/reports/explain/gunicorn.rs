@@ -17,7 +17,7 @@ enum Equivalent {
     AccessLog,
     /// Half of `https = ADDRESS,CERT,KEY`.
     Certificate,
-    /// A bound, whose 0 is none.
+    /// A bound; 0 is none.
     Bound(&'static str),
     /// A file to be explained by itself.
     ConfigFile,
@@ -135,7 +135,8 @@ const FLAGS: &[&str] = &[
     "no-sendfile",
 ];
 
-/// `gunicorn --bind ...`, also with a path or other programs in front of it (`poetry run gunicorn ...`).
+/// `gunicorn --bind ...`, also with a path or other programs in front of it (`poetry run gunicorn
+/// ...`).
 pub(super) fn is_command_line(text: &str) -> bool {
     let words: Vec<&str> = text.split_whitespace().collect();
     let program = words.iter().take(5).position(|word| is_gunicorn(word));
@@ -219,7 +220,10 @@ pub(super) fn explain_file(name: &str, text: &str) -> String {
                 .strip_prefix("def ")
                 .and_then(|rest| rest.split('(').next())
             {
-                said.notes.push(format!("line {number}: the function {hook}() is a hook of gunicorn: import a module that does its work (import, hook-post-fork)"));
+                said.notes.push(format!(
+                    "line {number}: the function {hook}() is a hook of \
+                    gunicorn: import a module that does its work (import, hook-post-fork)"
+                ));
             }
             continue;
         };
@@ -287,7 +291,8 @@ impl Equivalence {
             Equivalent::Certificate if name == "keyfile" => self.key = Some(text.to_owned()),
             Equivalent::Certificate => self.certificate = Some(text.to_owned()),
             Equivalent::Bound(_) if text == "0" => {
-                self.notes.push(format!("{name} = 0: there is always a limit"));
+                self.notes
+                    .push(format!("{name} = 0: there is always a limit"));
             }
             Equivalent::Bound(option) => self.line(option, text),
             Equivalent::ConfigFile => {
@@ -299,23 +304,43 @@ impl Equivalence {
             }
             Equivalent::Workers => {
                 if let Value::Cores(_) = value {
-                    self.notes.push("workers: a formula over the cores is for processes that wait; here processes = %k and some threads do the same with less memory".to_owned());
+                    self.notes.push(
+                        "workers: a formula over the cores is for processes that wait; \
+                        here processes = %k and some threads do the same with less \
+                        memory"
+                            .to_owned(),
+                    );
                 }
                 self.line("processes", text);
             }
             Equivalent::WorkerClass => match text {
                 "sync" => {}
-                "gthread" => self.notes.push("worker_class gthread: threads is all that it needs".to_owned()),
+                "gthread" => self.notes.push(
+                    "worker_class gthread: threads is all that it \
+                 needs"
+                        .to_owned(),
+                ),
                 "gevent" | "eventlet" | "tornado" => {
                     self.line("threads", "16");
-                    self.notes.push(format!("worker_class {text}: green threads do not run in interpreters of their own; threads are used instead (raise them if requests wait for other services)"));
+                    self.notes.push(format!(
+                        "worker_class {text}: green threads do not run in \
+                        interpreters of their own; threads are used instead (raise them if \
+                        requests wait for other services)"
+                    ));
                 }
-                other => self.notes.push(format!("worker_class {other} serves something else than WSGI (an ASGI application needs an ASGI server)")),
+                other => self.notes.push(format!(
+                    "worker_class {other} serves something else than \
+                    WSGI (an ASGI application needs an ASGI server)"
+                )),
             },
             Equivalent::Timeout => {
                 if text != "0" {
                     self.line("harakiri", text);
-                    self.notes.push("timeout: gunicorn kills a worker that is silent for so long; harakiri ends the one request".to_owned());
+                    self.notes.push(
+                        "timeout: gunicorn kills a worker that is silent for so long; \
+                        harakiri ends the one request"
+                            .to_owned(),
+                    );
                 }
             }
             Equivalent::PythonPath => {
@@ -352,7 +377,8 @@ impl Equivalence {
         if !self.logs_requests {
             self.line("disable-logging", "true");
             self.notes.push(
-                "gunicorn logs requests only where accesslog says so; leave disable-logging out to see them"
+                "gunicorn logs requests only where accesslog says so; leave disable-logging out to \
+                 see them"
                     .to_owned(),
             );
         }
@@ -549,7 +575,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text in "\\PC{0,60}|(bind|workers|=|'|\"|\\[|\\]|\n|#|cpu_count\\(\\)| |--|-b|-|é){0,20}") {
+        fn no_text_panics(text in "\\PC{0,60}|(bind|workers|=|'|\"|\\[|\\]|\n|#|cpu_count\\(\\)| \
+            |--|-b|-|é){0,20}") {
             drop(explain_file("gunicorn.conf.py", &text));
             drop(explain_command_line(&text));
         }

@@ -1,5 +1,5 @@
-//! `--explain FILE`: what a configuration means here. For a uWSGI file each line with its class, its
-//! effective value and what it means in one process, then what deserves a look, then the least
+//! `--explain FILE`: what a configuration means here. For a uWSGI file each line with its class,
+//! its effective value and what it means in one process, then what deserves a look, then the least
 //! configuration that says the same; for gunicorn the equivalent.
 //!
 //! The file is read by the same loader as for serving; nothing is started, and no error of a value
@@ -291,7 +291,8 @@ impl<'l> Report<'l> {
             None => "a placeholder, or a declared option".to_owned(),
             Some(_) => match suggestion::closest(&entry.key) {
                 Some(meant) if entry.key.replace('_', "-") == meant => format!(
-                    "not an option, and ignored by uWSGI too: '_' and '-' differ; did you mean {meant}?"
+                    "not an option, and ignored by uWSGI too: '_' and '-' differ; did you mean \
+                     {meant}?"
                 ),
                 Some(meant) => {
                     format!("not an option, and ignored by uWSGI too; did you mean {meant}?")

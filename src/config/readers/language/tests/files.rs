@@ -40,7 +40,8 @@ fn a_loop_over_the_lines_of_a_file_that_is_not_there() {
     )]);
     assert_eq!(
         site.warnings("{}/a.ini"),
-        "for-readline: there is no file none, and what is below is not read, as in uWSGI (a.ini line 2)"
+        "for-readline: there is no file none, and what is below is not read, as in uWSGI (a.ini \
+         line 2)"
     );
 }
 
@@ -75,8 +76,10 @@ fn the_lines_of_a_file_as_variables() {
 fn a_file_cannot_be_named_by_a_variable() {
     check(
         "ini = $(NAME).ini",
-        "error: $(NAME).ini cannot be read: there is no such file (a.ini line 2)\n  files are read before variables and \
-         placeholders are replaced, as in uWSGI: name the file on the command line, or with if-env and %(_)",
+        "error: $(NAME).ini cannot be read: there is no such file (a.ini line 2)\n  files are read \
+         before variables and \
+         placeholders are replaced, as in uWSGI: name the file on the command line, or with if-env \
+         and %(_)",
     );
 }
 
@@ -96,7 +99,8 @@ fn app_is_a_placeholder_where_uwsgi_files_make_it_one() {
         (
             "b.ini",
             "shop",
-            "app my shop (b.ini line 2) is passed over: uWSGI has no such option, and another names the application",
+            "app my shop (b.ini line 2) is passed over: uWSGI has no such option, and another \
+             names the application",
         ),
         ("c.toml", "shop.py", ""),
     ] {

@@ -1,5 +1,5 @@
-//! Golden tests of what `@(SCHEME://...)` stands for, allowed and not. They run commands of the system and listen on a
-//! port of this machine.
+//! Golden tests of what `@(SCHEME://...)` stands for, allowed and not. They run commands of the
+//! system and listen on a port of this machine.
 
 use super::{Site, check};
 
@@ -7,18 +7,21 @@ use super::{Site, check};
 fn schemes_that_run_something_are_refused() {
     check(
         "logto = @(exec://date +%%Y)",
-        "error: exec://date +%Y would run a command, which is not allowed in a configuration (a.ini line 2)\n  \
-         give --allow-config-exec on the command line if nobody else can write the file",
+        "error: exec://date +%Y would run a command, which is not allowed in a configuration \
+         (a.ini line 2)\n  \
+         give --allow-config-exec on the command line if no other user can write the file",
     );
     check(
         "a = @(http://box/name)",
-        "error: http://box/name would fetch something, which is not allowed in a configuration (a.ini line 2)\n  \
-         give --allow-config-exec on the command line if nobody else can write the file",
+        "error: http://box/name would fetch something, which is not allowed in a configuration \
+         (a.ini line 2)\n  \
+         give --allow-config-exec on the command line if no other user can write the file",
     );
     let no_function = "names a C function of uWSGI's binary, and there is none";
     let no_binary = "names a part of uWSGI's binary, and there is none";
     let no_emperor = "names something that uWSGI's emperor hands out, and there is none";
-    let with_curl = "fetch it with a command: @(exec://curl -fsS URL), and --allow-config-exec on the command line";
+    let with_curl = "fetch it with a command: @(exec://curl -fsS URL), and --allow-config-exec on \
+        the command line";
     let with_command =
         "run a command instead: @(exec://COMMAND), with --allow-config-exec on the command line";
     let with_file = "put the text into a file";
