@@ -36,7 +36,7 @@ impl Reader<'_> {
             let all = self.raw.all(row).iter();
             patterns.extend(all.map(|setting| (setting, exempts)));
         }
-        patterns.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
+        patterns.sort_by_key(|(setting, _)| (setting.origin.layer, setting.origin.place));
         for (setting, exempts) in patterns {
             config.lines.push(lines(&config, setting, exempts)?);
         }

@@ -22,11 +22,11 @@ pub(crate) fn choose(
     let last_of_files = named
         .iter()
         .filter(|(setting, _)| setting.origin.is_file())
-        .map(|(setting, _)| setting.origin.rank)
+        .map(|(setting, _)| setting.origin.layer)
         .max();
     let strength = |setting: &Setting| match last_of_files {
-        Some(rank) if setting.origin.is_file() => rank,
-        _ => setting.origin.rank,
+        Some(layer) if setting.origin.is_file() => layer,
+        _ => setting.origin.layer,
     };
     named.sort_by_key(|(setting, _)| strength(setting));
     let Some((setting, choice)) = named.pop() else {
@@ -104,7 +104,7 @@ fn with_callable(
     };
     let text = callable_name(callable, &callable.text)?;
     match &choice.callable {
-        Some(own) if *own != text && callable.origin.rank == setting.origin.rank => {
+        Some(own) if *own != text && callable.origin.layer == setting.origin.layer => {
             return Err(ConfigError::new(format!(
                 "two callables are named: '{own}' by {} and '{text}' by {}",
                 described(setting),
@@ -112,7 +112,7 @@ fn with_callable(
             ))
             .hint("leave one"));
         }
-        Some(_) if callable.origin.rank < setting.origin.rank => {}
+        Some(_) if callable.origin.layer < setting.origin.layer => {}
         None if matches!(choice.target, AppTarget::Paste(_)) => {}
         _ => choice.callable = Some(text),
     }

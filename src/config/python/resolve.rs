@@ -96,7 +96,7 @@ impl Reader<'_> {
         {
             found.push((setting, Errand::PythonVersion));
         }
-        found.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
+        found.sort_by_key(|(setting, _)| (setting.origin.layer, setting.origin.place));
         Ok(found.pop().map(|(_, errand)| errand))
     }
 

@@ -1,15 +1,22 @@
 //! Sources of options, stacked: defaults, environment, command line, files.
 //!
 //! Each source is a figment provider that carries its name as metadata. figment merges them (the
-//! last one wins, lists add up: uWSGI's rule) and remembers for every value which source it came
-//! from; the spelling and the line travel with the value. [`Stack::settle`] turns the result into
-//! [`Raw`]: what was written, with its origin. Nothing is interpreted here.
+//! last one wins, lists add up: uWSGI's rule), and [`Stack::settle`] extracts each value as it was
+//! [`Written`], with the source that its tag leads to. Nothing is interpreted here.
+//!
+//! The topics are not extracted as structs of serde; [`Reader`](crate::config::values::reader::Reader)
+//! reads them value by value, for three reasons. An option's row is a static, so a row that no code
+//! reads is a warning of the compiler and a name without a row does not compile; in serde both are
+//! strings that meet at run time. uWSGI's texts have a warning beside their value (`4 ; four` is 4,
+//! with a warning that names file and line), and serde has no way to return it. Bounds are data of
+//! the rows, from which help and reference are made; types would say them a second time.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use figment::value::{Dict, Map, Value};
+use figment::value::{Dict, Map, Tag, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider};
+use serde::{Deserialize, Serialize};
 
 use crate::config::error::ConfigError;
 use crate::config::table;
@@ -23,7 +30,7 @@ pub(crate) const COMMAND_LINE: &str = "command line";
 pub(crate) const ENVIRONMENT: &str = "environment";
 
 /// One value as it stands in a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Written {
     /// The name of the option that was used, an alias or the row's own: `workers`.
     pub(crate) name: String,
@@ -53,7 +60,6 @@ pub(crate) fn is_file(source: &str) -> bool {
 pub(crate) struct Layer {
     source: String,
     entries: Vec<(&'static OptionRow, Written)>,
-    rank: usize,
 }
 
 impl Layer {
@@ -62,7 +68,6 @@ impl Layer {
         Layer {
             source: source.into(),
             entries: Vec::new(),
-            rank: 0,
         }
     }
 
@@ -109,13 +114,7 @@ impl Provider for Layer {
     fn data(&self) -> Result<Map<Profile, Dict>, Error> {
         let mut dict = Dict::new();
         for (row, written) in &self.entries {
-            let value = Value::from(Dict::from([
-                ("name".to_owned(), Value::from(written.name.clone())),
-                ("spelled".to_owned(), Value::from(written.spelled.clone())),
-                ("text".to_owned(), Value::from(written.text.clone())),
-                ("place".to_owned(), Value::from(written.place)),
-                ("rank".to_owned(), Value::from(self.rank)),
-            ]));
+            let value = Value::serialize(written)?;
             match dict.get_mut(row.name) {
                 Some(Value::Array(_, values)) if row.adds_up => values.push(value),
                 _ if row.adds_up => {
@@ -135,8 +134,8 @@ impl Provider for Layer {
 pub(crate) struct Origin {
     /// The source.
     pub(crate) source: String,
-    /// Higher is later: the source that won.
-    pub(crate) rank: usize,
+    /// figment's mark of the source: a later source has a higher one.
+    pub(crate) layer: Tag,
     /// The line, or the number of the argument.
     pub(crate) place: u32,
 }
@@ -211,80 +210,67 @@ pub(crate) fn unset_variable<'t>(text: &'t str, why: &str) -> Option<(&'t str, S
 #[derive(Debug)]
 pub(crate) struct Stack {
     figment: Figment,
-    rank: usize,
 }
 
 impl Stack {
-    /// An empty stack. The defaults, whose rank is 0, are put below it in the end: a merge costs as
-    /// much as the stack has options, and there may be many.
+    /// An empty stack. The defaults are put below it in the end: a merge costs as much as the stack
+    /// has options, and there may be many.
     pub(crate) fn new() -> Stack {
         Stack {
             figment: Figment::new(),
-            rank: 1,
         }
     }
 
     /// Puts a source on top: its values win, its list items come last.
-    pub(crate) fn on_top(mut self, mut layer: Layer) -> Stack {
-        layer.rank = self.rank;
-        self.rank += 1;
-        self.figment = self.figment.admerge(layer);
-        self
-    }
-
-    /// What stands when every source has spoken.
-    pub(crate) fn settle(mut self) -> Result<Raw, ConfigError> {
-        self.figment = self.figment.join(Layer::defaults());
-        let profiles = self
-            .figment
-            .data()
-            .map_err(|error| ConfigError::new(error.to_string()))?;
-        let mut settings = BTreeMap::new();
-        for (name, value) in profiles.into_values().flatten() {
-            let values = match value {
-                Value::Array(_, values) => values,
-                value => vec![value],
-            };
-            let values = values.into_iter();
-            settings.insert(name, values.map(|value| self.setting(value)).collect());
+    pub(crate) fn on_top(self, layer: Layer) -> Stack {
+        Stack {
+            figment: self.figment.admerge(layer),
         }
-        Ok(Raw { settings })
     }
 
-    fn setting(&self, value: Value) -> Setting {
-        let tag = value.tag();
-        let Value::Dict(_, mut parts) = value else {
-            // A layer holds nothing else.
-            return Setting::default();
-        };
-        // The tag of a part is the tag of the source that wrote it; a merged dict keeps its own.
-        let tag = parts.get("text").map_or(tag, Value::tag);
-        let number = |parts: &Dict, key: &str| {
-            let found = parts.get(key).and_then(Value::to_u128);
-            found
-                .and_then(|n| u32::try_from(n).ok())
-                .unwrap_or_default()
-        };
-        let (place, rank) = (number(&parts, "place"), number(&parts, "rank"));
-        let mut text = |key: &str| match parts.remove(key) {
-            Some(Value::String(_, text)) => text,
-            _ => String::new(),
-        };
-        Setting {
-            name: text("name"),
-            spelled: text("spelled"),
-            text: text("text"),
+    /// The values after every source was put on the stack.
+    pub(crate) fn settle(self) -> Result<Raw, ConfigError> {
+        let figment = self.figment.join(Layer::defaults());
+        Ok(Raw {
+            settings: settings_of(&figment)?,
+        })
+    }
+}
+
+fn unsettled(error: Error) -> ConfigError {
+    ConfigError::new(error.to_string())
+}
+
+fn settings_of(figment: &Figment) -> Result<BTreeMap<String, Vec<Setting>>, ConfigError> {
+    let setting = |value: &Value| -> Result<Setting, ConfigError> {
+        let Written {
+            name,
+            spelled,
+            text,
+            place,
+        } = value.deserialize().map_err(unsettled)?;
+        let source = figment.get_metadata(value.tag());
+        Ok(Setting {
+            name,
+            spelled,
+            text,
             origin: Origin {
-                source: self
-                    .figment
-                    .get_metadata(tag)
-                    .map(|metadata| metadata.name.clone().into_owned())
-                    .unwrap_or_default(),
-                rank: rank as usize,
+                source: source.map_or_else(String::new, |found| found.name.to_string()),
+                layer: value.tag(),
                 place,
             },
-        }
-    }
+        })
+    };
+    let values = figment.data().map_err(unsettled)?.into_values().flatten();
+    values
+        .map(|(name, value)| {
+            let settings = match &value {
+                Value::Array(_, values) => values.iter().map(setting).collect(),
+                value => setting(value).map(|setting| vec![setting]),
+            };
+            settings.map(|settings| (name, settings))
+        })
+        .collect()
 }
 
 /// What was written, by option; the last word of each, and every word of lists.

@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
             let all = self.raw.all(row).iter();
             settings.extend(all.map(|setting| (setting, protocol)));
         }
-        settings.sort_by_key(|(setting, _)| (setting.origin.rank, setting.origin.place));
+        settings.sort_by_key(|(setting, _)| (setting.origin.layer, setting.origin.place));
         Ok(settings)
     }
 

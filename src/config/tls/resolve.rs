@@ -74,7 +74,7 @@ impl Reader<'_> {
                 .iter()
                 .map(|one| (one, true)),
         );
-        written.sort_by_key(|(one, _)| (one.origin.rank, one.origin.place));
+        written.sort_by_key(|(one, _)| (one.origin.layer, one.origin.place));
         let mut hosts = Vec::new();
         for (setting, is_pattern) in written {
             hosts.push(self.host(setting, is_pattern)?);
