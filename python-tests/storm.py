@@ -74,7 +74,7 @@ def pss_megabytes(pid):
 TAKEN_OVER = {
     "swap": r"generation \d+ serves \(",
     "rolling": r"every interpreter of generation \d+ is new",
-    "exec": r"reloaded: the stand-in served for",
+    "exec": r"reloaded: process \d+ is the server now",
 }
 
 

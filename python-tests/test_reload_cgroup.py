@@ -360,7 +360,7 @@ def test_the_main_interpreter_is_renewed_with_the_process_where_there_is_room(se
         r"1801 of 2000 MB are used in the container \(--reload-on-cgroup 90\): reloading; generation 1 serves meanwhile"
     )
     cgroup.use(500)
-    server.wait_for_log("reloaded: the stand-in served for")
+    server.wait_for_log(r"reloaded: process \d+ is the server now")
     assert server.ask("/").status == 200
 
 
@@ -481,7 +481,9 @@ def test_other_reloads_without_room_are_warned_of_too(serve, cgroup, arguments, 
         rf"memory: {what} may take \d+ MB beside what serves, and of the container's 500 MB {500 - used} MB are left; .*"
         "Give the container more memory, or replace the container instead"
     )
-    server.wait_for_log("reloaded: the stand-in served|every interpreter of generation 1 is new")
+    server.wait_for_log(
+        r"reloaded: process \d+ is the server now|every interpreter of generation 1 is new"
+    )
 
 
 @made_up

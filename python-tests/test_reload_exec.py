@@ -1,12 +1,11 @@
-"""A reload of the whole process: it starts anew in its own place while another process, its stand-in, serves.
+"""A reload of the whole process: another process loads the new version and becomes the server; the first process stays, and waits.
 
-The application knocks at the test's gate when it is imported, first in the stand-in and then in the next image, and in requests
-for /held; so a test decides in which phase of the reload something happens:
+The application knocks at the test's gate when it is imported, and in requests for /held; so a test decides in which phase of the
+reload something happens:
 
-    loading     the stand-in imports the application; the old version serves
-    draining    the stand-in serves; the process finishes requests in the old version
-    renewing    the stand-in serves; the next image of the process imports the application
-    returning   the next image serves; the stand-in finishes requests
+    loading     the successor imports the application; the old version serves
+    draining    the successor serves; the process before it finishes requests in the old version
+    settled     the successor is the server; of the others only the first process is there
 """
 
 import os
@@ -16,6 +15,7 @@ import socket
 import time
 from pathlib import Path
 
+import control
 import pytest
 from certificates import Authority, TlsConnection
 from client import Connection
@@ -23,13 +23,11 @@ from conftest import PYTHON
 from storm import BROKEN, Load, Site, reload_often
 from versions import reload, rewrite
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "SIGHUP"), reason="a process cannot start anew in its own place here"
-)
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there are no signals here")
 
 GET = b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n"
 ROOT = GET % b"/"
-PHASES = ["loading", "draining", "renewing", "returning"]
+PHASES = ["loading", "draining", "settled"]
 
 APP = """\
     import os
@@ -72,16 +70,33 @@ def app(version, held=True):
     return APP.format(version=version, held=held)
 
 
+def plain(version):
+    """Without a gate."""
+    return app(version, held=False).replace("from knock import knock", "knock = print")
+
+
 def reloaded(server, count=1):
-    server.wait_for_log(r"reloaded: the stand-in served for \d+\.\d\d s", count=count, seconds=60)
+    """The process id of the new server, when the one before it has left, unless that is the first process."""
+    pid = int(
+        server.wait_for_log(r"reloaded: process (\d+) is the server now", count=count, seconds=60)[
+            1
+        ]
+    )
+    server.wait_until(
+        lambda: set(family(server)) == {server.process.pid, pid},
+        what="the end of the process before",
+    )
+    return pid
 
 
-def stand_in_left(server, count=1):
-    server.wait_for_log(r"the stand-in has left$", count=count)
+def successor_of(server, count=1):
+    return int(
+        server.wait_for_log(r"the new version is loaded: process (\d+) serves", count=count)[1]
+    )
 
 
-def stand_in_of(server, count=1):
-    return int(server.wait_for_log(r"the stand-in \(pid (\d+)\) serves while", count=count)[1])
+def serving(server):
+    return int(server.ask("/pid").text)
 
 
 def children(server):
@@ -90,6 +105,21 @@ def children(server):
         for task in os.listdir(f"/proc/{server.process.pid}/task")
         for pid in Path(f"/proc/{server.process.pid}/task/{task}/children").read_text().split()
     ]
+
+
+def family(server):
+    """Every process of the server: they have its standard output."""
+    log = os.stat(f"/proc/{server.process.pid}/fd/1").st_ino
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if os.stat(entry / "fd" / "1").st_ino == log and is_there(int(entry.name)):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
 
 
 def is_there(pid):
@@ -123,7 +153,7 @@ class Reload:
         )
         self.kept = self.server.connect()
         assert self.kept.ask(ROOT).text == "1"
-        self.held = self.visitor = self.stand_in = None
+        self.held = self.successor = None
 
     def __enter__(self):
         return self
@@ -141,31 +171,21 @@ class Reload:
         return visitor
 
     def until(self, phase):
-        """What is returned lets the reload go on."""
-        request = None
-        if phase in ("loading", "draining"):
-            request = self.hold(1)
+        """What is returned lets the reload go on, or lets go of a request."""
+        request = self.hold(1) if phase in ("loading", "draining") else None
         reload(self.server, app(2))
         importing = self.gate.visitor()
         assert importing.word == "import 2"
-        self.stand_in = children(self.server)[0]
+        [self.successor] = [pid for pid in family(self.server) if pid != self.server.process.pid]
         if phase == "loading":
             return [importing, request]
         importing.release()
-        assert stand_in_of(self.server) == self.stand_in
+        assert successor_of(self.server) == self.successor
         if phase == "draining":
-            # Somebody answers, so it is the stand-in.
             assert self.kept.ask(ROOT).text == "2"
             return [request]
-        importing = self.gate.visitor()
-        assert importing.word == "import 2"
-        assert self.server.ask("/pid").text == str(self.stand_in)
-        if phase == "renewing":
-            return [importing]
-        request = self.hold(2)
-        importing.release()
-        reloaded(self.server)
-        return [request]
+        assert reloaded(self.server) == self.successor
+        return [self.hold(2)]
 
 
 # Nothing is lost, and nobody waits
@@ -203,31 +223,45 @@ def test_reloads_of_every_kind_lose_nothing(serve, tmp_path, arguments):
     assert load.newest == last
 
 
-def test_the_stand_in_answers_while_the_process_starts_anew(serve, gate):
-    with Reload(serve, gate) as under_way:
-        server, kept = under_way.server, under_way.kept
-        idle = server.connect()
-        [importing] = under_way.until("renewing")
-        # Nobody but the stand-in can: the application is not loaded in the process.
-        for connection in (kept, idle):
-            assert connection.ask(ROOT).text == "2"
-            assert connection.ask(GET % b"/pid").text == str(under_way.stand_in)
-        half = server.connect().send(
-            b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab"
-        )
-        begun = server.connect().send(b"GET /pid HTTP/1.1\r\nHo")
-        importing.release()
-        reloaded(server)
-        # And these by the process again, on the same connections.
-        for connection in (kept, idle):
-            assert connection.ask(GET % b"/pid").text == str(server.process.pid)
-        assert begun.ask(b"st: a\r\n\r\n", "GET").text == str(server.process.pid)
-        assert half.ask(b"cd", "POST").text == "2 abcd"
-        stand_in_left(server)
-        assert half.ask(GET % b"/pid").text == str(server.process.pid)
-        for connection in (idle, half, begun):
-            connection.close()
-        assert not children(server)
+def test_a_successor_takes_everything_over(serve):
+    server = serve(
+        "--isolation",
+        "main",
+        "--pidfile",
+        "app.pid",
+        "--vacuum",
+        "--stats",
+        "127.0.0.1:0",
+        source=plain(1),
+    )
+    first, pidfile = server.process.pid, server.directory / "app.pid"
+    host, _, port = server.wait_for_log(r"statistics at (\S+)")[1].rpartition(":")
+    assert serving(server) == first == int(pidfile.read_text())
+    before = first
+    with server.connect() as kept:
+        assert kept.ask(ROOT).text == "1"
+        for count, version in enumerate((2, 3), 1):
+            reload(server, plain(version))
+            pid = reloaded(server, count)
+            # The same connection goes on.
+            assert kept.ask(ROOT).text == str(version)
+            assert kept.ask(GET % b"/pid").text == str(pid)
+            assert pid not in (before, first)
+            before = pid
+            # Others know the first process, whoever serves.
+            assert int(pidfile.read_text()) == first
+            told = control.singlemalt(server.directory, "status", "app.pid")
+            assert (
+                f"pid {first}: serving" in told.stdout and "the new version serves" in told.stdout
+            ), told
+            with socket.create_connection((host, int(port)), timeout=30) as caller:
+                assert f'"pid":{first}' in control.read_all(caller).decode().replace(" ", "")
+    server.send_signal(signal.SIGTERM)
+    assert server.wait_for_exit() == 0
+    assert (
+        sorted(path.name for path in server.directory.iterdir() if path.name.startswith("app.pid"))
+        == []
+    )
 
 
 def test_requests_in_progress_are_finished_in_the_old_version(serve, gate):
@@ -251,27 +285,10 @@ def test_requests_in_progress_are_finished_in_the_old_version(serve, gate):
         assert half.receive("POST").text == "1 abcd"
         piece.release()
         assert stream.receive().text == "1;1;"
-        gate.visitor().release()
-        reloaded(server)
+        assert reloaded(server) == under_way.successor
         for connection in (under_way.held, half, stream, begun):
             assert connection.ask(ROOT).text == "2"
             connection.close()
-
-
-def test_a_stream_goes_on_in_the_stand_in(serve, gate):
-    with Reload(serve, gate) as under_way:
-        server = under_way.server
-        [importing] = under_way.until("renewing")
-        with server.connect() as stream:
-            stream.send(GET % b"/stream")
-            piece = gate.visitor()
-            importing.release()
-            reloaded(server)
-            assert server.ask("/pid").text == str(server.process.pid)
-            piece.release()
-            assert stream.receive().text == "2;2;"
-            assert stream.ask(GET % b"/pid").text == str(server.process.pid)
-        stand_in_left(server)
 
 
 def test_pipelined_requests_move_with_their_connection(serve, gate):
@@ -282,9 +299,8 @@ def test_pipelined_requests_move_with_their_connection(serve, gate):
             first = gate.visitor()
             [request] = under_way.until("draining")
             first.release()
-            assert [ahead.receive().text for _ in range(3)] == ["1", "2", str(under_way.stand_in)]
+            assert [ahead.receive().text for _ in range(3)] == ["1", "2", str(under_way.successor)]
             request.release()
-            gate.visitor().release()
             reloaded(under_way.server)
 
 
@@ -313,7 +329,7 @@ def test_tls_connections_end_with_their_last_response(serve, gate, tmp_path):
         request = gate.visitor()
         reload(server, app(2))
         gate.visitor().release()
-        stand_in_of(server)
+        successor_of(server)
         # Its first request comes in the old process, which has nobody to give it to.
         answer = late.ask(ROOT)
         assert answer.text == "1" and not answer.keeps_alive
@@ -322,17 +338,86 @@ def test_tls_connections_end_with_their_last_response(serve, gate, tmp_path):
             request.release()
             answer = held.receive()
             assert answer.text == "1" and not answer.keeps_alive
-            gate.visitor().release()
             reloaded(server)
             idle.assert_closed()
     with connect() as new:
         assert new.ask(ROOT).text == "2"
 
 
+def test_threads_of_the_old_version_halt(serve):
+    """The first process stays, but nothing of its application goes on."""
+    thread = """\
+
+    def count():
+        import time
+        while True:
+            time.sleep(0.01)
+            with open("ticks", "a") as ticks:
+                ticks.write(VERSION)
+
+    import threading
+    threading.Thread(target=count, daemon=True).start()
+"""
+    server = serve("--isolation", "main", source=plain(1) + thread)
+    ticks = server.directory / "ticks"
+    server.wait_until(
+        lambda: ticks.exists() and "1" in ticks.read_text(), what="a tick of version 1"
+    )
+    reload(server, plain(2) + thread)
+    reloaded(server)
+    # Whatever it was at just then it may finish.
+    server.wait_until(lambda: "1" not in ticks.read_text()[-20:], what="silence of version 1")
+    before = len(ticks.read_text())
+    server.wait_until(lambda: len(ticks.read_text()) > before + 50, what="fifty ticks")
+    assert "1" not in ticks.read_text()[before:]
+
+
+TIMED = """\
+    import os, uwsgi
+    VERSION = "{version}"
+
+    def tick(number):
+        with open("ticks", "a") as ticks:
+            ticks.write(VERSION)
+
+    uwsgi.register_signal(7, "worker", tick)
+    uwsgi.add_timer(7, 1)
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/held":
+            from knock import knock
+            knock("request " + VERSION)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [VERSION.encode()]
+"""
+
+
+def test_timers_are_one_processes_at_a_time(serve, gate):
+    server = serve(
+        "--isolation", "main", "--threads", "4", gate=gate, source=TIMED.format(version=1)
+    )
+    ticks = server.directory / "ticks"
+    with server.connect() as held:
+        held.send(GET % b"/held")
+        request = gate.visitor()
+        reload(server, TIMED.format(version=2))
+        successor_of(server)
+        assert server.ask("/").text == "2"
+        before = len(ticks.read_text()) if ticks.exists() else 0
+        server.wait_until(
+            lambda: ticks.exists() and len(ticks.read_text()) >= before + 2, what="two ticks"
+        )
+        assert "2" not in ticks.read_text()
+        request.release()
+        assert held.receive().text == "1"
+    reloaded(server)
+    server.wait_until(lambda: "2" in ticks.read_text(), what="a tick of version 2")
+
+
 # What the outside sees
 
 
-def test_the_process_stays_the_same(serve, gate, tmp_path):
+def test_the_server_stays_the_same(serve, gate, tmp_path):
     """The process id, its file, what systemd is told, the listeners of every kind, and what is in the environment."""
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notify.bind(str(tmp_path / "notify"))
@@ -345,7 +430,7 @@ def test_the_process_stays_the_same(serve, gate, tmp_path):
         import os, uwsgi
         def application(environ, start_response):
             start_response("200 OK", [])
-            return [repr([name for name in os.environ if "REBIRTH" in name]).encode()]
+            return [repr([name for name in os.environ if "SINGLEMALT" in name]).encode()]
     """
     server = serve(
         "app.py",
@@ -368,17 +453,19 @@ def test_the_process_stays_the_same(serve, gate, tmp_path):
     assert f"MAINPID={server.process.pid}" in told()
 
     def settled(count):
-        return log.read_text().count("the stand-in has left") == count
+        return log.read_text().count("is the server now") == count and len(family(server)) == 2
+
+    def opened():
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in family(server))
 
     descriptors = None
     for count in range(1, 6):
         reload(server)
         assert told().startswith("RELOADING=1")
         assert told().startswith(f"READY=1\nMAINPID={server.process.pid}")
-        server.wait_until(lambda: settled(count), 60, "the stand-in has left")
-        assert not children(server)
+        server.wait_until(lambda: settled(count), 60, "one process beside the first")
         if count == 1:
-            descriptors = server.open_descriptors()
+            descriptors = opened()
     ports = [
         int(port) for port in re.findall(r"listening on \w+://127.0.0.1:(\d+)", log.read_text())
     ]
@@ -395,25 +482,13 @@ def test_the_process_stays_the_same(serve, gate, tmp_path):
         front_end.send(b"\0" + len(packet).to_bytes(2, "little") + b"\0" + packet)
         assert front_end.rest().endswith(b"[]")
     server.wait_until(
-        lambda: server.open_descriptors() <= descriptors,
-        what=f"no more than {descriptors} descriptors",
+        lambda: opened() <= descriptors, what=f"no more than {descriptors} descriptors"
     )
     assert (tmp_path / "app.pid").read_text().strip() == str(server.process.pid)
     assert server.stop() == 0
     assert told().startswith("STOPPING=1")
     assert not (tmp_path / "app.sock").exists() and not (tmp_path / "app.pid").exists()
     notify.close()
-
-
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
-def test_the_stand_in_is_called_so(serve, gate):
-    with Reload(serve, gate) as under_way:
-        [importing] = under_way.until("renewing")
-        title = Path(f"/proc/{under_way.stand_in}/cmdline").read_text().rstrip("\0 ")
-        assert title == f"singlemalt (stand-in of {under_way.server.process.pid} while it reloads)"
-        assert "stand-in" not in Path(f"/proc/{under_way.server.process.pid}/cmdline").read_text()
-        importing.release()
-        reloaded(under_way.server)
 
 
 def test_a_changed_configuration_counts(serve, gate):
@@ -429,57 +504,50 @@ def test_a_changed_configuration_counts(serve, gate):
         (server.directory / "app.ini").write_text(text + "env = MORE=yes\n")
         reload(server, app(2))
         gate.visitor().release()
-        importing = gate.visitor()
-        assert kept.ask(ROOT).text == "2"
-        importing.release()
         reloaded(server)
         assert kept.ask(ROOT).text == "2"
         gone.assert_closed()
     with Connection(str(server.directory / "new.sock")) as new:
         assert new.ask(ROOT).text == "2"
-    stand_in_left(server)
 
 
 # One more while one is under way
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", ["loading", "draining"])
 def test_a_reload_during_a_reload_is_one_more(serve, gate, phase):
     with Reload(serve, gate) as under_way:
         server = under_way.server
         waiting = under_way.until(phase)
         reload(server, app(3, held=False))
-        if phase != "renewing":
-            server.wait_for_log("SIGHUP: a reload is under way; one more follows")
+        server.wait_for_log("SIGHUP: a reload is under way; one more follows")
         for visitor in waiting:
             visitor.release()
-        # What the next image imports is the newest version already; then it does that once more.
-        reloaded(server, count=2)
+        pid = reloaded(server, count=2)
         assert under_way.kept.ask(ROOT).text == "3"
-        stand_in_left(server, count=2)
         assert server.log().count("reloading; generation") == 2
-        assert under_way.kept.ask(GET % b"/pid").text == str(server.process.pid)
+        assert under_way.kept.ask(GET % b"/pid").text == str(pid)
 
 
-def test_what_the_application_asks_the_stand_in_for(serve, gate):
+def test_what_the_application_asks_the_successor_for(serve, gate):
     with Reload(serve, gate) as under_way:
         server = under_way.server
-        [importing] = under_way.until("renewing")
+        [request] = under_way.until("draining")
         rewrite(server, app(3, held=False))
         assert server.ask("/reload").text == "2"
-        importing.release()
+        request.release()
         reloaded(server, count=2)
         assert under_way.kept.ask(ROOT).text == "3"
 
 
-def test_a_stop_that_the_application_asks_the_stand_in_for(serve, gate):
+def test_a_stop_that_the_application_asks_the_successor_for(serve, gate):
     with Reload(serve, gate) as under_way:
         server = under_way.server
-        [importing] = under_way.until("renewing")
+        [request] = under_way.until("draining")
         assert server.ask("/stop").text == "2"
+        request.release()
         assert server.wait_for_exit() == 0
-        assert_gone(under_way.stand_in)
-        importing.release()
+        assert_gone(under_way.successor)
 
 
 # Stops
@@ -490,20 +558,13 @@ def test_a_stop_in_every_phase_loses_nothing(serve, gate, phase):
     with Reload(serve, gate) as under_way:
         server = under_way.server
         waiting = under_way.until(phase)
-        version = "1" if phase in ("loading", "draining") else "2"
-        if phase == "renewing":
-            # The stand-in has a request.
-            waiting = [under_way.hold(2)]
-        elif phase == "loading":
-            waiting = waiting[1:]
         server.send_signal(signal.SIGTERM)
         server.wait_for_log("SIGTERM: stopping")
-        for visitor in waiting:
-            visitor.release()
+        waiting[-1].release()
         answer = under_way.held.receive()
-        assert answer.text == version
+        assert answer.text == ("2" if phase == "settled" else "1")
         assert server.wait_for_exit() == 0
-        assert_gone(under_way.stand_in)
+        assert_gone(under_way.successor)
         under_way.kept.assert_closed()
 
 
@@ -512,39 +573,51 @@ def test_a_second_signal_ends_both_at_once(serve, gate, phase):
     with Reload(serve, gate) as under_way:
         server = under_way.server
         under_way.until(phase)
-        if phase == "renewing":
-            under_way.hold(2)
         server.exit_code_expected = 128 + signal.SIGTERM
         server.send_signal(signal.SIGTERM)
         server.wait_for_log("SIGTERM: stopping")
         server.send_signal(signal.SIGTERM)
         assert server.wait_for_exit() == 128 + signal.SIGTERM
-        assert_gone(under_way.stand_in)
+        assert_gone(under_way.successor)
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_the_stand_in_does_not_outlive_the_process(serve, gate, phase):
+def test_a_stop_of_every_process_at_once_is_one_stop(serve, gate, phase):
+    """As Ctrl-C in a terminal, or from a service manager: every process of the server gets it."""
+    with Reload(serve, gate) as under_way:
+        server = under_way.server
+        waiting = under_way.until(phase)
+        for pid in (server.process.pid, under_way.successor):
+            os.kill(pid, signal.SIGTERM)
+        server.wait_for_log("SIGTERM: stopping")
+        waiting[-1].release()
+        assert under_way.held.receive().text == ("2" if phase == "settled" else "1")
+        assert server.wait_for_exit() == 0
+        assert_gone(under_way.successor)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_no_process_outlives_the_first_one(serve, gate, phase):
     with Reload(serve, gate) as under_way:
         server = under_way.server
         under_way.until(phase)
         server.exit_code_expected = None
         server.process.kill()
         server.process.wait()
-        assert_gone(under_way.stand_in)
+        assert_gone(under_way.successor)
         with pytest.raises(ConnectionError):
             server.connect().ask(ROOT)
 
 
-def test_signals_for_the_whole_group_are_the_processes_own(serve, gate):
-    """A service manager signals every process of the service; the stand-in leaves that to the one it stands in for."""
+def test_the_exit_code_is_that_of_the_last_process(serve, gate):
     with Reload(serve, gate) as under_way:
         server = under_way.server
-        [importing] = under_way.until("renewing")
-        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
-            os.kill(under_way.stand_in, number)
-        assert server.ask("/").text == "2"
-        importing.release()
-        reloaded(server)
+        under_way.until("settled")
+        server.exit_code_expected = 128 + signal.SIGTERM
+        os.kill(under_way.successor, signal.SIGTERM)
+        server.wait_for_log("SIGTERM: stopping")
+        os.kill(under_way.successor, signal.SIGTERM)
+        assert server.wait_for_exit() == 128 + signal.SIGTERM
 
 
 # Failures
@@ -552,11 +625,7 @@ def test_signals_for_the_whole_group_are_the_processes_own(serve, gate):
 
 @pytest.mark.parametrize("what", sorted(BROKEN))
 def test_a_version_that_does_not_load_changes_nothing(serve, what):
-    server = serve(
-        "--isolation",
-        "main",
-        source=app(1, held=False).replace("from knock import knock", "knock = print"),
-    )
+    server = serve("--isolation", "main", "--pidfile", "app.pid", source=plain(1))
     reload(server, BROKEN[what])
     server.wait_for_log(
         r"reload failed: the application could not be loaded, see above; generation 1 serves on"
@@ -569,127 +638,48 @@ def test_a_version_that_does_not_load_changes_nothing(serve, what):
     assert expected.get(what, "surely_not_there") in server.log()
     assert server.ask("/").text == "1"
     assert not children(server)
+    # And this is still how the server is told.
+    told = control.singlemalt(server.directory, "reload", "app.pid")
+    assert told.returncode == 2 and "the version before serves on" in told.stdout, told
+    rewrite(server, plain(2))
+    told = control.singlemalt(server.directory, "reload", "app.pid")
+    assert told.returncode == 0, told
+    reloaded(server)
+    assert server.ask("/").text == "2"
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_stand_in_that_is_killed(serve, gate, phase):
+def test_a_successor_that_is_killed(serve, gate, phase):
     with Reload(serve, gate) as under_way:
         server = under_way.server
         waiting = under_way.until(phase)
-        idle = server.connect()
-        os.kill(under_way.stand_in, signal.SIGKILL)
-        if phase == "loading":
-            server.wait_for_log("reload failed: .*; generation 1 serves on")
-            expected, waiting = "1", waiting[1:]
-        elif phase == "draining":
-            # The old version takes over again, with whoever connects now.
-            server.wait_for_log(
-                "reload failed: the stand-in was killed by signal 9; generation 1 serves on"
-            )
-            expected = "1"
-        elif phase == "renewing":
-            server.wait_for_log(
-                "the stand-in was killed by signal 9: clients wait until the application is loaded"
-            )
-            expected = "2"
-        else:
-            server.wait_for_log("the stand-in was killed by signal 9")
-            expected = "2"
-        for visitor in waiting:
-            visitor.release()
-        if phase == "renewing":
-            server.wait_for_log("reloaded: clients waited for")
-        assert server.ask("/").text == expected
-        if phase in ("loading", "draining"):
-            assert under_way.held.receive().text == "1", "it was in the process itself"
-            assert under_way.held.ask(ROOT).text == "1"
-        idle.close()
+        if phase == "settled":
+            server.exit_code_expected = 1
+            os.kill(under_way.successor, signal.SIGKILL)
+            assert server.wait_for_exit() == 1
+            return
+        os.kill(under_way.successor, signal.SIGKILL)
+        server.wait_for_log("reload failed: .*; generation 1 serves on")
+        assert server.ask("/").text == "1"
+        waiting[-1].release()
+        assert under_way.held.receive().text == "1", "it was in the process itself"
+        assert under_way.held.ask(ROOT).text == "1"
         assert not children(server)
         # And the next reload is like any other.
-        before = server.log().count("reloaded: the stand-in served")
         reload(server, app(3, held=False))
-        reloaded(server, count=before + 1)
+        reloaded(server)
         assert server.ask("/").text == "3"
 
 
-def test_an_image_that_cannot_load_the_application_tries_again(serve, gate):
-    with Reload(serve, gate) as under_way:
-        server = under_way.server
-        [importing] = under_way.until("renewing")
-        (server.directory / "broken").write_text("")
-        importing.release()
-        server.wait_for_log(
-            rf"cannot take over from its stand-in \(pid {under_way.stand_in}\), which serves on"
-        )
-        assert "broken on purpose" in server.log()
-        # By itself.
-        gate.visitor().release()
-        server.wait_for_log(r"it is tried again in 2 s", count=1)
-        assert under_way.kept.ask(GET % b"/pid").text == str(under_way.stand_in)
-        (server.directory / "broken").unlink()
-        reload(server)
-        importing = gate.visitor()
-        assert server.ask("/").text == "2"
-        importing.release()
-        reloaded(server)
-        assert under_way.kept.ask(GET % b"/pid").text == str(server.process.pid)
-        stand_in_left(server)
-
-
-def test_a_configuration_that_cannot_be_read_any_more(serve, gate):
-    """Between the stand-in's start and the next image's."""
-    files = {
-        "app.ini": "[uwsgi]\nhttp-socket = 127.0.0.1:0\nisolation = main\nthreads = 2\nmodule = app\n",
-        "app.py": app(1, held=False),
-    }
-    server = serve("--ini", "app.ini", listen=(), files=files, gate=gate)
-    with server.connect() as held:
-        held.send(GET % b"/held")
-        request = gate.visitor()
-        reload(server, app(2))
-        gate.visitor().release()
-        stand_in = stand_in_of(server)
-        (server.directory / "app.ini").write_text("[uwsgi]\nthreads = many\n")
-        request.release()
-        assert held.receive().text == "1"
-        server.wait_for_log(rf"threads(.|\n)*cannot take over from its stand-in \(pid {stand_in}\)")
-        assert held.ask(ROOT).text == "2"
-        (server.directory / "app.ini").write_text(files["app.ini"])
-        reload(server)
-        gate.visitor().release()
-        reloaded(server)
-        assert held.ask(GET % b"/pid").text == str(server.process.pid)
-
-
-def test_a_stop_while_the_stand_in_serves_for_good(serve, gate):
-    with Reload(serve, gate, "--vacuum", "--pidfile", "app.pid") as under_way:
-        server = under_way.server
-        [importing] = under_way.until("renewing")
-        (server.directory / "broken").write_text("")
-        request = under_way.hold(2)
-        importing.release()
-        server.wait_for_log("cannot take over from its stand-in")
-        assert (server.directory / "app.pid").exists()
-        server.send_signal(signal.SIGTERM)
-        server.wait_for_log("SIGTERM: stopping; the stand-in finishes its requests")
-        request.release()
-        assert under_way.held.receive().text == "2"
-        assert server.wait_for_exit() == 0
-        assert_gone(under_way.stand_in)
-        assert not (server.directory / "app.pid").exists()
-
-
-def test_a_stand_in_that_dies_when_nothing_else_can_serve(serve, gate):
-    with Reload(serve, gate) as under_way:
-        server = under_way.server
-        [importing] = under_way.until("renewing")
-        (server.directory / "broken").write_text("")
-        importing.release()
-        server.wait_for_log("cannot take over from its stand-in")
-        server.exit_code_expected = 22
-        os.kill(under_way.stand_in, signal.SIGKILL)
-        server.wait_for_log("the stand-in was killed by signal 9: nobody serves any more")
-        assert server.wait_for_exit() == 22
+def test_a_configuration_that_cannot_be_read_any_more(serve):
+    files = {"site.ini": "[uwsgi]\nmodule = app\n", "app.py": plain(1)}
+    server = serve("--isolation", "main", "--pidfile", "app.pid", "--ini", "site.ini", files=files)
+    (server.directory / "site.ini").write_text("[uwsgi]\nmodule = app\nthreads = many\n")
+    reload(server)
+    server.wait_for_log("reload failed: .*; generation 1 serves on")
+    told = control.singlemalt(server.directory, "status", "app.pid")
+    assert "threads" in told.stdout, told
+    assert server.ask("/").text == "1"
 
 
 # What asks for it
@@ -712,7 +702,7 @@ COUNTING = """\
 )
 def test_the_main_interpreter_is_renewed_with_the_process(serve, option):
     server = serve("--isolation", "main", *option, "--min-worker-lifetime", "0", source=COUNTING)
-    for _number in range(1, 5):
+    for _ in range(1, 5):
         assert server.ask("/").status == 200
     server.ask("/")
     server.wait_for_log(rf"\({option[0]}\): reloading; generation 1 serves meanwhile")
@@ -758,4 +748,3 @@ def test_too_many_workers_that_were_given_up_renew_the_process(serve, isolation)
     )
     reloaded(server)
     assert server.ask("/who").status == 200
-    stand_in_left(server)

@@ -57,10 +57,11 @@ fn main() {
             &mut std::io::stdout(),
             concat!("singlemalt ", env!("CARGO_PKG_VERSION"), "\n"),
         ),
-        Err(error) => server::could_not_begin(&error.to_string()).unwrap_or_else(|| {
+        Err(error) => {
+            server::could_not_begin(&error.to_string());
             say_error(&error.to_string());
             1
-        }),
+        }
     };
     // Python is never finalised and its threads may still run: leave without running C's exit handlers.
     exit_now(code)

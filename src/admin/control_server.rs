@@ -19,7 +19,6 @@ use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 
 use super::control_request::{self, ControlRequest, REQUEST_BYTES_MAX, Refused};
 use super::control_response::{CommandReply, StacksReply, json, whole};
-use super::inherited_sockets::InheritedSockets;
 use super::listeners::{self, AdminConnection, AdminListener};
 use super::metrics_snapshot::MetricsSnapshot;
 use super::status::Canary;
@@ -29,6 +28,7 @@ use crate::net::Handle;
 use crate::os::pidfile;
 use crate::os::secret::{Secret, random};
 use crate::reload::event::Event;
+use crate::reload::handover::origin::Inheritance;
 use crate::reload::history::{Journal, Seen};
 
 /// Clients that are served at once; the connections of further ones are closed.
@@ -84,7 +84,7 @@ impl ControlServer {
     ///
     /// # Errors
     /// What `--control` names cannot be had.
-    pub fn open(config: &Config, left: &mut InheritedSockets) -> Result<Self, Failure> {
+    pub fn open(config: &Config, left: &mut Inheritance) -> Result<Self, Failure> {
         let mut control = Self::default();
         let mut left = std::mem::take(&mut left.control).into_iter();
         for wanted in wanted(config)? {
@@ -154,11 +154,6 @@ impl ControlServer {
     /// The files are another process's (`true`), which answers here, or this one's own again.
     pub fn spare(&mut self, is_spared: bool) {
         self.is_spared = is_spared;
-    }
-
-    /// The sockets, to be left open.
-    pub fn listeners(&self) -> Vec<&AdminListener> {
-        self.listeners.iter().map(|place| &place.listener).collect()
     }
 }
 
@@ -460,7 +455,7 @@ impl ControlHandler {
             message: "reloading".to_owned(),
             reload: Some(number),
             outcome: None,
-            pid: std::process::id(),
+            pid: pidfile::pid(),
         };
         Some((202, json(&told)))
     }
@@ -492,7 +487,7 @@ impl ControlHandler {
             message,
             reload: Some(number),
             outcome,
-            pid: std::process::id(),
+            pid: pidfile::pid(),
         };
         Some((status, json(&told)))
     }
@@ -522,7 +517,7 @@ impl ControlHandler {
         let stacks = self.metrics.process.stacks(LOOK_TIME).to_string();
         let told = StacksReply {
             stacks: stacks.lines().map(str::to_owned).collect(),
-            pid: std::process::id(),
+            pid: pidfile::pid(),
         };
         (200, json(&told))
     }
@@ -560,7 +555,7 @@ impl ControlHandler {
     fn told(&self, message: &str) -> Vec<u8> {
         json(&CommandReply {
             message: message.to_owned(),
-            pid: std::process::id(),
+            pid: pidfile::pid(),
             ..CommandReply::default()
         })
     }

@@ -52,11 +52,16 @@ struct Reader {
 }
 
 impl Fifos {
-    /// Makes the first pipe and starts to read it, if there is to be any. Main thread, when privileges are dropped.
+    /// Makes the first pipe and starts to read it, if there is to be any. A successor goes on reading the pipe of the process
+    /// before it, if it is still there: it may hold letters. Main thread, when privileges are dropped.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn start(config: &Config, handler: &Arc<ControlHandler>) -> Result<Self, Failure> {
+    pub fn start(
+        config: &Config,
+        handler: &Arc<ControlHandler>,
+        is_successor: bool,
+    ) -> Result<Self, Failure> {
         let open = Arc::new(Mutex::new(None));
         let fifos = Self {
             open: Arc::clone(&open),
@@ -70,7 +75,11 @@ impl Fifos {
         let Some(first) = paths.first() else {
             return Ok(fifos);
         };
-        let pipe = make(first, &open).map_err(|error| {
+        let made = match is_successor && is_pipe(first) {
+            true => open_pipe(first, &open),
+            false => make(first, &open),
+        };
+        let pipe = made.map_err(|error| {
             let why = format!("cannot make the pipe {}: {error}", first.display());
             Failure::about(config, "master-fifo", why)
         })?;
@@ -88,6 +97,15 @@ impl Fifos {
             .map_err(Failure::new)?;
         Ok(fifos)
     }
+
+    /// From now on a successor reads them: nothing is read here any more, and they stay.
+    pub fn leave(&self) {
+        *self.open.lock() = None;
+    }
+}
+
+fn is_pipe(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_fifo())
 }
 
 impl Drop for Fifos {
@@ -117,6 +135,10 @@ fn make(path: &Path, open: &Mutex<Option<Open>>) -> io::Result<File> {
     }
     nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o600))
         .map_err(io::Error::from)?;
+    open_pipe(path, open)
+}
+
+fn open_pipe(path: &Path, open: &Mutex<Option<Open>>) -> io::Result<File> {
     let mut options = std::fs::OpenOptions::new();
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let pipe = options
@@ -139,6 +161,9 @@ impl Reader {
             let mut ready = [PollFd::new(&self.pipe, PollFlags::IN)];
             match poll(&mut ready, Some(&LOOK_INTERVAL)) {
                 Ok(0) => {
+                    if self.is_left() {
+                        return;
+                    }
                     if !self.is_there() && !self.switch("was removed and is there again") {
                         return;
                     }
@@ -149,7 +174,14 @@ impl Reader {
                     return tracing::error!("the master fifo is not read any more: {error}");
                 }
             }
-            let count = match self.pipe.read(&mut letters) {
+            // Held while it is read: what `leave` has left to a successor is not read here.
+            let open = self.open.lock();
+            if open.is_none() {
+                return;
+            }
+            let read = self.pipe.read(&mut letters);
+            drop(open);
+            let count = match read {
                 Ok(count) => count,
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
@@ -174,6 +206,11 @@ impl Reader {
 
     fn path(&self) -> &Path {
         self.paths.get(self.slot).map_or(Path::new(""), |path| path)
+    }
+
+    fn is_left(&self) -> bool {
+        let open = self.open.lock();
+        open.is_none()
     }
 
     fn is_there(&self) -> bool {
@@ -229,7 +266,7 @@ impl Reader {
             FifoCommand::Stats => self.log_status(),
             FifoCommand::Pidfiles => {
                 for path in &self.pidfiles {
-                    match std::fs::write(path, format!("{}\n", std::process::id())) {
+                    match std::fs::write(path, format!("{}\n", pidfile::pid())) {
                         Ok(()) => tracing::info!("{by}: {} is written anew", path.display()),
                         Err(error) => {
                             tracing::error!("{by}: cannot write {}: {error}", path.display());

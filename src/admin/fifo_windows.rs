@@ -14,7 +14,11 @@ impl Fifos {
     ///
     /// # Errors
     /// None.
-    pub fn start(config: &Config, _desk: &Arc<ControlHandler>) -> Result<Self, Failure> {
+    pub fn start(
+        config: &Config,
+        _handler: &Arc<ControlHandler>,
+        _is_successor: bool,
+    ) -> Result<Self, Failure> {
         if let Some(origin) = config.origin("master-fifo") {
             tracing::warn!(
                 "{origin}: without effect, this system has no such pipes; singlemalt reload, stop and status do the same"
@@ -22,4 +26,7 @@ impl Fifos {
         }
         Ok(Self)
     }
+
+    /// There are none.
+    pub fn leave(&self) {}
 }

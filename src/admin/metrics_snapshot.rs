@@ -12,6 +12,7 @@ use crate::app::inspect::worker_status::{ThreadSurvey, WorkerSurvey};
 use crate::app::process::Process;
 use crate::app::{Current, Roster};
 use crate::net::Net;
+use crate::os::pidfile;
 use crate::python::{self, Isolation};
 use crate::reload::history::{Journal, seconds};
 
@@ -51,7 +52,7 @@ impl MetricsSnapshot {
         Status {
             version: env!("CARGO_PKG_VERSION"),
             python: self.python.clone(),
-            pid: std::process::id(),
+            pid: pidfile::pid(),
             state: if self.net.is_draining() {
                 "stopping"
             } else {

@@ -15,9 +15,6 @@ pub mod control_server;
 #[cfg_attr(windows, path = "fifo_windows.rs")]
 pub mod fifo;
 pub mod fifo_command;
-#[cfg_attr(unix, path = "inherited_sockets_unix.rs")]
-#[cfg_attr(windows, path = "inherited_sockets_windows.rs")]
-pub mod inherited_sockets;
 #[cfg_attr(unix, path = "listeners_unix.rs")]
 #[cfg_attr(windows, path = "listeners_windows.rs")]
 pub mod listeners;

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::control_server::{AcceptThread, accept_clients, send};
-use super::inherited_sockets::InheritedSockets;
 use super::listeners::{self, AdminConnection, AdminListener};
 use super::metrics_snapshot::MetricsSnapshot;
 use super::stats_document::HTTP_HEAD;
 use crate::config::Failure;
 use crate::config::{Address, Config};
 use crate::net::Handle;
+use crate::reload::handover::origin::Inheritance;
 
 /// What a client is given to ask, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ impl StatsServer {
     ///
     /// # Errors
     /// It cannot be had.
-    pub fn open(config: &Config, left: &mut InheritedSockets) -> Result<Option<Self>, Failure> {
+    pub fn open(config: &Config, left: &mut Inheritance) -> Result<Option<Self>, Failure> {
         let Some(address) = &config.control.stats else {
             return Ok(None);
         };
@@ -83,11 +83,6 @@ impl StatsServer {
             // The client has closed.
             let _gone = tell(&mut client, &metrics, has_head);
         })
-    }
-
-    /// The socket, to be left open.
-    pub fn listener(&self) -> &AdminListener {
-        &self.listener
     }
 
     /// What makes a second handle to the socket.

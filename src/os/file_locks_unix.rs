@@ -1,8 +1,8 @@
 //! Locks on files (`--flock` and its kin), held as long as the process lives.
 //!
 //! They are locks of fcntl(2), which uWSGI takes too, so that the two keep each other out; on Linux those that belong to the
-//! open file: they outlive the fork of `--daemonize`, and nobody loses them by closing the file elsewhere in the process. A process that
-//! starts anew leaves the open files to itself (`bequest`), so there is no moment at which another one could take a lock.
+//! open file: they outlive the fork of `--daemonize`, and nobody loses them by closing the file elsewhere in the process. A
+//! successor gets the open files (`successor`), so there is no moment at which another process could take a lock.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -15,7 +15,7 @@ use crate::config::{Config, FileLock};
 /// What holds locks.
 pub type Locks = Vec<File>;
 
-/// Locks what is to be locked early, or late. `left`: locks that the last image of this process held; those of the same files are taken from
+/// Locks what is to be locked early, or late. `left`: locks that the process before this one holds; those of the same files are taken from
 /// there. What is returned holds the locks.
 ///
 /// # Errors
@@ -47,13 +47,11 @@ fn take_one(
             format_args!("cannot lock {path}: {why}"),
         )
     };
-    let file = match left.iter().position(|file| is_at(file, &lock.path)) {
-        Some(place) => left.swap_remove(place),
-        None => {
-            let opened = File::options().read(true).write(true).open(&lock.path);
-            opened.map_err(|error| failed(&error))?
-        }
-    };
+    if let Some(place) = left.iter().position(|file| is_at(file, &lock.path)) {
+        return Ok(left.swap_remove(place));
+    }
+    let opened = File::options().read(true).write(true).open(&lock.path);
+    let file = opened.map_err(|error| failed(&error))?;
     match set(&file, false) {
         Ok(()) => Ok(file),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock && lock.waits => {

@@ -4,10 +4,24 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::vacuum::Vacuum;
 use crate::config::Config;
 use crate::config::Failure;
+
+static PID: OnceLock<u32> = OnceLock::new();
+
+/// The process id that stands for the server: of its first process, which stays as long as there is one.
+pub fn pid() -> u32 {
+    *PID.get_or_init(std::process::id)
+}
+
+/// This process succeeds another one of the server that has this process id. Call it first of all.
+pub fn belongs_to(pid: u32) {
+    // Nothing has asked for it before.
+    let _known = PID.set(pid);
+}
 
 /// The files that are still to be written: `--pidfile` comes with the sockets and `--pidfile2` after privileges
 /// were dropped; the safe ones have something in them only when the server is ready.
@@ -33,28 +47,9 @@ impl Files {
         Ok(files)
     }
 
-    /// All of them, for a process that has started anew and written them before: its id is the same.
-    pub fn written_before(config: &Config, vacuum: &mut Vacuum) -> Self {
-        let process = &config.process;
-        let paths = [
-            &process.pidfile,
-            &process.pidfile2,
-            &process.safe_pidfile,
-            &process.safe_pidfile2,
-        ];
-        for path in paths.into_iter().flatten() {
-            if let Ok(path) = std::path::absolute(path) {
-                vacuum.note_pidfile(path);
-            }
-        }
-        Self::default()
-    }
-
-    /// All of them, for a process that serves in another one's place: they hold its id when that has left.
-    ///
-    /// # Errors
-    /// As [`before_privileges`](Self::before_privileges).
-    pub fn written_later(config: &Config) -> Result<Self, Failure> {
+    /// All of them, for a successor: what is there holds the server's process id already, and what is new in the configuration is
+    /// written when the process before has left.
+    pub fn of_successor(config: &Config, vacuum: &mut Vacuum) -> Self {
         let process = &config.process;
         let all = [
             ("pidfile", &process.pidfile),
@@ -64,11 +59,15 @@ impl Files {
         ];
         let mut files = Self::default();
         for (option, path) in all {
-            if let Some(path) = path {
-                files.open(config, option, path)?;
+            let Some(path) = path else { continue };
+            if read(path).is_ok_and(|found| u32::try_from(found) == Ok(pid())) {
+                vacuum.note_pidfile(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+            } else if let Err(failure) = files.open(config, option, path) {
+                // The process before was allowed to: it may have been root then.
+                tracing::warn!("{}", failure.text);
             }
         }
-        Ok(files)
+        files
     }
 
     /// `--pidfile2`, and `--safe-pidfile2` is opened.
@@ -118,13 +117,13 @@ impl Files {
     }
 }
 
-/// Writes our process id in place of what is there, and notes the file for `--vacuum`.
+/// Writes the server's process id in place of what is there, and notes the file for `--vacuum`.
 fn write(
     config: &Config,
     (option, path, opened): (&'static str, &Path, Option<File>),
     vacuum: &mut Vacuum,
 ) -> Result<(), Failure> {
-    let pid = std::process::id();
+    let pid = pid();
     let written = std::path::absolute(path).and_then(|path| {
         let mut file = match opened {
             Some(file) => file,

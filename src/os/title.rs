@@ -18,16 +18,6 @@ fn wanted(config: &Config) -> Option<String> {
     Some(format!("{}{inner}{}", title.prefix, title.append))
 }
 
-/// The title of a process that stands in for another one. What has no room is left out.
-#[cfg(unix)]
-pub fn set_stand_in(config: &Config, pid: u32) {
-    let own = wanted(config).unwrap_or_else(|| "singlemalt".to_owned());
-    let title = format!("{own} (stand-in of {pid} while it reloads)");
-    if let Err(error) = process_name::set(&title, false) {
-        tracing::debug!("cannot call the process \"{title}\": {error}");
-    }
-}
-
 /// The title is too long for the room that the arguments left: it will stand in the environment's too, so
 /// variables have to be kept elsewhere.
 pub fn wants_the_environments_room(config: &Config) -> bool {

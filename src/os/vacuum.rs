@@ -8,6 +8,8 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::{fs, io};
 
+use super::pidfile;
+
 /// Removes what was noted, when it is dropped.
 pub struct Vacuum {
     is_wanted: bool,
@@ -25,7 +27,7 @@ enum Mark {
     /// A socket: device and inode.
     #[cfg(unix)]
     Inode(u64, u64),
-    /// A file that holds our process id.
+    /// A file that holds the server's process id.
     Pid,
 }
 
@@ -74,8 +76,9 @@ impl Drop for Vacuum {
             let is_ours = match mark {
                 #[cfg(unix)]
                 Mark::Inode(device, number) => inode(&path).map(|found| found == (device, number)),
-                Mark::Pid => fs::read_to_string(&path)
-                    .map(|text| text.trim() == std::process::id().to_string()),
+                Mark::Pid => {
+                    fs::read_to_string(&path).map(|text| text.trim() == pidfile::pid().to_string())
+                }
             };
             let removed = match is_ours {
                 Ok(true) => fs::remove_file(&path),

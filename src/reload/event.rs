@@ -85,14 +85,14 @@ pub enum Event {
         /// What asked for it, for the log.
         by: String,
     },
-    /// The process that leaves its place to its stand-in has nothing under way any more, or its time is up.
+    /// The process that leaves its place to a successor has nothing under way any more, or its time is up.
     Drained {
-        /// The stand-in's process id.
+        /// The successor's process id.
         pid: i32,
         /// There is nothing under way.
         all_closed: bool,
     },
-    /// What a stand-in tells.
+    /// What the process before this one tells, or the one after it.
     StandIn(Heard),
     /// The stop is complete.
     Stopped,

@@ -77,7 +77,7 @@ pub struct Done {
 enum Outcome {
     Born(Result<(Arc<Generation>, Report), Failed>),
     Rolled(Rolled),
-    /// Whether another process has loaded the application, and can serve while this one starts anew.
+    /// Whether another process has loaded the application, and can serve in the place of this one.
     Relieved(Result<StandIn, String>),
     Replaced {
         worker: usize,
@@ -105,7 +105,7 @@ struct Rolled {
 pub enum Then {
     /// Go on.
     GoOn,
-    /// Let the process start anew, while this one serves. What is renewed is under way until
+    /// Let this process take over. What is renewed is under way until
     /// [`not_renewed`](Reloader::not_renewed), or for good.
     StartAnew(StandIn),
     /// Stop: nobody has asked for anything for long.
@@ -232,21 +232,10 @@ impl Reloader {
         self.begin_next();
     }
 
-    /// The process does not start anew after all, though there was a stand-in.
+    /// The process is not renewed after all, though there was a successor.
     pub fn not_renewed(&mut self, why: String) {
         self.agenda.done();
         self.tell(&Failed::Hook(why));
-        self.begin_next();
-    }
-
-    /// The process has started anew, and the stand-in that it has taken over from has not left yet: nothing else is begun before.
-    pub fn wait_for_stand_in(&mut self) {
-        self.agenda.begin();
-    }
-
-    /// It has left.
-    pub fn stand_in_left(&mut self) {
-        self.agenda.done();
         self.begin_next();
     }
 
@@ -327,7 +316,7 @@ impl Reloader {
         Then::GoOn
     }
 
-    /// Finds somebody who serves while this process starts anew, which shows that the next image will load the application.
+    /// Starts a successor.
     fn relieve(&mut self) {
         let until = Some(Instant::now() + self.recipe.config.reload.timeout);
         let (interest, given_up) = bounded(0);

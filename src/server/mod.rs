@@ -27,12 +27,11 @@
 //! - `report`: what a person reads at start
 //! - `request_log`: turns answered requests into log lines
 //! - `supervisor`, `ending`, `signals`: what it is told, and how it stops
-//! - `control`, `fifo`, `stats`, `doors`, `census`, `journal`, `bequest`: how it is asked and told while it runs
+//! - `control`, `fifo`, `stats`, `doors`, `census`, `journal`: how it is asked and told while it runs
 //! - `control_command`: asks it: [`ask_by_control`]
 //! - `reload`, `agenda`, `adaptation`, `changing`, `beat`, `triggers`, `memory`, `cgroup`: how and when it renews what it serves
-//! - `rebirth`, `in_place`, `stand_in`, `offspring`, `relay`, `takeover`, `line`, `words`: how it renews itself while another process
-//!   serves, which is `standing_in`
-//! - `successor`, `keeper`, `meeting`: how that process becomes the server instead, and who waits for its end
+//! - `rebirth`, `in_place`, `stand_in`, `offspring`, `relay`, `line`, `words`: how it leaves its place to another process
+//! - `successor`, `keeper`, `meeting`: how that process becomes the server, and who waits for its end
 //! - `trial`: how a new version is tried out before it gets all requests
 //!
 //! Everything here runs on the main thread, which is detached from Python all the while.

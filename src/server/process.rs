@@ -11,7 +11,7 @@ use crate::app::process::{Process, Wish};
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::config::{self, Config};
-use crate::os::{memory, title};
+use crate::os::{memory, pidfile, title};
 use crate::python::{Facts, OptionText};
 use crate::reload::event::Event;
 use crate::shared::locks::Locks;
@@ -80,6 +80,7 @@ fn facts(config: &Config, hostname: &str) -> Facts {
         options: options.collect(),
         magic_table: config.magic_table.clone(),
         sockets: Vec::new(),
+        master_pid: pidfile::pid(),
         is_reload: false,
     }
 }

@@ -1,81 +1,23 @@
 //! Unix: signals become messages to the supervisor.
 
 use std::io::{self, IsTerminal as _};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use crossbeam::channel::Sender;
+use crossbeam::channel::{Receiver, Sender};
+use parking_lot::Mutex;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU};
 use signal_hook::iterator::Signals;
 
+use super::handover::waiter::Keeper;
 use crate::config::SignalMeaning;
 use crate::reload::event::Event;
 
-/// What is known of signals whatever becomes of the threads of this process: each leaves a byte in one of two sockets.
-pub struct Notes {
-    /// Signals that ask for a stop.
-    pub stops: OwnedFd,
-    /// Signals that ask for a reload.
-    pub reloads: OwnedFd,
-}
+/// Whom signals are passed on to when this process is not the server any more.
+static KEEPER: Mutex<Option<Arc<Keeper>>> = Mutex::new(None);
+/// Signals to stop that came here, and that came by way of the process that waits.
+static STOPS: Mutex<[u32; 2]> = Mutex::new([0; 2]);
 
 static MEANINGS: OnceLock<Vec<(i32, SignalMeaning)>> = OnceLock::new();
-static NOTES: OnceLock<Notes> = OnceLock::new();
-
-/// From the first call on signals are noted, for this process's next image: a signal that comes when it is about to start anew
-/// would be heard by an image that does nothing about it any more. Main thread.
-///
-/// # Errors
-/// There are no descriptors left.
-pub fn note() -> io::Result<&'static Notes> {
-    if let Some(notes) = NOTES.get() {
-        return Ok(notes);
-    }
-    let (stops, stop) = UnixStream::pair()?;
-    let (reloads, reload) = UnixStream::pair()?;
-    let given = MEANINGS.get().map_or(&[][..], Vec::as_slice);
-    let more = given.iter().map(|(number, _)| *number);
-    let mut numbers: Vec<i32> = [SIGINT, SIGTERM, SIGQUIT, SIGHUP]
-        .into_iter()
-        .chain(more)
-        .collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    for number in numbers {
-        let into = match event(given, number) {
-            Event::Reload { .. } => reload.try_clone()?,
-            _ => stop.try_clone()?,
-        };
-        signal_hook::low_level::pipe::register(number, into)?;
-    }
-    for socket in [&stops, &reloads] {
-        socket.set_nonblocking(true)?;
-    }
-    Ok(NOTES.get_or_init(|| Notes {
-        stops: stops.into(),
-        reloads: reloads.into(),
-    }))
-}
-
-/// As [`note`], and what was noted of reloads until now counts no more: it was heard.
-///
-/// # Errors
-/// As [`note`].
-pub fn note_anew() -> io::Result<()> {
-    use std::io::Read as _;
-    let mut reloads = UnixStream::from(note()?.reloads.try_clone()?);
-    while reloads.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
-    Ok(())
-}
-
-/// Whether there is a note in a socket that the last image has left.
-pub fn is_noted(socket: OwnedFd) -> bool {
-    use std::io::Read as _;
-    let mut socket = UnixStream::from(socket);
-    socket.set_nonblocking(true).is_ok() && socket.read(&mut [0; 64]).is_ok_and(|count| count > 0)
-}
-
 /// Starts a thread that passes signals on. `meanings` come before what signals mean otherwise; of several
 /// for one signal the last one counts.
 ///
@@ -108,12 +50,50 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
         .name("sm-signals".to_owned())
         .spawn(move || {
             for signal in signals.forever() {
-                if events.send(event(meanings, signal)).is_err() {
-                    return;
+                match &*KEEPER.lock() {
+                    Some(keeper) => keeper.forward(signal),
+                    None => pass(event(meanings, signal), 0, &events),
                 }
             }
         })
         .map(drop)
+}
+
+/// A terminal's Ctrl-C, and a service manager's signal, reach every process of the server, and one of them passes it on: such a signal is one.
+fn pass(event: Event, way: usize, events: &Sender<Event>) {
+    if matches!(event, Event::Stop { .. }) {
+        let mut stops = STOPS.lock();
+        let before = stops.iter().max().copied().unwrap_or_default();
+        let Some(count) = stops.get_mut(way) else {
+            return;
+        };
+        *count += 1;
+        if *count <= before {
+            return;
+        }
+    }
+    // The supervisor left first: the server has stopped.
+    let _gone = events.send(event);
+}
+
+/// The process that waits got a signal.
+pub fn forwarded(signal: i32, events: &Sender<Event>) {
+    let meanings = MEANINGS.get().map_or(&[][..], Vec::as_slice);
+    pass(event(meanings, signal), 1, events);
+}
+
+/// Another process is the server: what this one hears is passed on to it, and so is what is heard and not seen to.
+pub fn forward_to(keeper: &Arc<Keeper>, heard: &Receiver<Event>) {
+    let mut forwards = KEEPER.lock();
+    for event in heard.try_iter() {
+        match event {
+            Event::Stop { signal: 0, .. } | Event::StopNow { .. } => keeper.forward(SIGTERM),
+            Event::Stop { signal, .. } => keeper.forward(signal),
+            Event::Reload { .. } => keeper.forward(SIGHUP),
+            _ => {}
+        }
+    }
+    *forwards = Some(Arc::clone(keeper));
 }
 
 fn event(meanings: &[(i32, SignalMeaning)], signal: i32) -> Event {

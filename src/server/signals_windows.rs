@@ -1,22 +1,22 @@
 //! Windows: Ctrl-C, Ctrl-Break and a closing console become messages to the supervisor.
 
 use std::io;
+use std::sync::Arc;
 
-use crossbeam::channel::Sender;
+use crossbeam::channel::{Receiver, Sender};
 
+use super::handover::waiter::Keeper;
 use crate::config::SignalMeaning;
 use crate::reload::event::Event;
 
 /// What a process that Ctrl-C ended leaves behind (STATUS_CONTROL_C_EXIT has no small number; 2 is SIGINT's).
 const CTRL_C: i32 = 2;
 
-/// Nothing is noted for a next image: there is none.
-///
-/// # Errors
-/// None.
-pub fn note_anew() -> io::Result<()> {
-    Ok(())
-}
+/// Every process of a console gets its events itself.
+pub fn forwarded(_signal: i32, _events: &Sender<Event>) {}
+
+/// Nothing: see [`forwarded`].
+pub fn forward_to(_keeper: &Arc<Keeper>, _heard: &Receiver<Event>) {}
 
 /// Has the console's events passed on. There are no signals that could be given a meaning.
 ///

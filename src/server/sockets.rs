@@ -3,18 +3,15 @@
 //! Main thread, at start: before privileges are dropped and before Python is started.
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 
 use super::certificates::Certificates;
 use crate::config::Failure;
 use crate::config::{self, Config, ListenAddress};
-use crate::net::Kept;
 use crate::net::{self, Address, Handle, Listener, Protocol, SocketOptions};
 #[cfg(unix)]
 use crate::os::inherited;
 use crate::os::vacuum::Vacuum;
-use crate::reload::handover::origin::{Inheritance, Places, moved};
 use crate::tls::Port;
 
 /// Binds every address, in order. Sockets are noted for `--vacuum`.
@@ -84,60 +81,6 @@ pub fn bind_again(
         listeners.push(furnished(listener, listen, certificates.port(place)));
     }
     Ok((listeners, places))
-}
-
-/// The listeners that a process has left to this one, and the connections that wait; and the places that connections which come later
-/// need to know. What was left is there still, for another try.
-///
-/// # Errors
-/// As [`bind_again`].
-pub fn open_inherited(
-    config: &Config,
-    certificates: &Certificates,
-    vacuum: &mut Vacuum,
-    inheritance: &mut Inheritance,
-) -> Result<(Vec<Listener>, Vec<Kept>, Places), Failure> {
-    let left: io::Result<Vec<Handle>> = inheritance
-        .listeners
-        .iter()
-        .map(Handle::try_clone)
-        .collect();
-    let left = left.map_err(Failure::new)?;
-    let (listeners, places) = bind_again(config, certificates, vacuum, left)?;
-    let connections = std::mem::take(&mut inheritance.connections);
-    Ok((listeners, moved(connections, &places), places))
-}
-
-/// For a process that stands in for another one: only the sockets of that one are served, so the configuration names no other
-/// address any more. Also returns the sockets, to be [`furnish`]ed, and the place of each of `left`.
-#[cfg(unix)]
-pub fn borrow(config: &mut Config, left: Vec<Handle>) -> (Vec<Listener>, Vec<Option<usize>>) {
-    let (found, mut places) = find(config, left);
-    let mut is_there = found.iter().map(Option::is_some);
-    config
-        .sockets
-        .listen
-        .retain(|_| is_there.next() == Some(true));
-    for place in places.iter_mut().flatten() {
-        *place = found.iter().take(*place).flatten().count();
-    }
-    (found.into_iter().flatten().collect(), places)
-}
-
-/// What these listeners do beside accepting.
-#[cfg(unix)]
-pub fn furnish(
-    config: &Config,
-    certificates: &Certificates,
-    listeners: Vec<Listener>,
-) -> Vec<Listener> {
-    let pairs = listeners
-        .into_iter()
-        .zip(&config.sockets.listen)
-        .enumerate();
-    pairs
-        .map(|(place, (listener, listen))| furnished(listener, listen, certificates.port(place)))
-        .collect()
 }
 
 /// For each address that is asked for the socket that was left, and for each of these its place.

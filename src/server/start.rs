@@ -23,8 +23,7 @@ use super::alarms;
 use super::applications;
 use super::certificates::Certificates;
 use super::handover::in_place;
-use super::handover::successor::Succession;
-use super::handover::takeover::{self, Loaded};
+use super::handover::successor::{Farewell, Succession};
 use super::handover::waiter::Keeper;
 use super::hooks::{self, Means, Next};
 use super::log_target::Log;
@@ -37,7 +36,6 @@ use super::wait_for;
 use super::{one_shot, process, report, signals, sockets};
 use crate::admin::control_server::{AcceptThread, ControlHandler, ControlServer};
 use crate::admin::fifo::Fifos;
-use crate::admin::inherited_sockets::{self, InheritedSockets};
 use crate::admin::metrics_snapshot::MetricsSnapshot;
 use crate::admin::stats_server::StatsServer;
 use crate::admin::tracebacker;
@@ -52,7 +50,6 @@ use crate::reload::event::Event;
 use crate::reload::failed_load::{self, LastLoad};
 use crate::reload::handover::message::Word;
 use crate::reload::handover::origin::{self, Inheritance, Origin};
-use crate::reload::handover::successor_process::{Heard, StandIn};
 use crate::reload::history::{self, Journal};
 use crate::reload::reloader::{Recipe, Reloader};
 use crate::reload::triggers::Triggers;
@@ -63,20 +60,16 @@ pub(super) const NO_APP: u8 = 22;
 /// How long the last lines of the log may take.
 pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a process has that is not the first one: from its last image, and from the process before it.
-pub(super) type Before<'a> = (&'a mut Option<Inheritance>, &'a mut Option<Succession>);
-
-/// What a server does, and an errand. What is in `left` at an error is what another image needs to try again.
+/// What a server does, and an errand.
 pub(super) fn start(
     config: &Config,
-    (started, origin, title_spills, (handed_over, mut inherited, keeper)): (
+    (started, origin, title_spills, (handed_over, keeper)): (
         Instant,
         Origin,
         bool,
-        (u32, InheritedSockets, Arc<Keeper>),
+        (u32, Arc<Keeper>),
     ),
-    (left, succession): Before<'_>,
-    log_kept: &mut Option<LogWriter>,
+    succession: &mut Option<Succession>,
 ) -> Result<i32, Failure> {
     if let Some(errand) = &config.python.one_shot {
         let writer = start_log()?;
@@ -85,8 +78,13 @@ pub(super) fn start(
         return done;
     }
     let alarms = alarms::of(config);
-    let early_locks = file_locks::take(config, false, &say_early, &mut inherited.locks)?;
-    if left.is_none()
+    let mut nothing_left = Inheritance::default();
+    let left = match succession {
+        Some(succession) => &mut succession.inheritance,
+        None => &mut nothing_left,
+    };
+    let early_locks = file_locks::take(config, false, &say_early, &mut left.locks)?;
+    if succession.is_none()
         && let Next::Leave(code) = hooks::run(
             config,
             &[Phase::Asap],
@@ -98,10 +96,10 @@ pub(super) fn start(
     {
         return Ok(code);
     }
-    // Of a process that starts anew, standard error is the log already, and the file may be another user's.
+    // Of a successor, standard error is the log already, and the file may be another user's.
     let open = |option, target| match Log::open(config, option, target) {
         Ok(log) => Ok(Some(log)),
-        Err(_) if left.is_some() => Ok(None),
+        Err(_) if succession.is_some() => Ok(None),
         Err(failure) => Err(failure),
     };
     // What cannot be opened is told to the terminal, while there is one.
@@ -116,7 +114,7 @@ pub(super) fn start(
         None => None,
     };
     let mut starter = None;
-    if daemon_log.is_some() && left.is_none() {
+    if daemon_log.is_some() && succession.is_none() {
         let waits = process.daemonize.is_none();
         let option = if waits { "daemonize2" } else { "daemonize" };
         match daemon::detach(waits) {
@@ -132,7 +130,6 @@ pub(super) fn start(
         }
     }
     let writer = start_log()?;
-    *log_kept = Some(writer.clone());
     let mut outputs = Outputs {
         log: log.or(daemon_log),
         starter,
@@ -145,12 +142,7 @@ pub(super) fn start(
     let served = serve(
         config,
         &writer,
-        (
-            started,
-            origin,
-            (left, succession),
-            (inherited, &early_locks),
-        ),
+        (started, origin, succession.as_mut(), early_locks),
         &keeper,
         &mut outputs,
         &alarms,
@@ -202,22 +194,26 @@ impl Outputs {
 fn serve(
     config: &Config,
     writer: &LogWriter,
-    (started, mut origin, (left, succession), (mut inherited, early_locks)): (
+    (started, origin, mut succession, early_locks): (
         Instant,
         Origin,
-        Before<'_>,
-        (InheritedSockets, &Locks),
+        Option<&mut Succession>,
+        Locks,
     ),
     keeper: &Arc<Keeper>,
     outputs: &mut Outputs,
     alarms: &Arc<Alarms>,
 ) -> Result<i32, Failure> {
-    let is_first = left.is_none();
+    let is_first = succession.is_none();
+    let mut left = match &mut succession {
+        Some(succession) => std::mem::take(&mut succession.inheritance),
+        None => Inheritance::default(),
+    };
     let say = |text: &str| say(writer, text);
     let means = Means { say: &say, alarms };
-    let late_locks = file_locks::take(config, true, &say, &mut inherited.locks)?;
+    let late_locks = file_locks::take(config, true, &say, &mut left.locks)?;
     // What is not to be locked any more.
-    inherited.locks = Locks::default();
+    left.locks = Locks::default();
     // Runs the hooks of these phases; an `exit:` among them ends the start.
     macro_rules! phases {
         ($($phase:ident),+) => {
@@ -232,22 +228,8 @@ fn serve(
     if !is_first {
         in_place::take_signals();
     }
-    if left.as_ref().is_some_and(Inheritance::wants_stop) {
-        // The receiver is here.
-        let _heard = sender.send(Event::stop("a signal that came meanwhile", 0));
-    }
-    let stand_in = left.as_ref().and_then(Inheritance::stand_in);
-    let (given_back, kept) = unbounded();
-    if let Some(stand_in) = &stand_in {
-        let events = sender.clone();
-        stand_in.tell(move |heard| match heard {
-            // Nobody hears of it any more: the server has stopped.
-            Heard::Connection(one) => drop(given_back.send(one)),
-            other => drop(events.send(Event::StandIn(other))),
-        });
-    }
     let mut later_connections = None;
-    if let Some(succession) = succession {
+    if let Some(succession) = &mut succession {
         let (connections, kept) = unbounded();
         succession.listen(writer, connections, sender.clone())?;
         later_connections = Some(kept);
@@ -261,7 +243,7 @@ fn serve(
     let clockwork = Arc::new(Clockwork::default());
     alarms::start(config, alarms, writer, &clockwork)?;
     let mut apps = applications::choose(config)?;
-    if let Some(succession) = succession {
+    if let Some(succession) = &succession {
         applications::need(&mut apps, succession.needed);
         clockwork.hold();
     }
@@ -270,7 +252,7 @@ fn serve(
     let certificates = Certificates::open(config)?;
     enter_directory(config)?;
     let added_fields = added_fields(config)?;
-    // A process that starts anew has done this, as whoever it was then.
+    // The first process has done this, as whoever it was then.
     if is_first {
         limits::apply(config);
         privileges::drop_at_once(config)?;
@@ -278,31 +260,27 @@ fn serve(
     }
     // From here on the end of this function is the end of what the server leaves behind.
     let mut vacuum = Vacuum::new(config.sockets.vacuum);
-    // What a stand-in serves at is not to be removed because this image fails.
-    vacuum.spare(stand_in.is_some() || succession.is_some());
-    let since = left
-        .as_ref()
-        .filter(|_| succession.is_none())
-        .map(Inheritance::since);
-    let (listeners, waiting, places) = match left {
-        Some(left) => sockets::open_inherited(config, &certificates, &mut vacuum, left)?,
-        None => (
+    // What the process before this one serves at is not to be removed because this one fails.
+    vacuum.spare(!is_first);
+    let (listeners, places) = match is_first {
+        true => (
             sockets::bind(config, &certificates, &mut vacuum)?,
             Vec::new(),
-            Default::default(),
         ),
+        false => {
+            let left = std::mem::take(&mut left.listeners);
+            sockets::bind_again(config, &certificates, &mut vacuum, left)?
+        }
     };
     let listening = sockets::listening(config, &listeners);
     sockets::warn_of_strangers(&listening);
     let mut pidfiles = if is_first {
         pidfile::Files::before_privileges(config, &mut vacuum)?
-    } else if succession.is_some() {
-        pidfile::Files::written_later(config)?
     } else {
-        pidfile::Files::written_before(config, &mut vacuum)
+        pidfile::Files::of_successor(config, &mut vacuum)
     };
-    let mut control = ControlServer::open(config, &mut inherited)?;
-    control.spare(succession.is_some());
+    let mut control = ControlServer::open(config, &mut left)?;
+    control.spare(!is_first);
     if is_first {
         wait_for::wait(paths(config), &say)?;
         phases!(AsRoot);
@@ -318,9 +296,9 @@ fn serve(
     if is_first {
         pidfiles.after_privileges(config, &mut vacuum)?;
     }
-    let mut stats = StatsServer::open(config, &mut inherited)?;
+    let mut stats = StatsServer::open(config, &mut left)?;
     if let Some(stats) = &mut stats {
-        stats.spare(succession.is_some());
+        stats.spare(!is_first);
     }
     phases!(AsUser);
     if is_first {
@@ -381,31 +359,17 @@ fn serve(
     tracebacker::start(config, &process, &mut vacuum)?;
     let plan = plan(config, &listening, apps, &process);
     let load = |patience: &Patience| {
-        // Nothing but the whole application is worth more than what the stand-in serves.
-        let is_needed = config.app.need_app || stand_in.is_some() || succession.is_some();
+        // Nothing but the whole application is worth more than what the process before this one serves.
+        let is_needed = config.app.need_app || !is_first;
         let mut plan = plan.clone();
         if let Some(probe) = &mut plan.probe {
             // Without anything to fall back on, an application that is not well is better than none.
-            probe.is_lenient =
-                !is_needed || (!is_first && stand_in.is_none() && succession.is_none());
+            probe.is_lenient = !is_needed;
         }
         let how = (is_needed, &*last_load);
         start_generation(how, plan, runtime, &surroundings, patience)
     };
-    let (generation, report) = match &stand_in {
-        None => load(&Patience::endless())?,
-        Some(stand_in) => {
-            let events = (&sender, &receiver);
-            match takeover::load(stand_in, events, config.process.reload_mercy, load)? {
-                Loaded::Yes(loaded) => loaded,
-                Loaded::Stopped(code) => {
-                    vacuum.spare(false);
-                    hooks::run_at_exit(config, means);
-                    return Ok(code);
-                }
-            }
-        }
-    };
+    let (generation, report) = load(&Patience::endless())?;
     change_directory_again(config)?;
     phases!(PostApp, MasterStart);
     for _ in 0..config.workers.processes {
@@ -430,25 +394,21 @@ fn serve(
     alarms::watch_queue(config, alarms, &net)?;
     let commands = cron_commands(config)?;
     // From here on requests are begun here and nowhere else.
-    let was_served = stand_in.as_ref().is_some_and(StandIn::take_back);
-    if let Some(succession) = succession {
+    if let Some(succession) = &succession {
         succession.take_over()?;
     }
     current.swap(Some(Arc::clone(&generation)));
     generation.serve();
-    let mut wants_reload = left.take().is_some_and(|left| left.wants_reload());
     vacuum.spare(false);
     clockwork.run_commands(commands);
     drop(generation);
-    origin::go_on(waiting, &net, &current);
-    if let Some(kept) = stand_in.as_ref().map(|_| kept).or(later_connections) {
+    if let Some(kept) = later_connections {
         origin::adopt(kept, places, &net, &current).map_err(Failure::new)?;
     }
-    if let Some(succession) = succession {
+    let mut farewell = Farewell::default();
+    if let Some(succession) = &succession {
         acceptor.nudge();
-        let farewell = succession.wait_for_farewell((&sender, &receiver));
-        inherited.journal = farewell.reloads;
-        wants_reload |= farewell.wants_reload;
+        farewell = succession.wait_for_farewell((&sender, &receiver));
         clockwork.release();
         control.spare(false);
         if let Some(stats) = &mut stats {
@@ -457,16 +417,8 @@ fn serve(
     }
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
-    if let Some(gap) = since.and_then(|since| since.elapsed().ok()) {
-        let who = if was_served {
-            "the stand-in served"
-        } else {
-            "clients waited"
-        };
-        tracing::info!("reloaded: {who} for {:.2} s", gap.as_secs_f64());
-    }
     outputs.detach(writer)?;
-    let journal = Arc::new(Journal::resumed(&inherited.journal));
+    let journal = Arc::new(Journal::resumed(&farewell.reloads));
     journal.takes_over();
     journal.end(history::Outcome::Serves(1));
     let metrics = Arc::new(MetricsSnapshot {
@@ -494,13 +446,17 @@ fn serve(
         is_stopping: AtomicBool::new(false),
     });
     accept_threads.extend(control.serve(&handler).map_err(Failure::new)?);
-    let _fifos = Fifos::start(config, &handler)?;
+    let fifos = Fifos::start(config, &handler, !is_first)?;
     let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
     notifier.ready();
+    if !is_first {
+        tracing::info!("reloaded: process {} is the server now", std::process::id());
+    }
+    let locks = [early_locks, late_locks];
     let recipe = Recipe {
         last_load: Arc::clone(&last_load),
-        origin: origin.clone(),
-        heirlooms: heirlooms(&control, stats.as_ref(), keeper),
+        origin,
+        heirlooms: heirlooms(&control, stats.as_ref(), locks, keeper),
         autoscale: config.workers.autoscale.clone(),
         config: config.clone(),
         plan,
@@ -518,7 +474,7 @@ fn serve(
             }
         }),
     };
-    if wants_reload {
+    if farewell.wants_reload {
         // The receiver is here.
         let _heard = sender.send(Event::reload("a reload that was asked for meanwhile"));
     }
@@ -532,8 +488,6 @@ fn serve(
         delay: config.process.shutdown_delay,
         exits_on_reload: config.process.exit_on_reload,
         reloader: Reloader::new(recipe, sender.clone(), Arc::clone(&journal)),
-        is_succeeded: origin.is_succeeded(),
-        stand_in,
         notifier: &notifier,
         reopen_log: &mut || {
             if let Some(log) = &mut outputs.log {
@@ -548,7 +502,10 @@ fn serve(
             hooks::run_at_exit(config, means);
             Ok(code)
         }
-        End::Rebirth(inheritance) if origin.is_succeeded() => {
+        End::Succeeded {
+            successor,
+            wants_reload,
+        } => {
             // Whose files these are now.
             vacuum.spare(true);
             control.spare(true);
@@ -556,43 +513,23 @@ fn serve(
                 stats.spare(true);
             }
             accept_threads.into_iter().for_each(AcceptThread::stop);
-            let successor = inheritance.stand_in().filter(|successor| {
-                let reloads = journal.carried();
-                let told = successor.bid_farewell(reloads, inheritance.wants_reload());
+            fifos.leave();
+            let successor = successor.filter(|successor| {
+                let told = successor.bid_farewell(journal.carried(), wants_reload);
                 told.is_ok()
             });
-            let Some(successor) = successor else {
+            if successor.is_none() {
                 vacuum.spare(false);
                 control.spare(false);
                 let why = "the process that was to be the server is gone; the server has stopped";
                 return Err(Failure::new(why));
-            };
+            }
             journal.leave();
             keeper.leave_to_others();
-            tracing::info!("process {} is the server now", successor.pid());
+            signals::forward_to(keeper, &receiver);
             // Threads that the application has left are to do no more than at the end of a process.
             runtime.halt().map_err(Failure::new)?;
             Ok(0)
-        }
-        End::Rebirth(inheritance) => {
-            alarms.flush(alarms::FLUSH_TIMEOUT);
-            writer.flush(FLUSH_TIMEOUT);
-            let inherited = InheritedSockets::write(
-                &control.listeners(),
-                stats.as_ref().map(StatsServer::listener),
-                [early_locks, &late_locks],
-                &journal.carried(),
-            );
-            origin.remember(
-                inherited_sockets::VARIABLE,
-                inherited.map_err(Failure::new)?,
-            );
-            let error = origin.begin_again(&inheritance);
-            vacuum.spare(inheritance.stand_in().is_some());
-            *left = Some(inheritance);
-            Err(Failure::new(format_args!(
-                "cannot start anew: {error}; the server has stopped"
-            )))
         }
     }
 }
@@ -601,6 +538,7 @@ fn serve(
 fn heirlooms(
     control: &ControlServer,
     stats: Option<&StatsServer>,
+    locks: [Locks; 2],
     keeper: &Arc<Keeper>,
 ) -> Box<dyn Fn() -> std::io::Result<Vec<Word>> + Send + Sync> {
     let (control, stats) = (control.share(), stats.map(StatsServer::share));
@@ -610,6 +548,12 @@ fn heirlooms(
         if let Some(stats) = &stats {
             words.push(Word::Stats(stats()?));
         }
+        #[cfg(unix)]
+        for lock in locks.iter().flatten() {
+            words.push(Word::Lock(lock.try_clone()?.into()));
+        }
+        #[cfg(not(unix))]
+        let _there_are_none = &locks;
         words.push(Word::Keeper(keeper.invitation()?));
         Ok(words)
     })

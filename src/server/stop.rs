@@ -13,14 +13,6 @@ pub(super) const END_GRACE_MAX: Duration = Duration::from_secs(5);
 /// What is left to workers when the mercy is over: the ones that are idle end their interpreters.
 const CUT_OFF_GRACE: Duration = Duration::from_secs(1);
 
-/// Lets connections finish, then the workers.
-#[cfg(unix)]
-pub fn finish(net: &Net, current: &Current, mercy: Duration) {
-    let all_closed = net.wait_until_closed(Instant::now() + mercy);
-    end(net, current, Vec::new(), (mercy, all_closed));
-    tracing::info!("the stand-in leaves ({})", summary(net));
-}
-
 /// Ends the generation in charge, and waits for its workers and for those who are still at work of earlier ones.
 pub fn end(
     net: &Net,

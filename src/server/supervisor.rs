@@ -17,7 +17,6 @@ use crate::background::clockwork::Clockwork;
 use crate::net::{Net, Turn};
 use crate::os::service_manager::notify::Notifier;
 use crate::reload::event::Event;
-use crate::reload::handover::origin::Inheritance;
 use crate::reload::handover::successor_process::{Heard, StandIn};
 use crate::reload::interval::Beat;
 use crate::reload::reloader::{Done, Reloader, Then};
@@ -45,10 +44,6 @@ pub struct Charge<'a> {
     pub exits_on_reload: bool,
     /// Makes the next generation.
     pub reloader: Reloader,
-    /// Whoever serves while this process is renewed is the server then, and this process does not come back.
-    pub is_succeeded: bool,
-    /// The stand-in that this process has taken over from, and that has not left.
-    pub stand_in: Option<StandIn>,
     /// Hears of reloads and of the stop.
     pub notifier: &'a Notifier,
     /// Opens the log anew; at every reload too.
@@ -63,15 +58,21 @@ pub struct Charge<'a> {
 pub enum End {
     /// The server has stopped: the exit code.
     Stop(i32),
-    /// The process starts anew, with this.
-    Rebirth(Inheritance),
+    /// Another process is the server from now on.
+    Succeeded {
+        /// `None`: it has gone in the last moment.
+        successor: Option<StandIn>,
+        /// One more reload was asked for meanwhile.
+        wants_reload: bool,
+    },
 }
 
-/// Serves until the server has stopped, or the process is to start anew.
+/// Serves until the server has stopped, or another process has taken it over.
 pub fn supervise(charge: Charge<'_>) -> End {
     let watch = Watch {
         mercy: charge.mercy,
-        leaving: charge.stand_in.clone(),
+        leaving: None,
+        awaited: None,
         charge,
         departure: None,
         ticks: Beat::default(),
@@ -91,19 +92,18 @@ struct Watch<'a> {
     departure: Option<(Instant, &'static str)>,
     ticks: Beat,
     looks: Beat,
-    /// The process leaves its place to its stand-in, to start anew.
+    /// The process leaves its place to a successor.
     relay: Option<Relay>,
-    /// A stand-in that serves no more, or is not to, and has not left.
+    /// A successor that stops with this process.
     leaving: Option<StandIn>,
+    /// The same one when nothing else is waited for.
+    awaited: Option<StandIn>,
     is_stopping: bool,
     exit_code: i32,
 }
 
 impl Watch<'_> {
     fn run(mut self) -> End {
-        if self.leaving.is_some() {
-            self.charge.reloader.wait_for_stand_in();
-        }
         self.charge.reloader.begin();
         loop {
             let end = match self.next_event() {
@@ -307,8 +307,8 @@ impl Watch<'_> {
             return Err("the server stops".to_owned());
         }
         if self.relay.is_some() {
-            tracing::info!("{by}: the process starts anew; there is nothing to go back to");
-            return Err("the process starts anew".to_owned());
+            tracing::info!("{by}: another process takes over; there is nothing to go back to");
+            return Err("another process takes over".to_owned());
         }
         let done = self.charge.reloader.roll_back(by);
         self.charge.acceptor.nudge();
@@ -327,33 +327,27 @@ impl Watch<'_> {
         );
     }
 
-    /// The stand-in serves from now on, and this process finishes what it has.
+    /// The successor serves from now on, and this process finishes what it has.
     fn begin_relay(&mut self, stand_in: StandIn) {
         let Charge { net, current, .. } = self.charge;
         let pid = stand_in.pid();
         let how = (self.charge.events.0, self.mercy);
         match Relay::begin(net, current, stand_in, how) {
             Ok(mut relay) => {
-                if self.charge.is_succeeded {
-                    tracing::info!(
-                        "the new version is loaded: process {pid} serves, and this one finishes what it has begun"
-                    );
-                } else {
-                    tracing::info!(
-                        "the new version is loaded: the stand-in (pid {pid}) serves while this process starts anew"
-                    );
-                }
+                tracing::info!(
+                    "the new version is loaded: process {pid} serves, and this one finishes what it has begun"
+                );
                 relay.wants_reload = self.charge.reloader.has_waiting();
                 self.relay = Some(relay);
             }
             Err(why) => self
                 .charge
                 .reloader
-                .not_renewed(format!("the stand-in cannot serve: {why}")),
+                .not_renewed(format!("the new process cannot serve: {why}")),
         }
     }
 
-    /// Nothing is under way: the generation ends, and then this image.
+    /// Nothing is under way: the generation ends, and then this process.
     fn drained(&mut self, pid: i32, all_closed: bool) {
         let Some(relay) = &mut self.relay else { return };
         if relay.pid() != pid || relay.is_drained {
@@ -381,34 +375,23 @@ impl Watch<'_> {
 
     fn heard(&mut self, heard: Heard) -> Option<End> {
         let how = match heard {
-            Heard::WishReload => return self.hear(Event::reload("uwsgi.reload()")),
-            Heard::WishStop | Heard::Stop if self.is_stopping => return None,
+            Heard::Stop if self.is_stopping => return None,
             Heard::Stop => return self.stop("the process before this one"),
-            Heard::WishStop => return self.stop("uwsgi.stop()"),
-            // Whoever goes on with it is asked elsewhere.
-            Heard::Connection(_) | Heard::Farewell(_) => return None,
+            // It was heard before there was a supervisor.
+            Heard::OneMore | Heard::Farewell(_) => return None,
             Heard::Left(how) => how,
         };
         if self.leaving.take().is_some() {
-            tracing::info!("the stand-in {how}");
-            if !self.is_stopping {
-                self.charge.reloader.stand_in_left();
-            }
+            tracing::info!("the new process {how}");
             return None;
         }
         match self.relay.take() {
             Some(relay) if relay.is_drained => {
-                if self.charge.is_succeeded {
-                    tracing::error!("the process that serves in the place of this one {how}");
-                } else {
-                    tracing::error!(
-                        "the stand-in {how}: clients wait until this process has started anew"
-                    );
-                }
+                tracing::error!("the process that serves in the place of this one {how}");
                 self.relay = Some(relay);
             }
             Some(relay) => {
-                self.go_back(relay, format!("the stand-in {how}"));
+                self.go_back(relay, format!("the new process {how}"));
                 self.charge.acceptor.nudge();
                 self.charge.notifier.ready();
             }
@@ -425,9 +408,9 @@ impl Watch<'_> {
         self.charge.clockwork.stop();
         self.charge.notifier.stopping();
         let was_drained = match self.relay.take() {
-            // Nobody waits for the next image any more; what goes on is a stop like any other.
+            // What goes on is a stop like any other.
             Some(relay) => {
-                tracing::info!("{by}: stopping instead of starting anew");
+                tracing::info!("{by}: stopping, and so does the new process");
                 let is_drained = relay.is_drained;
                 self.leaving = Some(relay.stop(self.charge.net));
                 is_drained
@@ -445,9 +428,6 @@ impl Watch<'_> {
                     generation.queue().wake_if_idle(net);
                 }
                 net.start_draining();
-                if let Some(stand_in) = &self.leaving {
-                    stand_in.stop();
-                }
                 false
             }
         };
@@ -463,12 +443,10 @@ impl Watch<'_> {
     /// The generation has ended.
     fn stopped(&mut self) -> Option<End> {
         if let Some(relay) = self.relay.take() {
-            return Some(match relay.finish(self.charge.net) {
-                Ok(inheritance) => End::Rebirth(inheritance),
-                Err(error) => {
-                    tracing::error!("cannot keep the sockets: {error}; the server has stopped");
-                    End::Stop(1)
-                }
+            let (successor, wants_reload) = relay.finish(self.charge.net);
+            return Some(End::Succeeded {
+                successor,
+                wants_reload,
             });
         }
         // It has requests to finish too.
@@ -482,7 +460,7 @@ impl Watch<'_> {
             });
             if waits.is_ok() {
                 // For whoever has no patience.
-                self.charge.stand_in = Some(stand_in);
+                self.awaited = Some(stand_in);
                 return None;
             }
             stand_in.kill();
@@ -494,7 +472,7 @@ impl Watch<'_> {
     /// No stand-in outlives this process.
     fn drop_stand_ins(&mut self) {
         let relay = self.relay.as_ref().map(Relay::stand_in);
-        let all = [relay, self.leaving.as_ref(), self.charge.stand_in.as_ref()];
+        let all = [relay, self.leaving.as_ref(), self.awaited.as_ref()];
         for stand_in in all.into_iter().flatten() {
             stand_in.kill();
         }

@@ -9,6 +9,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use crate::os::pidfile;
+
 /// The socket of the service manager, if there is one.
 pub struct Notifier(Option<(UnixDatagram, SocketAddr)>);
 
@@ -33,8 +35,8 @@ impl Notifier {
 
     /// The server serves, or serves again.
     pub fn ready(&self) {
-        // After --daemonize we are not the process that was started.
-        let id = std::process::id();
+        // After --daemonize it is not the process that was started.
+        let id = pidfile::pid();
         self.send(&format!("READY=1\nMAINPID={id}\nSTATUS=serving"));
     }
 

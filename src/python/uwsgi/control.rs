@@ -37,9 +37,10 @@ pub(super) fn mule_id<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> 
     Object::int(called.token, 0)
 }
 
-/// `masterpid()`: of the one process.
+/// `masterpid()`: the process that stands for the server.
 pub(super) fn masterpid<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
-    Object::int(called.token, std::process::id().into())
+    let pid = called.interpreter.spec.backend.0.facts().master_pid;
+    Object::int(called.token, pid.into())
 }
 
 fn all_workers(called: &Called<'_>) -> Vec<WorkerFacts> {

@@ -89,11 +89,6 @@ impl Line {
         })
     }
 
-    /// The descriptor, for a process that starts anew.
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-
     /// Says something.
     ///
     /// # Errors
@@ -185,11 +180,7 @@ mod tests {
             Word::Keeper("127.0.0.1:1 secret".to_owned()),
             Word::Farewell("3 3 0 1 1 0 SIGHUP".to_owned()),
             Word::OneMore,
-            Word::HandBack,
-            Word::Yours,
             Word::Stop,
-            Word::WishReload,
-            Word::WishStop,
         ] {
             ours.say(&word).expect("room");
             let heard = theirs.hear().expect("whole").expect("not the end");

@@ -203,7 +203,7 @@ mod tests {
         moved.write_all(b"moved: ").expect("room");
         moved.write_all(&kept.unread).expect("room");
         assert!(matches!(hear(&line), Word::Farewell(text) if text == "3 3"));
-        line.say(&Word::WishStop).expect("room");
+        line.say(&Word::Ready).expect("room");
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
         line.say(&Word::Farewell("3 3".to_owned())).expect("room");
         kept_client.read_to_string(&mut text).expect("text");
         assert_eq!(text, "moved: GET /");
-        assert!(matches!(hear(&line), Word::WishStop));
+        assert!(matches!(hear(&line), Word::Ready));
         assert!(!matches!(line.hear(), Ok(Some(_))));
         while child.ended().is_none() {
             std::thread::sleep(LOOK_INTERVAL);

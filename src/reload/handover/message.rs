@@ -1,4 +1,4 @@
-//! What is said between a process and the one that takes its place, for a time (a stand-in) or for good (a successor).
+//! What is said between a process and the one that takes its place.
 //!
 //! A word is twelve bytes, and bytes behind them: what was read from a connection, or a text. A socket comes with some of them, and how
 //! depends on the system (`line`). Both ends are the same program, perhaps of different versions: [`VERSION`] tells, before
@@ -27,38 +27,32 @@ pub const HEAD_BYTES: usize = 12;
 /// What is said.
 #[derive(Debug)]
 pub enum Word {
-    /// To the stand-in: a listening socket. They come in their order, before everything else.
+    /// To a successor: a listening socket. They come in their order, before everything else.
     Listener(Handle),
     /// To a successor: a control socket. They come in their order.
     Control(Handle),
     /// To a successor: the socket of statistics.
     Stats(Handle),
+    /// To a successor: a file that is locked (`--flock`).
+    Lock(Handle),
     /// To a successor: how it finds whoever waits for the server's end (`keeper`).
     Keeper(String),
-    /// To the stand-in: these were all; of the applications, those of which the bit is set are served now.
+    /// To a successor: these were all; of the applications, those of which the bit is set are served now.
     Load(u32),
-    /// From the stand-in: the application is loaded.
+    /// From a successor: the application is loaded.
     Ready,
-    /// From the stand-in: it cannot serve, and why; of a traceback the last line says it. To an older image this is nonsense, and so an end like any other.
+    /// From a successor: it cannot serve, and why; of a traceback the last line says it.
     Failed(String),
-    /// To the stand-in: serve from now on.
+    /// To a successor: serve from now on.
     Serve,
-    /// To either: go on with it.
+    /// To a successor: go on with it.
     Connection(Kept),
-    /// To the stand-in: give everything back, and leave when that is done.
-    HandBack,
     /// To a successor: this process has finished, and nothing is left here. What its reloads were (`Journal::carried`).
     Farewell(String),
     /// To a successor: one more reload was asked for meanwhile.
     OneMore,
-    /// From the stand-in: it takes no further request; what it has not begun comes over the line.
-    Yours,
-    /// To the stand-in: stop as at a stop of the server.
+    /// To a successor: stop as at a stop of the server.
     Stop,
-    /// From the stand-in: the application has called `uwsgi.reload()`.
-    WishReload,
-    /// From the stand-in: the application has called `uwsgi.stop()`.
-    WishStop,
 }
 
 /// The twelve bytes.
@@ -115,19 +109,16 @@ impl Word {
             Word::Listener(_) => (b'l', 0),
             Word::Control(_) => (b'd', 0),
             Word::Stats(_) => (b't', 0),
+            Word::Lock(_) => (b'o', 0),
             Word::Keeper(_) => (b'k', 0),
             Word::Load(needed) => (b'a', *needed),
             Word::Ready => (b'r', 0),
             Word::Failed(_) => (b'f', 0),
             Word::Serve => (b's', 0),
             Word::Connection(kept) => (b'c', small(kept.listener)?),
-            Word::HandBack => (b'h', 0),
             Word::Farewell(_) => (b'e', 0),
             Word::OneMore => (b'm', 0),
-            Word::Yours => (b'y', 0),
             Word::Stop => (b'q', 0),
-            Word::WishReload => (b'w', 0),
-            Word::WishStop => (b'x', 0),
         };
         let length = small(self.payload().len())?;
         Ok(Head {
@@ -140,7 +131,10 @@ impl Word {
     /// The socket that goes with it.
     pub fn socket(&self) -> Option<&Handle> {
         match self {
-            Word::Listener(socket) | Word::Control(socket) | Word::Stats(socket) => Some(socket),
+            Word::Listener(socket)
+            | Word::Control(socket)
+            | Word::Stats(socket)
+            | Word::Lock(socket) => Some(socket),
             Word::Connection(kept) => Some(&kept.socket),
             _ => None,
         }
@@ -163,6 +157,7 @@ impl Word {
             (b'l', Some(socket)) => Word::Listener(socket),
             (b'd', Some(socket)) => Word::Control(socket),
             (b't', Some(socket)) => Word::Stats(socket),
+            (b'o', Some(socket)) => Word::Lock(socket),
             (b'k', None) => Word::Keeper(text(payload)),
             (b'a', None) => Word::Load(head.number),
             (b'r', None) => Word::Ready,
@@ -173,13 +168,9 @@ impl Word {
                 listener: usize::try_from(head.number).ok()?,
                 unread: payload,
             }),
-            (b'h', None) => Word::HandBack,
             (b'e', None) => Word::Farewell(text(payload)),
             (b'm', None) => Word::OneMore,
-            (b'y', None) => Word::Yours,
             (b'q', None) => Word::Stop,
-            (b'w', None) => Word::WishReload,
-            (b'x', None) => Word::WishStop,
             _ => return None,
         })
     }

@@ -1,9 +1,8 @@
 //! The whole process is renewed, for apps that live in the main interpreter.
 //!
-//! First another process, made as this one was, loads the application ([`StandIn`]); if it cannot, nothing has happened. It serves
-//! while this process answers what it has. Where a process can execute its own program again (Unix, `in_place`) it does so then: the
-//! process id stays, and the next image takes over from the stand-in when it has loaded the application (`takeover`). Elsewhere the
-//! other process is the server from then on (`successor`). The listening sockets stay open all the while.
+//! Another process, made as this one was, loads the application ([`StandIn`]); if it cannot, nothing has happened. It serves while this
+//! process answers what it has, and is the server from then on (`successor`). The first process stays, and waits for the end of the last
+//! one (`keeper`). The listening sockets stay open all the while.
 //!
 //! What the other one is for it is told by one environment variable, which is removed before Python starts.
 
@@ -12,7 +11,6 @@ use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use crossbeam::channel::Receiver;
 
@@ -21,24 +19,10 @@ use super::message::{VERSION, Word};
 use super::successor_process::StandIn;
 use crate::app::{Current, Patience};
 use crate::net::{Handle, Kept, Net, Turn};
+use crate::os::file_locks::Locks;
 
 /// The variable. Not one of ours that could be an option.
 pub const VARIABLE: &str = "_SINGLEMALT_REBIRTH";
-
-/// Makes a build with debug assertions renew itself as on systems where a process cannot start anew in its own place, so that this
-/// can be tested on the others.
-#[cfg(all(unix, debug_assertions))]
-const SUCCESSION: &str = "_SINGLEMALT_SUCCESSION";
-
-/// Whether another process is the server after a renewal, and not this one.
-fn is_succeeded() -> bool {
-    #[cfg(windows)]
-    return true;
-    #[cfg(all(unix, debug_assertions))]
-    return std::env::var_os(SUCCESSION).is_some();
-    #[cfg(all(unix, not(debug_assertions)))]
-    return false;
-}
 
 /// How this process was started.
 #[derive(Clone, Debug)]
@@ -47,103 +31,27 @@ pub struct Origin {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     folder: PathBuf,
-    is_succeeded: bool,
 }
 
 /// What this process is for.
 pub enum Step {
     /// A start like any other.
     First,
-    /// To serve while another process renews itself, which is at the other end.
-    #[cfg(unix)]
-    StandIn(Line),
     /// To serve in the place of another process, which is at the other end, and to be the server then.
     Successor(Line),
-    /// To go on where it has left off itself.
-    #[cfg(unix)]
-    Next(Inheritance),
 }
 
-impl Step {
-    /// Whether it is to serve for another process.
-    pub fn is_for_another(&self) -> bool {
-        match self {
-            #[cfg(unix)]
-            Self::StandIn(_) => true,
-            #[cfg(unix)]
-            Self::Next(_) => false,
-            Self::Successor(_) => true,
-            Self::First => false,
-        }
-    }
-}
-
-/// What a process leaves to itself.
+/// What a successor gets from the process before it.
+#[derive(Default)]
 pub struct Inheritance {
     /// The listening sockets, in their order.
     pub listeners: Vec<Handle>,
-    /// Connections on which nothing is under way, and which no stand-in has.
-    pub connections: Vec<Kept>,
-    /// Since when this process takes no connections.
-    pub since: SystemTime,
-    /// Who serves. Nobody listens to it yet: that takes a thread.
-    pub stand_in: Option<StandIn>,
-    /// One more reload was asked for meanwhile.
-    pub wants_reload: bool,
-    /// A signal has asked for a stop, and was not heard any more.
-    pub wants_stop: bool,
-    /// Images that could not take over.
-    pub failures: u32,
-}
-
-impl Inheritance {
-    /// Who serves meanwhile.
-    pub fn stand_in(&self) -> Option<StandIn> {
-        self.stand_in.clone()
-    }
-
-    /// What a process has from the one before it, which serves meanwhile.
-    pub fn of_predecessor(listeners: Vec<Handle>) -> Self {
-        Self {
-            listeners,
-            connections: Vec::new(),
-            since: SystemTime::now(),
-            stand_in: None,
-            wants_reload: false,
-            wants_stop: false,
-            failures: 0,
-        }
-    }
-
-    /// Whether one more reload was asked for meanwhile.
-    pub fn wants_reload(&self) -> bool {
-        self.wants_reload
-    }
-
-    /// Whether a signal has asked for a stop that this process's last image did not hear any more.
-    pub fn wants_stop(&self) -> bool {
-        self.wants_stop
-    }
-
-    /// Since when this process takes no connections.
-    pub fn since(&self) -> SystemTime {
-        self.since
-    }
-
-    /// One more image has failed. Returns how many had before.
-    pub fn count_failure(&mut self) -> u32 {
-        let before = self.failures;
-        self.failures = before.saturating_add(1);
-        before
-    }
-
-    /// Begins to listen to the stand-in. Not before the environment is as it is to be: it takes a thread.
-    ///
-    /// # Errors
-    /// There is no thread to be had.
-    pub fn listen(&self) -> io::Result<()> {
-        self.stand_in.as_ref().map_or(Ok(()), StandIn::listen)
-    }
+    /// Sockets of control, in the order in which they are opened.
+    pub control: Vec<Handle>,
+    /// The socket of statistics.
+    pub stats: Option<Handle>,
+    /// Files that are locked (`--flock`).
+    pub locks: Locks,
 }
 
 /// For each listener that was left, its place now.
@@ -172,12 +80,12 @@ pub fn go_on(waiting: Vec<Kept>, net: &Net, current: &Current) {
     }
 }
 
-/// Goes on with the connections that the stand-in gives back, on a thread of its own (`sm-adopt`) which ends with the stand-in.
+/// Goes on with the connections that the process before this one hands over, on a thread of its own (`sm-adopt`) which ends with that one.
 ///
 /// # Errors
 /// There is no thread to be had.
 pub fn adopt(
-    given_back: Receiver<Kept>,
+    handed: Receiver<Kept>,
     places: Places,
     net: &Arc<Net>,
     current: &Arc<Current>,
@@ -186,7 +94,7 @@ pub fn adopt(
     std::thread::Builder::new()
         .name("sm-adopt".to_owned())
         .spawn(move || {
-            for kept in given_back {
+            for kept in handed {
                 go_on(moved(vec![kept], &places), &net, &current);
             }
         })
@@ -206,24 +114,7 @@ impl Origin {
                 .filter(|(name, _)| name != VARIABLE)
                 .collect(),
             folder: std::env::current_dir()?,
-            is_succeeded: is_succeeded(),
         })
-    }
-
-    /// The next image does not find this variable.
-    pub fn forget(&mut self, variable: &str) {
-        self.environment.retain(|(name, _)| name != variable);
-    }
-
-    /// The next image finds this variable.
-    pub fn remember(&mut self, variable: &str, value: String) {
-        self.forget(variable);
-        self.environment.push((variable.into(), value.into()));
-    }
-
-    /// Whether another process is the server after a renewal.
-    pub fn is_succeeded(&self) -> bool {
-        self.is_succeeded
     }
 
     /// What starts this program as it was started, with the variable.
@@ -258,19 +149,14 @@ impl Origin {
         let failed = |error| format!("cannot share the sockets: {error}");
         let listeners = net.share_listeners().map_err(failed)?;
         let mut told: Vec<Word> = listeners.into_iter().map(Word::Listener).collect();
-        let role = if self.is_succeeded {
-            told.extend(heirlooms().map_err(failed)?);
-            "successor"
-        } else {
-            "stand-in"
-        };
+        told.extend(heirlooms().map_err(failed)?);
         let needed = needed.iter().zip(0..u32::BITS);
         let needed = needed.fold(0, |bits, (is_needed, at)| {
             bits | (u32::from(*is_needed) << at)
         });
         told.push(Word::Load(needed));
         let pid = std::process::id();
-        let command = self.command(format!("{role} {VERSION} {pid}"));
+        let command = self.command(format!("successor {VERSION} {pid}"));
         StandIn::start(command, told, patience)
     }
 }

@@ -1,16 +1,9 @@
-//! Another process that serves in this one's place, as this one sees it: a stand-in, while this one renews itself, or a successor, for
-//! good.
+//! A successor, as the process that it succeeds sees it.
 //!
-//! It is started as this process was, with the same configuration, and is handed the listening sockets. That it has loaded the
-//! application shows that the next image of this process will, too; so it is a proof first. What it does itself is in `standing_in`
-//! and in `successor`.
-//!
-//! A thread (`sm-line`) hears what it says, and reaps it. The handle outlives this process's image: the next one makes it anew from
-//! a process id and a descriptor.
+//! It is started as this process was, with the same configuration, and is handed the listening sockets. What it does itself is in
+//! `successor`. A thread (`sm-line`) hears what it says, and reaps it.
 
 use std::fmt;
-#[cfg(unix)]
-use std::os::fd::BorrowedFd;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,18 +19,14 @@ use crate::net::Kept;
 /// How often it is looked at whether the application is loaded.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// It answers without Python's help, so it answers at once or never.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// It ends at once when it is killed.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What it tells, apart from what is waited for.
 #[derive(Debug)]
 pub enum Heard {
-    /// Go on with this connection.
-    Connection(Kept),
-    /// Its application wants a reload.
-    WishReload,
-    /// Its application wants a stop.
-    WishStop,
+    /// From the process before this one: one more reload was asked for meanwhile.
+    OneMore,
     /// From the process before this one: it stops, and so does the server.
     Stop,
     /// From the process before this one: nothing is left there. What its reloads were (`Journal::carried`).
@@ -64,7 +53,6 @@ struct Inner {
 #[derive(Default)]
 struct State {
     is_ready: bool,
-    has_given_back: bool,
     /// Why it cannot serve.
     failed: Option<String>,
     /// How it ended.
@@ -92,7 +80,7 @@ impl StandIn {
         }
         let said = told.iter().try_for_each(|word| stand_in.0.line.say(word));
         if let Err(error) = said {
-            tracing::debug!(%error, "speaking to the stand-in");
+            tracing::debug!(%error, "speaking to the successor");
         }
         // On some systems a socket has to stay open until the other end has it, which it has when it says that it is ready.
         let _told = told;
@@ -118,8 +106,8 @@ impl StandIn {
         }
     }
 
-    /// One that was started by this process, in this image or the last one.
-    pub fn over(process: Offspring, line: Line) -> Self {
+    /// One that was started by this process.
+    fn over(process: Offspring, line: Line) -> Self {
         Self(Arc::new(Inner {
             pid: process.pid(),
             process: Mutex::new(process),
@@ -133,7 +121,7 @@ impl StandIn {
     ///
     /// # Errors
     /// There is no thread to be had.
-    pub fn listen(&self) -> std::io::Result<()> {
+    fn listen(&self) -> std::io::Result<()> {
         let inner = Arc::clone(&self.0);
         std::thread::Builder::new()
             .name("sm-line".to_owned())
@@ -144,12 +132,6 @@ impl StandIn {
     /// Its process id.
     pub fn pid(&self) -> i32 {
         self.0.pid
-    }
-
-    /// The line to it, for the next image.
-    #[cfg(unix)]
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.0.line.descriptor()
     }
 
     /// From now on whatever it tells is told to this; called on `sm-line`. If it has left, that is told now.
@@ -183,32 +165,13 @@ impl StandIn {
         let word = Word::Connection(kept);
         match (self.0.line.say(&word), word) {
             (Err(error), Word::Connection(kept)) => {
-                tracing::debug!(%error, "handing a connection to the stand-in");
+                tracing::debug!(%error, "handing a connection to the successor");
                 // Half a word may have been said: there is nothing more to be said.
                 self.kill();
                 Err(kept)
             }
             _ => Ok(()),
         }
-    }
-
-    /// It is to begin no further request: from the return of this on, none is begun but here. It gives its connections back, and
-    /// leaves when it has finished what it has. Whether that could be agreed on; if not, it is gone.
-    pub fn take_back(&self) -> bool {
-        if let Err(error) = self.0.line.say(&Word::HandBack) {
-            tracing::debug!(%error, "speaking to the stand-in");
-        }
-        let has_answered = self.wait(Instant::now() + ANSWER_TIMEOUT, |state| {
-            state.has_given_back || state.left.is_some()
-        });
-        if !has_answered {
-            tracing::error!(
-                pid = self.0.pid,
-                "the stand-in does not answer, and is killed"
-            );
-            self.kill();
-        }
-        self.0.state.0.lock().has_given_back
     }
 
     /// Nothing is left here: it goes on alone. `reloads`: see `Journal::carried`.
@@ -225,7 +188,7 @@ impl StandIn {
     /// It is to stop as at a stop of the server.
     pub fn stop(&self) {
         if let Err(error) = self.0.line.say(&Word::Stop) {
-            tracing::debug!(%error, "speaking to the stand-in");
+            tracing::debug!(%error, "speaking to the successor");
         }
     }
 
@@ -242,9 +205,9 @@ impl StandIn {
     pub fn see_off(&self, deadline: Instant) {
         let has_left = |state: &State| state.left.is_some();
         if !self.wait(deadline, has_left) {
-            tracing::warn!("the time is up: the stand-in is cut off");
+            tracing::warn!("the time is up: the successor is cut off");
             self.kill();
-            self.wait(Instant::now() + ANSWER_TIMEOUT, has_left);
+            self.wait(Instant::now() + KILL_TIMEOUT, has_left);
         }
     }
 
@@ -271,15 +234,11 @@ impl Inner {
             match self.line.hear() {
                 Ok(Some(Word::Ready)) => self.note(|state| state.is_ready = true),
                 Ok(Some(Word::Failed(why))) => self.note(|state| state.failed = Some(why)),
-                Ok(Some(Word::Yours)) => self.note(|state| state.has_given_back = true),
-                Ok(Some(Word::Connection(kept))) => self.tell(Heard::Connection(kept)),
-                Ok(Some(Word::WishReload)) => self.tell(Heard::WishReload),
-                Ok(Some(Word::WishStop)) => self.tell(Heard::WishStop),
-                Ok(Some(word)) => tracing::error!(?word, "the stand-in says what it should not"),
+                Ok(Some(word)) => tracing::error!(?word, "the successor says what it should not"),
                 Ok(None) => break,
                 // It died with words of ours unread, or in the middle of one.
                 Err(error) => {
-                    tracing::debug!(%error, "listening to the stand-in");
+                    tracing::debug!(%error, "listening to the successor");
                     break;
                 }
             }

@@ -7,7 +7,7 @@ use crate::app::StartError;
 pub(super) enum Failed {
     Start(StartError),
     Hook(String),
-    /// What a stand-in says: a line for the log, which has the rest already, and perhaps more, which is why.
+    /// What a successor says: a line for the log, which has the rest already, and perhaps more, which is why.
     StandIn(String),
 }
 

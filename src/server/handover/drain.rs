@@ -1,22 +1,20 @@
-//! A process that leaves its place to another one, to come back anew or for good: it begins no further request, hands its connections over,
+//! A process that leaves its place to another one: it begins no further request, hands its connections over,
 //! and finishes what it has. Main thread, but for the thread that hands connections over (`sm-hand`).
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::app::Current;
 use crate::net::Net;
 use crate::reload::event::Event;
-use crate::reload::handover::origin::{self, Inheritance};
+use crate::reload::handover::origin;
 use crate::reload::handover::successor_process::StandIn;
-use crate::server::signals;
 use crossbeam::channel::Sender;
 
-/// While the stand-in serves, up to the new beginning.
+/// While the successor serves, up to the farewell.
 pub struct Relay {
     stand_in: StandIn,
-    since: SystemTime,
     hands: Option<JoinHandle<()>>,
     /// One more reload was asked for.
     pub wants_reload: bool,
@@ -25,7 +23,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// The stand-in serves from now on. [`Event::Drained`] tells when there is nothing under way here, or `mercy` is over.
+    /// The successor serves from now on. [`Event::Drained`] tells when there is nothing under way here, or `mercy` is over.
     ///
     /// # Errors
     /// It cannot, in words; nothing has changed then.
@@ -35,7 +33,6 @@ impl Relay {
         stand_in: StandIn,
         (events, mercy): (&Sender<Event>, Duration),
     ) -> Result<Self, String> {
-        let since = SystemTime::now();
         stand_in.tell({
             let events = events.clone();
             move |heard| {
@@ -45,15 +42,10 @@ impl Relay {
         });
         let mut relay = Self {
             stand_in,
-            since,
             hands: None,
             wants_reload: false,
             is_drained: false,
         };
-        if let Err(error) = signals::note_anew() {
-            relay.stand_in.kill();
-            return Err(error.to_string());
-        }
         // First of all: only then may an answer of the new version be given.
         net.start_keeping();
         match relay.stand_in.serve().and_then(|()| {
@@ -121,24 +113,14 @@ impl Relay {
         self.stand_in
     }
 
-    /// What the next image is left with.
-    ///
-    /// # Errors
-    /// There are no descriptors left.
-    pub fn finish(self, net: &Net) -> std::io::Result<Inheritance> {
+    /// Everything is handed over. Returns the successor, if it is there, and whether one more reload was asked for.
+    pub fn finish(self, net: &Net) -> (Option<StandIn>, bool) {
         net.stop_keeping();
         join(self.hands);
-        let listeners = net.take_listeners()?;
+        // Nobody accepts here any more.
+        drop(net.take_listeners());
         let is_there = self.stand_in.left().is_none();
-        Ok(Inheritance {
-            listeners,
-            connections: net.take_kept(),
-            since: self.since,
-            stand_in: is_there.then_some(self.stand_in),
-            wants_reload: self.wants_reload,
-            wants_stop: false,
-            failures: 0,
-        })
+        (is_there.then_some(self.stand_in), self.wants_reload)
     }
 }
 

@@ -1,25 +1,11 @@
-//! Windows: a process cannot start anew in its own place: another one succeeds it.
-
-use std::io;
+//! Windows: what a process is for.
 
 use crate::reload::handover::channel::Line;
 use crate::reload::handover::message::VERSION;
-use crate::reload::handover::origin::{Inheritance, Origin, Step, VARIABLE};
-
-impl Origin {
-    /// Never asked for.
-    pub fn begin_again(&self, _inheritance: &Inheritance) -> io::Error {
-        io::ErrorKind::Unsupported.into()
-    }
-}
+use crate::reload::handover::origin::{Step, VARIABLE};
 
 /// There are no signals.
 pub fn take_signals() {}
-
-/// This one.
-pub fn pid_of(_step: &Step) -> u32 {
-    std::process::id()
-}
 
 /// What this process is for. Call it once, at start. The variable alone is nothing: whoever starts a successor also talks to it.
 pub fn step() -> Step {

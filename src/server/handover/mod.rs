@@ -4,8 +4,5 @@ pub mod drain;
 #[cfg_attr(unix, path = "in_place_unix.rs")]
 #[cfg_attr(windows, path = "in_place_windows.rs")]
 pub mod in_place;
-#[cfg(unix)]
-pub mod standing_in;
 pub mod successor;
-pub mod takeover;
 pub mod waiter;

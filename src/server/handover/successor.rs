@@ -1,4 +1,4 @@
-//! A process that serves in the place of another one, and is the server from then on, where that cannot start anew in its own place.
+//! A process that serves in the place of another one, and is the server from then on.
 //!
 //! The one before it, its predecessor, has started it, and tells it over their line what it needs: listening sockets, those of control and
 //! statistics, where the end of the server is waited for (`keeper`). It starts like any server, but for what was done once and for
@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
+use super::super::signals;
 use super::waiter::{Keeper, Tie};
-use crate::admin::inherited_sockets::InheritedSockets;
 use crate::config::Failure;
-use crate::net::{Handle, Kept};
+use crate::net::Kept;
+use crate::os::pidfile;
 use crate::python::exit_now;
 use crate::reload::event::Event;
 use crate::reload::handover::channel::Line;
@@ -32,6 +33,8 @@ pub struct Succession {
     line: Arc<Line>,
     /// Of the applications, those that have to load, a bit each.
     pub needed: u32,
+    /// What it has from its predecessor.
+    pub inheritance: Inheritance,
     /// Where the end of the server is waited for.
     invitation: String,
     tie: Tie,
@@ -53,33 +56,33 @@ impl Succession {
     ///
     /// # Errors
     /// The predecessor is gone, or nobody waits for the server's end.
-    pub fn begin(
-        line: Line,
-        inherited: &mut InheritedSockets,
-    ) -> Result<(Self, Inheritance), Failure> {
+    pub fn begin(line: Line) -> Result<Self, Failure> {
         let gone = || Failure::new("there is nobody to succeed");
-        let mut listeners: Vec<Handle> = Vec::new();
+        let mut inheritance = Inheritance::default();
         let mut invitation = None;
         let needed = loop {
             match line.hear().map_err(Failure::new)?.ok_or_else(gone)? {
-                Word::Listener(socket) => listeners.push(socket),
-                Word::Control(socket) => inherited.control.push(socket),
-                Word::Stats(socket) => inherited.stats = Some(socket),
+                Word::Listener(socket) => inheritance.listeners.push(socket),
+                Word::Control(socket) => inheritance.control.push(socket),
+                Word::Stats(socket) => inheritance.stats = Some(socket),
+                #[cfg(unix)]
+                Word::Lock(file) => inheritance.locks.push(file.into()),
                 Word::Keeper(text) => invitation = Some(text),
                 Word::Load(needed) => break needed,
                 _ => return Err(gone()),
             }
         };
         let invitation = invitation.ok_or_else(gone)?;
-        let tie = Tie::to(&invitation).map_err(Failure::new)?;
-        let succession = Self {
+        let (first, tie) = Tie::to(&invitation).map_err(Failure::new)?;
+        pidfile::belongs_to(first);
+        Ok(Self {
             line: Arc::new(line),
             needed,
+            inheritance,
             invitation,
             tie,
             serves: None,
-        };
-        Ok((succession, Inheritance::of_predecessor(listeners)))
+        })
     }
 
     /// Listens to the predecessor from now on, on a thread of its own (`sm-line`). Connections and events go to these.
@@ -92,7 +95,12 @@ impl Succession {
         connections: Sender<Kept>,
         events: Sender<Event>,
     ) -> Result<(), Failure> {
-        self.tie.ends_with_it(writer).map_err(Failure::new)?;
+        self.tie
+            .ends_with_it(writer, {
+                let events = events.clone();
+                move |signal| signals::forwarded(signal, &events)
+            })
+            .map_err(Failure::new)?;
         let (serve, serves) = bounded(1);
         self.serves = Some(serves);
         let (line, writer) = (Arc::clone(&self.line), writer.clone());
@@ -109,7 +117,7 @@ impl Succession {
                         let _heard = connections.send(kept);
                         continue;
                     }
-                    Ok(Some(Word::OneMore)) => Heard::WishReload,
+                    Ok(Some(Word::OneMore)) => Heard::OneMore,
                     Ok(Some(Word::Stop)) => Heard::Stop,
                     Ok(Some(Word::Farewell(reloads))) => Heard::Farewell(reloads),
                     Ok(Some(word)) => {
@@ -171,16 +179,15 @@ impl Succession {
                     tracing::error!("the process before this one {how}, and has not finished");
                     break;
                 }
-                Event::StandIn(Heard::WishReload) => farewell.wants_reload = true,
-                Event::Stop { .. }
-                | Event::StopNow { .. }
-                | Event::StandIn(Heard::WishStop | Heard::Stop) => {
+                Event::StandIn(Heard::OneMore) => farewell.wants_reload = true,
+                Event::Stop { .. } | Event::StopNow { .. } | Event::StandIn(Heard::Stop) => {
                     later.push(event);
                     break;
                 }
                 event => later.push(event),
             }
         }
+        self.tie.is_the_server();
         for event in later {
             // The receiver is here.
             let _heard = sender.send(event);

@@ -1,8 +1,8 @@
 //! The first process of a server whose processes succeed one another: it stays, and waits for the end of the last of them.
 //!
-//! Where a process cannot start anew in its own place, the server's process id changes with each renewal. Whoever has started the server
+//! The server's process id changes with each renewal. Whoever has started the server
 //! (a shell, a service manager) knows the first one only, waits for its end, takes its exit code, and ends the server by ending
-//! it. So each successor connects to it (`meeting`), and says its exit code at its end. When it is gone, they end too.
+//! it. So each successor connects to it (`meeting`), hears of the signals that it gets, and says its exit code at its end. When it is gone, they end too.
 //!
 //! A thread (`sm-keeper`) takes them, and one for each listens to it. The memory of the first version's application stays
 //! with the first process; nothing else does.
@@ -20,6 +20,11 @@ use crate::telemetry::LogWriter;
 
 /// The exit code of one that has not said any.
 const DIED: i32 = 1;
+
+/// What a process says when it is the server.
+const IS_THE_SERVER: &[u8; 1] = b"s";
+/// What it says when it leaves, before its exit code.
+const LEAVES: &[u8; 1] = b"e";
 
 /// As seen by a process of the server.
 #[derive(Debug)]
@@ -48,6 +53,10 @@ struct Present {
     count: usize,
     /// Of the last one that left.
     code: Option<i32>,
+    /// The one that is the server.
+    server: Option<TcpStream>,
+    /// Signals that came while there was none.
+    signals: Vec<u8>,
 }
 
 impl Keeper {
@@ -92,6 +101,18 @@ impl Keeper {
         self.is_left.store(true, Ordering::Relaxed);
     }
 
+    /// Has whoever is the server hear of a signal that this process got.
+    #[cfg(unix)]
+    pub fn forward(&self, signal: i32) {
+        if let (Place::Own(waiting), Ok(signal)) = (&self.place, u8::try_from(signal))
+            && let Some(waiting) = &*waiting.lock()
+        {
+            let mut present = waiting.present.0.lock();
+            present.signals.push(signal);
+            present.forward();
+        }
+    }
+
     /// The exit code of this process, whose own end has `code`: if it has left the server to others, and is the one that waits, it is
     /// that of the last of them.
     pub fn end(&self, code: i32) -> i32 {
@@ -106,11 +127,21 @@ impl Keeper {
     }
 }
 
+impl Present {
+    fn forward(&mut self) {
+        if let Some(server) = &mut self.server
+            && server.write_all(&self.signals).is_ok()
+        {
+            self.signals.clear();
+        }
+    }
+}
+
 impl Waiting {
     fn begin() -> io::Result<Self> {
         let meeting = Meeting::open()?;
         let waiting = Self {
-            invitation: meeting.invitation(),
+            invitation: format!("{} {}", std::process::id(), meeting.invitation()),
             present: Arc::default(),
         };
         let present = Arc::clone(&waiting.present);
@@ -150,16 +181,28 @@ fn attend_to(mut socket: TcpStream, present: &Arc<(Mutex<Present>, Condvar)>) ->
     let spawned = std::thread::Builder::new()
         .name("sm-keeper".to_owned())
         .spawn(move || {
-            let mut code = [0; 4];
-            let is_told = socket.write_all(b"k").is_ok() && socket.read_exact(&mut code).is_ok();
-            let code = if is_told {
-                i32::from_le_bytes(code)
-            } else {
-                DIED
-            };
+            let code = hear(&mut socket, &counted.0).unwrap_or(DIED);
             leave(&counted, Some(code));
         });
     spawned.map(drop).inspect_err(|_| leave(&present, None))
+}
+
+/// Hears a process until it says its exit code.
+fn hear(socket: &mut TcpStream, present: &Mutex<Present>) -> io::Result<i32> {
+    socket.write_all(b"k")?;
+    loop {
+        let mut kind = [0];
+        socket.read_exact(&mut kind)?;
+        if kind == *IS_THE_SERVER {
+            let mut present = present.lock();
+            present.server = Some(socket.try_clone()?);
+            present.forward();
+            continue;
+        }
+        let mut code = [0; 4];
+        socket.read_exact(&mut code)?;
+        return Ok(i32::from_le_bytes(code));
+    }
 }
 
 fn leave(present: &(Mutex<Present>, Condvar), code: Option<i32>) {
@@ -175,29 +218,45 @@ fn leave(present: &(Mutex<Present>, Condvar), code: Option<i32>) {
 pub struct Tie(TcpStream);
 
 impl Tie {
-    /// Says that this process belongs to the server.
+    /// Says that this process belongs to the server. Also returns the process id of the one that waits.
     ///
     /// # Errors
     /// Nobody waits for it.
-    pub fn to(invitation: &str) -> io::Result<Self> {
-        let mut socket = rendezvous::attend(invitation)?;
+    pub fn to(invitation: &str) -> io::Result<(u32, Self)> {
+        let (pid, place) = invitation.split_once(' ').unwrap_or_default();
+        let pid = pid.parse().map_err(io::Error::other)?;
+        let mut socket = rendezvous::attend(place)?;
         socket.read_exact(&mut [0])?;
-        Ok(Self(socket))
+        Ok((pid, Self(socket)))
     }
 
-    /// From now on this process ends with the one that waits, on a thread of its own (`sm-keeper`).
+    /// This process is the server from now on.
+    pub fn is_the_server(&self) {
+        // If nobody waits any more, this process ends.
+        let _gone = (&self.0).write_all(IS_THE_SERVER);
+    }
+
+    /// From now on this process ends with the one that waits, and hears of the signals that that one gets, on a thread of its own
+    /// (`sm-keeper`).
     ///
     /// # Errors
     /// There is no thread to be had.
-    pub fn ends_with_it(&self, writer: &LogWriter) -> io::Result<()> {
+    pub fn ends_with_it(
+        &self,
+        writer: &LogWriter,
+        on_signal: impl Fn(i32) + Send + 'static,
+    ) -> io::Result<()> {
         /// How long the last lines of the log may take.
         const FLUSH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
         let (mut socket, writer) = (self.0.try_clone()?, writer.clone());
         std::thread::Builder::new()
             .name("sm-keeper".to_owned())
             .spawn(move || {
-                // Nothing more is said: this is the end.
-                while socket.read(&mut [0]).is_ok_and(|count| count > 0) {}
+                let mut signal = [0];
+                while socket.read_exact(&mut signal).is_ok() {
+                    let [signal] = signal;
+                    on_signal(i32::from(signal));
+                }
                 tracing::error!("the first process of the server is gone, and so this one goes");
                 writer.flush(FLUSH_TIMEOUT);
                 exit_now(DIED);
@@ -208,7 +267,9 @@ impl Tie {
     /// This process leaves, with this.
     pub fn leave(&self, code: i32) {
         // Whoever waited may be gone.
-        let _gone = (&self.0).write_all(&code.to_le_bytes());
+        let _gone = (&self.0)
+            .write_all(LEAVES)
+            .and_then(|()| (&self.0).write_all(&code.to_le_bytes()));
     }
 }
 
@@ -221,8 +282,8 @@ mod tests {
         let keeper = Keeper::own();
         let invitation = keeper.invitation().expect("a port");
         assert_eq!(keeper.invitation().expect("the same"), invitation);
-        let first = Tie::to(&invitation).expect("somebody waits");
-        let second = Tie::to(&invitation).expect("somebody waits");
+        let (_, first) = Tie::to(&invitation).expect("somebody waits");
+        let (_, second) = Tie::to(&invitation).expect("somebody waits");
         let another = Keeper::other(invitation.clone());
         assert_eq!(another.invitation().expect("known"), invitation);
         another.leave_to_others();
