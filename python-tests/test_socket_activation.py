@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -169,6 +170,9 @@ class Manager:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(address)
         self.socket.settimeout(60)
+        self.sender = None
+        if sys.platform == "linux":
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
 
     def __enter__(self):
         return self
@@ -177,7 +181,11 @@ class Manager:
         self.socket.close()
 
     def hear(self):
-        return dict(line.split("=", 1) for line in self.socket.recv(4096).decode().splitlines())
+        message, ancillary, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(12))
+        for _, kind, data in ancillary:
+            if kind == socket.SCM_CREDENTIALS:
+                self.sender, _, _ = struct.unpack("3i", data)
+        return dict(line.split("=", 1) for line in message.decode().splitlines())
 
     def hear_until(self, word):
         while word not in (heard := self.hear()):
@@ -225,6 +233,8 @@ def test_a_process_that_starts_anew_keeps_what_it_was_handed(serve, tmp_path):
                 assert manager.hear()["RELOADING"] == "1"
                 ready = manager.hear()
                 assert ready["READY"] == "1" and int(ready["MAINPID"]) == server.process.pid
+                # With NotifyAccess=main a service manager ignores every other process.
+                assert manager.sender in (None, server.process.pid)
                 # The connection is one of those that stay.
                 assert connection.ask(get("/after")).text == f"/after {one.getsockname()[1]} []"
 

@@ -447,7 +447,13 @@ fn serve(
     });
     accept_threads.extend(control.serve(&handler).map_err(Failure::new)?);
     let fifos = Fifos::start(config, &handler, !is_first)?;
-    let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
+    let notify_socket = std::env::var_os("NOTIFY_SOCKET");
+    let notifier = match &succession {
+        Some(succession) => succession
+            .notifier(notify_socket.as_deref())
+            .map_err(Failure::new)?,
+        None => Notifier::new(notify_socket.as_deref()),
+    };
     notifier.ready();
     if !is_first {
         tracing::info!("reloaded: process {} is the server now", std::process::id());

@@ -6,31 +6,55 @@
 //! delivered is logged and forgotten: the server serves with and without anybody listening. Main thread.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use crate::os::pidfile;
 
-/// The socket of the service manager, if there is one.
-pub struct Notifier(Option<(UnixDatagram, SocketAddr)>);
+/// The service manager, if there is one.
+pub struct Notifier(Way);
+
+type SendMessage = dyn Fn(&str) -> io::Result<()> + Send + Sync;
+
+/// How messages reach the service manager.
+enum Way {
+    /// There is none.
+    None,
+    /// Its socket.
+    Socket(UnixDatagram, SocketAddr),
+    /// Another process sends them: a service manager may accept messages of the main process only.
+    Through(Box<SendMessage>),
+}
 
 impl Notifier {
     /// The socket of `NOTIFY_SOCKET`, by the variable's value.
     pub fn new(variable: Option<&OsStr>) -> Self {
         let Some(name) = variable.filter(|name| !name.is_empty()) else {
-            return Self(None);
+            return Self(Way::None);
         };
         let opened = address(name).and_then(|address| Ok((UnixDatagram::unbound()?, address)));
         match opened {
-            Ok(opened) => Self(Some(opened)),
+            Ok((socket, address)) => Self(Way::Socket(socket, address)),
             Err(error) => {
                 tracing::warn!(
                     "NOTIFY_SOCKET says {}, and nothing can be sent there: {error}",
                     name.display()
                 );
-                Self(None)
+                Self(Way::None)
             }
         }
+    }
+
+    /// Messages are sent by another process, if `NOTIFY_SOCKET` has this value.
+    pub fn through(
+        variable: Option<&OsStr>,
+        send: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self(match variable {
+            Some(name) if !name.is_empty() => Way::Through(Box::new(send)),
+            _ => Way::None,
+        })
     }
 
     /// The server serves, or serves again.
@@ -54,11 +78,16 @@ impl Notifier {
         self.send("STOPPING=1\nSTATUS=stopping");
     }
 
-    fn send(&self, message: &str) {
-        let Some((socket, address)) = &self.0 else {
-            return;
+    /// Sends a message, as another process has written it.
+    pub fn send(&self, message: &str) {
+        let sent = match &self.0 {
+            Way::None => Ok(()),
+            Way::Socket(socket, address) => {
+                socket.send_to_addr(message.as_bytes(), address).map(drop)
+            }
+            Way::Through(send) => send(message),
         };
-        if let Err(error) = socket.send_to_addr(message.as_bytes(), address) {
+        if let Err(error) = sent {
             tracing::warn!(%error, "cannot tell the service manager about {message:?}");
         }
     }

@@ -1,6 +1,7 @@
 //! Windows has no service manager that listens for datagrams: nothing is told. Main thread.
 
 use std::ffi::OsStr;
+use std::io;
 
 /// There is no service manager to notify.
 pub struct Notifier;
@@ -10,6 +11,17 @@ impl Notifier {
     pub fn new(_variable: Option<&OsStr>) -> Self {
         Self
     }
+
+    /// The variable means nothing here either.
+    pub fn through(
+        _variable: Option<&OsStr>,
+        _send: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self
+    }
+
+    /// Sends nothing.
+    pub fn send(&self, _message: &str) {}
 
     /// The server serves.
     pub fn ready(&self) {}

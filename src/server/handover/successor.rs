@@ -7,6 +7,8 @@
 //!
 //! Until it serves it ends with its predecessor; after that, with the process that waits for the end.
 
+use std::ffi::OsStr;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use super::waiter::{Keeper, Tie};
 use crate::config::Failure;
 use crate::net::Kept;
 use crate::os::pidfile;
+use crate::os::service_manager::notify::Notifier;
 use crate::python::exit_now;
 use crate::reload::event::Event;
 use crate::reload::handover::channel::Line;
@@ -142,6 +145,17 @@ impl Succession {
             .spawn(listens)
             .map(drop)
             .map_err(Failure::new)
+    }
+
+    /// Notifies the service manager by way of the first process, which is the main one of the service.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn notifier(&self, notify_socket: Option<&OsStr>) -> io::Result<Notifier> {
+        let tie = self.tie.try_clone()?;
+        Ok(Notifier::through(notify_socket, move |message| {
+            tie.notify(message)
+        }))
     }
 
     /// Where the end of the server is waited for, for the next successor.

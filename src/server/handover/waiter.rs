@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::os::service_manager::notify::Notifier;
 use crate::python::exit_now;
 use crate::reload::handover::rendezvous::{self, Meeting};
 use crate::telemetry::LogWriter;
@@ -23,14 +24,19 @@ const DIED: i32 = 1;
 
 /// What a process says when it is the server.
 const IS_THE_SERVER: &[u8; 1] = b"s";
+/// What it says before a message for the service manager, which has its length in front.
+const NOTIFIES: &[u8; 1] = b"n";
+/// A message for the service manager is no longer.
+const MESSAGE_BYTES_MAX: u32 = 64 << 10;
 /// What it says when it leaves, before its exit code.
 const LEAVES: &[u8; 1] = b"e";
 
 /// As seen by a process of the server.
-#[derive(Debug)]
 pub struct Keeper {
     place: Place,
     is_left: AtomicBool,
+    /// Sends what successors have to say to the service manager.
+    notifier: Arc<Notifier>,
 }
 
 #[derive(Debug)]
@@ -59,12 +65,18 @@ struct Present {
     signals: Vec<u8>,
 }
 
+fn notifier() -> Arc<Notifier> {
+    let variable = std::env::var_os("NOTIFY_SOCKET");
+    Arc::new(Notifier::new(variable.as_deref()))
+}
+
 impl Keeper {
-    /// This process's own.
+    /// This process's own. Main thread, before Python starts.
     pub fn own() -> Self {
         Self {
             place: Place::Own(Mutex::default()),
             is_left: AtomicBool::new(false),
+            notifier: notifier(),
         }
     }
 
@@ -73,6 +85,7 @@ impl Keeper {
         Self {
             place: Place::Other(invitation),
             is_left: AtomicBool::new(false),
+            notifier: notifier(),
         }
     }
 
@@ -88,7 +101,7 @@ impl Keeper {
                 if let Some(waiting) = &*waiting {
                     return Ok(waiting.invitation.clone());
                 }
-                let begun = Waiting::begin()?;
+                let begun = Waiting::begin(&self.notifier)?;
                 let invitation = begun.invitation.clone();
                 *waiting = Some(begun);
                 Ok(invitation)
@@ -138,20 +151,21 @@ impl Present {
 }
 
 impl Waiting {
-    fn begin() -> io::Result<Self> {
+    fn begin(notifier: &Arc<Notifier>) -> io::Result<Self> {
         let meeting = Meeting::open()?;
         let waiting = Self {
             invitation: format!("{} {}", std::process::id(), meeting.invitation()),
             present: Arc::default(),
         };
         let present = Arc::clone(&waiting.present);
+        let notifier = Arc::clone(notifier);
         std::thread::Builder::new()
             .name("sm-keeper".to_owned())
             .spawn(move || {
                 loop {
                     match meeting.accept() {
                         Ok(Some(socket)) => {
-                            if let Err(error) = attend_to(socket, &present) {
+                            if let Err(error) = attend_to(socket, &present, &notifier) {
                                 tracing::error!(%error, "a successor cannot be waited for");
                             }
                         }
@@ -174,21 +188,26 @@ impl Waiting {
 }
 
 /// Counts a process as present until it has left. It is told that it is: only then does it go on.
-fn attend_to(mut socket: TcpStream, present: &Arc<(Mutex<Present>, Condvar)>) -> io::Result<()> {
+fn attend_to(
+    mut socket: TcpStream,
+    present: &Arc<(Mutex<Present>, Condvar)>,
+    notifier: &Arc<Notifier>,
+) -> io::Result<()> {
+    let notifier = Arc::clone(notifier);
     let present = Arc::clone(present);
     present.0.lock().count += 1;
     let counted = Arc::clone(&present);
     let spawned = std::thread::Builder::new()
         .name("sm-keeper".to_owned())
         .spawn(move || {
-            let code = hear(&mut socket, &counted.0).unwrap_or(DIED);
+            let code = hear(&mut socket, &counted.0, &notifier).unwrap_or(DIED);
             leave(&counted, Some(code));
         });
     spawned.map(drop).inspect_err(|_| leave(&present, None))
 }
 
 /// Hears a process until it says its exit code.
-fn hear(socket: &mut TcpStream, present: &Mutex<Present>) -> io::Result<i32> {
+fn hear(socket: &mut TcpStream, present: &Mutex<Present>, notifier: &Notifier) -> io::Result<i32> {
     socket.write_all(b"k")?;
     loop {
         let mut kind = [0];
@@ -197,6 +216,20 @@ fn hear(socket: &mut TcpStream, present: &Mutex<Present>) -> io::Result<i32> {
             let mut present = present.lock();
             present.server = Some(socket.try_clone()?);
             present.forward();
+            continue;
+        }
+        if kind == *NOTIFIES {
+            let mut length = [0; 4];
+            socket.read_exact(&mut length)?;
+            let length = u32::from_le_bytes(length);
+            if length > MESSAGE_BYTES_MAX {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            let mut message = String::new();
+            (&*socket)
+                .take(length.into())
+                .read_to_string(&mut message)?;
+            notifier.send(&message);
             continue;
         }
         let mut code = [0; 4];
@@ -262,6 +295,24 @@ impl Tie {
                 exit_now(DIED);
             })
             .map(drop)
+    }
+
+    /// A second handle.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
+    /// The first process sends this to the service manager. Main thread, as all that is said here.
+    ///
+    /// # Errors
+    /// The first process is gone.
+    pub fn notify(&self, message: &str) -> io::Result<()> {
+        let length = u32::try_from(message.len()).map_err(io::Error::other)?;
+        let head = [NOTIFIES.as_slice(), &length.to_le_bytes()].concat();
+        (&self.0).write_all(&[head.as_slice(), message.as_bytes()].concat())
     }
 
     /// This process leaves, with this.
