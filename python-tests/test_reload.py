@@ -217,7 +217,7 @@ def test_a_stop_gives_a_reload_up(serve, gate):
     reload(server, GATED.format(version=2, held_import=True))
     gate.visitor()
     assert server.stop() == 0
-    assert "the reload is given up" in server.log()
+    assert "the reload is abandoned" in server.log()
 
 
 def test_a_reload_during_a_stop_is_nothing(serve, gate):

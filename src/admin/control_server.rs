@@ -21,7 +21,7 @@ use super::control_request::{self, ControlRequest, REQUEST_BYTES_MAX, Refused};
 use super::control_response::{CommandReply, StacksReply, json, whole};
 use super::listeners::{self, AdminConnection, AdminListener};
 use super::metrics_snapshot::MetricsSnapshot;
-use super::status::Canary;
+use super::status::CanaryReport;
 use crate::config::Failure;
 use crate::config::{self, Address, Config, ControlDoor};
 use crate::net::Handle;
@@ -29,7 +29,7 @@ use crate::os::pidfile;
 use crate::os::secret::{Secret, random};
 use crate::reload::event::Event;
 use crate::reload::handover::origin::Inheritance;
-use crate::reload::history::{Journal, Seen};
+use crate::reload::history::{Progress, ReloadHistory};
 
 /// Clients that are served at once; the connections of further ones are closed.
 const CALLERS_MAX: usize = 32;
@@ -379,7 +379,7 @@ pub struct ControlHandler {
     /// Tells the supervisor.
     pub events: Sender<Event>,
     /// Knows how reloads went.
-    pub journal: Arc<Journal>,
+    pub history: Arc<ReloadHistory>,
     /// Knows the rest.
     pub metrics: Arc<MetricsSnapshot>,
     /// The server was told to stop by this: a second word would be taken for impatience.
@@ -427,7 +427,7 @@ impl ControlHandler {
             ControlRequest::Status => (200, json(&self.metrics.status())),
             ControlRequest::Stats => (200, self.metrics.stats()),
             ControlRequest::Reload { rolling, wait } => return self.reload(rolling, wait),
-            ControlRequest::Outcome(number) if !self.journal.knows(number) => {
+            ControlRequest::Outcome(number) if !self.history.knows(number) => {
                 (404, self.told("no reload was asked for under this number"))
             }
             ControlRequest::Outcome(number) => return self.outcome(number, LONG_POLL),
@@ -442,7 +442,7 @@ impl ControlHandler {
     }
 
     fn reload(&self, is_rolling: bool, waits: bool) -> Option<(u16, Vec<u8>)> {
-        let number = self.journal.number();
+        let number = self.history.next_number();
         let asked = Event::Asked { number, is_rolling };
         let (status, body) = self.tell(asked, "reloading");
         if status != 202 {
@@ -462,11 +462,11 @@ impl ControlHandler {
 
     fn outcome(&self, number: u64, patience: Duration) -> Option<(u16, Vec<u8>)> {
         let is_poll = patience <= LONG_POLL;
-        let (status, message, outcome) = match self.journal.wait(number, patience, is_poll) {
-            Seen::Elsewhere => return None,
-            Seen::Loads => (202, UNDER_WAY.to_owned(), None),
-            Seen::TriedOut(canary, makes) => {
-                let Canary {
+        let (status, message, outcome) = match self.history.wait(number, patience, is_poll) {
+            Progress::ServedElsewhere => return None,
+            Progress::Loading => (202, UNDER_WAY.to_owned(), None),
+            Progress::Canary(canary, makes) => {
+                let CanaryReport {
                     share_percent,
                     stage,
                     stages,
@@ -478,7 +478,7 @@ impl ControlHandler {
                 );
                 (202, message, None)
             }
-            Seen::Ended(reload) => match reload.outcome {
+            Progress::Ended(reload) => match reload.outcome {
                 "serves" => (200, "the new version serves".to_owned(), Some(reload)),
                 _ => (500, "the reload failed".to_owned(), Some(reload)),
             },

@@ -14,7 +14,7 @@ use crate::app::{Current, Roster};
 use crate::net::Net;
 use crate::os::pidfile;
 use crate::python::{self, Isolation};
-use crate::reload::history::{Journal, seconds};
+use crate::reload::history::{ReloadHistory, seconds};
 
 /// Where the numbers come from.
 pub struct MetricsSnapshot {
@@ -25,7 +25,7 @@ pub struct MetricsSnapshot {
     /// Memory, locks, requests that take too long.
     pub process: Arc<Process>,
     /// Reloads.
-    pub journal: Arc<Journal>,
+    pub history: Arc<ReloadHistory>,
     /// CPython's version.
     pub python: String,
     /// Where the server listens.
@@ -62,14 +62,14 @@ impl MetricsSnapshot {
             uptime_seconds: self.started.0.elapsed().as_secs(),
             generation: roster.as_ref().map(|roster| Generation {
                 number: roster.generation(),
-                since: self.journal.serving_since(),
+                since: self.history.serving_since(),
                 isolation: isolation.word(),
                 has_application: roster.has_application(),
             }),
-            ending: self.journal.still_ending(),
-            reload: self.journal.latest(),
-            reloads: self.journal.counts(),
-            kept: self.journal.kept(),
+            ending: self.history.draining(),
+            reload: self.history.latest(),
+            reloads: self.history.counts(),
+            kept: self.history.kept(),
             queue: Queue {
                 length: roster.as_ref().map_or(0, Roster::queued),
                 max: self.queue_max,

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-pub use crate::reload::record::{Canary, Kept, Reload, Reloads};
+pub use crate::reload::record::{CanaryReport, Kept, Reload, Reloads};
 
 /// All of it.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -314,7 +314,7 @@ mod tests {
     use super::*;
     use crate::admin::control_response::json;
     use crate::admin::status::{
-        Canary, Generation, Kept, Reload, Reloads, Request, Status, Thread, Worker,
+        CanaryReport, Generation, Kept, Reload, Reloads, Request, Status, Thread, Worker,
     };
 
     fn value(status: &Status) -> Value {
@@ -409,7 +409,7 @@ worker  thread  state   requests  failed  average  spawned  works on
 
     #[test]
     fn a_canary_and_what_is_kept() {
-        let canary = Canary {
+        let canary = CanaryReport {
             share_percent: 2.5,
             stage: 1,
             stages: 2,

@@ -1,5 +1,5 @@
-//! How many interpreters there are, in time: asks the policy, watches for idleness, and remembers what failed. The main
-//! thread's; carrying out is the reloader's.
+//! Decides when there are to be more or fewer interpreters: asks the policy, watches for idleness,
+//! and pauses after failures. Used by the main thread; the reloader carries the decision out.
 
 use std::time::{Duration, Instant};
 
@@ -8,39 +8,42 @@ use crate::app::scaling::cheaper::{Policy, Sight, Wish};
 use crate::config::AutoscaleConfig;
 use crate::python::Isolation;
 
-use super::pending::Change;
+use super::pending::Resize;
 
-/// How often idleness alone is looked at.
+/// How often idleness is checked.
 const IDLE_CYCLE: Duration = Duration::from_secs(1);
-/// After a failed birth no other is tried for this long, times the failures in a row.
+/// The pause after a failed start, times the failures in a row.
 const PAUSE: Duration = Duration::from_secs(10);
 const PAUSES_MAX: u32 = 6;
 
-/// What a look came to.
+/// The decision of a look.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Found {
-    /// All is well.
-    Nothing,
+pub enum Advice {
+    /// Nothing changes.
+    Stay,
     /// There should be more or fewer interpreters.
-    Change(Change),
+    Resize(Resize),
     /// The server has been idle for long enough to stop.
     Die,
 }
 
-/// See the file's header.
-pub struct Adaptation {
+/// Decides when there are to be more or fewer interpreters.
+pub struct Autoscaler {
     plan: AutoscaleConfig,
     policy: Option<Policy>,
     began: Instant,
-    /// Requests so far, and since when there were no more.
-    answered: (u64, Instant),
-    /// Births that failed in a row, and until when no other is tried.
+    /// Requests answered so far.
+    answered: u64,
+    /// Since when there was no request.
+    quiet_since: Instant,
+    /// Starts that failed in a row.
     failures: u32,
+    /// No interpreter is started before this.
     paused_until: Option<Instant>,
     memory: fn() -> (u64, u64),
 }
 
-impl Adaptation {
+impl Autoscaler {
     /// `memory`: bytes resident, and of address space.
     pub fn new(plan: AutoscaleConfig, memory: fn() -> (u64, u64)) -> Self {
         let now = Instant::now();
@@ -48,7 +51,8 @@ impl Adaptation {
             policy: plan.cheaper.clone().map(Policy::new),
             plan,
             began: now,
-            answered: (0, now),
+            answered: 0,
+            quiet_since: now,
             failures: 0,
             paused_until: None,
             memory,
@@ -57,12 +61,10 @@ impl Adaptation {
 
     /// Whether anything but `--die-on-idle` was asked for.
     pub fn is_wanted(&self) -> bool {
-        self.policy.is_some()
-            || self.plan.cheap
-            || (self.plan.idle.is_some() && !self.plan.die_on_idle)
+        self.policy.is_some() || self.plan.cheap || (self.plan.idle.is_some() && !self.plan.die_on_idle)
     }
 
-    /// How often to look; `None`: there is nothing to look for, and nothing wakes an idle server.
+    /// How often to look; `None`: never, so that nothing wakes an idle server.
     pub fn cycle(&self, roster: Option<&Roster>) -> Option<Duration> {
         let roster = roster?;
         if roster.is_at_rest() {
@@ -71,34 +73,31 @@ impl Adaptation {
         let can_change = roster.isolation() != Isolation::Main;
         let policy = self.policy.as_ref().filter(|_| can_change);
         let policy = policy.map(|policy| policy.rules().cycle());
-        let idle = self
-            .plan
-            .idle
-            .filter(|_| can_change || self.plan.die_on_idle);
+        let idle = self.plan.idle.filter(|_| can_change || self.plan.die_on_idle);
         let idle = idle.map(|idle| idle.clamp(Duration::from_millis(10), IDLE_CYCLE));
         policy.into_iter().chain(idle).min()
     }
 
-    /// How many serve when the server has begun, or is woken, of `most`.
+    /// How many interpreters, of at most `most`, run after the start or a waking.
     pub fn at_waking(&self, most: usize) -> usize {
         self.policy
             .as_ref()
             .map_or(most, |policy| policy.rules().least)
     }
 
-    /// Once a cycle, if nothing is being made or ended.
-    pub fn look(&mut self, roster: &Roster, now: Instant) -> Found {
+    /// Looks at the load. Call once a cycle, while no task runs.
+    pub fn look(&mut self, roster: &Roster, now: Instant) -> Advice {
         if roster.is_at_rest() {
-            return Found::Nothing;
+            return Advice::Stay;
         }
         let seen = roster.seen();
         let waiting = roster.waiting();
         let answered = roster.answered();
-        if answered != self.answered.0 || waiting > 0 || seen.iter().any(|one| one.is_busy) {
-            self.answered = (answered, now);
+        if answered != self.answered || waiting > 0 || seen.iter().any(|one| one.is_busy) {
+            (self.answered, self.quiet_since) = (answered, now);
         }
         let can_change = roster.isolation() != Isolation::Main;
-        let quiet = now.saturating_duration_since(self.answered.1);
+        let quiet = now.saturating_duration_since(self.quiet_since);
         if let Some(idle) = self.plan.idle
             && quiet >= idle
             && (can_change || self.plan.die_on_idle)
@@ -108,14 +107,14 @@ impl Adaptation {
                 idle.as_secs_f64()
             );
             if self.plan.die_on_idle {
-                return Found::Die;
+                return Advice::Die;
             }
-            self.answered.1 = now;
-            return Found::Change(Change::Rest);
+            self.quiet_since = now;
+            return Advice::Resize(Resize::Rest);
         }
         let may_grow = self.may_grow(now);
         let Some(policy) = self.policy.as_mut().filter(|_| can_change) else {
-            return Found::Nothing;
+            return Advice::Stay;
         };
         let has_limits = policy.rules().memory_soft.is_some();
         let wish = policy.look(&Sight {
@@ -130,20 +129,20 @@ impl Adaptation {
             tracing::info!("[busyness] {remark}");
         }
         match wish {
-            Wish::Stay => Found::Nothing,
-            Wish::Grow(count, why) => Found::Change(Change::Grow { count, why }),
-            Wish::Shrink(why) => Found::Change(Change::Shrink { why }),
+            Wish::Stay => Advice::Stay,
+            Wish::Grow(count, why) => Advice::Resize(Resize::Grow { count, why }),
+            Wish::Shrink(why) => Advice::Resize(Resize::Shrink { why }),
         }
     }
 
-    /// Whether a further interpreter may be tried: the last birth that failed was long enough ago.
+    /// Whether a further interpreter may be started: the pause after the last failure is over.
     pub fn may_grow(&self, now: Instant) -> bool {
         self.paused_until.is_none_or(|until| now >= until)
     }
 
-    /// The last birth went well, or did not: returns how long no other is tried.
-    pub fn note_birth(&mut self, is_good: bool) -> Duration {
-        if is_good {
+    /// Whether the last start succeeded. Returns how long no other is tried.
+    pub fn note_start(&mut self, succeeded: bool) -> Duration {
+        if succeeded {
             self.failures = 0;
             self.paused_until = None;
             return Duration::ZERO;
@@ -154,8 +153,8 @@ impl Adaptation {
         pause
     }
 
-    /// Somebody has just come: the time without requests begins anew.
-    pub fn note_waking(&mut self) {
-        self.answered.1 = Instant::now();
+    /// A request has just come: the time without requests begins anew.
+    pub fn note_request(&mut self) {
+        self.quiet_since = Instant::now();
     }
 }

@@ -1,54 +1,55 @@
-//! A canary's time: its stages, one after the other, and what is decided at each look. Pure: the time and the numbers are
-//! told. The main thread's.
+//! A canary: a new version that gets a growing share of the requests, stage by stage, and the
+//! decision at each look. Pure: the caller supplies the time and the counts. Used by the main
+//! thread.
 
 use std::time::{Duration, Instant};
 
 use crate::app::canary::{Evidence, Look, Score};
 use crate::config::CanaryStage;
 
-/// Requests wait in the canary, and so long none has been answered: it is stuck.
+/// A canary that has requests waiting and answers none for this long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
-/// What both generations have done since they were made, and what waits.
+/// What both generations have done since they were made, and how many requests wait.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     /// The canary's requests.
     pub canary: Score,
-    /// The one in charge's.
+    /// Requests of the generation in charge.
     pub others: Score,
     /// Requests that wait in the canary's queue.
     pub waiting: usize,
 }
 
-/// What is to be done now.
+/// The decision of a look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing.
+    /// Nothing changes.
     GoOn,
-    /// The canary gets another share, of a million.
+    /// The canary gets another share, in millionths.
     Share(u32),
-    /// It is put in charge.
+    /// The canary takes over.
     Complete,
-    /// It is withdrawn, and why.
+    /// The canary is withdrawn, and why.
     RollBack(String),
 }
 
-/// See the file's header.
+/// A canary's progress through its stages.
 #[derive(Debug)]
-pub struct Trial {
+pub struct Canary {
     stages: Vec<CanaryStage>,
     stage: usize,
     until: Instant,
-    /// What there was when the stage began: a stage is judged by its own requests, because another share and another time of
-    /// day would not compare.
+    /// The counts when the stage began. A stage is judged by its own requests: those of another
+    /// share and another time of day do not compare.
     before: Counts,
     seen: Counts,
-    /// When a request of the canary was last answered, or none waited.
+    /// When the canary last answered a request, or had none waiting.
     moved: Instant,
 }
 
-impl Trial {
-    /// Its first stage begins. `None` if there are no stages.
+impl Canary {
+    /// Begins the first stage. `None` if there are no stages.
     pub fn begin(stages: &[CanaryStage], counts: Counts, now: Instant) -> Option<Self> {
         let first = stages.first()?;
         Some(Self {
@@ -61,22 +62,22 @@ impl Trial {
         })
     }
 
-    /// The share that it has now, of a million.
+    /// The present share, in millionths.
     pub fn share(&self) -> u32 {
         self.stages[self.stage].share
     }
 
-    /// Which stage it is in, from 1, and how many there are.
+    /// The present stage, from 1, and how many there are.
     pub fn stage(&self) -> (usize, usize) {
         (self.stage + 1, self.stages.len())
     }
 
-    /// What is left of the stage.
+    /// The time that is left of the stage.
     pub fn left(&self, now: Instant) -> Duration {
         self.until.saturating_duration_since(now)
     }
 
-    /// What both have done in this stage, as of the last look.
+    /// What the canary and the others have done in this stage, as of the last look.
     pub fn scores(&self) -> (Score, Score) {
         (
             self.seen.canary.since(self.before.canary),
@@ -84,7 +85,7 @@ impl Trial {
         )
     }
 
-    /// Takes a look.
+    /// Looks at the counts and decides.
     pub fn look(&mut self, counts: Counts, now: Instant) -> Step {
         if counts.waiting == 0 || counts.canary.answered != self.seen.canary.answered {
             self.moved = now;
@@ -97,7 +98,6 @@ impl Trial {
             others,
             others_before: self.before.others,
         };
-        // What is looked at last has been looked at in passing, too.
         if evidence.is_worse(Look::Passing) || is_over && evidence.is_worse(Look::Last) {
             return Step::RollBack(format!("{canary} requests failed, {others} in the old one"));
         }
@@ -137,53 +137,59 @@ mod tests {
             .to_vec()
     }
 
-    fn counts(canary: (u64, u64), others: (u64, u64)) -> Counts {
-        let score = |(failed, answered)| Score { answered, failed };
+    fn score(failed: u64, answered: u64) -> Score {
+        Score { answered, failed }
+    }
+
+    fn counts(canary: Score, others: Score) -> Counts {
         Counts {
-            canary: score(canary),
-            others: score(others),
+            canary,
+            others,
             waiting: 0,
         }
     }
 
-    fn begun(counts: Counts) -> (Trial, Instant) {
+    fn begun(counts: Counts) -> (Canary, Instant) {
         let now = Instant::now();
-        let trial = Trial::begin(&stages(), counts, now).expect("there are stages");
-        (trial, now)
+        let canary = Canary::begin(&stages(), counts, now).expect("there are stages");
+        (canary, now)
     }
 
     #[test]
     fn a_good_record_leads_through_all_stages() {
-        let (mut trial, start) = begun(Counts::default());
-        assert_eq!((trial.share(), trial.stage()), (50_000, (1, 2)));
+        let (mut canary, start) = begun(Counts::default());
+        assert_eq!((canary.share(), canary.stage()), (50_000, (1, 2)));
         assert_eq!(
-            trial.look(counts((0, 5), (1, 95)), start + SECOND),
+            canary.look(counts(score(0, 5), score(1, 95)), start + SECOND),
             Step::GoOn
         );
         let at = start + SECOND * 60;
         assert_eq!(
-            trial.look(counts((0, 50), (5, 950)), at),
+            canary.look(counts(score(0, 50), score(5, 950)), at),
             Step::Share(500_000)
         );
-        assert_eq!((trial.share(), trial.stage()), (500_000, (2, 2)));
-        assert_eq!(trial.left(at), SECOND * 30);
+        assert_eq!((canary.share(), canary.stage()), (500_000, (2, 2)));
+        assert_eq!(canary.left(at), SECOND * 30);
         // Numbers are the stage's.
-        assert_eq!(trial.scores().0, Score::default());
+        assert_eq!(canary.scores().0, Score::default());
         let at = at + SECOND * 30;
-        assert_eq!(trial.look(counts((1, 90), (6, 990)), at), Step::Complete);
+        assert_eq!(
+            canary.look(counts(score(1, 90), score(6, 990)), at),
+            Step::Complete
+        );
     }
 
     #[test]
-    fn without_requests_there_is_nothing_to_hold_against_it() {
-        let (mut trial, start) = begun(Counts::default());
-        let step = trial.look(Counts::default(), start + SECOND * 60);
+    fn a_canary_without_requests_goes_on() {
+        let (mut canary, start) = begun(Counts::default());
+        let step = canary.look(Counts::default(), start + SECOND * 60);
         assert_eq!(step, Step::Share(500_000));
     }
 
     #[test]
     fn a_bad_record_ends_it_at_once() {
-        let (mut trial, start) = begun(counts((0, 0), (100, 10_000)));
-        let step = trial.look(counts((10, 20), (104, 10_400)), start + SECOND);
+        let (mut canary, start) = begun(counts(score(0, 0), score(100, 10_000)));
+        let step = canary.look(counts(score(10, 20), score(104, 10_400)), start + SECOND);
         assert_eq!(
             step,
             Step::RollBack("10 of 20 requests failed, 4 of 400 in the old one".to_owned())
@@ -191,23 +197,23 @@ mod tests {
     }
 
     #[test]
-    fn one_that_answers_nothing_is_stuck() {
-        let (mut trial, start) = begun(Counts::default());
+    fn a_canary_that_answers_nothing_is_stuck() {
+        let (mut canary, start) = begun(Counts::default());
         let waiting = |answered, waiting| Counts {
             waiting,
-            ..counts((0, answered), (0, 500))
+            ..counts(score(0, answered), score(0, 500))
         };
-        assert_eq!(trial.look(waiting(1, 3), start + SECOND), Step::GoOn);
-        assert_eq!(trial.look(waiting(1, 3), start + SECOND * 9), Step::GoOn);
+        assert_eq!(canary.look(waiting(1, 3), start + SECOND), Step::GoOn);
+        assert_eq!(canary.look(waiting(1, 3), start + SECOND * 9), Step::GoOn);
         // It moves again.
-        assert_eq!(trial.look(waiting(2, 3), start + SECOND * 10), Step::GoOn);
-        assert_eq!(trial.look(waiting(2, 3), start + SECOND * 19), Step::GoOn);
-        let step = trial.look(waiting(2, 4), start + SECOND * 20);
+        assert_eq!(canary.look(waiting(2, 3), start + SECOND * 10), Step::GoOn);
+        assert_eq!(canary.look(waiting(2, 3), start + SECOND * 19), Step::GoOn);
+        let step = canary.look(waiting(2, 4), start + SECOND * 20);
         assert!(matches!(step, Step::RollBack(why) if why.starts_with("4 requests wait in it")));
     }
 
     #[test]
     fn no_stages_are_no_trial() {
-        assert!(Trial::begin(&[], Counts::default(), Instant::now()).is_none());
+        assert!(Canary::begin(&[], Counts::default(), Instant::now()).is_none());
     }
 }

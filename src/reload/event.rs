@@ -1,14 +1,14 @@
-//! What the supervisor is asked and told. Any thread sends; the main thread receives.
+//! The events of the supervisor. Any thread sends; the main thread receives.
 
 use std::borrow::Cow;
 
 use crossbeam::channel::Sender;
 
 use super::handover::successor_process::Heard;
-use super::reloader::Done;
+use super::task::TaskResult;
 use crate::app::Due;
 
-/// What the supervisor is told.
+/// An event of the supervisor.
 pub enum Event {
     /// Stop; a second one stops at once.
     Stop {
@@ -22,40 +22,40 @@ pub enum Event {
         /// What asked for it, for the log.
         by: &'static str,
     },
-    /// Reload; the log is opened anew.
+    /// Reload, and open the log again.
     Reload {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
     },
-    /// Somebody waits for the reload with this number (`Journal::number`).
+    /// Reload, and answer the client with this request number (`ReloadHistory::next_number`).
     Asked {
         /// The number.
         number: u64,
         /// One interpreter after the other.
         is_rolling: bool,
     },
-    /// Open the log anew, and nothing else.
+    /// Open the log again.
     ReopenLog {
         /// What asked for it, for the log.
         by: String,
     },
-    /// One interpreter after the other is to be replaced.
+    /// Replace one interpreter after the other.
     ChainReload {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
     },
-    /// Go back to the generation before: a canary ends, or the one that is kept is put back.
+    /// Withdraw the canary, or put the previous generation back in charge.
     Rollback {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
-        /// Who waits for the outcome, in words: what was done, or why nothing was.
+        /// Gets the outcome: what was done, or why nothing was.
         reply: Option<Sender<Result<String, String>>>,
     },
     /// The file of a `hook-touch` was touched: the number of the hook.
     Touched(usize),
     /// An interpreter is due to be replaced.
     Due(Due),
-    /// A generation, of this number, has requests and no interpreter.
+    /// The generation with this number has requests and no interpreter.
     Wanted(u64),
     /// One more interpreter, or one less (`+` and `-` of uWSGI's master-fifo).
     Adjust {
@@ -65,49 +65,47 @@ pub enum Event {
         is_up: bool,
     },
     /// No interpreter until the next request (`C` of uWSGI's master-fifo).
-    #[cfg_attr(
-        windows,
-        expect(dead_code, reason = "only a fifo's letter asks for it")
-    )]
+    #[cfg_attr(windows, expect(dead_code, reason = "only the fifo asks for it"))]
     Rest {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
     },
-    /// What was to be renewed is, or could not be.
-    Done(Box<Done>),
+    /// A task of the reloader has ended.
+    Done(Box<TaskResult>),
     /// An old generation has ended.
     Retired {
         /// Its number.
         generation: u64,
     },
-    /// The process itself is to be renewed: it has something that it cannot get rid of otherwise.
+    /// Renew the process, which has workers that cannot be ended otherwise.
     Renew {
         /// What asked for it, for the log.
         by: String,
     },
-    /// The process that leaves its place to a successor has nothing under way any more, or its time is up.
+    /// This process, which a successor replaces, has no request in progress any more, or its time
+    /// is up.
     Drained {
         /// The successor's process id.
         pid: i32,
-        /// There is nothing under way.
+        /// No request is in progress.
         all_closed: bool,
     },
-    /// What the process before this one tells, or the one after it.
+    /// A message from the predecessor or the successor.
     StandIn(Heard),
     /// The stop is complete.
     Stopped,
 }
 
 impl Event {
-    /// A wish to stop.
+    /// Stop.
     pub fn stop(by: &'static str, signal: i32) -> Self {
         Self::Stop { by, signal }
     }
 
-    /// A wish for one more interpreter, or one less.
+    /// Start or end one interpreter.
     #[cfg_attr(
         windows,
-        expect(dead_code, reason = "only a signal or a fifo's letter asks for it")
+        expect(dead_code, reason = "only a signal or the fifo asks for it")
     )]
     pub fn adjust(by: impl Into<Cow<'static, str>>, is_up: bool) -> Self {
         Self::Adjust {
@@ -116,12 +114,12 @@ impl Event {
         }
     }
 
-    /// A wish to reload.
+    /// Reload.
     pub fn reload(by: impl Into<Cow<'static, str>>) -> Self {
         Self::Reload { by: by.into() }
     }
 
-    /// A wish to go back; nobody waits for the outcome.
+    /// Roll back, without an answer.
     pub fn rollback(by: impl Into<Cow<'static, str>>) -> Self {
         Self::Rollback {
             by: by.into(),

@@ -1,15 +1,16 @@
-//! What is done again and again, however often something else happens in between. Pure.
+//! A periodic deadline that survives other events. Pure.
 
 use std::time::{Duration, Instant};
 
-/// Something that is done again and again, however often something else happens in between.
+/// A periodic deadline that survives other events.
 #[derive(Default)]
-pub struct Beat(Option<Instant>);
+pub struct Interval(Option<Instant>);
 
-impl Beat {
-    /// When it is due next, if it is done so often; from now on if that begins only now.
-    pub fn next(&mut self, every: Option<Duration>, now: Instant) -> Option<Instant> {
-        let latest = every.map(|every| now + every);
+impl Interval {
+    /// The next deadline with this period. The first one counts from `now`; a longer period does
+    /// not postpone a deadline that is set. `None` clears it.
+    pub fn next(&mut self, period: Option<Duration>, now: Instant) -> Option<Instant> {
+        let latest = period.map(|period| now + period);
         self.0 = match (self.0, latest) {
             (Some(due), Some(latest)) => Some(due.min(latest)),
             (_, latest) => latest,
@@ -17,7 +18,8 @@ impl Beat {
         self.0
     }
 
-    /// Whether it is now; the next time counts from here.
+    /// Whether the deadline has passed; the next one counts from the next call of
+    /// [`next`](Self::next).
     pub fn is_due(&mut self, now: Instant) -> bool {
         let is_due = self.0.is_some_and(|due| due <= now);
         if is_due {

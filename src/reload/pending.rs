@@ -1,28 +1,29 @@
-//! What is to be renewed next: one thing at a time, and nothing asked for twice. Pure; the main thread's.
+//! The renewals that wait: one runs at a time, and a request that repeats a waiting one is merged
+//! with it. Pure; used by the main thread.
 
 use std::collections::VecDeque;
 
 use crate::app::Due;
 
-/// Something that takes the place of what serves.
+/// A renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// The next generation takes the place of the present one, at once or one interpreter after the other.
+    /// Load a new version of the application.
     Reload {
         /// What asked for it, for the log.
         by: String,
         /// One interpreter after the other.
         is_rolling: bool,
     },
-    /// A fresh interpreter takes the place of one.
-    Renew(Due),
-    /// There are to be more interpreters, or fewer.
-    Change(Change),
+    /// Replace one interpreter by a fresh one.
+    Replace(Due),
+    /// Change the number of interpreters.
+    Resize(Resize),
 }
 
 /// Another number of interpreters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum Resize {
     /// So many more.
     Grow {
         /// How many.
@@ -41,74 +42,79 @@ pub enum Change {
     Wake,
 }
 
-/// What became of a wish.
+/// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// Nothing else is under way: take it.
+    /// Nothing runs: it is next.
     Next,
-    /// It waits for what is under way.
+    /// It waits for the task that runs.
     Waits,
-    /// The same waits already.
-    Known,
+    /// A waiting request covers it.
+    Merged,
 }
 
-/// What is under way and what waits.
+/// The task that runs and the ones that wait.
 #[derive(Debug, Default)]
-pub struct Agenda {
+pub struct PendingRenewals {
     is_busy: bool,
-    reload: Option<(String, bool)>,
-    renewals: VecDeque<Due>,
-    change: Option<Change>,
+    reload: Option<PendingReload>,
+    replacements: VecDeque<Due>,
+    resize: Option<Resize>,
 }
 
-impl Agenda {
-    /// A reload is wanted. Several that wait become one; it is a swap if one of them was to be.
+#[derive(Debug)]
+struct PendingReload {
+    by: String,
+    is_rolling: bool,
+}
+
+impl PendingRenewals {
+    /// Asks for a reload. Several that wait become one; it is a swap if one of them is to be.
     pub fn ask_reload(&mut self, by: String, is_rolling: bool) -> Asked {
-        // A new generation has new interpreters: whatever was due is settled by it.
-        self.renewals.clear();
-        // And is as large as the present one is then; but whoever waits for an interpreter waits still.
-        self.change.take_if(|change| *change != Change::Wake);
+        // The new generation has fresh interpreters, and as many as the old one has then. A
+        // request that waits for an interpreter still waits.
+        self.replacements.clear();
+        self.resize.take_if(|resize| *resize != Resize::Wake);
         match &mut self.reload {
-            Some((_, waiting)) => {
-                *waiting &= is_rolling;
-                Asked::Known
+            Some(waiting) => {
+                waiting.is_rolling &= is_rolling;
+                Asked::Merged
             }
             None => {
-                self.reload = Some((by, is_rolling));
-                self.fate()
+                self.reload = Some(PendingReload { by, is_rolling });
+                self.answer()
             }
         }
     }
 
-    /// An interpreter is to be renewed.
-    pub fn ask_renewal(&mut self, renewal: Due) -> Asked {
-        let is_known =
-            |known: &Due| (known.generation, known.crew) == (renewal.generation, renewal.crew);
-        if self.reload.is_some() || self.renewals.iter().any(is_known) {
-            return Asked::Known;
+    /// Asks for the replacement of an interpreter.
+    pub fn ask_replacement(&mut self, due: Due) -> Asked {
+        let is_known = |known: &Due| (known.generation, known.crew) == (due.generation, due.crew);
+        if self.reload.is_some() || self.replacements.iter().any(is_known) {
+            return Asked::Merged;
         }
-        self.renewals.push_back(renewal);
-        self.fate()
+        self.replacements.push_back(due);
+        self.answer()
     }
 
-    /// There are to be more interpreters, or fewer. What the operator or a request asks for comes before what a policy
-    /// wishes: that looks again.
-    pub fn ask_change(&mut self, change: Change) -> Asked {
-        match (&self.change, &change) {
-            (Some(Change::Wake), _) => Asked::Known,
-            (_, Change::Wake) => {
-                self.change = Some(change);
-                self.fate()
+    /// Asks for more interpreters, or fewer. A request from the operator or for a waiting client
+    /// replaces one of the policy, which looks again later.
+    pub fn ask_resize(&mut self, resize: Resize) -> Asked {
+        match (&self.resize, &resize) {
+            (Some(Resize::Wake), _) => Asked::Merged,
+            (_, Resize::Wake) => {
+                self.resize = Some(resize);
+                self.answer()
             }
-            _ if self.reload.is_some() => Asked::Known,
+            _ if self.reload.is_some() => Asked::Merged,
             _ => {
-                self.change = Some(change);
-                self.fate()
+                self.resize = Some(resize);
+                self.answer()
             }
         }
     }
 
-    fn fate(&self) -> Asked {
+    fn answer(&self) -> Asked {
         if self.is_busy {
             Asked::Waits
         } else {
@@ -116,26 +122,26 @@ impl Agenda {
         }
     }
 
-    /// What to do now, if nothing is under way. It is under way until [`done`](Self::done).
+    /// The next task, unless one runs. It runs until [`done`](Self::done).
     pub fn take(&mut self) -> Option<Task> {
         if self.is_busy {
             return None;
         }
-        let wake = self.change.take_if(|change| *change == Change::Wake);
+        let wake = self.resize.take_if(|resize| *resize == Resize::Wake);
         let task = if let Some(wake) = wake {
-            Task::Change(wake)
-        } else if let Some((by, is_rolling)) = self.reload.take() {
+            Task::Resize(wake)
+        } else if let Some(PendingReload { by, is_rolling }) = self.reload.take() {
             Task::Reload { by, is_rolling }
-        } else if let Some(renewal) = self.renewals.pop_front() {
-            Task::Renew(renewal)
+        } else if let Some(due) = self.replacements.pop_front() {
+            Task::Replace(due)
         } else {
-            Task::Change(self.change.take()?)
+            Task::Resize(self.resize.take()?)
         };
         self.is_busy = true;
         Some(task)
     }
 
-    /// Whether something is under way.
+    /// Whether a task runs.
     pub fn is_busy(&self) -> bool {
         self.is_busy
     }
@@ -145,17 +151,17 @@ impl Agenda {
         self.reload.is_some()
     }
 
-    /// The reload that waits is not wanted any more.
-    pub fn forget_reload(&mut self) {
+    /// Cancels the reload that waits.
+    pub fn cancel_reload(&mut self) {
         self.reload = None;
     }
 
-    /// What was under way goes on with something else.
+    /// The task that ran goes on with a further step.
     pub fn begin(&mut self) {
         self.is_busy = true;
     }
 
-    /// What was under way has ended, one way or the other.
+    /// The task that ran has ended.
     pub fn done(&mut self) {
         self.is_busy = false;
     }
@@ -172,7 +178,7 @@ mod tests {
         })
     }
 
-    fn renewal(crew: u64) -> Due {
+    fn due(crew: u64) -> Due {
         Due {
             generation: 1,
             crew,
@@ -183,40 +189,40 @@ mod tests {
 
     #[test]
     fn one_reload_runs_and_one_waits() {
-        let mut agenda = Agenda::default();
-        assert_eq!(agenda.ask_reload("first".to_owned(), false), Asked::Next);
-        assert_eq!(agenda.take(), reload("first"));
-        assert_eq!(agenda.ask_reload("second".to_owned(), false), Asked::Waits);
-        assert_eq!(agenda.ask_reload("third".to_owned(), false), Asked::Known);
-        assert_eq!(agenda.take(), None, "never two at once");
-        agenda.done();
-        assert_eq!(agenda.take(), reload("second"));
-        agenda.done();
-        assert_eq!(agenda.take(), None);
+        let mut pending = PendingRenewals::default();
+        assert_eq!(pending.ask_reload("first".to_owned(), false), Asked::Next);
+        assert_eq!(pending.take(), reload("first"));
+        assert_eq!(pending.ask_reload("second".to_owned(), false), Asked::Waits);
+        assert_eq!(pending.ask_reload("third".to_owned(), false), Asked::Merged);
+        assert_eq!(pending.take(), None, "never two at once");
+        pending.done();
+        assert_eq!(pending.take(), reload("second"));
+        pending.done();
+        assert_eq!(pending.take(), None);
     }
 
     #[test]
     fn a_swap_is_not_weakened_by_a_rolling_reload() {
-        let mut agenda = Agenda::default();
-        agenda.ask_reload("chain".to_owned(), true);
-        agenda.ask_reload("SIGHUP".to_owned(), false);
-        assert_eq!(agenda.take(), reload("chain"));
+        let mut pending = PendingRenewals::default();
+        pending.ask_reload("chain".to_owned(), true);
+        pending.ask_reload("SIGHUP".to_owned(), false);
+        assert_eq!(pending.take(), reload("chain"));
     }
 
     #[test]
-    fn interpreters_are_renewed_one_after_the_other_and_once() {
-        let mut agenda = Agenda::default();
-        assert_eq!(agenda.ask_renewal(renewal(1)), Asked::Next);
-        assert_eq!(agenda.take(), Some(Task::Renew(renewal(1))));
-        assert_eq!(agenda.ask_renewal(renewal(2)), Asked::Waits);
-        assert_eq!(agenda.ask_renewal(renewal(2)), Asked::Known);
-        assert_eq!(agenda.take(), None);
-        agenda.done();
-        assert_eq!(agenda.take(), Some(Task::Renew(renewal(2))));
+    fn interpreters_are_replaced_one_after_the_other_and_once() {
+        let mut pending = PendingRenewals::default();
+        assert_eq!(pending.ask_replacement(due(1)), Asked::Next);
+        assert_eq!(pending.take(), Some(Task::Replace(due(1))));
+        assert_eq!(pending.ask_replacement(due(2)), Asked::Waits);
+        assert_eq!(pending.ask_replacement(due(2)), Asked::Merged);
+        assert_eq!(pending.take(), None);
+        pending.done();
+        assert_eq!(pending.take(), Some(Task::Replace(due(2))));
     }
 
-    fn grow(count: usize) -> Change {
-        Change::Grow {
+    fn grow(count: usize) -> Resize {
+        Resize::Grow {
             count,
             why: String::new(),
         }
@@ -224,38 +230,38 @@ mod tests {
 
     #[test]
     fn a_request_that_waits_for_an_interpreter_comes_first() {
-        let mut agenda = Agenda::default();
-        agenda.ask_renewal(renewal(1));
-        agenda.ask_change(grow(1));
-        assert_eq!(agenda.ask_change(Change::Wake), Asked::Next);
-        assert_eq!(agenda.ask_change(Change::Rest), Asked::Known);
-        agenda.ask_reload("SIGHUP".to_owned(), false);
-        assert_eq!(agenda.take(), Some(Task::Change(Change::Wake)));
-        agenda.done();
-        assert_eq!(agenda.take(), reload("SIGHUP"));
-        agenda.done();
-        assert_eq!(agenda.take(), None);
+        let mut pending = PendingRenewals::default();
+        pending.ask_replacement(due(1));
+        pending.ask_resize(grow(1));
+        assert_eq!(pending.ask_resize(Resize::Wake), Asked::Next);
+        assert_eq!(pending.ask_resize(Resize::Rest), Asked::Merged);
+        pending.ask_reload("SIGHUP".to_owned(), false);
+        assert_eq!(pending.take(), Some(Task::Resize(Resize::Wake)));
+        pending.done();
+        assert_eq!(pending.take(), reload("SIGHUP"));
+        pending.done();
+        assert_eq!(pending.take(), None);
     }
 
     #[test]
     fn a_reload_makes_its_own_number_of_interpreters() {
-        let mut agenda = Agenda::default();
-        agenda.ask_reload("SIGHUP".to_owned(), false);
-        assert_eq!(agenda.ask_change(grow(2)), Asked::Known);
-        assert_eq!(agenda.take(), reload("SIGHUP"));
-        assert_eq!(agenda.ask_change(grow(3)), Asked::Waits, "of the next one");
-        agenda.done();
-        assert_eq!(agenda.take(), Some(Task::Change(grow(3))));
+        let mut pending = PendingRenewals::default();
+        pending.ask_reload("SIGHUP".to_owned(), false);
+        assert_eq!(pending.ask_resize(grow(2)), Asked::Merged);
+        assert_eq!(pending.take(), reload("SIGHUP"));
+        assert_eq!(pending.ask_resize(grow(3)), Asked::Waits, "of the next one");
+        pending.done();
+        assert_eq!(pending.take(), Some(Task::Resize(grow(3))));
     }
 
     #[test]
-    fn a_reload_settles_what_was_due() {
-        let mut agenda = Agenda::default();
-        agenda.ask_renewal(renewal(1));
-        agenda.ask_reload("SIGHUP".to_owned(), false);
-        assert_eq!(agenda.ask_renewal(renewal(2)), Asked::Known);
-        assert_eq!(agenda.take(), reload("SIGHUP"));
-        agenda.done();
-        assert_eq!(agenda.take(), None);
+    fn a_reload_replaces_the_interpreters_that_are_due() {
+        let mut pending = PendingRenewals::default();
+        pending.ask_replacement(due(1));
+        pending.ask_reload("SIGHUP".to_owned(), false);
+        assert_eq!(pending.ask_replacement(due(2)), Asked::Merged);
+        assert_eq!(pending.take(), reload("SIGHUP"));
+        pending.done();
+        assert_eq!(pending.take(), None);
     }
 }

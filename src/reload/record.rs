@@ -1,4 +1,4 @@
-//! Reloads as status and the control socket report them. Plain values; names of fields are names of JSON.
+//! Reloads as the status and the control socket report them. The fields' names are names of JSON.
 //!
 //! Times are seconds since 1970, spans are in the unit that their name says.
 
@@ -15,7 +15,7 @@ pub struct Reload {
     pub by: String,
     /// `swap`, `rolling`, `exec` or `rollback`.
     pub way: &'static str,
-    /// The generation that served when it began; 0 where that was before the process began anew.
+    /// The generation that served when it began; 0 if another process served then.
     pub old: u64,
     /// The generation that it makes, made or put back; 0 for none.
     pub makes: u64,
@@ -31,12 +31,13 @@ pub struct Reload {
     pub one_more_waits: bool,
     /// What its canary has shown, if it had one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub canary: Option<Canary>,
+    pub canary: Option<CanaryReport>,
 }
 
-/// What a canary has shown so far. Numbers are of its present stage, and not older than a second while it runs.
+/// What a canary has shown so far. The numbers are of its present stage; they are updated every
+/// second while it runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Canary {
+pub struct CanaryReport {
     /// Of the requests, in percent.
     pub share_percent: f64,
     /// Which stage it is in, from 1.
@@ -55,7 +56,7 @@ pub struct Canary {
     pub others_failed: u64,
 }
 
-/// A generation that could be put back.
+/// The generation that a rollback would put back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Kept {
     /// Its number.
@@ -69,7 +70,7 @@ pub struct Kept {
 pub struct Reloads {
     /// That ended well; rollbacks to a kept generation, too.
     pub done: u64,
-    /// That failed before they served anybody, or failed in part.
+    /// That failed before they served a request, or failed in part.
     pub failed: u64,
     /// That were withdrawn while they were tried out, by their numbers or by hand.
     pub withdrawn: u64,

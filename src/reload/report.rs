@@ -1,4 +1,4 @@
-//! Lines of the log about generations.
+//! Lines of the log about generations. Pure.
 
 use std::time::Duration;
 
@@ -17,16 +17,16 @@ pub fn reloaded(id: u64, report: &Report, elapsed: Duration) -> String {
     text
 }
 
-/// A generation is ready, and does not have all requests yet.
-pub fn born(id: u64, report: &Report, elapsed: Duration) -> String {
+/// A generation is ready and becomes the canary.
+pub fn ready(id: u64, report: &Report, elapsed: Duration) -> String {
     let interpreters = counted(report.interpreters.len(), "interpreter");
     let seconds = elapsed.as_secs_f64();
     format!("generation {id} is ready ({interpreters} in {seconds:.2} s)")
 }
 
-/// A time that somebody has configured: `5 m`, `90 s`, `0.5 s`.
+/// A configured time: `5 min`, `90 s`, `0.5 s`.
 pub fn time(time: Duration) -> String {
-    // What is left of a stage is a moment less than what was asked for.
+    // The rest of a stage is a moment less than the configured time.
     let tenths = (time.as_secs_f64() * 10.0).round();
     let seconds = tenths / 10.0;
     if seconds >= 120.0 && seconds % 60.0 == 0.0 {
@@ -35,7 +35,7 @@ pub fn time(time: Duration) -> String {
     format!("{seconds} s")
 }
 
-/// The one before it has ended.
+/// An old generation has ended.
 pub fn retired(id: u64, finished: u64, parked: usize) -> String {
     let finished = usize::try_from(finished).unwrap_or(usize::MAX);
     let requests = counted(finished, "request");

@@ -1,61 +1,67 @@
-//! More interpreters or fewer: what the reloader has done on `sm-reload`, through the same births and dismissals as a reload's.
+//! Starts and ends single interpreters of the serving generation, on `sm-reload`.
 
 use std::time::Duration;
 
+use super::pending::Resize;
 use crate::app::{Patience, Roster, StartError};
 
-use super::pending::Change;
-
-/// What came of a change.
-pub(crate) enum Changed {
-    /// The numbers of the new ones.
+/// The result of a resize.
+pub(crate) enum Resized {
+    /// The numbers of the new workers.
     Grew(Result<Vec<usize>, StartError>),
-    /// The one that went, if any could.
+    /// The worker that ended, unless it was the last one.
     Shrank(Option<usize>),
-    /// Whether nobody serves now.
+    /// Whether every interpreter has ended.
     Rested(bool),
-    /// With how many, or how long nobody tries again.
-    Woke(Result<usize, (StartError, Duration)>),
+    /// How many interpreters run.
+    Woke(Result<usize, WakeError>),
 }
 
-/// Changes how many interpreters there are. Runs on `sm-reload`.
-pub(crate) fn carry_out(
-    change: Change,
+/// No interpreter could be started for a waiting request.
+pub(crate) struct WakeError {
+    /// Why.
+    pub error: StartError,
+    /// How long no further attempt is made.
+    pub pause: Duration,
+}
+
+/// Changes the number of interpreters. `at_waking`: how many there are after [`Resize::Wake`].
+pub(crate) fn resize(
+    resize: Resize,
     roster: &Roster,
     at_waking: usize,
     patience: &Patience,
     grace: Duration,
-) -> Changed {
-    match change {
-        Change::Grow { count, why } => {
+) -> Resized {
+    match resize {
+        Resize::Grow { count, why } => {
             tracing::info!("{why}: starting {count} more");
-            Changed::Grew(roster.hire(count, patience))
+            Resized::Grew(roster.hire(count, patience))
         }
-        Change::Shrink { why } => {
+        Resize::Shrink { why } => {
             tracing::info!("{why}: ending one");
-            Changed::Shrank(roster.let_one_go(grace))
+            Resized::Shrank(roster.let_one_go(grace))
         }
-        Change::Rest => Changed::Rested(roster.go_to_rest(grace)),
-        Change::Wake => {
-            // The first one is what the request waits for; the others follow side by side.
-            let born = roster.hire(1, patience).and_then(|first| {
-                let others = roster.hire(at_waking.saturating_sub(first.len()), patience)?;
-                Ok(first.len() + others.len())
-            });
-            Changed::Woke(born.or_else(|error| match roster.crews().len() {
-                0 => Err((error, roster.give_up_waking())),
-                // Some serve; the policy, or the next waking, tries again.
-                count => {
-                    tracing::error!("not all interpreters could be started: {error}");
-                    Ok(count)
-                }
-            }))
-        }
+        Resize::Rest => Resized::Rested(roster.go_to_rest(grace)),
+        Resize::Wake => Resized::Woke(wake(roster, at_waking, patience)),
     }
 }
 
-/// Numbers, for the log.
-pub(crate) fn listed(workers: &[usize]) -> String {
-    let words: Vec<String> = workers.iter().map(usize::to_string).collect();
-    words.join(", ")
+fn wake(roster: &Roster, at_waking: usize, patience: &Patience) -> Result<usize, WakeError> {
+    // The request waits for the first one only; the others start side by side.
+    let started = roster.hire(1, patience).and_then(|first| {
+        let others = roster.hire(at_waking.saturating_sub(first.len()), patience)?;
+        Ok(first.len() + others.len())
+    });
+    started.or_else(|error| match roster.crews().len() {
+        0 => Err(WakeError {
+            error,
+            pause: roster.give_up_waking(),
+        }),
+        // The policy, or the next waking, tries again to start the others.
+        count => {
+            tracing::error!("not all interpreters could be started: {error}");
+            Ok(count)
+        }
+    })
 }

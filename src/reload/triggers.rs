@@ -1,5 +1,5 @@
-//! What asks for a reload by itself: files that are touched, folders that change, and, for development, the modules of the
-//! application. `sm-watch` calls what is here; all it does is tell the supervisor.
+//! Watched files and folders, and, for development, the modules of the application: a change asks
+//! the supervisor for a reload, or runs the configured command. The thread `sm-watch` calls it.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -18,19 +18,20 @@ use crate::background::watch::FileWatch;
 use crate::config::{Config, ReloadConfig};
 use crate::python::Source;
 
-/// A file is reported when it has been at rest for longer than this. So whatever is reported this soon after a reload was asked
-/// for had changed before that, and is loaded by that reload: a burst of saves is one reload.
+/// The watch reports a file that has not changed for longer than this. A file that is reported so
+/// soon after a reload was asked for had changed before, and that reload loads it: a burst of saves
+/// is one reload.
 const BURST: Duration = Duration::from_millis(80);
 
 /// A file system's clock lags behind by up to a tick of the kernel.
 const CLOCK_TICK: Duration = Duration::from_millis(10);
 
-/// Watches, as long as it lives.
+/// Watches until it is dropped.
 pub struct Triggers {
     watch: FileWatch,
     events: Sender<Event>,
     asked_at: Arc<Mutex<Option<Instant>>>,
-    /// The application's files that are watched.
+    /// The application's modules that are watched.
     sources: Mutex<HashSet<PathBuf>>,
     ignored: Vec<String>,
 }
@@ -41,9 +42,9 @@ impl fmt::Debug for Triggers {
     }
 }
 
-/// What a change asks for.
+/// The effect of a change.
 #[derive(Clone, Copy)]
-enum Wish {
+enum Effect {
     Reload,
     Chain,
     Rollback,
@@ -51,7 +52,7 @@ enum Wish {
 }
 
 impl Triggers {
-    /// Starts to watch, if anything is to be watched. Call it after everything that forks.
+    /// Starts to watch, if anything is to be watched. Call it after the last fork.
     ///
     /// # Errors
     /// The watching thread cannot be started.
@@ -72,12 +73,16 @@ impl Triggers {
             ignored: reload.python_ignored.clone(),
         };
         let files = [
-            ("touch-reload", &reload.touch, Wish::Reload),
-            ("touch-chain-reload", &reload.touch_chain, Wish::Chain),
-            ("touch-rollback", &reload.touch_rollback, Wish::Rollback),
-            ("touch-logreopen", &config.log.touch_reopen, Wish::ReopenLog),
+            ("touch-reload", &reload.touch, Effect::Reload),
+            ("touch-chain-reload", &reload.touch_chain, Effect::Chain),
+            ("touch-rollback", &reload.touch_rollback, Effect::Rollback),
+            (
+                "touch-logreopen",
+                &config.log.touch_reopen,
+                Effect::ReopenLog,
+            ),
         ];
-        for (option, paths, wish) in files {
+        for (option, paths, effect) in files {
             for path in paths {
                 if !path.exists() {
                     tracing::warn!(
@@ -85,47 +90,52 @@ impl Triggers {
                         path.display()
                     );
                 }
-                triggers.add(path, option, wish);
+                triggers.add(path, option, effect);
             }
         }
+        triggers.add_commands(config, clockwork);
+        for path in &reload.folders {
+            if path.is_dir() {
+                let on_change = triggers.on_change("fs-reload", Effect::Reload);
+                triggers.watch.add_tree(path, on_change);
+            } else {
+                triggers.add(path, "fs-reload", Effect::Reload);
+            }
+        }
+        Ok(Some(Arc::new(triggers)))
+    }
+
+    /// Watches the files that run hooks and commands and raise signals.
+    fn add_commands(&self, config: &Config, clockwork: &Arc<Clockwork>) {
         for (hook, path) in touched(config) {
-            let events = triggers.events.clone();
-            triggers.watch.add(path, move |_: &Path| {
-                // The supervisor left first: the server stops.
+            let events = self.events.clone();
+            self.watch.add(path, move |_: &Path| {
+                // The supervisor has ended: the server stops.
                 let _gone = events.send(Event::Touched(hook));
             });
         }
         let background = &config.background;
         for (path, command) in &background.touch_exec {
             let command = command.clone();
-            triggers.watch.add(path, move |path: &Path| {
+            self.watch.add(path, move |path: &Path| {
                 tracing::info!("touch-exec: {} has changed", path.display());
                 commands::start("touch-exec", &command);
             });
         }
         for (path, number) in &background.touch_signals {
-            triggers.watch.add(path, raise(clockwork, *number));
+            self.watch.add(path, raise(clockwork, *number));
         }
         for (path, number) in &background.folder_signals {
             if path.is_dir() {
-                triggers.watch.add_tree(path, raise(clockwork, *number));
+                self.watch.add_tree(path, raise(clockwork, *number));
             } else {
-                triggers.watch.add(path, raise(clockwork, *number));
+                self.watch.add(path, raise(clockwork, *number));
             }
         }
-        for path in &reload.folders {
-            if path.is_dir() {
-                let on_change = triggers.on_change("fs-reload", Wish::Reload);
-                triggers.watch.add_tree(path, on_change);
-            } else {
-                triggers.add(path, "fs-reload", Wish::Reload);
-            }
-        }
-        Ok(Some(Arc::new(triggers)))
     }
 
-    /// Watches these modules of the application too (`--py-autoreload`). They were read within the last `read_within`; one that
-    /// was saved in that time may have been read before. Any thread.
+    /// Watches these modules of the application too (`--py-autoreload`). They were read within the
+    /// last `read_within`; one saved in that time may have been read before. Any thread.
     pub fn add_sources(&self, sources: &[Source], read_within: Duration) {
         let since = SystemTime::now().checked_sub(read_within + CLOCK_TICK);
         let mut known = self.sources.lock();
@@ -135,43 +145,44 @@ impl Triggers {
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             });
             if !is_ignored && known.insert(source.file.clone()) {
-                self.add(&source.file, "py-autoreload", Wish::Reload);
+                self.add(&source.file, "py-autoreload", Effect::Reload);
                 let saved = source.file.metadata().and_then(|file| file.modified());
                 if since.is_some_and(|since| saved.is_ok_and(|saved| saved > since)) {
-                    // No burst: it did not rest first, and no reload that was asked for before has to have seen it.
+                    // This is no part of a burst: a reload that was asked for before may have
+                    // read the old file.
                     *self.asked_at.lock() = None;
-                    self.on_change("py-autoreload", Wish::Reload)(&source.file);
+                    self.on_change("py-autoreload", Effect::Reload)(&source.file);
                 }
             }
         }
     }
 
-    fn add(&self, path: &Path, option: &'static str, wish: Wish) {
-        self.watch.add(path, self.on_change(option, wish));
+    fn add(&self, path: &Path, option: &'static str, effect: Effect) {
+        self.watch.add(path, self.on_change(option, effect));
     }
 
     fn on_change(
         &self,
         option: &'static str,
-        wish: Wish,
+        effect: Effect,
     ) -> impl Fn(&Path) + Send + use<> + 'static {
         let (events, asked_at) = (self.events.clone(), Arc::clone(&self.asked_at));
         move |path: &Path| {
             let by = format!("{option}: {} has changed", path.display());
-            if matches!(wish, Wish::Reload | Wish::Chain) {
+            if matches!(effect, Effect::Reload | Effect::Chain) {
                 let mut asked_at = asked_at.lock();
                 if asked_at.is_some_and(|at| at.elapsed() < BURST) {
                     return;
                 }
                 *asked_at = Some(Instant::now());
             }
-            let event = match wish {
-                Wish::Reload => Event::reload(by),
-                Wish::Chain => Event::ChainReload { by: by.into() },
-                Wish::Rollback => Event::rollback(by),
-                Wish::ReopenLog => Event::ReopenLog { by },
+            let event = match effect {
+                Effect::Reload => Event::reload(by),
+                Effect::Chain => Event::ChainReload { by: by.into() },
+                Effect::Rollback => Event::rollback(by),
+                Effect::ReopenLog => Event::ReopenLog { by },
             };
-            // The supervisor left first: the server stops.
+            // The supervisor has ended: the server stops.
             let _gone = events.send(event);
         }
     }
@@ -219,9 +230,10 @@ mod tests {
     use super::*;
     use crossbeam::channel::unbounded;
 
-    /// A request imports a module right after a reload, and it is saved before the module is watched.
+    /// A request imports a module right after a reload, and the module is saved before it is
+    /// watched.
     #[test]
-    fn a_module_saved_while_it_is_read_is_no_part_of_the_burst_before() {
+    fn a_module_saved_while_it_is_read_is_reported() {
         let (events, told) = unbounded();
         let triggers = Triggers {
             watch: FileWatch::start().expect("a thread"),
@@ -235,7 +247,7 @@ mod tests {
         std::fs::create_dir_all(&folder).expect("a folder");
         let file = folder.join("late.py");
         std::fs::write(&file, "WORD = 1\n").expect("a file");
-        triggers.on_change("py-autoreload", Wish::Reload)(Path::new("early.py"));
+        triggers.on_change("py-autoreload", Effect::Reload)(Path::new("early.py"));
         let source = Source {
             module: String::from("late"),
             file,

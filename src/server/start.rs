@@ -46,12 +46,13 @@ use crate::os::service_manager::notify::Notifier;
 use crate::os::service_manager::socket_activation;
 use crate::os::vacuum::Vacuum;
 use crate::os::{limits, pidfile, privileges, title};
+use crate::reload::builder::GenerationBuilder;
 use crate::reload::event::Event;
 use crate::reload::failed_load::{self, LastLoad};
 use crate::reload::handover::message::Word;
 use crate::reload::handover::origin::{self, Inheritance, Origin};
-use crate::reload::history::{self, Journal};
-use crate::reload::reloader::{Recipe, Reloader};
+use crate::reload::history::{self, ReloadHistory};
+use crate::reload::reloader::Reloader;
 use crate::reload::triggers::Triggers;
 
 /// uWSGI's exit code for "no application, and one is needed".
@@ -418,14 +419,14 @@ fn serve(
     pidfiles.when_ready(config, &mut vacuum)?;
     say(&report::serving(&report, &listening, started.elapsed()));
     outputs.detach(writer)?;
-    let journal = Arc::new(Journal::resumed(&farewell.reloads));
-    journal.takes_over();
-    journal.end(history::Outcome::Serves(1));
+    let history = Arc::new(ReloadHistory::from_predecessor(&farewell.reloads));
+    history.note_takeover();
+    history.end(history::Outcome::Serves(1));
     let metrics = Arc::new(MetricsSnapshot {
         net: Arc::clone(&net),
         current: Arc::clone(&current),
         process: Arc::clone(&process),
-        journal: Arc::clone(&journal),
+        history: Arc::clone(&history),
         python: runtime.version().to_string(),
         listen: listening.iter().map(report::url).collect(),
         queue_max: config.limits.queue_max,
@@ -441,7 +442,7 @@ fn serve(
     }
     let handler = Arc::new(ControlHandler {
         events: sender.clone(),
-        journal: Arc::clone(&journal),
+        history: Arc::clone(&history),
         metrics,
         is_stopping: AtomicBool::new(false),
     });
@@ -459,10 +460,10 @@ fn serve(
         tracing::info!("reloaded: process {} is the server now", std::process::id());
     }
     let locks = [early_locks, late_locks];
-    let recipe = Recipe {
+    let builder = GenerationBuilder {
         last_load: Arc::clone(&last_load),
         origin,
-        heirlooms: heirlooms(&control, stats.as_ref(), locks, keeper),
+        successor_messages: heirlooms(&control, stats.as_ref(), locks, keeper),
         autoscale: config.workers.autoscale.clone(),
         config: config.clone(),
         plan,
@@ -493,7 +494,7 @@ fn serve(
         mercy: config.process.reload_mercy,
         delay: config.process.shutdown_delay,
         exits_on_reload: config.process.exit_on_reload,
-        reloader: Reloader::new(recipe, sender.clone(), Arc::clone(&journal)),
+        reloader: Reloader::new(builder, sender.clone(), Arc::clone(&history)),
         notifier: &notifier,
         reopen_log: &mut || {
             if let Some(log) = &mut outputs.log {
@@ -521,7 +522,7 @@ fn serve(
             accept_threads.into_iter().for_each(AcceptThread::stop);
             fifos.leave();
             let successor = successor.filter(|successor| {
-                let told = successor.bid_farewell(journal.carried(), wants_reload);
+                let told = successor.bid_farewell(history.for_successor(), wants_reload);
                 told.is_ok()
             });
             if successor.is_none() {
@@ -530,7 +531,7 @@ fn serve(
                 let why = "the process that was to be the server is gone; the server has stopped";
                 return Err(Failure::new(why));
             }
-            journal.leave();
+            history.hand_over();
             keeper.leave_to_others();
             signals::forward_to(keeper, &receiver);
             // Threads that the application has left are to do no more than at the end of a process.

@@ -18,8 +18,9 @@ use crate::net::{Net, Turn};
 use crate::os::service_manager::notify::Notifier;
 use crate::reload::event::Event;
 use crate::reload::handover::successor_process::{Heard, StandIn};
-use crate::reload::interval::Beat;
-use crate::reload::reloader::{Done, Reloader, Then};
+use crate::reload::interval::Interval;
+use crate::reload::reloader::{Action, Reloader};
+use crate::reload::task::TaskResult;
 
 /// A signal ends a process with this and its number (the shell's convention).
 pub(super) const KILLED_BY: i32 = 128;
@@ -75,8 +76,8 @@ pub fn supervise(charge: Charge<'_>) -> End {
         awaited: None,
         charge,
         departure: None,
-        ticks: Beat::default(),
-        looks: Beat::default(),
+        ticks: Interval::default(),
+        looks: Interval::default(),
         relay: None,
         is_stopping: false,
         exit_code: 0,
@@ -90,8 +91,8 @@ struct Watch<'a> {
     mercy: Duration,
     /// When the stop begins that was asked for, and by what (`--shutdown-delay`).
     departure: Option<(Instant, &'static str)>,
-    ticks: Beat,
-    looks: Beat,
+    ticks: Interval,
+    looks: Interval,
     /// The process leaves its place to a successor.
     relay: Option<Relay>,
     /// A successor that stops with this process.
@@ -122,8 +123,8 @@ impl Watch<'_> {
         let now = Instant::now();
         let (_, receiver) = self.charge.events;
         let reloader = &self.charge.reloader;
-        let next_tick = self.ticks.next(reloader.ticks_every(), now);
-        let next_look = self.looks.next(reloader.looks_every(), now);
+        let next_tick = self.ticks.next(reloader.tick_period(), now);
+        let next_look = self.looks.next(reloader.look_period(), now);
         let begins = self.departure.map(|(at, _)| at);
         let next = [next_tick, next_look, begins].into_iter().flatten().min();
         match next.filter(|_| !self.is_stopping) {
@@ -140,7 +141,7 @@ impl Watch<'_> {
         if self.ticks.is_due(now) {
             self.charge.reloader.tick();
         }
-        if self.looks.is_due(now) && matches!(self.charge.reloader.look(), Then::Stop) {
+        if self.looks.is_due(now) && matches!(self.charge.reloader.look(), Action::Stop) {
             return self.stop("--die-on-idle");
         }
         None
@@ -151,7 +152,7 @@ impl Watch<'_> {
         let is_going_on = !self.is_stopping;
         match event {
             Event::Asked { number, is_rolling } => {
-                self.charge.reloader.journal().heard(number);
+                self.charge.reloader.history().received(number);
                 let by = Cow::Borrowed("control");
                 self.hear(if is_rolling {
                     Event::ChainReload { by }
@@ -204,16 +205,16 @@ impl Watch<'_> {
                 for hook in &mut self.charge.on_reload {
                     hook();
                 }
-                self.charge.reloader.ask(&by, false);
+                self.charge.reloader.ask_reload(&by, false);
                 None
             }
             Event::ChainReload { by } => {
-                self.charge.reloader.ask(&by, true);
+                self.charge.reloader.ask_reload(&by, true);
                 None
             }
             Event::Renew { by } => {
                 if is_going_on && self.relay.is_none() && self.departure.is_none() {
-                    self.charge.reloader.ask_rebirth(&by);
+                    self.charge.reloader.ask_new_process(&by);
                 }
                 None
             }
@@ -267,11 +268,13 @@ impl Watch<'_> {
                 None
             }
             Event::Due(due) => {
-                self.charge.reloader.due(due, self.relay.is_some());
+                self.charge
+                    .reloader
+                    .interpreter_is_due(due, self.relay.is_some());
                 None
             }
             Event::Retired { generation } => {
-                self.charge.reloader.retired(generation);
+                self.charge.reloader.generation_ended(generation);
                 None
             }
             Event::Drained { pid, all_closed } => {
@@ -284,16 +287,16 @@ impl Watch<'_> {
     }
 
     /// A task of the reloader has ended.
-    fn done(&mut self, done: Done) {
-        match self.charge.reloader.done(done) {
-            Then::StartAnew(stand_in) if self.departure.is_some() => {
+    fn done(&mut self, done: TaskResult) {
+        match self.charge.reloader.task_ended(done) {
+            Action::HandOver(stand_in) if self.departure.is_some() => {
                 stand_in.kill();
                 self.charge
                     .reloader
                     .not_renewed("the server stops".to_owned());
             }
-            Then::StartAnew(stand_in) => self.begin_relay(stand_in),
-            Then::GoOn | Then::Stop => {}
+            Action::HandOver(stand_in) => self.begin_relay(stand_in),
+            Action::GoOn | Action::Stop => {}
         }
         self.charge.acceptor.nudge();
         if self.relay.is_none() && self.departure.is_none() && !self.charge.reloader.is_busy() {
@@ -368,7 +371,7 @@ impl Watch<'_> {
         relay.go_back(self.charge.net, self.charge.current);
         if wants_reload {
             let reloader = &mut self.charge.reloader;
-            reloader.ask("a reload that was asked for meanwhile", false);
+            reloader.ask_reload("a reload that was asked for meanwhile", false);
         }
         self.charge.reloader.not_renewed(why);
     }
@@ -404,7 +407,7 @@ impl Watch<'_> {
     fn stop(&mut self, by: &str) -> Option<End> {
         self.is_stopping = true;
         self.departure = None;
-        self.charge.reloader.journal().close("the server stops");
+        self.charge.reloader.history().close("the server stops");
         self.charge.clockwork.stop();
         self.charge.notifier.stopping();
         let was_drained = match self.relay.take() {

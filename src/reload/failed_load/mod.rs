@@ -1,14 +1,15 @@
-//! In development (`--py-autoreload`): what answers in the application's place while what was saved last does not load.
+//! In development (`--py-autoreload`): answers requests while the version that was saved last does
+//! not load.
 //!
-//! The old version could answer, and does so in production. But whoever has just saved a file and asks wants to know what became
-//! of it, and takes an answer of the version before for one of theirs. So a browser is shown the traceback on a page that gives way
-//! as soon as a version loads, and everybody else gets it as plain text; both with 500. Whoever wants the old version all the same
-//! says so with a cookie, until the next save.
+//! In production the old version answers. In development an answer of the old version would be
+//! mistaken for one of the new. So a browser gets the traceback on a page that reloads itself as
+//! soon as a version loads, and other clients get it as plain text, both with status 500. A cookie
+//! selects the old version until the next save.
 //!
-//! Tracebacks are for those who develop: for clients on this machine. Others get the old version's answer, unless
-//! `--catch-exceptions` says that tracebacks may be seen. Without `--py-autoreload` nobody looks here at all.
+//! Only clients on this machine see tracebacks; others get the old version's answer, unless
+//! `--catch-exceptions` allows tracebacks for all. Without `--py-autoreload` none of this runs.
 //!
-//! What failed is noted by the main thread; requests are answered by whoever polls.
+//! The main thread notes failures; the thread that polls answers requests.
 
 mod page;
 
@@ -18,6 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use self::page::{Answer, COOKIE, FailedLoad, POLL};
 use crate::config::Config;
 use crate::files::asked::Asked;
 use crate::net::{FileService, Given};
@@ -25,29 +27,12 @@ use crate::protocol::proxy::forwarded;
 use crate::wsgi::environ::Peer;
 use crate::wsgi::{Delivery, Head, Response, ResponseError, Sink};
 
-/// A request with this field comes from the page, which asks whether it still tells the truth.
-const POLL: &str = "Singlemalt-Poll";
-
-/// The cookie of whoever wants the version that is loaded. Its value is the number of one failure: the next one is shown again.
-const COOKIE: &str = "singlemalt-loaded";
-
-/// A version that did not load.
-#[derive(Debug)]
-struct FailedLoad {
-    /// No other has it, in no other process either: milliseconds since 1970.
-    number: u64,
-    /// What the log says: what failed in the first line, then what can be done about it, and the traceback.
-    text: String,
-    /// The generation that is loaded; `None` if no version has loaded yet.
-    loaded: Option<u64>,
-}
-
-/// What became of the last attempt to load the application.
+/// The result of the last attempt to load the application.
 #[derive(Debug, Default)]
 pub struct LastLoad(Mutex<Option<Arc<FailedLoad>>>);
 
 impl LastLoad {
-    /// It failed, and this generation is still loaded.
+    /// The load failed, and this generation is still loaded.
     pub fn has_failed(&self, text: String, loaded: Option<u64>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |since| since.as_millis() as u64);
@@ -60,7 +45,7 @@ impl LastLoad {
         }));
     }
 
-    /// It succeeded, or somebody has decided who serves.
+    /// The load succeeded, or the operator has decided which version serves.
     pub fn is_settled(&self) {
         *self.0.lock() = None;
     }
@@ -70,7 +55,8 @@ impl LastLoad {
     }
 }
 
-/// Who answers requests before they are queued: static files, and in development what is told here.
+/// The service that answers requests before they are queued: static files, and in development the
+/// page about the failed load.
 pub fn service(
     config: &Config,
     files: Option<Box<dyn FileService>>,
@@ -82,14 +68,14 @@ pub fn service(
     Some(Box::new(Development {
         files,
         last_load: Arc::clone(last_load),
-        shows_everybody: config.app.catch_exceptions,
+        shows_all: config.app.catch_exceptions,
     }))
 }
 
 struct Development {
     files: Option<Box<dyn FileService>>,
     last_load: Arc<LastLoad>,
-    shows_everybody: bool,
+    shows_all: bool,
 }
 
 impl FileService for Development {
@@ -106,7 +92,7 @@ impl FileService for Development {
         response: &mut Response,
         sink: &mut dyn Sink,
     ) -> Given {
-        let may_see = || self.shows_everybody || is_local(head, peer);
+        let may_see = || self.shows_all || is_local(head, peer);
         if head.field(POLL).is_some() && may_see() {
             let number = self.last_load.failed().map(|failed| failed.number);
             let number = number.map_or_else(String::new, |number| number.to_string());
@@ -139,13 +125,6 @@ impl FileService for Development {
     }
 }
 
-/// A complete answer.
-struct Answer {
-    status: &'static [u8],
-    fields: Vec<(&'static [u8], Vec<u8>)>,
-    body: String,
-}
-
 fn respond(answer: &Answer, response: &mut Response, sink: &mut dyn Sink) {
     let mut begin = || -> Result<(), ResponseError> {
         response.begin(answer.status)?;
@@ -157,14 +136,14 @@ fn respond(answer: &Answer, response: &mut Response, sink: &mut dyn Sink) {
         response.fail(500, sink);
         return;
     }
-    // What the client does not take now waits in the connection; one that has gone is noticed there.
+    // The connection keeps the rest, and notices a client that has gone.
     let _sent = response.finish_with(answer.body.as_bytes(), sink);
 }
 
-/// The client is on this machine, and no proxy speaks for another one.
+/// Whether the client is on this machine, and no proxy forwards for another one.
 fn is_local(head: &Head, peer: &Peer) -> bool {
     let Head::Http(head) = head else {
-        // A front end, which is there to serve others.
+        // A front end serves other clients.
         return false;
     };
     let address = std::str::from_utf8(peer.address()).ok();
@@ -175,7 +154,8 @@ fn is_local(head: &Head, peer: &Peer) -> bool {
         })
 }
 
-/// Whether `Accept` names HTML (RFC 9110, 12.5.1). Browsers do so where a page is to be shown; a range like `*/*` does not count.
+/// Whether `Accept` names HTML (RFC 9110, 12.5.1), as browsers do for a page. A range like `*/*`
+/// does not count.
 fn wants_html(head: &Head) -> bool {
     let accept = head.field("Accept").unwrap_or_default();
     accept.split(|byte| *byte == b',').any(|range| {
@@ -192,7 +172,7 @@ fn wants_html(head: &Head) -> bool {
     })
 }
 
-/// Whether the client has said that the version that is loaded is to answer while this failure is the last one.
+/// Whether the client's cookie selects the loaded version while this failure is the last one.
 fn wants_loaded(head: &Head, number: u64) -> bool {
     let cookies = head.field("Cookie").unwrap_or_default();
     let wanted = format!("{COOKIE}={number}");

@@ -1,13 +1,18 @@
-//! How a version that did not load is told: the page for a browser, the text for everybody else, and what the page hears when it
-//! asks whether it is still true. Pure.
+//! The answers about a failed load: the page for a browser, the text for other clients, and the
+//! answer when the page asks whether it is still current. Pure.
 //!
-//! The page loads nothing, and runs nothing but its own script: `page.css` and `page.js` stand in it, and its
-//! Content-Security-Policy names them by a nonce. Everything else in it is text.
+//! The page loads nothing and runs only its own script: it contains `page.css` and `page.js`, and
+//! its Content-Security-Policy allows them by a nonce. All else in it is escaped text.
 
 use std::fmt::{self, Display, Formatter, Write as _};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use super::{Answer, COOKIE, FailedLoad, POLL};
+/// A request with this field comes from the page, which asks whether it is still current.
+pub(super) const POLL: &str = "Singlemalt-Poll";
+
+/// The cookie that selects the loaded version. Its value is the number of a failure, so the next
+/// failure is shown again.
+pub(super) const COOKIE: &str = "singlemalt-loaded";
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -15,17 +20,35 @@ const SCRIPT: &str = include_str!("page.js");
 const FAILED: &[u8] = b"500 Internal Server Error";
 const PLAIN: &[u8] = b"text/plain; charset=utf-8";
 
-/// Nobody can know it before the page is made.
-pub(crate) fn nonce() -> String {
+/// A version that did not load.
+#[derive(Debug)]
+pub(super) struct FailedLoad {
+    /// Unique, across processes too: milliseconds since 1970.
+    pub(super) number: u64,
+    /// The text of the log: what failed in the first line, then a hint, and the traceback.
+    pub(super) text: String,
+    /// The generation that is loaded; `None` if no version has loaded yet.
+    pub(super) loaded: Option<u64>,
+}
+
+/// A complete answer.
+pub(super) struct Answer {
+    pub(super) status: &'static [u8],
+    pub(super) fields: Vec<(&'static [u8], Vec<u8>)>,
+    pub(super) body: String,
+}
+
+/// A random value that cannot be guessed before the page is made.
+pub(super) fn nonce() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", random(), random())
 }
 
 /// The page.
-pub(crate) fn html(failed: &FailedLoad, nonce: &str) -> Answer {
+pub(super) fn html(failed: &FailedLoad, nonce: &str) -> Answer {
     let FailedLoad { number, .. } = failed;
     let (what, hint, traceback) = parts(&failed.text);
-    // That it was the loading stands above it.
+    // The headline already says that loading failed.
     let what = match what.split_once(" failed: ") {
         Some((start, exception)) if start.starts_with("loading ") => exception,
         _ => what,
@@ -43,10 +66,12 @@ pub(crate) fn html(failed: &FailedLoad, nonce: &str) -> Answer {
         None => headline.to_owned(),
     };
     let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\" data-number=\"{number}\" data-poll=\"{POLL}\" data-cookie=\"{COOKIE}\">\n\
-         <meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+        "<!doctype html>\n<html lang=\"en\" data-number=\"{number}\" data-poll=\"{POLL}\" \
+         data-cookie=\"{COOKIE}\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
-         <noscript><meta http-equiv=\"refresh\" content=\"2\"></noscript>\n<style nonce=\"{nonce}\">\n{STYLE}</style>\n\
+         <noscript><meta http-equiv=\"refresh\" content=\"2\"></noscript>\n\
+         <style nonce=\"{nonce}\">\n{STYLE}</style>\n\
          <main>\n<p class=\"headline\">{headline}</p>\n<h1>{what}</h1>\n",
         title = Escaped(&title),
         what = Escaped(what),
@@ -76,18 +101,19 @@ pub(crate) fn html(failed: &FailedLoad, nonce: &str) -> Answer {
     page += "<footer>\n";
     page += &match failed.loaded {
         Some(generation) => format!(
-            "<p>Generation {generation}, the last version that loaded, is still there. <button type=\"button\">Show it until \
-             the next save</button></p>\n"
+            "<p>Generation {generation}, the last version that loaded, is still there. \
+             <button type=\"button\">Show it until the next save</button></p>\n"
         ),
         None => "<p>No version has been loaded yet.</p>\n".to_owned(),
     };
     page += &format!(
-        "<p role=\"status\">Save the fix: this page reloads by itself as soon as a version loads.</p>\n</footer>\n</main>\n\
+        "<p role=\"status\">Save the fix: this page reloads by itself as soon as a version \
+         loads.</p>\n</footer>\n</main>\n\
          <script nonce=\"{nonce}\">\n{SCRIPT}</script>\n"
     );
     let policy = format!(
-        "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'self'"
+        "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
     );
     let mut answer = answer(FAILED, b"text/html; charset=utf-8", page);
     answer
@@ -100,21 +126,21 @@ pub(crate) fn html(failed: &FailedLoad, nonce: &str) -> Answer {
 }
 
 /// The same for a terminal or a program.
-pub(crate) fn plain(failed: &FailedLoad) -> Answer {
+pub(super) fn plain(failed: &FailedLoad) -> Answer {
     let FailedLoad { number, text, .. } = failed;
     let text = text.trim_end();
     let then = match failed.loaded {
         Some(generation) => format!(
-            "What was saved last does not load. Generation {generation}, the last version that loaded, is still there, and \
-             answers requests with the cookie {COOKIE}={number}."
+            "What was saved last does not load. Generation {generation}, the last version that \
+             loaded, is still there, and answers requests with the cookie {COOKIE}={number}."
         ),
         None => "The application does not load, and no version of it is loaded.".to_owned(),
     };
     answer(FAILED, PLAIN, format!("{text}\n\n{then}\n"))
 }
 
-/// What the page hears: the number of the failure that would be shown now, if there is one.
-pub(crate) fn poll(number: &str) -> Answer {
+/// The answer to the page: the number of the failure that would be shown now, or nothing.
+pub(super) fn poll(number: &str) -> Answer {
     answer(b"200 OK", PLAIN, number.to_owned())
 }
 
@@ -131,7 +157,7 @@ fn answer(status: &'static [u8], media_type: &[u8], body: String) -> Answer {
     }
 }
 
-/// What failed, in a line; what can be done about it; and the traceback. See `LoadFailure`.
+/// What failed, the hint, and the traceback (see `LoadFailure`).
 fn parts(text: &str) -> (&str, &str, &str) {
     let text = text.trim_end();
     let (what, rest) = text.split_once('\n').unwrap_or((text, ""));
@@ -143,7 +169,7 @@ fn parts(text: &str) -> (&str, &str, &str) {
     (what.trim(), hint.trim(), traceback)
 }
 
-/// The file and the line that a traceback leads to.
+/// The file and the line where a traceback ends.
 fn place(text: &str) -> Option<(&str, &str)> {
     text.lines().rev().find_map(|line| {
         let (file, rest) = line
@@ -155,13 +181,13 @@ fn place(text: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// What a line of a traceback is.
+/// The kinds of lines in a traceback.
 enum Kind {
-    /// Where: `  File "app.py", line 3, in <module>`
+    /// A frame: `  File "app.py", line 3, in <module>`
     Frame,
-    /// What stands there.
+    /// Its source line.
     Code,
-    /// The exception, or between two of them.
+    /// The exception, or the text between two of them.
     Words,
 }
 
@@ -204,7 +230,7 @@ mod tests {
                 String::from_utf8_lossy(value)
             );
         }
-        // They are files of their own.
+        // These are separate files.
         let body = answer
             .body
             .replace(STYLE, "(page.css)\n")
@@ -220,9 +246,11 @@ mod tests {
         }, { insta::assert_snapshot!(name, shown(answer)) });
     }
 
-    const RAISED: &str = "loading app.py failed: ZeroDivisionError: <b>bold</b> & \"quoted\"\n  a hint, in a line\n\n\
-        Traceback (most recent call last):\n  File \"/srv/app.py\", line 3, in <module>\n    import shop\n  \
-        File \"/srv/<script>alert('1')</script>.py\", line 17, in <module>\n    1 / 0  # </pre><script>alert(2)</script>\n    \
+    const RAISED: &str = "loading app.py failed: ZeroDivisionError: <b>bold</b> & \"quoted\"\n\
+        \x20 a hint, in a line\n\n\
+        Traceback (most recent call last):\n  File \"/srv/app.py\", line 3, in \
+        <module>\n    import shop\n  File \"/srv/<script>alert('1')</script>.py\", line 17, in \
+        <module>\n    1 / 0  # </pre><script>alert(2)</script>\n    \
         ~~^~~\nZeroDivisionError: <b>bold</b> & \"quoted\"\n";
 
     fn failed(text: &str, loaded: Option<u64>) -> FailedLoad {
@@ -234,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_browser_is_shown() {
+    fn the_page_for_a_browser() {
         snapshot(
             "failed_load_page",
             &html(&failed(RAISED, Some(4)), "0123abcd"),
@@ -247,13 +275,13 @@ mod tests {
     }
 
     #[test]
-    fn what_everybody_else_is_told() {
+    fn the_text_for_other_clients() {
         snapshot("failed_load_plain", &plain(&failed(RAISED, Some(4))));
         snapshot("failed_load_plain_first", &plain(&failed("one line", None)));
     }
 
     #[test]
-    fn nothing_that_is_told_becomes_markup() {
+    fn texts_never_become_markup() {
         let hostile = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&lt;";
         for text in [
             hostile.to_owned(),

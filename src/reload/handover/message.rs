@@ -47,7 +47,7 @@ pub enum Word {
     Serve,
     /// To a successor: go on with it.
     Connection(Kept),
-    /// To a successor: this process has finished, and nothing is left here. What its reloads were (`Journal::carried`).
+    /// To a successor: this process has finished, and nothing is left here. What its reloads were (`ReloadHistory::for_successor`).
     Farewell(String),
     /// To a successor: one more reload was asked for meanwhile.
     OneMore,

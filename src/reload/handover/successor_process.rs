@@ -29,7 +29,7 @@ pub enum Heard {
     OneMore,
     /// From the process before this one: it stops, and so does the server.
     Stop,
-    /// From the process before this one: nothing is left there. What its reloads were (`Journal::carried`).
+    /// From the process before this one: nothing is left there. What its reloads were (`ReloadHistory::for_successor`).
     Farewell(String),
     /// It has left, or died: how.
     Left(String),
@@ -174,7 +174,7 @@ impl StandIn {
         }
     }
 
-    /// Nothing is left here: it goes on alone. `reloads`: see `Journal::carried`.
+    /// Nothing is left here: it goes on alone. `reloads`: see `ReloadHistory::for_successor`.
     ///
     /// # Errors
     /// It is gone.

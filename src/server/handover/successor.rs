@@ -48,7 +48,7 @@ pub struct Succession {
 /// The predecessor has left.
 #[derive(Debug, Default)]
 pub struct Farewell {
-    /// See `Journal::carried`.
+    /// See `ReloadHistory::for_successor`.
     pub reloads: String,
     /// One more reload was asked for meanwhile.
     pub wants_reload: bool,

@@ -1,0 +1,132 @@
+//! Builds what a reload puts in charge: a generation, fresh interpreters one after the other, or a
+//! successor process. Runs on `sm-reload`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::failed_load::LastLoad;
+use super::handover::message::Word;
+use super::handover::origin::Origin;
+use super::task::{Failed, Rolled, RollingFailure, TaskOutcome};
+use crate::app::worker::Surroundings;
+use crate::app::{Generation, Patience, Plan, Report, Roster, StartError};
+use crate::config::{AutoscaleConfig, Config, Phase};
+use crate::python::{Isolation, Runtime};
+
+/// Runs the hooks of some phases; the error says why the reload fails.
+pub type RunHooks = Box<dyn Fn(&[Phase]) -> Result<(), String> + Send + Sync>;
+
+/// Everything that a new generation is built from.
+pub struct GenerationBuilder {
+    /// The configuration.
+    pub config: Config,
+    /// The plan of the first generation.
+    pub plan: Plan,
+    /// When there are to be more or fewer interpreters.
+    pub autoscale: AutoscaleConfig,
+    /// How the process was started.
+    pub origin: Origin,
+    /// Makes the messages that give a successor the sockets beside the listeners.
+    pub successor_messages: Box<dyn Fn() -> std::io::Result<Vec<Word>> + Send + Sync>,
+    /// The one CPython.
+    pub runtime: &'static Runtime,
+    /// What the threads of all generations share.
+    pub surroundings: Surroundings,
+    /// Runs hooks.
+    pub run_hooks: RunHooks,
+    /// Notes versions that do not load.
+    pub last_load: Arc<LastLoad>,
+}
+
+impl GenerationBuilder {
+    /// Starts a successor that loads the application (see [`Origin::stand_in`]).
+    pub(super) fn start_successor(&self, patience: &Patience) -> TaskOutcome {
+        let Surroundings { net, current, .. } = &self.surroundings;
+        // The applications that are loaded now have to load again.
+        let needed = current.load().map(|serving| serving.loaded());
+        TaskOutcome::SuccessorReady(self.origin.stand_in(
+            net,
+            &needed.unwrap_or_default(),
+            &*self.successor_messages,
+            patience,
+        ))
+    }
+
+    /// Loads generation `id`.
+    pub(super) fn load(
+        &self,
+        id: u64,
+        patience: &Patience,
+    ) -> Result<(Arc<Generation>, Report), Failed> {
+        self.run_hooks(&[Phase::PreApp])?;
+        let mut plan = self.plan.clone();
+        // The applications that are loaded now have to load again.
+        if let Some(serving) = self.surroundings.current.load() {
+            plan.apps.need(serving.loaded());
+            // As many interpreters as serve now. At rest, one shows whether the version loads.
+            let roster = serving.roster();
+            plan.at_first = if roster.is_at_rest() {
+                1
+            } else {
+                plan.at_first.max(roster.crews().len())
+            };
+        }
+        let started = Generation::start(id, &plan, self.runtime, &self.surroundings, patience)
+            .map_err(Failed::Start)?;
+        self.run_hooks_after_load()?;
+        Ok(started)
+    }
+
+    /// Replaces the interpreters of the serving generation, one after the other.
+    pub(super) fn roll(&self, roster: &Roster, patience: &Patience) -> Rolled {
+        let failure = |why| RollingFailure { worker: 0, why };
+        let crews = roster.crews();
+        let mut rolled = Rolled {
+            generation: roster.generation(),
+            fresh: 0,
+            count: crews.len(),
+            failed: self.run_hooks(&[Phase::PreApp]).err().map(failure),
+        };
+        for (crew, worker) in crews {
+            if rolled.failed.is_some() {
+                return rolled;
+            }
+            match roster.replace(crew, patience, (self.replaced_grace(), true)) {
+                // An interpreter that has ended meanwhile was replaced already.
+                Ok(_) | Err(StartError::Gone) => rolled.fresh += 1,
+                Err(error) => {
+                    let why = Failed::Start(error);
+                    rolled.failed = Some(RollingFailure { worker, why });
+                }
+            }
+        }
+        if let Err(why) = self.run_hooks_after_load() {
+            rolled.failed = Some(failure(why));
+        }
+        rolled
+    }
+
+    /// How long a replaced interpreter is waited for, so that one too many runs only briefly.
+    pub(super) fn replaced_grace(&self) -> Duration {
+        const MAX: Duration = Duration::from_secs(10);
+        MAX.min(self.config.process.reload_mercy)
+    }
+
+    fn run_hooks_after_load(&self) -> Result<(), Failed> {
+        self.run_hooks(&[Phase::PostApp])?;
+        for _ in 0..self.config.workers.processes {
+            self.run_hooks(&[Phase::PostFork, Phase::Accepting])?;
+        }
+        self.run_hooks(&[Phase::Accepting1])
+    }
+
+    fn run_hooks(&self, phases: &[Phase]) -> Result<(), Failed> {
+        (self.run_hooks)(phases).map_err(Failed::Hook)
+    }
+}
+
+/// Whether interpreters can be replaced one by one: not the main one, and not without an
+/// application.
+pub(super) fn can_roll(roster: &Roster) -> bool {
+    roster.isolation() != Isolation::Main && roster.has_application()
+}

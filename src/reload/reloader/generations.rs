@@ -1,0 +1,356 @@
+//! Which generation serves: a new one takes over at once, or after a time as a canary; the previous
+//! one ends, or is kept for a rollback. All on the main thread, so that no two changes meet.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::other_generations::{CanaryGeneration, PreviousGeneration};
+use super::state::Reloader;
+use crate::app::{Due, Generation, Report, Roster};
+use crate::config::ReloadMode;
+use crate::python::Isolation;
+use crate::reload::canary::{Canary, Counts, Step};
+use crate::reload::history::{Outcome, Way, seconds};
+use crate::reload::pending::Resize;
+use crate::reload::record::{CanaryReport, Kept};
+use crate::reload::report;
+
+impl Reloader {
+    /// A generation has loaded: it becomes the canary, or takes over.
+    pub(super) fn activate(
+        &mut self,
+        generation: Arc<Generation>,
+        report: &Report,
+        elapsed: Duration,
+    ) {
+        let id = generation.id();
+        let stages = &self.builder.config.reload.canary;
+        // A canary is compared with the application that serves, if there is one.
+        let serving = self.roster().filter(Roster::has_application);
+        let canary = serving.as_ref().and_then(|serving| {
+            let counts = counts(&generation.roster(), serving);
+            Canary::begin(stages, counts, Instant::now())
+        });
+        let Some(canary) = canary else {
+            self.take_over(&generation);
+            tracing::info!("{}", report::reloaded(id, report, elapsed));
+            return;
+        };
+        generation.serve_aside();
+        let surroundings = &self.builder.surroundings;
+        surroundings.current.try_out(&generation, canary.share());
+        surroundings.bell.ring();
+        self.builder.last_load.is_settled();
+        tracing::info!("{}", report::ready(id, report, elapsed));
+        self.report_share(id, &canary);
+        self.note_canary(&canary);
+        self.others.canary = Some(CanaryGeneration { generation, canary });
+    }
+
+    /// Gives a generation all requests, and keeps or ends the previous one.
+    fn take_over(&mut self, generation: &Arc<Generation>) {
+        let surroundings = &self.builder.surroundings;
+        let previous = surroundings.current.swap(Some(Arc::clone(generation)));
+        // Threads that have queued a request in the canary see the swap now: see `Current`.
+        generation.rejoin();
+        generation.serve();
+        surroundings.bell.ring();
+        // Only now: the development page asks again at once, and must not meet the old version.
+        self.builder.last_load.is_settled();
+        self.others.is_put_back = false;
+        self.history.note_takeover();
+        self.history.end(Outcome::Serves(generation.id()));
+        let Some(previous) = previous else {
+            return;
+        };
+        let roster = previous.roster();
+        let was_at_rest = roster.is_at_rest();
+        let time = self.builder.config.reload.keep_previous;
+        match time.filter(|_| roster.has_application() && !was_at_rest) {
+            Some(time) => self.keep(previous, time),
+            None => self.retire(previous),
+        }
+        if was_at_rest {
+            // The new version has shown that it loads. A request that has come keeps it awake.
+            self.pending.ask_resize(Resize::Rest);
+        }
+    }
+
+    fn keep(&mut self, generation: Arc<Generation>, time: Duration) {
+        self.drop_previous();
+        generation.stand_aside();
+        let id = generation.id();
+        tracing::info!(
+            "generation {id} is kept for {} (--keep-previous)",
+            report::time(time)
+        );
+        self.history.set_kept(Some(Kept {
+            generation: id,
+            until: seconds(SystemTime::now() + time),
+        }));
+        self.others.previous = Some(PreviousGeneration {
+            generation,
+            until: Instant::now() + time,
+        });
+    }
+
+    fn drop_previous(&mut self) {
+        self.history.set_kept(None);
+        if let Some(previous) = self.others.previous.take() {
+            self.retire(previous.generation);
+        }
+    }
+
+    /// Withdraws the canary, or puts the previous generation back in charge and abandons a reload
+    /// that loads. Returns what was done.
+    ///
+    /// # Errors
+    /// There is neither a canary nor a previous generation.
+    pub fn roll_back(&mut self, by: &str) -> Result<String, String> {
+        let serving = self.builder.surroundings.current.id();
+        let done = if let Some(canary) = &self.others.canary {
+            let id = canary.generation.id();
+            self.withdraw_canary(Outcome::Withdrawn(format!("taken back by hand, {by}")));
+            format!("generation {id} is withdrawn; generation {serving} serves")
+        } else if let Some(previous) = self.others.previous.take() {
+            self.abandon_reload();
+            self.history.begin(by, Way::Rollback, serving);
+            let id = previous.generation.id();
+            self.history.set_generation(id);
+            self.put_back(&previous.generation);
+            format!("generation {id} serves again, instead of generation {serving}")
+        } else {
+            let why = "there is nothing to go back to: no canary runs, and no generation is kept \
+                       (--keep-previous)";
+            tracing::error!("{by}: {why}");
+            return Err(why.to_owned());
+        };
+        tracing::warn!("{by}: {done}");
+        self.warn_of_code_on_disk();
+        Ok(done)
+    }
+
+    fn put_back(&mut self, generation: &Arc<Generation>) {
+        let surroundings = &self.builder.surroundings;
+        let failed = surroundings.current.swap(Some(Arc::clone(generation)));
+        generation.rejoin();
+        generation.serve();
+        surroundings.bell.ring();
+        self.history.set_kept(None);
+        self.history.note_takeover();
+        self.history.end(Outcome::Serves(generation.id()));
+        // The operator has chosen this version: the development page goes away.
+        self.builder.last_load.is_settled();
+        self.others.is_put_back = true;
+        if let Some(failed) = failed {
+            self.retire(failed);
+        }
+    }
+
+    /// Drops the previous generation because memory is short; `used` says how much is used.
+    /// Returns whether there was one.
+    pub(super) fn drop_previous_for_memory(&mut self, used: &str) -> bool {
+        let Some(previous) = &self.others.previous else {
+            return false;
+        };
+        tracing::warn!(
+            "memory: {used} are used in the container (--reload-on-cgroup): generation {} is not \
+             kept any longer (--keep-previous)",
+            previous.generation.id()
+        );
+        self.drop_previous();
+        true
+    }
+
+    /// Abandons the reload that runs and the one that waits.
+    fn abandon_reload(&mut self) {
+        self.pending.cancel_reload();
+        self.history.abandon("a rollback came");
+        // This cancels the load, unless it is complete.
+        if self.is_busy() {
+            self.cancel = None;
+            self.others.is_unwanted = true;
+        }
+    }
+
+    /// The next reload begins and ends the canary.
+    pub(super) fn supersede_canary(&mut self) {
+        if let Some(canary) = &self.others.canary {
+            let (id, serving) = (
+                canary.generation.id(),
+                self.builder.surroundings.current.id(),
+            );
+            tracing::info!(
+                "generation {id} is withdrawn before its time was over; generation {serving} \
+                 serves until the next one is ready"
+            );
+            self.withdraw_canary(Outcome::Abandoned("another reload came".to_owned()));
+        }
+    }
+
+    /// Gives all requests, also those in the canary's queue, to the generation in charge.
+    fn withdraw_canary(&mut self, outcome: Outcome) {
+        let Some(canary) = self.others.canary.take() else {
+            return;
+        };
+        let current = &self.builder.surroundings.current;
+        if let Some(serving) = current.load() {
+            current.swap(Some(Arc::clone(&serving)));
+            canary.generation.pass_on(&serving);
+        }
+        self.history.end(outcome);
+        self.others.is_put_back = true;
+        self.retire(canary.generation);
+    }
+
+    /// Decides about the canary, and drops the previous generation when its time is over. Once a
+    /// tick.
+    pub(super) fn look_after_other_generations(&mut self) {
+        let now = Instant::now();
+        let previous = self.others.previous.as_ref();
+        if previous.is_some_and(|previous| previous.until <= now) {
+            self.drop_previous();
+        }
+        let Some(serving) = self.roster() else {
+            return;
+        };
+        let Some(mut one) = self.others.canary.take() else {
+            return;
+        };
+        let id = one.generation.id();
+        let step = one
+            .canary
+            .look(counts(&one.generation.roster(), &serving), now);
+        self.note_canary(&one.canary);
+        match step {
+            Step::GoOn => self.others.canary = Some(one),
+            Step::Share(share) => {
+                let current = &self.builder.surroundings.current;
+                current.try_out(&one.generation, share);
+                self.report_share(id, &one.canary);
+                self.others.canary = Some(one);
+            }
+            Step::Complete => {
+                let (score, _) = one.canary.scores();
+                self.take_over(&one.generation);
+                tracing::info!(
+                    "generation {id} serves: {score} requests failed while it was tried out"
+                );
+            }
+            Step::RollBack(why) => {
+                self.others.canary = Some(one);
+                let serving = serving.generation();
+                tracing::error!(
+                    "generation {id} is withdrawn: {why}; generation {serving} serves all \
+                     requests (--reload-canary)"
+                );
+                self.withdraw_canary(Outcome::Withdrawn(why));
+                self.warn_of_code_on_disk();
+            }
+        }
+    }
+
+    /// Whether there is a canary or a previous generation, so that [`tick`](Self::tick) is needed.
+    pub(super) fn has_other_generations(&self) -> bool {
+        self.others.canary.is_some() || self.others.previous.is_some()
+    }
+
+    /// Whether a fresh interpreter would load other code than the generation in charge has.
+    pub(super) fn disk_has_other_code(&self) -> bool {
+        self.others.canary.is_some() || self.others.is_put_back
+    }
+
+    /// Postpones the replacement of an interpreter of the canary or the previous generation.
+    pub(super) fn put_off(&self, due: &Due) {
+        let canary = self.others.canary.iter().map(|one| &one.generation);
+        let previous = self.others.previous.iter().map(|one| &one.generation);
+        for generation in canary.chain(previous) {
+            if generation.id() == due.generation {
+                generation.roster().put_off(due.crew);
+            }
+        }
+    }
+
+    /// The server stops, or a successor takes over: ends all but the generation in charge.
+    pub(super) fn end_other_generations(&mut self) {
+        let current = &self.builder.surroundings.current;
+        if self.others.canary.is_some() {
+            current.swap(current.load());
+        }
+        let canary = self.others.canary.take().map(|one| one.generation);
+        let previous = self.others.previous.take().map(|one| one.generation);
+        self.history.set_kept(None);
+        let gone = canary.into_iter().chain(previous);
+        self.retiring
+            .extend(gone.map(|generation| generation.roster()));
+    }
+
+    /// Warns of options that are without effect.
+    pub(super) fn warn_of_unused_options(&self, serving: Option<Isolation>) {
+        let reload = &self.builder.config.reload;
+        let wanted: Vec<&str> = [
+            (!reload.canary.is_empty()).then_some("--reload-canary"),
+            reload.keep_previous.map(|_| "--keep-previous"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let why = match (reload.mode, serving) {
+            (_, Some(Isolation::Main)) => {
+                "the application lives in the main interpreter, of which there is one"
+            }
+            (ReloadMode::Swap, _) => return,
+            (ReloadMode::Rolling, _) => "--reload-mode rolling has no second generation",
+            (ReloadMode::Exec, _) => "--reload-mode exec starts the whole process anew",
+        };
+        if !wanted.is_empty() {
+            tracing::warn!("{} without effect: {why}", wanted.join(" and "));
+        }
+    }
+
+    fn note_canary(&self, canary: &Canary) {
+        let (score, others) = canary.scores();
+        let (stage, stages) = canary.stage();
+        self.history.set_canary(CanaryReport {
+            share_percent: percent(canary.share()),
+            stage,
+            stages,
+            until: seconds(SystemTime::now() + canary.left(Instant::now())),
+            requests: score.answered,
+            failed: score.failed,
+            others_requests: others.answered,
+            others_failed: others.failed,
+        });
+    }
+
+    fn report_share(&self, id: u64, canary: &Canary) {
+        let serving = self.builder.surroundings.current.id();
+        tracing::info!(
+            "generation {id} gets {} % of the requests for {}, generation {serving} the others \
+             (--reload-canary)",
+            percent(canary.share()),
+            report::time(canary.left(Instant::now()))
+        );
+    }
+
+    fn warn_of_code_on_disk(&self) {
+        if self.builder.plan.recycling.is_wanted() || self.memory.cycle().is_some() {
+            tracing::warn!(
+                "interpreters are not replaced (--max-requests and its like) until the next \
+                 reload: a fresh one would load the newer code on the disk"
+            );
+        }
+    }
+}
+
+fn percent(millionths: u32) -> f64 {
+    f64::from(millionths) / 10_000.0
+}
+
+fn counts(canary: &Roster, others: &Roster) -> Counts {
+    Counts {
+        canary: canary.score(),
+        others: others.score(),
+        waiting: canary.waiting(),
+    }
+}

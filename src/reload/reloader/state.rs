@@ -1,0 +1,475 @@
+//! The reloader and its tasks.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Sender, bounded};
+
+use super::other_generations::OtherGenerations;
+use crate::app::{Due, Generation, Patience, Roster, StartError};
+use crate::config::ReloadMode;
+use crate::os::memory::of_this_process;
+use crate::python::{Isolation, sources_of};
+use crate::reload::autoscale::Autoscaler;
+use crate::reload::builder::{GenerationBuilder, can_roll};
+use crate::reload::event::Event;
+use crate::reload::handover::successor_process::StandIn;
+use crate::reload::history::{Outcome, ReloadHistory, Way};
+use crate::reload::memory_watch::{MemoryWatch, TICK};
+use crate::reload::pending::{Asked, PendingRenewals, Resize, Task};
+use crate::reload::report;
+use crate::reload::resize::resize;
+use crate::reload::task::{Failed, MissingWorker, Rolled, RollingFailure, TaskOutcome, TaskResult};
+
+/// What the supervisor does after a task has ended.
+#[derive(Debug)]
+pub enum Action {
+    /// Go on.
+    GoOn,
+    /// Let this successor take over. The reload runs until
+    /// [`not_renewed`](Reloader::not_renewed), or the end of the process.
+    HandOver(StandIn),
+    /// Stop: there was no request for the configured time.
+    Stop,
+}
+
+/// Renews what serves.
+pub struct Reloader {
+    pub(super) builder: Arc<GenerationBuilder>,
+    events: Sender<Event>,
+    pub(super) history: Arc<ReloadHistory>,
+    pub(super) pending: PendingRenewals,
+    /// Dropped to cancel the task that runs.
+    pub(super) cancel: Option<Sender<Infallible>>,
+    /// The task that runs starts an interpreter for a waiting request.
+    pub(super) is_waking: bool,
+    pub(super) autoscaler: Autoscaler,
+    /// The number of the newest generation.
+    id: u64,
+    /// Old generations that have not ended.
+    pub(super) retiring: Vec<Roster>,
+    pub(super) memory: MemoryWatch,
+    /// A worker without an interpreter.
+    pub(super) missing: Option<MissingWorker>,
+    /// The next reload renews the process, which has workers that cannot be ended otherwise.
+    needs_new_process: bool,
+    /// The worker of the main interpreter that is due to be replaced, and with it the process.
+    due_main: Option<u64>,
+    pub(super) others: OtherGenerations,
+}
+
+impl Reloader {
+    /// Nothing runs; generation 1 serves.
+    pub fn new(
+        builder: GenerationBuilder,
+        events: Sender<Event>,
+        history: Arc<ReloadHistory>,
+    ) -> Self {
+        let serving = builder.surroundings.current.load();
+        let serving = serving.map(|serving| serving.roster());
+        let isolation = serving.as_ref().map(Roster::isolation);
+        let autoscaler = Autoscaler::new(builder.autoscale.clone(), of_this_process);
+        if autoscaler.is_wanted() && isolation == Some(Isolation::Main) {
+            tracing::warn!(
+                "the number of interpreters stays as it is (--cheaper, --cheap and --idle are \
+                 without effect): the application lives in the main one, which cannot be ended"
+            );
+        }
+        let memory = MemoryWatch::new(&builder.config.reload, serving.as_ref());
+        let reloader = Self {
+            builder: Arc::new(builder),
+            events,
+            history,
+            pending: PendingRenewals::default(),
+            cancel: None,
+            is_waking: false,
+            autoscaler,
+            id: 1,
+            retiring: Vec::new(),
+            memory,
+            missing: None,
+            needs_new_process: false,
+            due_main: None,
+            others: OtherGenerations::default(),
+        };
+        reloader.warn_of_unused_options(isolation);
+        reloader
+    }
+
+    /// The history of reloads.
+    pub fn history(&self) -> &ReloadHistory {
+        &self.history
+    }
+
+    /// Asks for a reload. `is_chain`: one interpreter after the other, whatever `--reload-mode` is.
+    pub fn ask_reload(&mut self, by: &str, is_chain: bool) {
+        let is_rolling = is_chain || self.builder.config.reload.mode == ReloadMode::Rolling;
+        match self.pending.ask_reload(by.to_owned(), is_rolling) {
+            Asked::Next => {}
+            Asked::Waits => tracing::info!("{by}: a reload is under way; one more follows"),
+            Asked::Merged => tracing::info!("{by}: one more reload waits already"),
+        }
+        self.start_next();
+    }
+
+    /// Asks for a renewal of the process, whatever `--reload-mode` is.
+    pub fn ask_new_process(&mut self, by: &str) {
+        self.needs_new_process = true;
+        self.ask_reload(by, false);
+    }
+
+    /// An interpreter is due to be replaced; the main one is replaced with the process.
+    /// `is_handing_over`: a successor takes over. Should that fail, the interpreter is due again.
+    pub fn interpreter_is_due(&mut self, due: Due, is_handing_over: bool) {
+        let roster = self.roster();
+        let Some(roster) = roster.filter(|roster| roster.generation() == due.generation) else {
+            // The canary or the previous generation may come into charge later.
+            self.put_off(&due);
+            return;
+        };
+        if is_handing_over {
+            roster.put_off(due.crew);
+            return;
+        }
+        if roster.isolation() == Isolation::Main {
+            self.due_main = Some(due.crew);
+            self.ask_reload(&due.why, false);
+            return;
+        }
+        if self.disk_has_other_code() {
+            roster.put_off(due.crew);
+            return;
+        }
+        self.pending.ask_replacement(due);
+        self.start_next();
+    }
+
+    /// The process is not renewed, though its successor was ready.
+    pub fn not_renewed(&mut self, why: String) {
+        self.pending.done();
+        self.report_failure(&Failed::Hook(why));
+        self.start_next();
+    }
+
+    /// Whether a reload waits for the one that runs.
+    pub fn has_waiting(&self) -> bool {
+        self.pending.has_reload()
+    }
+
+    /// Checks ages, memory and the canary. Call once every [`tick_period`](Self::tick_period).
+    pub fn tick(&mut self) {
+        self.look_after_other_generations();
+        if let Some(roster) = self.roster() {
+            roster.ask_for_the_aged();
+            self.look_at_memory(&roster);
+        }
+    }
+
+    /// Whether a task runs.
+    pub fn is_busy(&self) -> bool {
+        self.cancel.is_some()
+    }
+
+    /// How often to [`tick`](Self::tick); `None`: never, so that nothing wakes an idle server.
+    pub fn tick_period(&self) -> Option<Duration> {
+        let reload = &self.builder.config.reload;
+        if reload.recycling.lifetime_max.is_some() || self.has_other_generations() {
+            return Some(TICK);
+        }
+        self.memory.cycle()
+    }
+
+    /// A task has ended.
+    pub fn task_ended(&mut self, result: TaskResult) -> Action {
+        self.pending.done();
+        self.cancel = None;
+        self.is_waking = false;
+        let elapsed = result.started.elapsed();
+        if self.others.take_unwanted() {
+            match result.outcome {
+                TaskOutcome::Loaded(Ok((generation, _))) => self.retire(generation),
+                _ => result.discard(),
+            }
+            self.start_next();
+            return Action::GoOn;
+        }
+        match result.outcome {
+            TaskOutcome::Loaded(Ok((generation, report))) => {
+                self.activate(generation, &report, elapsed)
+            }
+            // The new version of the application needs the main interpreter, which is taken.
+            TaskOutcome::Loaded(Err(Failed::Start(StartError::MainIsTaken))) => {
+                self.history.set_way(Way::Exec);
+                self.start_successor();
+                return Action::GoOn;
+            }
+            TaskOutcome::Loaded(Err(failed)) => self.report_failure(&failed),
+            TaskOutcome::SuccessorReady(Ok(successor)) => {
+                self.pending.begin();
+                return Action::HandOver(successor);
+            }
+            TaskOutcome::SuccessorReady(Err(report)) => {
+                if let Some(on_sources) = &self.builder.surroundings.on_sources {
+                    on_sources(&sources_of(&report), elapsed);
+                }
+                self.report_failure(&Failed::Successor(report));
+            }
+            TaskOutcome::Rolled(rolled) => {
+                if rolled.failed.is_none() {
+                    self.others.note_all_fresh();
+                    self.memory.note_all_fresh();
+                }
+                self.report_rolled(&rolled, elapsed);
+            }
+            TaskOutcome::Resized(resized) => self.report_resized(resized, elapsed),
+            TaskOutcome::Replaced { worker, result } => Self::report_replaced(worker, result),
+            TaskOutcome::ReplacedOldFirst { missing, result } => {
+                self.report_replaced_old_first(missing, result)
+            }
+        }
+        self.start_next();
+        Action::GoOn
+    }
+
+    fn start_successor(&mut self) {
+        let patience = self.patience();
+        self.pending.begin();
+        let builder = Arc::clone(&self.builder);
+        self.run(move || builder.start_successor(&patience));
+    }
+
+    /// An old generation has ended.
+    pub fn generation_ended(&mut self, id: u64) {
+        self.retiring.retain(|roster| roster.generation() != id);
+        self.note_draining();
+    }
+
+    /// The server stops: cancels the task that runs. Returns the generations that still work.
+    pub fn stop(&mut self) -> Vec<Roster> {
+        // A request waits for the interpreter that starts: it gets it.
+        if self.is_waking {
+            return std::mem::take(&mut self.retiring);
+        }
+        if self.cancel.take().is_some() {
+            tracing::info!("the reload is abandoned");
+        }
+        self.end_other_generations();
+        if let Some(roster) = self.roster() {
+            roster.turn_away();
+        }
+        std::mem::take(&mut self.retiring)
+    }
+
+    /// How long the next task may take; it can be cancelled from now on.
+    fn patience(&mut self) -> Patience {
+        let (cancel, given_up) = bounded(0);
+        self.cancel = Some(cancel);
+        let until = Some(Instant::now() + self.builder.config.reload.timeout);
+        Patience { until, given_up }
+    }
+
+    pub(super) fn start_next(&mut self) {
+        let Some(task) = self.pending.take() else {
+            return;
+        };
+        let patience = self.patience();
+        match (task, self.roster()) {
+            (Task::Reload { by, is_rolling }, roster) => {
+                self.start_reload(&by, is_rolling, roster, patience);
+            }
+            (Task::Replace(due), Some(roster)) => self.replace(due, roster, patience),
+            (Task::Resize(change), Some(roster)) => {
+                self.is_waking = change == Resize::Wake;
+                self.autoscaler.note_request();
+                let at_waking = self.autoscaler.at_waking(roster.most());
+                let grace = self.builder.replaced_grace();
+                self.run(move || {
+                    TaskOutcome::Resized(resize(change, &roster, at_waking, &patience, grace))
+                });
+            }
+            (Task::Replace(_) | Task::Resize(_), None) => {
+                self.cancel = None;
+                self.pending.done();
+            }
+        }
+    }
+
+    fn start_reload(
+        &mut self,
+        by: &str,
+        is_rolling: bool,
+        roster: Option<Roster>,
+        patience: Patience,
+    ) {
+        let builder = Arc::clone(&self.builder);
+        let serving = builder.surroundings.current.id();
+        tracing::info!("{by}: reloading; generation {serving} serves meanwhile");
+        self.supersede_canary();
+        let way = self.way(roster.as_ref(), is_rolling);
+        self.history.begin(by, way, serving);
+        if let Some(roster) = &roster {
+            self.warn_of_room(roster, way);
+        }
+        match (way, roster) {
+            (Way::Exec, _) => {
+                self.needs_new_process = false;
+                self.run(move || builder.start_successor(&patience));
+            }
+            (Way::Rolling, Some(roster)) => {
+                self.run(move || TaskOutcome::Rolled(builder.roll(&roster, &patience)));
+            }
+            _ => {
+                self.id += 1;
+                let id = self.id;
+                self.history.set_generation(id);
+                self.run(move || TaskOutcome::Loaded(builder.load(id, &patience)));
+            }
+        }
+    }
+
+    /// How a reload is carried out. An application in the main interpreter needs a new process.
+    fn way(&self, serving: Option<&Roster>, is_rolling: bool) -> Way {
+        if self.needs_new_process
+            || self.builder.config.reload.mode == ReloadMode::Exec
+            || serving.is_some_and(|roster| roster.isolation() == Isolation::Main)
+        {
+            Way::Exec
+        } else if is_rolling && serving.is_some_and(can_roll) {
+            Way::Rolling
+        } else {
+            Way::Swap
+        }
+    }
+
+    /// The workers of the generation that serves.
+    pub(super) fn roster(&self) -> Option<Roster> {
+        let generation = self.builder.surroundings.current.load()?;
+        Some(generation.roster())
+    }
+
+    pub(super) fn run(&mut self, task: impl FnOnce() -> TaskOutcome + Send + 'static) {
+        let events = self.events.clone();
+        let started = Instant::now();
+        let spawned = std::thread::Builder::new()
+            .name("sm-reload".to_owned())
+            .spawn(move || {
+                let outcome = task();
+                // The supervisor has ended: a second signal came.
+                let _gone = events.send(Event::Done(Box::new(TaskResult { started, outcome })));
+            });
+        if let Err(error) = spawned {
+            self.pending.done();
+            self.cancel = None;
+            self.is_waking = false;
+            self.report_failure(&Failed::Start(StartError::Thread(error)));
+        }
+    }
+
+    /// Lets an old generation answer the requests that it has, and end.
+    pub(super) fn retire(&mut self, generation: Arc<Generation>) {
+        let roster = generation.roster();
+        self.retiring.push(roster.clone());
+        drop(generation);
+        self.note_draining();
+        let mercy = self.builder.config.process.reload_mercy;
+        let events = self.events.clone();
+        let watched = std::thread::Builder::new()
+            .name("sm-retire".to_owned())
+            .spawn(move || {
+                let id = roster.generation();
+                wait_for_end(&roster, mercy);
+                // The supervisor has ended: the server stops.
+                let _gone = events.send(Event::Retired { generation: id });
+            });
+        if let Err(error) = watched {
+            tracing::warn!(%error, "the end of the old generation will not be logged");
+        }
+    }
+
+    fn note_draining(&self) {
+        self.history
+            .set_draining(self.retiring.iter().map(Roster::generation).collect());
+    }
+
+    fn report_failure(&mut self, failed: &Failed) {
+        match failed.reason() {
+            Some(reason) => {
+                let serving = self.builder.surroundings.current.id();
+                tracing::error!("reload failed: {reason}; generation {serving} serves on");
+                self.note_failed(failed);
+                self.history.end(Outcome::Failed(failed.summary()));
+            }
+            None => {
+                let why = "the server stops".to_owned();
+                self.history.end(Outcome::Abandoned(why));
+            }
+        }
+        // Otherwise the next request would ask again.
+        if let (Some(crew), Some(roster)) = (self.due_main.take(), self.roster()) {
+            roster.put_off(crew);
+        }
+    }
+
+    /// Shows the failure in development.
+    fn note_failed(&self, failed: &Failed) {
+        let loaded = self.roster().filter(Roster::has_application);
+        let loaded = loaded.map(|roster| roster.generation());
+        self.builder.last_load.has_failed(failed.text(), loaded);
+    }
+
+    fn report_rolled(&mut self, rolled: &Rolled, elapsed: Duration) {
+        let Rolled {
+            generation,
+            fresh,
+            count,
+            failed,
+        } = rolled;
+        let Some(RollingFailure { worker, why }) = failed else {
+            self.history.end(Outcome::Serves(*generation));
+            self.builder.last_load.is_settled();
+            tracing::info!(
+                "every interpreter of generation {generation} is new ({count} in {:.2} s)",
+                elapsed.as_secs_f64()
+            );
+            return;
+        };
+        if *fresh == 0 {
+            self.report_failure(why);
+            return;
+        }
+        self.history.end(Outcome::Partly(format!(
+            "{fresh} of {count} interpreters have the new version: {}",
+            why.summary()
+        )));
+        if let Some(reason) = why.reason() {
+            tracing::error!(
+                "reload failed at worker {worker}: {reason}; {fresh} of {count} interpreters have \
+                 the new version, the others serve on with the old one"
+            );
+            self.note_failed(why);
+        }
+    }
+}
+
+/// Waits for an old generation's end. Runs on `sm-retire`.
+fn wait_for_end(roster: &Roster, mercy: Duration) {
+    /// The deadline of each wait once the mercy is over; the wait is repeated for ever.
+    const LONG: Duration = Duration::from_secs(3600);
+    let id = roster.generation();
+    let answered_before = roster.answered();
+    let mut left = roster.wait(Instant::now() + mercy);
+    if left > 0 {
+        tracing::warn!(
+            threads = left,
+            "generation {id} still works on requests after {} s (--reload-mercy); it ends when \
+             they do",
+            mercy.as_secs()
+        );
+    }
+    while left > 0 {
+        left = roster.wait(Instant::now() + LONG);
+    }
+    let finished = roster.answered() - answered_before;
+    tracing::info!("{}", report::retired(id, finished, roster.parked()));
+}
