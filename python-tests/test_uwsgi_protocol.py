@@ -434,7 +434,7 @@ def test_protocol_holds_for_sockets_wherever_it_stands(serve):
 
 def test_an_open_address_is_warned_of(serve):
     server = serve("--socket", ":0", "--uwsgi-socket", "127.0.0.1:0", app="echo.py", listen=())
-    found = re.findall(r"(\S+) speaks uwsgi to whoever reaches it", server.log())
+    found = re.findall(r"(\S+) speaks uwsgi to every client that reaches it", server.log())
     assert found == [f"0.0.0.0:{server.port}"]
     assert "whoever reaches" not in serve(app="echo.py", listen=("0.0.0.0:0",)).log()
 

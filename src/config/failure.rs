@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::settings::Config;
 
+/// uWSGI's exit code for "no application, and one is needed".
+pub const NO_APP: u8 = 22;
+
 /// Why the server did not start, and the exit code.
 #[derive(Debug)]
 pub struct Failure {

@@ -50,7 +50,7 @@ pub use background::types::{BackgroundConfig, CronEntry};
 pub use command::Command;
 pub use control::types::{BESIDE_PIDFILE, ControlConfig, ControlDoor, Subcommand, Verb, beside};
 pub use error::ConfigError;
-pub use failure::Failure;
+pub use failure::{Failure, NO_APP};
 pub use http::types::HttpConfig;
 pub use limits::types::{Deadlines, HarakiriRules, LimitsConfig};
 pub use log::types::{LogConfig, LogTarget};

@@ -61,7 +61,9 @@ impl Autoscaler {
 
     /// Whether anything but `--die-on-idle` was asked for.
     pub fn is_wanted(&self) -> bool {
-        self.policy.is_some() || self.plan.cheap || (self.plan.idle.is_some() && !self.plan.die_on_idle)
+        self.policy.is_some()
+            || self.plan.cheap
+            || (self.plan.idle.is_some() && !self.plan.die_on_idle)
     }
 
     /// How often to look; `None`: never, so that nothing wakes an idle server.
@@ -73,7 +75,10 @@ impl Autoscaler {
         let can_change = roster.isolation() != Isolation::Main;
         let policy = self.policy.as_ref().filter(|_| can_change);
         let policy = policy.map(|policy| policy.rules().cycle());
-        let idle = self.plan.idle.filter(|_| can_change || self.plan.die_on_idle);
+        let idle = self
+            .plan
+            .idle
+            .filter(|_| can_change || self.plan.die_on_idle);
         let idle = idle.map(|idle| idle.clamp(Duration::from_millis(10), IDLE_CYCLE));
         policy.into_iter().chain(idle).min()
     }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use super::builder::can_roll;
 use crate::app::Roster;
 use crate::config::{MemoryLimits, ReloadConfig};
-use crate::os::memory::cgroup::{Cgroup, Level};
 use crate::os::memory;
+use crate::os::memory::cgroup::{Cgroup, Level};
 
 /// How often time and memory are checked.
 pub(super) const TICK: Duration = Duration::from_secs(1);

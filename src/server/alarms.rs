@@ -1,7 +1,8 @@
-//! What raises alarms beside hooks and the application: lines of the log, a full queue, inherited descriptors.
+//! Sources of alarms beside hooks and the application: lines of the log, a full queue, inherited
+//! descriptors.
 //!
-//! Log lines are looked at by the thread that writes them; the others have threads of their own, which exist only where the
-//! options ask for them and live as long as the process.
+//! The thread that writes log lines looks at them; the other sources have threads of their own, if
+//! the options ask for them, until the process ends.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,10 +17,10 @@ use crate::config::{AlarmConfig, Config};
 use crate::net::Net;
 use crate::telemetry::LogWriter;
 
-/// How often it is looked whether the queue was full, as in uWSGI.
+/// How often to look whether the queue was full, as in uWSGI.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the last alarms are given when the process ends.
+/// How long the last alarms may take when the process ends.
 pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The alarms of the configuration; nothing is raised before [`start`].
@@ -70,7 +71,7 @@ pub fn start(
     watch_descriptors(config, alarms)
 }
 
-/// Raises what `--alarm-backlog` names when requests were turned away because the queue was full.
+/// Raises the alarms of `--alarm-backlog` when the queue was full and requests were refused.
 ///
 /// # Errors
 /// The thread cannot be started.
@@ -119,7 +120,7 @@ fn rules(config: &AlarmConfig) -> Result<Vec<Rule>, Failure> {
     config.lines.iter().map(rule).collect()
 }
 
-/// Calls `raise` for each alarm that the line raises. What alarms have written themselves raises none.
+/// Calls `raise` for each alarm that the line raises. Lines that alarms have written raise none.
 fn look_at(line: &[u8], rules: &[Rule], raise: &mut dyn FnMut(usize, &str)) {
     if line.is_empty() || line.starts_with(TAG.as_bytes()) || line.starts_with(b"ALARM: ") {
         return;

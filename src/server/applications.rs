@@ -1,5 +1,5 @@
-//! Which applications are served, and where: `--module` and its like or `--eval` at the root, `--mount` below prefixes and
-//! for hosts. Main thread, at start.
+//! The applications and their places: `--module` and its like or `--eval` at the root, `--mount`
+//! below prefixes and for hosts. Main thread, at start.
 
 use crate::app::Apps;
 use crate::config::Failure;
@@ -7,10 +7,10 @@ use crate::config::{self, AppChoice, Config};
 use crate::python::{AppTarget, Import, TargetKind};
 use crate::wsgi::{Place, Rules};
 
-/// The table of applications, in uWSGI's order: the one at the root, then the mounts as they were written.
+/// The table of applications, in uWSGI's order: the one at the root, then the mounts as written.
 ///
 /// # Errors
-/// Two are named for the same place.
+/// Two applications have the same place.
 pub fn choose(config: &Config) -> Result<Apps, Failure> {
     let named = config.app.choice.as_ref().map(|app| target(config, app));
     let code = config.app.eval.as_ref().map(|code| AppTarget {
@@ -20,7 +20,8 @@ pub fn choose(config: &Config) -> Result<Apps, Failure> {
     let eval = config.origin("eval").unwrap_or("--eval");
     if let (Some(named), Some(_)) = (&named, &code) {
         return Err(Failure::new(format_args!(
-            "{eval} and {named} both name the application at the root: leave one, or give one of them a place of its own \
+            "{eval} and {named} both name the application at the root: leave one, or give one of \
+             them a place of its own \
              (--mount /prefix=APP)"
         )));
     }
@@ -28,7 +29,8 @@ pub fn choose(config: &Config) -> Result<Apps, Failure> {
     let at_root = |mount: &&config::Mount| mount.host.is_none() && mount.prefix.is_empty();
     if let (Some(root), Some(mount)) = (&root, config.app.mounts.iter().find(at_root)) {
         return Err(Failure::new(format_args!(
-            "{} and {root} both name the application at the root: leave one, or mount it at a prefix (/prefix=APP)",
+            "{} and {root} both name the application at the root: leave one, or mount it at a \
+             prefix (/prefix=APP)",
             mount.origin
         )));
     }
@@ -51,8 +53,8 @@ pub fn choose(config: &Config) -> Result<Apps, Failure> {
     Ok(apps)
 }
 
-/// As in uWSGI a prefix stays in the path, and chooses nothing, unless the server manages SCRIPT_NAME; that is meant for a
-/// front end that names the application itself, which one that speaks HTTP cannot.
+/// As in uWSGI a prefix stays in the path, and chooses nothing, unless the server manages
+/// SCRIPT_NAME: a uwsgi front end names the application itself. One that speaks HTTP cannot.
 fn warn(config: &Config, apps: &Apps) {
     let speaks_http = |listen: &config::ListenAddress| listen.protocol == config::Protocol::Http;
     if !config.sockets.listen.iter().any(speaks_http) {
@@ -65,7 +67,8 @@ fn warn(config: &Config, apps: &Apps) {
         .collect();
     if !places.is_empty() {
         tracing::warn!(
-            "no request over HTTP reaches what is mounted at {}: add manage-script-name, which chooses by the path",
+            "no request over HTTP reaches what is mounted at {}: add manage-script-name, which \
+             chooses by the path",
             places.join(", ")
         );
     }
@@ -89,8 +92,9 @@ fn kind(config: &Config, target: &config::AppTarget) -> TargetKind {
     }
 }
 
-/// What every interpreter imports before its first application: `--pymodule-alias`, `--shared-import`, `--import`,
-/// `--post-pymodule-alias`. uWSGI imports once and then forks, so that every worker has it: so has every interpreter.
+/// The modules that every interpreter imports before its first application: `--pymodule-alias`,
+/// `--shared-import`, `--import`, `--post-pymodule-alias`. uWSGI imports them once and then forks,
+/// so that every worker has them.
 pub fn imports(config: &Config) -> Vec<Import> {
     let aliases = |aliases: &[(String, config::AppTarget)]| -> Vec<Import> {
         let import = |(name, target): &(String, config::AppTarget)| Import {
@@ -114,7 +118,7 @@ pub fn imports(config: &Config) -> Vec<Import> {
     all
 }
 
-/// Which of them have to load, a bit for each application.
+/// Marks the applications that have to load: a bit for each.
 pub fn need(apps: &mut Apps, needed: u32) {
     let count = apps.count().min(32);
     apps.need((0..count).map(|at| needed >> at & 1 == 1).collect());

@@ -1,8 +1,8 @@
-//! The TLS of all listeners: opened at start, read again at a reload.
+//! The TLS of all listeners: opened at start, read again at a reload. Main thread.
 //!
-//! Main thread. Files are opened before the server changes its directory and drops its privileges, as with uWSGI:
-//! their paths are relative to where it was started, and a key that only root can read can be used. At a reload
-//! the server is who it has become: a key that it may not read then stays the old one, and the log says so.
+//! As in uWSGI, files are opened before the server changes its directory and drops its privileges:
+//! paths are relative to the directory where it was started, and a key that only root can read can
+//! be used. A key that the server may no longer read at a reload is logged, and the old one stays.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,10 +20,10 @@ struct Entry {
 }
 
 impl Certificates {
-    /// Reads what the configuration names.
+    /// Reads the configured files.
     ///
     /// # Errors
-    /// A file is not what it should be.
+    /// A file cannot be read or has wrong contents.
     pub fn open(config: &Config) -> Result<Self, Failure> {
         let mut entries = Vec::with_capacity(config.sockets.listen.len());
         for listen in &config.sockets.listen {
@@ -60,7 +60,7 @@ impl Certificates {
         Some(Arc::clone(&entry.port))
     }
 
-    /// Reads all files again. What cannot be used is logged, and the old stays in use.
+    /// Reads all files again. Errors are logged, and the old certificate stays in use.
     pub fn reload(&self) {
         for entry in self.0.iter().flatten() {
             let origin = &entry.origin;
@@ -94,7 +94,7 @@ fn host((host, named): &(TlsHost, TlsFiles)) -> (Host, Files) {
     (host, files(named))
 }
 
-/// Where the path leads from here, wherever the server goes later.
+/// The absolute path, before the server changes its directory.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

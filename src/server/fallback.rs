@@ -1,13 +1,14 @@
-//! `--fallback-config`: the process starts anew with another file when the server leaves with code 1. Main thread, at the end.
+//! `--fallback-config`: the program starts again with another file after exit code 1. Main thread,
+//! at the end.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Starts this program anew with `file` as its only argument. Returns only if that fails on Unix; elsewhere it waits for the
-/// new process and returns its exit code.
+/// Starts this program again with `file` as its only argument. On Unix it returns only on failure;
+/// elsewhere it waits for the new process and returns its exit code.
 ///
 /// # Errors
-/// In words: the program cannot be started.
+/// The program cannot be started.
 pub fn start_with(file: &Path) -> Result<i32, String> {
     let failed = |error: std::io::Error| {
         format!(

@@ -1,7 +1,8 @@
-//! `hook-*` and `exec-*`: what the person who starts the server wants done at phases of its life.
+//! `hook-*` and `exec-*`: actions at phases of the server's life.
 //!
-//! docs/hooks.md says where uWSGI's phases are in one process. All actions run on the main thread, one after the
-//! other, and the server waits for them. As in uWSGI a failing one ends the server, except at its end.
+//! docs/hooks.md says where uWSGI's phases are in one process. All actions run on the main thread,
+//! one after the other, and the server waits for them. As in uWSGI a failing one ends the server,
+//! except at its end.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -14,19 +15,19 @@ use crate::config::Failure;
 use crate::config::{Config, HOOK_WAIT_MAX, Hook, HookAction, Phase, SignalMeaning};
 use crate::os::file_owner;
 
-/// How often a file that is waited for is looked for.
+/// How often to look for a file that an action waits for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How actions make themselves heard.
+/// What actions use.
 #[derive(Clone, Copy)]
-pub struct Means<'a> {
+pub struct HookContext<'a> {
     /// Writes a line to the log.
     pub say: &'a dyn Fn(&str),
     /// Raises alarms.
     pub alarms: &'a Alarms,
 }
 
-/// What comes after a phase.
+/// What follows after a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// The server goes on.
@@ -35,17 +36,17 @@ pub enum Next {
     Leave(i32),
 }
 
-/// Does what is to be done at these phases, in this order.
+/// Runs the actions of these phases, in this order.
 ///
 /// # Errors
-/// The first action that fails; the rest is not done.
-pub fn run(config: &Config, phases: &[Phase], means: Means<'_>) -> Result<Next, Failure> {
+/// The first action that fails; the rest does not run.
+pub fn run(config: &Config, phases: &[Phase], context: HookContext<'_>) -> Result<Next, Failure> {
     for phase in phases {
         for hook in of(config, *phase) {
-            match act(&hook.action, means) {
+            match act(&hook.action, context) {
                 Ok(Next::Go) => {}
                 Ok(leave @ Next::Leave(code)) => {
-                    (means.say)(&format!("{}: leaving with code {code}", hook.origin));
+                    (context.say)(&format!("{}: leaving with code {code}", hook.origin));
                     return Ok(leave);
                 }
                 Err(why) => {
@@ -61,18 +62,22 @@ pub fn run(config: &Config, phases: &[Phase], means: Means<'_>) -> Result<Next, 
 ///
 /// # Errors
 /// The first action that fails, or an `exit:` action.
-pub fn run_at_reload(config: &Config, phases: &[Phase], means: Means<'_>) -> Result<(), String> {
-    match run(config, phases, means) {
+pub fn run_at_reload(
+    config: &Config,
+    phases: &[Phase],
+    context: HookContext<'_>,
+) -> Result<(), String> {
+    match run(config, phases, context) {
         Ok(Next::Go) => Ok(()),
         Ok(Next::Leave(_)) => Err("an exit: hook ends a start, and a reload likewise".to_owned()),
         Err(failure) => Err(failure.text),
     }
 }
 
-/// The phase of the end: whatever fails is said, and the rest is done.
-pub fn run_at_exit(config: &Config, means: Means<'_>) {
+/// Runs the actions of the server's end. A failure is logged, and the rest runs.
+pub fn run_at_exit(config: &Config, context: HookContext<'_>) {
     for hook in of(config, Phase::AsUserAtExit) {
-        match act(&hook.action, means) {
+        match act(&hook.action, context) {
             Ok(Next::Go) => {}
             Ok(Next::Leave(_)) => return,
             Err(why) => tracing::error!("{}: {why}", hook.origin),
@@ -80,8 +85,8 @@ pub fn run_at_exit(config: &Config, means: Means<'_>) {
     }
 }
 
-/// Variables of `putenv:` actions. They are set with those of `--env`, before any thread exists, whatever
-/// their phase: later the environment cannot be written safely, and Python has read it.
+/// Variables of `putenv:` actions. They are set with those of `--env`, before any thread exists,
+/// whatever their phase: later the environment cannot be written safely, and Python has read it.
 pub fn environment(config: &Config) -> impl Iterator<Item = (String, String)> {
     config
         .process
@@ -93,7 +98,7 @@ pub fn environment(config: &Config) -> impl Iterator<Item = (String, String)> {
         })
 }
 
-/// What `unix_signal:` actions want signals to mean. It holds from the start, whatever their phase.
+/// The meanings that `unix_signal:` actions give to signals, from the start, whatever their phase.
 pub fn signals(config: &Config) -> Vec<SignalMeaning> {
     let meanings = config
         .process
@@ -106,12 +111,11 @@ pub fn signals(config: &Config) -> Vec<SignalMeaning> {
     meanings.collect()
 }
 
-/// The file of this hook was touched: what fails is said, and the server goes on. `Some` if it is to leave with this
-/// code.
-pub fn run_touched(config: &Config, number: usize, means: Means<'_>) -> Option<i32> {
+/// Runs the action of a touched file. A failure is logged. `Some`: leave with this code.
+pub fn run_touched(config: &Config, number: usize, context: HookContext<'_>) -> Option<i32> {
     let hook = config.process.hooks.get(number)?;
     tracing::info!("{}: the file was touched", hook.origin);
-    match act(&hook.action, means) {
+    match act(&hook.action, context) {
         Ok(Next::Go) => None,
         Ok(Next::Leave(code)) => Some(code),
         Err(why) => {
@@ -126,8 +130,8 @@ fn of(config: &Config, phase: Phase) -> impl Iterator<Item = &Hook> {
     hooks.filter(move |hook| hook.phase == phase)
 }
 
-fn act(action: &HookAction, means: Means<'_>) -> Result<Next, String> {
-    let say = means.say;
+fn act(action: &HookAction, context: HookContext<'_>) -> Result<Next, String> {
+    let say = context.say;
     let about = |verb: &str, path: &Path, result: io::Result<()>| {
         result.map_err(|error| format!("cannot {verb} {}: {error}", path.display()))
     };
@@ -166,7 +170,7 @@ fn act(action: &HookAction, means: Means<'_>) -> Result<Next, String> {
         HookAction::WaitForDirectory(path) => wait_for(path, say, Path::is_dir)?,
         HookAction::Log(text) => say(text),
         HookAction::Alarm(name, message) => {
-            if !means.alarms.raise(name, message) {
+            if !context.alarms.raise(name, message) {
                 return Err(format!("there is no alarm {name}"));
             }
         }
@@ -189,7 +193,7 @@ fn execute(command: &str) -> Result<(), String> {
     let mut shell = {
         use std::os::windows::process::CommandExt as _;
         let mut shell = Command::new("cmd");
-        // Its own rules of quoting apply to what stands behind /C.
+        // cmd has its own quoting rules for the text behind /C.
         shell.arg("/C").raw_arg(command);
         shell
     };

@@ -1,17 +1,157 @@
-//! Where the log goes: `--logto`, `--logto2`, and the log of a daemon. A file is appended to; `udp:HOST:PORT`
-//! gets a datagram for each line.
+//! The target of the log: `--logto`, `--logto2`, and the log of a daemon. A file is appended to;
+//! `udp:HOST:PORT` gets a datagram for each line.
 //!
-//! Opened on the main thread; opened anew, by the supervisor, on SIGHUP: whoever moves the file away (logrotate)
-//! sends one.
+//! The main thread opens it, and opens it again on SIGHUP, after logrotate has moved the file away.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::time::Duration;
 
 use crate::config::Failure;
 use crate::config::{Config, LogTarget};
+use crate::os::daemon::Starter;
 use crate::os::redirect;
-use crate::telemetry::{Destination, LogWriter};
+use crate::telemetry::{self, Destination, LogWriter};
+
+/// How long the last lines of the log may take.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The process's log: its writer and target, and the process that waits until the daemon serves.
+pub struct LogOutput {
+    /// Writes lines, on a thread of its own.
+    pub writer: LogWriter,
+    target: Option<Log>,
+    /// Has the terminal. While it waits, lines go there and not to the target.
+    starter: Option<Starter>,
+}
+
+impl LogOutput {
+    /// Starts the thread that writes. Call it after the last fork.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn start(target: Option<Log>, starter: Option<Starter>) -> Result<Self, Failure> {
+        let writer = LogWriter::start().map_err(Failure::new)?;
+        let level = std::env::var("SINGLEMALT_LOG").ok();
+        telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
+        Ok(Self {
+            writer,
+            target,
+            starter,
+        })
+    }
+
+    /// Writes a line as it is.
+    pub fn say(&self, line: &str) {
+        say(&self.writer, line);
+    }
+
+    /// Writes what waits, within a short time.
+    pub fn flush(&self) {
+        self.writer.flush(FLUSH_TIMEOUT);
+    }
+
+    /// Sends everything to the target, unless a starter waits.
+    ///
+    /// # Errors
+    /// The system has no descriptor left for it.
+    pub fn redirect_unless_starting(&self) -> Result<(), Failure> {
+        match self.starter {
+            Some(_) => Ok(()),
+            None => self.redirect(),
+        }
+    }
+
+    fn redirect(&self) -> Result<(), Failure> {
+        match &self.target {
+            Some(log) => log
+                .redirect(&self.writer)
+                .map_err(|error| Failure::new(format_args!("cannot log there: {error}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// `--logto2`: opens the target after privileges were dropped.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open_late(&mut self, config: &Config) -> Result<(), Failure> {
+        if let Some(target) = &config.log.late_target {
+            self.target = Some(Log::open(config, "logto2", target)?);
+            self.redirect_unless_starting()?;
+        }
+        Ok(())
+    }
+
+    /// Opens the target again: the file may have been moved away.
+    pub fn reopen(&mut self) {
+        if let Some(log) = &mut self.target {
+            log.reopen(&self.writer);
+        }
+    }
+
+    /// The server serves: the starter ends, and with it the terminal.
+    ///
+    /// # Errors
+    /// As [`redirect_unless_starting`](Self::redirect_unless_starting).
+    pub fn release_starter(&mut self) -> Result<(), Failure> {
+        if let Some(starter) = self.starter.take() {
+            self.flush();
+            self.redirect()?;
+            starter.release();
+        }
+        Ok(())
+    }
+
+    /// The server could not start: the starter ends with this code.
+    pub fn fail_starter(&mut self, code: u8) {
+        if let Some(starter) = self.starter.take() {
+            starter.fail(code);
+        }
+    }
+}
+
+/// Writes a line to the log as it is.
+pub fn say(writer: &LogWriter, line: &str) {
+    writer.append(|lines| {
+        lines.extend_from_slice(line.as_bytes());
+        lines.push(b'\n');
+    });
+}
+
+/// The targets that are opened before the start.
+pub struct Targets {
+    /// Of `--daemonize` or `--daemonize2`: the process becomes a daemon.
+    pub daemon: Option<Log>,
+    /// Of `--logto`.
+    pub log: Option<Log>,
+}
+
+/// Opens the targets, while errors can go to the terminal.
+///
+/// # Errors
+/// One cannot be opened. In a successor that is none: its standard error is the log already, and
+/// the file may belong to another user.
+pub fn open_all(config: &Config, is_first: bool) -> Result<Targets, Failure> {
+    let open = |option, target| match Log::open(config, option, target) {
+        Ok(log) => Ok(Some(log)),
+        Err(_) if !is_first => Ok(None),
+        Err(failure) => Err(failure),
+    };
+    let process = &config.process;
+    Ok(Targets {
+        daemon: match (&process.daemonize, &process.daemonize2) {
+            (Some(target), _) => open("daemonize", target)?,
+            (None, Some(target)) => open("daemonize2", target)?,
+            (None, None) => None,
+        },
+        log: match &config.log.target {
+            Some(target) => open("logto", target)?,
+            None => None,
+        },
+    })
+}
 
 /// A target that is open, and can be opened again.
 pub struct Log {
@@ -25,15 +165,8 @@ enum Opened {
 }
 
 impl Log {
-    /// Opens the target of `option`. A relative path is relative to the working directory, now and later.
-    ///
-    /// # Errors
-    /// It cannot be opened.
-    pub fn open(
-        config: &Config,
-        option: &'static str,
-        target: &LogTarget,
-    ) -> Result<Self, Failure> {
+    /// Opens the target of `option`. A relative path is made absolute, for later.
+    fn open(config: &Config, option: &'static str, target: &LogTarget) -> Result<Self, Failure> {
         let failed = |error: io::Error| {
             let name = match target {
                 LogTarget::File(path) => path.display().to_string(),
@@ -53,11 +186,8 @@ impl Log {
         Ok(Self { target, opened })
     }
 
-    /// From now on everything goes there: our lines, and what the application prints.
-    ///
-    /// # Errors
-    /// The system has no descriptor left for it.
-    pub fn redirect(&self, writer: &LogWriter) -> io::Result<()> {
+    /// Sends everything there: the log's lines, and the output of the application.
+    fn redirect(&self, writer: &LogWriter) -> io::Result<()> {
         match &self.opened {
             Opened::File(file) => redirect::to_file(file, writer),
             Opened::Udp(socket) => {
@@ -68,8 +198,8 @@ impl Log {
         }
     }
 
-    /// Opens it anew: the file may have been moved away. On an error the old one stays.
-    pub fn reopen(&mut self, writer: &LogWriter) {
+    /// Opens the target again. On an error the old one stays.
+    fn reopen(&mut self, writer: &LogWriter) {
         let LogTarget::File(path) = &self.target else {
             return;
         };

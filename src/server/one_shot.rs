@@ -1,17 +1,16 @@
-//! What is done in the server's place: one request from the command line, a look whether a module can be imported, a
-//! script in the server's environment. No socket is bound, no hook runs, nothing becomes a daemon.
+//! One-shot commands in place of the server: answer one request, import a module, run a script. No
+//! socket is bound, no hook runs, and the process does not become a daemon.
 //!
-//! Called on the main thread, which is detached from Python; the Python runs on a thread that ends with the errand, in the
-//! main interpreter unless `--isolation` names another kind.
+//! Called on the main thread, which is detached from Python. Python runs on a thread of its own, in
+//! the main interpreter unless `--isolation` names another kind.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write};
 use std::time::{Duration, SystemTime};
 
-use super::{applications, prepare, settings, start};
+use super::{applications, prepare, settings};
 use crate::app::Apps;
-use crate::config::Failure;
-use crate::config::{Config, Errand};
+use crate::config::{Config, Errand, Failure, NO_APP};
 use crate::os::redirect;
 use crate::protocol::http::response::Form;
 use crate::protocol::http::{Limits, RequestHead, RequestReader, Step, Version};
@@ -22,19 +21,19 @@ use crate::wsgi::Head;
 use crate::wsgi::environ::{Link, Peer, ServerFacts};
 use crate::wsgi::{ClientGone, RequestBody, RequestFacts, Response, Room, Sink};
 
-/// What the application's own threads are given to finish.
+/// How long the application's own threads may take to finish.
 const END_GRACE: Duration = Duration::from_secs(5);
 
-/// Runs the errand. Returns the exit code.
+/// Runs the command. Returns the exit code.
 ///
 /// # Errors
-/// What kept it from being done.
+/// Why it could not run.
 pub fn run(config: &Config, errand: &Errand) -> Result<i32, Failure> {
     if *errand == Errand::PythonVersion {
         println(&mut std::io::stdout(), &python::linked_version());
         return Ok(0);
     }
-    // Before Python looks at it: what the application prints is no part of the answer.
+    // Before Python looks at it: the application's output is no part of the answer.
     let answer = match errand {
         Errand::TestRequest(_) => Some(redirect::keep_stdout().map_err(Failure::new)?),
         _ => None,
@@ -47,17 +46,19 @@ pub fn run(config: &Config, errand: &Errand) -> Result<i32, Failure> {
     let runtime = prepare::start_python(config)?;
     std::thread::scope(|scope| {
         let done = std::thread::Builder::new()
-            .name("errand".to_owned())
+            .name("one-shot".to_owned())
             .stack_size(STACK_BYTES_MIN)
-            .spawn_scoped(scope, || do_it(config, errand, &apps, runtime, answer))
+            .spawn_scoped(scope, || {
+                run_in_python(config, errand, &apps, runtime, answer)
+            })
             .map_err(Failure::new)?;
-        // What a panic said is in the log already.
+        // The panic's message is in the log already.
         done.join()
-            .unwrap_or_else(|_| Err(Failure::new("the errand panicked; this is a bug")))
+            .unwrap_or_else(|_| Err(Failure::new("the command panicked; this is a bug")))
     })
 }
 
-fn do_it(
+fn run_in_python(
     config: &Config,
     errand: &Errand,
     apps: &Apps,
@@ -104,7 +105,8 @@ fn module_or_file(name: &str) -> TargetKind {
     }
 }
 
-/// Answers `GET /path` on `file`, as the server would on a connection that closes afterwards. 0 for a status below 500.
+/// Answers `GET /path` on `file`, as the server would on a connection that closes afterwards.
+/// Returns 0 for a status below 500.
 fn answer_one(
     python: &mut InterpreterThread,
     apps: &Apps,
@@ -113,7 +115,7 @@ fn answer_one(
 ) -> Result<i32, Failure> {
     let head = head_of(text)?;
     let facts = RequestFacts {
-        // Without chunks and what else belongs to a connection.
+        // Without chunks, which belong to a connection.
         form: Form::StatusLine,
         version: Version::Http11,
         is_head: head.is_head(),
@@ -136,7 +138,7 @@ fn answer_one(
             .load_app(chosen.app, &place.mountpoint(), target)
             .map_err(|failure| Failure {
                 text: failure.to_string(),
-                code: start::NO_APP,
+                code: NO_APP,
             })?;
         python.all_loaded();
     }
@@ -179,7 +181,7 @@ fn head_of(text: &str) -> Result<Head, Failure> {
     }
 }
 
-/// Standard output in a client's place.
+/// Standard output as the client.
 struct Out(File);
 
 impl Out {
@@ -222,7 +224,7 @@ impl Sink for Out {
 }
 
 fn println(out: &mut dyn Write, text: &str) {
-    // With nobody to read it there is nobody to tell.
+    // An error: standard output is closed.
     let _unread = writeln!(out, "{text}");
 }
 

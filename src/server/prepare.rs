@@ -1,4 +1,4 @@
-//! What a server and its stand-in both need before they serve: directories, the umask, CPython, the request log.
+//! Parts of the start: directories, the umask, CPython, the request log. Main thread.
 
 use std::io::Write as _;
 
@@ -28,7 +28,7 @@ pub(super) fn change_directory_again(config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// Whether interpreters can be interrupted, if they have to be.
+/// Harakiri has to interrupt interpreters: checks that this CPython can.
 pub(super) fn check_harakiri(config: &Config, runtime: &Runtime) -> Result<(), Failure> {
     if config.limits.harakiri.limit.is_some()
         && config.workers.isolation == IsolationChoice::SharedGil
@@ -38,7 +38,8 @@ pub(super) fn check_harakiri(config: &Config, runtime: &Runtime) -> Result<(), F
             config,
             "harakiri",
             format_args!(
-                "CPython {} crashes when an interpreter ends whose thread was interrupted: use --isolation main, or CPython 3.13",
+                "CPython {} crashes at the end of an interpreter with an interrupted thread: use \
+                 --isolation main, or CPython 3.13",
                 runtime.version()
             ),
         ));
@@ -130,6 +131,6 @@ pub(super) fn request_log(
 
 /// Before there is a log.
 pub(super) fn say_early(line: &str) {
-    // With nobody to read it there is nobody to tell.
+    // Without standard error there is no place for it.
     let _unread = writeln!(std::io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! What the application is told about the process, and what becomes of its wishes. Made on the main thread, before Python starts.
+//! What the `uwsgi` module knows of the process, and its requests to reload and stop. Main thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,12 +16,13 @@ use crate::python::{Facts, OptionText};
 use crate::reload::event::Event;
 use crate::shared::locks::Locks;
 
-/// The surroundings of all generations.
+/// What all generations use.
 pub fn surroundings(
     config: &Config,
     hostname: &str,
     events: &Sender<Event>,
-    (clockwork, alarms): (&Arc<Clockwork>, &Arc<Alarms>),
+    clockwork: &Arc<Clockwork>,
+    alarms: &Arc<Alarms>,
 ) -> Arc<Process> {
     let on_overrun = {
         let events = events.clone();
@@ -32,7 +33,7 @@ pub fn surroundings(
     let wish = move |wish| {
         let event = match wish {
             Wish::Reload => Event::reload("uwsgi.reload()"),
-            // A second wish would be taken for impatience.
+            // A second request would stop at once.
             Wish::Stop if is_stopping.swap(true, Ordering::SeqCst) => return,
             Wish::Stop => Event::stop("uwsgi.stop()", 0),
         };

@@ -1,4 +1,4 @@
-//! What a person reads when the server starts.
+//! The lines that the server prints when it starts.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::reload::report::counted;
 /// A longer reason for the isolation has lines of its own. Bytes.
 const WHY_ON_THE_LINE_MAX: usize = 80;
 
-/// The first line, before anything can take long.
+/// The first line, before the application loads.
 pub fn greeting(runtime: &Runtime) -> String {
     format!(
         "singlemalt {} with CPython {} ({})",
@@ -24,7 +24,7 @@ pub fn greeting(runtime: &Runtime) -> String {
     )
 }
 
-/// What was loaded, how it runs, and where it listens: a line each.
+/// The applications, the isolation, the workers and the addresses: a line each.
 pub fn serving(report: &Report, listening: &[Listening], elapsed: Duration) -> String {
     let mut text = String::new();
     // A String takes everything, so these writes cannot fail.
@@ -83,7 +83,7 @@ fn write_serving(
     )
 }
 
-/// A line for each; the only one, at the root, needs no number and no place.
+/// A line for each application; the only one, at the root, needs no number and no place.
 fn write_apps(text: &mut String, apps: &[AppReport]) -> std::fmt::Result {
     for (number, app) in apps.iter().enumerate() {
         match apps {
@@ -123,7 +123,8 @@ fn write_loaded(text: &mut String, loaded: &Loaded) -> std::fmt::Result {
         };
         writeln!(
             text,
-            "  note: {}{by} has no subinterpreter support; its pure Python version is used, which is slower",
+            "  note: {}{by} has no subinterpreter support; its pure Python version is used, \
+             which is slower",
             refused.module
         )?;
     }
@@ -137,7 +138,7 @@ fn write_indented(text: &mut String, lines: &str) -> std::fmt::Result {
     Ok(())
 }
 
-/// Where one listens, and how.
+/// The URL of a listener.
 pub fn url(listening: &Listening) -> String {
     let word = listening.word();
     match &listening.address {

@@ -56,7 +56,7 @@ impl RequestLog for Lines {
     }
 }
 
-/// Keeps silent (`--disable-logging`).
+/// Writes nothing (`--disable-logging`).
 pub struct Silence;
 
 impl RequestLog for Silence {
@@ -71,7 +71,7 @@ pub struct Once {
 }
 
 impl Once {
-    /// `log` is told of requests; the wish goes to `events`.
+    /// `log` gets the requests; the stop goes to `events`.
     pub fn new(log: Box<dyn RequestLog>, events: Sender<Event>) -> Self {
         Self {
             log,
@@ -85,7 +85,7 @@ impl RequestLog for Once {
     fn record(&self, record: &Record<'_>) {
         self.log.record(record);
         if !self.is_over.swap(true, Ordering::Relaxed) {
-            // The supervisor has gone: the server stops already.
+            // The supervisor has ended: the server stops already.
             let _gone = self.events.send(Event::stop("--once", 0));
         }
     }

@@ -1,4 +1,4 @@
-//! Unix: signals become messages to the supervisor.
+//! Unix: signals become events of the supervisor. Runs on `sm-signals`.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, OnceLock};
@@ -12,14 +12,15 @@ use super::handover::waiter::Keeper;
 use crate::config::SignalMeaning;
 use crate::reload::event::Event;
 
-/// Whom signals are passed on to when this process is not the server any more.
+/// Gets the signals when this process is no longer the server.
 static KEEPER: Mutex<Option<Arc<Keeper>>> = Mutex::new(None);
-/// Signals to stop that came here, and that came by way of the process that waits.
+/// How many signals to stop came directly, and by way of the waiting process.
 static STOPS: Mutex<[u32; 2]> = Mutex::new([0; 2]);
 
 static MEANINGS: OnceLock<Vec<(i32, SignalMeaning)>> = OnceLock::new();
-/// Starts a thread that passes signals on. `meanings` come before what signals mean otherwise; of several
-/// for one signal the last one counts.
+
+/// Starts a thread that passes signals on. `meanings` override the usual ones; of several for one
+/// signal the last one counts.
 ///
 /// # Errors
 /// The handlers or the thread could not be set up: a signal may be one that cannot be caught.
@@ -28,10 +29,10 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
         .iter()
         .map(|meaning| (number(*meaning), *meaning))
         .collect();
-    // The same for the life of the process.
     let meanings = MEANINGS.get_or_init(|| meanings);
     let mut wanted = vec![SIGINT, SIGTERM, SIGQUIT, SIGHUP];
-    // gunicorn's signals for one worker more or less. A terminal has its own use for them: it stops who writes from the background.
+    // gunicorn's signals for one worker more or less. A terminal sends them too, to stop background
+    // processes that use it.
     if !io::stderr().is_terminal() {
         wanted.extend([SIGTTIN, SIGTTOU]);
     }
@@ -59,7 +60,8 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
         .map(drop)
 }
 
-/// A terminal's Ctrl-C, and a service manager's signal, reach every process of the server, and one of them passes it on: such a signal is one.
+/// Ctrl-C in a terminal and a service manager's signal reach every process of the server, and one
+/// of them passes it on too: both count as one signal.
 fn pass(event: Event, way: usize, events: &Sender<Event>) {
     if matches!(event, Event::Stop { .. }) {
         let mut stops = STOPS.lock();
@@ -72,20 +74,20 @@ fn pass(event: Event, way: usize, events: &Sender<Event>) {
             return;
         }
     }
-    // The supervisor left first: the server has stopped.
+    // The supervisor has ended: the server has stopped.
     let _gone = events.send(event);
 }
 
-/// The process that waits got a signal.
+/// The waiting process got a signal.
 pub fn forwarded(signal: i32, events: &Sender<Event>) {
     let meanings = MEANINGS.get().map_or(&[][..], Vec::as_slice);
     pass(event(meanings, signal), 1, events);
 }
 
-/// Another process is the server: what this one hears is passed on to it, and so is what is heard and not seen to.
-pub fn forward_to(keeper: &Arc<Keeper>, heard: &Receiver<Event>) {
+/// Another process is the server: it gets this one's signals, and the events that wait here.
+pub fn forward_to(keeper: &Arc<Keeper>, waiting: &Receiver<Event>) {
     let mut forwards = KEEPER.lock();
-    for event in heard.try_iter() {
+    for event in waiting.try_iter() {
         match event {
             Event::Stop { signal: 0, .. } | Event::StopNow { .. } => keeper.forward(SIGTERM),
             Event::Stop { signal, .. } => keeper.forward(signal),
@@ -105,7 +107,7 @@ fn event(meanings: &[(i32, SignalMeaning)], signal: i32) -> Event {
 
 fn usual(signal: i32) -> Event {
     match signal {
-        // A closed terminal ends what was started in it; a daemon is not told anything by it.
+        // A closed terminal ends the processes started in it; for a daemon SIGHUP means a reload.
         SIGHUP if !io::stderr().is_terminal() => Event::reload("SIGHUP"),
         SIGTTIN => Event::adjust("SIGTTIN", true),
         SIGTTOU => Event::adjust("SIGTTOU", false),

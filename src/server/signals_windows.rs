@@ -1,4 +1,4 @@
-//! Windows: Ctrl-C, Ctrl-Break and a closing console become messages to the supervisor.
+//! Windows: Ctrl-C, Ctrl-Break and a closing console become events of the supervisor.
 
 use std::io;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use super::handover::waiter::Keeper;
 use crate::config::SignalMeaning;
 use crate::reload::event::Event;
 
-/// What a process that Ctrl-C ended leaves behind (STATUS_CONTROL_C_EXIT has no small number; 2 is SIGINT's).
+/// The signal number of Ctrl-C: SIGINT's, as STATUS_CONTROL_C_EXIT has no small one.
 const CTRL_C: i32 = 2;
 
-/// Every process of a console gets its events itself.
+/// Does nothing: every process of a console gets its events itself.
 pub fn forwarded(_signal: i32, _events: &Sender<Event>) {}
 
-/// Nothing: see [`forwarded`].
-pub fn forward_to(_keeper: &Arc<Keeper>, _heard: &Receiver<Event>) {}
+/// Does nothing (see [`forwarded`]).
+pub fn forward_to(_keeper: &Arc<Keeper>, _waiting: &Receiver<Event>) {}
 
-/// Has the console's events passed on. There are no signals that could be given a meaning.
+/// Passes the console's events on. `meanings` are without effect: there are no signals.
 ///
 /// # Errors
 /// The handler could not be set up.
@@ -27,7 +27,7 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
         tracing::warn!("unix_signal is without effect: Windows has no signals");
     }
     ctrlc::set_handler(move || {
-        // Nobody listens any more: the server is gone already.
+        // An error: the supervisor has ended.
         let _gone = events.send(Event::stop("Ctrl-C", CTRL_C));
     })
     .map_err(io::Error::other)

@@ -1,6 +1,5 @@
-//! Binds what was asked for, and gives unix sockets their mode and owner.
-//!
-//! Main thread, at start: before privileges are dropped and before Python is started.
+//! Binds the listeners, and gives unix sockets their mode and owner. Main thread, before privileges
+//! are dropped and Python is started.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use crate::tls::Port;
 /// Binds every address, in order. Sockets are noted for `--vacuum`.
 ///
 /// # Errors
-/// The first address that cannot be had, or whose socket cannot be given away as asked.
+/// The first address that cannot be bound, or a socket's mode or owner cannot be set.
 pub fn bind(
     config: &Config,
     certificates: &Certificates,
@@ -31,14 +30,14 @@ pub fn bind(
         .enumerate()
         .map(|(index, listen)| {
             let listener = bind_one(listen, &options, config)?;
-            give_away(config, listener.address(), vacuum)?;
-            Ok(furnished(listener, listen, certificates.port(index)))
+            set_mode_and_owner(config, listener.address(), vacuum)?;
+            Ok(with_options(listener, listen, certificates.port(index)))
         })
         .collect()
 }
 
-/// What a listener does beside accepting.
-fn furnished(listener: Listener, listen: &ListenAddress, tls: Option<Arc<Port>>) -> Listener {
+/// Adds the listener's options.
+fn with_options(listener: Listener, listen: &ListenAddress, tls: Option<Arc<Port>>) -> Listener {
     let redirect = listen.redirect.map(|redirect| net::Redirect {
         port: redirect.port,
     });
@@ -49,11 +48,11 @@ fn furnished(listener: Listener, listen: &ListenAddress, tls: Option<Arc<Port>>)
         .lent(matches!(listen.address, config::Address::Descriptor(_)))
 }
 
-/// As [`bind`], for a process that started anew: sockets that it has left to itself stay open, whoever it is now. Also returns,
-/// for each of `left`, the place of its listener, if its address is still asked for.
+/// As [`bind`], for a successor: it uses the predecessor's sockets, `left`. Also returns, for each
+/// of them, the place of its listener, if its address is still configured.
 ///
 /// # Errors
-/// As [`bind`], of addresses that are asked for only now.
+/// As [`bind`], for addresses that are new in the configuration.
 pub fn bind_again(
     config: &Config,
     certificates: &Certificates,
@@ -74,16 +73,16 @@ pub fn bind_again(
             }
             None => {
                 let listener = bind_one(listen, &options, config)?;
-                give_away(config, listener.address(), vacuum)?;
+                set_mode_and_owner(config, listener.address(), vacuum)?;
                 listener
             }
         };
-        listeners.push(furnished(listener, listen, certificates.port(place)));
+        listeners.push(with_options(listener, listen, certificates.port(place)));
     }
     Ok((listeners, places))
 }
 
-/// For each address that is asked for the socket that was left, and for each of these its place.
+/// For each configured address the socket that was left, and for each of these its place.
 fn find(config: &Config, left: Vec<Handle>) -> (Vec<Option<Listener>>, Vec<Option<usize>>) {
     let options = options(config);
     let mut places = vec![None; left.len()];
@@ -109,7 +108,7 @@ fn find(config: &Config, left: Vec<Handle>) -> (Vec<Option<Listener>>, Vec<Optio
     (found, places)
 }
 
-/// Whether the socket is what was asked for. Port 0 is any port.
+/// Whether the socket has the configured address. Port 0 is any port.
 #[cfg_attr(
     not(unix),
     expect(unused_variables, reason = "only Unix hands descriptors over")
@@ -133,18 +132,18 @@ fn is_meant(asked: &config::Address, bound: &Address, options: &SocketOptions) -
     }
 }
 
-/// A listener that is open: where, and what it speaks.
+/// An open listener.
 pub struct Listening {
-    /// The real address: the port that the system chose, for port 0.
+    /// The real address: for port 0 the port that the system chose.
     pub address: Address,
-    /// What is spoken there.
+    /// The protocol of its clients.
     pub protocol: Protocol,
     /// With TLS around it.
     pub has_tls: bool,
 }
 
 impl Listening {
-    /// What stands in front of the address in the report.
+    /// The text before the address in the report.
     pub fn word(&self) -> &'static str {
         match self.protocol {
             Protocol::Http => self.scheme(),
@@ -158,7 +157,7 @@ impl Listening {
     }
 }
 
-/// What came of [`bind`], in its order.
+/// Describes the listeners, in their order.
 pub fn listening(config: &Config, listeners: &[Listener]) -> Vec<Listening> {
     let pairs = config.sockets.listen.iter().zip(listeners);
     pairs
@@ -175,8 +174,9 @@ pub fn listening(config: &Config, listeners: &[Listener]) -> Vec<Listening> {
         .collect()
 }
 
-/// Says which addresses let other machines pose as a front end: its protocol has no secret, and it may name any user.
-pub fn warn_of_strangers(listening: &[Listening]) {
+/// Warns of addresses where other machines can pose as a front end: the protocols have no secret,
+/// and a front end may name any user.
+pub fn warn_of_open_protocols(listening: &[Listening]) {
     for Listening {
         address, protocol, ..
     } in listening
@@ -190,8 +190,9 @@ pub fn warn_of_strangers(listening: &[Listening]) {
         };
         if protocol.takes_variables() && is_open {
             tracing::warn!(
-                "{address} speaks {protocol} to whoever reaches it, and believes them: they can set REMOTE_USER, \
-                 REMOTE_ADDR and every other variable. Bind it to 127.0.0.1 or a unix socket, or let a firewall \
+                "{address} speaks {protocol} to every client that reaches it, and believes it: it \
+                 can set REMOTE_USER, REMOTE_ADDR and every other variable. Bind it to 127.0.0.1 or a \
+                 unix socket, or let a firewall \
                  see to it that only the web server gets there",
                 protocol = protocol.word()
             );
@@ -223,14 +224,16 @@ fn bind_one(
                 .and_then(|descriptor| Listener::adopt(descriptor, options))
                 .map_err(|error| {
                     failed(&format_args!(
-                        "cannot listen on descriptor {number}: {error}. It must be a bound stream socket that was handed over"
+                        "cannot listen on descriptor {number}: {error}. It must be a bound stream \
+                         socket that was handed over"
                     ))
                 });
         }
         #[cfg(not(unix))]
         config::Address::Unix(_) | config::Address::Descriptor(_) => {
             return Err(failed(&format_args!(
-                "cannot listen on {}: this system has no such sockets; use an address such as 127.0.0.1:8000",
+                "cannot listen on {}: this system has no such sockets; use an address such as \
+                 127.0.0.1:8000",
                 listen.address
             )));
         }
@@ -242,7 +245,8 @@ fn bind_one(
     Listener::bind(&address, &options).map_err(|error| failed(&error))
 }
 
-/// Whether the same port is listened on by IPv4. Otherwise `[::]` takes IPv4 clients too, as in uWSGI and gunicorn.
+/// Whether an IPv4 listener has the same port. Otherwise `[::]` takes IPv4 clients too, as in uWSGI
+/// and gunicorn.
 fn has_ipv4_beside(address: &Address, config: &Config) -> bool {
     let own = match address {
         Address::Tcp(own) => own,
@@ -281,8 +285,8 @@ fn options(config: &Config) -> SocketOptions {
     }
 }
 
-/// uWSGI does not start if the kernel's limit is lower than what was asked for; the kernel itself only lowers
-/// it. So it is lowered here, and said, unless nobody asked.
+/// The kernel lowers a backlog above its limit silently, and uWSGI does not start. Here it is
+/// lowered, with a log line if the backlog was configured.
 fn backlog(config: &Config) -> u32 {
     let Some(limit) = system_limit() else {
         return config.sockets.backlog;
@@ -292,7 +296,8 @@ fn backlog(config: &Config) -> u32 {
     }
     if let Some(origin) = config.origin("listen") {
         tracing::warn!(
-            "{origin}: {} connections may not wait, only {limit}: the system's limit is lower. Raise \
+            "{origin}: {} connections may not wait, only {limit}: the system's limit is lower. \
+             Raise \
              net.core.somaxconn with sysctl",
             config.sockets.backlog
         );
@@ -311,9 +316,13 @@ fn system_limit() -> Option<u32> {
     None
 }
 
-/// Mode and owner of a unix socket, before anybody else can be let in by another user's process.
+/// Sets the mode and owner of a unix socket.
 #[cfg(unix)]
-fn give_away(config: &Config, address: &Address, vacuum: &mut Vacuum) -> Result<(), Failure> {
+fn set_mode_and_owner(
+    config: &Config,
+    address: &Address,
+    vacuum: &mut Vacuum,
+) -> Result<(), Failure> {
     use std::os::unix::fs::{PermissionsExt as _, chown};
 
     use crate::os::accounts;
@@ -346,7 +355,11 @@ fn give_away(config: &Config, address: &Address, vacuum: &mut Vacuum) -> Result<
 }
 
 #[cfg(not(unix))]
-fn give_away(config: &Config, _address: &Address, _vacuum: &mut Vacuum) -> Result<(), Failure> {
+fn set_mode_and_owner(
+    config: &Config,
+    _address: &Address,
+    _vacuum: &mut Vacuum,
+) -> Result<(), Failure> {
     for option in ["chmod-socket", "chown-socket"] {
         if let Some(origin) = config.origin(option) {
             tracing::warn!(

@@ -1,6 +1,5 @@
-//! Static files: from the configuration to what answers requests. The only place that knows both rooms and `net`.
-//!
-//! Built on the main thread once directories have been changed; what is built is read by all threads.
+//! The static files service: built from the configuration on the main thread, after the change of
+//! directories, and used by all threads.
 
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use crate::wsgi::{Delivery, Head, Response, Sink};
 
 use crate::config::Failure;
 
-/// What was configured about files; `None` if nothing was, so that requests need not be looked at.
+/// The service; `None` without static files, so that requests are not looked at.
 ///
 /// # Errors
 /// A `mime-file` cannot be read.
@@ -133,7 +132,7 @@ fn place(map: &StaticMap) -> Place {
     }
 }
 
-/// A directory that is not there yet may come: `collectstatic` may run after the start.
+/// A missing directory is no error: `collectstatic` may run after the start.
 fn root(path: &Path, origin: &str) -> Root {
     let path = whole(path);
     if !path.exists() {

@@ -1,50 +1,116 @@
-//! The end of what serves: its connections, then its workers. Runs on `sm-stop`.
+//! The stop procedure: the listeners close, connections finish their requests, the generation is
+//! dropped, and its workers end their interpreters. The supervisor begins it; the waiting is done
+//! on `sm-stop`, which reports [`Event::Stopped`].
 
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::app::{Current, Roster};
-use crate::net::Net;
+use crossbeam::channel::Sender;
 
-/// What an interpreter's own threads are given to finish when it ends. Nobody waits for an answer any more then, so a stop
-/// does not wait for one of them as it does for a request.
+use crate::app::{Current, Roster};
+use crate::net::{Net, Turn};
+use crate::reload::event::Event;
+use crate::reload::handover::successor_process::StandIn;
+
+/// How long an interpreter's own threads may take when it ends. No client waits for an answer any
+/// more then, so a stop waits less for them than for a request.
 pub(super) const END_GRACE_MAX: Duration = Duration::from_secs(5);
 
-/// What is left to workers when the mercy is over: the ones that are idle end their interpreters.
+/// How long idle workers may take to end their interpreters when the mercy is over.
 const CUT_OFF_GRACE: Duration = Duration::from_secs(1);
 
-/// Ends the generation in charge, and waits for its workers and for those who are still at work of earlier ones.
-pub fn end(
-    net: &Net,
-    current: &Current,
-    mut at_work: Vec<Roster>,
-    (mercy, all_closed): (Duration, bool),
-) {
-    if !all_closed {
-        tracing::warn!(
-            connections = net.open_connections(),
-            "the time is up: cutting off what is still in progress"
-        );
+/// Accepts the connections that wait in the backlog, and closes the listeners.
+pub fn close_listeners(net: &Net, current: &Current) {
+    net.start_leaving();
+    if Turn::default().accept_the_rest(net, current) > 0
+        && let Some(generation) = current.load()
+    {
+        generation.queue().wake_if_idle(net);
     }
-    // Those of old generations that are still at work are in `at_work` already.
-    if let Some(generation) = current.swap(None) {
-        at_work.push(generation.roster());
+    net.start_draining();
+}
+
+/// The wait for connections and workers.
+pub struct Shutdown {
+    /// The connections.
+    pub net: Arc<Net>,
+    /// The generation in charge.
+    pub current: Arc<Current>,
+    /// Workers of earlier generations that have not ended.
+    pub at_work: Vec<Roster>,
+    /// How long connections may take.
+    pub mercy: Duration,
+    /// Whether all connections have closed, if they were waited for already.
+    pub all_closed: Option<bool>,
+}
+
+impl Shutdown {
+    /// Waits on `sm-stop`.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn start(self, events: Sender<Event>) -> io::Result<()> {
+        let run = move || {
+            let net = Arc::clone(&self.net);
+            self.run();
+            tracing::info!("stopped ({})", summary(&net));
+            // The supervisor has ended: a second signal came.
+            let _gone = events.send(Event::Stopped);
+        };
+        let thread = std::thread::Builder::new().name("sm-stop".to_owned());
+        thread.spawn(run).map(drop)
     }
-    // Workers that still run a request do not come back in time; the others only have to end their interpreters.
-    let grace = if all_closed {
-        mercy.min(END_GRACE_MAX)
-    } else {
-        CUT_OFF_GRACE
-    };
-    let deadline = Instant::now() + grace + CUT_OFF_GRACE;
-    let left: usize = at_work.iter().map(|roster| roster.wait(deadline)).sum();
-    if left > 0 && all_closed {
-        tracing::warn!(threads = left, "workers did not end in time");
+
+    fn run(mut self) {
+        let deadline = Instant::now() + self.mercy;
+        let all_closed = self
+            .all_closed
+            .unwrap_or_else(|| self.net.wait_until_closed(deadline));
+        if !all_closed {
+            tracing::warn!(
+                connections = self.net.open_connections(),
+                "the time is up: cutting off what is still in progress"
+            );
+        }
+        if let Some(generation) = self.current.swap(None) {
+            self.at_work.push(generation.roster());
+        }
+        // Workers that still run a request do not come back in time; the others only have to end
+        // their interpreters.
+        let grace = if all_closed {
+            self.mercy.min(END_GRACE_MAX)
+        } else {
+            CUT_OFF_GRACE
+        };
+        let deadline = Instant::now() + grace + CUT_OFF_GRACE;
+        let left: usize = self
+            .at_work
+            .iter()
+            .map(|roster| roster.wait(deadline))
+            .sum();
+        if left > 0 && all_closed {
+            tracing::warn!(threads = left, "workers did not end in time");
+        }
     }
 }
 
-/// What the server has done; what did not happen is not mentioned.
-pub fn summary(net: &Net) -> String {
+/// Waits on `sm-stop` until the successor has ended, and kills it at the deadline. Returns whether
+/// the thread could be started.
+pub fn wait_for_successor(successor: &StandIn, deadline: Instant, events: &Sender<Event>) -> bool {
+    let (successor, events) = (successor.clone(), events.clone());
+    let wait = move || {
+        successor.see_off(deadline);
+        // The supervisor has ended: a second signal came.
+        let _gone = events.send(Event::Stopped);
+    };
+    let thread = std::thread::Builder::new().name("sm-stop".to_owned());
+    thread.spawn(wait).is_ok()
+}
+
+/// What the server has done. Counters that are 0 are left out.
+fn summary(net: &Net) -> String {
     let counters = &net.counters;
     let all = [
         (&counters.requests, "requests"),
@@ -54,11 +120,11 @@ pub fn summary(net: &Net) -> String {
         (&counters.expired, "deadlines passed"),
         (&counters.accepted, "connections"),
     ];
-    let words: Vec<String> = all
+    let texts: Vec<String> = all
         .iter()
-        .map(|(counter, what)| (counter.load(Ordering::Relaxed), what))
-        .filter(|(count, what)| *count > 0 || **what == "requests")
-        .map(|(count, what)| format!("{what}: {count}"))
+        .map(|(counter, name)| (counter.load(Ordering::Relaxed), name))
+        .filter(|(count, name)| *count > 0 || **name == "requests")
+        .map(|(count, name)| format!("{name}: {count}"))
         .collect();
-    words.join(", ")
+    texts.join(", ")
 }

@@ -1,4 +1,5 @@
-//! What the start waits for: files, mounts, interfaces, sockets (`--wait-for-*`). Main thread, before Python starts.
+//! `--wait-for-*`: the start waits for files, mounts, interfaces and sockets. Main thread, before
+//! Python starts.
 
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
@@ -7,10 +8,10 @@ use std::time::{Duration, Instant};
 use crate::config::Failure;
 use crate::config::{Awaited, Thing};
 
-/// How often it is looked.
+/// How often to look.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What one attempt to connect may take.
+/// How long an attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Waits for these, one after the other.
@@ -76,7 +77,7 @@ fn is_there(thing: &Thing) -> Result<bool, &'static str> {
     }
 }
 
-/// Whether the directory is another file system's than the one above it.
+/// Whether the directory is on another file system than its parent.
 #[cfg(unix)]
 fn is_mounted(path: &Path) -> Result<bool, &'static str> {
     use std::os::unix::fs::MetadataExt as _;
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_there_while_somebody_listens() {
+    fn a_socket_is_there_while_a_server_listens() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
         assert!(connects(&address));

@@ -222,11 +222,11 @@ impl<'py> Module<'py> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::python::{Runtime, RuntimeOptions};
+    use crate::python::Runtime;
 
     #[test]
     fn what_was_built_is_what_would_be_compiled_here() {
-        Runtime::start(&RuntimeOptions::default()).expect("Python starts");
+        Runtime::of_unit_tests();
         // SAFETY: Python runs; this thread has no thread state.
         let state = unsafe { ffi::PyGILState_Ensure() };
         // SAFETY: attached since the line above, and until the last one of this test.

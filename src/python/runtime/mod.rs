@@ -133,6 +133,23 @@ impl Runtime {
         }))
     }
 
+    /// The one Python of this crate's unit tests. Its main thread stays, as a process's own does.
+    #[cfg(test)]
+    pub(crate) fn of_unit_tests() -> &'static Self {
+        static ONE: OnceLock<&Runtime> = OnceLock::new();
+        ONE.get_or_init(|| {
+            let (tell, started) = std::sync::mpsc::channel();
+            std::thread::spawn(move || {
+                tell.send(Self::start(&RuntimeOptions::default()))
+                    .expect("the test waits");
+                loop {
+                    std::thread::park();
+                }
+            });
+            started.recv().expect("an answer").expect("Python starts")
+        })
+    }
+
     /// The version, like `3.13.0`.
     #[must_use]
     pub fn version(&self) -> &str {

@@ -1,0 +1,151 @@
+//! The second stage: sockets and pidfiles, and then no more privileges.
+
+use std::sync::Arc;
+
+use crossbeam::channel::Receiver;
+
+use super::launch::{EarlyExit, Launch};
+use super::prepared::Prepared;
+use crate::admin::control_server::ControlServer;
+use crate::admin::stats_server::StatsServer;
+use crate::app::Apps;
+use crate::background::clockwork::Clockwork;
+use crate::config::{Awaited, Phase, Thing};
+use crate::net::{Kept, Listener};
+use crate::os::file_locks::Locks;
+use crate::os::vacuum::Vacuum;
+use crate::os::{pidfile, privileges};
+use crate::reload::handover::origin::Places;
+use crate::server::certificates::Certificates;
+use crate::server::sockets::{self, Listening};
+use crate::server::wait_for;
+use crate::wsgi::AddedFields;
+
+/// The sockets are bound, and privileges are dropped.
+pub(super) struct Bound<'a> {
+    pub(super) launch: Launch<'a>,
+    pub(super) locks: [Locks; 2],
+    pub(super) clockwork: Arc<Clockwork>,
+    pub(super) apps: Apps,
+    pub(super) certificates: Certificates,
+    pub(super) added_fields: AddedFields,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) listening: Vec<Listening>,
+    pub(super) handed_connections: Option<HandedConnections>,
+    pub(super) pidfiles: pidfile::Files,
+    pub(super) files: ServerFiles,
+}
+
+/// Connections that the predecessor hands over.
+pub(super) struct HandedConnections {
+    pub(super) connections: Receiver<Kept>,
+    /// For each of the predecessor's listeners its place here.
+    pub(super) places: Places,
+}
+
+/// The files of the server: dropped, it removes them, unless another process uses them.
+pub(super) struct ServerFiles {
+    pub(super) stats: Option<StatsServer>,
+    pub(super) control: ControlServer,
+    pub(super) vacuum: Vacuum,
+}
+
+impl ServerFiles {
+    /// Whether another process uses the files.
+    pub(super) fn spare(&mut self, is_spared: bool) {
+        self.vacuum.spare(is_spared);
+        self.spare_admin(is_spared);
+    }
+
+    /// As [`spare`](Self::spare), for the sockets of control and statistics.
+    pub(super) fn spare_admin(&mut self, is_spared: bool) {
+        self.control.spare(is_spared);
+        if let Some(stats) = &mut self.stats {
+            stats.spare(is_spared);
+        }
+    }
+}
+
+impl<'a> Prepared<'a> {
+    /// Binds the sockets and drops privileges.
+    pub(super) fn bind(self) -> Result<Bound<'a>, EarlyExit> {
+        let Self {
+            launch,
+            locks,
+            mut inherited,
+            connections,
+            clockwork,
+            apps,
+            certificates,
+            added_fields,
+        } = self;
+        let config = Arc::clone(&launch.config);
+        let is_first = launch.is_first();
+        let mut vacuum = Vacuum::new(config.sockets.vacuum);
+        // The predecessor still serves at its sockets.
+        vacuum.spare(!is_first);
+        let (listeners, places) = match is_first {
+            true => (
+                sockets::bind(&config, &certificates, &mut vacuum)?,
+                Places::new(),
+            ),
+            false => {
+                let left = std::mem::take(&mut inherited.listeners);
+                sockets::bind_again(&config, &certificates, &mut vacuum, left)?
+            }
+        };
+        let listening = sockets::listening(&config, &listeners);
+        sockets::warn_of_open_protocols(&listening);
+        let mut pidfiles = if is_first {
+            pidfile::Files::before_privileges(&config, &mut vacuum)?
+        } else {
+            pidfile::Files::of_successor(&config, &mut vacuum)
+        };
+        let mut files = ServerFiles {
+            stats: None,
+            control: ControlServer::open(&config, &mut inherited)?,
+            vacuum,
+        };
+        files.control.spare(!is_first);
+        let say = |line: &str| launch.output.say(line);
+        if is_first {
+            wait_for::wait(awaited(&config.start.awaited, false), &say)?;
+            launch.run_hooks(&[Phase::AsRoot])?;
+            privileges::drop(&config)?;
+        }
+        launch.output.open_late(&config)?;
+        if is_first {
+            pidfiles.after_privileges(&config, &mut files.vacuum)?;
+        }
+        files.stats = StatsServer::open(&config, &mut inherited)?;
+        files.spare_admin(!is_first);
+        launch.run_hooks(&[Phase::AsUser])?;
+        if is_first {
+            let say = |line: &str| launch.output.say(line);
+            wait_for::wait(awaited(&config.start.awaited, true), &say)?;
+        }
+        Ok(Bound {
+            launch,
+            locks,
+            clockwork,
+            apps,
+            certificates,
+            added_fields,
+            listeners,
+            listening,
+            handed_connections: connections.map(|connections| HandedConnections {
+                connections,
+                places,
+            }),
+            pidfiles,
+            files,
+        })
+    }
+}
+
+/// What is waited for: other servers' sockets, before the application is loaded, and all else
+/// before privileges are dropped.
+fn awaited(all: &[Awaited], is_socket: bool) -> impl Iterator<Item = &Awaited> {
+    all.iter()
+        .filter(move |one| matches!(one.thing, Thing::Socket(_)) == is_socket)
+}

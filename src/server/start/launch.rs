@@ -1,0 +1,92 @@
+//! What all stages of the start use.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+
+use crate::background::alarms::Alarms;
+use crate::config::{Config, Failure, Phase};
+use crate::reload::event::Event;
+use crate::reload::handover::origin::Origin;
+use crate::server::handover::successor::Succession;
+use crate::server::handover::waiter::Keeper;
+use crate::server::hooks::{self, HookContext, Next};
+use crate::server::log_target::LogOutput;
+
+/// How this process was started.
+pub(super) struct About {
+    pub(super) started: Instant,
+    pub(super) origin: Origin,
+    /// How many sockets the service manager has handed over.
+    pub(super) handed_over: u32,
+    /// The process title overwrites the environment's memory too.
+    pub(super) title_spills: bool,
+}
+
+/// The process, its log and its events, from one stage to the next.
+pub(super) struct Launch<'a> {
+    pub(super) config: Arc<Config>,
+    pub(super) about: About,
+    /// The tie to the predecessor; `None` at a first start.
+    pub(super) succession: Option<&'a mut Succession>,
+    pub(super) keeper: &'a Arc<Keeper>,
+    pub(super) alarms: &'a Arc<Alarms>,
+    pub(super) output: &'a mut LogOutput,
+    pub(super) events: Sender<Event>,
+    pub(super) received: Receiver<Event>,
+}
+
+/// Why the start ends before the server serves.
+pub(super) enum EarlyExit {
+    /// An `exit:` hook: leave with this code.
+    Code(i32),
+    Failed(Failure),
+}
+
+impl From<Failure> for EarlyExit {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl<'a> Launch<'a> {
+    pub(super) fn new(
+        config: &Config,
+        about: About,
+        succession: Option<&'a mut Succession>,
+        keeper: &'a Arc<Keeper>,
+        alarms: &'a Arc<Alarms>,
+        output: &'a mut LogOutput,
+    ) -> Self {
+        // Signals that come while the application loads wait here for the supervisor.
+        let (events, received) = unbounded();
+        Self {
+            config: Arc::new(config.clone()),
+            about,
+            succession,
+            keeper,
+            alarms,
+            output,
+            events,
+            received,
+        }
+    }
+
+    /// A first start, and no successor: does what is done once for the life of the server.
+    pub(super) fn is_first(&self) -> bool {
+        self.succession.is_none()
+    }
+
+    /// Runs the hooks of these phases.
+    pub(super) fn run_hooks(&self, phases: &[Phase]) -> Result<(), EarlyExit> {
+        let context = HookContext {
+            say: &|line| self.output.say(line),
+            alarms: self.alarms,
+        };
+        match hooks::run(&self.config, phases, context)? {
+            Next::Go => Ok(()),
+            Next::Leave(code) => Err(EarlyExit::Code(code)),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The first stage: everything before the sockets are bound.
+
+use std::sync::Arc;
+
+use crossbeam::channel::{Receiver, unbounded};
+
+use super::launch::{EarlyExit, Launch};
+use crate::app::Apps;
+use crate::background::clockwork::Clockwork;
+use crate::config::{Failure, Phase};
+use crate::net::Kept;
+use crate::os::file_locks::{self, Locks};
+use crate::os::service_manager::socket_activation;
+use crate::os::{limits, privileges};
+use crate::reload::handover::origin::Inheritance;
+use crate::server::certificates::Certificates;
+use crate::server::handover::in_place;
+use crate::server::prepare::enter_directory;
+use crate::server::settings::added_fields;
+use crate::server::{alarms, applications, hooks, signals};
+use crate::wsgi::AddedFields;
+
+/// The configuration is checked, the log open, signals are caught, and resource limits are set.
+pub(super) struct Prepared<'a> {
+    pub(super) launch: Launch<'a>,
+    /// Files that are locked early and late (`--flock`).
+    pub(super) locks: [Locks; 2],
+    /// The predecessor's sockets.
+    pub(super) inherited: Inheritance,
+    /// The predecessor's connections.
+    pub(super) connections: Option<Receiver<Kept>>,
+    pub(super) clockwork: Arc<Clockwork>,
+    pub(super) apps: Apps,
+    pub(super) certificates: Certificates,
+    pub(super) added_fields: AddedFields,
+}
+
+impl<'a> Prepared<'a> {
+    pub(super) fn new(
+        mut launch: Launch<'a>,
+        mut inherited: Inheritance,
+        early_locks: Locks,
+    ) -> Result<Self, EarlyExit> {
+        let config = Arc::clone(&launch.config);
+        let say = |line: &str| launch.output.say(line);
+        let late_locks = file_locks::take(&config, true, &say, &mut inherited.locks)?;
+        // The configuration no longer asks for the rest of the predecessor's locks.
+        inherited.locks = Locks::default();
+        let meanings = hooks::signals(&config);
+        signals::listen(launch.events.clone(), &meanings).map_err(Failure::new)?;
+        let mut connections = None;
+        if let Some(succession) = &mut launch.succession {
+            in_place::take_signals();
+            let (sender, receiver) = unbounded();
+            succession.listen(&launch.output.writer, sender, launch.events.clone())?;
+            connections = Some(receiver);
+        }
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        for remark in &config.remarks {
+            tracing::info!("{remark}");
+        }
+        let clockwork = Arc::new(Clockwork::default());
+        alarms::start(&config, launch.alarms, &launch.output.writer, &clockwork)?;
+        let mut apps = applications::choose(&config)?;
+        if let Some(succession) = &launch.succession {
+            applications::need(&mut apps, succession.needed);
+            clockwork.hold();
+        }
+        if let Some(config) = socket_activation::apply(&config, launch.about.handed_over)? {
+            launch.config = Arc::new(config);
+        }
+        let config = Arc::clone(&launch.config);
+        let certificates = Certificates::open(&config)?;
+        enter_directory(&config)?;
+        let added_fields = added_fields(&config)?;
+        if launch.is_first() {
+            limits::apply(&config);
+            privileges::drop_at_once(&config)?;
+            launch.run_hooks(&[Phase::PreJail, Phase::PostJail, Phase::InJail])?;
+        }
+        Ok(Self {
+            launch,
+            locks: [early_locks, late_locks],
+            inherited,
+            connections,
+            clockwork,
+            apps,
+            certificates,
+            added_fields,
+        })
+    }
+}
