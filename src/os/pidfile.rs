@@ -14,7 +14,8 @@ static PID: OnceLock<u32> = OnceLock::new();
 
 /// The process id that stands for the server: of its first process, which stays as long as there is one.
 pub fn pid() -> u32 {
-    *PID.get_or_init(std::process::id)
+    // Not kept before it is given: a daemon forks after this was first asked.
+    PID.get().copied().unwrap_or_else(std::process::id)
 }
 
 /// This process succeeds another one of the server that has this process id. Call it first of all.
