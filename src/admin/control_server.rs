@@ -460,9 +460,9 @@ impl ControlHandler {
         Some((202, json(&told)))
     }
 
-    fn outcome(&self, number: u64, patience: Duration) -> Option<(u16, Vec<u8>)> {
-        let is_poll = patience <= LONG_POLL;
-        let (status, message, outcome) = match self.history.wait(number, patience, is_poll) {
+    fn outcome(&self, number: u64, deadlines: Duration) -> Option<(u16, Vec<u8>)> {
+        let is_poll = deadlines <= LONG_POLL;
+        let (status, message, outcome) = match self.history.wait(number, deadlines, is_poll) {
             Progress::ServedElsewhere => return None,
             Progress::Loading => (202, UNDER_WAY.to_owned(), None),
             Progress::Canary(canary, makes) => {

@@ -8,9 +8,9 @@ use std::time::{Instant, SystemTime};
 
 use super::stats_document::{self, About};
 use super::status::{App, Counters, Generation, Memory, Queue, Request, Status, Thread, Worker};
-use crate::app::inspect::worker_status::{ThreadSurvey, WorkerSurvey};
+use crate::app::inspect::worker_status::{ThreadStatus, WorkerStatus};
 use crate::app::process::Process;
-use crate::app::{Current, Roster};
+use crate::app::{Current, Workers};
 use crate::net::Net;
 use crate::os::pidfile;
 use crate::python::{self, Isolation};
@@ -43,12 +43,12 @@ impl MetricsSnapshot {
     pub fn status(&self) -> Status {
         self.process.harakiri.look_on();
         // Not kept: a reference to a generation delays its end.
-        let (roster, isolation) = match self.current.load() {
-            Some(generation) => (Some(generation.roster()), generation.isolation()),
+        let (serving, isolation) = match self.current.load() {
+            Some(generation) => (Some(generation.workers()), generation.isolation()),
             None => (None, Isolation::Main),
         };
         let (resident_bytes, address_bytes) = (self.process.memory)();
-        let workers = roster.as_ref().map_or_else(Vec::new, Roster::survey);
+        let workers = serving.as_ref().map_or_else(Vec::new, Workers::status);
         Status {
             version: env!("CARGO_PKG_VERSION"),
             python: self.python.clone(),
@@ -60,18 +60,18 @@ impl MetricsSnapshot {
             },
             started: seconds(self.started.1),
             uptime_seconds: self.started.0.elapsed().as_secs(),
-            generation: roster.as_ref().map(|roster| Generation {
-                number: roster.generation(),
+            generation: serving.as_ref().map(|workers| Generation {
+                number: workers.generation(),
                 since: self.history.serving_since(),
                 isolation: isolation.word(),
-                has_application: roster.has_application(),
+                has_application: workers.has_application(),
             }),
             ending: self.history.draining(),
             reload: self.history.latest(),
             reloads: self.history.counts(),
             kept: self.history.kept(),
             queue: Queue {
-                length: roster.as_ref().map_or(0, Roster::queued),
+                length: serving.as_ref().map_or(0, Workers::queued),
                 max: self.queue_max,
             },
             connections: self.net.open_connections(),
@@ -121,7 +121,7 @@ impl MetricsSnapshot {
     }
 }
 
-fn worker(survey: WorkerSurvey) -> Worker {
+fn worker(survey: WorkerStatus) -> Worker {
     let facts = survey.facts;
     Worker {
         id: facts.id,
@@ -151,7 +151,7 @@ fn worker(survey: WorkerSurvey) -> Worker {
     }
 }
 
-fn thread(survey: ThreadSurvey) -> Thread {
+fn thread(survey: ThreadStatus) -> Thread {
     Thread {
         id: survey.core,
         status: survey.status,

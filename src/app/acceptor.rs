@@ -2,16 +2,16 @@
 //!
 //! Where workers share the poll it sleeps while they take turns, and looks in once a tick: if no worker has
 //! polled since the last tick it takes the role itself: accepts, reads, queues, sheds. It also sweeps the
-//! deadlines and looks after the runners. Where the poll cannot be shared it holds the role always.
+//! deadlines and ticks the GIL gates. Where the poll cannot be shared it holds the role always.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::Thread;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::net::turn::Wait;
 use crate::net::{Net, Turn};
 
+use super::acceptor_waker::AcceptorWaker;
 use super::current::Current;
 use super::generation::Generation;
 
@@ -22,41 +22,6 @@ const TICK_SHARED: Duration = Duration::from_millis(1);
 /// Looks without any activity after which the acceptor sleeps until the next deadline.
 const QUIET_LOOKS_MAX: u32 = 100;
 const QUIET_TICK_MAX: Duration = Duration::from_millis(20);
-/// How often it is called out of the poll.
-const CALL_PAUSE: Duration = Duration::from_millis(1);
-
-/// What workers need to reach the acceptor.
-#[derive(Default)]
-pub struct Bell {
-    is_asleep: AtomicBool,
-    /// It waits in the poll until something happens, and nobody else does.
-    polls_alone: AtomicBool,
-    thread: std::sync::OnceLock<Thread>,
-}
-
-impl Bell {
-    /// Something happened: the acceptor must look again. Costs one load while it is awake.
-    pub fn ring(&self) {
-        if self.is_asleep.load(Ordering::SeqCst) && self.is_asleep.swap(false, Ordering::SeqCst) {
-            self.wake();
-        }
-    }
-
-    /// Has the acceptor come out of the poll, in which it waits alone while no interpreter serves. Call it when one does, and
-    /// before that takes a turn.
-    pub fn call_in(&self, net: &Net) {
-        while self.polls_alone.load(Ordering::SeqCst) {
-            net.poll().wake();
-            std::thread::sleep(CALL_PAUSE);
-        }
-    }
-
-    fn wake(&self) {
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
-        }
-    }
-}
 
 /// The running thread.
 pub struct Acceptor {
@@ -66,7 +31,7 @@ pub struct Acceptor {
 struct Shared {
     net: Arc<Net>,
     current: Arc<Current>,
-    bell: Arc<Bell>,
+    waker: Arc<AcceptorWaker>,
     shares_poll: bool,
 }
 
@@ -75,13 +40,13 @@ impl Acceptor {
     pub fn start(
         net: Arc<Net>,
         current: Arc<Current>,
-        bell: Arc<Bell>,
+        waker: Arc<AcceptorWaker>,
         shares_poll: bool,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             net,
             current,
-            bell,
+            waker,
             shares_poll,
         });
         let acceptor = Arc::clone(&shared);
@@ -93,9 +58,9 @@ impl Acceptor {
 
     /// Makes it look now: something outside its sight has changed.
     pub fn nudge(&self) {
-        self.shared.bell.is_asleep.store(false, Ordering::SeqCst);
-        self.shared.bell.wake();
-        if !self.shared.shares_poll || self.shared.bell.polls_alone.load(Ordering::SeqCst) {
+        self.shared.waker.is_asleep.store(false, Ordering::SeqCst);
+        self.shared.waker.unpark();
+        if !self.shared.shares_poll || self.shared.waker.polls_alone.load(Ordering::SeqCst) {
             self.shared.net.poll().wake();
         }
     }
@@ -103,8 +68,8 @@ impl Acceptor {
 
 impl Shared {
     fn run(&self) {
-        let thread = self.bell.thread.set(std::thread::current());
-        debug_assert!(thread.is_ok(), "a bell has one acceptor");
+        let thread = self.waker.thread.set(std::thread::current());
+        debug_assert!(thread.is_ok(), "a waker has one acceptor");
         let mut turn = Turn::default();
         let mut next_sweep = Some(Instant::now());
         let mut last_turns = 0;
@@ -117,7 +82,7 @@ impl Shared {
                 self.wake_worker(queued);
             }
             let Some(generation) = self.current.load() else {
-                // Nobody serves yet, or any more: only deadlines are left to see to.
+                // No generation serves: only deadlines are left to check.
                 std::thread::park_timeout(TICK);
                 continue;
             };
@@ -134,7 +99,7 @@ impl Shared {
                 TICK
             };
             let until_sweep = next_sweep.map(|sweep| sweep.saturating_duration_since(now));
-            if self.shares_poll && generation.is_at_rest() {
+            if self.shares_poll && generation.is_idle() {
                 drop(generation);
                 self.poll_alone(&mut turn, until_sweep, &mut quiet_looks);
                 continue;
@@ -170,15 +135,15 @@ impl Shared {
 
     /// No interpreter serves, so nobody else polls: waits until something happens.
     fn poll_alone(&self, turn: &mut Turn, until_sweep: Option<Duration>, quiet_looks: &mut u32) {
-        self.bell.polls_alone.store(true, Ordering::SeqCst);
+        self.waker.polls_alone.store(true, Ordering::SeqCst);
         // Whoever changes one of these looks at the mark afterwards.
-        let is_alone = self.current.load().is_some_and(|now| now.is_at_rest());
+        let is_alone = self.current.load().is_some_and(|now| now.is_idle());
         let is_over = self.net.is_draining();
         if is_alone {
             let timeout = if is_over { Some(TICK) } else { until_sweep };
             self.take(turn, Wait::Shared(timeout), quiet_looks);
         }
-        self.bell.polls_alone.store(false, Ordering::SeqCst);
+        self.waker.polls_alone.store(false, Ordering::SeqCst);
     }
 
     fn take(&self, turn: &mut Turn, wait: Wait, quiet_looks: &mut u32) {
@@ -205,7 +170,7 @@ impl Shared {
 
     /// Sleeps until the next deadline, or until a worker rings because something happens.
     fn sleep(&self, seen_turns: u64, until_sweep: Option<Duration>, quiet_looks: &mut u32) {
-        self.bell.is_asleep.store(true, Ordering::SeqCst);
+        self.waker.is_asleep.store(true, Ordering::SeqCst);
         // A worker that took a turn before the flag was up has not rung.
         let is_quiet = self
             .current
@@ -217,7 +182,7 @@ impl Shared {
                 None => std::thread::park(),
             }
         }
-        if !self.bell.is_asleep.swap(false, Ordering::SeqCst) {
+        if !self.waker.is_asleep.swap(false, Ordering::SeqCst) {
             *quiet_looks = 0;
         }
     }

@@ -147,7 +147,7 @@ impl AppStats {
 /// What one worker thread has done for each application. Only that thread writes, so counting is a plain store: nothing is
 /// shared between processors on the way of a request.
 #[derive(Debug)]
-pub(super) struct Tally(Box<[Counts]>);
+pub(super) struct AppCounters(Box<[Counts]>);
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -155,7 +155,7 @@ struct Counts {
     exceptions: AtomicU64,
 }
 
-impl Tally {
+impl AppCounters {
     pub(super) fn new(apps: usize) -> Self {
         Self((0..apps).map(|_| Counts::default()).collect())
     }
@@ -184,22 +184,22 @@ impl Tally {
 
 /// What is loaded in each interpreter of a generation, and what it has done. Any thread may look.
 #[derive(Debug, Default)]
-pub(super) struct AppLedger {
+pub(super) struct LoadedApps {
     /// By worker number.
     loaded: Mutex<BTreeMap<usize, Vec<Option<Loaded>>>>,
-    tallies: Mutex<Tallies>,
-    has_said_that_nobody_serves: AtomicBool,
+    totals: Mutex<AppTotals>,
+    has_warned_no_app: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Tallies {
+struct AppTotals {
     /// Those of threads that serve, with their worker numbers.
-    present: Vec<(usize, Arc<Tally>)>,
+    present: Vec<(usize, Arc<AppCounters>)>,
     /// The sums of threads that have left, by worker and application.
     past: BTreeMap<(usize, usize), (u64, u64)>,
 }
 
-impl AppLedger {
+impl LoadedApps {
     /// Which applications the first interpreter could load; `None` before it has tried. The others load the same, so that
     /// every interpreter has the same table.
     pub(super) fn loadable(&self) -> Option<Vec<bool>> {
@@ -214,30 +214,30 @@ impl AppLedger {
     }
 
     /// The counters of a thread that begins to serve.
-    pub(super) fn begin(&self, worker: usize, apps: usize) -> Arc<Tally> {
-        let tally = Arc::new(Tally::new(apps));
-        let mut tallies = self.tallies.lock();
-        tallies.present.push((worker, Arc::clone(&tally)));
-        tally
+    pub(super) fn begin(&self, worker: usize, apps: usize) -> Arc<AppCounters> {
+        let counters = Arc::new(AppCounters::new(apps));
+        let mut totals = self.totals.lock();
+        totals.present.push((worker, Arc::clone(&counters)));
+        counters
     }
 
     /// The thread with these counters serves no more.
-    pub(super) fn end(&self, worker: usize, tally: &Arc<Tally>) {
-        let mut tallies = self.tallies.lock();
-        tallies
+    pub(super) fn end(&self, worker: usize, counters: &Arc<AppCounters>) {
+        let mut totals = self.totals.lock();
+        totals
             .present
-            .retain(|(_, other)| !Arc::ptr_eq(other, tally));
-        for app in 0..tally.0.len() {
-            let (requests, exceptions) = tally.of(app);
-            let sum = tallies.past.entry((worker, app)).or_default();
+            .retain(|(_, other)| !Arc::ptr_eq(other, counters));
+        for app in 0..counters.0.len() {
+            let (requests, exceptions) = counters.of(app);
+            let sum = totals.past.entry((worker, app)).or_default();
             sum.0 += requests;
             sum.1 += exceptions;
         }
     }
 
     /// A request is for no application: says so, once.
-    pub(super) fn say_that_nobody_serves(&self, apps: &Apps, head: &Head) {
-        let has_said = &self.has_said_that_nobody_serves;
+    pub(super) fn warn_no_app(&self, apps: &Apps, head: &Head) {
+        let has_said = &self.has_warned_no_app;
         if apps.count() > 0 && !has_said.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "no application is mounted for {} of host {}, and there is no default one: such requests are answered with 500 \
@@ -266,14 +266,14 @@ impl AppLedger {
 
     /// What each application has done in each interpreter.
     pub(super) fn stats(&self, apps: &Apps) -> Vec<AppStats> {
-        let tallies = self.tallies.lock();
+        let totals = self.totals.lock();
         let mut all = Vec::new();
         for (worker, loaded) in &*self.loaded.lock() {
             for (id, ((place, _), loaded)) in apps.iter().zip(loaded).enumerate() {
-                let own = tallies.present.iter().filter(|(of, _)| of == worker);
-                let past = tallies.past.get(&(*worker, id)).copied();
+                let own = totals.present.iter().filter(|(of, _)| of == worker);
+                let past = totals.past.get(&(*worker, id)).copied();
                 let (requests, exceptions) = own
-                    .map(|(_, tally)| tally.of(id))
+                    .map(|(_, counters)| counters.of(id))
                     .chain(past)
                     .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
                 let loaded = loaded.as_ref();
@@ -310,14 +310,14 @@ mod tests {
 
     #[test]
     fn a_tally_counts_each_application_for_itself() {
-        let tally = Tally::new(2);
-        tally.count(0, false);
-        tally.count(1, true);
-        tally.count(1, false);
+        let counters = AppCounters::new(2);
+        counters.count(0, false);
+        counters.count(1, true);
+        counters.count(1, false);
         // An application that this generation does not have.
-        tally.count(2, true);
+        counters.count(2, true);
         assert_eq!(
-            (tally.of(0), tally.of(1), tally.of(2)),
+            (counters.of(0), counters.of(1), counters.of(2)),
             ((1, 0), (2, 1), (0, 0))
         );
     }

@@ -9,6 +9,7 @@ use crate::net::{Dispatch, Exchange, Net, Rejected};
 
 use super::canary::Chooser;
 use super::generation::Generation;
+use super::worker_context::ServingGeneration;
 
 /// Who gets requests. Never changed: another one takes its place.
 struct Serving {
@@ -23,13 +24,13 @@ struct Canary {
 }
 
 /// The one place where the serving generation is named. Swapped as a whole; loaded once per request that
-/// is queued. Nobody keeps what was loaded, so a generation that was swapped out ends when its queue is dry.
+/// is queued. No thread keeps what it has loaded, so a generation that was swapped out ends when its queue is dry.
 ///
 /// No request is lost to a swap: a thread that has loaded the old generation in order to queue a request keeps it alive
 /// until it has done so (arc-swap hands it a reference of its own), the generation is retired by the drop of its last
 /// reference, and only a retired generation's workers leave, after they have seen the queue dry *since*.
 ///
-/// A canary's workers stand aside (`Generation::stand_aside`): they wait for their queue and not in the poll, so whoever
+/// A canary's workers stay out of the poll (`Generation::leave_poll`): they wait for their queue and not in the poll, so whoever
 /// queues a request in it need not know whom to wake.
 #[derive(Default)]
 pub struct Current {
@@ -82,15 +83,16 @@ impl Current {
         self.id.load(Ordering::SeqCst)
     }
 
-    /// Looks after the runners of a canary; whether anybody runs a job there. The acceptor calls it once a tick.
+    /// Ticks the GIL gates of a canary. Whether a job runs there. The acceptor calls it once a tick.
     pub(super) fn tick_canary(&self) -> bool {
         let serving = self.serving.load();
         let canary = serving.as_ref().and_then(|serving| serving.canary.as_ref());
         canary.is_some_and(|canary| canary.generation.tick())
     }
+}
 
-    /// A worker of generation `own` has queued requests: if they went to another one, that one's workers may all be asleep.
-    pub(super) fn wake_successor(&self, own: u64, net: &Net) {
+impl ServingGeneration for Current {
+    fn wake_successor(&self, own: u64, net: &Net) {
         if self.id() != own
             && let Some(serving) = &*self.serving.load()
         {
@@ -98,9 +100,7 @@ impl Current {
         }
     }
 
-    /// The wait of a worker of generation `own` ended for nothing. If there is another generation in charge, and something to
-    /// do in it, the wake may have been meant for one of its workers, who sleep in the same poll: it is passed on. Whether it was.
-    pub(super) fn pass_wake_on(&self, own: u64, net: &Net) -> bool {
+    fn pass_wake_on(&self, own: u64, net: &Net) -> bool {
         if self.id() == own {
             return false;
         }
@@ -134,7 +134,7 @@ impl Dispatch for Current {
 }
 
 impl Canary {
-    /// A canary whose queue is full passes its share on: nobody is refused because something is tried out.
+    /// A canary whose queue is full passes its share on: a canary refuses no request.
     fn submit(&self, exchange: Exchange, others: &Generation) -> Result<(), (Exchange, Rejected)> {
         if !self.chooser.is_canarys() {
             return others.submit(exchange);

@@ -1,14 +1,14 @@
-//! The life of a generation's threads: birth, work, end.
+//! The threads of a generation: start, work, end.
 //!
 //! A creator makes its interpreter, loads the application, serves, and ends the interpreter when its
-//! siblings have left it; a sibling joins an interpreter and leaves it again. Each of these runs on the
-//! thread it is about.
+//! siblings have left it; a sibling joins an interpreter and leaves it again. Each function runs on the
+//! thread that it is about.
 
 use std::convert::Infallible;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded, unbounded};
 use parking_lot::Mutex;
@@ -18,29 +18,24 @@ use crate::python::{Ended, InterpreterHandle, InterpreterThread, Isolation, Load
 use crate::wsgi::Mounts;
 
 use super::apps::{NotLoaded, shown};
-use super::generation::{Patience, Plan, StartError};
-use super::harakiri::watch::{Life, Watch};
+use super::generation_state::GenerationState;
+use super::harakiri::worker_record::{ThreadPhase, WorkerPlace, WorkerRecord};
+use super::plan::Plan;
 use super::probe::{Probe, Unanswered};
+use super::start_report::{Deadlines, StartError, StartReport};
 use super::thread_placement;
-use super::worker::{Exit, Seat, Worker};
-use super::worker_group::{Crew, Gate};
-use super::workers::Shared;
+use super::worker::{Exit, Worker};
+use super::worker_group::{StartGate, WorkerGroup};
+use super::worker_id::WorkerId;
 
-/// How one thread's start went.
-pub(super) struct Birth {
-    pub(super) crew: Arc<Crew>,
-    pub(super) elapsed: Duration,
-    pub(super) result: Result<InterpreterHandle, StartError>,
-}
-
-/// Starts a thread of the crew and counts it until it has ended, however it ends.
+/// Starts a thread of the group and counts it until it has ended, however it ends.
 fn spawn(
-    shared: &Arc<Shared>,
-    crew: &Arc<Crew>,
+    shared: &Arc<GenerationState>,
+    group: &Arc<WorkerGroup>,
     core: usize,
-    body: impl FnOnce(&Arc<Shared>, &Arc<Crew>) + Send + 'static,
+    body: impl FnOnce(&Arc<GenerationState>, &Arc<WorkerGroup>) + Send + 'static,
 ) -> io::Result<()> {
-    struct Alive(Arc<Shared>, Arc<Crew>);
+    struct Alive(Arc<GenerationState>, Arc<WorkerGroup>);
     impl Drop for Alive {
         fn drop(&mut self) {
             self.1.thread_has_ended();
@@ -48,17 +43,17 @@ fn spawn(
         }
     }
     shared.thread_begins();
-    crew.thread_begins();
-    let alive = Alive(Arc::clone(shared), Arc::clone(crew));
-    let worker = crew.worker;
-    let seat = Seat { worker, core };
+    group.thread_begins();
+    let alive = Alive(Arc::clone(shared), Arc::clone(group));
+    let worker = group.worker;
+    let id = WorkerId { worker, core };
     std::thread::Builder::new()
-        .name(thread_placement::name(shared, seat))
+        .name(thread_placement::name(&shared.plan, shared.isolation, id))
         .stack_size(shared.plan.stack_bytes)
         .spawn(move || {
-            let Alive(shared, crew) = &alive;
-            thread_placement::settle(shared, seat);
-            let body = AssertUnwindSafe(|| body(shared, crew));
+            let Alive(shared, group) = &alive;
+            thread_placement::settle(&shared.plan, shared.isolation, id);
+            let body = AssertUnwindSafe(|| body(shared, group));
             if catch_unwind(body).is_err() {
                 tracing::error!(
                     worker,
@@ -72,7 +67,7 @@ fn spawn(
 
 /// Whether an interpreter has to answer before it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entrance {
+pub(super) enum ProbeRule {
     /// Of a new generation: if there is a probe, and as that says.
     Probed,
     /// Of a new version in an old generation, which may have begun without a good answer.
@@ -82,63 +77,63 @@ pub(super) enum Entrance {
 }
 
 pub(super) fn spawn_creator(
-    shared: &Arc<Shared>,
-    crew: &Arc<Crew>,
-    births: &Sender<Birth>,
-    entrance: Entrance,
+    shared: &Arc<GenerationState>,
+    group: &Arc<WorkerGroup>,
+    reports: &Sender<StartReport>,
+    probe_rule: ProbeRule,
 ) -> io::Result<()> {
     /// The interpreter goes when its creator does.
-    struct Listed(Arc<Shared>, Arc<Crew>);
+    struct Listed(Arc<GenerationState>, Arc<WorkerGroup>);
     impl Drop for Listed {
         fn drop(&mut self) {
-            self.0.remove_crew(&self.1);
+            self.0.remove_group(&self.1);
         }
     }
-    let births = births.clone();
-    let listed = Listed(Arc::clone(shared), Arc::clone(crew));
-    spawn(shared, crew, 0, move |shared, crew| {
+    let reports = reports.clone();
+    let listed = Listed(Arc::clone(shared), Arc::clone(group));
+    spawn(shared, group, 0, move |shared, group| {
         let _listed = listed;
-        create(shared, crew, births, entrance);
+        create(shared, group, reports, probe_rule);
     })
 }
 
-/// Reports how a thread's birth went, and reports a panic if nothing else was.
-struct Midwife {
-    crew: Arc<Crew>,
+/// Reports how a thread's start went; a panic too, if nothing was reported before.
+struct StartReporter {
+    group: Arc<WorkerGroup>,
     started: Instant,
-    births: Arc<Mutex<Option<Sender<Birth>>>>,
+    reports: Arc<Mutex<Option<Sender<StartReport>>>>,
 }
 
-impl Midwife {
-    fn new(crew: &Arc<Crew>, births: Sender<Birth>) -> Self {
+impl StartReporter {
+    fn new(group: &Arc<WorkerGroup>, reports: Sender<StartReport>) -> Self {
         Self {
-            crew: Arc::clone(crew),
+            group: Arc::clone(group),
             started: Instant::now(),
-            births: Arc::new(Mutex::new(Some(births))),
+            reports: Arc::new(Mutex::new(Some(reports))),
         }
     }
 
     fn report(&mut self, result: Result<InterpreterHandle, StartError>) {
-        let Some(births) = self.births.lock().take() else {
+        let Some(reports) = self.reports.lock().take() else {
             return;
         };
-        let birth = Birth {
-            crew: Arc::clone(&self.crew),
+        let report = StartReport {
+            group: Arc::clone(&self.group),
             elapsed: self.started.elapsed(),
             result,
         };
-        // A replacement reports to nobody, and after another thread's failure nobody listens any more.
-        if let Err(unheard) = births.send(birth)
+        // The replacement of a panicked worker has no listener, and neither has a start that failed.
+        if let Err(unheard) = reports.send(report)
             && let Err(error) = unheard.0.result
-            && !self.crew.is_dismissed()
+            && !self.group.is_stopped()
         {
-            tracing::error!(worker = self.crew.worker, "cannot start a worker: {error}");
+            tracing::error!(worker = self.group.worker, "cannot start a worker: {error}");
         }
     }
 }
 
-impl Midwife {
-    /// Asks the probe's question. If the answer takes too long, whoever waits for this birth is told meanwhile: a thread in the
+impl StartReporter {
+    /// Asks the probe's question. If the answer takes too long, the waiting side is told meanwhile: a thread in the
     /// application cannot be called back.
     fn wait_for_answer(
         &self,
@@ -148,8 +143,8 @@ impl Midwife {
     ) -> Result<(), Unanswered> {
         let (answered, is_answered) = bounded::<Infallible>(0);
         let watch = {
-            let (probe, births) = (probe.clone(), Arc::clone(&self.births));
-            let (crew, started) = (Arc::clone(&self.crew), self.started);
+            let (probe, reports) = (probe.clone(), Arc::clone(&self.reports));
+            let (group, started) = (Arc::clone(&self.group), self.started);
             move || {
                 if is_answered.recv_timeout(probe.rules.timeout) != Err(RecvTimeoutError::Timeout) {
                     return;
@@ -158,12 +153,12 @@ impl Midwife {
                     tracing::error!("{}; it is waited for", probe.too_late());
                     return;
                 }
-                if let Some(births) = births.lock().take() {
+                if let Some(reports) = reports.lock().take() {
                     let result = Err(StartError::Probe(probe.too_late()));
                     let elapsed = started.elapsed();
-                    // Nobody listens any more: another interpreter has failed.
-                    let _unheard = births.send(Birth {
-                        crew,
+                    // The receiver is gone: another interpreter has failed.
+                    let _unheard = reports.send(StartReport {
+                        group,
                         elapsed,
                         result,
                     });
@@ -174,7 +169,7 @@ impl Midwife {
             .name("sm-probe".to_owned())
             .spawn(watch);
         if let Err(error) = watching {
-            tracing::warn!(%error, "nobody watches how long the probe takes");
+            tracing::warn!(%error, "the timeout of the probe is not watched");
         }
         let asked = probe.ask(python, mounts);
         drop(answered);
@@ -182,96 +177,101 @@ impl Midwife {
             Err(unanswered) if probe.is_lenient => {
                 tracing::error!(
                     "{unanswered}; worker {} serves nevertheless (--need-app leaves with an error instead)",
-                    self.crew.worker
+                    self.group.worker
                 );
                 Ok(())
             }
-            // Too late: the generation was given up.
-            Ok(()) if self.births.lock().is_none() => Err(probe.too_late()),
+            // Too late: the generation was abandoned.
+            Ok(()) if self.reports.lock().is_none() => Err(probe.too_late()),
             asked => asked,
         }
     }
 }
 
-impl Drop for Midwife {
+impl Drop for StartReporter {
     fn drop(&mut self) {
         self.report(Err(StartError::Panicked));
     }
 }
 
 /// Starts the threads of one interpreter, and waits until all of them are ready to serve.
-pub(super) fn of_crew(
-    shared: &Arc<Shared>,
-    crew: &Arc<Crew>,
-    patience: &Patience,
-    entrance: Entrance,
+pub(super) fn load_group(
+    shared: &Arc<GenerationState>,
+    group: &Arc<WorkerGroup>,
+    deadlines: &Deadlines,
+    probe_rule: ProbeRule,
 ) -> Result<(), StartError> {
-    let (births, born) = unbounded();
-    spawn_creator(shared, crew, &births, entrance).map_err(StartError::Thread)?;
-    let handle = patience.receive(&born)?.result?;
-    add_siblings(shared, crew, &handle, patience)
+    let (reports, reported) = unbounded();
+    spawn_creator(shared, group, &reports, probe_rule).map_err(StartError::Thread)?;
+    let handle = deadlines.receive(&reported)?.result?;
+    add_siblings(shared, group, &handle, deadlines)
 }
 
 /// Starts the threads of an interpreter beside the one that made it, and waits for them.
 pub(super) fn add_siblings(
-    shared: &Arc<Shared>,
-    crew: &Arc<Crew>,
+    shared: &Arc<GenerationState>,
+    group: &Arc<WorkerGroup>,
     handle: &InterpreterHandle,
-    patience: &Patience,
+    deadlines: &Deadlines,
 ) -> Result<(), StartError> {
-    let (births, born) = unbounded();
+    let (reports, reported) = unbounded();
     for core in 1..shared.threads_per_interpreter() {
-        spawn_sibling(shared, crew, core, handle.clone(), &births).map_err(StartError::Thread)?;
+        spawn_sibling(shared, group, core, handle.clone(), &reports).map_err(StartError::Thread)?;
     }
     for _ in 1..shared.threads_per_interpreter() {
-        patience.receive(&born)?.result?;
+        deadlines.receive(&reported)?.result?;
     }
     Ok(())
 }
 
-/// The life of a thread that makes an interpreter.
-fn create(shared: &Arc<Shared>, crew: &Arc<Crew>, births: Sender<Birth>, entrance: Entrance) {
-    let mut midwife = Midwife::new(crew, births);
-    shared.registrations.begin_anew(crew.worker);
+/// The body of a thread that makes an interpreter.
+fn create(
+    shared: &Arc<GenerationState>,
+    group: &Arc<WorkerGroup>,
+    reports: Sender<StartReport>,
+    probe_rule: ProbeRule,
+) {
+    let mut reporter = StartReporter::new(group, reports);
+    shared.registrations.begin_anew(group.worker);
     let plan = shared.plan.seen_from_here();
-    let spec = shared.spec(&plan, crew.worker);
+    let spec = shared.spec(&plan, group.worker);
     let mut python = match InterpreterThread::create(shared.runtime, spec) {
         Ok(python) => python,
-        Err(error) => return midwife.report(Err(StartError::Runtime(error))),
+        Err(error) => return reporter.report(Err(StartError::Runtime(error))),
     };
-    let watch = watch(shared, crew, (0, false), &python);
+    let watch = record(shared, group, 0, false, &python);
     let mut failed = Vec::new();
-    let loading = load(shared, &plan, crew, &mut python, &mut failed);
-    if let Some(on_sources) = &shared.surroundings.on_sources {
+    let loading = load(shared, &plan, group, &mut python, &mut failed);
+    if let Some(on_sources) = &shared.context.on_sources {
         let mut sources = python.attached(|py| py.new_sources(&mut 0));
         for (_, failure) in &failed {
             sources.extend(failure.sources());
         }
-        on_sources(&sources, crew.since.elapsed());
+        on_sources(&sources, group.since.elapsed());
     }
     if loading.is_err() {
-        end(shared, crew, python);
-        return midwife.report(Err(StartError::Load(NotLoaded(failed))));
+        end(shared, group, python);
+        return reporter.report(Err(StartError::Load(NotLoaded(failed))));
     }
     let probe = plan.probe.clone().map(|probe| Probe {
-        is_lenient: probe.is_lenient && entrance == Entrance::Probed,
+        is_lenient: probe.is_lenient && probe_rule == ProbeRule::Probed,
         ..probe
     });
-    if entrance != Entrance::Free
+    if probe_rule != ProbeRule::Free
         && let Some(probe) = probe
-        && let Err(unanswered) = midwife.wait_for_answer(&probe, &mut python, plan.apps.mounts())
+        && let Err(unanswered) = reporter.wait_for_answer(&probe, &mut python, plan.apps.mounts())
     {
-        end(shared, crew, python);
-        return midwife.report(Err(StartError::Probe(unanswered)));
+        end(shared, group, python);
+        return reporter.report(Err(StartError::Probe(unanswered)));
     }
-    shared.ledger.note_spawn(crew.worker);
+    shared.totals.note_spawn(group.worker);
     let handle = python.handle();
-    midwife.report(Ok(handle.clone()));
-    if crew.wait_at_gate() == Gate::Open {
-        work(shared, crew, &watch, &mut python, &handle);
+    reporter.report(Ok(handle.clone()));
+    if group.wait_at_start_gate() == StartGate::Open {
+        work(shared, group, &watch, &mut python, &handle);
     }
-    crew.wait_for_siblings();
-    end(shared, crew, python);
+    group.wait_for_siblings();
+    end(shared, group, python);
 }
 
 /// The applications do not load.
@@ -280,9 +280,9 @@ struct InVain;
 /// Loads the applications; those that fail are added to `failed`. In the first interpreter one that fails is told and left
 /// out, so that it does not take the others down; the other interpreters load what the first one has, and all of it.
 fn load(
-    shared: &Shared,
+    shared: &GenerationState,
     plan: &Plan,
-    crew: &Crew,
+    group: &WorkerGroup,
     python: &mut InterpreterThread,
     failed: &mut Vec<(String, LoadFailure)>,
 ) -> Result<(), InVain> {
@@ -319,97 +319,110 @@ fn load(
     if apps.count() > 0 {
         python.all_loaded();
     }
-    shared.apps.note_loaded(crew.worker, loaded);
+    shared.apps.note_loaded(group.worker, loaded);
     Ok(())
 }
 
 fn spawn_sibling(
-    shared: &Arc<Shared>,
-    crew: &Arc<Crew>,
+    shared: &Arc<GenerationState>,
+    group: &Arc<WorkerGroup>,
     core: usize,
     handle: InterpreterHandle,
-    births: &Sender<Birth>,
+    reports: &Sender<StartReport>,
 ) -> io::Result<()> {
-    struct Sibling(Arc<Crew>);
+    struct Sibling(Arc<WorkerGroup>);
     impl Drop for Sibling {
         fn drop(&mut self) {
             self.0.sibling_has_ended();
         }
     }
-    crew.sibling_begins();
-    let sibling = Sibling(Arc::clone(crew));
-    let births = births.clone();
-    spawn(shared, crew, core, move |shared, crew| {
+    group.sibling_begins();
+    let sibling = Sibling(Arc::clone(group));
+    let reports = reports.clone();
+    spawn(shared, group, core, move |shared, group| {
         let _sibling = sibling;
-        let mut midwife = Midwife::new(crew, births);
+        let mut reporter = StartReporter::new(group, reports);
         let mut python = match InterpreterThread::join(&handle, core) {
             Ok(python) => python,
-            Err(error) => return midwife.report(Err(StartError::Runtime(error))),
+            Err(error) => return reporter.report(Err(StartError::Runtime(error))),
         };
-        let watch = watch(shared, crew, (core, true), &python);
-        midwife.report(Ok(handle.clone()));
-        if crew.wait_at_gate() == Gate::Open {
-            work(shared, crew, &watch, &mut python, &handle);
+        let watch = record(shared, group, core, true, &python);
+        reporter.report(Ok(handle.clone()));
+        if group.wait_at_start_gate() == StartGate::Open {
+            work(shared, group, &watch, &mut python, &handle);
         }
-        end(shared, crew, python);
+        end(shared, group, python);
     })
 }
 
-/// The record of the calling thread, for those who look after it.
-fn watch(
-    shared: &Arc<Shared>,
-    crew: &Arc<Crew>,
-    (core, is_sibling): (usize, bool),
+/// Makes the record of the calling thread.
+fn record(
+    shared: &Arc<GenerationState>,
+    group: &Arc<WorkerGroup>,
+    core: usize,
+    is_sibling: bool,
     python: &InterpreterThread,
-) -> Arc<Watch> {
-    let seat = Seat {
-        worker: crew.worker,
+) -> Arc<WorkerRecord> {
+    let id = WorkerId {
+        worker: group.worker,
         core,
     };
     let harakiri = &shared.plan.process.harakiri;
-    let interruption = python.interruption();
-    Watch::new(harakiri, shared, crew, (seat, is_sibling), interruption)
+    let served: Weak<GenerationState> = Arc::downgrade(shared);
+    let record = Arc::new(WorkerRecord::new(
+        &harakiri.limits,
+        WorkerPlace {
+            served,
+            generation: shared.id,
+            group: Arc::clone(group),
+            id,
+            is_sibling,
+        },
+        python.interruption(),
+    ));
+    harakiri.add(&record);
+    record
 }
 
-/// Serves until the crew is dismissed. A thread whose job panicked sees to its own replacement.
+/// Serves until the group is stopped. A thread whose job panicked sees to its own replacement.
 fn work(
-    shared: &Arc<Shared>,
-    crew: &Arc<Crew>,
-    watch: &Arc<Watch>,
+    shared: &Arc<GenerationState>,
+    group: &Arc<WorkerGroup>,
+    watch: &Arc<WorkerRecord>,
     python: &mut InterpreterThread,
     handle: &InterpreterHandle,
 ) {
-    let (seat, is_sibling) = (watch.seat, watch.is_sibling);
-    let core = seat.core;
-    let domain = shared.domain_of(crew, core);
-    let runner = domain.join(crew.worker, crew.dismissed_mark());
-    let (ours, theirs) = (Arc::clone(shared), Arc::clone(crew));
-    let mut worker = Worker::new(seat, ours, theirs, runner, Arc::clone(watch));
-    watch.is_now(Life::Serving);
+    let (id, is_sibling) = (watch.place.id, watch.place.is_sibling);
+    let core = id.core;
+    let gil_gate = shared.gil_gate_of(group, core);
+    let gil_slot = gil_gate.join(group.worker, group.stopped_flag());
+    let (ours, theirs) = (Arc::clone(shared), Arc::clone(group));
+    let mut worker = Worker::new(id, ours, theirs, gil_slot, Arc::clone(watch));
+    watch.set_phase(ThreadPhase::Serving);
     let exit = worker.serve(python);
-    watch.is_now(Life::Leaving);
+    watch.set_phase(ThreadPhase::Leaving);
     drop(worker);
-    if watch.is_given_up() {
+    if watch.is_abandoned() {
         // Its place has been taken.
-        shared.thread_is_back(crew, is_sibling);
-        shared.plan.process.harakiri.note_back(watch);
+        shared.thread_has_returned(group, is_sibling);
+        shared.plan.process.harakiri.note_return(watch);
         return;
     }
     // One that was to leave has its successor already, but a retired generation has to run its queue dry.
-    if exit == Exit::Panicked && (!crew.is_dismissed() || shared.is_retired()) {
-        let (births, _nobody_waits) = unbounded();
+    if exit == Exit::Panicked && (!group.is_stopped() || shared.is_retired()) {
+        let (reports, _nobody_waits) = unbounded();
         let is_alone = shared.threads_per_interpreter() == 1 && shared.isolation != Isolation::Main;
         let replaced = if is_alone {
-            let successor = shared.add_crew(crew.worker, Gate::Open);
+            let successor = shared.add_group(group.worker, StartGate::Open);
             // This one has done its part.
-            shared.dismiss(crew);
-            spawn_creator(shared, &successor, &births, Entrance::Free)
+            shared.stop(group);
+            spawn_creator(shared, &successor, &reports, ProbeRule::Free)
         } else {
-            spawn_sibling(shared, crew, core, handle.clone(), &births)
+            spawn_sibling(shared, group, core, handle.clone(), &reports)
         };
         match replaced {
             Ok(()) => tracing::warn!(
-                worker = crew.worker,
+                worker = group.worker,
                 core,
                 "replacing a worker that panicked"
             ),
@@ -418,21 +431,21 @@ fn work(
     }
 }
 
-/// A further thread in the place of one that was given up, in the same interpreter.
+/// A further thread in the place of an abandoned one, in the same interpreter.
 pub(super) fn replace_thread(
-    shared: &Arc<Shared>,
-    crew: &Arc<Crew>,
+    shared: &Arc<GenerationState>,
+    group: &Arc<WorkerGroup>,
     core: usize,
     handle: InterpreterHandle,
 ) -> Result<(), StartError> {
-    let (births, born) = unbounded();
-    spawn_sibling(shared, crew, core, handle, &births).map_err(StartError::Thread)?;
-    Patience::endless().receive(&born)?.result.map(drop)
+    let (reports, reported) = unbounded();
+    spawn_sibling(shared, group, core, handle, &reports).map_err(StartError::Thread)?;
+    Deadlines::endless().receive(&reported)?.result.map(drop)
 }
 
-fn end(shared: &Shared, crew: &Crew, python: InterpreterThread) {
+fn end(shared: &GenerationState, group: &WorkerGroup, python: InterpreterThread) {
     let grace = shared.plan.end_grace;
-    let is_exit = shared.surroundings.net.is_draining();
+    let is_exit = shared.context.net.is_draining();
     let ended = if is_exit {
         python.end_at_exit(grace)
     } else {
@@ -445,7 +458,7 @@ fn end(shared: &Shared, crew: &Crew, python: InterpreterThread) {
             shared.count_parked();
             tracing::warn!(
                 generation = shared.id,
-                worker = crew.worker,
+                worker = group.worker,
                 threads_left,
                 "an interpreter is parked: the application left threads that cannot be ended"
             );

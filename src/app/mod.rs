@@ -1,42 +1,33 @@
 //! The application as it is loaded and served: generations of workers, and the queue that feeds them.
 //!
-//! This room joins `net` (which has requests), `background` (which raises signals) and `python` (which has the application); nobody below knows
-//! both. Reading order:
+//! Joins `net` (requests), `background` (signals) and `python` (the application); no room below knows
+//! two of these. Called by `server`, which starts generation 1, by `reload`, which starts, resizes and
+//! replaces the others, and by `admin`, which asks for their state. Workers run application code on
+//! threads of their own, the acceptor (`sm-acceptor`) keeps the poll going, `sm-reload` makes
+//! interpreters. No file reads the configuration, and only worker threads attach to Python.
 //!
-//! - [`apps`]: what is loaded, where it is mounted, and what it has done
-//! - [`queue`]: the bounded queue between those who poll and those who run, and the wake-up protocol
-//! - [`runners`]: which of the threads that share a GIL may take work
-//! - [`worker`]: a thread, its interpreter, its application, for life
-//! - `holding`: when it sends what it has answered
-//! - [`crew`]: one interpreter's threads: dismissed together, never in a request
-//! - [`canary`]: which requests a canary gets, and what it is judged by
-//! - `birth`: the life of a worker thread
-//! - `placement`: its name and its cores
-//! - [`recycling`]: when an interpreter is due to be replaced
-//! - [`roster`]: who works in a generation, and how one of them is replaced
-//! - [`generation`]: one loaded version of the application: born whole or not at all
-//! - [`current`]: the generation that serves, behind an `ArcSwap`
-//! - `postbox`, `host`: signals on their way to a worker, and what the `uwsgi` module is told
-//! - `tally`: what each worker has done
-//! - [`survey`]: what workers do at this moment, for whoever asks from outside
-//! - [`harakiri`], `watch`: requests that take too long, and what is known of each
-//! - [`stacks`]: what every worker does at this moment
-//! - [`probe`]: what a new interpreter has to answer before it serves
-//! - [`process`]: what all generations have around them
-//! - [`acceptor`]: the thread that keeps going while every worker is stuck
-//! - [`openers`]: threads that open files for those who poll
+//! Read [`worker`] first (the loop of one thread), then [`queue`], [`generation`] and [`current`]:
+//! how a request reaches it; then [`workers`] and `load_generation`: how interpreters come and go.
 
 pub mod acceptor;
+pub mod acceptor_waker;
 pub mod apps;
+mod generation_state;
 pub mod gil_gate;
 pub mod harakiri;
 pub mod inspect;
 mod load_generation;
+pub mod plan;
+mod replacement;
 pub mod scaling;
+mod signal_delivery;
 mod signal_queue;
+pub mod start_report;
 mod thread_placement;
 mod uwsgi_backend;
+pub mod worker_context;
 pub mod worker_group;
+pub mod worker_id;
 pub mod workers;
 
 pub mod canary;
@@ -52,6 +43,8 @@ pub mod worker;
 pub use acceptor::Acceptor;
 pub use apps::Apps;
 pub use current::Current;
-pub use generation::{Generation, Patience, Plan, Report, StartError};
-pub use recycling::Due;
-pub use workers::Roster;
+pub use generation::Generation;
+pub use plan::Plan;
+pub use recycling::RecycleRequest;
+pub use start_report::{Deadlines, Report, StartError};
+pub use workers::Workers;

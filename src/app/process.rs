@@ -13,7 +13,7 @@ use crate::shared::locks::Locks;
 
 /// What the application asks of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum AppRequest {
     /// `uwsgi.reload()`
     Reload,
     /// `uwsgi.stop()`
@@ -33,7 +33,7 @@ pub struct Process {
     /// Ends requests that take too long.
     pub harakiri: Arc<Harakiri>,
     /// Tells the server what the application wants. Any thread; does not wait.
-    pub wish: Box<dyn Fn(Wish) + Send + Sync>,
+    pub on_request: Box<dyn Fn(AppRequest) + Send + Sync>,
     /// Bytes of the process: resident, and of address space; zeros where the system does not tell.
     pub memory: fn() -> (u64, u64),
     /// Gives the process a title.

@@ -2,7 +2,7 @@
 //!
 //! It is bounded: its length is the server's backpressure. The senders' side belongs to the generation
 //! and is dropped with it; workers run the queue dry and end. The rest of this file is the protocol by
-//! which a worker may sleep in the poll without missing a job that somebody else queues.
+//! which a worker may sleep in the poll without missing a job that another thread queues.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
@@ -27,7 +27,7 @@ pub struct Queue {
     /// Turns taken by workers: the acceptor sees whether anybody polls.
     turns: AtomicU64,
     /// One for each interpreter, where workers wait for the queue: something came that only it can do.
-    bells: Vec<(Sender<()>, Receiver<()>)>,
+    wakers: Vec<(Sender<()>, Receiver<()>)>,
 }
 
 /// What a look into the queue found.
@@ -44,12 +44,12 @@ impl Queue {
     /// A queue for `jobs_max` waiting jobs of so many interpreters, and its only sender.
     pub fn new(jobs_max: usize, interpreters: usize) -> (Sender<Job>, Self) {
         let (sender, jobs) = bounded(jobs_max.max(1));
-        let bells = (0..interpreters).map(|_| bounded(1));
+        let wakers = (0..interpreters).map(|_| bounded(1));
         let queue = Self {
             jobs,
             idle: AtomicUsize::new(0),
             turns: AtomicU64::new(0),
-            bells: bells.collect(),
+            wakers: wakers.collect(),
         };
         (sender, queue)
     }
@@ -63,31 +63,32 @@ impl Queue {
         }
     }
 
-    /// The next job, waiting for it up to `timeout`, until `dismissal` or `recall` disconnects or until the interpreter's bell
-    /// rings (where workers do not poll).
+    /// The next job, waiting for it up to `timeout`, until `stop_channel` or `recall` disconnects or until
+    /// [`wake_worker`](Self::wake_worker) is called for this interpreter (where workers do not poll).
     pub fn wait(
         &self,
         worker: usize,
-        (dismissal, recall): (&Receiver<Infallible>, &Receiver<Infallible>),
+        stop_channel: &Receiver<Infallible>,
+        recall: &Receiver<Infallible>,
         timeout: Duration,
     ) -> Next {
         let never = crossbeam::channel::never();
-        let bell = self.bells.get(worker.wrapping_sub(1));
-        let rung = bell.map_or(&never, |(_, rung)| rung);
+        let waker = self.wakers.get(worker.wrapping_sub(1));
+        let woken = waker.map_or(&never, |(_, woken)| woken);
         select! {
             recv(self.jobs) -> job => job.map_or(Next::Ended, Next::Job),
-            recv(dismissal) -> _ => self.next(),
+            recv(stop_channel) -> _ => self.next(),
             recv(recall) -> _ => self.next(),
-            recv(rung) -> _ => Next::Empty,
+            recv(woken) -> _ => Next::Empty,
             default(timeout) => Next::Empty,
         }
     }
 
-    /// Rings the bell of an interpreter (from 1).
-    pub fn ring(&self, worker: usize) {
-        if let Some((bell, _)) = self.bells.get(worker.wrapping_sub(1)) {
-            // Full: it has been rung, and nobody has come yet.
-            bell.try_send(()).ok();
+    /// Wakes a worker of this interpreter (from 1).
+    pub fn wake_worker(&self, worker: usize) {
+        if let Some((waker, _)) = self.wakers.get(worker.wrapping_sub(1)) {
+            // Full: a wake is pending.
+            waker.try_send(()).ok();
         }
     }
 

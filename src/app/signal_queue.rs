@@ -13,15 +13,15 @@ use parking_lot::Mutex;
 const WAITING_MAX: usize = 4096;
 
 /// A signal on its way.
-struct Letter {
+struct QueuedSignal {
     number: u8,
     /// The interpreters that may take it.
     to: Arc<[usize]>,
 }
 
 #[derive(Default)]
-struct Letters {
-    all: VecDeque<Letter>,
+struct QueuedSignals {
+    all: VecDeque<QueuedSignal>,
     /// How many wait of each number.
     counts: HashMap<u8, usize>,
     /// Numbers of which one was dropped since there was room for them.
@@ -30,24 +30,24 @@ struct Letters {
 
 /// See the file's header.
 #[derive(Default)]
-pub(super) struct Postbox {
+pub(super) struct SignalQueue {
     waiting: AtomicUsize,
-    letters: Mutex<Letters>,
+    queued: Mutex<QueuedSignals>,
 }
 
-impl Postbox {
-    /// How many letters wait. Cheap.
+impl SignalQueue {
+    /// How many signals wait. Cheap.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }
 
     /// A signal for whichever of these interpreters takes it first. `false`: too many wait, it is dropped.
     pub(super) fn put(&self, number: u8, to: Arc<[usize]>) -> bool {
-        let mut letters = self.letters.lock();
-        let count = letters.counts.entry(number).or_default();
+        let mut queued = self.queued.lock();
+        let count = queued.counts.entry(number).or_default();
         if *count >= WAITING_MAX {
-            let is_first = letters.overflown.insert(number);
-            drop(letters);
+            let is_first = queued.overflown.insert(number);
+            drop(queued);
             if is_first {
                 tracing::error!(
                     "*** SIGNAL QUEUE IS FULL: {WAITING_MAX} signals {number} wait for a worker; further ones are dropped until \
@@ -57,8 +57,8 @@ impl Postbox {
             return false;
         }
         *count += 1;
-        letters.all.push_back(Letter { number, to });
-        self.waiting.store(letters.all.len(), Ordering::SeqCst);
+        queued.all.push_back(QueuedSignal { number, to });
+        self.waiting.store(queued.all.len(), Ordering::SeqCst);
         true
     }
 
@@ -67,17 +67,17 @@ impl Postbox {
         if self.waiting() == 0 {
             return None;
         }
-        let mut letters = self.letters.lock();
-        let at = letters
+        let mut queued = self.queued.lock();
+        let at = queued
             .all
             .iter()
-            .position(|letter| letter.to.contains(&worker))?;
-        let number = letters.all.remove(at)?.number;
-        if let Some(count) = letters.counts.get_mut(&number) {
+            .position(|signal| signal.to.contains(&worker))?;
+        let number = queued.all.remove(at)?.number;
+        if let Some(count) = queued.counts.get_mut(&number) {
             *count -= 1;
         }
-        letters.overflown.remove(&number);
-        self.waiting.store(letters.all.len(), Ordering::SeqCst);
+        queued.overflown.remove(&number);
+        self.waiting.store(queued.all.len(), Ordering::SeqCst);
         Some(number)
     }
 
@@ -85,44 +85,44 @@ impl Postbox {
     pub(super) fn has_for(&self, worker: usize) -> bool {
         self.waiting() > 0
             && self
-                .letters
+                .queued
                 .lock()
                 .all
                 .iter()
-                .any(|letter| letter.to.contains(&worker))
+                .any(|signal| signal.to.contains(&worker))
     }
 
-    /// For whom letters wait: sets of interpreters of which one has to take something.
-    pub(super) fn addressees(&self) -> BTreeSet<Arc<[usize]>> {
+    /// Which interpreters signals wait for: sets of interpreters of which one has to take something.
+    pub(super) fn recipients(&self) -> BTreeSet<Arc<[usize]>> {
         if self.waiting() == 0 {
             return BTreeSet::new();
         }
-        let letters = self.letters.lock();
-        letters
+        let queued = self.queued.lock();
+        queued
             .all
             .iter()
-            .map(|letter| Arc::clone(&letter.to))
+            .map(|signal| Arc::clone(&signal.to))
             .collect()
     }
 
     /// Drops what only interpreters could take that are not among these.
     pub(super) fn keep_for(&self, present: &[usize]) {
-        let mut letters = self.letters.lock();
-        let Letters { all, counts, .. } = &mut *letters;
-        all.retain(|letter| {
-            let has_taker = letter.to.iter().any(|worker| present.contains(worker));
-            if !has_taker && let Some(count) = counts.get_mut(&letter.number) {
+        let mut queued = self.queued.lock();
+        let QueuedSignals { all, counts, .. } = &mut *queued;
+        all.retain(|signal| {
+            let has_taker = signal.to.iter().any(|worker| present.contains(worker));
+            if !has_taker && let Some(count) = counts.get_mut(&signal.number) {
                 *count -= 1;
             }
             has_taker
         });
-        self.waiting.store(letters.all.len(), Ordering::SeqCst);
+        self.waiting.store(queued.all.len(), Ordering::SeqCst);
     }
 
     /// Drops what waits.
     pub(super) fn clear(&self) {
-        let mut letters = self.letters.lock();
-        *letters = Letters::default();
+        let mut queued = self.queued.lock();
+        *queued = QueuedSignals::default();
         self.waiting.store(0, Ordering::SeqCst);
     }
 }
@@ -137,25 +137,25 @@ mod tests {
 
     #[test]
     fn each_letter_reaches_one_interpreter_it_is_for_in_order() {
-        let post = Postbox::default();
+        let post = SignalQueue::default();
         assert!(post.put(1, to(&[1, 2])));
         assert!(post.put(2, to(&[2])));
         assert!(post.put(3, to(&[1])));
         assert_eq!(post.waiting(), 3);
-        let addressees: Vec<_> = post.addressees().into_iter().collect();
-        assert_eq!(addressees, [to(&[1]), to(&[1, 2]), to(&[2])]);
+        let recipients: Vec<_> = post.recipients().into_iter().collect();
+        assert_eq!(recipients, [to(&[1]), to(&[1, 2]), to(&[2])]);
         assert_eq!(post.take(2), Some(1));
         assert_eq!(post.take(1), Some(3));
         assert_eq!(post.take(1), None);
         assert!(post.has_for(2) && !post.has_for(1));
         assert_eq!(post.take(2), Some(2));
         assert_eq!(post.waiting(), 0);
-        assert!(post.addressees().is_empty());
+        assert!(post.recipients().is_empty());
     }
 
     #[test]
     fn too_many_of_one_number_are_dropped_and_others_are_not() {
-        let post = Postbox::default();
+        let post = SignalQueue::default();
         for _ in 0..WAITING_MAX {
             assert!(post.put(7, to(&[1])));
         }

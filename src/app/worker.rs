@@ -1,8 +1,8 @@
-//! A worker: an OS thread that runs application code for one interpreter, for life.
+//! A worker: an OS thread that runs application code for one interpreter, as long as it lives.
 //!
 //! Its loop has two parts: run what is queued, attached to Python; and, when nothing is, take the poll's
 //! role, detached. A request is claimed only by a thread that holds its interpreter's GIL, so nothing
-//! waits behind a thread that waits (`runners` keeps the competition for a GIL small).
+//! waits behind a thread that waits (`gil_gate` keeps the competition for a GIL small).
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,27 +11,26 @@ use std::time::{Duration, Instant};
 
 use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, Turn};
-use crate::python::{Attached, Call, InterpreterThread, Served, Source};
+use crate::python::{Attached, Call, InterpreterThread, Served};
 use crate::wsgi::environ::Link;
 use crate::wsgi::{Head, Response, Summary};
 
-use super::acceptor::Bell;
-use super::apps::Tally;
-use super::current::Current;
-use super::gil_gate::Runner;
-use super::harakiri::watch::{Fate, Watch};
+use super::apps::AppCounters;
+use super::generation_state::GenerationState;
+use super::gil_gate::GilSlot;
+use super::harakiri::worker_record::{ClientOutcome, WorkerRecord};
 use super::inspect::counters::Ending;
 use super::queue::{Job, Next};
-use super::recycling::Due;
-use super::worker_group::Crew;
-use super::workers::Shared;
+use super::worker_context::WorkerContext;
+use super::worker_group::WorkerGroup;
+use super::worker_id::WorkerId;
 
 /// Jobs in a row before the poll is looked at.
 const BURST: usize = 32;
 /// For so long at most, unless one takes longer: well below the tick after which the acceptor sees to the poll itself, which
 /// wakes it for each arrival.
 const BURST_TIME: Duration = Duration::from_millis(2);
-/// How long a surplus runner waits in the poll before it steps back.
+/// How long a surplus thread waits in the poll before it steps back.
 const SURPLUS_WAIT: Duration = Duration::from_millis(10);
 /// How often a worker that waits for the queue alone looks whether its generation has ended.
 const QUEUE_WAIT: Duration = Duration::from_secs(60);
@@ -40,54 +39,23 @@ const PASS_ON_PAUSE: Duration = Duration::from_micros(200);
 /// A request that waited longer than this is looked at again: is its client still there?
 const STALE_AFTER: Duration = Duration::from_secs(1);
 
-/// Which worker this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seat {
-    /// The interpreter, from 1 (uWSGI's worker id).
-    pub worker: usize,
-    /// The thread of that interpreter, from 0 (uWSGI's core).
-    pub core: usize,
-}
-
-/// Is told of files that the application is made of, and how long ago they may have been read first.
-pub type OnSources = Arc<dyn Fn(&[Source], Duration) + Send + Sync>;
-
-/// What the threads of all generations share.
-#[derive(Clone)]
-pub struct Surroundings {
-    /// Sockets and the poll.
-    pub net: Arc<Net>,
-    /// The generation that serves.
-    pub current: Arc<Current>,
-    /// Wakes the acceptor.
-    pub bell: Arc<Bell>,
-    /// Workers take turns in the poll (Linux), or only the acceptor does.
-    pub shares_poll: bool,
-    /// Is told of interpreters that are due to be replaced. Called by workers, between requests.
-    pub on_due: Arc<dyn Fn(Due) + Send + Sync>,
-    /// Is told, once, that a generation (its number) has requests and no interpreter. Called by whoever queues them.
-    pub on_wanted: Arc<dyn Fn(u64) + Send + Sync>,
-    /// Is told of the application's files, if somebody watches them. Called by workers.
-    pub on_sources: Option<OnSources>,
-}
-
 /// Why a worker's loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The crew was dismissed, and if that was because the generation has been retired, the queue is dry.
-    Dismissed,
+    /// The group was stopped, and if that was because the generation has been retired, the queue is dry.
+    Stopped,
     /// A job panicked: this thread is replaced.
     Panicked,
 }
 
 /// Everything a worker has beside its interpreter.
 pub struct Worker {
-    seat: Seat,
-    shared: Arc<Shared>,
-    crew: Arc<Crew>,
-    surroundings: Surroundings,
-    runner: Arc<Runner>,
-    watch: Arc<Watch>,
+    id: WorkerId,
+    shared: Arc<GenerationState>,
+    group: Arc<WorkerGroup>,
+    context: WorkerContext,
+    gil_slot: Arc<GilSlot>,
+    watch: Arc<WorkerRecord>,
     turn: Turn,
     response: Response,
     quick_jobs: u32,
@@ -96,28 +64,28 @@ pub struct Worker {
     /// Modules that were loaded when the application's files were last told.
     modules_known: Cell<usize>,
     has_panicked: bool,
-    tally: Arc<Tally>,
+    app_counters: Arc<AppCounters>,
 }
 
 impl Worker {
     pub(super) fn new(
-        seat: Seat,
-        shared: Arc<Shared>,
-        crew: Arc<Crew>,
-        runner: Arc<Runner>,
-        watch: Arc<Watch>,
+        id: WorkerId,
+        shared: Arc<GenerationState>,
+        group: Arc<WorkerGroup>,
+        gil_slot: Arc<GilSlot>,
+        watch: Arc<WorkerRecord>,
     ) -> Self {
-        let surroundings = shared.surroundings.clone();
-        let requests_max = shared.plan.recycling.requests_of(crew.worker);
-        let response = Response::adding(Arc::clone(&surroundings.net.settings.added_fields));
-        let tally = shared.apps.begin(seat.worker, shared.plan.apps.count());
+        let context = shared.context.clone();
+        let requests_max = shared.plan.recycling.requests_of(group.worker);
+        let response = Response::adding(Arc::clone(&context.net.settings.added_fields));
+        let app_counters = shared.apps.begin(id.worker, shared.plan.apps.count());
         Self {
-            tally,
-            seat,
+            app_counters,
+            id,
             shared,
-            crew,
-            surroundings,
-            runner,
+            group,
+            context,
+            gil_slot,
             watch,
             turn: Turn::default(),
             response,
@@ -128,42 +96,42 @@ impl Worker {
         }
     }
 
-    /// Serves until the crew is dismissed. The thread is detached from Python on return.
+    /// Serves until the group is stopped. The thread is detached from Python on return.
     pub fn serve(&mut self, python: &mut InterpreterThread) -> Exit {
         loop {
-            self.runner.wait_until_active();
-            // Of one that was given up another has the place.
-            if self.watch.is_given_up() || self.may_leave() {
+            self.gil_slot.wait_until_active();
+            // An abandoned worker (harakiri) already has a replacement.
+            if self.watch.is_abandoned() || self.may_leave() {
                 // What is queued is for the others.
                 self.hand_over();
-                return Exit::Dismissed;
+                return Exit::Stopped;
             }
             if self.has_work() {
                 self.run_burst(python);
             }
-            if self.watch.is_given_up() {
+            if self.watch.is_abandoned() {
                 continue;
             }
             if self.has_panicked {
                 return Exit::Panicked;
             }
-            if self.crew.is_dismissed() {
+            if self.group.is_stopped() {
                 // No turn and nothing new: run the queue dry, or leave.
                 continue;
             }
-            if self.runner.should_rest(self.quick_jobs) {
+            if self.gil_slot.should_park(self.quick_jobs) {
                 self.step_back();
                 continue;
             }
             let has_jobs = self.has_work();
             let timeout = if has_jobs {
                 Some(Duration::ZERO)
-            } else if self.runner.is_surplus() {
+            } else if self.gil_slot.is_surplus() {
                 Some(SURPLUS_WAIT)
             } else {
                 None
             };
-            if self.surroundings.shares_poll && !self.shared.is_aside() {
+            if self.context.shares_poll && !self.shared.is_off_poll() {
                 if !has_jobs {
                     self.pass_on();
                 }
@@ -177,22 +145,22 @@ impl Worker {
     /// Whether nothing is left to do here. A retired generation's queue is looked at last: what was queued before the
     /// retirement is seen then, and nothing comes after it.
     fn may_leave(&self) -> bool {
-        self.crew.is_dismissed() && (!self.shared.is_retired() || !self.has_work())
+        self.group.is_stopped() && (!self.shared.is_retired() || !self.has_work())
     }
 
     /// Whether a job waits, or a signal that this interpreter may take.
     fn has_work(&self) -> bool {
-        self.shared.queue().has_jobs() || self.shared.postbox.has_for(self.seat.worker)
+        self.shared.queue().has_jobs() || self.shared.signals.has_for(self.id.worker)
     }
 
     /// A signal may wait for a thread of another interpreter that sleeps in the poll, and the wake that was meant for it have
     /// ended the wait of this one.
     fn pass_on(&self) {
-        while self.shared.has_letter_for_sleeper() {
-            self.surroundings.net.poll().wake();
+        while self.shared.has_signal_for_sleeper() {
+            self.context.net.poll().wake();
             // Out of the other one's way, or the kernel would wake this thread again.
             std::thread::sleep(PASS_ON_PAUSE);
-            if self.has_work() || self.crew.is_dismissed() {
+            if self.has_work() || self.group.is_stopped() {
                 return;
             }
         }
@@ -204,9 +172,9 @@ impl Worker {
         python.attached(|py| {
             for count in 0..BURST {
                 // One for one: neither signals nor requests can keep the others waiting.
-                if let Some(number) = self.shared.postbox.take(self.seat.worker) {
-                    if self.surroundings.shares_poll && self.shared.has_letter_for_sleeper() {
-                        self.surroundings.net.poll().wake();
+                if let Some(number) = self.shared.signals.take(self.id.worker) {
+                    if self.context.shares_poll && self.shared.has_signal_for_sleeper() {
+                        self.context.net.poll().wake();
                     }
                     self.run_signal(py, number);
                     if self.should_pause() {
@@ -219,9 +187,9 @@ impl Worker {
                 let Next::Job(job) = self.shared.queue().next() else {
                     break;
                 };
-                // More than one job and somebody asleep: pass the news on.
-                if count == 0 && self.surroundings.shares_poll && self.shared.queue().has_jobs() {
-                    self.shared.queue().wake_if_idle(&self.surroundings.net);
+                // More than one job: wake another worker if one sleeps.
+                if count == 0 && self.context.shares_poll && self.shared.queue().has_jobs() {
+                    self.shared.queue().wake_if_idle(&self.context.net);
                 }
                 let ended_at = self.run(py, job);
                 let is_long = ended_at.saturating_duration_since(began_at) > BURST_TIME;
@@ -234,27 +202,27 @@ impl Worker {
 
     fn should_pause(&self) -> bool {
         self.has_panicked
-            || self.watch.is_given_up()
-            || self.runner.should_rest(self.quick_jobs)
-            || self.crew.is_dismissed()
+            || self.watch.is_abandoned()
+            || self.gil_slot.should_park(self.quick_jobs)
+            || self.group.is_stopped()
     }
 
     /// Runs the handler of a signal.
     fn run_signal(&mut self, py: &mut Attached<'_>, number: u8) {
-        let tally = self.crew.tallies.of(self.seat.core);
-        self.runner.begin();
-        tally.begin_signal(number);
+        let counters = self.group.counters.of(self.id.core);
+        self.gil_slot.begin_job();
+        counters.begin_signal(number);
         let run = catch_unwind(AssertUnwindSafe(|| py.run_signal(number)));
-        tally.end_signal();
+        counters.end_signal();
         if run.is_err() {
             tracing::error!(
-                worker = self.seat.worker,
-                core = self.seat.core,
+                worker = self.id.worker,
+                core = self.id.core,
                 "a worker panicked in the handler of signal {number}; the worker is replaced"
             );
             self.has_panicked = true;
         }
-        self.runner.end(&mut self.quick_jobs);
+        self.gil_slot.end_job(&mut self.quick_jobs);
     }
 
     fn run(&mut self, py: &mut Attached<'_>, job: Job) -> Instant {
@@ -264,7 +232,7 @@ impl Worker {
     }
 
     fn answer(&mut self, py: &mut Attached<'_>, mut exchange: Exchange) -> Instant {
-        let net = &*self.surroundings.net;
+        let net = &*self.context.net;
         let taken_at = Instant::now();
         let queued = taken_at.saturating_duration_since(exchange.received_at());
         if queued > STALE_AFTER && exchange.is_client_gone() {
@@ -272,10 +240,55 @@ impl Worker {
             self.turn.abandon(net, exchange);
             return taken_at;
         }
-        self.runner.begin();
-        let tally = self.crew.tallies.of(self.seat.core);
-        tally.begin_request(taken_at);
+        self.gil_slot.begin_job();
+        self.group.counters.of(self.id.core).begin_request(taken_at);
         self.watch.begin(&exchange, net, taken_at);
+        let served = self.call(py, &mut exchange);
+        py.calm();
+        let net = &*self.context.net;
+        self.look_after(py, served, taken_at);
+        let client = self.watch.end();
+        if self.watch.is_abandoned() {
+            net.recount_connection();
+        }
+        let at = Instant::now();
+        let summary = settle(
+            &mut self.response,
+            &mut self.turn,
+            net,
+            &mut exchange,
+            client,
+        );
+        let end = match served {
+            None | Some(Served::Failed) => Ending::Raised,
+            _ if summary.status >= 500 || client != ClientOutcome::Application => Ending::Failed,
+            _ => Ending::Good,
+        };
+        let sent_bytes = summary.body_bytes + summary.header_bytes as u64;
+        let counters = self.group.counters.of(self.id.core);
+        counters.end_request(at.saturating_duration_since(taken_at), sent_bytes, end);
+        let answered = Answered {
+            summary,
+            queued,
+            app: at.saturating_duration_since(taken_at),
+            at,
+            worker: self.id.worker,
+            core: self.id.core,
+        };
+        self.gil_slot.end_job(&mut self.quick_jobs);
+        let answers = self.group.count_answer();
+        if answers >= self.requests_max {
+            self.due(|| format!("{answers} requests (--max-requests)"));
+        }
+        let current = &*self.context.current;
+        let queued = self.turn.complete(net, current, exchange, answered);
+        self.tell_successor(queued);
+        at
+    }
+
+    /// Runs the application for a request. `None`: it panicked, and the client got 500.
+    fn call(&mut self, py: &mut Attached<'_>, exchange: &mut Exchange) -> Option<Served> {
+        let net = &*self.context.net;
         let parts = exchange.parts(net);
         let (facts, mut sink) = (parts.facts, parts.sink);
         sink.set_owner(&self.watch.owner);
@@ -309,64 +322,27 @@ impl Worker {
         match (chosen, &served) {
             (Some(chosen), served) => {
                 let has_failed = matches!(served, Ok(Served::Failed) | Err(_));
-                self.tally.count(chosen.app, has_failed);
+                self.app_counters.count(chosen.app, has_failed);
             }
-            (None, _) => self.shared.apps.say_that_nobody_serves(apps, parts.head),
+            (None, _) => self.shared.apps.warn_no_app(apps, parts.head),
         }
         if served.is_err() {
             // The panic hook has logged what and where. The response machine is plain data and stays usable.
             tracing::error!(
-                worker = self.seat.worker,
-                core = self.seat.core,
+                worker = self.id.worker,
+                core = self.id.core,
                 "a worker panicked in a request; the request is answered with 500 and the worker is replaced"
             );
             self.response.fail(500, &mut sink);
             self.has_panicked = true;
         }
-        py.calm();
-        let served = served.ok();
-        self.look_after(py, served, taken_at);
-        let fate = self.watch.end();
-        if self.watch.is_given_up() {
-            net.recount_connection();
-        }
-        let at = Instant::now();
-        let summary = settle(
-            (&mut self.response, &mut self.turn),
-            net,
-            &mut exchange,
-            fate,
-        );
-        let end = match served {
-            None | Some(Served::Failed) => Ending::Raised,
-            _ if summary.status >= 500 || fate != Fate::Application => Ending::Failed,
-            _ => Ending::Good,
-        };
-        let sent_bytes = summary.body_bytes + summary.header_bytes as u64;
-        tally.end_request(at.saturating_duration_since(taken_at), sent_bytes, end);
-        let answered = Answered {
-            summary,
-            queued,
-            app: at.saturating_duration_since(taken_at),
-            at,
-            worker: self.seat.worker,
-            core: self.seat.core,
-        };
-        self.runner.end(&mut self.quick_jobs);
-        let answers = self.crew.count_answer();
-        if answers >= self.requests_max {
-            self.due(|| format!("{answers} requests (--max-requests)"));
-        }
-        let current = &*self.surroundings.current;
-        let queued = self.turn.complete(net, current, exchange, answered);
-        self.tell_successor(queued);
-        at
+        served.ok()
     }
 
     /// Requests were queued outside a turn.
     fn tell_successor(&self, queued: usize) {
-        if queued > 0 && self.surroundings.shares_poll {
-            let Surroundings { net, current, .. } = &self.surroundings;
+        if queued > 0 && self.context.shares_poll {
+            let WorkerContext { net, current, .. } = &self.context;
             current.wake_successor(self.shared.id, net);
         }
     }
@@ -381,7 +357,7 @@ impl Worker {
         {
             self.due(|| why);
         }
-        if let Some(on_sources) = &self.surroundings.on_sources {
+        if let Some(on_sources) = &self.context.on_sources {
             let mut known = self.modules_known.get();
             let sources = py.new_sources(&mut known);
             self.modules_known.set(known);
@@ -393,38 +369,38 @@ impl Worker {
 
     /// Asks for this interpreter's replacement, once.
     fn due(&self, why: impl FnOnce() -> String) {
-        self.shared.ask_for_replacement(&self.crew, why);
+        self.shared.ask_for_recycling(&self.group, why);
     }
 
     /// Takes a turn. `None`: waits until something happens.
     fn poll(&mut self, timeout: Option<Duration>) {
         let queue = self.shared.queue();
-        let net = &*self.surroundings.net;
+        let net = &*self.context.net;
         let may_wait = timeout != Some(Duration::ZERO);
         if may_wait {
             if !queue.enter_poll() {
                 return;
             }
-            if !self.crew.enter_poll(net.poll()) {
+            if !self.group.enter_poll(net.poll()) {
                 queue.leave_poll();
                 return;
             }
-            // A letter is put first, and then somebody is woken; so it is with the wish that this one stands aside.
-            if self.shared.postbox.has_for(self.seat.worker) || self.shared.is_aside() {
-                self.crew.leave_poll(net.poll());
+            // Signals, and the wish that this worker leaves the poll, are set before a worker is woken.
+            if self.shared.signals.has_for(self.id.worker) || self.shared.is_off_poll() {
+                self.group.leave_poll(net.poll());
                 queue.leave_poll();
                 return;
             }
         }
         let wait = Wait::Shared(timeout);
-        let current = &*self.surroundings.current;
+        let current = &*self.context.current;
         let taken = self.turn.take(net, current, wait);
         if may_wait {
-            self.crew.leave_poll(net.poll());
+            self.group.leave_poll(net.poll());
             queue.leave_poll();
         }
         queue.note_turn();
-        self.surroundings.bell.ring();
+        self.context.acceptor_waker.wake();
         match taken {
             Ok(queued) => {
                 // One job is this worker's own; for the rest wake another.
@@ -438,7 +414,7 @@ impl Worker {
                     // Out of the other one's way, or the kernel would wake this thread again.
                     std::thread::sleep(PASS_ON_PAUSE);
                 }
-                if queued == 0 && timeout == Some(SURPLUS_WAIT) && self.runner.is_surplus() {
+                if queued == 0 && timeout == Some(SURPLUS_WAIT) && self.gil_slot.is_surplus() {
                     self.step_back();
                 }
             }
@@ -452,12 +428,11 @@ impl Worker {
     fn wait_for_queue(&mut self, python: &mut InterpreterThread, timeout: Duration) {
         let queue = self.shared.queue();
         let recall = self.shared.recall();
-        let ends = (self.crew.dismissal(), &recall);
-        match queue.wait(self.seat.worker, ends, timeout) {
+        match queue.wait(self.id.worker, self.group.stop_channel(), &recall, timeout) {
             Next::Job(job) => {
                 python.attached(|py| self.run(py, job));
             }
-            Next::Empty if self.runner.is_surplus() && !self.has_work() => self.step_back(),
+            Next::Empty if self.gil_slot.is_surplus() && !self.has_work() => self.step_back(),
             Next::Empty | Next::Ended => {}
         }
     }
@@ -465,43 +440,44 @@ impl Worker {
     /// Parks until needed. A signal that only this interpreter can take keeps it.
     fn step_back(&self) {
         self.hand_over();
-        self.runner
-            .rest(|| self.shared.postbox.has_for(self.seat.worker));
+        self.gil_slot
+            .park_if_surplus(|| self.shared.signals.has_for(self.id.worker));
     }
 
-    /// This thread steps back: whoever sleeps must see to what is queued, and to signals, whose wake may have ended this
+    /// This thread steps back: a sleeping worker must run what is queued, and to signals, whose wake may have ended this
     /// thread's own wait.
     fn hand_over(&self) {
-        if self.surroundings.shares_poll
-            && (self.shared.queue().has_jobs() || self.shared.has_letter_for_sleeper())
+        if self.context.shares_poll
+            && (self.shared.queue().has_jobs() || self.shared.has_signal_for_sleeper())
         {
-            self.shared.queue().wake_if_idle(&self.surroundings.net);
+            self.shared.queue().wake_if_idle(&self.context.net);
         }
     }
 }
 
-/// The last word on a response, whoever has spoken it.
+/// What the client got in the end, from the application or from harakiri.
 fn settle(
-    (response, turn): (&mut Response, &mut Turn),
+    response: &mut Response,
+    turn: &mut Turn,
     net: &Net,
     exchange: &mut Exchange,
-    fate: Fate,
+    client: ClientOutcome,
 ) -> Summary {
-    if fate == Fate::Owed504 {
+    if client == ClientOutcome::Owes504 {
         let mut parts = exchange.parts(net);
         response.reset(parts.facts, turn.date());
         response.fail(504, &mut parts.sink);
     }
     let mut summary = response.summary();
-    match fate {
-        Fate::Application | Fate::Owed504 => {}
-        Fate::Got504 => {
+    match client {
+        ClientOutcome::Application | ClientOutcome::Owes504 => {}
+        ClientOutcome::Got504 => {
             exchange.taken_over(true);
             summary.status = 504;
             summary.keep_alive = false;
             summary.aborted = false;
         }
-        Fate::BrokenOff => {
+        ClientOutcome::BrokenOff => {
             exchange.taken_over(false);
             summary.aborted = true;
         }
@@ -524,7 +500,7 @@ fn panic_if_asked(head: &Head) {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.shared.apps.end(self.seat.worker, &self.tally);
-        self.runner.leave();
+        self.shared.apps.end(self.id.worker, &self.app_counters);
+        self.gil_slot.leave();
     }
 }

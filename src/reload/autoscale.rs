@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::app::Roster;
-use crate::app::scaling::cheaper::{Policy, Sight, Wish};
+use crate::app::Workers;
+use crate::app::scaling::cheaper::Policy;
+use crate::app::scaling::observation::{Decision, Observation};
 use crate::config::AutoscaleConfig;
 use crate::python::Isolation;
 
@@ -67,12 +68,12 @@ impl Autoscaler {
     }
 
     /// How often to look; `None`: never, so that nothing wakes an idle server.
-    pub fn cycle(&self, roster: Option<&Roster>) -> Option<Duration> {
-        let roster = roster?;
-        if roster.is_at_rest() {
+    pub fn cycle(&self, workers: Option<&Workers>) -> Option<Duration> {
+        let workers = workers?;
+        if workers.is_idle() {
             return None;
         }
-        let can_change = roster.isolation() != Isolation::Main;
+        let can_change = workers.isolation() != Isolation::Main;
         let policy = self.policy.as_ref().filter(|_| can_change);
         let policy = policy.map(|policy| policy.rules().cycle());
         let idle = self
@@ -91,17 +92,17 @@ impl Autoscaler {
     }
 
     /// Looks at the load. Call once a cycle, while no task runs.
-    pub fn look(&mut self, roster: &Roster, now: Instant) -> Advice {
-        if roster.is_at_rest() {
+    pub fn look(&mut self, workers: &Workers, now: Instant) -> Advice {
+        if workers.is_idle() {
             return Advice::Stay;
         }
-        let seen = roster.seen();
-        let waiting = roster.waiting();
-        let answered = roster.answered();
+        let seen = workers.loads();
+        let waiting = workers.waiting();
+        let answered = workers.answered();
         if answered != self.answered || waiting > 0 || seen.iter().any(|one| one.is_busy) {
             (self.answered, self.quiet_since) = (answered, now);
         }
-        let can_change = roster.isolation() != Isolation::Main;
+        let can_change = workers.isolation() != Isolation::Main;
         let quiet = now.saturating_duration_since(self.quiet_since);
         if let Some(idle) = self.plan.idle
             && quiet >= idle
@@ -122,10 +123,10 @@ impl Autoscaler {
             return Advice::Stay;
         };
         let has_limits = policy.rules().memory_soft.is_some();
-        let wish = policy.look(&Sight {
+        let decision = policy.look(&Observation {
             at: now.saturating_duration_since(self.began),
             workers: &seen,
-            most: roster.most(),
+            most: workers.most(),
             waiting,
             resident_bytes: if has_limits { (self.memory)().0 } else { 0 },
             may_grow,
@@ -133,10 +134,10 @@ impl Autoscaler {
         for remark in policy.take_remarks() {
             tracing::info!("[busyness] {remark}");
         }
-        match wish {
-            Wish::Stay => Advice::Stay,
-            Wish::Grow(count, why) => Advice::Resize(Resize::Grow { count, why }),
-            Wish::Shrink(why) => Advice::Resize(Resize::Shrink { why }),
+        match decision {
+            Decision::Stay => Advice::Stay,
+            Decision::Grow(count, why) => Advice::Resize(Resize::Grow { count, why }),
+            Decision::Shrink(why) => Advice::Resize(Resize::Shrink { why }),
         }
     }
 

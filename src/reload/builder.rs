@@ -8,8 +8,8 @@ use super::failed_load::LastLoad;
 use super::handover::message::Word;
 use super::handover::origin::Origin;
 use super::task::{Failed, Rolled, RollingFailure, TaskOutcome};
-use crate::app::worker::Surroundings;
-use crate::app::{Generation, Patience, Plan, Report, Roster, StartError};
+use crate::app::worker_context::WorkerContext;
+use crate::app::{Current, Deadlines, Generation, Plan, Report, StartError, Workers};
 use crate::config::{AutoscaleConfig, Config, Phase};
 use crate::python::{Isolation, Runtime};
 
@@ -30,8 +30,10 @@ pub struct GenerationBuilder {
     pub successor_messages: Box<dyn Fn() -> std::io::Result<Vec<Word>> + Send + Sync>,
     /// The one CPython.
     pub runtime: &'static Runtime,
+    /// The generation that serves.
+    pub current: Arc<Current>,
     /// What the threads of all generations share.
-    pub surroundings: Surroundings,
+    pub context: WorkerContext,
     /// Runs hooks.
     pub run_hooks: RunHooks,
     /// Notes versions that do not load.
@@ -40,15 +42,15 @@ pub struct GenerationBuilder {
 
 impl GenerationBuilder {
     /// Starts a successor that loads the application (see [`Origin::stand_in`]).
-    pub(super) fn start_successor(&self, patience: &Patience) -> TaskOutcome {
-        let Surroundings { net, current, .. } = &self.surroundings;
+    pub(super) fn start_successor(&self, deadlines: &Deadlines) -> TaskOutcome {
+        let (net, current) = (&self.context.net, &self.current);
         // The applications that are loaded now have to load again.
         let needed = current.load().map(|serving| serving.loaded());
         TaskOutcome::SuccessorReady(self.origin.stand_in(
             net,
             &needed.unwrap_or_default(),
             &*self.successor_messages,
-            patience,
+            deadlines,
         ))
     }
 
@@ -56,42 +58,42 @@ impl GenerationBuilder {
     pub(super) fn load(
         &self,
         id: u64,
-        patience: &Patience,
+        deadlines: &Deadlines,
     ) -> Result<(Arc<Generation>, Report), Failed> {
         self.run_hooks(&[Phase::PreApp])?;
         let mut plan = self.plan.clone();
         // The applications that are loaded now have to load again.
-        if let Some(serving) = self.surroundings.current.load() {
+        if let Some(serving) = self.current.load() {
             plan.apps.need(serving.loaded());
             // As many interpreters as serve now. At rest, one shows whether the version loads.
-            let roster = serving.roster();
-            plan.at_first = if roster.is_at_rest() {
+            let workers = serving.workers();
+            plan.at_first = if workers.is_idle() {
                 1
             } else {
-                plan.at_first.max(roster.crews().len())
+                plan.at_first.max(workers.groups().len())
             };
         }
-        let started = Generation::start(id, &plan, self.runtime, &self.surroundings, patience)
+        let started = Generation::start(id, &plan, self.runtime, &self.context, deadlines)
             .map_err(Failed::Start)?;
         self.run_hooks_after_load()?;
         Ok(started)
     }
 
     /// Replaces the interpreters of the serving generation, one after the other.
-    pub(super) fn roll(&self, roster: &Roster, patience: &Patience) -> Rolled {
+    pub(super) fn roll(&self, workers: &Workers, deadlines: &Deadlines) -> Rolled {
         let failure = |why| RollingFailure { worker: 0, why };
-        let crews = roster.crews();
+        let groups = workers.groups();
         let mut rolled = Rolled {
-            generation: roster.generation(),
+            generation: workers.generation(),
             fresh: 0,
-            count: crews.len(),
+            count: groups.len(),
             failed: self.run_hooks(&[Phase::PreApp]).err().map(failure),
         };
-        for (crew, worker) in crews {
+        for (group, worker) in groups {
             if rolled.failed.is_some() {
                 return rolled;
             }
-            match roster.replace(crew, patience, (self.replaced_grace(), true)) {
+            match workers.replace(group, deadlines, self.replaced_grace(), true) {
                 // An interpreter that has ended meanwhile was replaced already.
                 Ok(_) | Err(StartError::Gone) => rolled.fresh += 1,
                 Err(error) => {
@@ -127,6 +129,6 @@ impl GenerationBuilder {
 
 /// Whether interpreters can be replaced one by one: not the main one, and not without an
 /// application.
-pub(super) fn can_roll(roster: &Roster) -> bool {
-    roster.isolation() != Isolation::Main && roster.has_application()
+pub(super) fn can_roll(workers: &Workers) -> bool {
+    workers.isolation() != Isolation::Main && workers.has_application()
 }

@@ -6,7 +6,7 @@ use crossbeam::channel::Sender;
 
 use super::handover::successor_process::Heard;
 use super::task::TaskResult;
-use crate::app::Due;
+use crate::app::RecycleRequest;
 
 /// An event of the supervisor.
 pub enum Event {
@@ -54,7 +54,7 @@ pub enum Event {
     /// The file of a `hook-touch` was touched: the number of the hook.
     Touched(usize),
     /// An interpreter is due to be replaced.
-    Due(Due),
+    Due(RecycleRequest),
     /// The generation with this number has requests and no interpreter.
     Wanted(u64),
     /// One more interpreter, or one less (`+` and `-` of uWSGI's master-fifo).

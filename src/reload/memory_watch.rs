@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::builder::can_roll;
-use crate::app::Roster;
+use crate::app::Workers;
 use crate::config::{MemoryLimits, ReloadConfig};
 use crate::os::memory;
 use crate::os::memory::cgroup::{Cgroup, Level};
@@ -130,7 +130,7 @@ pub(super) const fn megabytes(bytes: u64) -> u64 {
 }
 
 impl MemoryWatch {
-    pub(super) fn new(config: &ReloadConfig, serving: Option<&Roster>) -> Self {
+    pub(super) fn new(config: &ReloadConfig, serving: Option<&Workers>) -> Self {
         if config.memory.is_any() && !memory::IS_KNOWN {
             tracing::warn!(
                 "--reload-on-rss and its like are without effect: this system does not tell"
@@ -150,14 +150,14 @@ impl MemoryWatch {
             has_told_useless: false,
             has_told_tight: false,
         };
-        if let Some(roster) = serving
-            && let Some(sight) = watch.see(roster)
+        if let Some(workers) = serving
+            && let Some(sight) = watch.see(workers)
         {
             tracing::info!(
                 "memory: the container (cgroup) may use {} MB; {} is renewed at {} MB \
                  (--reload-on-cgroup {})",
                 megabytes(sight.level.limit),
-                if can_roll(roster) {
+                if can_roll(workers) {
                     "the oldest interpreter"
                 } else {
                     "the process"
@@ -208,15 +208,15 @@ impl MemoryWatch {
 
     /// Reads the memory of the cgroup and the process, and notes what the interpreters need, so no
     /// task may run. `None` without a limit, and without interpreters.
-    pub(super) fn see(&mut self, roster: &Roster) -> Option<Sight> {
+    pub(super) fn see(&mut self, workers: &Workers) -> Option<Sight> {
         let CgroupLimit { cgroup, percent } = self.cgroup.as_ref()?;
         let (level, own) = (cgroup.level()?, memory::anonymous()?);
-        let interpreters = roster.crews().len();
+        let interpreters = workers.groups().len();
         if interpreters == 0 {
             return None;
         }
-        if self.generation != roster.generation() {
-            (self.generation, self.needs) = (roster.generation(), Needs::default());
+        if self.generation != workers.generation() {
+            (self.generation, self.needs) = (workers.generation(), Needs::default());
             self.in_vain = 0;
             (self.has_told_useless, self.has_told_tight) = (false, false);
         }
@@ -234,8 +234,8 @@ impl MemoryWatch {
 
     /// Why a fresh interpreter has no room beside those that serve. `None` if it has, and if there
     /// is only one, which cannot end first.
-    pub(super) fn shortage(&mut self, roster: &Roster) -> Option<String> {
-        let sight = self.see(roster)?;
+    pub(super) fn shortage(&mut self, workers: &Workers) -> Option<String> {
+        let sight = self.see(workers)?;
         let is_short = sight.interpreters > 1 && !sight.has_room_for(sight.one_needs);
         is_short.then(|| {
             format!(
@@ -248,8 +248,8 @@ impl MemoryWatch {
     }
 
     /// Whether a fresh interpreter has room beside those that serve.
-    pub(super) fn has_room(&mut self, roster: &Roster) -> bool {
-        self.see(roster)
+    pub(super) fn has_room(&mut self, workers: &Workers) -> bool {
+        self.see(workers)
             .is_none_or(|sight| sight.has_room_for(sight.one_needs))
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::app::Due;
+use crate::app::RecycleRequest;
 
 /// A renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Task {
         is_rolling: bool,
     },
     /// Replace one interpreter by a fresh one.
-    Replace(Due),
+    Replace(RecycleRequest),
     /// Change the number of interpreters.
     Resize(Resize),
 }
@@ -58,7 +58,7 @@ pub enum Asked {
 pub struct PendingRenewals {
     is_busy: bool,
     reload: Option<PendingReload>,
-    replacements: VecDeque<Due>,
+    replacements: VecDeque<RecycleRequest>,
     resize: Option<Resize>,
 }
 
@@ -88,8 +88,9 @@ impl PendingRenewals {
     }
 
     /// Asks for the replacement of an interpreter.
-    pub fn ask_replacement(&mut self, due: Due) -> Asked {
-        let is_known = |known: &Due| (known.generation, known.crew) == (due.generation, due.crew);
+    pub fn ask_replacement(&mut self, due: RecycleRequest) -> Asked {
+        let is_known =
+            |known: &RecycleRequest| (known.generation, known.group) == (due.generation, due.group);
         if self.reload.is_some() || self.replacements.iter().any(is_known) {
             return Asked::Merged;
         }
@@ -178,10 +179,10 @@ mod tests {
         })
     }
 
-    fn due(crew: u64) -> Due {
-        Due {
+    fn due(group: u64) -> RecycleRequest {
+        RecycleRequest {
             generation: 1,
-            crew,
+            group,
             worker: 1,
             why: "100 requests".to_owned(),
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::pending::Resize;
-use crate::app::{Patience, Roster, StartError};
+use crate::app::{Deadlines, StartError, Workers};
 
 /// The result of a resize.
 pub(crate) enum Resized {
@@ -28,35 +28,35 @@ pub(crate) struct WakeError {
 /// Changes the number of interpreters. `at_waking`: how many there are after [`Resize::Wake`].
 pub(crate) fn resize(
     resize: Resize,
-    roster: &Roster,
+    workers: &Workers,
     at_waking: usize,
-    patience: &Patience,
+    deadlines: &Deadlines,
     grace: Duration,
 ) -> Resized {
     match resize {
         Resize::Grow { count, why } => {
             tracing::info!("{why}: starting {count} more");
-            Resized::Grew(roster.hire(count, patience))
+            Resized::Grew(workers.add_workers(count, deadlines))
         }
         Resize::Shrink { why } => {
             tracing::info!("{why}: ending one");
-            Resized::Shrank(roster.let_one_go(grace))
+            Resized::Shrank(workers.remove_oldest(grace))
         }
-        Resize::Rest => Resized::Rested(roster.go_to_rest(grace)),
-        Resize::Wake => Resized::Woke(wake(roster, at_waking, patience)),
+        Resize::Rest => Resized::Rested(workers.go_idle(grace)),
+        Resize::Wake => Resized::Woke(wake(workers, at_waking, deadlines)),
     }
 }
 
-fn wake(roster: &Roster, at_waking: usize, patience: &Patience) -> Result<usize, WakeError> {
+fn wake(workers: &Workers, at_waking: usize, deadlines: &Deadlines) -> Result<usize, WakeError> {
     // The request waits for the first one only; the others start side by side.
-    let started = roster.hire(1, patience).and_then(|first| {
-        let others = roster.hire(at_waking.saturating_sub(first.len()), patience)?;
+    let started = workers.add_workers(1, deadlines).and_then(|first| {
+        let others = workers.add_workers(at_waking.saturating_sub(first.len()), deadlines)?;
         Ok(first.len() + others.len())
     });
-    started.or_else(|error| match roster.crews().len() {
+    started.or_else(|error| match workers.groups().len() {
         0 => Err(WakeError {
             error,
-            pause: roster.give_up_waking(),
+            pause: workers.fail_waking(),
         }),
         // The policy, or the next waking, tries again to start the others.
         count => {

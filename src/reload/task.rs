@@ -53,7 +53,7 @@ pub(super) struct RollingFailure {
 /// A worker that has lost its old interpreter and has no fresh one yet.
 pub(super) struct MissingWorker {
     pub(super) generation: u64,
-    pub(super) crew: u64,
+    pub(super) group: u64,
     pub(super) worker: usize,
     /// How many workers there were.
     pub(super) wanted: usize,
@@ -100,7 +100,7 @@ impl Failed {
     /// Logs the details and returns the reason for a log line; `None` if the task was cancelled.
     pub(super) fn reason(&self) -> Option<String> {
         Some(match self {
-            Failed::Start(StartError::GivenUp) => return None,
+            Failed::Start(StartError::Cancelled) => return None,
             Failed::Start(error @ StartError::Load(_)) => {
                 tracing::error!("{error}");
                 "the application could not be loaded, see above".to_owned()

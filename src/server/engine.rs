@@ -9,11 +9,11 @@ use super::process;
 use super::settings::{hostname, settings};
 use super::sockets::Listening;
 use super::static_files;
-use crate::app::acceptor::Bell;
+use crate::app::acceptor_waker::AcceptorWaker;
 use crate::app::process::Process;
-use crate::app::worker::{OnSources, Surroundings};
+use crate::app::worker_context::{OnSources, WorkerContext};
 use crate::app::{
-    Acceptor, Apps, Current, Generation, Patience, Plan, Report, StartError, openers,
+    Acceptor, Apps, Current, Deadlines, Generation, Plan, Report, StartError, openers,
 };
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
@@ -31,7 +31,7 @@ pub(super) struct Engine {
     pub(super) net: Arc<Net>,
     pub(super) current: Arc<Current>,
     /// What the threads of all generations share.
-    pub(super) surroundings: Surroundings,
+    pub(super) context: WorkerContext,
     pub(super) process: Arc<Process>,
     pub(super) clockwork: Arc<Clockwork>,
     /// The result of the last load, for the development page.
@@ -76,10 +76,10 @@ impl Engine {
         let net = Arc::new(net.map_err(Failure::new)?);
         let triggers = Triggers::start(config, events, &clockwork).map_err(Failure::new)?;
         let current = Arc::new(Current::default());
-        let surroundings = Surroundings {
+        let context = WorkerContext {
             net: Arc::clone(&net),
-            current: Arc::clone(&current),
-            bell: Arc::new(Bell::default()),
+            current: current.clone(),
+            acceptor_waker: Arc::new(AcceptorWaker::default()),
             shares_poll: match config.workers.poll {
                 PollChoice::Acceptor => false,
                 PollChoice::Auto | PollChoice::Shared => SharedPoll::can_be_shared(),
@@ -93,7 +93,7 @@ impl Engine {
                 // An error: the supervisor has ended.
                 move |generation| drop(events.send(Event::Wanted(generation)))
             }),
-            on_due: Arc::new({
+            on_recycle: Arc::new({
                 let events = events.clone();
                 // An error: the supervisor has ended.
                 move |due| drop(events.send(Event::Due(due)))
@@ -104,7 +104,7 @@ impl Engine {
             runtime,
             net,
             current,
-            surroundings,
+            context,
             process,
             clockwork,
             last_load,
@@ -159,13 +159,7 @@ impl Engine {
     }
 
     fn start_generation(&self, plan: &Plan) -> Result<(Arc<Generation>, Report), StartError> {
-        Generation::start(
-            1,
-            plan,
-            self.runtime,
-            &self.surroundings,
-            &Patience::endless(),
-        )
+        Generation::start(1, plan, self.runtime, &self.context, &Deadlines::endless())
     }
 
     /// Starts the threads that open files and accept connections.
@@ -177,8 +171,8 @@ impl Engine {
         Acceptor::start(
             Arc::clone(&self.net),
             Arc::clone(&self.current),
-            Arc::clone(&self.surroundings.bell),
-            self.surroundings.shares_poll,
+            Arc::clone(&self.context.acceptor_waker),
+            self.context.shares_poll,
         )
     }
 

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crossbeam::channel::Sender;
 
 use crate::app::harakiri::Harakiri;
-use crate::app::process::{Process, Wish};
+use crate::app::process::{AppRequest, Process};
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::config::{self, Config};
@@ -32,10 +32,10 @@ pub fn surroundings(
     let is_stopping = AtomicBool::new(false);
     let wish = move |wish| {
         let event = match wish {
-            Wish::Reload => Event::reload("uwsgi.reload()"),
+            AppRequest::Reload => Event::reload("uwsgi.reload()"),
             // A second request would stop at once.
-            Wish::Stop if is_stopping.swap(true, Ordering::SeqCst) => return,
-            Wish::Stop => Event::stop("uwsgi.stop()", 0),
+            AppRequest::Stop if is_stopping.swap(true, Ordering::SeqCst) => return,
+            AppRequest::Stop => Event::stop("uwsgi.stop()", 0),
         };
         // A supervisor that has gone has stopped already.
         events.send(event).ok();
@@ -47,7 +47,7 @@ pub fn surroundings(
         clockwork: Arc::clone(clockwork),
         alarms: Arc::clone(alarms),
         harakiri: Harakiri::new(config.limits.harakiri.clone(), abandoned_max, on_overrun),
-        wish: Box::new(wish),
+        on_request: Box::new(wish),
         memory: memory::of_this_process,
         set_title: title::set_to,
     })

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 
-use crate::app::{Current, Roster};
+use crate::app::{Current, Workers};
 use crate::net::{Net, Turn};
 use crate::reload::event::Event;
 use crate::reload::handover::successor_process::StandIn;
@@ -39,7 +39,7 @@ pub struct Shutdown {
     /// The generation in charge.
     pub current: Arc<Current>,
     /// Workers of earlier generations that have not ended.
-    pub at_work: Vec<Roster>,
+    pub at_work: Vec<Workers>,
     /// How long connections may take.
     pub mercy: Duration,
     /// Whether all connections have closed, if they were waited for already.
@@ -75,7 +75,7 @@ impl Shutdown {
             );
         }
         if let Some(generation) = self.current.swap(None) {
-            self.at_work.push(generation.roster());
+            self.at_work.push(generation.workers());
         }
         // Workers that still run a request do not come back in time; the others only have to end
         // their interpreters.
@@ -88,7 +88,7 @@ impl Shutdown {
         let left: usize = self
             .at_work
             .iter()
-            .map(|roster| roster.wait(deadline))
+            .map(|workers| workers.wait(deadline))
             .sum();
         if left > 0 && all_closed {
             tracing::warn!(threads = left, "workers did not end in time");

@@ -14,7 +14,7 @@ use super::actions::Actions;
 use super::engine::Engine;
 use super::handover::drain::Relay;
 use super::stop::{self, Shutdown};
-use crate::app::{Acceptor, Roster};
+use crate::app::{Acceptor, Workers};
 use crate::os::service_manager::notify::Notifier;
 use crate::reload::event::Event;
 use crate::reload::handover::successor_process::{Heard, StandIn};
@@ -405,7 +405,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Starts the thread that waits for connections and workers. Returns whether it could.
-    fn start_shutdown(&self, at_work: Vec<Roster>, all_closed: Option<bool>) -> bool {
+    fn start_shutdown(&self, at_work: Vec<Workers>, all_closed: Option<bool>) -> bool {
         let shutdown = Shutdown {
             net: Arc::clone(&self.engine.net),
             current: Arc::clone(&self.engine.current),

@@ -36,7 +36,7 @@ pub(crate) enum Ending {
 }
 
 /// One thread's.
-pub(crate) struct Tally {
+pub(crate) struct ThreadCounters {
     /// From here its microseconds are counted.
     origin: Instant,
     requests: AtomicU64,
@@ -62,7 +62,7 @@ fn add(counter: &AtomicU64, value: u64) {
     counter.store(sum, Ordering::Relaxed);
 }
 
-impl Tally {
+impl ThreadCounters {
     fn new(origin: Instant) -> Self {
         Self {
             origin,
@@ -138,22 +138,22 @@ impl Tally {
 }
 
 /// Those of one interpreter's threads.
-pub(crate) struct Tallies {
-    threads: Box<[CachePadded<Tally>]>,
+pub(crate) struct GroupCounters {
+    threads: Box<[CachePadded<ThreadCounters>]>,
 }
 
-impl Tallies {
+impl GroupCounters {
     pub(crate) fn new(threads: usize) -> Self {
         // One at least, so that there is always one to write to.
         let origin = Instant::now();
-        let threads = (0..threads.max(1)).map(|_| CachePadded::new(Tally::new(origin)));
+        let threads = (0..threads.max(1)).map(|_| CachePadded::new(ThreadCounters::new(origin)));
         Self {
             threads: threads.collect(),
         }
     }
 
     /// A thread's.
-    pub(crate) fn of(&self, core: usize) -> &Tally {
+    pub(crate) fn of(&self, core: usize) -> &ThreadCounters {
         &self.threads[core % self.threads.len()]
     }
 
@@ -184,7 +184,7 @@ impl Tallies {
 
     /// Adds them to what is known of their worker.
     fn add_to(&self, facts: &mut WorkerFacts) {
-        let sum = |counter: fn(&Tally) -> &AtomicU64| {
+        let sum = |counter: fn(&ThreadCounters) -> &AtomicU64| {
             let values = self.threads.iter();
             let values = values.map(|thread| counter(thread).load(Ordering::Relaxed));
             values.fold(0, u64::wrapping_add)
@@ -236,11 +236,11 @@ fn word(state: u64) -> String {
 
 /// What is known of each worker beyond its present interpreter.
 #[derive(Default)]
-pub(crate) struct Ledger {
+pub(crate) struct WorkerTotals {
     workers: Mutex<HashMap<usize, WorkerFacts>>,
 }
 
-impl Ledger {
+impl WorkerTotals {
     /// An interpreter was made for a worker.
     pub(crate) fn note_spawn(&self, worker: usize) {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -251,15 +251,15 @@ impl Ledger {
     }
 
     /// An interpreter has ended.
-    pub(crate) fn keep(&self, worker: usize, tallies: &Tallies) {
-        tallies.add_to(self.workers.lock().entry(worker).or_default());
+    pub(crate) fn keep(&self, worker: usize, counters: &GroupCounters) {
+        counters.add_to(self.workers.lock().entry(worker).or_default());
     }
 
     /// What `uwsgi.workers()` tells of a worker, whose interpreters at present have these numbers: those that leave first.
     pub(crate) fn facts<'t>(
         &self,
         worker: usize,
-        present: impl Iterator<Item = &'t Tallies>,
+        present: impl Iterator<Item = &'t GroupCounters>,
     ) -> WorkerFacts {
         let mut facts = self
             .workers
@@ -270,9 +270,9 @@ impl Ledger {
         facts.id = worker;
         // uWSGI's word for one that was ended because it was not needed.
         facts.status = "cheap".to_owned();
-        for tallies in present {
-            tallies.add_to(&mut facts);
-            tallies.describe(&mut facts);
+        for counters in present {
+            counters.add_to(&mut facts);
+            counters.describe(&mut facts);
         }
         facts
     }
@@ -282,67 +282,70 @@ impl Ledger {
 mod tests {
     use super::*;
 
-    fn serve(tally: &Tally, is_failed: bool) {
-        tally.begin_request(Instant::now());
+    fn serve(thread: &ThreadCounters, is_failed: bool) {
+        thread.begin_request(Instant::now());
         let end = if is_failed {
             Ending::Raised
         } else {
             Ending::Good
         };
-        tally.end_request(Duration::from_micros(100), 10, end);
+        thread.end_request(Duration::from_micros(100), 10, end);
     }
 
     #[test]
     fn a_worker_is_the_sum_of_its_threads_and_of_those_before_them() {
-        let ledger = Ledger::default();
-        let first = Tallies::new(2);
-        ledger.note_spawn(2);
+        let totals = WorkerTotals::default();
+        let first = GroupCounters::new(2);
+        totals.note_spawn(2);
         serve(first.of(0), false);
         serve(first.of(1), true);
-        let facts = ledger.facts(2, [&first].into_iter());
+        let facts = totals.facts(2, [&first].into_iter());
         assert_eq!((facts.id, facts.requests, facts.exceptions), (2, 2, 1));
         assert_eq!((facts.sent_bytes, facts.running_time), (20, 200));
         assert_eq!((facts.average_time, facts.respawns), (50, 1));
         assert_eq!(facts.status, "idle");
 
-        ledger.keep(2, &first);
-        ledger.note_spawn(2);
-        let second = Tallies::new(2);
+        totals.keep(2, &first);
+        totals.note_spawn(2);
+        let second = GroupCounters::new(2);
         serve(second.of(0), false);
-        let facts = ledger.facts(2, [&second].into_iter());
+        let facts = totals.facts(2, [&second].into_iter());
         assert_eq!((facts.requests, facts.delta_requests), (3, 1));
         assert_eq!(facts.respawns, 2);
-        let nobody = ledger.facts(1, std::iter::empty());
+        let nobody = totals.facts(1, std::iter::empty());
         assert_eq!((nobody.requests, nobody.status.as_str()), (0, "cheap"));
     }
 
     #[test]
     fn what_went_wrong_is_counted() {
-        let tallies = Tallies::new(2);
-        let end = |end| tallies.of(1).end_request(Duration::ZERO, 0, end);
+        let counters = GroupCounters::new(2);
+        let end = |end| counters.of(1).end_request(Duration::ZERO, 0, end);
         for ending in [Ending::Good, Ending::Failed, Ending::Raised] {
             end(ending);
         }
-        assert_eq!(tallies.failed(), 2);
+        assert_eq!(counters.failed(), 2);
     }
 
     #[test]
     fn what_it_does_is_told() {
-        let (ledger, tallies) = (Ledger::default(), Tallies::new(2));
-        let status = || ledger.facts(1, [&tallies].into_iter()).status;
-        assert_eq!(tallies.of(0).activity(), Activity::Idle);
+        let (totals, counters) = (WorkerTotals::default(), GroupCounters::new(2));
+        let status = || totals.facts(1, [&counters].into_iter()).status;
+        assert_eq!(counters.of(0).activity(), Activity::Idle);
         let before = Instant::now();
-        tallies.of(0).begin_request(Instant::now());
+        counters.of(0).begin_request(Instant::now());
         assert_eq!(status(), "busy");
-        let Activity::Request(since) = tallies.of(0).activity() else {
+        let Activity::Request(since) = counters.of(0).activity() else {
             panic!("it is in a request");
         };
         // Told in whole microseconds.
         assert!(before <= since + Duration::from_micros(1) && since <= Instant::now());
-        tallies.of(1).begin_signal(255);
+        counters.of(1).begin_signal(255);
         assert_eq!(status(), "sig255");
-        assert!(matches!(tallies.of(1).activity(), Activity::Signal(255, _)));
-        tallies.of(1).end_signal();
-        assert_eq!(tallies.of(1).activity(), Activity::Idle);
+        assert!(matches!(
+            counters.of(1).activity(),
+            Activity::Signal(255, _)
+        ));
+        counters.of(1).end_signal();
+        assert_eq!(counters.of(1).activity(), Activity::Idle);
     }
 }

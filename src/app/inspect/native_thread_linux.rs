@@ -6,7 +6,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::stacks::NativeThread;
+use super::thread_state::NativeThread;
 
 /// Of the thread with this number; `None` if it has ended.
 pub(crate) fn look_at(native_id: u32) -> Option<NativeThread> {

@@ -1,6 +1,6 @@
 //! What the system says of a thread: nothing, where there is no `/proc`.
 
-use super::stacks::NativeThread;
+use super::thread_state::NativeThread;
 
 /// Of the thread with this number.
 pub(crate) fn look_at(_native_id: u32) -> Option<NativeThread> {

@@ -15,35 +15,13 @@ use super::counters::Activity;
 use super::native_thread_linux as system;
 #[cfg(not(target_os = "linux"))]
 use super::native_thread_other as system;
-use crate::app::harakiri::watch::{Life, Watch};
-use crate::app::harakiri::{Harakiri, throw_away};
+pub use super::thread_state::NativeThread;
+use crate::app::harakiri::worker_record::{ThreadPhase, WorkerRecord};
+use crate::app::harakiri::{Harakiri, spawn_disposable};
 use crate::python::{Isolation, PythonStack};
 
 /// How soon to look again at an interpreter that an earlier look waits for.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
-
-/// What the system knows of a thread.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NativeThread {
-    /// The name that it gave itself.
-    pub name: String,
-    /// What it is up to, in a word of proc(5): `running`, `sleeping`, `uninterruptible`, ...
-    pub state: String,
-    /// The system call, or the function of the kernel, that it waits in, as far as that can be known.
-    pub waits_in: Option<String>,
-    /// Processor time that it has used so far.
-    pub busy: Duration,
-}
-
-impl fmt::Display for NativeThread {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.state)?;
-        if let Some(place) = &self.waits_in {
-            write!(out, " in {place}")?;
-        }
-        write!(out, ", {:.2} s of processor time", self.busy.as_secs_f64())
-    }
-}
 
 /// What a worker is at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +96,7 @@ pub struct WorkerStack {
     /// What it is at.
     pub doing: Doing,
     /// Harakiri has given it up.
-    pub is_given_up: bool,
+    pub is_abandoned: bool,
     /// The kernel's number of the thread, where it can be known.
     pub native_id: Option<u32>,
     /// What the system says of it.
@@ -164,7 +142,7 @@ impl fmt::Display for Stacks {
                 one.generation,
                 one.interpreter,
                 one.doing,
-                if one.is_given_up { ", given up" } else { "" }
+                if one.is_abandoned { ", given up" } else { "" }
             )?;
             if let Some(native) = &one.native {
                 let id = one.native_id.unwrap_or(0);
@@ -206,10 +184,16 @@ enum Seen {
 /// What everybody does. Takes `patience` at most, and a moment; calls at the same time wait for one another.
 pub(crate) fn of(harakiri: &Harakiri, patience: Duration) -> Stacks {
     let _one_at_a_time = harakiri.looks.lock();
-    let mut watches = harakiri.watches();
-    watches.sort_by_key(|watch| (watch.generation, watch.seat.worker, watch.seat.core));
+    let mut records = harakiri.records();
+    records.sort_by_key(|watch| {
+        (
+            watch.place.generation,
+            watch.place.id.worker,
+            watch.place.id.core,
+        )
+    });
     let mut handles = BTreeMap::new();
-    for watch in &watches {
+    for watch in &records {
         let handle = watch.interruption.interpreter();
         handles.entry(handle.id()).or_insert(handle);
     }
@@ -217,7 +201,7 @@ pub(crate) fn of(harakiri: &Harakiri, patience: Duration) -> Stacks {
     let until = Instant::now() + patience;
     for (id, handle) in handles {
         let sender = sender.clone();
-        throw_away("sm-look", move || {
+        spawn_disposable("sm-look", move || {
             let seen = loop {
                 match handle.stacks() {
                     Ok(Some(stacks)) => break Seen::Threads(stacks),
@@ -236,19 +220,19 @@ pub(crate) fn of(harakiri: &Harakiri, patience: Duration) -> Stacks {
     while let Ok((id, seen)) = seen.recv_deadline(until) {
         found.insert(id, seen);
     }
-    let workers = watches
+    let workers = records
         .iter()
         .map(|watch| of_worker(watch, &mut found))
         .collect();
     let mut others = Vec::new();
     for (interpreter, seen) in found {
-        let owner = watches
+        let owner = records
             .iter()
             .find(|watch| watch.interruption.interpreter().id() == interpreter);
         if let (Seen::Threads(stacks), Some(owner)) = (seen, owner) {
             others.extend(stacks.into_iter().map(|stack| OtherStack {
-                generation: owner.generation,
-                worker: owner.seat.worker,
+                generation: owner.place.generation,
+                worker: owner.place.id.worker,
                 interpreter,
                 stack,
             }));
@@ -261,7 +245,7 @@ pub(crate) fn of(harakiri: &Harakiri, patience: Duration) -> Stacks {
     }
 }
 
-fn of_worker(watch: &Watch, found: &mut BTreeMap<i64, Seen>) -> WorkerStack {
+fn of_worker(watch: &WorkerRecord, found: &mut BTreeMap<i64, Seen>) -> WorkerStack {
     let handle = watch.interruption.interpreter();
     let python = match found.get_mut(&handle.id()) {
         None => PythonSide::Silent,
@@ -276,28 +260,34 @@ fn of_worker(watch: &Watch, found: &mut BTreeMap<i64, Seen>) -> WorkerStack {
     };
     let native_id = watch.interruption.native_id();
     WorkerStack {
-        generation: watch.generation,
-        worker: watch.seat.worker,
-        core: watch.seat.core,
+        generation: watch.place.generation,
+        worker: watch.place.id.worker,
+        core: watch.place.id.core,
         interpreter: handle.id(),
         isolation: handle.isolation(),
         doing: doing(watch, &python),
-        is_given_up: watch.is_given_up(),
+        is_abandoned: watch.is_abandoned(),
         native_id,
         native: native_id.and_then(system::look_at),
         python,
     }
 }
 
-/// The line of a request that nobody watches is in its environ, which the application's outermost calls have.
-fn doing(watch: &Watch, python: &PythonSide) -> Doing {
-    match watch.life() {
-        Life::Loading => return Doing::Loading,
-        Life::Leaving => return Doing::Leaving,
-        Life::Serving => {}
+/// The line of a request that nobody records is in its environ, which the application's outermost calls have.
+fn doing(watch: &WorkerRecord, python: &PythonSide) -> Doing {
+    match watch.phase() {
+        ThreadPhase::Loading => return Doing::Loading,
+        ThreadPhase::Leaving => return Doing::Leaving,
+        ThreadPhase::Serving => {}
     }
     let since = |since: Instant| since.elapsed();
-    match watch.crew.tallies.of(watch.seat.core).activity() {
+    match watch
+        .place
+        .group
+        .counters
+        .of(watch.place.id.core)
+        .activity()
+    {
         Activity::Idle => Doing::Idle,
         Activity::Signal(number, at) => Doing::Signal {
             number,
@@ -347,7 +337,7 @@ mod tests {
             interpreter: 5,
             isolation: Isolation::OwnGil,
             doing,
-            is_given_up: core == 1,
+            is_abandoned: core == 1,
             native_id: Some(4711),
             native: Some(NativeThread {
                 name: "worker 2.0".to_owned(),

@@ -5,25 +5,26 @@
 
 use std::time::{Duration, Instant};
 
-use super::counters::Tallies;
+use super::counters::GroupCounters;
 use crate::app::apps::AppStats;
-use crate::app::workers::Roster;
+use crate::app::harakiri::worker_record::Work;
+use crate::app::workers::Workers;
 use crate::python::WorkerFacts;
 
 /// One worker, as `uwsgi.workers()` knows it, and its threads.
 #[derive(Clone, Debug)]
-pub struct WorkerSurvey {
+pub struct WorkerStatus {
     /// The worker.
     pub facts: WorkerFacts,
     /// Its threads, in their order.
-    pub threads: Vec<ThreadSurvey>,
+    pub threads: Vec<ThreadStatus>,
     /// Its applications.
     pub apps: Vec<AppStats>,
 }
 
 /// One thread.
 #[derive(Clone, Debug)]
-pub struct ThreadSurvey {
+pub struct ThreadStatus {
     /// From 0 (uWSGI's core).
     pub core: usize,
     /// `idle`, `busy` or `sigN`.
@@ -36,38 +37,27 @@ pub struct ThreadSurvey {
     pub work: Option<Work>,
 }
 
-/// A request in progress.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Work {
-    /// As it was sent.
-    pub method: Vec<u8>,
-    /// As it was sent.
-    pub target: Vec<u8>,
-    /// How long it has been at work.
-    pub time: Duration,
-}
-
-impl Roster {
+impl Workers {
     /// All workers, in the order of their numbers.
-    pub fn survey(&self) -> Vec<WorkerSurvey> {
+    pub fn status(&self) -> Vec<WorkerStatus> {
         let shared = self.shared();
-        let crews = shared.crews();
+        let groups = shared.groups();
         let now = Instant::now();
         let mut works = shared.plan.process.harakiri.works(shared.id, now);
         let apps = shared.apps.stats(&shared.plan.apps);
         let workers = shared.worker_facts().into_iter().map(|facts| {
             // The one that was made last is the one that takes requests.
-            let crew = crews.iter().rev().find(|crew| crew.worker == facts.id);
-            let threads = crew.map_or_else(Vec::new, |crew| threads(&crew.tallies, now));
+            let group = groups.iter().rev().find(|group| group.worker == facts.id);
+            let threads = group.map_or_else(Vec::new, |group| threads(&group.counters, now));
             let threads = threads.into_iter().map(|thread| {
                 let found = works
                     .iter()
-                    .position(|(seat, _)| seat.worker == facts.id && seat.core == thread.core);
+                    .position(|(id, _)| id.worker == facts.id && id.core == thread.core);
                 let is_busy = thread.status == "busy";
                 let work = found.filter(|_| is_busy).map(|at| works.swap_remove(at).1);
-                ThreadSurvey { work, ..thread }
+                ThreadStatus { work, ..thread }
             });
-            WorkerSurvey {
+            WorkerStatus {
                 threads: threads.collect(),
                 apps: apps
                     .iter()
@@ -86,10 +76,10 @@ impl Roster {
     }
 }
 
-fn threads(tallies: &Tallies, now: Instant) -> Vec<ThreadSurvey> {
-    let threads = tallies.each().enumerate();
+fn threads(counters: &GroupCounters, now: Instant) -> Vec<ThreadStatus> {
+    let threads = counters.each().enumerate();
     threads
-        .map(|(core, (status, since, requests))| ThreadSurvey {
+        .map(|(core, (status, since, requests))| ThreadStatus {
             time: since.map(|since| now.saturating_duration_since(since)),
             core,
             status,

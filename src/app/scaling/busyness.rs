@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::config::{BusynessRules, CheaperRules};
 
-use super::cheaper::{Sight, Wish};
+use super::observation::{Decision, Observation};
 
 /// Rounds in a row between the limits after which the wait before an end begins anew.
 const TOLERATED_ROUNDS: u64 = 3;
@@ -19,7 +19,7 @@ const TOLERATED_ROUNDS: u64 = 3;
 pub(crate) struct Busyness {
     rules: BusynessRules,
     multiplier: u64,
-    /// By crew: the time in requests at the last round, and how often it was seen busy since.
+    /// By group: the time in requests at the last round, and how often it was seen busy since.
     known: HashMap<u64, (Duration, u64)>,
     round_began: Option<Duration>,
     may_end_at: Option<Duration>,
@@ -63,56 +63,56 @@ impl Busyness {
     }
 
     /// Once a cycle.
-    pub(crate) fn look(&mut self, general: &CheaperRules, sight: &Sight<'_>) -> Wish {
+    pub(crate) fn look(&mut self, general: &CheaperRules, observed: &Observation<'_>) -> Decision {
         self.known
-            .retain(|crew, _| sight.workers.iter().any(|seen| seen.crew == *crew));
-        for seen in sight.workers {
-            let known = self.known.entry(seen.crew).or_insert((seen.running, 0));
+            .retain(|group, _| observed.workers.iter().any(|seen| seen.group == *group));
+        for seen in observed.workers {
+            let known = self.known.entry(seen.group).or_insert((seen.running, 0));
             known.1 += u64::from(seen.is_busy);
         }
-        let began = *self.round_began.get_or_insert(sight.at);
+        let began = *self.round_began.get_or_insert(observed.at);
         if self.may_end_at.is_none() {
-            self.put_off(sight.at);
+            self.put_off(observed.at);
         }
-        if sight.waiting == 0 {
+        if observed.waiting == 0 {
             self.waiting_since = None;
         }
-        let waiting_since = *self.waiting_since.get_or_insert(sight.at);
-        let waits_for_long = sight.waiting > 0
-            && sight.at.saturating_sub(waiting_since) >= self.rules.backlog_nonzero;
-        let is_alert = sight.waiting > self.rules.backlog_alert || waits_for_long;
-        if sight.at.saturating_sub(began) < self.round {
+        let waiting_since = *self.waiting_since.get_or_insert(observed.at);
+        let waits_for_long = observed.waiting > 0
+            && observed.at.saturating_sub(waiting_since) >= self.rules.backlog_nonzero;
+        let is_alert = observed.waiting > self.rules.backlog_alert || waits_for_long;
+        if observed.at.saturating_sub(began) < self.round {
             return if is_alert {
-                self.add_extra(sight)
+                self.add_extra(observed)
             } else {
-                Wish::Stay
+                Decision::Stay
             };
         }
-        self.round_began = Some(sight.at);
-        let percent = self.percent(sight);
-        let count = sight.count();
-        let wish = if percent > self.rules.percent_max {
-            self.grow(general, sight, percent)
+        self.round_began = Some(observed.at);
+        let percent = self.percent(observed);
+        let count = observed.count();
+        let decision = if percent > self.rules.percent_max {
+            self.grow(general, observed, percent)
         } else if is_alert {
-            self.add_extra(sight)
+            self.add_extra(observed)
         } else if count <= 1 {
-            Wish::Stay
+            Decision::Stay
         } else if percent < self.rules.percent_min {
             self.tolerated = 0;
-            self.shrink(general, sight, percent)
+            self.shrink(general, observed, percent)
         } else {
-            self.tolerate(sight);
-            Wish::Stay
+            self.tolerate(observed);
+            Decision::Stay
         };
         self.remark(|| format!("{count} interpreters are busy for {percent} % of their time"));
-        wish
+        decision
     }
 
     /// The average over all that serve. One that finished nothing but was seen busy is in a long request.
-    fn percent(&mut self, sight: &Sight<'_>) -> u64 {
+    fn percent(&mut self, observed: &Observation<'_>) -> u64 {
         let mut sum = 0;
-        for seen in sight.workers {
-            let known = self.known.entry(seen.crew).or_default();
+        for seen in observed.workers {
+            let known = self.known.entry(seen.group).or_default();
             let spent = seen.running.saturating_sub(known.0);
             let percent = if spent.is_zero() && known.1 > 0 {
                 100
@@ -122,64 +122,74 @@ impl Busyness {
             sum += u64::try_from(percent).unwrap_or(100).min(100);
             *known = (seen.running, 0);
         }
-        sum / u64::try_from(sight.count()).unwrap_or(1).max(1)
+        sum / u64::try_from(observed.count()).unwrap_or(1).max(1)
     }
 
-    fn grow(&mut self, general: &CheaperRules, sight: &Sight<'_>, percent: u64) -> Wish {
+    fn grow(
+        &mut self,
+        general: &CheaperRules,
+        observed: &Observation<'_>,
+        percent: u64,
+    ) -> Decision {
         self.tolerated = 0;
-        let count = sight.room(general.step);
-        if count == 0 || !sight.may_grow {
-            return Wish::Stay;
+        let count = observed.room(general.step);
+        if count == 0 || !observed.may_grow {
+            return Decision::Stay;
         }
         self.has_just_ended_one = false;
         let patience = times(self.round, self.multiplier + 1);
         let was_too_early = self
             .ended_at
-            .is_some_and(|ended| sight.at.saturating_sub(ended) < patience);
+            .is_some_and(|ended| observed.at.saturating_sub(ended) < patience);
         if was_too_early {
             self.multiplier = self.multiplier.saturating_add(self.rules.penalty);
         } else {
             self.relent();
         }
-        self.put_off(sight.at);
-        Wish::Grow(count, format!("busy for {percent} % of the time"))
+        self.put_off(observed.at);
+        Decision::Grow(count, format!("busy for {percent} % of the time"))
     }
 
-    fn add_extra(&mut self, sight: &Sight<'_>) -> Wish {
-        let count = sight.room(self.rules.backlog_step);
-        if count == 0 || !sight.may_grow {
-            return Wish::Stay;
+    fn add_extra(&mut self, observed: &Observation<'_>) -> Decision {
+        let count = observed.room(self.rules.backlog_step);
+        if count == 0 || !observed.may_grow {
+            return Decision::Stay;
         }
         // It may be over as soon as it came.
         self.multiplier = self.rules.multiplier;
         self.has_just_ended_one = false;
         self.extra += u64::try_from(count).unwrap_or(0);
         self.waiting_since = None;
-        self.put_off(sight.at);
-        Wish::Grow(count, format!("{} requests waiting", sight.waiting))
+        self.put_off(observed.at);
+        Decision::Grow(count, format!("{} requests waiting", observed.waiting))
     }
 
-    fn shrink(&mut self, general: &CheaperRules, sight: &Sight<'_>, percent: u64) -> Wish {
-        let is_time = self.may_end_at.is_none_or(|at| sight.at >= at);
-        if sight.count() <= general.least || !is_time {
-            return Wish::Stay;
+    fn shrink(
+        &mut self,
+        general: &CheaperRules,
+        observed: &Observation<'_>,
+        percent: u64,
+    ) -> Decision {
+        let is_time = self.may_end_at.is_none_or(|at| observed.at >= at);
+        if observed.count() <= general.least || !is_time {
+            return Decision::Stay;
         }
         if self.has_just_ended_one {
             self.relent();
         }
-        self.put_off(sight.at);
-        self.ended_at = Some(sight.at);
+        self.put_off(observed.at);
+        self.ended_at = Some(observed.at);
         self.has_just_ended_one = true;
         self.extra = self.extra.saturating_sub(1);
-        Wish::Shrink(format!("busy for {percent} % of the time"))
+        Decision::Shrink(format!("busy for {percent} % of the time"))
     }
 
     /// Neither too much nor too little.
-    fn tolerate(&mut self, sight: &Sight<'_>) {
+    fn tolerate(&mut self, observed: &Observation<'_>) {
         self.extra = self.extra.saturating_sub(1);
         self.tolerated += 1;
         if self.tolerated >= TOLERATED_ROUNDS {
-            self.put_off(sight.at);
+            self.put_off(observed.at);
         } else {
             // This round does not count as one of little work.
             self.may_end_at = self.may_end_at.map(|at| at.saturating_add(self.round));
@@ -208,7 +218,8 @@ fn times(time: Duration, count: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cheaper::{Policy, Seen};
+    use super::super::cheaper::Policy;
+    use super::super::observation::WorkerLoad;
     use super::*;
     use crate::config::CheaperAlgorithm;
 
@@ -259,14 +270,14 @@ mod tests {
                     self.second += 1;
                     self.running += Duration::from_millis(percent * 10);
                     let workers: Vec<_> = (1..=count)
-                        .map(|worker| Seen {
-                            crew: worker as u64,
+                        .map(|worker| WorkerLoad {
+                            group: worker as u64,
                             worker,
                             is_busy: percent >= 100,
                             running: self.running,
                         })
                         .collect();
-                    let wish = self.policy.look(&Sight {
+                    let decision = self.policy.look(&Observation {
                         at: Duration::from_secs(self.second),
                         workers: &workers,
                         most: 4,
@@ -274,10 +285,10 @@ mod tests {
                         resident_bytes: 0,
                         may_grow: true,
                     });
-                    match wish {
-                        Wish::Stay => 0,
-                        Wish::Grow(count, _) => i64::try_from(count).unwrap_or(i64::MAX),
-                        Wish::Shrink(_) => -1,
+                    match decision {
+                        Decision::Stay => 0,
+                        Decision::Grow(count, _) => i64::try_from(count).unwrap_or(i64::MAX),
+                        Decision::Shrink(_) => -1,
                     }
                 })
                 .collect()
@@ -296,13 +307,13 @@ mod tests {
         let mut world = World::new(policy(|_| {}));
         // Two rounds of two seconds from the first look on, and again.
         assert_eq!(world.go(9, 3, 10, 0), [0, 0, 0, 0, -1, 0, 0, 0, -1]);
-        assert!(world.go(9, 1, 0, 0).iter().all(|wish| *wish == 0));
+        assert!(world.go(9, 1, 0, 0).iter().all(|decision| *decision == 0));
     }
 
     #[test]
     fn in_between_nothing_is_ended() {
         let mut world = World::new(policy(|_| {}));
-        assert!(world.go(30, 3, 40, 0).iter().all(|wish| *wish == 0));
+        assert!(world.go(30, 3, 40, 0).iter().all(|decision| *decision == 0));
     }
 
     #[test]
@@ -311,21 +322,24 @@ mod tests {
         assert_eq!(world.go(5, 2, 10, 0).last(), Some(&-1));
         assert_eq!(world.go(2, 1, 90, 0), [0, 1]);
         // The multiplier is 5 now: ten seconds instead of four.
-        let wishes = world.go(10, 2, 10, 0);
-        assert_eq!(wishes.iter().position(|wish| *wish == -1), Some(9));
+        let decisions = world.go(10, 2, 10, 0);
+        assert_eq!(
+            decisions.iter().position(|decision| *decision == -1),
+            Some(9)
+        );
     }
 
     #[test]
     fn a_long_request_is_work_before_it_ends() {
         let mut world = World::new(policy(|_| {}));
-        let busy = [Seen {
-            crew: 1,
+        let busy = [WorkerLoad {
+            group: 1,
             worker: 1,
             is_busy: true,
             running: Duration::ZERO,
         }];
         let mut look = |at| {
-            let sight = Sight {
+            let observed = Observation {
                 at: Duration::from_secs(at),
                 workers: &busy,
                 most: 4,
@@ -333,7 +347,7 @@ mod tests {
                 resident_bytes: 0,
                 may_grow: true,
             };
-            world.policy.look(&sight) != Wish::Stay
+            world.policy.look(&observed) != Decision::Stay
         };
         assert_eq!([1, 2, 3].map(&mut look), [false, false, true]);
     }
@@ -343,8 +357,11 @@ mod tests {
         let mut world = World::new(policy(|_| {}));
         assert_eq!(world.go(1, 1, 0, 0), [0]);
         assert_eq!(world.go(1, 1, 0, 34), [2]);
-        let wishes = world.go(6, 3, 0, 0);
-        assert_eq!(wishes.iter().position(|wish| *wish == -1), Some(2));
+        let decisions = world.go(6, 3, 0, 0);
+        assert_eq!(
+            decisions.iter().position(|decision| *decision == -1),
+            Some(2)
+        );
     }
 
     #[test]
@@ -352,8 +369,11 @@ mod tests {
         let mut world = World::new(policy(|rules| {
             rules.backlog_nonzero = Duration::from_secs(5)
         }));
-        let wishes = world.go(7, 1, 30, 1);
-        assert_eq!(wishes.iter().position(|wish| *wish == 2), Some(5));
+        let decisions = world.go(7, 1, 30, 1);
+        assert_eq!(
+            decisions.iter().position(|decision| *decision == 2),
+            Some(5)
+        );
     }
 
     #[test]

@@ -23,7 +23,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// See the file's header.
 #[derive(Debug, Default)]
-pub(crate) struct Rest {
+pub(crate) struct IdleState {
     /// Read by whoever queues a request, written when a server has nothing to do.
     state: AtomicU8,
     is_wanted: AtomicBool,
@@ -36,7 +36,7 @@ struct Failure {
     until: Option<Instant>,
 }
 
-impl Rest {
+impl IdleState {
     /// Whether no interpreter serves.
     ///
     /// Ordered with the queue: one side queues and then looks here, the other writes here and then looks into the queue, all
@@ -101,25 +101,25 @@ mod tests {
 
     #[test]
     fn whoever_comes_first_asks() {
-        let rest = Rest::default();
-        assert!(!rest.is_asleep());
-        rest.fall_asleep();
-        assert!(rest.is_asleep() && !rest.is_broken());
-        assert!(rest.becomes_wanted() && !rest.becomes_wanted());
-        rest.wake();
-        assert!(!rest.is_asleep());
-        assert!(rest.becomes_wanted(), "the next time");
+        let idle = IdleState::default();
+        assert!(!idle.is_asleep());
+        idle.fall_asleep();
+        assert!(idle.is_asleep() && !idle.is_broken());
+        assert!(idle.becomes_wanted() && !idle.becomes_wanted());
+        idle.wake();
+        assert!(!idle.is_asleep());
+        assert!(idle.becomes_wanted(), "the next time");
     }
 
     #[test]
     fn pauses_grow_and_end_with_success() {
-        let rest = Rest::default();
-        rest.fall_asleep();
-        let pauses: Vec<_> = (0..7).map(|_| rest.fail().as_secs()).collect();
+        let idle = IdleState::default();
+        idle.fall_asleep();
+        let pauses: Vec<_> = (0..7).map(|_| idle.fail().as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
-        assert!(rest.is_asleep() && rest.is_broken());
-        rest.wake();
-        assert!(!rest.is_asleep() && !rest.is_broken());
-        assert_eq!(rest.fail().as_secs(), 1);
+        assert!(idle.is_asleep() && idle.is_broken());
+        idle.wake();
+        assert!(!idle.is_asleep() && !idle.is_broken());
+        assert_eq!(idle.fail().as_secs(), 1);
     }
 }

@@ -18,7 +18,7 @@ use rustix::net::{
 
 use super::child_process::Offspring;
 use super::message::{HEAD_BYTES, Head, Word};
-use crate::app::Patience;
+use crate::app::Deadlines;
 use crate::os::held_signals;
 
 /// Whoever does not take a word for so long is of no use.
@@ -46,7 +46,10 @@ impl Line {
     ///
     /// # Errors
     /// In words: it cannot be started.
-    pub fn to_new(mut command: Command, _patience: &Patience) -> Result<(Self, Offspring), String> {
+    pub fn to_new(
+        mut command: Command,
+        _patience: &Deadlines,
+    ) -> Result<(Self, Offspring), String> {
         let told = |error| format!("cannot talk to a process: {error}");
         let (line, theirs) = Self::pair().map_err(told)?;
         // Until it has handlers a signal to the whole group would end it. This thread is thrown away.

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::child_process::Offspring;
 use super::message::{HEAD_BYTES, Head, Word};
 use super::rendezvous::{self, Meeting};
-use crate::app::Patience;
+use crate::app::Deadlines;
 use crate::net::os::share::{self, SHARED_BYTES};
 
 /// Whoever does not take a word for so long is of no use.
@@ -37,8 +37,11 @@ impl Line {
     /// Starts a process, and talks to it from now on.
     ///
     /// # Errors
-    /// In words: it cannot be started, or ends before it has said who it is, or there is no more patience.
-    pub fn to_new(mut command: Command, patience: &Patience) -> Result<(Self, Offspring), String> {
+    /// In words: it cannot be started, or ends before it has said who it is, or the deadline has passed.
+    pub fn to_new(
+        mut command: Command,
+        deadlines: &Deadlines,
+    ) -> Result<(Self, Offspring), String> {
         let told = |error| format!("cannot talk to a process: {error}");
         let meeting = Meeting::open().and_then(Meeting::without_waiting);
         let meeting = meeting.map_err(told)?;
@@ -51,7 +54,7 @@ impl Line {
             .ok_or(ErrorKind::BrokenPipe.into())
             .and_then(|mut input| writeln!(input, "{}", meeting.invitation()))
             .map_err(told)
-            .and_then(|()| wait(&meeting, &mut child, patience))
+            .and_then(|()| wait(&meeting, &mut child, deadlines))
             .and_then(|socket| Self::over(socket, Some(child.id())).map_err(told));
         match met {
             Ok(line) => Ok((line, Offspring::of(child))),
@@ -129,7 +132,7 @@ impl Line {
 }
 
 /// Waits until the child has connected.
-fn wait(meeting: &Meeting, child: &mut Child, patience: &Patience) -> Result<TcpStream, String> {
+fn wait(meeting: &Meeting, child: &mut Child, deadlines: &Deadlines) -> Result<TcpStream, String> {
     loop {
         match meeting.accept() {
             Ok(Some(socket)) => return Ok(socket),
@@ -138,7 +141,7 @@ fn wait(meeting: &Meeting, child: &mut Child, patience: &Patience) -> Result<Tcp
                 if let Ok(Some(status)) = child.try_wait() {
                     return Err(format!("the new process ended at once ({status})"));
                 }
-                patience
+                deadlines
                     .pause(LOOK_INTERVAL)
                     .map_err(|why| why.to_string())?;
             }
@@ -210,12 +213,12 @@ mod tests {
     fn sockets_become_those_of_another_process() {
         let mut command = Command::new(std::env::current_exe().expect("a program"));
         command.args(["--exact", "server::line::tests::the_other_end", "--ignored"]);
-        let (_interest, given_up) = crossbeam::channel::bounded(0);
-        let patience = Patience {
+        let (_interest, cancelled) = crossbeam::channel::bounded(0);
+        let deadlines = Deadlines {
             until: Some(Instant::now() + Duration::from_secs(60)),
-            given_up,
+            cancelled,
         };
-        let (line, mut child) = Line::to_new(command, &patience).expect("a child");
+        let (line, mut child) = Line::to_new(command, &deadlines).expect("a child");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
         let mut kept_client = TcpStream::connect(address).expect("somebody listens");
@@ -250,12 +253,12 @@ mod tests {
     fn a_child_that_ends_at_once_is_not_waited_for() {
         let mut command = Command::new(std::env::current_exe().expect("a program"));
         command.arg("--no-such-argument");
-        let (_interest, given_up) = crossbeam::channel::bounded(0);
-        let patience = Patience {
+        let (_interest, cancelled) = crossbeam::channel::bounded(0);
+        let deadlines = Deadlines {
             until: None,
-            given_up,
+            cancelled,
         };
-        let why = Line::to_new(command, &patience).expect_err("it ends");
+        let why = Line::to_new(command, &deadlines).expect_err("it ends");
         assert!(why.contains("ended at once"), "{why}");
     }
 }

@@ -17,7 +17,7 @@ use crossbeam::channel::Receiver;
 use super::channel::Line;
 use super::message::{VERSION, Word};
 use super::successor_process::StandIn;
-use crate::app::{Current, Patience};
+use crate::app::{Current, Deadlines};
 use crate::net::{Handle, Kept, Net, Turn};
 use crate::os::file_locks::Locks;
 
@@ -144,7 +144,7 @@ impl Origin {
         net: &Net,
         needed: &[bool],
         heirlooms: &(dyn Fn() -> io::Result<Vec<Word>> + Send + Sync),
-        patience: &Patience,
+        deadlines: &Deadlines,
     ) -> Result<StandIn, String> {
         let failed = |error| format!("cannot share the sockets: {error}");
         let listeners = net.share_listeners().map_err(failed)?;
@@ -157,6 +157,6 @@ impl Origin {
         told.push(Word::Load(needed));
         let pid = std::process::id();
         let command = self.command(format!("successor {VERSION} {pid}"));
-        StandIn::start(command, told, patience)
+        StandIn::start(command, told, deadlines)
     }
 }

@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use super::channel::Line;
 use super::child_process::Offspring;
 use super::message::Word;
-use crate::app::Patience;
+use crate::app::Deadlines;
 use crate::net::Kept;
 
 /// How often it is looked at whether the application is loaded.
@@ -71,8 +71,8 @@ impl StandIn {
     ///
     /// # Errors
     /// In words for the log, and in a second line, if it has told, why. There is no such process any more then.
-    pub fn start(command: Command, told: Vec<Word>, patience: &Patience) -> Result<Self, String> {
-        let (line, process) = Line::to_new(command, patience)?;
+    pub fn start(command: Command, told: Vec<Word>, deadlines: &Deadlines) -> Result<Self, String> {
+        let (line, process) = Line::to_new(command, deadlines)?;
         let stand_in = Self::over(process, line);
         if let Err(error) = stand_in.listen() {
             stand_in.kill();
@@ -99,7 +99,7 @@ impl StandIn {
                     return Ok(stand_in.clone());
                 }
             }
-            if let Err(why) = patience.pause(LOOK_INTERVAL) {
+            if let Err(why) = deadlines.pause(LOOK_INTERVAL) {
                 stand_in.kill();
                 return Err(why.to_string());
             }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::state::{Action, Reloader};
-use crate::app::Roster;
+use crate::app::Workers;
 use crate::reload::autoscale::Advice;
 use crate::reload::builder::can_roll;
 use crate::reload::pending::Resize;
@@ -25,8 +25,8 @@ impl Reloader {
         // After a rest they would load other code than the one that serves.
         let has_other_code = self.disk_has_other_code();
         let can_rest =
-            |roster: Roster| !has_other_code && can_roll(&roster) && !roster.is_at_rest();
-        if !self.roster().is_some_and(can_rest) {
+            |workers: Workers| !has_other_code && can_roll(&workers) && !workers.is_idle();
+        if !self.workers().is_some_and(can_rest) {
             tracing::info!("{by}: there is no interpreter that could be ended");
             return;
         }
@@ -36,16 +36,16 @@ impl Reloader {
 
     /// Starts or ends one interpreter, for the operator; the last one stays.
     pub fn adjust(&mut self, by: &str, is_up: bool) {
-        let Some(roster) = self.roster().filter(can_roll) else {
+        let Some(workers) = self.workers().filter(can_roll) else {
             tracing::info!("{by}: the number of interpreters cannot be changed here");
             return;
         };
-        let count = roster.crews().len();
+        let count = workers.groups().len();
         if is_up && self.disk_has_other_code() {
             tracing::info!("{by}: what serves is not the newest version; reload first");
             return;
         }
-        if is_up && count >= roster.most() {
+        if is_up && count >= workers.most() {
             tracing::info!("{by}: there are {count} interpreters already (--processes)");
             return;
         }
@@ -60,14 +60,15 @@ impl Reloader {
 
     /// Generation `id` has requests and no interpreter. `is_stopping`: the requests are refused.
     pub fn wanted(&mut self, id: u64, is_stopping: bool) {
-        let roster = self.roster();
+        let workers = self.workers();
         // A generation that is no longer in charge has passed its requests on.
-        let Some(roster) = roster.filter(|roster| roster.generation() == id && roster.is_at_rest())
+        let Some(workers) =
+            workers.filter(|workers| workers.generation() == id && workers.is_idle())
         else {
             return;
         };
-        if roster.is_broken() || (is_stopping && !self.is_waking) {
-            roster.turn_away();
+        if workers.is_broken() || (is_stopping && !self.is_waking) {
+            workers.turn_away();
             return;
         }
         self.pending.ask_resize(Resize::Wake);
@@ -76,10 +77,10 @@ impl Reloader {
 
     /// Asks the policy. Call once every [`look_period`](Self::look_period).
     pub fn look(&mut self) -> Action {
-        let Some(roster) = self.roster().filter(|_| !self.is_busy()) else {
+        let Some(workers) = self.workers().filter(|_| !self.is_busy()) else {
             return Action::GoOn;
         };
-        match self.autoscaler.look(&roster, Instant::now()) {
+        match self.autoscaler.look(&workers, Instant::now()) {
             Advice::Stay => {}
             Advice::Die => return Action::Stop,
             // Fresh interpreters would load other code than the one that serves.
@@ -94,12 +95,12 @@ impl Reloader {
 
     /// How often to [`look`](Self::look); `None`: never.
     pub fn look_period(&self) -> Option<Duration> {
-        self.autoscaler.cycle(self.roster().as_ref())
+        self.autoscaler.cycle(self.workers().as_ref())
     }
 
     pub(super) fn report_resized(&mut self, resized: Resized, elapsed: Duration) {
         let seconds = elapsed.as_secs_f64();
-        let count = self.roster().map_or(0, |roster| roster.crews().len());
+        let count = self.workers().map_or(0, |workers| workers.groups().len());
         match resized {
             Resized::Grew(Ok(workers)) if workers.is_empty() => {}
             Resized::Grew(Ok(workers)) => {
@@ -132,7 +133,7 @@ impl Reloader {
             Resized::Rested(false) => {
                 tracing::info!("a request came: the interpreters stay");
                 // A start or a reload without requests starts only one interpreter.
-                let most = self.roster().map_or(0, |roster| roster.most());
+                let most = self.workers().map_or(0, |workers| workers.most());
                 let missing = self.autoscaler.at_waking(most).saturating_sub(count);
                 if missing > 0 {
                     let why = "there are requests".to_owned();

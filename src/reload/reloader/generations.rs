@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::other_generations::{CanaryGeneration, PreviousGeneration};
 use super::state::Reloader;
-use crate::app::{Due, Generation, Report, Roster};
+use crate::app::{Generation, RecycleRequest, Report, Workers};
 use crate::config::ReloadMode;
 use crate::python::Isolation;
 use crate::reload::canary::{Canary, Counts, Step};
@@ -26,9 +26,9 @@ impl Reloader {
         let id = generation.id();
         let stages = &self.builder.config.reload.canary;
         // A canary is compared with the application that serves, if there is one.
-        let serving = self.roster().filter(Roster::has_application);
+        let serving = self.workers().filter(Workers::has_application);
         let canary = serving.as_ref().and_then(|serving| {
-            let counts = counts(&generation.roster(), serving);
+            let counts = counts(&generation.workers(), serving);
             Canary::begin(stages, counts, Instant::now())
         });
         let Some(canary) = canary else {
@@ -36,10 +36,10 @@ impl Reloader {
             tracing::info!("{}", report::reloaded(id, report, elapsed));
             return;
         };
-        generation.serve_aside();
-        let surroundings = &self.builder.surroundings;
-        surroundings.current.try_out(&generation, canary.share());
-        surroundings.bell.ring();
+        generation.serve_off_poll();
+        let context = &self.builder.context;
+        self.builder.current.try_out(&generation, canary.share());
+        context.acceptor_waker.wake();
         self.builder.last_load.is_settled();
         tracing::info!("{}", report::ready(id, report, elapsed));
         self.report_share(id, &canary);
@@ -49,12 +49,12 @@ impl Reloader {
 
     /// Gives a generation all requests, and keeps or ends the previous one.
     fn take_over(&mut self, generation: &Arc<Generation>) {
-        let surroundings = &self.builder.surroundings;
-        let previous = surroundings.current.swap(Some(Arc::clone(generation)));
+        let context = &self.builder.context;
+        let previous = self.builder.current.swap(Some(Arc::clone(generation)));
         // Threads that have queued a request in the canary see the swap now: see `Current`.
-        generation.rejoin();
+        generation.return_to_poll();
         generation.serve();
-        surroundings.bell.ring();
+        context.acceptor_waker.wake();
         // Only now: the development page asks again at once, and must not meet the old version.
         self.builder.last_load.is_settled();
         self.others.is_put_back = false;
@@ -63,10 +63,10 @@ impl Reloader {
         let Some(previous) = previous else {
             return;
         };
-        let roster = previous.roster();
-        let was_at_rest = roster.is_at_rest();
+        let workers = previous.workers();
+        let was_at_rest = workers.is_idle();
         let time = self.builder.config.reload.keep_previous;
-        match time.filter(|_| roster.has_application() && !was_at_rest) {
+        match time.filter(|_| workers.has_application() && !was_at_rest) {
             Some(time) => self.keep(previous, time),
             None => self.retire(previous),
         }
@@ -78,7 +78,7 @@ impl Reloader {
 
     fn keep(&mut self, generation: Arc<Generation>, time: Duration) {
         self.drop_previous();
-        generation.stand_aside();
+        generation.leave_poll();
         let id = generation.id();
         tracing::info!(
             "generation {id} is kept for {} (--keep-previous)",
@@ -107,7 +107,7 @@ impl Reloader {
     /// # Errors
     /// There is neither a canary nor a previous generation.
     pub fn roll_back(&mut self, by: &str) -> Result<String, String> {
-        let serving = self.builder.surroundings.current.id();
+        let serving = self.builder.current.id();
         let done = if let Some(canary) = &self.others.canary {
             let id = canary.generation.id();
             self.withdraw_canary(Outcome::Withdrawn(format!("taken back by hand, {by}")));
@@ -131,11 +131,11 @@ impl Reloader {
     }
 
     fn put_back(&mut self, generation: &Arc<Generation>) {
-        let surroundings = &self.builder.surroundings;
-        let failed = surroundings.current.swap(Some(Arc::clone(generation)));
-        generation.rejoin();
+        let context = &self.builder.context;
+        let failed = self.builder.current.swap(Some(Arc::clone(generation)));
+        generation.return_to_poll();
         generation.serve();
-        surroundings.bell.ring();
+        context.acceptor_waker.wake();
         self.history.set_kept(None);
         self.history.note_takeover();
         self.history.end(Outcome::Serves(generation.id()));
@@ -176,10 +176,7 @@ impl Reloader {
     /// The next reload begins and ends the canary.
     pub(super) fn supersede_canary(&mut self) {
         if let Some(canary) = &self.others.canary {
-            let (id, serving) = (
-                canary.generation.id(),
-                self.builder.surroundings.current.id(),
-            );
+            let (id, serving) = (canary.generation.id(), self.builder.current.id());
             tracing::info!(
                 "generation {id} is withdrawn before its time was over; generation {serving} \
                  serves until the next one is ready"
@@ -193,7 +190,7 @@ impl Reloader {
         let Some(canary) = self.others.canary.take() else {
             return;
         };
-        let current = &self.builder.surroundings.current;
+        let current = &self.builder.current;
         if let Some(serving) = current.load() {
             current.swap(Some(Arc::clone(&serving)));
             canary.generation.pass_on(&serving);
@@ -211,7 +208,7 @@ impl Reloader {
         if previous.is_some_and(|previous| previous.until <= now) {
             self.drop_previous();
         }
-        let Some(serving) = self.roster() else {
+        let Some(serving) = self.workers() else {
             return;
         };
         let Some(mut one) = self.others.canary.take() else {
@@ -220,12 +217,12 @@ impl Reloader {
         let id = one.generation.id();
         let step = one
             .canary
-            .look(counts(&one.generation.roster(), &serving), now);
+            .look(counts(&one.generation.workers(), &serving), now);
         self.note_canary(&one.canary);
         match step {
             Step::GoOn => self.others.canary = Some(one),
             Step::Share(share) => {
-                let current = &self.builder.surroundings.current;
+                let current = &self.builder.current;
                 current.try_out(&one.generation, share);
                 self.report_share(id, &one.canary);
                 self.others.canary = Some(one);
@@ -261,19 +258,19 @@ impl Reloader {
     }
 
     /// Postpones the replacement of an interpreter of the canary or the previous generation.
-    pub(super) fn put_off(&self, due: &Due) {
+    pub(super) fn postpone_recycling(&self, due: &RecycleRequest) {
         let canary = self.others.canary.iter().map(|one| &one.generation);
         let previous = self.others.previous.iter().map(|one| &one.generation);
         for generation in canary.chain(previous) {
             if generation.id() == due.generation {
-                generation.roster().put_off(due.crew);
+                generation.workers().postpone_recycling(due.group);
             }
         }
     }
 
     /// The server stops, or a successor takes over: ends all but the generation in charge.
     pub(super) fn end_other_generations(&mut self) {
-        let current = &self.builder.surroundings.current;
+        let current = &self.builder.current;
         if self.others.canary.is_some() {
             current.swap(current.load());
         }
@@ -282,7 +279,7 @@ impl Reloader {
         self.history.set_kept(None);
         let gone = canary.into_iter().chain(previous);
         self.retiring
-            .extend(gone.map(|generation| generation.roster()));
+            .extend(gone.map(|generation| generation.workers()));
     }
 
     /// Warns of options that are without effect.
@@ -324,7 +321,7 @@ impl Reloader {
     }
 
     fn report_share(&self, id: u64, canary: &Canary) {
-        let serving = self.builder.surroundings.current.id();
+        let serving = self.builder.current.id();
         tracing::info!(
             "generation {id} gets {} % of the requests for {}, generation {serving} the others \
              (--reload-canary)",
@@ -347,7 +344,7 @@ fn percent(millionths: u32) -> f64 {
     f64::from(millionths) / 10_000.0
 }
 
-fn counts(canary: &Roster, others: &Roster) -> Counts {
+fn counts(canary: &Workers, others: &Workers) -> Counts {
     Counts {
         canary: canary.score(),
         others: others.score(),

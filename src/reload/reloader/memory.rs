@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::state::Reloader;
-use crate::app::Roster;
+use crate::app::Workers;
 use crate::python::Isolation;
 use crate::reload::builder::can_roll;
 use crate::reload::history::Way;
@@ -12,26 +12,26 @@ use crate::reload::memory_watch::{count, megabytes, pause_after};
 
 impl Reloader {
     /// Checks whether memory makes an interpreter due. Once a tick.
-    pub(super) fn look_at_memory(&mut self, roster: &Roster) {
-        let why = self.memory.exceeded(roster.crews().len());
-        if why.is_some_and(|why| roster.ask_for_the_oldest(&why)) {
+    pub(super) fn look_at_memory(&mut self, workers: &Workers) {
+        let why = self.memory.exceeded(workers.groups().len());
+        if why.is_some_and(|why| workers.recycle_oldest(&why)) {
             self.memory.note_replacement();
         }
         // The memory of a task or a canary says nothing about the interpreters that serve; after a
         // rollback none is replaced.
         let is_unsettled = self.pending.is_busy() || self.disk_has_other_code();
-        if self.memory.is_cgroup_due() && !is_unsettled && roster.has_application() {
-            self.look_at_cgroup(roster);
+        if self.memory.is_cgroup_due() && !is_unsettled && workers.has_application() {
+            self.look_at_cgroup(workers);
         }
     }
 
-    fn look_at_cgroup(&mut self, roster: &Roster) {
+    fn look_at_cgroup(&mut self, workers: &Workers) {
         self.memory.looked = Some(Instant::now());
-        self.start_missing(roster);
+        self.start_missing(workers);
         if self.pending.is_busy() {
             return;
         }
-        let Some(sight) = self.memory.see(roster) else {
+        let Some(sight) = self.memory.see(workers) else {
             return;
         };
         tracing::debug!(
@@ -61,7 +61,7 @@ impl Reloader {
             }
             return;
         }
-        let can_leave_first = can_roll(roster) && sight.interpreters > 1;
+        let can_leave_first = can_roll(workers) && sight.interpreters > 1;
         if !can_leave_first && !sight.has_room_for(sight.needs) {
             self.memory.tell_tight(&sight);
             return;
@@ -80,18 +80,18 @@ impl Reloader {
             "{} are used in the container (--reload-on-cgroup {percent})",
             sight.used()
         );
-        if roster.ask_for_the_oldest(&why) {
+        if workers.recycle_oldest(&why) {
             self.memory.note_replacement();
             self.memory.in_vain += 1;
         }
     }
 
     /// A reload begins: warns if there is no room for the new version beside the old one.
-    pub(super) fn warn_of_room(&mut self, roster: &Roster, way: Way) {
-        let Some(sight) = self.memory.see(roster) else {
+    pub(super) fn warn_of_room(&mut self, workers: &Workers, way: Way) {
+        let Some(sight) = self.memory.see(workers) else {
             return;
         };
-        let at_first = self.builder.plan.at_first.clamp(1, roster.most());
+        let at_first = self.builder.plan.at_first.clamp(1, workers.most());
         let (what, needed) = match way {
             Way::Exec => ("a second process", sight.needs),
             Way::Rolling => ("a fresh interpreter", sight.one_needs),
@@ -103,7 +103,7 @@ impl Reloader {
         if sight.has_room_for(needed) {
             return;
         }
-        let may_roll = roster.isolation() != Isolation::Main && way != Way::Rolling;
+        let may_roll = workers.isolation() != Isolation::Main && way != Way::Rolling;
         tracing::warn!(
             "memory: {what} may take {} MB beside what serves, and of the container's {} MB {} MB \
              are left; if that is too little the kernel ends the process. {}",

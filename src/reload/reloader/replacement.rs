@@ -4,25 +4,25 @@
 use std::time::{Duration, Instant};
 
 use super::state::Reloader;
-use crate::app::{Due, Patience, Roster, StartError};
+use crate::app::{Deadlines, RecycleRequest, StartError, Workers};
 use crate::reload::builder::can_roll;
 use crate::reload::pending::Resize;
 use crate::reload::task::{Failed, MissingWorker, TaskOutcome};
 
 impl Reloader {
     /// Replaces an interpreter. The fresh one starts first if there is room for both.
-    pub(super) fn replace(&mut self, due: Due, roster: Roster, patience: Patience) {
-        let Due {
-            worker, crew, why, ..
+    pub(super) fn replace(&mut self, due: RecycleRequest, workers: Workers, deadlines: Deadlines) {
+        let RecycleRequest {
+            worker, group, why, ..
         } = due;
         let mercy = self.builder.config.process.reload_mercy;
-        let shortage = self.memory.shortage(&roster);
-        let Some(shortage) = shortage.filter(|_| can_roll(&roster)) else {
+        let shortage = self.memory.shortage(&workers);
+        let Some(shortage) = shortage.filter(|_| can_roll(&workers)) else {
             tracing::info!("worker {worker}: {why}; it gets a fresh interpreter");
-            let grace = (self.builder.replaced_grace(), false);
+            let grace = self.builder.replaced_grace();
             self.run(move || TaskOutcome::Replaced {
                 worker,
-                result: roster.replace(crew, &patience, grace),
+                result: workers.replace(group, &deadlines, grace, false),
             });
             return;
         };
@@ -30,17 +30,17 @@ impl Reloader {
             "worker {worker}: {why}; it leaves before it gets a fresh interpreter: {shortage}"
         );
         // The time that the old interpreter takes to end does not count for the fresh one.
-        let until = patience.until.and_then(|until| until.checked_add(mercy));
-        let patience = Patience { until, ..patience };
+        let until = deadlines.until.and_then(|until| until.checked_add(mercy));
+        let deadlines = Deadlines { until, ..deadlines };
         let missing = MissingWorker {
-            generation: roster.generation(),
-            crew,
+            generation: workers.generation(),
+            group,
             worker,
-            wanted: roster.crews().len(),
+            wanted: workers.groups().len(),
         };
         self.run(move || TaskOutcome::ReplacedOldFirst {
             missing,
-            result: roster.replace_old_first(crew, &patience, mercy),
+            result: workers.replace_after_stop(group, &deadlines, mercy),
         });
     }
 
@@ -48,7 +48,7 @@ impl Reloader {
     pub(super) fn report_replaced(worker: usize, result: Result<Duration, StartError>) {
         match result {
             Ok(elapsed) => report_fresh(worker, elapsed),
-            Err(StartError::Gone | StartError::GivenUp) => {}
+            Err(StartError::Gone | StartError::Cancelled) => {}
             Err(error) => {
                 tracing::error!("worker {worker} gets no fresh interpreter and serves on: {error}");
             }
@@ -78,7 +78,7 @@ impl Reloader {
                 let Some(reason) = Failed::Start(error).reason() else {
                     return;
                 };
-                let count = self.roster().map_or(0, |roster| roster.crews().len());
+                let count = self.workers().map_or(0, |workers| workers.groups().len());
                 let pause = self.autoscaler.note_start(false).as_secs();
                 tracing::error!(
                     "worker {worker} has left and has no fresh interpreter yet, those that there \
@@ -90,15 +90,15 @@ impl Reloader {
     }
 
     /// Starts the missing interpreter, if there is one. Once a look at the memory.
-    pub(super) fn start_missing(&mut self, roster: &Roster) {
+    pub(super) fn start_missing(&mut self, workers: &Workers) {
         let Some(one) = &self.missing else { return };
-        let missing = one.wanted.saturating_sub(roster.crews().len());
-        if one.generation != roster.generation() || missing == 0 || roster.is_at_rest() {
+        let missing = one.wanted.saturating_sub(workers.groups().len());
+        if one.generation != workers.generation() || missing == 0 || workers.is_idle() {
             self.missing = None;
             return;
         }
         let may_begin = self.autoscaler.may_grow(Instant::now())
-            && (roster.has_left(one.crew) || self.memory.has_room(roster));
+            && (workers.has_left(one.group) || self.memory.has_room(workers));
         if may_begin {
             let why = format!("worker {} is missing", one.worker);
             self.pending.ask_resize(Resize::Grow {

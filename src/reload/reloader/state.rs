@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Sender, bounded};
 
 use super::other_generations::OtherGenerations;
-use crate::app::{Due, Generation, Patience, Roster, StartError};
+use crate::app::{Deadlines, Generation, RecycleRequest, StartError, Workers};
 use crate::config::ReloadMode;
 use crate::os::memory::of_this_process;
 use crate::python::{Isolation, sources_of};
@@ -48,7 +48,7 @@ pub struct Reloader {
     /// The number of the newest generation.
     id: u64,
     /// Old generations that have not ended.
-    pub(super) retiring: Vec<Roster>,
+    pub(super) retiring: Vec<Workers>,
     pub(super) memory: MemoryWatch,
     /// A worker without an interpreter.
     pub(super) missing: Option<MissingWorker>,
@@ -66,9 +66,9 @@ impl Reloader {
         events: Sender<Event>,
         history: Arc<ReloadHistory>,
     ) -> Self {
-        let serving = builder.surroundings.current.load();
-        let serving = serving.map(|serving| serving.roster());
-        let isolation = serving.as_ref().map(Roster::isolation);
+        let serving = builder.current.load();
+        let serving = serving.map(|serving| serving.workers());
+        let isolation = serving.as_ref().map(Workers::isolation);
         let autoscaler = Autoscaler::new(builder.autoscale.clone(), of_this_process);
         if autoscaler.is_wanted() && isolation == Some(Isolation::Main) {
             tracing::warn!(
@@ -121,24 +121,24 @@ impl Reloader {
 
     /// An interpreter is due to be replaced; the main one is replaced with the process.
     /// `is_handing_over`: a successor takes over. Should that fail, the interpreter is due again.
-    pub fn interpreter_is_due(&mut self, due: Due, is_handing_over: bool) {
-        let roster = self.roster();
-        let Some(roster) = roster.filter(|roster| roster.generation() == due.generation) else {
+    pub fn interpreter_is_due(&mut self, due: RecycleRequest, is_handing_over: bool) {
+        let workers = self.workers();
+        let Some(workers) = workers.filter(|workers| workers.generation() == due.generation) else {
             // The canary or the previous generation may come into charge later.
-            self.put_off(&due);
+            self.postpone_recycling(&due);
             return;
         };
         if is_handing_over {
-            roster.put_off(due.crew);
+            workers.postpone_recycling(due.group);
             return;
         }
-        if roster.isolation() == Isolation::Main {
-            self.due_main = Some(due.crew);
+        if workers.isolation() == Isolation::Main {
+            self.due_main = Some(due.group);
             self.ask_reload(&due.why, false);
             return;
         }
         if self.disk_has_other_code() {
-            roster.put_off(due.crew);
+            workers.postpone_recycling(due.group);
             return;
         }
         self.pending.ask_replacement(due);
@@ -160,9 +160,9 @@ impl Reloader {
     /// Checks ages, memory and the canary. Call once every [`tick_period`](Self::tick_period).
     pub fn tick(&mut self) {
         self.look_after_other_generations();
-        if let Some(roster) = self.roster() {
-            roster.ask_for_the_aged();
-            self.look_at_memory(&roster);
+        if let Some(workers) = self.workers() {
+            workers.recycle_aged();
+            self.look_at_memory(&workers);
         }
     }
 
@@ -210,7 +210,7 @@ impl Reloader {
                 return Action::HandOver(successor);
             }
             TaskOutcome::SuccessorReady(Err(report)) => {
-                if let Some(on_sources) = &self.builder.surroundings.on_sources {
+                if let Some(on_sources) = &self.builder.context.on_sources {
                     on_sources(&sources_of(&report), elapsed);
                 }
                 self.report_failure(&Failed::Successor(report));
@@ -233,20 +233,20 @@ impl Reloader {
     }
 
     fn start_successor(&mut self) {
-        let patience = self.patience();
+        let deadlines = self.deadlines();
         self.pending.begin();
         let builder = Arc::clone(&self.builder);
-        self.run(move || builder.start_successor(&patience));
+        self.run(move || builder.start_successor(&deadlines));
     }
 
     /// An old generation has ended.
     pub fn generation_ended(&mut self, id: u64) {
-        self.retiring.retain(|roster| roster.generation() != id);
+        self.retiring.retain(|workers| workers.generation() != id);
         self.note_draining();
     }
 
     /// The server stops: cancels the task that runs. Returns the generations that still work.
-    pub fn stop(&mut self) -> Vec<Roster> {
+    pub fn stop(&mut self) -> Vec<Workers> {
         // A request waits for the interpreter that starts: it gets it.
         if self.is_waking {
             return std::mem::take(&mut self.retiring);
@@ -255,37 +255,37 @@ impl Reloader {
             tracing::info!("the reload is abandoned");
         }
         self.end_other_generations();
-        if let Some(roster) = self.roster() {
-            roster.turn_away();
+        if let Some(workers) = self.workers() {
+            workers.turn_away();
         }
         std::mem::take(&mut self.retiring)
     }
 
     /// How long the next task may take; it can be cancelled from now on.
-    fn patience(&mut self) -> Patience {
-        let (cancel, given_up) = bounded(0);
+    fn deadlines(&mut self) -> Deadlines {
+        let (cancel, cancelled) = bounded(0);
         self.cancel = Some(cancel);
         let until = Some(Instant::now() + self.builder.config.reload.timeout);
-        Patience { until, given_up }
+        Deadlines { until, cancelled }
     }
 
     pub(super) fn start_next(&mut self) {
         let Some(task) = self.pending.take() else {
             return;
         };
-        let patience = self.patience();
-        match (task, self.roster()) {
-            (Task::Reload { by, is_rolling }, roster) => {
-                self.start_reload(&by, is_rolling, roster, patience);
+        let deadlines = self.deadlines();
+        match (task, self.workers()) {
+            (Task::Reload { by, is_rolling }, workers) => {
+                self.start_reload(&by, is_rolling, workers, deadlines);
             }
-            (Task::Replace(due), Some(roster)) => self.replace(due, roster, patience),
-            (Task::Resize(change), Some(roster)) => {
+            (Task::Replace(due), Some(workers)) => self.replace(due, workers, deadlines),
+            (Task::Resize(change), Some(workers)) => {
                 self.is_waking = change == Resize::Wake;
                 self.autoscaler.note_request();
-                let at_waking = self.autoscaler.at_waking(roster.most());
+                let at_waking = self.autoscaler.at_waking(workers.most());
                 let grace = self.builder.replaced_grace();
                 self.run(move || {
-                    TaskOutcome::Resized(resize(change, &roster, at_waking, &patience, grace))
+                    TaskOutcome::Resized(resize(change, &workers, at_waking, &deadlines, grace))
                 });
             }
             (Task::Replace(_) | Task::Resize(_), None) => {
@@ -299,40 +299,40 @@ impl Reloader {
         &mut self,
         by: &str,
         is_rolling: bool,
-        roster: Option<Roster>,
-        patience: Patience,
+        workers: Option<Workers>,
+        deadlines: Deadlines,
     ) {
         let builder = Arc::clone(&self.builder);
-        let serving = builder.surroundings.current.id();
+        let serving = builder.current.id();
         tracing::info!("{by}: reloading; generation {serving} serves meanwhile");
         self.supersede_canary();
-        let way = self.way(roster.as_ref(), is_rolling);
+        let way = self.way(workers.as_ref(), is_rolling);
         self.history.begin(by, way, serving);
-        if let Some(roster) = &roster {
-            self.warn_of_room(roster, way);
+        if let Some(workers) = &workers {
+            self.warn_of_room(workers, way);
         }
-        match (way, roster) {
+        match (way, workers) {
             (Way::Exec, _) => {
                 self.needs_new_process = false;
-                self.run(move || builder.start_successor(&patience));
+                self.run(move || builder.start_successor(&deadlines));
             }
-            (Way::Rolling, Some(roster)) => {
-                self.run(move || TaskOutcome::Rolled(builder.roll(&roster, &patience)));
+            (Way::Rolling, Some(workers)) => {
+                self.run(move || TaskOutcome::Rolled(builder.roll(&workers, &deadlines)));
             }
             _ => {
                 self.id += 1;
                 let id = self.id;
                 self.history.set_generation(id);
-                self.run(move || TaskOutcome::Loaded(builder.load(id, &patience)));
+                self.run(move || TaskOutcome::Loaded(builder.load(id, &deadlines)));
             }
         }
     }
 
     /// How a reload is carried out. An application in the main interpreter needs a new process.
-    fn way(&self, serving: Option<&Roster>, is_rolling: bool) -> Way {
+    fn way(&self, serving: Option<&Workers>, is_rolling: bool) -> Way {
         if self.needs_new_process
             || self.builder.config.reload.mode == ReloadMode::Exec
-            || serving.is_some_and(|roster| roster.isolation() == Isolation::Main)
+            || serving.is_some_and(|workers| workers.isolation() == Isolation::Main)
         {
             Way::Exec
         } else if is_rolling && serving.is_some_and(can_roll) {
@@ -343,9 +343,9 @@ impl Reloader {
     }
 
     /// The workers of the generation that serves.
-    pub(super) fn roster(&self) -> Option<Roster> {
-        let generation = self.builder.surroundings.current.load()?;
-        Some(generation.roster())
+    pub(super) fn workers(&self) -> Option<Workers> {
+        let generation = self.builder.current.load()?;
+        Some(generation.workers())
     }
 
     pub(super) fn run(&mut self, task: impl FnOnce() -> TaskOutcome + Send + 'static) {
@@ -368,8 +368,8 @@ impl Reloader {
 
     /// Lets an old generation answer the requests that it has, and end.
     pub(super) fn retire(&mut self, generation: Arc<Generation>) {
-        let roster = generation.roster();
-        self.retiring.push(roster.clone());
+        let workers = generation.workers();
+        self.retiring.push(workers.clone());
         drop(generation);
         self.note_draining();
         let mercy = self.builder.config.process.reload_mercy;
@@ -377,8 +377,8 @@ impl Reloader {
         let watched = std::thread::Builder::new()
             .name("sm-retire".to_owned())
             .spawn(move || {
-                let id = roster.generation();
-                wait_for_end(&roster, mercy);
+                let id = workers.generation();
+                wait_for_end(&workers, mercy);
                 // The supervisor has ended: the server stops.
                 let _gone = events.send(Event::Retired { generation: id });
             });
@@ -389,13 +389,13 @@ impl Reloader {
 
     fn note_draining(&self) {
         self.history
-            .set_draining(self.retiring.iter().map(Roster::generation).collect());
+            .set_draining(self.retiring.iter().map(Workers::generation).collect());
     }
 
     fn report_failure(&mut self, failed: &Failed) {
         match failed.reason() {
             Some(reason) => {
-                let serving = self.builder.surroundings.current.id();
+                let serving = self.builder.current.id();
                 tracing::error!("reload failed: {reason}; generation {serving} serves on");
                 self.note_failed(failed);
                 self.history.end(Outcome::Failed(failed.summary()));
@@ -406,15 +406,15 @@ impl Reloader {
             }
         }
         // Otherwise the next request would ask again.
-        if let (Some(crew), Some(roster)) = (self.due_main.take(), self.roster()) {
-            roster.put_off(crew);
+        if let (Some(group), Some(workers)) = (self.due_main.take(), self.workers()) {
+            workers.postpone_recycling(group);
         }
     }
 
     /// Shows the failure in development.
     fn note_failed(&self, failed: &Failed) {
-        let loaded = self.roster().filter(Roster::has_application);
-        let loaded = loaded.map(|roster| roster.generation());
+        let loaded = self.workers().filter(Workers::has_application);
+        let loaded = loaded.map(|workers| workers.generation());
         self.builder.last_load.has_failed(failed.text(), loaded);
     }
 
@@ -453,12 +453,12 @@ impl Reloader {
 }
 
 /// Waits for an old generation's end. Runs on `sm-retire`.
-fn wait_for_end(roster: &Roster, mercy: Duration) {
+fn wait_for_end(workers: &Workers, mercy: Duration) {
     /// The deadline of each wait once the mercy is over; the wait is repeated for ever.
     const LONG: Duration = Duration::from_secs(3600);
-    let id = roster.generation();
-    let answered_before = roster.answered();
-    let mut left = roster.wait(Instant::now() + mercy);
+    let id = workers.generation();
+    let answered_before = workers.answered();
+    let mut left = workers.wait(Instant::now() + mercy);
     if left > 0 {
         tracing::warn!(
             threads = left,
@@ -468,8 +468,8 @@ fn wait_for_end(roster: &Roster, mercy: Duration) {
         );
     }
     while left > 0 {
-        left = roster.wait(Instant::now() + LONG);
+        left = workers.wait(Instant::now() + LONG);
     }
-    let finished = roster.answered() - answered_before;
-    tracing::info!("{}", report::retired(id, finished, roster.parked()));
+    let finished = workers.answered() - answered_before;
+    tracing::info!("{}", report::retired(id, finished, workers.parked()));
 }

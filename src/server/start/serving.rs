@@ -265,7 +265,8 @@ impl Serving<'_> {
             config: config.as_ref().clone(),
             plan: self.plan.clone(),
             runtime: engine.runtime,
-            surroundings: engine.surroundings.clone(),
+            current: Arc::clone(&engine.current),
+            context: engine.context.clone(),
             run_hooks: Box::new({
                 let config = Arc::clone(config);
                 let writer = self.launch.output.writer.clone();

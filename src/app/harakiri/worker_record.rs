@@ -15,10 +15,9 @@ use crate::net::Net;
 use crate::net::ownership::{ClientHandle, Outcome, ResponseOwner};
 use crate::python::Interruption;
 
-use super::Harakiri;
-use crate::app::worker::Seat;
-use crate::app::worker_group::Crew;
-use crate::app::workers::Shared;
+use super::limits::RequestLimits;
+use crate::app::worker_group::WorkerGroup;
+use crate::app::worker_id::WorkerId;
 
 /// How far it has come with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +28,9 @@ pub(crate) enum Stage {
     Struck,
 }
 
-/// Where the thread is in its life.
+/// Where the thread is in its phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
+pub(crate) enum ThreadPhase {
     Loading,
     Serving,
     Leaving,
@@ -39,7 +38,7 @@ pub(crate) enum Life {
 
 /// A request that is watched.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct CurrentRequest {
     /// What [`Interruption::strike`] wants.
     pub(crate) number: u64,
     pub(crate) since: Instant,
@@ -58,87 +57,109 @@ const LEAVING: u8 = 2;
 
 /// What is behind the mutex. The texts keep their memory from request to request.
 #[derive(Debug, Default)]
-pub(crate) struct Desk {
+pub(crate) struct WatchedRequest {
     pub(crate) method: Vec<u8>,
     pub(crate) target: Vec<u8>,
-    pub(crate) watched: Option<Watched>,
+    pub(crate) watched: Option<CurrentRequest>,
 }
 
 /// What became of the client, for the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum ClientOutcome {
     /// The application has answered it, or not.
     Application,
     /// It waits for a 504.
-    Owed504,
+    Owes504,
     /// It has a 504.
     Got504,
     /// It was broken off in the middle.
     BrokenOff,
 }
 
-/// See the file's header.
-pub struct Watch {
-    harakiri: Arc<Harakiri>,
-    pub(crate) seat: Seat,
-    pub(crate) shared: Weak<Shared>,
+/// A request in progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// As it was sent.
+    pub method: Vec<u8>,
+    /// As it was sent.
+    pub target: Vec<u8>,
+    /// How long it has been at work.
+    pub time: Duration,
+}
+
+/// What harakiri needs of the generation that a worker thread serves.
+pub(crate) trait ServedGeneration: Send + Sync {
+    /// Requests that wait in its queue.
+    fn waiting(&self) -> usize;
+    /// Whether it serves no more.
+    fn is_retired(&self) -> bool;
+    /// The sockets.
+    fn net(&self) -> &Net;
+    /// This thread is not waited for any longer.
+    fn thread_is_abandoned(&self, record: &WorkerRecord);
+    /// Puts another worker in the place of this one; tries until it works. May take long.
+    fn replace_abandoned(self: Arc<Self>, record: &WorkerRecord);
+}
+
+/// Which thread of which generation a record is about.
+pub(crate) struct WorkerPlace {
+    pub(crate) served: Weak<dyn ServedGeneration>,
     /// The generation's number.
     pub(crate) generation: u64,
-    pub(crate) crew: Arc<Crew>,
-    pub(crate) interruption: Arc<Interruption>,
-    pub(crate) owner: ResponseOwner,
-    /// When something is due, in the watcher's milliseconds; 0: never.
-    deadline_ms: AtomicU64,
-    desk: Mutex<Desk>,
-    is_given_up: AtomicBool,
-    life: AtomicU8,
+    pub(crate) group: Arc<WorkerGroup>,
+    pub(crate) id: WorkerId,
     /// It joined its interpreter, which another thread made.
     pub(crate) is_sibling: bool,
 }
 
-impl Watch {
+/// See the file's header.
+pub struct WorkerRecord {
+    limits: Arc<RequestLimits>,
+    pub(crate) place: WorkerPlace,
+    pub(crate) interruption: Arc<Interruption>,
+    pub(crate) owner: ResponseOwner,
+    /// When something is due, in the watcher's milliseconds; 0: never.
+    deadline_ms: AtomicU64,
+    current: Mutex<WatchedRequest>,
+    is_abandoned: AtomicBool,
+    phase: AtomicU8,
+}
+
+impl WorkerRecord {
     pub(crate) fn new(
-        harakiri: &Arc<Harakiri>,
-        shared: &Arc<Shared>,
-        crew: &Arc<Crew>,
-        (seat, is_sibling): (Seat, bool),
+        limits: &Arc<RequestLimits>,
+        place: WorkerPlace,
         interruption: Arc<Interruption>,
-    ) -> Arc<Self> {
-        let watch = Arc::new(Self {
-            harakiri: Arc::clone(harakiri),
-            seat,
-            shared: Arc::downgrade(shared),
-            generation: shared.id,
-            crew: Arc::clone(crew),
+    ) -> Self {
+        Self {
+            limits: Arc::clone(limits),
+            place,
             interruption,
             owner: ResponseOwner::default(),
             deadline_ms: AtomicU64::new(0),
-            desk: Mutex::default(),
-            is_given_up: AtomicBool::new(false),
-            life: AtomicU8::new(LOADING),
-            is_sibling,
-        });
-        harakiri.add(&watch);
-        watch
+            current: Mutex::default(),
+            is_abandoned: AtomicBool::new(false),
+            phase: AtomicU8::new(LOADING),
+        }
     }
 
     /// A request begins. Two plain stores, if nobody watches.
     pub(crate) fn begin(&self, exchange: &Exchange, net: &Net, now: Instant) {
-        let is_watched = self.harakiri.is_wanted();
+        let is_watched = self.limits.is_wanted();
         self.owner.begin(is_watched);
         if !is_watched {
             return;
         }
         let client = ClientHandle::new(exchange, net);
-        let limit = self.harakiri.rules.limit;
-        let general = limit.map(|limit| self.harakiri.ms_of(now + limit));
-        let mut desk = self.desk.lock();
-        let desk = &mut *desk;
-        desk.method.clear();
-        desk.method.extend_from_slice(exchange.head().method());
-        desk.target.clear();
-        desk.target.extend_from_slice(exchange.head().target());
-        desk.watched = Some(Watched {
+        let limit = self.limits.rules.limit;
+        let general = limit.map(|limit| self.limits.ms_of(now + limit));
+        let mut current = self.current.lock();
+        let current = &mut *current;
+        current.method.clear();
+        current.method.extend_from_slice(exchange.head().method());
+        current.target.clear();
+        current.target.extend_from_slice(exchange.head().target());
+        current.watched = Some(CurrentRequest {
             number: self.interruption.arm(),
             since: now,
             stage: Stage::Working,
@@ -155,8 +176,8 @@ impl Watch {
             return;
         }
         let now = Instant::now();
-        let mut desk = self.desk.lock();
-        let watched = desk.watched.get_or_insert_with(|| Watched {
+        let mut current = self.current.lock();
+        let watched = current.watched.get_or_insert_with(|| CurrentRequest {
             number: self.interruption.arm(),
             since: now,
             stage: Stage::Working,
@@ -167,29 +188,31 @@ impl Watch {
         if watched.stage != Stage::Working {
             return;
         }
-        let own = limit.map(|limit| self.harakiri.ms_of(now + limit));
+        let own = limit.map(|limit| self.limits.ms_of(now + limit));
         let deadline = [own, watched.general].into_iter().flatten().min();
         self.set_deadline(deadline.unwrap_or(0));
-        drop(desk);
-        self.harakiri.look();
+        drop(current);
+        self.limits.look();
     }
 
     /// The request has ended; from here on nobody touches its client but the worker.
-    pub(crate) fn end(&self) -> Fate {
+    pub(crate) fn end(&self) -> ClientOutcome {
         let outcome = self.owner.end();
-        if !self.harakiri.is_wanted() {
-            return Fate::Application;
+        if !self.limits.is_wanted() {
+            return ClientOutcome::Application;
         }
         let watched = {
-            let mut desk = self.desk.lock();
+            let mut current = self.current.lock();
             self.set_deadline(0);
-            desk.watched.take()
+            current.watched.take()
         };
         match outcome {
-            Outcome::Application => Fate::Application,
-            Outcome::Silenced => Fate::Owed504,
-            Outcome::Taken if watched.is_some_and(|watched| watched.was_answered) => Fate::Got504,
-            Outcome::Taken => Fate::BrokenOff,
+            Outcome::Application => ClientOutcome::Application,
+            Outcome::Silenced => ClientOutcome::Owes504,
+            Outcome::Taken if watched.is_some_and(|watched| watched.was_answered) => {
+                ClientOutcome::Got504
+            }
+            Outcome::Taken => ClientOutcome::BrokenOff,
         }
     }
 
@@ -202,53 +225,53 @@ impl Watch {
         self.deadline_ms.store(deadline_ms, Ordering::Release);
     }
 
-    pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock()
+    pub(crate) fn current(&self) -> MutexGuard<'_, WatchedRequest> {
+        self.current.lock()
     }
 
-    pub(crate) fn give_up(&self) {
-        self.is_given_up.store(true, Ordering::SeqCst);
+    pub(crate) fn abandon(&self) {
+        self.is_abandoned.store(true, Ordering::SeqCst);
     }
 
     /// Whether the thread was given up: it has been replaced, and leaves when it comes back.
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.is_given_up.load(Ordering::SeqCst)
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.is_abandoned.load(Ordering::SeqCst)
     }
 
     /// The thread serves from now on, or no more.
-    pub(crate) fn is_now(&self, life: Life) {
-        let life = match life {
-            Life::Loading => LOADING,
-            Life::Serving => SERVING,
-            Life::Leaving => LEAVING,
+    pub(crate) fn set_phase(&self, phase: ThreadPhase) {
+        let phase = match phase {
+            ThreadPhase::Loading => LOADING,
+            ThreadPhase::Serving => SERVING,
+            ThreadPhase::Leaving => LEAVING,
         };
-        self.life.store(life, Ordering::Relaxed);
+        self.phase.store(phase, Ordering::Relaxed);
     }
 
-    pub(crate) fn life(&self) -> Life {
-        match self.life.load(Ordering::Relaxed) {
-            LOADING => Life::Loading,
-            SERVING => Life::Serving,
-            _ => Life::Leaving,
+    pub(crate) fn phase(&self) -> ThreadPhase {
+        match self.phase.load(Ordering::Relaxed) {
+            LOADING => ThreadPhase::Loading,
+            SERVING => ThreadPhase::Serving,
+            _ => ThreadPhase::Leaving,
         }
     }
 
     /// The line of the request, if it was watched from its beginning.
     pub(crate) fn noted_line(&self) -> Option<String> {
-        let desk = self.desk.lock();
-        let watched = desk.watched.as_ref()?;
-        (watched.client.is_some()).then(|| Self::request_line(&desk))
+        let current = self.current.lock();
+        let watched = current.watched.as_ref()?;
+        (watched.client.is_some()).then(|| Self::request_line(&current))
     }
 
     /// For the log.
-    pub(crate) fn request_line(desk: &Desk) -> String {
-        if desk.method.is_empty() {
+    pub(crate) fn request_line(current: &WatchedRequest) -> String {
+        if current.method.is_empty() {
             return "a request that began before anybody watched".to_owned();
         }
         format!(
             "{} {}",
-            desk.method.escape_ascii(),
-            desk.target.escape_ascii()
+            current.method.escape_ascii(),
+            current.target.escape_ascii()
         )
     }
 }

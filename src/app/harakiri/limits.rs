@@ -1,0 +1,62 @@
+//! What requests may take, and the clock and the wake-up of the thread that watches them. Any thread.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::config::HarakiriRules;
+use parking_lot::{Condvar, Mutex};
+
+/// Shared by the watcher and the records that it watches.
+pub(crate) struct RequestLimits {
+    pub(crate) rules: HarakiriRules,
+    started: Instant,
+    /// There is a limit, or an application has asked for one.
+    is_wanted: AtomicBool,
+    must_look: (Mutex<bool>, Condvar),
+}
+
+impl RequestLimits {
+    pub(super) fn new(rules: HarakiriRules) -> Self {
+        Self {
+            is_wanted: AtomicBool::new(rules.limit.is_some()),
+            rules,
+            started: Instant::now(),
+            must_look: Default::default(),
+        }
+    }
+
+    /// Whether requests are watched. One load.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.is_wanted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn want(&self) {
+        self.is_wanted.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn ms_of(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.started);
+        // Rounded up: never early. And never 0, which means none.
+        u64::try_from(since.as_micros().div_ceil(1000)).map_or(u64::MAX, |ms| ms.max(1))
+    }
+
+    /// A deadline may have come nearer.
+    pub(crate) fn look(&self) {
+        *self.must_look.0.lock() = true;
+        self.must_look.1.notify_all();
+    }
+
+    /// For the watching thread: waits up to `timeout`, or without one until [`look`](Self::look) is called.
+    pub(super) fn wait(&self, timeout: Option<Duration>) {
+        let mut must_look = self.must_look.0.lock();
+        if !*must_look {
+            match timeout {
+                Some(timeout) => {
+                    self.must_look.1.wait_for(&mut must_look, timeout);
+                }
+                None => self.must_look.1.wait(&mut must_look),
+            }
+        }
+        *must_look = false;
+    }
+}

@@ -1,0 +1,139 @@
+//! How the start of a generation, of an interpreter and of a thread went, and how long it is waited for.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, at, never};
+use crossbeam::select;
+
+use crate::python::{InterpreterHandle, Isolation, RuntimeError};
+
+use super::apps::{AppReport, NotLoaded};
+use super::probe::Unanswered;
+use super::worker_group::WorkerGroup;
+
+/// How the start of a generation went, for the start-up report.
+#[derive(Debug)]
+pub struct Report {
+    /// How interpreters were made.
+    pub isolation: Isolation,
+    /// Why, in words.
+    pub why: String,
+    /// What was loaded, each application in order, or why nothing was.
+    pub loaded: Result<Vec<AppReport>, String>,
+    /// How long each interpreter took, its application's loading included.
+    pub interpreters: Vec<Duration>,
+    /// How many there may be.
+    pub most: usize,
+    /// Threads in all.
+    pub threads: usize,
+}
+
+/// Why there is no generation.
+#[derive(Debug)]
+pub enum StartError {
+    /// No application could be loaded; or one that another interpreter has could not.
+    Load(NotLoaded),
+    /// The application loads, and does not answer as it should.
+    Probe(Unanswered),
+    /// An interpreter could not be made.
+    Runtime(RuntimeError),
+    /// A thread could not be started.
+    Thread(io::Error),
+    /// A worker ended without a word: it panicked while it started.
+    Panicked,
+    /// It took longer than it may.
+    TooLate,
+    /// Nobody wants it any more.
+    Cancelled,
+    /// It could live in the main interpreter only, and that has had an application.
+    MainIsTaken,
+    /// The interpreter that was to be replaced has left already.
+    Gone,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Load(failures) => failures.fmt(out),
+            StartError::Probe(unanswered) => unanswered.fmt(out),
+            StartError::Runtime(error) => error.fmt(out),
+            StartError::Thread(error) => write!(
+                out,
+                "cannot start a thread: {error}. Lower --processes or --threads, or raise the limit (ulimit -u)"
+            ),
+            StartError::Panicked => {
+                write!(out, "a worker panicked while it started; this is a bug")
+            }
+            StartError::TooLate => write!(
+                out,
+                "the application was still loading when the time was up (--reload-timeout)"
+            ),
+            StartError::Gone => write!(out, "the interpreter has left already"),
+            StartError::Cancelled => write!(out, "the server stops"),
+            StartError::MainIsTaken => write!(
+                out,
+                "this application lives in the main interpreter, which cannot be renewed inside a running process"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// How long a report is waited for.
+#[derive(Clone, Debug)]
+pub struct Deadlines {
+    /// Until then.
+    pub until: Option<Instant>,
+    /// Or until the other end of this is dropped.
+    pub cancelled: Receiver<Infallible>,
+}
+
+impl Deadlines {
+    /// For as long as it takes.
+    pub fn endless() -> Self {
+        Self {
+            until: None,
+            cancelled: never(),
+        }
+    }
+
+    /// Waits for this long.
+    ///
+    /// # Errors
+    /// The time is up, or the start was cancelled.
+    pub fn pause(&self, time: Duration) -> Result<(), StartError> {
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            return Err(StartError::TooLate);
+        }
+        select! {
+            recv(self.cancelled) -> _ => Err(StartError::Cancelled),
+            default(time) => Ok(()),
+        }
+    }
+
+    /// The next report.
+    pub(super) fn receive(
+        &self,
+        reported: &Receiver<StartReport>,
+    ) -> Result<StartReport, StartError> {
+        let overdue = self.until.map_or_else(never, at);
+        select! {
+            // Every thread reports; a channel that closes without has lost one to a panic.
+            recv(reported) -> report => report.map_err(|_| StartError::Panicked),
+            recv(self.cancelled) -> _ => Err(StartError::Cancelled),
+            recv(overdue) -> _ => Err(StartError::TooLate),
+        }
+    }
+}
+
+/// How one thread's start went.
+pub(super) struct StartReport {
+    pub(super) group: Arc<WorkerGroup>,
+    pub(super) elapsed: Duration,
+    pub(super) result: Result<InterpreterHandle, StartError>,
+}
