@@ -15,7 +15,7 @@ use crate::reload::event::Event;
 /// Gets the signals when this process is no longer the server.
 static KEEPER: Mutex<Option<Arc<Keeper>>> = Mutex::new(None);
 /// How many signals to stop came directly, and by way of the waiting process.
-static STOPS: Mutex<[u32; 2]> = Mutex::new([0; 2]);
+static STOPS: Mutex<[u32; 3]> = Mutex::new([0; 3]);
 
 static MEANINGS: OnceLock<Vec<(i32, SignalMeaning)>> = OnceLock::new();
 
@@ -63,19 +63,36 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
 /// Ctrl-C in a terminal and a service manager's signal reach every process of the server, and one
 /// of them passes it on too: both count as one signal.
 fn pass(event: Event, way: usize, events: &Sender<Event>) {
-    if matches!(event, Event::Stop { .. }) {
-        let mut stops = STOPS.lock();
-        let before = stops.iter().max().copied().unwrap_or_default();
-        let Some(count) = stops.get_mut(way) else {
-            return;
-        };
-        *count += 1;
-        if *count <= before {
-            return;
-        }
+    if matches!(event, Event::Stop { .. }) && !is_new_stop(way) {
+        return;
     }
     // The supervisor has ended: the server has stopped.
     let _gone = events.send(event);
+}
+
+/// Counts a stop that came this way. Whether it is not the same one that came another way before.
+fn is_new_stop(way: usize) -> bool {
+    let mut stops = STOPS.lock();
+    let before = stops.iter().max().copied().unwrap_or_default();
+    let Some(count) = stops.get_mut(way) else {
+        return false;
+    };
+    *count += 1;
+    *count > before
+}
+
+/// The predecessor passes a stop on. Whether this process has not heard of it yet.
+pub fn is_new_stop_of_predecessor() -> bool {
+    is_new_stop(2)
+}
+
+/// Whether a signal asks for a stop.
+pub fn is_stop(signal: u8) -> bool {
+    let meanings = MEANINGS.get().map_or(&[][..], Vec::as_slice);
+    matches!(
+        event(meanings, i32::from(signal)),
+        Event::Stop { .. } | Event::StopNow { .. }
+    )
 }
 
 /// The waiting process got a signal.

@@ -32,3 +32,13 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
     })
     .map_err(io::Error::other)
 }
+
+/// The predecessor passes a stop on: signals do not, here.
+pub fn is_new_stop_of_predecessor() -> bool {
+    true
+}
+
+/// Whether a signal asks for a stop: there are none to pass on.
+pub fn is_stop(_signal: u8) -> bool {
+    false
+}

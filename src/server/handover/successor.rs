@@ -121,6 +121,7 @@ impl Succession {
                         continue;
                     }
                     Ok(Some(Word::OneMore)) => Heard::OneMore,
+                    Ok(Some(Word::Stop)) if !signals::is_new_stop_of_predecessor() => continue,
                     Ok(Some(Word::Stop)) => Heard::Stop,
                     Ok(Some(Word::Farewell(reloads))) => Heard::Farewell(reloads),
                     Ok(Some(word)) => {

@@ -19,6 +19,8 @@ use crate::python::exit_now;
 use crate::reload::handover::rendezvous::{self, Meeting};
 use crate::telemetry::LogWriter;
 
+use crate::server::signals;
+
 /// The exit code of one that has not said any.
 const DIED: i32 = 1;
 
@@ -63,6 +65,9 @@ struct Present {
     server: Option<TcpStream>,
     /// Signals that came while there was none.
     signals: Vec<u8>,
+    /// Stops that this server was sent. It may have left before it read them: the next one gets them
+    /// too, and ignores those that its predecessor has passed on.
+    sent_stops: Vec<u8>,
 }
 
 fn notifier() -> Arc<Notifier> {
@@ -145,7 +150,9 @@ impl Present {
         if let Some(server) = &mut self.server
             && server.write_all(&self.signals).is_ok()
         {
-            self.signals.clear();
+            let sent = self.signals.drain(..);
+            self.sent_stops
+                .extend(sent.filter(|signal| signals::is_stop(*signal)));
         }
     }
 }
@@ -215,6 +222,8 @@ fn hear(socket: &mut TcpStream, present: &Mutex<Present>, notifier: &Notifier) -
         if kind == *IS_THE_SERVER {
             let mut present = present.lock();
             present.server = Some(socket.try_clone()?);
+            let unheard = std::mem::take(&mut present.sent_stops);
+            present.signals.splice(0..0, unheard);
             present.forward();
             continue;
         }
@@ -352,6 +361,29 @@ mod tests {
         second.leave(7);
         drop(second);
         assert_eq!(waits.join().expect("no panic"), 7);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_stop_that_a_server_may_not_have_read_goes_to_the_next_one_too() {
+        let keeper = Keeper::own();
+        let invitation = keeper.invitation().expect("a port");
+        let read = |tie: &Tie| {
+            let mut signal = [0];
+            let limit = std::time::Duration::from_secs(10);
+            tie.0.set_read_timeout(Some(limit)).expect("a limit");
+            (&tie.0).read_exact(&mut signal).expect("a signal");
+            i32::from(signal[0])
+        };
+        let (_, first) = Tie::to(&invitation).expect("somebody waits");
+        first.is_the_server();
+        keeper.forward(libc::SIGHUP);
+        keeper.forward(libc::SIGTERM);
+        assert_eq!(read(&first), libc::SIGHUP);
+        let (_, second) = Tie::to(&invitation).expect("somebody waits");
+        second.is_the_server();
+        // The reload is the one that has made it.
+        assert_eq!(read(&second), libc::SIGTERM);
     }
 
     #[test]
