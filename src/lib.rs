@@ -1,7 +1,7 @@
 //! singlemalt: the one-process WSGI server. A CPython interpreter per worker, no fork.
 //!
-//! The rooms, in reading order. Each may use those above it, never those below; `tests/tidy.rs` holds the
-//! table, and `docs/architecture.md` shows it.
+//! The rooms, in reading order. Each may use those above it, never those below; `tests/tidy.rs`
+//! holds the table, and `docs/architecture.md` shows it.
 //!
 //! - [`protocol`]: HTTP/1.1 and the protocols of front ends as pure machines: bytes in, events out
 //! - [`wsgi`]: PEP 3333 as data and rules: environ, body, response

@@ -63,7 +63,8 @@ fn main() {
             1
         }
     };
-    // Python is never finalised and its threads may still run: leave without running C's exit handlers.
+    // Python is never finalised and its threads may still run: leave without running C's exit
+    // handlers.
     exit_now(code)
 }
 

@@ -284,7 +284,8 @@ pub struct AcceptThread {
 }
 
 impl AcceptThread {
-    /// Accepts no more clients: from now on another process does. Accepted clients are still served.
+    /// Accepts no more clients: from now on another process does. Accepted clients are still
+    /// served.
     pub fn stop(self) {
         self.is_open.store(false, Ordering::SeqCst);
         // The thread waits in accept: this connection wakes it.
@@ -522,7 +523,8 @@ impl ControlHandler {
         (200, json(&told))
     }
 
-    /// Tells the server to stop, unless that was done already: a second word would be taken for impatience.
+    /// Tells the server to stop, unless that was done already: a second word would be taken for
+    /// impatience.
     #[cfg_attr(
         windows,
         expect(dead_code, reason = "only a fifo's letter asks for it")

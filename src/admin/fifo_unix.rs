@@ -1,6 +1,6 @@
 //! Unix: the master fifo (`--master-fifo`): letters that are written to a named pipe are commands,
-//! as in uWSGI (`src/admin/fifo_command.rs`). Several pipes may be named; one of them is open, and a
-//! digit chooses it.
+//! as in uWSGI (`src/admin/fifo_command.rs`). Several pipes may be named; one of them is open, and
+//! a digit chooses it.
 //!
 //! `sm-fifo` reads the pipe and sends the commands to the supervisor.
 
@@ -31,7 +31,8 @@ const LOOK_INTERVAL: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-/// The pipes. Dropping them removes the open one from the file system: no process reads it any more.
+/// The pipes. Dropping them removes the open one from the file system: no process reads it any
+/// more.
 pub struct Fifos {
     open: Arc<Mutex<Option<Open>>>,
 }
@@ -52,8 +53,9 @@ struct Reader {
 }
 
 impl Fifos {
-    /// Makes the first pipe and starts to read it, if there is to be any. A successor goes on reading the pipe of the process
-    /// before it, if it is still there: it may hold letters. Main thread, when privileges are dropped.
+    /// Makes the first pipe and starts to read it, if there is to be any. A successor goes on
+    /// reading the pipe of the process before it, if it is still there: it may hold letters. Main
+    /// thread, when privileges are dropped.
     ///
     /// # Errors
     /// It cannot be made.
@@ -120,7 +122,8 @@ impl Drop for Fifos {
     }
 }
 
-/// Makes the pipe anew, as uWSGI does, and opens it for reading and writing: so it never ends, and a writer need not wait.
+/// Makes the pipe anew, as uWSGI does, and opens it for reading and writing: so it never ends, and
+/// a writer need not wait.
 fn make(path: &Path, open: &Mutex<Option<Open>>) -> io::Result<File> {
     match std::fs::symlink_metadata(path) {
         Ok(file) if !file.file_type().is_fifo() => {

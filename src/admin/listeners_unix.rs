@@ -1,5 +1,5 @@
-//! Unix: listeners and connections of the control socket and the stats server: paths, abstract names
-//! and ports, and the user at the other end.
+//! Unix: listeners and connections of the control socket and the stats server: paths, abstract
+//! names and ports, and the user at the other end.
 
 use std::fs::Permissions;
 use std::io::{self, ErrorKind, Read, Write};
@@ -210,7 +210,8 @@ impl AdminConnection {
         }
     }
 
-    /// Whether the peer is this process's user or root. On a port that is unknown, and a secret decides.
+    /// Whether the peer is this process's user or root. On a port that is unknown, and a secret
+    /// decides.
     pub fn is_same_user(&self) -> bool {
         match self {
             Self::Unix(stream) => peer(stream).is_ok_and(|uid| uid == geteuid() || uid.is_root()),

@@ -1,11 +1,11 @@
 //! The interfaces of a running server: the control socket and its commands, the master fifo, the
 //! stats server, the tracebacker.
 //!
-//! The first half is pure: [`control_request`] (a request and what it means), [`control_response`] (what goes back),
-//! [`status`] (the server in numbers), [`stats_document`] (the same as uWSGI's JSON), [`table`] (for
-//! people), [`fifo_command`] (the fifo's letters). The second half owns sockets and threads:
-//! [`control_server`], [`stats_server`], [`fifo`], [`tracebacker`], [`listeners`]. Nothing here decides:
-//! it sends events to the supervisor.
+//! The first half is pure: [`control_request`] (a request and what it means), [`control_response`]
+//! (what goes back), [`status`] (the server in numbers), [`stats_document`] (the same as uWSGI's
+//! JSON), [`table`] (for people), [`fifo_command`] (the fifo's letters). The second half owns
+//! sockets and threads: [`control_server`], [`stats_server`], [`fifo`], [`tracebacker`],
+//! [`listeners`]. Nothing here decides: it sends events to the supervisor.
 
 pub mod control_command;
 pub mod control_request;

@@ -1,8 +1,8 @@
-//! The stats server: uWSGI's JSON for every client that connects (`--stats`), with HTTP around it or
-//! without (`--stats-http`).
+//! The stats server: uWSGI's JSON for every client that connects (`--stats`), with HTTP around it
+//! or without (`--stats-http`).
 //!
-//! As in uWSGI clients need no credentials: bind it to an address that only permitted clients reach.
-//! `sm-stats` accepts clients, a thread for each writes to it; nothing waits for Python.
+//! As in uWSGI clients need no credentials: bind it to an address that only permitted clients
+//! reach. `sm-stats` accepts clients, a thread for each writes to it; nothing waits for Python.
 
 use std::io::{self, ErrorKind, Read as _};
 use std::path::PathBuf;

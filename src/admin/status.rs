@@ -1,4 +1,5 @@
-//! The server in numbers: what `singlemalt status --json` prints. Plain values; names of fields are names of JSON.
+//! The server in numbers: what `singlemalt status --json` prints. Plain values; names of fields are
+//! names of JSON.
 //!
 //! Times are seconds since 1970, spans are in the unit that their name says.
 

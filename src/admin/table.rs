@@ -1,5 +1,5 @@
-//! The tables of `singlemalt status` and `reload --wait`, with their exit codes. Pure. The server may
-//! be older or newer than this program, so every member of its JSON may be missing.
+//! The tables of `singlemalt status` and `reload --wait`, with their exit codes. Pure. The server
+//! may be older or newer than this program, so every member of its JSON may be missing.
 
 use serde_json::Value;
 

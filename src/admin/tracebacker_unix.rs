@@ -1,9 +1,9 @@
 //! `--py-tracebacker PREFIX`: unix sockets that print where Python code stands, and close.
 //!
 //! As in uWSGI there is one at PREFIX1, PREFIX2 ... for each worker, in uWSGI's format
-//! (plugins/python/tracebacker.c), so that programs that read those read these. PREFIX itself prints
-//! all workers, with more details. `sm-tracebacker` serves one client at a time, each for a few
-//! seconds at most, and runs no Python.
+//! (plugins/python/tracebacker.c), so that programs that read those read these. PREFIX itself
+//! prints all workers, with more details. `sm-tracebacker` serves one client at a time, each for a
+//! few seconds at most, and runs no Python.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -77,8 +77,9 @@ fn path_of(prefix: &Path, worker: usize) -> PathBuf {
     PathBuf::from(path)
 }
 
-/// A socket that only this process's user can connect to: it has its mode before it listens. A socket
-/// file that is there already was left behind, or belongs to the server that this one succeeds.
+/// A socket that only this process's user can connect to: it has its mode before it listens. A
+/// socket file that is there already was left behind, or belongs to the server that this one
+/// succeeds.
 fn bind_private(path: &Path) -> io::Result<UnixListener> {
     if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         fs::remove_file(path)?;

@@ -1,8 +1,9 @@
 //! The acceptor: the thread that keeps going while every worker is stuck. It runs no Python.
 //!
-//! Where workers share the poll it sleeps while they take turns, and looks in once a tick: if no worker has
-//! polled since the last tick it takes the role itself: accepts, reads, queues, sheds. It also sweeps the
-//! deadlines and ticks the GIL gates. Where the poll cannot be shared it holds the role always.
+//! Where workers share the poll it sleeps while they take turns, and looks in once a tick: if no
+//! worker has polled since the last tick it takes the role itself: accepts, reads, queues, sheds.
+//! It also sweeps the deadlines and ticks the GIL gates. Where the poll cannot be shared it holds
+//! the role always.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -27,8 +27,8 @@ impl AcceptorWaker {
         }
     }
 
-    /// Has the acceptor come out of the poll, in which it waits alone while no interpreter serves. Call it when one does, and
-    /// before that takes a turn.
+    /// Has the acceptor come out of the poll, in which it waits alone while no interpreter serves.
+    /// Call it when one does, and before that takes a turn.
     pub fn call_from_poll(&self, net: &Net) {
         while self.polls_alone.load(Ordering::SeqCst) {
             net.poll().wake();

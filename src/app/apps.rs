@@ -1,8 +1,9 @@
-//! The applications of a generation: what is to be loaded and where it is mounted, how loading went, and what each of
-//! them has done since. Every interpreter of a generation has the same table.
+//! The applications of a generation: what is to be loaded and where it is mounted, how loading
+//! went, and what each of them has done since. Every interpreter of a generation has the same
+//! table.
 //!
-//! Plain data. Loading runs on the thread that makes an interpreter; counters are written by one worker thread each and
-//! read by anybody.
+//! Plain data. Loading runs on the thread that makes an interpreter; counters are written by one
+//! worker thread each and read by anybody.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,8 +26,8 @@ pub struct Apps {
 }
 
 impl Apps {
-    /// These applications, each at its place; [`Chosen::app`](crate::wsgi::Chosen::app) counts them in this order. None at
-    /// all answers every request with 500.
+    /// These applications, each at its place; [`Chosen::app`](crate::wsgi::Chosen::app) counts them
+    /// in this order. None at all answers every request with 500.
     pub fn new(apps: Vec<(Place, AppTarget)>, rules: Rules) -> Self {
         let (places, targets) = apps.into_iter().unzip();
         Self {
@@ -76,8 +77,8 @@ pub struct AppReport {
     pub loaded: Option<Loaded>,
 }
 
-/// The applications that could not be loaded, each with its mountpoint: all there are, or what another interpreter of the
-/// same generation could load.
+/// The applications that could not be loaded, each with its mountpoint: all there are, or what
+/// another interpreter of the same generation could load.
 #[derive(Debug)]
 pub struct NotLoaded(pub Vec<(String, LoadFailure)>);
 
@@ -144,8 +145,8 @@ impl AppStats {
     }
 }
 
-/// What one worker thread has done for each application. Only that thread writes, so counting is a plain store: nothing is
-/// shared between processors on the way of a request.
+/// What one worker thread has done for each application. Only that thread writes, so counting is a
+/// plain store: nothing is shared between processors on the way of a request.
 #[derive(Debug)]
 pub(super) struct AppCounters(Box<[Counts]>);
 
@@ -200,8 +201,8 @@ struct AppTotals {
 }
 
 impl LoadedApps {
-    /// Which applications the first interpreter could load; `None` before it has tried. The others load the same, so that
-    /// every interpreter has the same table.
+    /// Which applications the first interpreter could load; `None` before it has tried. The others
+    /// load the same, so that every interpreter has the same table.
     pub(super) fn loadable(&self) -> Option<Vec<bool>> {
         let loaded = self.loaded.lock();
         let first = loaded.get(&1)?;

@@ -1,5 +1,5 @@
-//! What a canary is judged by: which requests it gets, what came of them, and whether that is clearly worse than what came
-//! of the others'. Pure: no clock, no I/O, no Python; any thread.
+//! What a canary is judged by: which requests it gets, what came of them, and whether that is
+//! clearly worse than what came of the others'. Pure: no clock, no I/O, no Python; any thread.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,15 +117,17 @@ impl Look {
 }
 
 impl Evidence {
-    /// Whether the canary fails clearly more often than the others: three times at least, twice as often at least, and so that
-    /// chance would make such a difference less than once in 100000 looks (1000, at the last one; Fisher's exact test).
+    /// Whether the canary fails clearly more often than the others: three times at least, twice as
+    /// often at least, and so that chance would make such a difference less than once in 100000
+    /// looks (1000, at the last one; Fisher's exact test).
     pub fn is_worse(&self, look: Look) -> bool {
         let canary = self.canary;
         let mut others = self.others;
         if others.answered < OTHERS_MIN {
             others = others.and(self.others_before);
         }
-        // An application that always answers its first requests is what one that nobody has asked yet is taken for.
+        // An application that always answers its first requests is what one that nobody has asked
+        // yet is taken for.
         others.answered = others.answered.max(OTHERS_MIN);
         canary.failed >= FAILURES_MIN
             && canary.answered >= look.answered_min()
@@ -141,9 +143,10 @@ fn rate(score: Score) -> f64 {
     score.failed as f64 / score.answered as f64
 }
 
-/// How probable it is that of all these failures so many or more fall to the canary, if it fails no more often than the others
-/// (the upper tail of the hypergeometric distribution). 1 if it does not fail clearly more often: nobody asks then, and below
-/// each term of the sum is at most half of the one before it, so few of them do.
+/// How probable it is that of all these failures so many or more fall to the canary, if it fails no
+/// more often than the others (the upper tail of the hypergeometric distribution). 1 if it does not
+/// fail clearly more often: nobody asks then, and below each term of the sum is at most half of the
+/// one before it, so few of them do.
 fn chance(canary: Score, others: Score) -> f64 {
     if rate(canary) < TIMES_MIN * rate(others) {
         return 1.0;

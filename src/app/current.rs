@@ -23,26 +23,28 @@ struct Canary {
     chooser: Chooser,
 }
 
-/// The one place where the serving generation is named. Swapped as a whole; loaded once per request that
-/// is queued. No thread keeps what it has loaded, so a generation that was swapped out ends when its queue is dry.
+/// The one place where the serving generation is named. Swapped as a whole; loaded once per request
+/// that is queued. No thread keeps what it has loaded, so a generation that was swapped out ends
+/// when its queue is dry.
 ///
-/// No request is lost to a swap: a thread that has loaded the old generation in order to queue a request keeps it alive
-/// until it has done so (arc-swap hands it a reference of its own), the generation is retired by the drop of its last
-/// reference, and only a retired generation's workers leave, after they have seen the queue dry *since*.
+/// No request is lost to a swap: a thread that has loaded the old generation in order to queue a
+/// request keeps it alive until it has done so (arc-swap hands it a reference of its own), the
+/// generation is retired by the drop of its last reference, and only a retired generation's workers
+/// leave, after they have seen the queue dry *since*.
 ///
-/// A canary's workers stay out of the poll (`Generation::leave_poll`): they wait for their queue and not in the poll, so whoever
-/// queues a request in it need not know whom to wake.
+/// A canary's workers stay out of the poll (`Generation::leave_poll`): they wait for their queue
+/// and not in the poll, so whoever queues a request in it need not know whom to wake.
 #[derive(Default)]
 pub struct Current {
     serving: ArcSwapOption<Serving>,
-    /// The number of the generation; set before the swap, so that whoever queued a request in a generation can tell
-    /// whether it may have been another than his own.
+    /// The number of the generation; set before the swap, so that whoever queued a request in a
+    /// generation can tell whether it may have been another than his own.
     id: AtomicU64,
 }
 
 impl Current {
-    /// Puts a generation in charge, alone; the previous one, if any, is returned and gets no more requests. Neither does a
-    /// canary, which ends with its last reference.
+    /// Puts a generation in charge, alone; the previous one, if any, is returned and gets no more
+    /// requests. Neither does a canary, which ends with its last reference.
     pub fn swap(&self, next: Option<Arc<Generation>>) -> Option<Arc<Generation>> {
         let id = next.as_ref().map_or(0, |next| next.id());
         self.id.store(id, Ordering::SeqCst);
@@ -56,8 +58,9 @@ impl Current {
         Some(Arc::clone(&before.generation))
     }
 
-    /// Gives `share` of a million requests to `canary`, if there is a generation for the others. A canary that had a share
-    /// before has this one instead. The main thread's, like `swap`: two at once would undo each other.
+    /// Gives `share` of a million requests to `canary`, if there is a generation for the others. A
+    /// canary that had a share before has this one instead. The main thread's, like `swap`: two at
+    /// once would undo each other.
     pub fn try_out(&self, canary: &Arc<Generation>, share: u32) {
         if let Some(generation) = self.load() {
             self.serving.store(Some(Arc::new(Serving {
@@ -83,7 +86,8 @@ impl Current {
         self.id.load(Ordering::SeqCst)
     }
 
-    /// Ticks the GIL gates of a canary. Whether a job runs there. The acceptor calls it once a tick.
+    /// Ticks the GIL gates of a canary. Whether a job runs there. The acceptor calls it once a
+    /// tick.
     pub(super) fn tick_canary(&self) -> bool {
         let serving = self.serving.load();
         let canary = serving.as_ref().and_then(|serving| serving.canary.as_ref());

@@ -1,9 +1,9 @@
-//! One loaded version of the application: its interpreters, its workers, its queue. Started whole or not at
-//! all, retired as a whole.
+//! One loaded version of the application: its interpreters, its workers, its queue. Started whole
+//! or not at all, retired as a whole.
 //!
-//! The generation owns the only sender of its queue. When the last `Arc` of it goes, the sender goes, the
-//! workers run the queue dry, end their interpreters on the threads that made them, and return. What is left of it
-//! meanwhile is its workers.
+//! The generation owns the only sender of its queue. When the last `Arc` of it goes, the sender
+//! goes, the workers run the queue dry, end their interpreters on the threads that made them, and
+//! return. What is left of it meanwhile is its workers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -29,8 +29,9 @@ use super::workers::Workers;
 /// What a person can do about an extension that only the main interpreter can load.
 const WAY_OUT: &str = "--isolation main starts faster, without trying; more parallel Python needs more servers behind a proxy";
 
-/// An application was loaded into the main interpreter of this process. What it left there (modules, threads, C extensions
-/// that load once) cannot be taken out again, so no later generation can be made there.
+/// An application was loaded into the main interpreter of this process. What it left there
+/// (modules, threads, C extensions that load once) cannot be taken out again, so no later
+/// generation can be made there.
 static MAIN_IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// A loaded version of the application that serves, or did.
@@ -40,12 +41,13 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Makes the interpreters and loads the application in all of them; none serves before all are ready.
-    /// Runs on the main thread at start and on `sm-reload` later, detached from Python.
+    /// Makes the interpreters and loads the application in all of them; none serves before all are
+    /// ready. Runs on the main thread at start and on `sm-reload` later, detached from Python.
     ///
     /// # Errors
-    /// Whatever stood in the way of the first interpreter that failed. Nothing is left behind then, unless a thread
-    /// is still inside the application's import: it ends when it comes out of there.
+    /// Whatever stood in the way of the first interpreter that failed. Nothing is left behind then,
+    /// unless a thread is still inside the application's import: it ends when it comes out of
+    /// there.
     pub fn start(
         id: u64,
         plan: &Plan,
@@ -115,8 +117,8 @@ impl Generation {
             Err(error) => {
                 let workers = generation.workers();
                 drop(generation);
-                // Half-made interpreters end before the next attempt: they may hold what it needs. Nobody waits for one that was
-                // waited for long enough.
+                // Half-made interpreters end before the next attempt: they may hold what it needs.
+                // Nobody waits for one that was waited for long enough.
                 let is_left_alone = matches!(
                     error,
                     StartError::TooLate
@@ -195,8 +197,8 @@ impl Generation {
         }
     }
 
-    /// Lets the workers begin, but outside of the poll and without its timers: they see to what is queued. Call it before it
-    /// gets requests as a canary.
+    /// Lets the workers begin, but outside of the poll and without its timers: they see to what is
+    /// queued. Call it before it gets requests as a canary.
     pub fn serve_off_poll(&self) {
         self.shared.leave_poll();
         for group in self.shared.groups() {
@@ -204,20 +206,22 @@ impl Generation {
         }
     }
 
-    /// The workers finish what is queued and then sleep outside of the poll, at no cost, until something is queued again or
-    /// [`return_to_poll`](Self::return_to_poll) is called. Call it when another one is in charge.
+    /// The workers finish what is queued and then sleep outside of the poll, at no cost, until
+    /// something is queued again or [`return_to_poll`](Self::return_to_poll) is called. Call it
+    /// when another one is in charge.
     pub fn leave_poll(&self) {
         self.shared.leave_poll();
     }
 
-    /// The workers poll again. Call it when the generation is in charge: one that sleeps in the poll is woken by those who know
-    /// that it is (`Current::wake_successor`).
+    /// The workers poll again. Call it when the generation is in charge: one that sleeps in the
+    /// poll is woken by those who know that it is (`Current::wake_successor`).
     pub fn return_to_poll(&self) {
         self.shared.return_to_poll();
         self.queue().wake_if_idle(&self.shared.context.net);
     }
 
-    /// What waits in its queue goes to another one, which is in charge. What finds no room there stays here.
+    /// What waits in its queue goes to another one, which is in charge. What finds no room there
+    /// stays here.
     pub fn pass_on(&self, other: &Self) {
         let WorkerContext { net, current, .. } = &self.shared.context;
         for _ in 0..self.queue().len() {
@@ -228,8 +232,8 @@ impl Generation {
                 .submit(exchange)
                 .or_else(|(back, _)| self.submit(back))
             {
-                // Both are full: somebody has queued here what he had decided before. A full queue says so, and whoever decides
-                // over generations waits for no worker.
+                // Both are full: somebody has queued here what he had decided before. A full queue
+                // says so, and whoever decides over generations waits for no worker.
                 Turn::default().turn_away(net, &**current, exchange, rejected);
             }
         }

@@ -21,7 +21,7 @@ use super::plan::Plan;
 use super::queue::{Job, Next, Queue};
 use super::recycling::RecycleRequest;
 use super::scaling::idle::IdleState;
-use super::signal_queue::SignalQueue;
+use super::signals::queue::SignalQueue;
 use super::worker_context::WorkerContext;
 use super::worker_group::{StartGate, WorkerGroup};
 
@@ -45,7 +45,8 @@ pub struct GenerationState {
     pub(super) totals: WorkerTotals,
     backend: BackendRef,
     retired: AtomicBool,
-    /// Its workers wait for the queue and not in the poll; those that wait hear of the end of that by the channel.
+    /// Its workers wait for the queue and not in the poll; those that wait hear of the end of that
+    /// by the channel.
     off_poll: AtomicBool,
     recall: Mutex<Option<(Sender<Infallible>, Receiver<Infallible>)>>,
     pub(super) idle_state: IdleState,
@@ -125,7 +126,8 @@ impl GenerationState {
         }
     }
 
-    /// Its workers leave the poll and wait for what is queued. Whoever queues something wakes them by that.
+    /// Its workers leave the poll and wait for what is queued. Whoever queues something wakes them
+    /// by that.
     pub(super) fn leave_poll(&self) {
         self.recall.lock().get_or_insert_with(|| bounded(0));
         self.off_poll.store(true, Ordering::SeqCst);
@@ -146,8 +148,9 @@ impl GenerationState {
         }
     }
 
-    /// Nothing is queued any more: the groups leave when the queue is dry. The order matters: a thread that sees itself
-    /// stopped sees the generation retired too, and does not leave a request behind.
+    /// Nothing is queued any more: the groups leave when the queue is dry. The order matters: a
+    /// thread that sees itself stopped sees the generation retired too, and does not leave a
+    /// request behind.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::SeqCst);
         if self.context.net.is_draining() {

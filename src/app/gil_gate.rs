@@ -1,14 +1,15 @@
 //! Which of the threads that share a GIL may take work.
 //!
-//! Threads that share a GIL gain nothing by running side by side, and lose much: each that waits for the
-//! GIL makes the one that holds it give it up in the middle of a request. So one thread is active: it
-//! polls, takes jobs and runs them. When it is found in the same request two ticks in a row, it is most
-//! likely blocked (or worth being preempted): it is marked stuck, and the next thread becomes active. A
-//! thread that returns and finds another one active goes on while requests are slow, and parks when they
-//! turn out to be quick. Concurrency thus grows only while running threads block.
+//! Threads that share a GIL gain nothing by running side by side, and lose much: each that waits
+//! for the GIL makes the one that holds it give it up in the middle of a request. So one thread is
+//! active: it polls, takes jobs and runs them. When it is found in the same request two ticks in a
+//! row, it is most likely blocked (or worth being preempted): it is marked stuck, and the next
+//! thread becomes active. A thread that returns and finds another one active goes on while requests
+//! are slow, and parks when they turn out to be quick. Concurrency thus grows only while running
+//! threads block.
 //!
-//! Any thread may call every method, except that only the slot's own thread calls `begin_job`, `end_job`
-//! and `park_if_surplus`.
+//! Any thread may call every method, except that only the slot's own thread calls `begin_job`,
+//! `end_job` and `park_if_surplus`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -43,7 +44,8 @@ pub struct GilGate {
 pub struct GilSlot {
     gil_gate: Arc<GilGate>,
     worker: usize,
-    /// Jobs begun in the upper bits, state in the lower two: the ticker sees "the same job as last time".
+    /// Jobs begun in the upper bits, state in the lower two: the ticker sees "the same job as last
+    /// time".
     word: AtomicU64,
     seen: AtomicU64,
     thread: Thread,
@@ -61,9 +63,9 @@ impl GilGate {
         })
     }
 
-    /// A place for the calling thread. The first one is active at once. `is_stopped` tells it that it is to leave;
-    /// call [`unpark_all`](Self::unpark_all) after setting it.
-    /// `worker` is the number of its interpreter.
+    /// A place for the calling thread. The first one is active at once. `is_stopped` tells it that
+    /// it is to leave; call [`unpark_all`](Self::unpark_all) after setting it. `worker` is the
+    /// number of its interpreter.
     pub fn join(self: &Arc<Self>, worker: usize, is_stopped: Arc<AtomicBool>) -> Arc<GilSlot> {
         let mut slots = self.slots.lock();
         let is_active = self.active.load(Ordering::SeqCst) < self.base;
@@ -105,14 +107,16 @@ impl GilGate {
         is_running
     }
 
-    /// Some of the threads were stopped: those that are parked go on, to notice it. The others park again.
+    /// Some of the threads were stopped: those that are parked go on, to notice it. The others park
+    /// again.
     pub fn unpark_all(&self) {
         for slot in self.slots.lock().iter() {
             slot.thread.unpark();
         }
     }
 
-    /// Whether a thread of one of these interpreters is active, or runs a job and will look for the next.
+    /// Whether a thread of one of these interpreters is active, or runs a job and will look for the
+    /// next.
     pub fn looks_for_work(&self, workers: &[usize]) -> bool {
         self.slots.lock().iter().any(|slot| {
             let state = slot.word.load(Ordering::SeqCst) & STATE_MASK;
@@ -122,8 +126,8 @@ impl GilGate {
         })
     }
 
-    /// Makes a parked thread of one of these interpreters active, though others may be: there is something that only it can do. It
-    /// steps back by itself. `false`: none is parked.
+    /// Makes a parked thread of one of these interpreters active, though others may be: there is
+    /// something that only it can do. It steps back by itself. `false`: none is parked.
     pub fn activate_for(&self, workers: &[usize]) -> bool {
         let slots = self.slots.lock();
         let mine = slots.iter().filter(|slot| workers.contains(&slot.worker));
@@ -193,9 +197,10 @@ impl GilSlot {
         quick_jobs >= QUICK_JOBS_MAX && self.is_surplus()
     }
 
-    /// Parks until needed, if another thread stays active. `is_needed`: whether something waits that only this thread's
-    /// interpreter can do. The sender of such a job looks for an active thread afterwards, so here the look comes after the
-    /// step back: one of the two sees the other.
+    /// Parks until needed, if another thread stays active. `is_needed`: whether something waits
+    /// that only this thread's interpreter can do. The sender of such a job looks for an active
+    /// thread afterwards, so here the look comes after the step back: one of the two sees the
+    /// other.
     pub fn park_if_surplus(&self, is_needed: impl FnOnce() -> bool) {
         let gil_gate = &self.gil_gate;
         let stepped_back = gil_gate

@@ -1,8 +1,8 @@
 //! The threads of a generation: start, work, end.
 //!
-//! A creator makes its interpreter, loads the application, serves, and ends the interpreter when its
-//! siblings have left it; a sibling joins an interpreter and leaves it again. Each function runs on the
-//! thread that it is about.
+//! A creator makes its interpreter, loads the application, serves, and ends the interpreter when
+//! its siblings have left it; a sibling joins an interpreter and leaves it again. Each function
+//! runs on the thread that it is about.
 
 use std::convert::Infallible;
 use std::io;
@@ -72,7 +72,8 @@ pub(super) enum ProbeRule {
     Probed,
     /// Of a new version in an old generation, which may have begun without a good answer.
     Renewed,
-    /// In the place of one that serves: a database that is away for a moment must not cost workers, too.
+    /// In the place of one that serves: a database that is away for a moment must not cost workers,
+    /// too.
     Free,
 }
 
@@ -122,7 +123,8 @@ impl StartReporter {
             elapsed: self.started.elapsed(),
             result,
         };
-        // The replacement of a panicked worker has no listener, and neither has a start that failed.
+        // The replacement of a panicked worker has no listener, and neither has a start that
+        // failed.
         if let Err(unheard) = reports.send(report)
             && let Err(error) = unheard.0.result
             && !self.group.is_stopped()
@@ -133,8 +135,8 @@ impl StartReporter {
 }
 
 impl StartReporter {
-    /// Asks the probe's question. If the answer takes too long, the waiting side is told meanwhile: a thread in the
-    /// application cannot be called back.
+    /// Asks the probe's question. If the answer takes too long, the waiting side is told meanwhile:
+    /// a thread in the application cannot be called back.
     fn wait_for_answer(
         &self,
         probe: &Probe,
@@ -277,8 +279,9 @@ fn create(
 /// The applications do not load.
 struct InVain;
 
-/// Loads the applications; those that fail are added to `failed`. In the first interpreter one that fails is told and left
-/// out, so that it does not take the others down; the other interpreters load what the first one has, and all of it.
+/// Loads the applications; those that fail are added to `failed`. In the first interpreter one that
+/// fails is told and left out, so that it does not take the others down; the other interpreters
+/// load what the first one has, and all of it.
 fn load(
     shared: &GenerationState,
     plan: &Plan,
@@ -301,8 +304,8 @@ fn load(
                 let needs_main = matches!(failure, LoadFailure::ExtensionRefused { .. });
                 loaded.push(None);
                 failed.push((mountpoint, failure));
-                // If one needs the main interpreter, all of them will live there; and what the first interpreter, or the
-                // generation before, could load, this one has to.
+                // If one needs the main interpreter, all of them will live there; and what the
+                // first interpreter, or the generation before, could load, this one has to.
                 let is_in_vain = needs_main && plan.isolation == IsolationChoice::Auto;
                 if is_in_vain || loadable.is_some() || apps.needs(at) {
                     return Err(InVain);
@@ -408,7 +411,8 @@ fn work(
         shared.plan.process.harakiri.note_return(watch);
         return;
     }
-    // One that was to leave has its successor already, but a retired generation has to run its queue dry.
+    // One that was to leave has its successor already, but a retired generation has to run its
+    // queue dry.
     if exit == Exit::Panicked && (!group.is_stopped() || shared.is_retired()) {
         let (reports, _nobody_waits) = unbounded();
         let is_alone = shared.threads_per_interpreter() == 1 && shared.isolation != Isolation::Main;

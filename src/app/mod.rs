@@ -1,10 +1,12 @@
-//! The application as it is loaded and served: generations of workers, and the queue that feeds them.
+//! The application as it is loaded and served: generations of workers, and the queue that feeds
+//! them.
 //!
-//! Joins `net` (requests), `background` (signals) and `python` (the application); no room below knows
-//! two of these. Called by `server`, which starts generation 1, by `reload`, which starts, resizes and
-//! replaces the others, and by `admin`, which asks for their state. Workers run application code on
-//! threads of their own, the acceptor (`sm-acceptor`) keeps the poll going, `sm-reload` makes
-//! interpreters. No file reads the configuration, and only worker threads attach to Python.
+//! Joins `net` (requests), `background` (signals) and `python` (the application); no room below
+//! knows two of these. Called by `server`, which starts generation 1, by `reload`, which starts,
+//! resizes and replaces the others, and by `admin`, which asks for their state. Workers run
+//! application code on threads of their own, the acceptor (`sm-acceptor`) keeps the poll going,
+//! `sm-reload` makes interpreters. No file reads the configuration, and only worker threads attach
+//! to Python.
 //!
 //! Read [`worker`] first (the loop of one thread), then [`queue`], [`generation`] and [`current`]:
 //! how a request reaches it; then [`workers`] and `load_generation`: how interpreters come and go.
@@ -20,8 +22,7 @@ mod load_generation;
 pub mod plan;
 mod replacement;
 pub mod scaling;
-mod signal_delivery;
-mod signal_queue;
+mod signals;
 pub mod start_report;
 mod thread_placement;
 mod uwsgi_backend;

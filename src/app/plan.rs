@@ -56,8 +56,8 @@ impl Plan {
         }
     }
 
-    /// The plan as it has to be read now: if the process has left the directory that relative paths are meant from
-    /// (`--chdir2`, or the application itself), they are made absolute.
+    /// The plan as it has to be read now: if the process has left the directory that relative paths
+    /// are meant from (`--chdir2`, or the application itself), they are made absolute.
     pub(super) fn seen_from_here(&self) -> Cow<'_, Self> {
         if std::env::current_dir().is_ok_and(|now| now == self.folder) {
             return Cow::Borrowed(self);

@@ -1,5 +1,6 @@
-//! A request that the server makes itself, inside an interpreter that has just loaded the application: one that does not answer
-//! well does not come to serve. Runs on the thread that made the interpreter; no socket has part in it.
+//! A request that the server makes itself, inside an interpreter that has just loaded the
+//! application: one that does not answer well does not come to serve. Runs on the thread that made
+//! the interpreter; no socket has part in it.
 
 use std::fmt;
 use std::fs::File;

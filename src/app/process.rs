@@ -1,4 +1,5 @@
-//! What all generations of a process have around them: the part of the `uwsgi` module's answers that outlives each of them.
+//! What all generations of a process have around them: the part of the `uwsgi` module's answers
+//! that outlives each of them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,8 +42,9 @@ pub struct Process {
 }
 
 impl Process {
-    /// What every worker of every generation does at this moment. Takes `patience` and a moment at most, also when a GIL is held
-    /// by code that does not return. Any thread that has no part in an interpreter may call it.
+    /// What every worker of every generation does at this moment. Takes `patience` and a moment at
+    /// most, also when a GIL is held by code that does not return. Any thread that has no part in
+    /// an interpreter may call it.
     pub fn stacks(&self, patience: Duration) -> Stacks {
         stacks::of(&self.harakiri, patience)
     }

@@ -1,8 +1,9 @@
 //! The queue between those who poll and those who run.
 //!
-//! It is bounded: its length is the server's backpressure. The senders' side belongs to the generation
-//! and is dropped with it; workers run the queue dry and end. The rest of this file is the protocol by
-//! which a worker may sleep in the poll without missing a job that another thread queues.
+//! It is bounded: its length is the server's backpressure. The senders' side belongs to the
+//! generation and is dropped with it; workers run the queue dry and end. The rest of this file is
+//! the protocol by which a worker may sleep in the poll without missing a job that another thread
+//! queues.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
@@ -26,7 +27,8 @@ pub struct Queue {
     idle: AtomicUsize,
     /// Turns taken by workers: the acceptor sees whether anybody polls.
     turns: AtomicU64,
-    /// One for each interpreter, where workers wait for the queue: something came that only it can do.
+    /// One for each interpreter, where workers wait for the queue: something came that only it can
+    /// do.
     wakers: Vec<(Sender<()>, Receiver<()>)>,
 }
 
@@ -63,8 +65,9 @@ impl Queue {
         }
     }
 
-    /// The next job, waiting for it up to `timeout`, until `stop_channel` or `recall` disconnects or until
-    /// [`wake_worker`](Self::wake_worker) is called for this interpreter (where workers do not poll).
+    /// The next job, waiting for it up to `timeout`, until `stop_channel` or `recall` disconnects
+    /// or until [`wake_worker`](Self::wake_worker) is called for this interpreter (where workers do
+    /// not poll).
     pub fn wait(
         &self,
         worker: usize,
@@ -104,8 +107,8 @@ impl Queue {
 
     /// A worker is about to wait in the poll. `false`: a job came meanwhile, do not wait.
     ///
-    /// The sender queues, fences, and then looks whether anybody is idle; here the order is the other way
-    /// round. Whichever fence comes first, one of the two sees the other.
+    /// The sender queues, fences, and then looks whether anybody is idle; here the order is the
+    /// other way round. Whichever fence comes first, one of the two sees the other.
     pub fn enter_poll(&self) -> bool {
         self.idle.fetch_add(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
@@ -123,8 +126,8 @@ impl Queue {
 
     /// A worker takes a turn.
     pub fn note_turn(&self) {
-        // Ordered with the acceptor's flag: it counts turns after it has said that it sleeps, a worker looks at the flag after
-        // it has counted its turn.
+        // Ordered with the acceptor's flag: it counts turns after it has said that it sleeps, a
+        // worker looks at the flag after it has counted its turn.
         self.turns.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -138,7 +141,8 @@ impl Queue {
         self.idle.load(Ordering::SeqCst) > 0
     }
 
-    /// Wakes one worker if one sleeps in the poll while jobs wait that the caller will not run itself.
+    /// Wakes one worker if one sleeps in the poll while jobs wait that the caller will not run
+    /// itself.
     pub fn wake_if_idle(&self, net: &Net) {
         fence(Ordering::SeqCst);
         if self.has_idle_worker() {

@@ -1,4 +1,5 @@
-//! How the start of a generation, of an interpreter and of a thread went, and how long it is waited for.
+//! How the start of a generation, of an interpreter and of a thread went, and how long it is waited
+//! for.
 
 use std::convert::Infallible;
 use std::fmt;

@@ -4,8 +4,8 @@ use super::plan::Plan;
 use super::worker_id::WorkerId;
 use crate::python::Isolation;
 
-/// uWSGI's number of the worker that this thread would be part of, from 1. In the main interpreter all threads are
-/// one interpreter's, but as many as several workers would have.
+/// uWSGI's number of the worker that this thread would be part of, from 1. In the main interpreter
+/// all threads are one interpreter's, but as many as several workers would have.
 pub(super) fn uwsgi_worker(plan: &Plan, isolation: Isolation, id: WorkerId) -> usize {
     match isolation {
         Isolation::Main => id.core / plan.threads.max(1) + 1,
@@ -22,8 +22,8 @@ pub(super) fn name(plan: &Plan, isolation: Isolation, id: WorkerId) -> String {
     }
 }
 
-/// Keeps the calling thread on its cores (`--cpu-affinity`), by uWSGI's rule: each worker gets as many as were
-/// asked for, from where the one before it ended, and around again.
+/// Keeps the calling thread on its cores (`--cpu-affinity`), by uWSGI's rule: each worker gets as
+/// many as were asked for, from where the one before it ended, and around again.
 #[cfg(target_os = "linux")]
 pub(super) fn settle(plan: &Plan, isolation: Isolation, id: WorkerId) {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};

@@ -1,4 +1,5 @@
-//! A generation's answers to the `uwsgi` module of its interpreters. Runs on worker threads, attached.
+//! A generation's answers to the `uwsgi` module of its interpreters. Runs on worker threads,
+//! attached.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};

@@ -1,8 +1,8 @@
 //! A worker: an OS thread that runs application code for one interpreter, as long as it lives.
 //!
-//! Its loop has two parts: run what is queued, attached to Python; and, when nothing is, take the poll's
-//! role, detached. A request is claimed only by a thread that holds its interpreter's GIL, so nothing
-//! waits behind a thread that waits (`gil_gate` keeps the competition for a GIL small).
+//! Its loop has two parts: run what is queued, attached to Python; and, when nothing is, take the
+//! poll's role, detached. A request is claimed only by a thread that holds its interpreter's GIL,
+//! so nothing waits behind a thread that waits (`gil_gate` keeps the competition for a GIL small).
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,8 +27,8 @@ use super::worker_id::WorkerId;
 
 /// Jobs in a row before the poll is looked at.
 const BURST: usize = 32;
-/// For so long at most, unless one takes longer: well below the tick after which the acceptor sees to the poll itself, which
-/// wakes it for each arrival.
+/// For so long at most, unless one takes longer: well below the tick after which the acceptor sees
+/// to the poll itself, which wakes it for each arrival.
 const BURST_TIME: Duration = Duration::from_millis(2);
 /// How long a surplus thread waits in the poll before it steps back.
 const SURPLUS_WAIT: Duration = Duration::from_millis(10);
@@ -42,7 +42,8 @@ const STALE_AFTER: Duration = Duration::from_secs(1);
 /// Why a worker's loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The group was stopped, and if that was because the generation has been retired, the queue is dry.
+    /// The group was stopped, and if that was because the generation has been retired, the queue is
+    /// dry.
     Stopped,
     /// A job panicked: this thread is replaced.
     Panicked,
@@ -142,8 +143,8 @@ impl Worker {
         }
     }
 
-    /// Whether nothing is left to do here. A retired generation's queue is looked at last: what was queued before the
-    /// retirement is seen then, and nothing comes after it.
+    /// Whether nothing is left to do here. A retired generation's queue is looked at last: what was
+    /// queued before the retirement is seen then, and nothing comes after it.
     fn may_leave(&self) -> bool {
         self.group.is_stopped() && (!self.shared.is_retired() || !self.has_work())
     }
@@ -153,8 +154,8 @@ impl Worker {
         self.shared.queue().has_jobs() || self.shared.signals.has_for(self.id.worker)
     }
 
-    /// A signal may wait for a thread of another interpreter that sleeps in the poll, and the wake that was meant for it have
-    /// ended the wait of this one.
+    /// A signal may wait for a thread of another interpreter that sleeps in the poll, and the wake
+    /// that was meant for it have ended the wait of this one.
     fn pass_on(&self) {
         while self.shared.has_signal_for_sleeper() {
             self.context.net.poll().wake();
@@ -327,7 +328,8 @@ impl Worker {
             (None, _) => self.shared.apps.warn_no_app(apps, parts.head),
         }
         if served.is_err() {
-            // The panic hook has logged what and where. The response machine is plain data and stays usable.
+            // The panic hook has logged what and where. The response machine is plain data and
+            // stays usable.
             tracing::error!(
                 worker = self.id.worker,
                 core = self.id.core,
@@ -347,8 +349,8 @@ impl Worker {
         }
     }
 
-    /// What a request may have changed, for those who have asked for it: whether this interpreter is to be replaced, and
-    /// what the application is made of.
+    /// What a request may have changed, for those who have asked for it: whether this interpreter
+    /// is to be replaced, and what the application is made of.
     fn look_after(&self, py: &mut Attached<'_>, served: Option<Served>, began_at: Instant) {
         if served == Some(Served::Failed)
             && let Some(rules) = &self.shared.plan.recycling.exceptions
@@ -385,7 +387,8 @@ impl Worker {
                 queue.leave_poll();
                 return;
             }
-            // Signals, and the wish that this worker leaves the poll, are set before a worker is woken.
+            // Signals, and the wish that this worker leaves the poll, are set before a worker is
+            // woken.
             if self.shared.signals.has_for(self.id.worker) || self.shared.is_off_poll() {
                 self.group.leave_poll(net.poll());
                 queue.leave_poll();
@@ -444,8 +447,8 @@ impl Worker {
             .park_if_surplus(|| self.shared.signals.has_for(self.id.worker));
     }
 
-    /// This thread steps back: a sleeping worker must run what is queued, and to signals, whose wake may have ended this
-    /// thread's own wait.
+    /// This thread steps back: a sleeping worker must run what is queued, and to signals, whose
+    /// wake may have ended this thread's own wait.
     fn hand_over(&self) {
         if self.context.shares_poll
             && (self.shared.queue().has_jobs() || self.shared.has_signal_for_sleeper())
@@ -485,8 +488,8 @@ fn settle(
     summary
 }
 
-/// In debug builds a request for the target in `SINGLEMALT_PANIC_AT` panics the worker: the tests of what happens then
-/// have no other way to get one.
+/// In debug builds a request for the target in `SINGLEMALT_PANIC_AT` panics the worker: the tests
+/// of what happens then have no other way to get one.
 fn panic_if_asked(head: &Head) {
     #[cfg(debug_assertions)]
     if std::env::var_os("SINGLEMALT_PANIC_AT")

@@ -1,4 +1,5 @@
-//! What the threads of all generations share: the sockets, the serving generation, and whom to tell of what they find.
+//! What the threads of all generations share: the sockets, the serving generation, and whom to tell
+//! of what they find.
 //!
 //! The serving generation is behind a trait, because a generation's own threads hold this.
 
@@ -23,7 +24,8 @@ pub trait ServingGeneration: Dispatch + Send {
     fn pass_wake_on(&self, own: u64, net: &Net) -> bool;
 }
 
-/// Is told of files that the application is made of, and how long ago they may have been read first.
+/// Is told of files that the application is made of, and how long ago they may have been read
+/// first.
 pub type OnSources = Arc<dyn Fn(&[Source], Duration) + Send + Sync>;
 
 /// What the threads of all generations share.
@@ -39,7 +41,8 @@ pub struct WorkerContext {
     pub shares_poll: bool,
     /// Is told of interpreters that are due to be replaced. Called by workers, between requests.
     pub on_recycle: Arc<dyn Fn(RecycleRequest) + Send + Sync>,
-    /// Is told, once, that a generation (its number) has requests and no interpreter. Called by whoever queues them.
+    /// Is told, once, that a generation (its number) has requests and no interpreter. Called by
+    /// whoever queues them.
     pub on_wanted: Arc<dyn Fn(u64) + Send + Sync>,
     /// Is told of the application's files, if somebody watches them. Called by workers.
     pub on_sources: Option<OnSources>,

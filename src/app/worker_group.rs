@@ -1,9 +1,9 @@
-//! One interpreter of a generation, seen from outside Python: its number, its threads, whether they may
-//! begin and whether they are to leave.
+//! One interpreter of a generation, seen from outside Python: its number, its threads, whether they
+//! may begin and whether they are to leave.
 //!
-//! A generation is a set of worker groups. Each can be stopped by itself: a recycled interpreter is a
-//! group that leaves when another has taken its place; a retired generation stops all of them. Stopping
-//! never interrupts a request. Any thread may call anything here; no Python.
+//! A generation is a set of worker groups. Each can be stopped by itself: a recycled interpreter is
+//! a group that leaves when another has taken its place; a retired generation stops all of them.
+//! Stopping never interrupts a request. Any thread may call anything here; no Python.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -35,7 +35,8 @@ struct Siblings {
 
 /// An interpreter's threads.
 pub struct WorkerGroup {
-    /// The interpreter's number, from 1 (uWSGI's worker id). A group and its successor have the same.
+    /// The interpreter's number, from 1 (uWSGI's worker id). A group and its successor have the
+    /// same.
     pub worker: usize,
     /// Counts the groups of the generation, from 1.
     pub serial: u64,
@@ -142,8 +143,8 @@ impl WorkerGroup {
         *start_gate
     }
 
-    /// Whether its threads are to leave: after the request they are in, or, when the generation has been retired,
-    /// when the queue is dry.
+    /// Whether its threads are to leave: after the request they are in, or, when the generation has
+    /// been retired, when the queue is dry.
     pub fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::SeqCst)
     }
@@ -171,15 +172,16 @@ impl WorkerGroup {
         self.wake_all(poll);
     }
 
-    /// Gets its threads out of the poll. The caller has seen to it that those who look do not go back in.
+    /// Gets its threads out of the poll. The caller has seen to it that those who look do not go
+    /// back in.
     pub(super) fn wake_all(&self, poll: &SharedPoll) {
         poll.wake_all();
         if self.is_waking.swap(true, Ordering::SeqCst) {
             // The event is set for them already.
             poll.let_sleep();
         }
-        // A thread goes to sleep by raising the count and then looking at the mark; here it is the other way round. So none
-        // sleeps unseen.
+        // A thread goes to sleep by raising the count and then looking at the mark; here it is the
+        // other way round. So none sleeps unseen.
         if self.sleeping.load(Ordering::SeqCst) == 0 {
             self.stop_waking(poll);
         }
@@ -209,7 +211,8 @@ impl WorkerGroup {
         }
     }
 
-    /// No thread of this group sleeps in the poll and none will, or all may again: the event need not stay set for it.
+    /// No thread of this group sleeps in the poll and none will, or all may again: the event need
+    /// not stay set for it.
     pub(super) fn stop_waking(&self, poll: &SharedPoll) {
         if self.is_waking.swap(false, Ordering::SeqCst) {
             poll.let_sleep();
@@ -256,9 +259,9 @@ impl WorkerGroup {
         !self.is_replaced.swap(true, Ordering::SeqCst)
     }
 
-    /// For the thread that made the interpreter: waits until the group was stopped and this thread is
-    /// the last one in it that is not abandoned. Not before the stop: when all siblings have been
-    /// abandoned, replacements are on their way into this interpreter.
+    /// For the thread that made the interpreter: waits until the group was stopped and this thread
+    /// is the last one in it that is not abandoned. Not before the stop: when all siblings have
+    /// been abandoned, replacements are on their way into this interpreter.
     pub(super) fn wait_for_siblings(&self) {
         let (siblings, ended) = &self.siblings;
         let mut left = siblings.lock();

@@ -1,7 +1,8 @@
-//! The workers of a generation: how one interpreter is replaced, how more are made and some removed.
+//! The workers of a generation: how one interpreter is replaced, how more are made and some
+//! removed.
 //!
-//! A handle that outlives the generation: it is how one sees a retired generation's threads to their end. It holds no
-//! sender, so it keeps no queue open. Calls that wait run on `sm-reload`.
+//! A handle that outlives the generation: it is how one sees a retired generation's threads to
+//! their end. It holds no sender, so it keeps no queue open. Calls that wait run on `sm-reload`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -72,8 +73,8 @@ impl Workers {
         }
     }
 
-    /// Asks for the replacement of the interpreter that has lived longest: memory belongs to the process, and it is unknown
-    /// which interpreter holds it. Whether it is old enough.
+    /// Asks for the replacement of the interpreter that has lived longest: memory belongs to the
+    /// process, and it is unknown which interpreter holds it. Whether it is old enough.
     pub fn recycle_oldest(&self, why: &str) -> bool {
         let serving = self.0.serving();
         let oldest = serving.iter().min_by_key(|group| group.since);
@@ -87,9 +88,9 @@ impl Workers {
         }
     }
 
-    /// A fresh interpreter, with the application loaded as it is now, takes the place of this group's, which leaves after
-    /// the requests it is in. Waits for that up to `grace`. One of a new version has to answer the probe first. Runs on
-    /// `sm-reload`, detached from Python.
+    /// A fresh interpreter, with the application loaded as it is now, takes the place of this
+    /// group's, which leaves after the requests it is in. Waits for that up to `grace`. One of a
+    /// new version has to answer the probe first. Runs on `sm-reload`, detached from Python.
     ///
     /// # Errors
     /// There is no fresh one: the old one serves on, and is not due again for a minute.
@@ -134,9 +135,9 @@ impl Workers {
         }
     }
 
-    /// The other way round, where there is no memory for both: this group leaves, after the requests it is in, and then a fresh
-    /// interpreter is made. `None`: it has not left within `mercy`, and there is no fresh one. Runs on `sm-reload`, detached from
-    /// Python.
+    /// The other way round, where there is no memory for both: this group leaves, after the
+    /// requests it is in, and then a fresh interpreter is made. `None`: it has not left within
+    /// `mercy`, and there is no fresh one. Runs on `sm-reload`, detached from Python.
     ///
     /// # Errors
     /// There is no fresh one.
@@ -199,8 +200,8 @@ impl Workers {
         self.0.idle_state.is_broken()
     }
 
-    /// Makes up to `count` more interpreters, side by side; each serves as soon as it is ready. Returns their numbers. Runs on
-    /// `sm-reload`, detached from Python.
+    /// Makes up to `count` more interpreters, side by side; each serves as soon as it is ready.
+    /// Returns their numbers. Runs on `sm-reload`, detached from Python.
     ///
     /// # Errors
     /// One could not be made; others may have been.
@@ -249,8 +250,8 @@ impl Workers {
         }
     }
 
-    /// Lets the interpreter go that has lived longest, after the requests it is in; waits for that up to `grace`. Returns its
-    /// number. `None`: it is the last one. Runs on `sm-reload`.
+    /// Lets the interpreter go that has lived longest, after the requests it is in; waits for that
+    /// up to `grace`. Returns its number. `None`: it is the last one. Runs on `sm-reload`.
     pub fn remove_oldest(&self, grace: Duration) -> Option<usize> {
         let shared = &self.0;
         let serving = shared.serving();
@@ -264,8 +265,8 @@ impl Workers {
         Some(oldest.worker)
     }
 
-    /// Lets all interpreters go, unless there is something to do; waits for their end up to `grace`. Whether they went. Runs on
-    /// `sm-reload`.
+    /// Lets all interpreters go, unless there is something to do; waits for their end up to
+    /// `grace`. Whether they went. Runs on `sm-reload`.
     pub fn go_idle(&self, grace: Duration) -> bool {
         let shared = &self.0;
         shared.idle_state.fall_asleep();
@@ -288,7 +289,8 @@ impl Workers {
         true
     }
 
-    /// No interpreter could be made: waiting requests get 503. Returns the pause before the next attempt.
+    /// No interpreter could be made: waiting requests get 503. Returns the pause before the next
+    /// attempt.
     pub fn fail_waking(&self) -> Duration {
         let pause = self.0.idle_state.fail();
         self.turn_away();
@@ -309,7 +311,8 @@ impl Workers {
         self.0.signals.keep_for(&present);
     }
 
-    /// Waits until every thread of the generation has ended, or until `deadline`. Returns how many have not.
+    /// Waits until every thread of the generation has ended, or until `deadline`. Returns how many
+    /// have not.
     pub fn wait(&self, deadline: Instant) -> usize {
         wait_for_none(&self.0.alive, deadline)
     }

@@ -1,8 +1,8 @@
 //! Alarms: a message that runs a command, raises a signal or stands out in the log.
 //!
-//! Raising an alarm only queues it. One thread, `sm-alarm`, does the rest; each command has a thread
-//! that waits for its end. An alarm that had the same message a moment ago is left out, as in uWSGI:
-//! a loop of failures is one alarm every few seconds. Alarms that are raised before
+//! Raising an alarm only queues it. One thread, `sm-alarm`, does the rest; each command has a
+//! thread that waits for its end. An alarm that had the same message a moment ago is left out, as
+//! in uWSGI: a loop of failures is one alarm every few seconds. Alarms that are raised before
 //! [`Alarms::start`] wait for it.
 
 use std::io::Write as _;
@@ -53,8 +53,8 @@ pub struct Alarms {
 }
 
 impl Alarms {
-    /// `repeat_after`: how long one is not raised again with the message that it had last. A message of more than
-    /// `message_bytes_max` is cut.
+    /// `repeat_after`: how long one is not raised again with the message that it had last. A
+    /// message of more than `message_bytes_max` is cut.
     pub fn new(alarms: Vec<Alarm>, repeat_after: Duration, message_bytes_max: usize) -> Self {
         let (queue, waiting) = bounded(WAITING_MAX);
         Self {
@@ -117,8 +117,8 @@ impl Alarms {
         }
     }
 
-    /// Waits until what was raised has been done, but no longer than `timeout`: commands have their message; they go on
-    /// by themselves.
+    /// Waits until what was raised has been done, but no longer than `timeout`: commands have their
+    /// message; they go on by themselves.
     pub fn flush(&self, timeout: Duration) {
         self.unfinished.wait(Instant::now() + timeout);
     }

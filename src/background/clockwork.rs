@@ -1,5 +1,5 @@
-//! Raises signals for the timers, cron entries and file monitors of the serving generation, and runs
-//! the commands of `--cron`. One thread, `sm-clock`, which starts with the first of them; file
+//! Raises signals for the timers, cron entries and file monitors of the serving generation, and
+//! runs the commands of `--cron`. One thread, `sm-clock`, which starts with the first of them; file
 //! monitors report on the thread of [`FileWatch`]. Neither runs Python: a signal is only queued.
 
 use std::convert::Infallible;
@@ -58,8 +58,8 @@ impl Clockwork {
         }
     }
 
-    /// The triggers of another generation instead of those of the last one. What is returned disconnects when files are
-    /// watched and timers count.
+    /// The triggers of another generation instead of those of the last one. What is returned
+    /// disconnects when files are watched and timers count.
     pub(super) fn replace(
         &self,
         generation: u64,
@@ -91,7 +91,8 @@ impl Clockwork {
         }
     }
 
-    /// Raises a signal in the generation in charge, if there is one. Any thread; does not wait for the handler.
+    /// Raises a signal in the generation in charge, if there is one. Any thread; does not wait for
+    /// the handler.
     pub fn raise(&self, number: u8) {
         let deliver = match &self.state.lock().in_charge {
             Some((_, deliver)) => Arc::clone(deliver),

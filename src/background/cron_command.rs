@@ -1,4 +1,5 @@
-//! Commands that run at certain times (`--cron`, `--unique-cron`, `--cron2`): the text of the option, and the running.
+//! Commands that run at certain times (`--cron`, `--unique-cron`, `--cron2`): the text of the
+//! option, and the running.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -24,7 +25,8 @@ pub struct CronCommand {
 }
 
 impl CronCommand {
-    /// A command for the shell. `is_unique`: not begun again while it runs. It is killed after `time_max`.
+    /// A command for the shell. `is_unique`: not begun again while it runs. It is killed after
+    /// `time_max`.
     pub fn new(when: When, command: String, is_unique: bool, time_max: Option<Duration>) -> Self {
         Self {
             when,

@@ -6,7 +6,8 @@
 //!
 //! - [`watch`]: tells when files change
 //! - `timers`, [`cron`]: when something is due, as pure functions of the time
-//! - [`registrations`]: which signals one generation of the application handles, and what raises them
+//! - [`registrations`]: which signals one generation of the application handles, and what raises
+//!   them
 //! - [`clockwork`]: the thread that raises them
 //! - [`alarms`]: messages that run commands, raise signals or stand out in the log
 //! - [`commands`]: commands of `--touch-exec`

@@ -1,10 +1,10 @@
-//! The signals that one generation of the application handles, and the timers, cron entries and file
-//! monitors that raise them.
+//! The signals that one generation of the application handles, and the timers, cron entries and
+//! file monitors that raise them.
 //!
-//! Every interpreter of a generation runs the same modules, so each registers the same timers: those
-//! are one timer. The n-th registration of a trigger while an interpreter loads is the n-th one of
-//! every other interpreter, too; a later registration, by a request say, adds one each time. Any
-//! thread.
+//! Every interpreter of a generation runs the same modules, so each registers the same timers:
+//! those are one timer. The n-th registration of a trigger while an interpreter loads is the n-th
+//! one of every other interpreter, too; a later registration, by a request say, adds one each time.
+//! Any thread.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -139,7 +139,8 @@ impl Registrations {
         }
     }
 
-    /// Worker `worker` (from 1) has a handler for a signal. A later registration of the same signal replaces its target.
+    /// Worker `worker` (from 1) has a handler for a signal. A later registration of the same signal
+    /// replaces its target.
     ///
     /// # Errors
     /// [`Refused::TargetTooLong`]
@@ -190,7 +191,8 @@ impl Registrations {
         }
     }
 
-    /// Worker `worker` asks for a trigger. `is_loading`: its application is being loaded, so the same is asked for by the others.
+    /// Worker `worker` asks for a trigger. `is_loading`: its application is being loaded, so the
+    /// same is asked for by the others.
     ///
     /// # Errors
     /// [`Refused::TooMany`]
@@ -224,17 +226,18 @@ impl Registrations {
         table.asked.retain(|(asker, _), _| *asker != worker);
     }
 
-    /// The generation serves from now on: its timers count, and those of the one before do so no more. `deliver` is called on
-    /// the clockwork's thread, or the one that watches files, with the number of each signal that is due. On return files are
-    /// watched: what changes from then on is seen.
+    /// The generation serves from now on: its timers count, and those of the one before do so no
+    /// more. `deliver` is called on the clockwork's thread, or the one that watches files, with the
+    /// number of each signal that is due. On return files are watched: what changes from then on is
+    /// seen.
     pub fn take_charge(&self, clockwork: &Arc<Clockwork>, deliver: Arc<dyn Fn(u8) + Send + Sync>) {
         let is_armed = {
             let mut table = self.table.lock();
             table.clockwork = Some(Arc::clone(clockwork));
             clockwork.replace(self.generation, table.triggers.clone(), deliver)
         };
-        // Not under the lock: that thread may be about to deliver something, for which it looks into the table. It ends the wait
-        // by letting go of the other end.
+        // Not under the lock: that thread may be about to deliver something, for which it looks
+        // into the table. It ends the wait by letting go of the other end.
         let _disconnected = is_armed.recv();
     }
 }

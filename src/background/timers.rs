@@ -59,8 +59,9 @@ impl Timers {
         });
     }
 
-    /// Other timers instead of these. One without end that was there already goes on counting where it was: a reload neither
-    /// delays nor hastens it. One with an end begins anew, for the new code has asked for all of it.
+    /// Other timers instead of these. One without end that was there already goes on counting where
+    /// it was: a reload neither delays nor hastens it. One with an end begins anew, for the new
+    /// code has asked for all of it.
     pub(super) fn replace(&mut self, now: Instant, specs: impl IntoIterator<Item = TimerSpec>) {
         let mut before = std::mem::take(&mut self.heap).into_vec();
         for spec in specs {
@@ -81,8 +82,8 @@ impl Timers {
         self.heap.peek().map(|timer| timer.at)
     }
 
-    /// Takes the signals that are due, in order. A timer that comes late (the machine slept) raises one signal for all the
-    /// times that it missed, and keeps its beat.
+    /// Takes the signals that are due, in order. A timer that comes late (the machine slept) raises
+    /// one signal for all the times that it missed, and keeps its beat.
     pub(super) fn due(&mut self, now: Instant) -> Vec<u8> {
         let mut due = Vec::new();
         while let Some(timer) = self.heap.peek().copied().filter(|timer| timer.at <= now) {

@@ -7,8 +7,8 @@
 //! change, as in uWSGI.
 //!
 //! Folders are watched, not files, so a file may be missing at first. Where the kernel cannot watch
-//! (its limit is reached, the folder does not exist yet) files are looked at every second, and single
-//! files every five seconds in any case: network file systems report nothing.
+//! (its limit is reached, the folder does not exist yet) files are looked at every second, and
+//! single files every five seconds in any case: network file systems report nothing.
 
 mod engine;
 mod fingerprint;
@@ -44,7 +44,8 @@ impl FileWatch {
     /// Starts the thread. Call it after everything that forks.
     ///
     /// # Errors
-    /// The thread cannot be started. A kernel that watches nothing is no error: the log says so, and files are polled.
+    /// The thread cannot be started. A kernel that watches nothing is no error: the log says so,
+    /// and files are polled.
     pub fn start() -> io::Result<Self> {
         let (messages, received) = unbounded();
         let hints = messages.clone();
@@ -57,9 +58,10 @@ impl FileWatch {
         })
     }
 
-    /// Calls `on_change` with `path`, on the watching thread, each time the file has changed and come to rest (for 100 ms): once
-    /// per burst. What happens to it after this returns is seen. A file that is missing is reported when it appears; one
-    /// that goes away is not, unless something else takes its place. A folder changes when something in it is made, renamed or
+    /// Calls `on_change` with `path`, on the watching thread, each time the file has changed and
+    /// come to rest (for 100 ms): once per burst. What happens to it after this returns is seen. A
+    /// file that is missing is reported when it appears; one that goes away is not, unless
+    /// something else takes its place. A folder changes when something in it is made, renamed or
     /// deleted.
     ///
     /// `on_change` should be quick: it holds up the other reports.
@@ -69,9 +71,10 @@ impl FileWatch {
         self.send(|id| Message::Add(id, path, known, Box::new(on_change)))
     }
 
-    /// Calls `on_change` with each file below the folder `path` that is changed or made, as [`add`](Self::add) does for one; at
-    /// any depth, in folders that come later too. Left out are symlinked folders, and what tools keep: `.git`, `.hg`, `.svn`,
-    /// `__pycache__` and `node_modules`.
+    /// Calls `on_change` with each file below the folder `path` that is changed or made, as
+    /// [`add`](Self::add) does for one; at any depth, in folders that come later too. Left out are
+    /// symlinked folders, and what tools keep: `.git`, `.hg`, `.svn`, `__pycache__` and
+    /// `node_modules`.
     ///
     /// Walks the tree before it returns: some microseconds per file.
     pub fn add_tree(&self, path: &Path, on_change: impl Fn(&Path) + Send + 'static) -> WatchId {
@@ -84,7 +87,8 @@ impl FileWatch {
         self.send(|id| Message::AddTree(id, path, known, on_change))
     }
 
-    /// Ends what [`add`](Self::add) or [`add_tree`](Self::add_tree) began. A report that is under way may still come.
+    /// Ends what [`add`](Self::add) or [`add_tree`](Self::add_tree) began. A report that is under
+    /// way may still come.
     pub fn remove(&self, id: WatchId) {
         self.tell(Message::Remove(id));
     }

@@ -1,10 +1,10 @@
 //! `--daemonize` and `--daemonize2`: a life without a terminal.
 //!
-//! The one fork of this program. It happens on the main thread before any other thread and before Python:
-//! a fork after a subinterpreter exists kills the child, and one beside threads leaves their locks locked. So
-//! `--daemonize2`, which in uWSGI detaches after the application was loaded, detaches before it here too; but
-//! the process that was started waits until the server serves, shows what it says until then, and leaves with
-//! its exit code if it does not come up.
+//! The one fork of this program. It happens on the main thread before any other thread and before
+//! Python: a fork after a subinterpreter exists kills the child, and one beside threads leaves
+//! their locks locked. So `--daemonize2`, which in uWSGI detaches after the application was loaded,
+//! detaches before it here too; but the process that was started waits until the server serves,
+//! shows what it says until then, and leaves with its exit code if it does not come up.
 
 use std::fs::File;
 use std::io::{self, PipeWriter, Read as _, Write as _};
@@ -38,8 +38,8 @@ impl Starter {
     }
 }
 
-/// Becomes a daemon: a session of its own, no terminal, nothing to read. `waits`: the starter waits for
-/// [`Starter::release`].
+/// Becomes a daemon: a session of its own, no terminal, nothing to read. `waits`: the starter waits
+/// for [`Starter::release`].
 ///
 /// # Errors
 /// The system has no room for another process.

@@ -1,8 +1,9 @@
 //! Locks on files (`--flock` and its kin), held as long as the process lives.
 //!
-//! They are locks of fcntl(2), which uWSGI takes too, so that the two keep each other out; on Linux those that belong to the
-//! open file: they outlive the fork of `--daemonize`, and nobody loses them by closing the file elsewhere in the process. A
-//! successor gets the open files (`successor`), so there is no moment at which another process could take a lock.
+//! They are locks of fcntl(2), which uWSGI takes too, so that the two keep each other out; on Linux
+//! those that belong to the open file: they outlive the fork of `--daemonize`, and nobody loses
+//! them by closing the file elsewhere in the process. A successor gets the open files
+//! (`successor`), so there is no moment at which another process could take a lock.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -15,8 +16,8 @@ use crate::config::{Config, FileLock};
 /// What holds locks.
 pub type Locks = Vec<File>;
 
-/// Locks what is to be locked early, or late. `left`: locks that the process before this one holds; those of the same files are taken from
-/// there. What is returned holds the locks.
+/// Locks what is to be locked early, or late. `left`: locks that the process before this one holds;
+/// those of the same files are taken from there. What is returned holds the locks.
 ///
 /// # Errors
 /// A file cannot be opened, or another process holds the lock of one that is not waited for.

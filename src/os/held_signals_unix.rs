@@ -1,4 +1,5 @@
-//! Signals that would end the process are held while a process has no handlers for them: when it starts anew, or is started.
+//! Signals that would end the process are held while a process has no handlers for them: when it
+//! starts anew, or is started.
 
 use std::io;
 

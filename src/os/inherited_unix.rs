@@ -1,8 +1,8 @@
 //! Descriptors that the parent process left open (`fd://3`).
 //!
-//! Owning a descriptor by its number takes `unsafe`. So it is sent through a socket pair to this very
-//! process: the received duplicate is owned without. The number stays open too, as in uWSGI. Main
-//! thread, at start.
+//! Owning a descriptor by its number takes `unsafe`. So it is sent through a socket pair to this
+//! very process: the received duplicate is owned without. The number stays open too, as in uWSGI.
+//! Main thread, at start.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;

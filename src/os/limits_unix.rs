@@ -1,4 +1,5 @@
-//! What the process may use: address space, processes, descriptors. Main thread, before anything is opened.
+//! What the process may use: address space, processes, descriptors. Main thread, before anything is
+//! opened.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -49,7 +50,8 @@ fn limit(config: &Config, resource: Resource, option: &'static str, wanted: u64)
     }
 }
 
-/// Each connection is a descriptor, and the usual soft limit of 1024 is meant for programs that use select().
+/// Each connection is a descriptor, and the usual soft limit of 1024 is meant for programs that use
+/// select().
 fn raise_descriptors(connections_max: usize) {
     let wanted = connections_max as u64 + OTHER_DESCRIPTORS;
     let limit = getrlimit(Resource::Nofile);

@@ -1,10 +1,11 @@
 //! The parts of the server that differ between systems, sockets of the application aside: daemon,
 //! privileges, limits, title, memory and cgroup, service manager, pidfile.
 //!
-//! `server` calls it at start and at stop, on the main thread; `reload` and `admin` read a few facts
-//! of the process, on any thread. It may not decide, run Python or import a room above `config` and
-//! `telemetry`. A file for each system implements the same items; where a system has no such thing,
-//! they do nothing or return an error that says so. Read `daemon` and `privileges` first.
+//! `server` calls it at start and at stop, on the main thread; `reload` and `admin` read a few
+//! facts of the process, on any thread. It may not decide, run Python or import a room above
+//! `config` and `telemetry`. A file for each system implements the same items; where a system has
+//! no such thing, they do nothing or return an error that says so. Read `daemon` and `privileges`
+//! first.
 
 #[cfg(unix)]
 #[path = "accounts_unix.rs"]

@@ -1,5 +1,5 @@
-//! Files that hold the process id, and the commands that read them: `--stop`, `--reload`, `--pause`.
-//! Main thread.
+//! Files that hold the process id, and the commands that read them: `--stop`, `--reload`,
+//! `--pause`. Main thread.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -12,7 +12,8 @@ use crate::config::Failure;
 
 static PID: OnceLock<u32> = OnceLock::new();
 
-/// The process id that stands for the server: of its first process, which stays as long as there is one.
+/// The process id that stands for the server: of its first process, which stays as long as there is
+/// one.
 pub fn pid() -> u32 {
     // Not kept before it is given: a daemon forks after this was first asked.
     PID.get().copied().unwrap_or_else(std::process::id)
@@ -24,8 +25,9 @@ pub fn belongs_to(pid: u32) {
     let _known = PID.set(pid);
 }
 
-/// The files that are still to be written: `--pidfile` comes with the sockets and `--pidfile2` after privileges
-/// were dropped; the safe ones have something in them only when the server is ready.
+/// The files that are still to be written: `--pidfile` comes with the sockets and `--pidfile2`
+/// after privileges were dropped; the safe ones have something in them only when the server is
+/// ready.
 #[derive(Default)]
 pub struct Files {
     ready: Vec<(&'static str, PathBuf, File)>,
@@ -48,8 +50,8 @@ impl Files {
         Ok(files)
     }
 
-    /// All of them, for a successor: what is there holds the server's process id already, and what is new in the configuration is
-    /// written when the process before has left.
+    /// All of them, for a successor: what is there holds the server's process id already, and what
+    /// is new in the configuration is written when the process before has left.
     pub fn of_successor(config: &Config, vacuum: &mut Vacuum) -> Self {
         let process = &config.process;
         let all = [

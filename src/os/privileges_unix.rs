@@ -1,7 +1,8 @@
 //! Becoming another user: after the sockets are bound, before Python starts, for good.
 //!
 //! As in uWSGI only root can, and not being able to is fatal: a server that was told to give up its
-//! privileges never serves with them. The numbers change for all threads of the process. Main thread.
+//! privileges never serves with them. The numbers change for all threads of the process. Main
+//! thread.
 
 use nix::unistd::{Gid, Uid, User, getegid, geteuid, getgid, getuid, setgid, setuid};
 
@@ -34,7 +35,8 @@ pub fn drop_at_once(config: &Config) -> Result<(), Failure> {
     change(config, &wanted)
 }
 
-/// User and group that [`drop`] is going to become, as far as they change. What is made before is given to them.
+/// User and group that [`drop`] is going to become, as far as they change. What is made before is
+/// given to them.
 pub fn future(config: &Config) -> (Option<u32>, Option<u32>) {
     if !geteuid().is_root() {
         return (None, None);

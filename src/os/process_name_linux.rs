@@ -2,14 +2,15 @@
 //!
 //! By hand: crates for titles set the short name alone, or call C code that moves the environment.
 //!
-//! The short one, 15 bytes of it, is the main thread's: top and `pgrep` show it. The long one is what stands in
-//! the memory of the arguments: `ps -f` and `pkill -f` read it. A kernel that finds no NUL at the end of that memory
-//! takes what stands there, up to the first NUL and on into the environment's memory, for a title (`setproctitle`;
-//! fs/proc/base.c, get_mm_cmdline). So a title and a NUL are written there, and spaces up to the end.
+//! The short one, 15 bytes of it, is the main thread's: top and `pgrep` show it. The long one is
+//! what stands in the memory of the arguments: `ps -f` and `pkill -f` read it. A kernel that finds
+//! no NUL at the end of that memory takes what stands there, up to the first NUL and on into the
+//! environment's memory, for a title (`setproctitle`; fs/proc/base.c, get_mm_cmdline). So a title
+//! and a NUL are written there, and spaces up to the end.
 //!
-//! The bytes go in through /proc/self/mem. Nothing in this program refers to that memory: std copied the arguments
-//! when `main` asked for them, and must not be asked again. Main thread, while the process may still read its own
-//! /proc: before privileges are dropped.
+//! The bytes go in through /proc/self/mem. Nothing in this program refers to that memory: std
+//! copied the arguments when `main` asked for them, and must not be asked again. Main thread, while
+//! the process may still read its own /proc: before privileges are dropped.
 
 use std::ffi::CString;
 use std::fs::{self, OpenOptions};
@@ -76,8 +77,8 @@ impl Room {
 
     /// From a line of /proc/PID/stat (proc(5): arg_start is field 48).
     fn read(stat: &str) -> Option<Room> {
-        // The name of the program may hold what it likes, so fields count from behind its parenthesis: the state
-        // is the third.
+        // The name of the program may hold what it likes, so fields count from behind its
+        // parenthesis: the state is the third.
         let (_, fields) = stat.rsplit_once(") ")?;
         let mut fields = fields.split(' ').skip(48 - 3).map(str::trim_end);
         let mut address = || fields.next()?.parse::<u64>().ok();

@@ -1,4 +1,5 @@
-//! Unix: standard output and standard error become the log, so that whatever is printed lands there.
+//! Unix: standard output and standard error become the log, so that whatever is printed lands
+//! there.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -33,7 +34,8 @@ pub fn standard_streams_to_socket(socket: &UdpSocket) -> io::Result<()> {
     standard_streams(socket)
 }
 
-/// Standard output as it is, for ourselves alone: what anybody else prints goes to standard error from now on.
+/// Standard output as it is, for ourselves alone: what anybody else prints goes to standard error
+/// from now on.
 ///
 /// # Errors
 /// See dup(2).

@@ -1,4 +1,5 @@
-//! A secret that a process shares with those who may talk to it on a port of the loopback interface.
+//! A secret that a process shares with those who may talk to it on a port of the loopback
+//! interface.
 
 use std::io;
 

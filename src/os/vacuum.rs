@@ -1,7 +1,8 @@
 //! What the server has put into the file system, and `--vacuum`, which removes it at the end.
 //!
-//! A file that somebody else has put in its place since then (a successor's socket, another server's process
-//! id) is left alone. The end is the end of [`Vacuum`]'s life, whatever the reason. Main thread.
+//! A file that somebody else has put in its place since then (a successor's socket, another
+//! server's process id) is left alone. The end is the end of [`Vacuum`]'s life, whatever the
+//! reason. Main thread.
 
 #[cfg(unix)]
 use std::path::Path;

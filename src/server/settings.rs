@@ -1,4 +1,5 @@
-//! The configuration in the words of the rooms below: what net keeps to, what a generation is made from.
+//! The configuration in the words of the rooms below: what net keeps to, what a generation is made
+//! from.
 //!
 //! Plain translation, on the main thread at start; nothing here opens, binds or starts anything.
 

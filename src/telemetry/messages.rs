@@ -1,7 +1,7 @@
 //! The subscriber for `tracing` events: one line each, level first, fields behind the message.
 //!
-//! `SINGLEMALT_LOG` (error, warn, info, debug, trace; default info) says how much. Events with the target
-//! `app` come from the application (tracebacks, `wsgi.errors`) and are written as they are.
+//! `SINGLEMALT_LOG` (error, warn, info, debug, trace; default info) says how much. Events with the
+//! target `app` come from the application (tracebacks, `wsgi.errors`) and are written as they are.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;

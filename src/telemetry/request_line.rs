@@ -1,7 +1,8 @@
 //! The line of one request, in the shape that uWSGI's users know.
 //!
-//! `[pid: 7|worker: 1.0] 127.0.0.1 () {2 fields in 78 bytes} [2026-11-21 03:50:16] GET / => generated 5 bytes
-//! in 0.3 msecs (HTTP/1.1 200) 4 headers in 120 bytes (queued 0.0 msecs, sent 0.0 msecs)`
+//! `[pid: 7|worker: 1.0] 127.0.0.1 () {2 fields in 78 bytes} [2026-11-21 03:50:16] GET / =>
+//! generated 5 bytes in 0.3 msecs (HTTP/1.1 200) 4 headers in 120 bytes (queued 0.0 msecs, sent 0.0
+//! msecs)`
 
 use std::cell::Cell;
 use std::io::Write as _;
@@ -109,7 +110,8 @@ fn or_dash(bytes: &[u8]) -> &[u8] {
     if bytes.is_empty() { b"-" } else { bytes }
 }
 
-/// Controls and bytes beyond ASCII as `\xNN`: a client must not be able to write lines or colours into a log.
+/// Controls and bytes beyond ASCII as `\xNN`: a client must not be able to write lines or colours
+/// into a log.
 fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     let is_plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'\\';
     // Without an exit in it, so that it goes many bytes at a time: nearly all is plain.

@@ -1,8 +1,9 @@
 //! The one writer of the log: to standard error, or to where `--logto` points.
 //!
-//! Lines are collected in memory and written by a thread, a batch at a time: a request costs a copy, not a
-//! system call, and a stuck terminal delays no request. The buffer is bounded; what does not fit is
-//! counted and the count is written. Nothing is lost at a normal exit: `flush` waits.
+//! Lines are collected in memory and written by a thread, a batch at a time: a request costs a
+//! copy, not a system call, and a stuck terminal delays no request. The buffer is bounded; what
+//! does not fit is counted and the count is written. Nothing is lost at a normal exit: `flush`
+//! waits.
 
 use std::io::{self, Write};
 use std::net::UdpSocket;
@@ -11,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// How long lines may wait for company. A person at a terminal does not notice; a busy server saves a
-/// system call and a wake-up per line.
+/// How long lines may wait for company. A person at a terminal does not notice; a busy server saves
+/// a system call and a wake-up per line.
 const BATCH_TIME: Duration = Duration::from_millis(10);
 /// Past this a batch does not wait.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -106,12 +107,14 @@ impl LogWriter {
         *self.0.destination.lock() = destination;
     }
 
-    /// Shows every batch, whole lines, to `observer` too, on the writing thread: it may append lines, but not wait for them.
+    /// Shows every batch, whole lines, to `observer` too, on the writing thread: it may append
+    /// lines, but not wait for them.
     pub fn show_batches_to(&self, observer: Observer) {
         *self.0.observer.lock() = Some(observer);
     }
 
-    /// Waits until everything that was appended before has been written, but no longer than `timeout`.
+    /// Waits until everything that was appended before has been written, but no longer than
+    /// `timeout`.
     pub fn flush(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
         let mut state = self.0.state.lock();

@@ -1,4 +1,5 @@
-//! What requests may take, and the clock and the wake-up of the thread that watches them. Any thread.
+//! What requests may take, and the clock and the wake-up of the thread that watches them. Any
+//! thread.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -46,7 +47,8 @@ impl RequestLimits {
         self.must_look.1.notify_all();
     }
 
-    /// For the watching thread: waits up to `timeout`, or without one until [`look`](Self::look) is called.
+    /// For the watching thread: waits up to `timeout`, or without one until [`look`](Self::look) is
+    /// called.
     pub(super) fn wait(&self, timeout: Option<Duration>) {
         let mut must_look = self.must_look.0.lock();
         if !*must_look {

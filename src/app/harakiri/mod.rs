@@ -1,13 +1,14 @@
 //! Harakiri: ends a request that takes too long, and only that request.
 //!
 //! At the deadline the client gets 504 (or is disconnected, if the response has begun), and
-//! `uwsgi.Harakiri` is raised in the worker's thread. A worker that does not return in the grace time is
-//! abandoned: another takes its place, with a fresh interpreter of the same number (isolation main: with
-//! a further thread of the only one), and the old one leaves when its code returns, if ever.
+//! `uwsgi.Harakiri` is raised in the worker's thread. A worker that does not return in the grace
+//! time is abandoned: another takes its place, with a fresh interpreter of the same number
+//! (isolation main: with a further thread of the only one), and the old one leaves when its code
+//! returns, if ever.
 //!
-//! The thread `sm-harakiri` compares the deadlines; it waits for no worker and no GIL. What may wait runs
-//! on a thread of its own (`spawn_disposable`). Workers write a [`worker_record::WorkerRecord`] each. Read
-//! that file first. docs/harakiri.md is for users.
+//! The thread `sm-harakiri` compares the deadlines; it waits for no worker and no GIL. What may
+//! wait runs on a thread of its own (`spawn_disposable`). Workers write a
+//! [`worker_record::WorkerRecord`] each. Read that file first. docs/harakiri.md is for users.
 
 mod limits;
 pub mod worker_record;
@@ -47,8 +48,8 @@ pub struct Harakiri {
 }
 
 impl Harakiri {
-    /// Watches no thread yet. `on_overrun` is told why the process should be renewed, on any thread,
-    /// and does not wait.
+    /// Watches no thread yet. `on_overrun` is told why the process should be renewed, on any
+    /// thread, and does not wait.
     pub fn new(
         rules: HarakiriRules,
         abandoned_max: usize,
@@ -162,8 +163,8 @@ impl Harakiri {
                 }
                 next = [next, watch.deadline()].into_iter().flatten().min();
             }
-            // A request that begins now has the whole limit in front of it; a nearer deadline wakes this
-            // thread.
+            // A request that begins now has the whole limit in front of it; a nearer deadline wakes
+            // this thread.
             self.limits.wait(next.map(|next| {
                 let wait = next.saturating_sub(self.limits.ms_of(Instant::now()));
                 Duration::from_millis(wait.max(MOMENT_MS))
@@ -197,7 +198,8 @@ impl Harakiri {
                 };
                 served.thread_is_abandoned(watch);
                 served.net().forget_connection();
-                // Under the mutex, which the end of the request takes: the worker sees it before it does anything else.
+                // Under the mutex, which the end of the request takes: the worker sees it before it
+                // does anything else.
                 watch.abandon();
                 drop(current);
                 self.abandon(served, watch, &request);

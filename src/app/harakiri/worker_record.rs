@@ -1,8 +1,10 @@
-//! What a worker works on, for whoever sees to it that it does not take too long: one record for each worker thread.
+//! What a worker works on, for whoever sees to it that it does not take too long: one record for
+//! each worker thread.
 //!
-//! The worker writes it where a request begins and ends, if anybody watches; the watcher (`harakiri`) reads and acts under its
-//! mutex, so that what it does is over when the request is. The deadline stands in a word of its own, which costs the watcher no
-//! lock to look at. No Python in here, and no waiting.
+//! The worker writes it where a request begins and ends, if anybody watches; the watcher
+//! (`harakiri`) reads and acts under its mutex, so that what it does is over when the request is.
+//! The deadline stands in a word of its own, which costs the watcher no lock to look at. No Python
+//! in here, and no waiting.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -170,7 +172,8 @@ impl WorkerRecord {
         self.set_deadline(general.unwrap_or(0));
     }
 
-    /// The worker's own request gets `limit` from now, or (`None`) what the server allows. Called by the worker.
+    /// The worker's own request gets `limit` from now, or (`None`) what the server allows. Called
+    /// by the worker.
     pub(crate) fn limit(&self, limit: Option<Duration>) {
         if !self.owner.watch() {
             return;

@@ -1,5 +1,6 @@
-//! What workers have done. Each thread writes its own numbers, with plain stores into a cache line of its own, and anybody reads
-//! them; what interpreters that have ended had done is kept for their successors.
+//! What workers have done. Each thread writes its own numbers, with plain stores into a cache line
+//! of its own, and anybody reads them; what interpreters that have ended had done is kept for their
+//! successors.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -255,7 +256,8 @@ impl WorkerTotals {
         counters.add_to(self.workers.lock().entry(worker).or_default());
     }
 
-    /// What `uwsgi.workers()` tells of a worker, whose interpreters at present have these numbers: those that leave first.
+    /// What `uwsgi.workers()` tells of a worker, whose interpreters at present have these numbers:
+    /// those that leave first.
     pub(crate) fn facts<'t>(
         &self,
         worker: usize,

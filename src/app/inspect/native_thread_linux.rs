@@ -46,7 +46,8 @@ fn parse_stat(stat: &str, ticks_per_second: u64) -> Option<NativeThread> {
     })
 }
 
-/// proc_pid_syscall(5): `running`, or -1 outside of a call, or the number of the call and its arguments.
+/// proc_pid_syscall(5): `running`, or -1 outside of a call, or the number of the call and its
+/// arguments.
 fn system_call(line: &str) -> Option<String> {
     let number: u32 = line.split_ascii_whitespace().next()?.parse().ok()?;
     let known = CALLS.iter().find(|(_, call)| *call == number);

@@ -1,8 +1,10 @@
-//! What every worker does at this moment: its request, its Python stack, and what its thread does outside of Python.
+//! What every worker does at this moment: its request, its Python stack, and what its thread does
+//! outside of Python.
 //!
-//! A thread per interpreter waits for the GIL and looks; whoever asks waits for them a bounded time. An interpreter whose GIL is not
-//! free by then (code in C holds it) is told by what the system knows of its threads. Nobody is stopped, and nothing is waited for
-//! for ever: a look that comes too late ends by itself. Any thread that has no part in an interpreter may ask.
+//! A thread per interpreter waits for the GIL and looks; whoever asks waits for them a bounded
+//! time. An interpreter whose GIL is not free by then (code in C holds it) is told by what the
+//! system knows of its threads. Nobody is stopped, and nothing is waited for for ever: a look that
+//! comes too late ends by itself. Any thread that has no part in an interpreter may ask.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,7 +46,8 @@ pub enum Doing {
         /// For how long.
         since: Duration,
     },
-    /// It serves no more: it waits for its siblings, or for the application's own threads and exit hooks.
+    /// It serves no more: it waits for its siblings, or for the application's own threads and exit
+    /// hooks.
     Leaving,
 }
 
@@ -181,7 +184,8 @@ enum Seen {
     Ended,
 }
 
-/// What everybody does. Takes `patience` at most, and a moment; calls at the same time wait for one another.
+/// What everybody does. Takes `patience` at most, and a moment; calls at the same time wait for one
+/// another.
 pub(crate) fn of(harakiri: &Harakiri, patience: Duration) -> Stacks {
     let _one_at_a_time = harakiri.looks.lock();
     let mut records = harakiri.records();
@@ -273,7 +277,8 @@ fn of_worker(watch: &WorkerRecord, found: &mut BTreeMap<i64, Seen>) -> WorkerSta
     }
 }
 
-/// The line of a request that nobody records is in its environ, which the application's outermost calls have.
+/// The line of a request that nobody records is in its environ, which the application's outermost
+/// calls have.
 fn doing(watch: &WorkerRecord, python: &PythonSide) -> Doing {
     match watch.phase() {
         ThreadPhase::Loading => return Doing::Loading,

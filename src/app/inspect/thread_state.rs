@@ -10,7 +10,8 @@ pub struct NativeThread {
     pub name: String,
     /// What it is up to, in a word of proc(5): `running`, `sleeping`, `uninterruptible`, ...
     pub state: String,
-    /// The system call, or the function of the kernel, that it waits in, as far as that can be known.
+    /// The system call, or the function of the kernel, that it waits in, as far as that can be
+    /// known.
     pub waits_in: Option<String>,
     /// Processor time that it has used so far.
     pub busy: Duration,

@@ -1,7 +1,8 @@
-//! What workers do at this moment, for whoever asks from outside Python: the same numbers that `uwsgi.workers()` tells.
+//! What workers do at this moment, for whoever asks from outside Python: the same numbers that
+//! `uwsgi.workers()` tells.
 //!
-//! Any thread; waits for no worker and no GIL. What is read was written by threads that go on meanwhile, so numbers of one answer may
-//! be a request apart.
+//! Any thread; waits for no worker and no GIL. What is read was written by threads that go on
+//! meanwhile, so numbers of one answer may be a request apart.
 
 use std::time::{Duration, Instant};
 

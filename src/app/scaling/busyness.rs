@@ -1,8 +1,10 @@
-//! uWSGI's `busyness`: the share of time that interpreters spend in requests decides how many there are. Pure.
+//! uWSGI's `busyness`: the share of time that interpreters spend in requests decides how many there
+//! are. Pure.
 //!
-//! Once every `--cheaper-overload` seconds the average is compared with two limits. Above the upper one interpreters are added;
-//! below the lower one, one is ended if it was so for `multiplier` rounds. Who ends one too early and needs it back pays a
-//! penalty: the multiplier grows. Requests that wait add interpreters at once, and those leave sooner.
+//! Once every `--cheaper-overload` seconds the average is compared with two limits. Above the upper
+//! one interpreters are added; below the lower one, one is ended if it was so for `multiplier`
+//! rounds. Who ends one too early and needs it back pays a penalty: the multiplier grows. Requests
+//! that wait add interpreters at once, and those leave sooner.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -108,7 +110,8 @@ impl Busyness {
         decision
     }
 
-    /// The average over all that serve. One that finished nothing but was seen busy is in a long request.
+    /// The average over all that serve. One that finished nothing but was seen busy is in a long
+    /// request.
     fn percent(&mut self, observed: &Observation<'_>) -> u64 {
         let mut sum = 0;
         for seen in observed.workers {
@@ -248,7 +251,8 @@ mod tests {
         })
     }
 
-    /// What is wished in each second of a time in which so many interpreters work for that many percent of it.
+    /// What is wished in each second of a time in which so many interpreters work for that many
+    /// percent of it.
     struct World {
         second: u64,
         running: Duration,

@@ -1,7 +1,9 @@
-//! How many interpreters there should be: uWSGI's cheaper algorithms as rules without a clock, a thread or Python.
+//! How many interpreters there should be: uWSGI's cheaper algorithms as rules without a clock, a
+//! thread or Python.
 //!
-//! A [`Policy`] is shown what can be seen once a [cycle](CheaperRules::cycle) and says what it decisions; the supervisor's thread asks it
-//! and has the decision carried out. `busyness` has a file of its own.
+//! A [`Policy`] is shown what can be seen once a [cycle](CheaperRules::cycle) and says what it
+//! decisions; the supervisor's thread asks it and has the decision carried out. `busyness` has a
+//! file of its own.
 
 use crate::config::{CheaperAlgorithm, CheaperRules};
 
@@ -95,7 +97,8 @@ impl Policy {
                 format!("all {count} busy for a while, {waiting} requests waiting")
             });
         }
-        // One that is free beside busy ones is the spare one; without any work it is one of the least.
+        // One that is free beside busy ones is the spare one; without any work it is one of the
+        // least.
         if self.overloaded > 0 || idle == 1 {
             return Decision::Stay;
         }

@@ -1,9 +1,9 @@
-//! Whether a generation has any interpreter at all. `--cheap` and `--idle` let the last one go; the next request brings them
-//! back.
+//! Whether a generation has any interpreter at all. `--cheap` and `--idle` let the last one go; the
+//! next request brings them back.
 //!
-//! Requests are queued all the same. Whoever queues one in a generation at rest says so, once, and an interpreter is made. If
-//! that fails, those who wait are told so (503), and for a while so is everybody else: nobody waits for nothing. No Python; any
-//! thread.
+//! Requests are queued all the same. Whoever queues one in a generation at rest says so, once, and
+//! an interpreter is made. If that fails, those who wait are told so (503), and for a while so is
+//! everybody else: nobody waits for nothing. No Python; any thread.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -39,8 +39,9 @@ struct Failure {
 impl IdleState {
     /// Whether no interpreter serves.
     ///
-    /// Ordered with the queue: one side queues and then looks here, the other writes here and then looks into the queue, all
-    /// sequentially consistent. So no request is left in a queue that nobody knows of.
+    /// Ordered with the queue: one side queues and then looks here, the other writes here and then
+    /// looks into the queue, all sequentially consistent. So no request is left in a queue that
+    /// nobody knows of.
     pub(crate) fn is_asleep(&self) -> bool {
         self.state.load(Ordering::SeqCst) != AWAKE
     }

@@ -1,4 +1,5 @@
-//! The watching thread: what it watches, what it has heard, and when it looks. Runs on `sm-watch` alone.
+//! The watching thread: what it watches, what it has heard, and when it looks. Runs on `sm-watch`
+//! alone.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,7 +17,8 @@ use super::kernel::{Kernel, folders_of};
 
 /// How often to look at a file whose folder the kernel does not watch.
 const POLL: Duration = Duration::from_secs(1);
-/// How often to look at single files that it does watch, and whether trees are still where they were.
+/// How often to look at single files that it does watch, and whether trees are still where they
+/// were.
 const DOUBT: Duration = Duration::from_secs(5);
 /// A tree that has to be walked is left alone for so many times as long as the walk took.
 const REST_PER_WALK: u32 = 50;
@@ -47,7 +49,8 @@ struct File {
 /// One tree of files.
 struct Tree {
     root: PathBuf,
-    /// What the kernel watches: the root without symlinks, and which folder that was. `None`: it does not.
+    /// What the kernel watches: the root without symlinks, and which folder that was. `None`: it
+    /// does not.
     watched: Option<(PathBuf, Identity)>,
     files: HashMap<PathBuf, State>,
     /// Files to look at, and when.

@@ -1,4 +1,5 @@
-//! What tells one state of a file from another, and when a changed file has come to rest. No clock: times are given.
+//! What tells one state of a file from another, and when a changed file has come to rest. No clock:
+//! times are given.
 
 use std::fs;
 use std::io;
@@ -75,7 +76,8 @@ pub(super) struct State {
 }
 
 impl State {
-    /// A file that is not to be reported as it is now; `None`: it is not there, so it is reported when it is.
+    /// A file that is not to be reported as it is now; `None`: it is not there, so it is reported
+    /// when it is.
     pub(super) fn new(known: Option<Fingerprint>) -> Self {
         Self {
             known,
@@ -93,7 +95,8 @@ impl State {
         self.unsettled.is_some()
     }
 
-    /// Judges what was found at `now`. Looks are at least [`QUIET`] apart while the file is unsettled.
+    /// Judges what was found at `now`. Looks are at least [`QUIET`] apart while the file is
+    /// unsettled.
     ///
     /// A file that goes away and comes back as it was has not changed.
     pub(super) fn look(&mut self, now: Instant, found: Option<Fingerprint>) -> Seen {
@@ -131,7 +134,8 @@ pub(super) fn is_skipped(relative: &Path) -> bool {
         .any(|part| SKIPPED.iter().any(|skipped| part == *skipped))
 }
 
-/// Calls `found` with each file below `root`. Symlinks to folders are not followed: they may lead in a circle.
+/// Calls `found` with each file below `root`. Symlinks to folders are not followed: they may lead
+/// in a circle.
 pub(super) fn walk(root: &Path, found: &mut dyn FnMut(&Path, Fingerprint)) {
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {

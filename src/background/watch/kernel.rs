@@ -1,5 +1,5 @@
-//! The folders that the kernel watches, through the `notify` crate. Runs on `sm-watch`; the kernel's
-//! events arrive on a thread of the crate and are only passed on.
+//! The folders that the kernel watches, through the `notify` crate. Runs on `sm-watch`; the
+//! kernel's events arrive on a thread of the crate and are only passed on.
 
 use std::collections::HashMap;
 use std::fs;
@@ -140,8 +140,9 @@ impl Kernel {
     }
 }
 
-/// The folders in which changes of the file at `path` show: its own, the ones of symlinks on the way, the one that they lead
-/// to, and the path itself if it is a folder. Those that exist, by their real paths.
+/// The folders in which changes of the file at `path` show: its own, the ones of symlinks on the
+/// way, the one that they lead to, and the path itself if it is a folder. Those that exist, by
+/// their real paths.
 pub(super) fn folders_of(path: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let mut add = |folder: Option<&Path>| {

@@ -1,5 +1,5 @@
-//! Watching real files in a temporary folder. Every wait is for a report and has a bound; that nothing else was reported is
-//! shown by a later report that comes first.
+//! Watching real files in a temporary folder. Every wait is for a report and has a bound; that
+//! nothing else was reported is shown by a later report that comes first.
 
 use std::fs;
 use std::path::{Path, PathBuf};

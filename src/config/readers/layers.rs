@@ -4,12 +4,13 @@
 //! last one wins, lists add up: uWSGI's rule), and [`Stack::settle`] extracts each value as it was
 //! [`Written`], with the source that its tag leads to. Nothing is interpreted here.
 //!
-//! The topics are not extracted as structs of serde; [`Reader`](crate::config::values::reader::Reader)
-//! reads them value by value, for three reasons. An option's row is a static, so a row that no code
-//! reads is a warning of the compiler and a name without a row does not compile; in serde both are
-//! strings that meet at run time. uWSGI's texts have a warning beside their value (`4 ; four` is 4,
-//! with a warning that names file and line), and serde has no way to return it. Bounds are data of
-//! the rows, from which help and reference are made; types would say them a second time.
+//! The topics are not extracted as structs of serde;
+//! [`Reader`](crate::config::values::reader::Reader) reads them value by value, for three reasons.
+//! An option's row is a static, so a row that no code reads is a warning of the compiler and a name
+//! without a row does not compile; in serde both are strings that meet at run time. uWSGI's texts
+//! have a warning beside their value (`4 ; four` is 4, with a warning that names file and line),
+//! and serde has no way to return it. Bounds are data of the rows, from which help and reference
+//! are made; types would say them a second time.
 
 use std::collections::BTreeMap;
 use std::fmt;

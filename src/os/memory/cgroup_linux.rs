@@ -1,15 +1,16 @@
-//! Linux: the memory limit and the memory use of this process's cgroup. A container is a cgroup; so is
-//! a unit of systemd.
+//! Linux: the memory limit and the memory use of this process's cgroup. A container is a cgroup; so
+//! is a unit of systemd.
 //!
 //! By hand: `procfs` keeps blanks in mount points escaped, and refuses a list for one odd line.
 //!
-//! Both versions are read. Every level from the process's own cgroup up to the mount point counts, as
-//! in the kernel: the one with the least room left for its size decides.
+//! Both versions are read. Every level from the process's own cgroup up to the mount point counts,
+//! as in the kernel: the one with the least room left for its size decides.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Names a folder that is taken for the cgroup, with the files of version 2, in a build with debug assertions: for tests.
+/// Names a folder that is taken for the cgroup, with the files of version 2, in a build with debug
+/// assertions: for tests.
 #[cfg(debug_assertions)]
 const STAND_IN: &str = "_SINGLEMALT_CGROUP";
 
@@ -21,7 +22,8 @@ const NO_LIMIT: u64 = 1 << 60;
 pub struct Level {
     /// Bytes that may be used.
     pub limit: u64,
-    /// Bytes that are used, without the files in the page cache that the kernel drops at need ("working set").
+    /// Bytes that are used, without the files in the page cache that the kernel drops at need
+    /// ("working set").
     pub used: u64,
 }
 
@@ -91,8 +93,8 @@ impl Cgroup {
         is_mount: impl Fn(&Mount<'_>) -> bool,
     ) -> Option<Self> {
         let mounts = mounts.lines().filter_map(Mount::parse).filter(is_mount);
-        // The one that shows most of the way to our own; in a namespace of its own a mount may not show the way at all, and
-        // is the way then.
+        // The one that shows most of the way to our own; in a namespace of its own a mount may not
+        // show the way at all, and is the way then.
         let place = |mount: &Mount<'_>| {
             let below = Path::new(path).strip_prefix(&mount.root).ok()?.to_owned();
             Some(below).filter(|below| !below.starts_with(".."))

@@ -56,7 +56,8 @@ pub fn of_this_process() -> (u64, u64) {
     used(&MemoryLimits::default()).map_or((0, 0), |used| (used.resident, used.address))
 }
 
-/// Bytes resident that are no files': what interpreters take and give back, since all of them share the libraries.
+/// Bytes resident that are no files': what interpreters take and give back, since all of them share
+/// the libraries.
 pub fn anonymous() -> Option<u64> {
     Some(used(&MemoryLimits::default())?.anonymous)
 }

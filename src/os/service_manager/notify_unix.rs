@@ -2,8 +2,9 @@
 //!
 //! By hand: `sd-notify` reads the environment at each message, while Python threads may change it.
 //!
-//! For units of `Type=notify` and `Type=notify-reload`. Without the variable nothing is done. A message that cannot be
-//! delivered is logged and forgotten: the server serves with and without anybody listening. Main thread.
+//! For units of `Type=notify` and `Type=notify-reload`. Without the variable nothing is done. A
+//! message that cannot be delivered is logged and forgotten: the server serves with and without
+//! anybody listening. Main thread.
 
 use std::ffi::OsStr;
 use std::io;

@@ -2,9 +2,9 @@
 //!
 //! By hand: `listenfd` takes sockets without a `LISTEN_PID` and changes the environment.
 //!
-//! `LISTEN_FDS` is their number, from descriptor 3 on; `LISTEN_PID` names the process. As in uWSGI a
-//! socket takes the place of the configured address that it is bound to; with no address configured
-//! all of them are served. Main thread, before anything else is opened.
+//! `LISTEN_FDS` is their number, from descriptor 3 on; `LISTEN_PID` names the process. As in uWSGI
+//! a socket takes the place of the configured address that it is bound to; with no address
+//! configured all of them are served. Main thread, before anything else is opened.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -23,8 +23,8 @@ const FIRST: u32 = 3;
 /// More than anybody opens; a wrong number must not keep the start busy.
 const SOCKETS_MAX: u32 = 1024;
 
-/// How many sockets were handed over to this process, or to the one that it stands in for, and the variables that say so. Before
-/// it detaches.
+/// How many sockets were handed over to this process, or to the one that it stands in for, and the
+/// variables that say so. Before it detaches.
 pub fn handed_over(pid: u32) -> (u32, Vec<String>) {
     let variable = |name: &str| std::env::var_os(name);
     let says = VARIABLES

@@ -1,7 +1,9 @@
-//! Unix: the line between a process and the one that takes its place: a pair of sockets that carries words and descriptors.
+//! Unix: the line between a process and the one that takes its place: a pair of sockets that
+//! carries words and descriptors.
 //!
-//! The other process is a child, and its end of the line is its standard input. A descriptor travels with the first bytes of a word
-//! (SCM_RIGHTS). Whoever holds an end sees at once when the other one is gone.
+//! The other process is a child, and its end of the line is its standard input. A descriptor
+//! travels with the first bytes of a word (SCM_RIGHTS). Whoever holds an end sees at once when the
+//! other one is gone.
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
@@ -52,7 +54,8 @@ impl Line {
     ) -> Result<(Self, Offspring), String> {
         let told = |error| format!("cannot talk to a process: {error}");
         let (line, theirs) = Self::pair().map_err(told)?;
-        // Until it has handlers a signal to the whole group would end it. This thread is thrown away.
+        // Until it has handlers a signal to the whole group would end it. This thread is thrown
+        // away.
         held_signals::hold_signals().map_err(told)?;
         let program = command.get_program().to_owned();
         let child = command

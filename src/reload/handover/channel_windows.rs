@@ -1,8 +1,11 @@
-//! Windows: the line between a process and its successor: a connection of this machine that carries words and sockets.
+//! Windows: the line between a process and its successor: a connection of this machine that carries
+//! words and sockets.
 //!
-//! The successor is a child. It reads from its standard input, which nobody else sees, where to connect and a secret that says who
-//! it is. A socket is sent as what the system says of a duplicate of it that was made for the other process (`net::share`);
-//! so sockets go to the successor only, whose process id is known. Whoever holds an end sees at once when the other one is gone.
+//! The successor is a child. It reads from its standard input, which nobody else sees, where to
+//! connect and a secret that says who it is. A socket is sent as what the system says of a
+//! duplicate of it that was made for the other process (`net::share`); so sockets go to the
+//! successor only, whose process id is known. Whoever holds an end sees at once when the other one
+//! is gone.
 
 use std::io::{self, BufRead as _, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -37,7 +40,8 @@ impl Line {
     /// Starts a process, and talks to it from now on.
     ///
     /// # Errors
-    /// In words: it cannot be started, or ends before it has said who it is, or the deadline has passed.
+    /// In words: it cannot be started, or ends before it has said who it is, or the deadline has
+    /// passed.
     pub fn to_new(
         mut command: Command,
         deadlines: &Deadlines,

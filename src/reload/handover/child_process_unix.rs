@@ -1,4 +1,5 @@
-//! Unix: a process that this one has started, in this image or the last one: whether it is there, and its end.
+//! Unix: a process that this one has started, in this image or the last one: whether it is there,
+//! and its end.
 
 use nix::sys::signal::{Signal, kill};
 use rustix::process::{WaitOptions, waitpid};

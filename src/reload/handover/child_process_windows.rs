@@ -23,7 +23,8 @@ impl Offspring {
             Ok(None) => return None,
             Ok(Some(status)) => match status.code() {
                 Some(0) => "has left".to_owned(),
-                // That of a crash is a word of the system's, which is known by its hexadecimal digits.
+                // That of a crash is a word of the system's, which is known by its hexadecimal
+                // digits.
                 Some(code) if code < 0 => format!("left with exit code {code:#x}"),
                 Some(code) => format!("left with exit code {code}"),
                 None => "is gone".to_owned(),

@@ -1,8 +1,8 @@
 //! What is said between a process and the one that takes its place.
 //!
-//! A word is twelve bytes, and bytes behind them: what was read from a connection, or a text. A socket comes with some of them, and how
-//! depends on the system (`line`). Both ends are the same program, perhaps of different versions: [`VERSION`] tells, before
-//! anything is said.
+//! A word is twelve bytes, and bytes behind them: what was read from a connection, or a text. A
+//! socket comes with some of them, and how depends on the system (`line`). Both ends are the same
+//! program, perhaps of different versions: [`VERSION`] tells, before anything is said.
 
 use std::borrow::Cow;
 use std::io;
@@ -37,7 +37,8 @@ pub enum Word {
     Lock(Handle),
     /// To a successor: how it finds whoever waits for the server's end (`keeper`).
     Keeper(String),
-    /// To a successor: these were all; of the applications, those of which the bit is set are served now.
+    /// To a successor: these were all; of the applications, those of which the bit is set are
+    /// served now.
     Load(u32),
     /// From a successor: the application is loaded.
     Ready,
@@ -47,7 +48,8 @@ pub enum Word {
     Serve,
     /// To a successor: go on with it.
     Connection(Kept),
-    /// To a successor: this process has finished, and nothing is left here. What its reloads were (`ReloadHistory::for_successor`).
+    /// To a successor: this process has finished, and nothing is left here. What its reloads were
+    /// (`ReloadHistory::for_successor`).
     Farewell(String),
     /// To a successor: one more reload was asked for meanwhile.
     OneMore,
@@ -176,7 +178,8 @@ impl Word {
     }
 }
 
-/// As much of it as is said: of a long one the beginning, which says what failed, and the end, which says why.
+/// As much of it as is said: of a long one the beginning, which says what failed, and the end,
+/// which says why.
 fn failure(why: &str) -> Cow<'_, [u8]> {
     let bytes = why.as_bytes();
     if bytes.len() <= FAILURE_BYTES_MAX {

@@ -1,10 +1,12 @@
 //! The whole process is renewed, for apps that live in the main interpreter.
 //!
-//! Another process, made as this one was, loads the application ([`StandIn`]); if it cannot, nothing has happened. It serves while this
-//! process answers what it has, and is the server from then on (`successor`). The first process stays, and waits for the end of the last
-//! one (`keeper`). The listening sockets stay open all the while.
+//! Another process, made as this one was, loads the application ([`StandIn`]); if it cannot,
+//! nothing has happened. It serves while this process answers what it has, and is the server from
+//! then on (`successor`). The first process stays, and waits for the end of the last one
+//! (`keeper`). The listening sockets stay open all the while.
 //!
-//! What the other one is for it is told by one environment variable, which is removed before Python starts.
+//! What the other one is for it is told by one environment variable, which is removed before Python
+//! starts.
 
 use std::ffi::OsString;
 use std::io;
@@ -37,7 +39,8 @@ pub struct Origin {
 pub enum Step {
     /// A start like any other.
     First,
-    /// To serve in the place of another process, which is at the other end, and to be the server then.
+    /// To serve in the place of another process, which is at the other end, and to be the server
+    /// then.
     Successor(Line),
 }
 
@@ -57,7 +60,8 @@ pub struct Inheritance {
 /// For each listener that was left, its place now.
 pub type Places = Vec<Option<usize>>;
 
-/// Connections to the places that their listeners have now. Whose listener is not wanted any more is closed.
+/// Connections to the places that their listeners have now. Whose listener is not wanted any more
+/// is closed.
 pub fn moved(connections: Vec<Kept>, places: &[Option<usize>]) -> Vec<Kept> {
     let moved = connections.into_iter().filter_map(|mut kept| {
         kept.listener = *places.get(kept.listener)?.as_ref()?;
@@ -80,7 +84,8 @@ pub fn go_on(waiting: Vec<Kept>, net: &Net, current: &Current) {
     }
 }
 
-/// Goes on with the connections that the process before this one hands over, on a thread of its own (`sm-adopt`) which ends with that one.
+/// Goes on with the connections that the process before this one hands over, on a thread of its own
+/// (`sm-adopt`) which ends with that one.
 ///
 /// # Errors
 /// There is no thread to be had.
@@ -134,8 +139,8 @@ impl Origin {
         command
     }
 
-    /// Somebody who can serve in this process's place, with the application loaded. `heirlooms`: what a successor is left with beside
-    /// the listening sockets. Runs on `sm-reload`.
+    /// Somebody who can serve in this process's place, with the application loaded. `heirlooms`:
+    /// what a successor is left with beside the listening sockets. Runs on `sm-reload`.
     ///
     /// # Errors
     /// See [`StandIn::start`].

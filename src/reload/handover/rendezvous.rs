@@ -1,4 +1,5 @@
-//! How two processes of one server come to talk through a port of this machine: one waits there, and the other one knows a secret.
+//! How two processes of one server come to talk through a port of this machine: one waits there,
+//! and the other one knows a secret.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -1,7 +1,8 @@
 //! A successor, as the process that it succeeds sees it.
 //!
-//! It is started as this process was, with the same configuration, and is handed the listening sockets. What it does itself is in
-//! `successor`. A thread (`sm-line`) hears what it says, and reaps it.
+//! It is started as this process was, with the same configuration, and is handed the listening
+//! sockets. What it does itself is in `successor`. A thread (`sm-line`) hears what it says, and
+//! reaps it.
 
 use std::fmt;
 use std::process::Command;
@@ -29,7 +30,8 @@ pub enum Heard {
     OneMore,
     /// From the process before this one: it stops, and so does the server.
     Stop,
-    /// From the process before this one: nothing is left there. What its reloads were (`ReloadHistory::for_successor`).
+    /// From the process before this one: nothing is left there. What its reloads were
+    /// (`ReloadHistory::for_successor`).
     Farewell(String),
     /// It has left, or died: how.
     Left(String),
@@ -66,11 +68,12 @@ impl fmt::Debug for StandIn {
 }
 
 impl StandIn {
-    /// Starts one, tells it this, and waits until it has loaded the application. Why it does not goes to standard error, so to the log.
-    /// Runs on `sm-reload`.
+    /// Starts one, tells it this, and waits until it has loaded the application. Why it does not
+    /// goes to standard error, so to the log. Runs on `sm-reload`.
     ///
     /// # Errors
-    /// In words for the log, and in a second line, if it has told, why. There is no such process any more then.
+    /// In words for the log, and in a second line, if it has told, why. There is no such process
+    /// any more then.
     pub fn start(command: Command, told: Vec<Word>, deadlines: &Deadlines) -> Result<Self, String> {
         let (line, process) = Line::to_new(command, deadlines)?;
         let stand_in = Self::over(process, line);
@@ -82,7 +85,8 @@ impl StandIn {
         if let Err(error) = said {
             tracing::debug!(%error, "speaking to the successor");
         }
-        // On some systems a socket has to stay open until the other end has it, which it has when it says that it is ready.
+        // On some systems a socket has to stay open until the other end has it, which it has when
+        // it says that it is ready.
         let _told = told;
         loop {
             {
@@ -134,7 +138,8 @@ impl StandIn {
         self.0.pid
     }
 
-    /// From now on whatever it tells is told to this; called on `sm-line`. If it has left, that is told now.
+    /// From now on whatever it tells is told to this; called on `sm-line`. If it has left, that is
+    /// told now.
     pub fn tell(&self, mut listening: impl FnMut(Heard) + Send + 'static) {
         let mut told = self.0.listening.lock();
         if let Some(how) = &self.0.state.0.lock().left {
@@ -254,7 +259,8 @@ impl Inner {
         const LEAVING: Duration = Duration::from_secs(5);
         let until = Instant::now() + LEAVING;
         loop {
-            // Under the mutex: whoever wants to kill it meets it, or hears that it has left, and never another process.
+            // Under the mutex: whoever wants to kill it meets it, or hears that it has left, and
+            // never another process.
             let mut state = self.state.0.lock();
             let mut process = self.process.lock();
             let Some(how) = process.ended() else {

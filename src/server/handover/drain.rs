@@ -1,5 +1,6 @@
-//! A process that leaves its place to another one: it begins no further request, hands its connections over,
-//! and finishes what it has. Main thread, but for the thread that hands connections over (`sm-hand`).
+//! A process that leaves its place to another one: it begins no further request, hands its
+//! connections over, and finishes what it has. Main thread, but for the thread that hands
+//! connections over (`sm-hand`).
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -23,7 +24,8 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// The successor serves from now on. [`Event::Drained`] tells when there is nothing under way here, or `mercy` is over.
+    /// The successor serves from now on. [`Event::Drained`] tells when there is nothing under way
+    /// here, or `mercy` is over.
     ///
     /// # Errors
     /// It cannot, in words; nothing has changed then.
@@ -113,7 +115,8 @@ impl Relay {
         self.stand_in
     }
 
-    /// Everything is handed over. Returns the successor, if it is there, and whether one more reload was asked for.
+    /// Everything is handed over. Returns the successor, if it is there, and whether one more
+    /// reload was asked for.
     pub fn finish(self, net: &Net) -> (Option<StandIn>, bool) {
         net.stop_keeping();
         join(self.hands);

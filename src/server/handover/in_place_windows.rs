@@ -7,7 +7,8 @@ use crate::reload::handover::origin::{Step, VARIABLE};
 /// There are no signals.
 pub fn take_signals() {}
 
-/// What this process is for. Call it once, at start. The variable alone is nothing: whoever starts a successor also talks to it.
+/// What this process is for. Call it once, at start. The variable alone is nothing: whoever starts
+/// a successor also talks to it.
 pub fn step() -> Step {
     let text = std::env::var(VARIABLE).unwrap_or_default();
     let mut words = text.split(' ');

@@ -1,4 +1,5 @@
-//! The whole process is renewed while another one serves: for apps that live in the main interpreter.
+//! The whole process is renewed while another one serves: for apps that live in the main
+//! interpreter.
 
 pub mod drain;
 #[cfg_attr(unix, path = "in_place_unix.rs")]

@@ -1,11 +1,14 @@
 //! A process that serves in the place of another one, and is the server from then on.
 //!
-//! The one before it, its predecessor, has started it, and tells it over their line what it needs: listening sockets, those of control and
-//! statistics, where the end of the server is waited for (`keeper`). It starts like any server, but for what was done once and for
-//! all, and says when it is ready. From the word to serve on it begins all requests; the predecessor finishes what it has begun, hands
-//! over its connections, and says farewell. Only then does this process answer for the server: pidfiles, control, statistics, timers.
+//! The one before it, its predecessor, has started it, and tells it over their line what it needs:
+//! listening sockets, those of control and statistics, where the end of the server is waited for
+//! (`keeper`). It starts like any server, but for what was done once and for all, and says when it
+//! is ready. From the word to serve on it begins all requests; the predecessor finishes what it has
+//! begun, hands over its connections, and says farewell. Only then does this process answer for the
+//! server: pidfiles, control, statistics, timers.
 //!
-//! Until it serves it ends with its predecessor; after that, with the process that waits for the end.
+//! Until it serves it ends with its predecessor; after that, with the process that waits for the
+//! end.
 
 use std::ffi::OsStr;
 use std::io;
@@ -88,7 +91,8 @@ impl Succession {
         })
     }
 
-    /// Listens to the predecessor from now on, on a thread of its own (`sm-line`). Connections and events go to these.
+    /// Listens to the predecessor from now on, on a thread of its own (`sm-line`). Connections and
+    /// events go to these.
     ///
     /// # Errors
     /// There is no thread to be had.
@@ -148,7 +152,8 @@ impl Succession {
             .map_err(Failure::new)
     }
 
-    /// Notifies the service manager by way of the first process, which is the main one of the service.
+    /// Notifies the service manager by way of the first process, which is the main one of the
+    /// service.
     ///
     /// # Errors
     /// There are no descriptors left.
@@ -164,7 +169,8 @@ impl Succession {
         Keeper::other(self.invitation.clone())
     }
 
-    /// Everything is loaded: waits for the word to serve. If the predecessor goes without it, this process ends.
+    /// Everything is loaded: waits for the word to serve. If the predecessor goes without it, this
+    /// process ends.
     ///
     /// # Errors
     /// The predecessor does not hear it.
@@ -176,8 +182,8 @@ impl Succession {
         Ok(())
     }
 
-    /// Waits until the predecessor has finished what it has begun; it does so in time. What else is heard is put back for whoever
-    /// supervises later; a stop ends the waiting.
+    /// Waits until the predecessor has finished what it has begun; it does so in time. What else is
+    /// heard is put back for whoever supervises later; a stop ends the waiting.
     pub fn wait_for_farewell(
         &self,
         (sender, receiver): (&Sender<Event>, &Receiver<Event>),
@@ -221,7 +227,8 @@ impl Succession {
     }
 }
 
-/// Whoever waits for the reload is to know why there is none, and whoever develops to see the traceback.
+/// Whoever waits for the reload is to know why there is none, and whoever develops to see the
+/// traceback.
 pub fn tell_failure(line: &Line, text: &str) {
     if let Err(error) = line.say(&Word::Failed(text.to_owned())) {
         tracing::debug!(%error, "nobody hears why");

@@ -1,11 +1,13 @@
-//! The first process of a server whose processes succeed one another: it stays, and waits for the end of the last of them.
+//! The first process of a server whose processes succeed one another: it stays, and waits for the
+//! end of the last of them.
 //!
-//! The server's process id changes with each renewal. Whoever has started the server
-//! (a shell, a service manager) knows the first one only, waits for its end, takes its exit code, and ends the server by ending
-//! it. So each successor connects to it (`meeting`), hears of the signals that it gets, and says its exit code at its end. When it is gone, they end too.
+//! The server's process id changes with each renewal. Whoever has started the server (a shell, a
+//! service manager) knows the first one only, waits for its end, takes its exit code, and ends the
+//! server by ending it. So each successor connects to it (`meeting`), hears of the signals that it
+//! gets, and says its exit code at its end. When it is gone, they end too.
 //!
-//! A thread (`sm-keeper`) takes them, and one for each listens to it. The memory of the first version's application stays
-//! with the first process; nothing else does.
+//! A thread (`sm-keeper`) takes them, and one for each listens to it. The memory of the first
+//! version's application stays with the first process; nothing else does.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -65,8 +67,8 @@ struct Present {
     server: Option<TcpStream>,
     /// Signals that came while there was none.
     signals: Vec<u8>,
-    /// Stops that this server was sent. It may have left before it read them: the next one gets them
-    /// too, and ignores those that its predecessor has passed on.
+    /// Stops that this server was sent. It may have left before it read them: the next one gets
+    /// them too, and ignores those that its predecessor has passed on.
     sent_stops: Vec<u8>,
 }
 
@@ -131,8 +133,8 @@ impl Keeper {
         }
     }
 
-    /// The exit code of this process, whose own end has `code`: if it has left the server to others, and is the one that waits, it is
-    /// that of the last of them.
+    /// The exit code of this process, whose own end has `code`: if it has left the server to
+    /// others, and is the one that waits, it is that of the last of them.
     pub fn end(&self, code: i32) -> i32 {
         let is_left = self.is_left.load(Ordering::Relaxed);
         match &self.place {
@@ -260,7 +262,8 @@ fn leave(present: &(Mutex<Present>, Condvar), code: Option<i32>) {
 pub struct Tie(TcpStream);
 
 impl Tie {
-    /// Says that this process belongs to the server. Also returns the process id of the one that waits.
+    /// Says that this process belongs to the server. Also returns the process id of the one that
+    /// waits.
     ///
     /// # Errors
     /// Nobody waits for it.
@@ -278,8 +281,8 @@ impl Tie {
         let _gone = (&self.0).write_all(IS_THE_SERVER);
     }
 
-    /// From now on this process ends with the one that waits, and hears of the signals that that one gets, on a thread of its own
-    /// (`sm-keeper`).
+    /// From now on this process ends with the one that waits, and hears of the signals that that
+    /// one gets, on a thread of its own (`sm-keeper`).
     ///
     /// # Errors
     /// There is no thread to be had.

@@ -1,10 +1,11 @@
 //! Delivers signals to the workers of a generation. Any thread.
 //!
-//! A signal goes into the generation's [`SignalQueue`](super::signal_queue::SignalQueue), and a worker of an interpreter that it
-//! is for runs its handler between two jobs. Waking the right one: where workers sleep in one poll, the kernel wakes any of
-//! them; one that finds no signal of its own wakes the next while a thread that could take one sleeps
-//! (`has_signal_for_sleeper`). Threads that share a GIL sleep elsewhere: their gate activates one of them. Where only the
-//! acceptor polls, each interpreter has a channel of its own in the queue.
+//! A signal goes into the generation's [`SignalQueue`](super::queue::SignalQueue), and a worker of
+//! an interpreter that it is for runs its handler between two jobs. Waking the right one: where
+//! workers sleep in one poll, the kernel wakes any of them; one that finds no signal of its own
+//! wakes the next while a thread that could take one sleeps (`has_signal_for_sleeper`). Threads
+//! that share a GIL sleep elsewhere: their gate activates one of them. Where only the acceptor
+//! polls, each interpreter has a channel of its own in the queue.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,12 +13,12 @@ use std::sync::atomic::Ordering;
 use crate::background::registrations::Route;
 use crate::python::{Isolation, WorkerFacts};
 
-use super::apps::AppStats;
-use super::generation_state::GenerationState;
+use crate::app::apps::AppStats;
+use crate::app::generation_state::GenerationState;
 
 impl GenerationState {
     /// `workerN` of a server whose one interpreter does the work of N workers is that interpreter.
-    pub(super) fn existing_target<'t>(&self, target: &'t str) -> &'t str {
+    pub(in crate::app) fn existing_target<'t>(&self, target: &'t str) -> &'t str {
         let number = target
             .strip_prefix("worker")
             .and_then(|number| number.parse::<usize>().ok());
@@ -33,7 +34,7 @@ impl GenerationState {
     }
 
     /// Delivers a signal. Any thread; does not wait for the handler.
-    pub(super) fn raise(&self, number: u8) {
+    pub(in crate::app) fn raise(&self, number: u8) {
         if self.is_retired() {
             return;
         }
@@ -89,15 +90,16 @@ impl GenerationState {
         }
     }
 
-    /// Activates a thread for signals whose interpreter has only stuck and parked ones. The acceptor calls it, by its tick.
-    pub(super) fn wake_signal_recipients(&self) {
+    /// Activates a thread for signals whose interpreter has only stuck and parked ones. The
+    /// acceptor calls it, by its tick.
+    pub(in crate::app) fn wake_signal_recipients(&self) {
         for to in self.signals.recipients() {
             self.activate_for(&to);
         }
     }
 
     /// Whether a signal waits that a thread could take which sleeps in the poll.
-    pub(super) fn has_signal_for_sleeper(&self) -> bool {
+    pub(in crate::app) fn has_signal_for_sleeper(&self) -> bool {
         if self.signals.waiting() == 0 {
             return false;
         }
@@ -112,7 +114,7 @@ impl GenerationState {
     }
 
     /// The generation is in charge: its timers count from now on.
-    pub(super) fn start_signals(self: &Arc<Self>) {
+    pub(in crate::app) fn start_signals(self: &Arc<Self>) {
         let shared = Arc::downgrade(self);
         let deliver = move |number| {
             if let Some(shared) = shared.upgrade() {
@@ -123,7 +125,7 @@ impl GenerationState {
         self.registrations.take_charge(clockwork, Arc::new(deliver));
     }
 
-    pub(super) fn worker_facts(&self) -> Vec<WorkerFacts> {
+    pub(in crate::app) fn worker_facts(&self) -> Vec<WorkerFacts> {
         let groups = self.groups();
         let apps = self.apps.stats(&self.plan.apps);
         (1..=self.interpreters())

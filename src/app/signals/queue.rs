@@ -1,7 +1,8 @@
 //! Signals that wait for a worker of the right interpreter. One for each generation.
 //!
-//! The queue of requests belongs to all interpreters alike; a signal may be for one of them. Signals are few, so a mutex around a
-//! list will do; what every worker looks at between two jobs is one number. Any thread.
+//! The queue of requests belongs to all interpreters alike; a signal may be for one of them.
+//! Signals are few, so a mutex around a list will do; what every worker looks at between two jobs
+//! is one number. Any thread.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-/// So many of one number may wait: more than uWSGI's pipe holds. Further ones are dropped, with a line in the log.
+/// So many of one number may wait: more than uWSGI's pipe holds. Further ones are dropped, with a
+/// line in the log.
 const WAITING_MAX: usize = 4096;
 
 /// A signal on its way.
@@ -30,19 +32,20 @@ struct QueuedSignals {
 
 /// See the file's header.
 #[derive(Default)]
-pub(super) struct SignalQueue {
+pub(in crate::app) struct SignalQueue {
     waiting: AtomicUsize,
     queued: Mutex<QueuedSignals>,
 }
 
 impl SignalQueue {
     /// How many signals wait. Cheap.
-    pub(super) fn waiting(&self) -> usize {
+    pub(in crate::app) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// A signal for whichever of these interpreters takes it first. `false`: too many wait, it is dropped.
-    pub(super) fn put(&self, number: u8, to: Arc<[usize]>) -> bool {
+    /// A signal for whichever of these interpreters takes it first. `false`: too many wait, it is
+    /// dropped.
+    pub(in crate::app) fn put(&self, number: u8, to: Arc<[usize]>) -> bool {
         let mut queued = self.queued.lock();
         let count = queued.counts.entry(number).or_default();
         if *count >= WAITING_MAX {
@@ -63,7 +66,7 @@ impl SignalQueue {
     }
 
     /// The oldest signal that this interpreter may take.
-    pub(super) fn take(&self, worker: usize) -> Option<u8> {
+    pub(in crate::app) fn take(&self, worker: usize) -> Option<u8> {
         if self.waiting() == 0 {
             return None;
         }
@@ -82,7 +85,7 @@ impl SignalQueue {
     }
 
     /// Whether one waits that this interpreter may take.
-    pub(super) fn has_for(&self, worker: usize) -> bool {
+    pub(in crate::app) fn has_for(&self, worker: usize) -> bool {
         self.waiting() > 0
             && self
                 .queued
@@ -92,8 +95,9 @@ impl SignalQueue {
                 .any(|signal| signal.to.contains(&worker))
     }
 
-    /// Which interpreters signals wait for: sets of interpreters of which one has to take something.
-    pub(super) fn recipients(&self) -> BTreeSet<Arc<[usize]>> {
+    /// Which interpreters signals wait for: sets of interpreters of which one has to take
+    /// something.
+    pub(in crate::app) fn recipients(&self) -> BTreeSet<Arc<[usize]>> {
         if self.waiting() == 0 {
             return BTreeSet::new();
         }
@@ -106,7 +110,7 @@ impl SignalQueue {
     }
 
     /// Drops what only interpreters could take that are not among these.
-    pub(super) fn keep_for(&self, present: &[usize]) {
+    pub(in crate::app) fn keep_for(&self, present: &[usize]) {
         let mut queued = self.queued.lock();
         let QueuedSignals { all, counts, .. } = &mut *queued;
         all.retain(|signal| {
@@ -120,7 +124,7 @@ impl SignalQueue {
     }
 
     /// Drops what waits.
-    pub(super) fn clear(&self) {
+    pub(in crate::app) fn clear(&self) {
         let mut queued = self.queued.lock();
         *queued = QueuedSignals::default();
         self.waiting.store(0, Ordering::SeqCst);
