@@ -134,10 +134,10 @@ impl Shared {
         }
     }
 
-    /// No interpreter serves, so nobody else polls: waits until something happens.
+    /// No interpreter serves, so no other thread polls: waits until something happens.
     fn poll_alone(&self, turn: &mut Turn, until_sweep: Option<Duration>, quiet_looks: &mut u32) {
         self.waker.polls_alone.store(true, Ordering::SeqCst);
-        // Whoever changes one of these looks at the mark afterwards.
+        // A thread that changes one of these looks at the mark afterwards.
         let is_alone = self.current.load().is_some_and(|now| now.is_idle());
         let is_over = self.net.is_draining();
         if is_alone {

@@ -14,7 +14,7 @@ const CALL_PAUSE: Duration = Duration::from_millis(1);
 #[derive(Default)]
 pub struct AcceptorWaker {
     pub(super) is_asleep: AtomicBool,
-    /// It waits in the poll until something happens, and nobody else does.
+    /// It waits in the poll until something happens, and no other thread does.
     pub(super) polls_alone: AtomicBool,
     pub(super) thread: OnceLock<Thread>,
 }

@@ -37,7 +37,7 @@ impl Chooser {
 /// What became of a generation's requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Score {
-    /// Requests whose answers have ended, and those that nobody waits for any longer.
+    /// Requests whose answers have ended, and abandoned ones.
     pub answered: u64,
     /// Of these: the status was 5xx, the application raised, or harakiri ended it.
     pub failed: u64,
@@ -145,8 +145,8 @@ fn rate(score: Score) -> f64 {
 
 /// How probable it is that of all these failures so many or more fall to the canary, if it fails no
 /// more often than the others (the upper tail of the hypergeometric distribution). 1 if it does not
-/// fail clearly more often: nobody asks then, and below each term of the sum is at most half of the
-/// one before it, so few of them do.
+/// fail clearly more often: the value is not used then, and below each term of the sum is at most
+/// half of the one before it, so few of them do.
 fn chance(canary: Score, others: Score) -> f64 {
     if rate(canary) < TIMES_MIN * rate(others) {
         return 1.0;
@@ -271,7 +271,7 @@ mod tests {
             assert!(is_worse(score(10, 10), score(0, 190), look));
             assert!(is_worse(score(5, 20), score(0, 380), look));
             assert!(is_worse(score(300, 10_000), score(190, 190_000), look));
-            // All of them, where nobody was asked before.
+            // All of them, where there is no earlier figure.
             assert!(is_worse(score(10, 10), score(0, 0), look));
         }
         // When the time is over, few will do.

@@ -33,12 +33,12 @@ struct Canary {
 /// leave, after they have seen the queue dry *since*.
 ///
 /// A canary's workers stay out of the poll (`Generation::leave_poll`): they wait for their queue
-/// and not in the poll, so whoever queues a request in it need not know whom to wake.
+/// and not in the poll, so a thread that queues a request in it wakes one of them by that.
 #[derive(Default)]
 pub struct Current {
     serving: ArcSwapOption<Serving>,
-    /// The number of the generation; set before the swap, so that whoever queued a request in a
-    /// generation can tell whether it may have been another than his own.
+    /// The number of the generation; set before the swap, so that a thread that queued a request in
+    /// a generation can tell whether it may have been another than his own.
     id: AtomicU64,
 }
 

@@ -118,7 +118,7 @@ impl Generation {
                 let workers = generation.workers();
                 drop(generation);
                 // Half-made interpreters end before the next attempt: they may hold what it needs.
-                // Nobody waits for one that was waited for long enough.
+                // One that was waited for long enough is left alone.
                 let is_left_alone = matches!(
                     error,
                     StartError::TooLate
@@ -293,7 +293,7 @@ impl Generation {
 }
 
 impl Drop for Generation {
-    /// Retires it. Nobody can queue anything any more: that would have needed a reference.
+    /// Retires it. Nothing can be queued any more: that needs a reference.
     fn drop(&mut self) {
         self.shared.retire();
         if self.shared.idle_state.is_asleep() {

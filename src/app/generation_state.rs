@@ -126,8 +126,8 @@ impl GenerationState {
         }
     }
 
-    /// Its workers leave the poll and wait for what is queued. Whoever queues something wakes them
-    /// by that.
+    /// Its workers leave the poll and wait for what is queued. A thread that queues something wakes
+    /// them by that.
     pub(super) fn leave_poll(&self) {
         self.recall.lock().get_or_insert_with(|| bounded(0));
         self.off_poll.store(true, Ordering::SeqCst);
@@ -154,7 +154,7 @@ impl GenerationState {
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::SeqCst);
         if self.context.net.is_draining() {
-            // The server stops: nobody waits for what a timer wanted.
+            // The server stops: signals of timers are dropped.
             self.signals.clear();
         }
         // Under the lock: `add_group` stops a group that is added from now on.
@@ -178,7 +178,7 @@ impl GenerationState {
         groups
     }
 
-    /// What is queued here, where nobody serves, goes to the generation in charge, or gets 503.
+    /// Requests queued here, where no worker serves, go to the serving generation, or get 503.
     pub(super) fn pass_on(&self, is_wanted_elsewhere: bool) {
         let (net, current) = (&*self.context.net, &*self.context.current);
         let mut turn = None;

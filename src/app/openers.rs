@@ -1,10 +1,10 @@
 //! Threads that open files for those who poll (`--offload-threads`). They run no Python.
 //!
-//! Opening a file may wait for a disk or a network. Without these threads whoever has the poll's
-//! role waits, which holds up what it has read and not handed on yet; with them a disk that does
-//! not answer holds up these threads and, once their short queue is full, whoever polls. They
-//! answer what means a file and queue the rest, each with a turn of its own; what the kernel does
-//! not take at once is sent by whoever polls, as ever.
+//! Opening a file may wait for a disk or a network. Without these threads the one that has the
+//! poll's role waits, which holds up what it has read and not handed on yet; with them a disk that
+//! does not answer holds up these threads and, once their short queue is full, the polling thread.
+//! They answer what means a file and queue the rest, each with a turn of its own; what the kernel
+//! does not take at once is sent by the polling thread, as always.
 
 use std::sync::Arc;
 

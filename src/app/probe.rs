@@ -102,7 +102,7 @@ impl fmt::Display for Unanswered {
 }
 
 impl Probe {
-    /// That it took too long, for whoever waits.
+    /// The error of a probe that took too long.
     pub(super) fn too_late(&self) -> Unanswered {
         Unanswered::TooLate {
             target: self.rules.target.clone(),

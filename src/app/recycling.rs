@@ -1,7 +1,7 @@
 //! When an interpreter has done enough: rules without a clock or a thread of their own.
 //!
-//! A rule only ever makes an interpreter *due*. Whoever finds one due says so; a fresh interpreter
-//! is born and takes the place before the old one leaves, one at a time.
+//! A rule only ever makes an interpreter *due*. The thread that finds one due says so; a fresh
+//! interpreter is born and takes the place before the old one leaves, one at a time.
 
 use std::time::Duration;
 

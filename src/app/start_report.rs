@@ -48,7 +48,7 @@ pub enum StartError {
     Panicked,
     /// It took longer than it may.
     TooLate,
-    /// Nobody wants it any more.
+    /// It is not wanted any more.
     Cancelled,
     /// It could live in the main interpreter only, and that has had an application.
     MainIsTaken,

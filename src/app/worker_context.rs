@@ -44,6 +44,6 @@ pub struct WorkerContext {
     /// Is told, once, that a generation (its number) has requests and no interpreter. Called by
     /// whoever queues them.
     pub on_wanted: Arc<dyn Fn(u64) + Send + Sync>,
-    /// Is told of the application's files, if somebody watches them. Called by workers.
+    /// Is told of the application's files, if they are watched. Called by workers.
     pub on_sources: Option<OnSources>,
 }

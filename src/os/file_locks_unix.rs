@@ -1,8 +1,8 @@
 //! Locks on files (`--flock` and its kin), held as long as the process lives.
 //!
 //! They are locks of fcntl(2), which uWSGI takes too, so that the two keep each other out; on Linux
-//! those that belong to the open file: they outlive the fork of `--daemonize`, and nobody loses
-//! them by closing the file elsewhere in the process. A successor gets the open files
+//! those that belong to the open file: they outlive the fork of `--daemonize`, and the process does
+//! not lose them by closing the file elsewhere in the process. A successor gets the open files
 //! (`successor`), so there is no moment at which another process could take a lock.
 
 use std::fs::{File, Metadata};

@@ -132,7 +132,7 @@ fn write(
             Some(file) => file,
             None => File::create(&path)?,
         };
-        // Whoever reads it meanwhile is not to find it empty.
+        // A reader must not find it empty meanwhile.
         let text = format!("{pid}\n");
         file.write_all(text.as_bytes())?;
         file.set_len(u64::try_from(text.len()).map_err(io::Error::other)?)?;

@@ -1,6 +1,6 @@
 //! What the server has put into the file system, and `--vacuum`, which removes it at the end.
 //!
-//! A file that somebody else has put in its place since then (a successor's socket, another
+//! A file that another process has put in its place since then (a successor's socket, another
 //! server's process id) is left alone. The end is the end of [`Vacuum`]'s life, whatever the
 //! reason. Main thread.
 
@@ -42,7 +42,8 @@ impl Vacuum {
         }
     }
 
-    /// Nothing is removed for now (`true`): somebody else needs it. Or again as it was configured.
+    /// Nothing is removed for now (`true`): another process needs it. Or again as it was
+    /// configured.
     pub fn spare(&mut self, is_spared: bool) {
         self.is_spared = is_spared;
     }

@@ -25,7 +25,7 @@ use super::sockets::Listening;
 use super::stop;
 use crate::config::Failure;
 
-/// What a response that nobody reads may hold in memory before its application has to wait.
+/// Bytes of a response that its client does not read, before the application has to wait.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of a page of `--error-page-*`: it is kept in memory.

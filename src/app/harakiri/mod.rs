@@ -241,7 +241,7 @@ impl Harakiri {
             }
             (Claim::Unsent, _) => "the client gets 504 when the worker comes back",
             (Claim::Begun, client) => {
-                // Whoever has gone needs no goodbye.
+                // The client has gone.
                 client.map(ClientHandle::end).and_then(Result::ok);
                 "the client was broken off in the middle of the response"
             }

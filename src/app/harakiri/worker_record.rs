@@ -1,4 +1,4 @@
-//! What a worker works on, for whoever sees to it that it does not take too long: one record for
+//! What a worker works on, for the thread that enforces deadlines: one record for
 //! each worker thread.
 //!
 //! The worker writes it where a request begins and ends, if anybody watches; the watcher
@@ -45,7 +45,7 @@ pub(crate) struct CurrentRequest {
     pub(crate) number: u64,
     pub(crate) since: Instant,
     pub(crate) stage: Stage,
-    /// To the client; `None` if nobody watched when the request began.
+    /// To the client; `None` if requests were not watched when it began.
     pub(crate) client: Option<ClientHandle>,
     /// The server's limit, in the watcher's milliseconds.
     general: Option<u64>,
@@ -145,7 +145,7 @@ impl WorkerRecord {
         }
     }
 
-    /// A request begins. Two plain stores, if nobody watches.
+    /// A request begins. Two plain stores, if requests are not watched.
     pub(crate) fn begin(&self, exchange: &Exchange, net: &Net, now: Instant) {
         let is_watched = self.limits.is_wanted();
         self.owner.begin(is_watched);
@@ -198,7 +198,7 @@ impl WorkerRecord {
         self.limits.look();
     }
 
-    /// The request has ended; from here on nobody touches its client but the worker.
+    /// The request has ended; from here on only the worker touches its client.
     pub(crate) fn end(&self) -> ClientOutcome {
         let outcome = self.owner.end();
         if !self.limits.is_wanted() {

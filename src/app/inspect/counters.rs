@@ -314,8 +314,8 @@ mod tests {
         let facts = totals.facts(2, [&second].into_iter());
         assert_eq!((facts.requests, facts.delta_requests), (3, 1));
         assert_eq!(facts.respawns, 2);
-        let nobody = totals.facts(1, std::iter::empty());
-        assert_eq!((nobody.requests, nobody.status.as_str()), (0, "cheap"));
+        let none = totals.facts(1, std::iter::empty());
+        assert_eq!((none.requests, none.status.as_str()), (0, "cheap"));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What every worker does at this moment: its request, its Python stack, and what its thread does
 //! outside of Python.
 //!
-//! A thread per interpreter waits for the GIL and looks; whoever asks waits for them a bounded
+//! A thread per interpreter waits for the GIL and looks; the caller waits for them a bounded
 //! time. An interpreter whose GIL is not free by then (code in C holds it) is told by what the
-//! system knows of its threads. Nobody is stopped, and nothing is waited for for ever: a look that
+//! system knows of its threads. No thread is stopped, and no wait is unbounded: a look that
 //! comes too late ends by itself. Any thread that has no part in an interpreter may ask.
 
 use std::collections::BTreeMap;
@@ -215,7 +215,7 @@ pub(crate) fn of(harakiri: &Harakiri, patience: Duration) -> Stacks {
                     Err(_) => break Seen::Ended,
                 }
             };
-            // Nobody listens to one that comes too late.
+            // A late answer has no receiver.
             sender.send((id, seen)).ok();
         });
     }
@@ -277,7 +277,7 @@ fn of_worker(watch: &WorkerRecord, found: &mut BTreeMap<i64, Seen>) -> WorkerSta
     }
 }
 
-/// The line of a request that nobody records is in its environ, which the application's outermost
+/// The line of a request without a record is in its environ, which the application's outermost
 /// calls have.
 fn doing(watch: &WorkerRecord, python: &PythonSide) -> Doing {
     match watch.phase() {

@@ -1,4 +1,4 @@
-//! What workers do at this moment, for whoever asks from outside Python: the same numbers that
+//! What workers do at this moment, for callers outside Python: the same numbers that
 //! `uwsgi.workers()` tells.
 //!
 //! Any thread; waits for no worker and no GIL. What is read was written by threads that go on

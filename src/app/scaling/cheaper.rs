@@ -83,7 +83,7 @@ impl Policy {
 
     fn spare(&mut self, observed: &Observation<'_>) -> Decision {
         let (count, idle) = (observed.count(), observed.idle());
-        // Requests that wait mean that nobody is free, whatever this moment shows.
+        // Requests that wait mean that no worker is free, whatever this moment shows.
         if idle == 0 || observed.waiting > 0 {
             self.overloaded = self.overloaded.saturating_add(1);
             self.idle = 0;

@@ -1,9 +1,9 @@
 //! Whether a generation has any interpreter at all. `--cheap` and `--idle` let the last one go; the
 //! next request brings them back.
 //!
-//! Requests are queued all the same. Whoever queues one in a generation at rest says so, once, and
-//! an interpreter is made. If that fails, those who wait are told so (503), and for a while so is
-//! everybody else: nobody waits for nothing. No Python; any thread.
+//! Requests are queued all the same. The thread that queues one in an idle generation says so,
+//! once, and an interpreter is made. If that fails, those who wait are told so (503), and for a
+//! while so is later requests too: none waits in vain. No Python; any thread.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// See the file's header.
 #[derive(Debug, Default)]
 pub(crate) struct IdleState {
-    /// Read by whoever queues a request, written when a server has nothing to do.
+    /// Read by each thread that queues a request, written when a server has nothing to do.
     state: AtomicU8,
     is_wanted: AtomicBool,
     failure: Mutex<Failure>,
@@ -69,7 +69,7 @@ impl IdleState {
         self.is_wanted.store(false, Ordering::SeqCst);
     }
 
-    /// None could be made. Returns how long nobody tries again.
+    /// None could be made. Returns the pause before the next attempt.
     pub(crate) fn fail(&self) -> Duration {
         let pause = {
             let mut failure = self.failure.lock();
@@ -90,7 +90,7 @@ impl IdleState {
         self.is_wanted.store(false, Ordering::SeqCst);
     }
 
-    /// Somebody needs an interpreter. `true` for the first to say so.
+    /// A request needs an interpreter. `true` for the first one.
     pub(crate) fn becomes_wanted(&self) -> bool {
         !self.is_wanted.swap(true, Ordering::SeqCst)
     }

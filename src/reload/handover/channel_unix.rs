@@ -2,8 +2,8 @@
 //! carries words and descriptors.
 //!
 //! The other process is a child, and its end of the line is its standard input. A descriptor
-//! travels with the first bytes of a word (SCM_RIGHTS). Whoever holds an end sees at once when the
-//! other one is gone.
+//! travels with the first bytes of a word (SCM_RIGHTS). The process at one end sees at once when
+//! the other one is gone.
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
@@ -23,7 +23,7 @@ use super::message::{HEAD_BYTES, Head, Word};
 use crate::app::Deadlines;
 use crate::os::held_signals;
 
-/// Whoever does not take a word for so long is of no use.
+/// A process that does not read for so long is taken for dead.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One end. Any thread may speak; one listens.
@@ -68,7 +68,8 @@ impl Line {
         Ok((line, Offspring::of(pid)))
     }
 
-    /// The line to whoever has started this process; in its place comes an empty standard input.
+    /// The line to the process that has started this one; in its place comes an empty standard
+    /// input.
     ///
     /// # Errors
     /// There is none.
@@ -98,7 +99,7 @@ impl Line {
     /// Says something.
     ///
     /// # Errors
-    /// Nobody listens, or not in time. Nothing more can be said then.
+    /// The other end does not read, or not in time. Nothing more can be said then.
     pub fn say(&self, word: &Word) -> io::Result<()> {
         let head = word.head()?.to_bytes();
         // A word that was said in half by a thread that panicked: the other end notices.
@@ -153,7 +154,7 @@ impl Line {
         }
         let mut socket = &self.socket;
         socket.read_exact(bytes.get_mut(count..).unwrap_or_default())?;
-        let nonsense = || io::Error::new(io::ErrorKind::InvalidData, "nobody says that");
+        let nonsense = || io::Error::new(io::ErrorKind::InvalidData, "an unknown message");
         let head = Head::read(bytes).ok_or_else(nonsense)?;
         let mut unread = vec![0; head.length()];
         socket.read_exact(&mut unread)?;

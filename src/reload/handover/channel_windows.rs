@@ -1,11 +1,11 @@
 //! Windows: the line between a process and its successor: a connection of this machine that carries
 //! words and sockets.
 //!
-//! The successor is a child. It reads from its standard input, which nobody else sees, where to
-//! connect and a secret that says who it is. A socket is sent as what the system says of a
+//! The successor is a child. It reads from its standard input, which no other process sees, where
+//! to connect and a secret that says who it is. A socket is sent as what the system says of a
 //! duplicate of it that was made for the other process (`net::share`); so sockets go to the
-//! successor only, whose process id is known. Whoever holds an end sees at once when the other one
-//! is gone.
+//! successor only, whose process id is known. The process at one end sees at once when the other
+//! one is gone.
 
 use std::io::{self, BufRead as _, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ use super::rendezvous::{self, Meeting};
 use crate::app::Deadlines;
 use crate::net::os::share::{self, SHARED_BYTES};
 
-/// Whoever does not take a word for so long is of no use.
+/// A process that does not read for so long is taken for dead.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often it is looked at whether the child has connected.
@@ -69,7 +69,7 @@ impl Line {
         }
     }
 
-    /// The line to whoever has started this process.
+    /// The line to the process that has started this one.
     ///
     /// # Errors
     /// There is none.
@@ -94,7 +94,7 @@ impl Line {
     /// Says something.
     ///
     /// # Errors
-    /// Nobody listens, or not in time. Nothing more can be said then.
+    /// The other end does not read, or not in time. Nothing more can be said then.
     pub fn say(&self, word: &Word) -> io::Result<()> {
         let head = word.head()?.to_bytes();
         // A word that was said in half by a thread that panicked: the other end notices.
@@ -119,7 +119,7 @@ impl Line {
             0 => return Ok(None),
             count => socket.read_exact(bytes.get_mut(count..).unwrap_or_default())?,
         }
-        let nonsense = || io::Error::new(ErrorKind::InvalidData, "nobody says that");
+        let nonsense = || io::Error::new(ErrorKind::InvalidData, "an unknown message");
         let head = Head::read(bytes).ok_or_else(nonsense)?;
         let handle = if head.has_socket() {
             let mut shared = [0; SHARED_BYTES];
@@ -225,7 +225,7 @@ mod tests {
         let (line, mut child) = Line::to_new(command, &deadlines).expect("a child");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
-        let mut kept_client = TcpStream::connect(address).expect("somebody listens");
+        let mut kept_client = TcpStream::connect(address).expect("a listener");
         let (kept, _) = listener.accept().expect("one came");
         let shared = listener.try_clone().expect("a handle");
         let (_poll, _polled) = polled(listener);

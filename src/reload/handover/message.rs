@@ -35,7 +35,7 @@ pub enum Word {
     Stats(Handle),
     /// To a successor: a file that is locked (`--flock`).
     Lock(Handle),
-    /// To a successor: how it finds whoever waits for the server's end (`keeper`).
+    /// To a successor: how it finds the process that waits for the server's end (`keeper`).
     Keeper(String),
     /// To a successor: these were all; of the applications, those of which the bit is set are
     /// served now.
@@ -77,7 +77,7 @@ impl Head {
         bytes
     }
 
-    /// `None`: nobody says that.
+    /// `None`: an unknown message.
     pub fn read(bytes: [u8; HEAD_BYTES]) -> Option<Self> {
         let [kind, second, third, fourth, a, b, c, d, e, f, g, h] = bytes;
         let length = u32::from_le_bytes([e, f, g, h]);
@@ -152,7 +152,7 @@ impl Word {
         }
     }
 
-    /// What was said. `None`: nobody says that.
+    /// What was said. `None`: an unknown message.
     pub fn of(head: Head, socket: Option<Handle>, payload: Vec<u8>) -> Option<Self> {
         let text = |payload: Vec<u8>| String::from_utf8_lossy(&payload).into_owned();
         Some(match (head.kind, socket) {

@@ -70,7 +70,7 @@ pub fn moved(connections: Vec<Kept>, places: &[Option<usize>]) -> Vec<Kept> {
     moved.collect()
 }
 
-/// Goes on with the connections, when somebody serves.
+/// Goes on with the connections, when a generation serves.
 pub fn go_on(waiting: Vec<Kept>, net: &Net, current: &Current) {
     let mut turn = Turn::default();
     for kept in waiting {
@@ -139,8 +139,9 @@ impl Origin {
         command
     }
 
-    /// Somebody who can serve in this process's place, with the application loaded. `heirlooms`:
-    /// what a successor is left with beside the listening sockets. Runs on `sm-reload`.
+    /// Starts a process that can serve in this one's place, with the application loaded.
+    /// `heirlooms`: what a successor is left with beside the listening sockets. Runs on
+    /// `sm-reload`.
     ///
     /// # Errors
     /// See [`StandIn::start`].

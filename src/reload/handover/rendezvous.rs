@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::os::secret::{Secret, random};
 
-/// Whoever connects has so long to say the secret.
+/// The time that a connection has to send the secret.
 const SECRET_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where one waits for the other.
@@ -37,7 +37,7 @@ impl Meeting {
         format!("{} {}", self.port, self.secret)
     }
 
-    /// Waits for nobody from now on.
+    /// Stops waiting for connections.
     ///
     /// # Errors
     /// The system refuses.
@@ -50,7 +50,7 @@ impl Meeting {
     /// The next one who knows the secret; `None` is one who does not.
     ///
     /// # Errors
-    /// The system's; that nobody is there, when this is not to wait.
+    /// The system's; no connection is there, when this is not to wait.
     pub fn accept(&self) -> io::Result<Option<TcpStream>> {
         let (socket, _) = self.listener.accept()?;
         Ok(self.knows(&socket).unwrap_or(false).then_some(socket))
@@ -69,7 +69,7 @@ impl Meeting {
 /// Goes where the invitation says.
 ///
 /// # Errors
-/// It is none, or nobody is there.
+/// It is none, or there is no listener.
 pub fn attend(invitation: &str) -> io::Result<TcpStream> {
     let (port, secret) = invitation.trim().split_once(' ').unwrap_or_default();
     let port: u16 = port.parse().map_err(io::Error::other)?;
@@ -89,9 +89,9 @@ mod tests {
         let (port, secret) = invitation.split_once(' ').expect("two words");
         let other = if secret.starts_with('0') { "1" } else { "0" };
         let wrong = format!("{port} {other}{}", secret.get(1..).expect("digits"));
-        let _stranger = attend(&wrong).expect("somebody listens");
+        let _stranger = attend(&wrong).expect("a listener");
         assert!(meeting.accept().expect("one came").is_none());
-        let mut guest = attend(&invitation).expect("somebody listens");
+        let mut guest = attend(&invitation).expect("a listener");
         let mut host = meeting
             .accept()
             .expect("one came")
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn who_leaves_without_a_word_is_not_let_in() {
         let meeting = Meeting::open().expect("a port");
-        drop(TcpStream::connect((Ipv4Addr::LOCALHOST, meeting.port)).expect("somebody listens"));
+        drop(TcpStream::connect((Ipv4Addr::LOCALHOST, meeting.port)).expect("a listener"));
         assert!(meeting.accept().expect("one came").is_none());
     }
 }

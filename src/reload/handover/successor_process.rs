@@ -92,7 +92,7 @@ impl StandIn {
             {
                 let state = stand_in.0.state.0.lock();
                 if state.left.is_some() {
-                    // What it has written, and for whoever has no log the last line of it.
+                    // What it has written, and, where there is no log, the last line of it.
                     let mut why = "the application could not be loaded, see above".to_owned();
                     if let Some(gist) = &state.failed {
                         why = format!("{why}\n{gist}");
@@ -259,8 +259,8 @@ impl Inner {
         const LEAVING: Duration = Duration::from_secs(5);
         let until = Instant::now() + LEAVING;
         loop {
-            // Under the mutex: whoever wants to kill it meets it, or hears that it has left, and
-            // never another process.
+            // Under the mutex: a thread that wants to kill it meets it, or hears that it has left,
+            // and never another process.
             let mut state = self.state.0.lock();
             let mut process = self.process.lock();
             let Some(how) = process.ended() else {

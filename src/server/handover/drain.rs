@@ -109,7 +109,7 @@ impl Relay {
     pub fn stop(self, net: &Net) -> StandIn {
         net.stop_keeping();
         join(self.hands);
-        // Nobody accepts any more, so nobody is to wait for it.
+        // This process accepts no more, so no thread waits for that.
         drop(net.take_listeners());
         self.stand_in.stop();
         self.stand_in
@@ -120,7 +120,7 @@ impl Relay {
     pub fn finish(self, net: &Net) -> (Option<StandIn>, bool) {
         net.stop_keeping();
         join(self.hands);
-        // Nobody accepts here any more.
+        // This process accepts no more.
         drop(net.take_listeners());
         let is_there = self.stand_in.left().is_none();
         (is_there.then_some(self.stand_in), self.wants_reload)

@@ -14,7 +14,7 @@ pub fn step() -> Step {
     let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().to_string());
     match words.as_slice() {
         ["successor", VERSION, pid] if parent.as_deref() == Some(*pid) => Line::to_starter()
-            .inspect_err(|error| tracing::error!(%error, "there is nobody to succeed"))
+            .inspect_err(|error| tracing::error!(%error, "the process to succeed is gone"))
             .map_or(Step::First, Step::Successor),
         _ => Step::First,
     }

@@ -16,6 +16,6 @@ pub fn step() -> Step {
         return Step::First;
     }
     Line::to_starter()
-        .inspect_err(|error| tracing::error!(%error, "there is nobody to succeed"))
+        .inspect_err(|error| tracing::error!(%error, "the process to succeed is gone"))
         .map_or(Step::First, Step::Successor)
 }

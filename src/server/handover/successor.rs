@@ -61,9 +61,9 @@ impl Succession {
     /// Hears what is left to this process. Main thread; starts none.
     ///
     /// # Errors
-    /// The predecessor is gone, or nobody waits for the server's end.
+    /// The predecessor or the first process is gone.
     pub fn begin(line: Line) -> Result<Self, Failure> {
-        let gone = || Failure::new("there is nobody to succeed");
+        let gone = || Failure::new("the process to succeed is gone");
         let mut inheritance = Inheritance::default();
         let mut invitation = None;
         let needed = loop {
@@ -183,7 +183,7 @@ impl Succession {
     }
 
     /// Waits until the predecessor has finished what it has begun; it does so in time. What else is
-    /// heard is put back for whoever supervises later; a stop ends the waiting.
+    /// heard is put back for the supervisor; a stop ends the waiting.
     pub fn wait_for_farewell(
         &self,
         (sender, receiver): (&Sender<Event>, &Receiver<Event>),
@@ -231,6 +231,6 @@ impl Succession {
 /// traceback.
 pub fn tell_failure(line: &Line, text: &str) {
     if let Err(error) = line.say(&Word::Failed(text.to_owned())) {
-        tracing::debug!(%error, "nobody hears why");
+        tracing::debug!(%error, "the predecessor is gone");
     }
 }

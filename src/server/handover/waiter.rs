@@ -1,10 +1,10 @@
 //! The first process of a server whose processes succeed one another: it stays, and waits for the
 //! end of the last of them.
 //!
-//! The server's process id changes with each renewal. Whoever has started the server (a shell, a
-//! service manager) knows the first one only, waits for its end, takes its exit code, and ends the
-//! server by ending it. So each successor connects to it (`meeting`), hears of the signals that it
-//! gets, and says its exit code at its end. When it is gone, they end too.
+//! The server's process id changes with each renewal. The process that has started the server (a
+//! shell, a service manager) knows the first one only, waits for its end, takes its exit code, and
+//! ends the server by ending it. So each successor connects to it (`meeting`), hears of the signals
+//! that it gets, and says its exit code at its end. When it is gone, they end too.
 //!
 //! A thread (`sm-keeper`) takes them, and one for each listens to it. The memory of the first
 //! version's application stays with the first process; nothing else does.
@@ -23,7 +23,7 @@ use crate::telemetry::LogWriter;
 
 use crate::server::signals;
 
-/// The exit code of one that has not said any.
+/// The exit code of a process that has not reported one.
 const DIED: i32 = 1;
 
 /// What a process says when it is the server.
@@ -45,7 +45,7 @@ pub struct Keeper {
 
 #[derive(Debug)]
 enum Place {
-    /// Somebody else waits, there.
+    /// Another process waits, there.
     Other(String),
     /// This process does, once it has a successor.
     Own(Mutex<Option<Waiting>>),
@@ -116,12 +116,12 @@ impl Keeper {
         }
     }
 
-    /// Somebody else is the server from now on.
+    /// Another process is the server from now on.
     pub fn leave_to_others(&self) {
         self.is_left.store(true, Ordering::Relaxed);
     }
 
-    /// Has whoever is the server hear of a signal that this process got.
+    /// Passes a signal that this process got on to the serving process.
     #[cfg(unix)]
     pub fn forward(&self, signal: i32) {
         if let (Place::Own(waiting), Ok(signal)) = (&self.place, u8::try_from(signal))
@@ -179,7 +179,7 @@ impl Waiting {
                             }
                         }
                         Ok(None) => {}
-                        Err(error) => tracing::debug!(%error, "nobody could be taken"),
+                        Err(error) => tracing::debug!(%error, "a connection could not be accepted"),
                     }
                 }
             })?;
@@ -266,7 +266,7 @@ impl Tie {
     /// waits.
     ///
     /// # Errors
-    /// Nobody waits for it.
+    /// The first process does not wait for it.
     pub fn to(invitation: &str) -> io::Result<(u32, Self)> {
         let (pid, place) = invitation.split_once(' ').unwrap_or_default();
         let pid = pid.parse().map_err(io::Error::other)?;
@@ -277,7 +277,7 @@ impl Tie {
 
     /// This process is the server from now on.
     pub fn is_the_server(&self) {
-        // If nobody waits any more, this process ends.
+        // If the first process is gone, this one ends.
         let _gone = (&self.0).write_all(IS_THE_SERVER);
     }
 
@@ -329,7 +329,7 @@ impl Tie {
 
     /// This process leaves, with this.
     pub fn leave(&self, code: i32) {
-        // Whoever waited may be gone.
+        // The first process may be gone.
         let _gone = (&self.0)
             .write_all(LEAVES)
             .and_then(|()| (&self.0).write_all(&code.to_le_bytes()));
@@ -345,8 +345,8 @@ mod tests {
         let keeper = Keeper::own();
         let invitation = keeper.invitation().expect("a port");
         assert_eq!(keeper.invitation().expect("the same"), invitation);
-        let (_, first) = Tie::to(&invitation).expect("somebody waits");
-        let (_, second) = Tie::to(&invitation).expect("somebody waits");
+        let (_, first) = Tie::to(&invitation).expect("the first process waits");
+        let (_, second) = Tie::to(&invitation).expect("the first process waits");
         let another = Keeper::other(invitation.clone());
         assert_eq!(another.invitation().expect("known"), invitation);
         another.leave_to_others();
@@ -378,12 +378,12 @@ mod tests {
             (&tie.0).read_exact(&mut signal).expect("a signal");
             i32::from(signal[0])
         };
-        let (_, first) = Tie::to(&invitation).expect("somebody waits");
+        let (_, first) = Tie::to(&invitation).expect("the first process waits");
         first.is_the_server();
         keeper.forward(libc::SIGHUP);
         keeper.forward(libc::SIGTERM);
         assert_eq!(read(&first), libc::SIGHUP);
-        let (_, second) = Tie::to(&invitation).expect("somebody waits");
+        let (_, second) = Tie::to(&invitation).expect("the first process waits");
         second.is_the_server();
         // The reload is the one that has made it.
         assert_eq!(read(&second), libc::SIGTERM);
@@ -393,7 +393,7 @@ mod tests {
     fn one_that_dies_has_an_exit_code_too() {
         let keeper = Keeper::own();
         let invitation = keeper.invitation().expect("a port");
-        drop(Tie::to(&invitation).expect("somebody waits"));
+        drop(Tie::to(&invitation).expect("the first process waits"));
         keeper.leave_to_others();
         assert_eq!(keeper.end(0), DIED);
     }
