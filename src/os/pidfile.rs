@@ -42,7 +42,7 @@ impl Files {
         let mut files = Self::default();
         let process = &config.process;
         if let Some(path) = &process.pidfile {
-            write(config, ("pidfile", path, None), vacuum)?;
+            write(config, "pidfile", path, None, vacuum)?;
         }
         if let Some(path) = &process.safe_pidfile {
             files.open(config, "safe-pidfile", path)?;
@@ -84,7 +84,7 @@ impl Files {
     ) -> Result<(), Failure> {
         let process = &config.process;
         if let Some(path) = &process.pidfile2 {
-            write(config, ("pidfile2", path, None), vacuum)?;
+            write(config, "pidfile2", path, None, vacuum)?;
         }
         if let Some(path) = &process.safe_pidfile2 {
             self.open(config, "safe-pidfile2", path)?;
@@ -98,7 +98,7 @@ impl Files {
     /// As [`before_privileges`](Self::before_privileges).
     pub fn when_ready(&mut self, config: &Config, vacuum: &mut Vacuum) -> Result<(), Failure> {
         for (option, path, file) in self.ready.drain(..) {
-            write(config, (option, &path, Some(file)), vacuum)?;
+            write(config, option, &path, Some(file), vacuum)?;
         }
         Ok(())
     }
@@ -123,7 +123,9 @@ impl Files {
 /// Writes the server's process id in place of what is there, and notes the file for `--vacuum`.
 fn write(
     config: &Config,
-    (option, path, opened): (&'static str, &Path, Option<File>),
+    option: &'static str,
+    path: &Path,
+    opened: Option<File>,
     vacuum: &mut Vacuum,
 ) -> Result<(), Failure> {
     let pid = pid();

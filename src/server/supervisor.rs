@@ -287,7 +287,7 @@ impl<'a> Supervisor<'a> {
     fn hand_over(&mut self, successor: StandIn) {
         let Engine { net, current, .. } = self.engine;
         let pid = successor.pid();
-        match Relay::begin(net, current, successor, (&self.events, self.mercy)) {
+        match Relay::begin(net, current, successor, &self.events, self.mercy) {
             Ok(mut relay) => {
                 tracing::info!(
                     "the new version is loaded: process {pid} serves, and this one finishes what \

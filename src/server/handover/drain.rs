@@ -33,7 +33,8 @@ impl Relay {
         net: &Arc<Net>,
         current: &Arc<Current>,
         stand_in: StandIn,
-        (events, mercy): (&Sender<Event>, Duration),
+        events: &Sender<Event>,
+        mercy: Duration,
     ) -> Result<Self, String> {
         stand_in.tell({
             let events = events.clone();

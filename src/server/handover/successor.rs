@@ -186,7 +186,8 @@ impl Succession {
     /// heard is put back for the supervisor; a stop ends the waiting.
     pub fn wait_for_farewell(
         &self,
-        (sender, receiver): (&Sender<Event>, &Receiver<Event>),
+        sender: &Sender<Event>,
+        receiver: &Receiver<Event>,
     ) -> Farewell {
         let mut farewell = Farewell::default();
         let mut later = Vec::new();

@@ -91,7 +91,7 @@ impl<'a> Loaded<'a> {
         let mut farewell = Farewell::default();
         if let Some(succession) = &launch.succession {
             acceptor.nudge();
-            farewell = succession.wait_for_farewell((&launch.events, &launch.received));
+            farewell = succession.wait_for_farewell(&launch.events, &launch.received);
             engine.clockwork.release();
             files.spare_admin(false);
         }

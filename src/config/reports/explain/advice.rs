@@ -55,6 +55,30 @@ fn threads_for(green: &str) -> u64 {
     }
 }
 
+/// What to know about the number of interpreters.
+fn about_processes(processes: u64, is_single: bool) -> Option<String> {
+    if processes > 1 && is_single {
+        Some(format!(
+            "single-interpreter with processes = {processes}: the main interpreter serves with \
+             processes x threads threads, which share one GIL"
+        ))
+    } else if processes > 32 {
+        Some(format!(
+            "processes = {processes}: {processes} interpreters load the application for \
+             themselves, each with memory of its own; as many as there are cores (%k), with \
+             threads, usually serve as well"
+        ))
+    } else if processes > 1 {
+        Some(format!(
+            "processes = {processes}: {processes} interpreters load the application for \
+             themselves; if an extension of it refuses subinterpreters, isolation = auto falls \
+             back to threads of the main interpreter"
+        ))
+    } else {
+        None
+    }
+}
+
 /// What to know about options together.
 pub(super) fn overall<'e>(
     value_of: impl Fn(&str) -> Option<&'e str>,
@@ -67,24 +91,8 @@ pub(super) fn overall<'e>(
     };
     let mut lines = Vec::new();
     let processes = number("processes").unwrap_or(1);
-    if processes > 1 && value_of("single-interpreter").is_some() {
-        lines.push(format!(
-            "single-interpreter with processes = {processes}: the main interpreter serves with \
-             processes x threads threads, which share one GIL"
-        ));
-    } else if processes > 32 {
-        lines.push(format!(
-            "processes = {processes}: {processes} interpreters load the application for \
-             themselves, each with memory of its own; as many as there are cores (%k), with \
-             threads, usually serve as well"
-        ));
-    } else if processes > 1 {
-        lines.push(format!(
-            "processes = {processes}: {processes} interpreters load the application for \
-             themselves; if an extension of it refuses subinterpreters, isolation = auto falls \
-             back to threads of the main interpreter"
-        ));
-    }
+    let is_single = value_of("single-interpreter").is_some();
+    lines.extend(about_processes(processes, is_single));
     if let Some(cheaper) = number("cheaper").filter(|cheaper| *cheaper >= processes) {
         lines.push(format!(
             "cheaper = {cheaper} wants more than {cheaper} processes, and there are \

@@ -313,26 +313,7 @@ impl Equivalence {
                 }
                 self.line("processes", text);
             }
-            Equivalent::WorkerClass => match text {
-                "sync" => {}
-                "gthread" => self.notes.push(
-                    "worker_class gthread: threads is all that it \
-                 needs"
-                        .to_owned(),
-                ),
-                "gevent" | "eventlet" | "tornado" => {
-                    self.line("threads", "16");
-                    self.notes.push(format!(
-                        "worker_class {text}: green threads do not run in \
-                        interpreters of their own; threads are used instead (raise them if \
-                        requests wait for other services)"
-                    ));
-                }
-                other => self.notes.push(format!(
-                    "worker_class {other} serves something else than \
-                    WSGI (an ASGI application needs an ASGI server)"
-                )),
-            },
+            Equivalent::WorkerClass => self.worker_class(text),
             Equivalent::Timeout => {
                 if text != "0" {
                     self.line("harakiri", text);
@@ -356,6 +337,29 @@ impl Equivalence {
                 let text = if text == "True" { "true" } else { text };
                 self.line(option, text);
             }
+        }
+    }
+
+    fn worker_class(&mut self, text: &str) {
+        match text {
+            "sync" => {}
+            "gthread" => self.notes.push(
+                "worker_class gthread: threads is all that it \
+                 needs"
+                    .to_owned(),
+            ),
+            "gevent" | "eventlet" | "tornado" => {
+                self.line("threads", "16");
+                self.notes.push(format!(
+                    "worker_class {text}: green threads do not run in \
+                        interpreters of their own; threads are used instead (raise them if \
+                        requests wait for other services)"
+                ));
+            }
+            other => self.notes.push(format!(
+                "worker_class {other} serves something else than \
+                    WSGI (an ASGI application needs an ASGI server)"
+            )),
         }
     }
 
