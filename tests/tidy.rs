@@ -3,6 +3,11 @@
 //!
 //! Reads files only; needs no Python and no git, and knows nothing of the crate but its folders.
 
+#[path = "tidy/circles.rs"]
+mod circles;
+#[path = "tidy/measures.rs"]
+mod measures;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,6 +87,9 @@ const LINES_MAX: usize = 700;
 const NAMES_THAT_SAY_NOTHING: &[&str] = &[
     "util", "utils", "common", "helper", "helpers", "misc", "shared", "stuff",
 ];
+
+/// A bound that only goes down follows when the figure is this much lower.
+const SLACK: usize = 10;
 
 /// Folders that are not ours to judge: built, downloaded, or git's.
 const NOT_OURS: &[&str] = &[
@@ -449,6 +457,17 @@ impl Complaints {
 
     fn check(self) {
         assert!(self.found.is_empty(), "{}:\n{}", self.about, self.found);
+    }
+
+    /// For a measure that does not hold everywhere yet: not more than `most`, which only goes down.
+    fn check_at_most(self, most: usize) {
+        let count = self.found.lines().count();
+        let (about, found) = (self.about, &self.found);
+        assert!(count <= most, "{count} {about}, at most {most}:\n{found}");
+        assert!(
+            count + SLACK > most,
+            "only {count} {about}: lower the bound of {most} in tests/tidy"
+        );
     }
 }
 

@@ -51,9 +51,10 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
         .name("sm-signals".to_owned())
         .spawn(move || {
             for signal in signals.forever() {
+                let event = event(meanings, signal);
                 match &*KEEPER.lock() {
-                    Some(keeper) => keeper.forward(signal),
-                    None => pass(event(meanings, signal), 0, &events),
+                    Some(keeper) => keeper.forward(signal, is_stop(&event)),
+                    None => pass(event, 0, &events),
                 }
             }
         })
@@ -68,6 +69,10 @@ fn pass(event: Event, way: usize, events: &Sender<Event>) {
     }
     // The supervisor has ended: the server has stopped.
     let _gone = events.send(event);
+}
+
+fn is_stop(event: &Event) -> bool {
+    matches!(event, Event::Stop { .. } | Event::StopNow { .. })
 }
 
 /// Counts a stop that came this way. Whether it is not the same one that came another way before.
@@ -86,15 +91,6 @@ pub fn is_new_stop_of_predecessor() -> bool {
     is_new_stop(2)
 }
 
-/// Whether a signal asks for a stop.
-pub fn is_stop(signal: u8) -> bool {
-    let meanings = MEANINGS.get().map_or(&[][..], Vec::as_slice);
-    matches!(
-        event(meanings, i32::from(signal)),
-        Event::Stop { .. } | Event::StopNow { .. }
-    )
-}
-
 /// The waiting process got a signal.
 pub fn forwarded(signal: i32, events: &Sender<Event>) {
     let meanings = MEANINGS.get().map_or(&[][..], Vec::as_slice);
@@ -106,9 +102,11 @@ pub fn forward_to(keeper: &Arc<Keeper>, waiting: &Receiver<Event>) {
     let mut forwards = KEEPER.lock();
     for event in waiting.try_iter() {
         match event {
-            Event::Stop { signal: 0, .. } | Event::StopNow { .. } => keeper.forward(SIGTERM),
-            Event::Stop { signal, .. } => keeper.forward(signal),
-            Event::Reload { .. } => keeper.forward(SIGHUP),
+            Event::Stop { signal: 0, .. } | Event::StopNow { .. } => {
+                keeper.forward(SIGTERM, true);
+            }
+            Event::Stop { signal, .. } => keeper.forward(signal, true),
+            Event::Reload { .. } => keeper.forward(SIGHUP, false),
             _ => {}
         }
     }

@@ -37,8 +37,3 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
 pub fn is_new_stop_of_predecessor() -> bool {
     true
 }
-
-/// Whether a signal asks for a stop: there are none to pass on.
-pub fn is_stop(_signal: u8) -> bool {
-    false
-}

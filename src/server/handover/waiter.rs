@@ -21,8 +21,6 @@ use crate::python::exit_now;
 use crate::reload::handover::rendezvous::{self, Meeting};
 use crate::telemetry::LogWriter;
 
-use crate::server::signals;
-
 /// The exit code of a process that has not reported one.
 const DIED: i32 = 1;
 
@@ -66,10 +64,17 @@ struct Present {
     /// The one that is the server.
     server: Option<TcpStream>,
     /// Signals that came while there was none.
-    signals: Vec<u8>,
+    signals: Vec<PassedOn>,
     /// Stops that this server was sent. It may have left before it read them: the next one gets
     /// them too, and ignores those that its predecessor has passed on.
-    sent_stops: Vec<u8>,
+    sent_stops: Vec<PassedOn>,
+}
+
+/// A signal that this process got and passes on.
+#[derive(Clone, Copy, Debug)]
+struct PassedOn {
+    number: u8,
+    is_stop: bool,
 }
 
 fn notifier() -> Arc<Notifier> {
@@ -123,12 +128,12 @@ impl Keeper {
 
     /// Passes a signal that this process got on to the serving process.
     #[cfg(unix)]
-    pub fn forward(&self, signal: i32) {
-        if let (Place::Own(waiting), Ok(signal)) = (&self.place, u8::try_from(signal))
+    pub fn forward(&self, signal: i32, is_stop: bool) {
+        if let (Place::Own(waiting), Ok(number)) = (&self.place, u8::try_from(signal))
             && let Some(waiting) = &*waiting.lock()
         {
             let mut present = waiting.present.0.lock();
-            present.signals.push(signal);
+            present.signals.push(PassedOn { number, is_stop });
             present.forward();
         }
     }
@@ -149,12 +154,12 @@ impl Keeper {
 
 impl Present {
     fn forward(&mut self) {
+        let numbers: Vec<u8> = self.signals.iter().map(|signal| signal.number).collect();
         if let Some(server) = &mut self.server
-            && server.write_all(&self.signals).is_ok()
+            && server.write_all(&numbers).is_ok()
         {
             let sent = self.signals.drain(..);
-            self.sent_stops
-                .extend(sent.filter(|signal| signals::is_stop(*signal)));
+            self.sent_stops.extend(sent.filter(|signal| signal.is_stop));
         }
     }
 }
@@ -380,8 +385,8 @@ mod tests {
         };
         let (_, first) = Tie::to(&invitation).expect("the first process waits");
         first.is_the_server();
-        keeper.forward(libc::SIGHUP);
-        keeper.forward(libc::SIGTERM);
+        keeper.forward(libc::SIGHUP, false);
+        keeper.forward(libc::SIGTERM, true);
         assert_eq!(read(&first), libc::SIGHUP);
         let (_, second) = Tie::to(&invitation).expect("the first process waits");
         second.is_the_server();
