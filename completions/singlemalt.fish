@@ -275,7 +275,7 @@ complete -c singlemalt -l touch-exec -r -f -d 'Run a command, without waiting fo
 complete -c singlemalt -l touch-signal -r -f -d 'Raise a uwsgi signal when a file is touched. May be repeated.'
 complete -c singlemalt -l fs-signal -r -f -d 'Raise a uwsgi signal when something below a directory, or a file, changes. May be repeated.'
 complete -c singlemalt -l locks -r -f -d 'Locks for uwsgi.lock(N), beside lock 0, which is always there.'
-complete -c singlemalt -l reload-mode -r -f -a 'swap rolling exec' -d 'How a reload goes: swap loads the new version in all interpreters beside the old ones and switches at once; rolling replaces one interpreter after the other, which takes less memory, and versions mix meanwhile; exec starts the whole process anew in its place, while another one stands in for it; on Windows that one takes it over. Applications that live in the main interpreter are always reloaded so.'
+complete -c singlemalt -l reload-mode -r -f -a 'swap rolling exec' -d 'How a reload goes: swap loads the new version in all interpreters beside the old ones and switches at once; rolling replaces one interpreter after the other, which takes less memory, and versions mix meanwhile; exec starts another process that loads the new version and takes the server over. Applications that live in the main interpreter are always reloaded so.'
 complete -c singlemalt -l touch-reload -r -d 'Reload when a file is touched. May be repeated.'
 complete -c singlemalt -l touch-chain-reload -r -d 'Replace one interpreter after the other when a file is touched. May be repeated.'
 complete -c singlemalt -l touch-workers-reload -r -d 'Replace one interpreter after the other when a file is touched. May be repeated.'

@@ -278,7 +278,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--touch-signal', 'Raise a uwsgi signal when a file is touched. May be repeated.')
         ,@('--fs-signal', 'Raise a uwsgi signal when something below a directory, or a file, changes. May be repeated.')
         ,@('--locks', 'Locks for uwsgi.lock(N), beside lock 0, which is always there.')
-        ,@('--reload-mode', 'How a reload goes: swap loads the new version in all interpreters beside the old ones and switches at once; rolling replaces one interpreter after the other, which takes less memory, and versions mix meanwhile; exec starts the whole process anew in its place, while another one stands in for it; on Windows that one takes it over. Applications that live in the main interpreter are always reloaded so.')
+        ,@('--reload-mode', 'How a reload goes: swap loads the new version in all interpreters beside the old ones and switches at once; rolling replaces one interpreter after the other, which takes less memory, and versions mix meanwhile; exec starts another process that loads the new version and takes the server over. Applications that live in the main interpreter are always reloaded so.')
         ,@('--touch-reload', 'Reload when a file is touched. May be repeated.')
         ,@('--touch-chain-reload', 'Replace one interpreter after the other when a file is touched. May be repeated.')
         ,@('--touch-workers-reload', 'Replace one interpreter after the other when a file is touched. May be repeated.')

@@ -13,10 +13,9 @@ options! {
     RELOAD_MODE = row(GROUP, "reload-mode", Kind::Choice(&["swap", "rolling", "exec"]),
         "How a reload goes: swap loads the new version in all interpreters beside the old ones and \
          switches at once; rolling replaces one interpreter after the other, which takes less \
-         memory, and versions mix meanwhile; exec starts the whole process anew in its place, \
-         while another one stands in for it; on Windows that one takes it over. Applications that \
-         live in the main interpreter are always \
-         reloaded so.")
+         memory, and versions mix meanwhile; exec starts another process that loads the new \
+         version and takes the server over. Applications that live in the main interpreter are \
+         always reloaded so.")
         .default("swap");
     TOUCH_RELOAD = row(GROUP, "touch-reload", Kind::Path,
         "Reload when a file is touched. May be repeated.")
