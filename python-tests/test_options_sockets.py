@@ -334,9 +334,7 @@ def test_what_lies_in_the_way_of_a_unix_socket_stays(serve, tmp_path):
     (tmp_path / "folder.sock").mkdir()
     for name in ("file.sock", "folder.sock"):
         log = failed_start(serve, tmp_path, "--http-socket", name)
-        assert re.search(
-            f"^error: .*{name} exists and is not a socket", log, re.MULTILINE
-        ), log
+        assert re.search(f"^error: .*{name} exists and is not a socket", log, re.MULTILINE), log
     assert (tmp_path / "file.sock").read_text() == "precious"
 
 
