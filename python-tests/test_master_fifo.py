@@ -19,7 +19,10 @@ def write(server, letters, name="fifo"):
 
 
 def with_fifo(serve, *arguments, **more):
-    return serve("--master-fifo", "fifo", *arguments, source=VERSION, **more)
+    server = serve("--master-fifo", "fifo", *arguments, source=VERSION, **more)
+    # The report comes before it.
+    server.wait_until((server.directory / "fifo").exists, what="the fifo is there")
+    return server
 
 
 def test_it_is_a_pipe_of_the_users_own(serve):
