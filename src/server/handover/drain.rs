@@ -88,17 +88,17 @@ impl Relay {
             .map(drop)
     }
 
-    /// The process id of the stand-in.
+    /// The process id of the successor.
     pub fn pid(&self) -> i32 {
         self.stand_in.pid()
     }
 
-    /// The stand-in.
+    /// The successor.
     pub fn stand_in(&self) -> &StandIn {
         &self.stand_in
     }
 
-    /// The stand-in is lost, and this process can still serve: it goes on.
+    /// The successor is lost, and this process can still serve: it goes on.
     pub fn go_back(self, net: &Arc<Net>, current: &Current) {
         self.stand_in.kill();
         net.go_on();
@@ -106,7 +106,7 @@ impl Relay {
         origin::go_on(net.take_kept(), net, current);
     }
 
-    /// The server stops instead: what was on its way to the stand-in gets there, then it stops too.
+    /// The server stops instead: what was on its way to the successor gets there, then it stops too.
     pub fn stop(self, net: &Net) -> StandIn {
         net.stop_keeping();
         join(self.hands);
