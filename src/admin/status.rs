@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-pub use crate::reload::record::{CanaryReport, Kept, Reload, Reloads};
+pub use crate::reload::record::{CanaryReport, Reload, Reloads, RollbackTarget};
 
 /// All of it.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -31,7 +31,7 @@ pub struct Status {
     /// How many there were since the process began; it may have begun anew meanwhile.
     pub reloads: Reloads,
     /// The generation that a rollback would put back.
-    pub kept: Option<Kept>,
+    pub kept: Option<RollbackTarget>,
     /// Requests that wait for a worker.
     pub queue: Queue,
     /// Connections that are open.

@@ -314,7 +314,7 @@ mod tests {
     use super::*;
     use crate::admin::control_response::json;
     use crate::admin::status::{
-        CanaryReport, Generation, Kept, Reload, Reloads, Request, Status, Thread, Worker,
+        CanaryReport, Generation, Reload, Reloads, Request, RollbackTarget, Status, Thread, Worker,
     };
 
     fn value(status: &Status) -> Value {
@@ -432,7 +432,7 @@ worker  thread  state   requests  failed  average  spawned  works on
                 failed: 0,
                 withdrawn: 1,
             },
-            kept: Some(Kept {
+            kept: Some(RollbackTarget {
                 generation: 1,
                 until: 1100,
             }),

@@ -42,11 +42,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// What every worker of every generation does at this moment. Takes `patience` and a moment at
+    /// What every worker of every generation does at this moment. Takes `timeout` and a moment at
     /// most, also when a GIL is held by code that does not return. Any thread that has no part in
     /// an interpreter may call it.
-    pub fn stacks(&self, patience: Duration) -> Stacks {
-        stacks::of(&self.harakiri, patience)
+    pub fn stacks(&self, timeout: Duration) -> Stacks {
+        stacks::of(&self.harakiri, timeout)
     }
 }
 

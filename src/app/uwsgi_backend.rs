@@ -9,7 +9,7 @@ use crate::background::TimerSpec;
 use crate::background::cron::When;
 use crate::background::registrations::Trigger;
 use crate::python::{Backend, Facts, LockRefused, SignalSource, WorkerFacts};
-use crate::shared::locks::{Holder, LockError};
+use crate::shared::locks::{LockError, LockOwner};
 
 use super::generation_state::GenerationState;
 use super::process::{AppRequest, Process};
@@ -128,19 +128,19 @@ impl Backend for UwsgiBackend {
     }
 
     fn lock(&self, number: usize, interpreter: u64, thread: u64) -> Result<(), LockRefused> {
-        let holder = Holder {
+        let owner = LockOwner {
             interpreter,
             thread,
         };
-        self.process.locks.lock(number, holder).map_err(refused)
+        self.process.locks.lock(number, owner).map_err(refused)
     }
 
     fn unlock(&self, number: usize, interpreter: u64, thread: u64) -> Result<bool, LockRefused> {
-        let holder = Holder {
+        let owner = LockOwner {
             interpreter,
             thread,
         };
-        self.process.locks.unlock(number, holder).map_err(refused)
+        self.process.locks.unlock(number, owner).map_err(refused)
     }
 
     fn is_locked(&self, number: usize) -> Result<bool, LockRefused> {

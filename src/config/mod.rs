@@ -59,14 +59,14 @@ pub use process::types::{
     ProcessConfig, ProcessTitle, SignalMeaning,
 };
 pub use proxies::types::ProxyConfig;
-pub use python::types::{Errand, PythonConfig};
+pub use python::types::{OneShot, PythonConfig};
 pub use read::from_args;
 pub use reload::types::{
     CanaryStage, Exceptions, MemoryLimits, ProbeRules, Recycling, ReloadConfig, ReloadMode,
 };
 pub use settings::Config;
 pub use sockets::types::{ListenAddress, Protocol, Redirect, SocketConfig};
-pub use start::types::{Awaited, FileLock, StartConfig, Thing};
+pub use start::types::{Awaited, FileLock, StartConfig, WaitTarget};
 pub use static_files::types::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
 pub use table::is_flag;
 pub use tls::types::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};

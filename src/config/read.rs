@@ -12,7 +12,7 @@ use super::process::resolve::pidfile_command;
 use super::readers::language::loader::{Loader, Stop};
 use super::readers::layers::{self, Layer};
 use super::readers::options as configuration;
-use super::readers::surroundings::Surroundings;
+use super::readers::system_facts::SystemFacts;
 use super::readers::{command_line, environment};
 use super::reports::{completions, explain, help, reference, show};
 use super::resolve::resolve_loaded;
@@ -45,27 +45,27 @@ pub fn from_args(
         .into_iter()
         .filter_map(|(name, text)| Some((name.into_string().ok()?, text)))
         .collect();
-    let surroundings = Surroundings::of_this_process(environment);
-    from_surroundings(&arguments, &surroundings)
+    let system = SystemFacts::of_this_process(environment);
+    from_arguments(&arguments, &system)
 }
 
-pub(super) fn from_surroundings(
+pub(super) fn from_arguments(
     arguments: &[String],
-    surroundings: &Surroundings,
+    system: &SystemFacts,
 ) -> Result<Command, ConfigError> {
     if let Some((word, rest)) = arguments.split_first()
         && let Some(verb) = subcommand::verb(word)
     {
-        return subcommand::read(word, verb, rest, surroundings);
+        return subcommand::read(word, verb, rest, system);
     }
-    let variables = environment::utf8(surroundings)?;
+    let variables = environment::utf8(system)?;
     let command_line = command_line::read(arguments)?;
     let (environment, no_options) = environment::read(&variables)?;
     let asked = Asked::of(&environment, &command_line);
-    if let Some(command) = asked.command(surroundings)? {
+    if let Some(command) = asked.command(system)? {
         return Ok(command);
     }
-    let mut loader = Loader::new(surroundings, asked.flag(&configuration::ALLOW_CONFIG_EXEC));
+    let mut loader = Loader::new(system, asked.flag(&configuration::ALLOW_CONFIG_EXEC));
     let loaded = loader
         .add_layer(layers::ENVIRONMENT, environment)
         .and_then(|()| loader.add_layer(layers::COMMAND_LINE, command_line))
@@ -136,7 +136,7 @@ impl Asked {
     }
 
     /// Commands that need no configuration.
-    fn command(&self, surroundings: &Surroundings) -> Result<Option<Command>, ConfigError> {
+    fn command(&self, system: &SystemFacts) -> Result<Option<Command>, ConfigError> {
         if let Some(word) = self.last(&configuration::HELP) {
             return Ok(Some(Command::Help(match word {
                 "" => help::overview(),
@@ -160,7 +160,7 @@ impl Asked {
             return reference::render(format).map(|text| Some(Command::Print(text)));
         }
         if let Some(file) = self.last(&configuration::EXPLAIN) {
-            return explain::explain(file, surroundings).map(|text| Some(Command::Print(text)));
+            return explain::explain(file, system).map(|text| Some(Command::Print(text)));
         }
         Ok(None)
     }

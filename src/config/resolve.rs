@@ -59,7 +59,7 @@ pub(super) fn resolve_loaded(
     loaded: &Loaded,
 ) -> Result<Config, ConfigError> {
     let resolved = resolve(raw, warnings, &loaded.unknown)?;
-    let needs_app = !matches!(&resolved.python.one_shot, Some(errand) if !errand.needs_app());
+    let needs_app = !matches!(&resolved.python.one_shot, Some(one_shot) if !one_shot.needs_app());
     if needs_app
         && resolved.app.choice.is_none()
         && resolved.app.mounts.is_empty()

@@ -27,16 +27,16 @@ impl Forwarded {
             head.take_out(forwarded::is_about_the_client);
             return None;
         }
-        let told = forwarded::read(head, &proxies.trusted, proxies.believed);
-        if let Some(host) = &told.host {
+        let claims = forwarded::read(head, &proxies.trusted, proxies.fields);
+        if let Some(host) = &claims.host {
             head.set_host(host);
         }
-        if told.client.is_none() && told.is_https.is_none() {
+        if claims.client.is_none() && claims.is_https.is_none() {
             return None;
         }
         Some(Box::new(Self {
-            peer: told.client.map(|(address, port)| Peer::of(address, port)),
-            is_https: told.is_https,
+            peer: claims.client.map(|(address, port)| Peer::of(address, port)),
+            is_https: claims.is_https,
         }))
     }
 }

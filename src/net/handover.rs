@@ -1,11 +1,11 @@
 //! Hands idle connections to another process.
 //!
 //! While a process is replaced, another one serves, and idle connections survive: the socket of a
-//! connection without a request under way is put into a queue ([`Kept`]), together with the bytes
+//! connection without a request under way is put into a queue ([`ParkedConnection`]), together with the bytes
 //! of its next request that were read already. The server passes the queue to the other process. A
 //! connection with a request under way is queued when the request is answered.
 //!
-//! After [`Net::start_keeping`] this process begins no request that the other one can begin: the
+//! After [`Net::start_parking`] this process begins no request that the other one can begin: the
 //! thread that reads the first bytes of a request checks the flag *after* the read. A request that
 //! a client sends because of an answer of the other process is sent after the flag was set, so the
 //! old version never answers it.
@@ -17,7 +17,7 @@ use mio::event::Source as _;
 
 use super::connection::{Connection, Phase};
 use super::listener::Listener;
-use super::parked::Kept;
+use super::parked::ParkedConnection;
 use super::plain_stream::{Handle, PlainStream};
 use super::services::Dispatch;
 use super::state::Net;
@@ -35,21 +35,21 @@ impl Net {
 
     /// Stops accepting and begins no further request, but closes nothing: the listening sockets
     /// stay open, and connections are parked for the process that serves instead.
-    pub fn start_keeping(&self) {
+    pub fn start_parking(&self) {
         self.parked.open(self.stop_listening());
         self.is_parking.store(true, Ordering::SeqCst);
         self.drain_now();
     }
 
     /// Parks no more connections: idle ones are closed as at a stop. The queue keeps its content.
-    pub fn stop_keeping(&self) {
+    pub fn stop_parking(&self) {
         self.is_parking.store(false, Ordering::SeqCst);
         self.parked.close();
     }
 
     /// Serves again, because no other process does. The queue keeps its content.
     pub fn go_on(&self) {
-        self.stop_keeping();
+        self.stop_parking();
         let listeners = std::mem::take(&mut self.parked.lock().listeners);
         self.start_listening(listeners);
     }
@@ -64,17 +64,17 @@ impl Net {
     }
 
     /// Waits for the next parked connection. `None`: there are no more and will be none.
-    pub fn next_kept(&self) -> Option<Kept> {
+    pub fn next_parked(&self) -> Option<ParkedConnection> {
         self.parked.wait()
     }
 
     /// Returns a connection that could not be handed over to the head of the queue.
-    pub fn put_back(&self, kept: Kept) {
-        self.parked.lock().connections.push_front(kept);
+    pub fn put_back(&self, parked: ParkedConnection) {
+        self.parked.lock().connections.push_front(parked);
     }
 
     /// Takes all parked connections.
-    pub fn take_kept(&self) -> Vec<Kept> {
+    pub fn take_parked(&self) -> Vec<ParkedConnection> {
         self.parked.lock().connections.drain(..).collect()
     }
 
@@ -93,7 +93,7 @@ impl Net {
         self.should_park(connection) && self.parked.push(|| self.detach(connection))
     }
 
-    fn detach(&self, connection: &mut Connection) -> Option<Kept> {
+    fn detach(&self, connection: &mut Connection) -> Option<ParkedConnection> {
         let socket = connection
             .io
             .stream
@@ -107,7 +107,7 @@ impl Net {
             tracing::debug!(%error, "deregistering a parked connection");
             return None;
         }
-        Some(Kept {
+        Some(ParkedConnection {
             socket,
             listener: connection.listener,
             unread: std::mem::take(&mut connection.unread),
@@ -121,15 +121,20 @@ impl Turn {
     ///
     /// # Errors
     /// The socket is not connected.
-    pub fn adopt(&mut self, net: &Net, dispatch: &dyn Dispatch, kept: Kept) -> io::Result<()> {
-        let (stream, address) = PlainStream::adopt(kept.socket)?;
+    pub fn adopt(
+        &mut self,
+        net: &Net,
+        dispatch: &dyn Dispatch,
+        parked: ParkedConnection,
+    ) -> io::Result<()> {
+        let (stream, address) = PlainStream::adopt(parked.socket)?;
         let accepted = Accepted {
             stream: Stream::Plain(stream),
             address,
-            listener: kept.listener,
+            listener: parked.listener,
             expects_preamble: false,
         };
-        self.begin(net, dispatch, accepted, Some(kept.unread));
+        self.begin(net, dispatch, accepted, Some(parked.unread));
         Ok(())
     }
 }

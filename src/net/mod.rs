@@ -39,7 +39,7 @@ pub mod ownership;
 pub use address::Address;
 pub use connection::{Answered, Exchange};
 pub use listener::{Listener, Redirect, SocketOptions};
-pub use parked::Kept;
+pub use parked::ParkedConnection;
 pub use plain_stream::Handle;
 pub use poll::SharedPoll;
 pub use reader::Protocol;

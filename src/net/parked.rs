@@ -10,7 +10,7 @@ use super::plain_stream::Handle;
 
 /// A connection without a request under way.
 #[derive(Debug)]
-pub struct Kept {
+pub struct ParkedConnection {
     /// The socket.
     pub socket: Handle,
     /// The index of the listener that accepted it.
@@ -30,7 +30,7 @@ pub(super) struct ParkedQueue {
 #[derive(Default)]
 pub(super) struct Parked {
     is_open: bool,
-    pub(super) connections: VecDeque<Kept>,
+    pub(super) connections: VecDeque<ParkedConnection>,
     /// The listeners, which accept nothing meanwhile.
     pub(super) listeners: Vec<Listener>,
 }
@@ -54,7 +54,7 @@ impl ParkedQueue {
     }
 
     /// Queues what `park` returns, unless the queue is closed. Returns whether it was queued.
-    pub(super) fn push(&self, park: impl FnOnce() -> Option<Kept>) -> bool {
+    pub(super) fn push(&self, park: impl FnOnce() -> Option<ParkedConnection>) -> bool {
         let mut parked = self.lock();
         if !parked.is_open {
             return false;
@@ -68,7 +68,7 @@ impl ParkedQueue {
     }
 
     /// Waits for a connection. `None`: the queue is empty and closed.
-    pub(super) fn wait(&self) -> Option<Kept> {
+    pub(super) fn wait(&self) -> Option<ParkedConnection> {
         let mut parked = self.lock();
         loop {
             if let Some(connection) = parked.connections.pop_front() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::protocol::http::Limits;
-use crate::protocol::proxy::{Believed, Trusted};
+use crate::protocol::proxy::{Trusted, TrustedFields};
 use crate::wsgi::{AddedFields, BodyMemory, Head};
 
 /// Bounds and deadlines of connections. A duration of centuries turns a timeout off.
@@ -46,7 +46,7 @@ pub struct Proxies {
     /// Their addresses.
     pub trusted: Trusted,
     /// The fields that are read.
-    pub believed: Believed,
+    pub fields: TrustedFields,
 }
 
 impl Settings {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::reload::record::{CanaryReport, Kept, Reload, Reloads};
+use crate::reload::record::{CanaryReport, Reload, Reloads, RollbackTarget};
 
 /// How many reloads are remembered for clients that wait.
 const ENDED_MAX: usize = 32;
@@ -46,7 +46,7 @@ struct State {
     /// Generations that finish their requests and get no new ones.
     draining: Vec<u64>,
     /// The previous generation, while it is kept.
-    kept: Option<Kept>,
+    kept: Option<RollbackTarget>,
     counts: Reloads,
 }
 
@@ -287,12 +287,12 @@ impl ReloadHistory {
     }
 
     /// The generation that is kept for a rollback, if any.
-    pub fn set_kept(&self, kept: Option<Kept>) {
+    pub fn set_kept(&self, kept: Option<RollbackTarget>) {
         self.state.lock().kept = kept;
     }
 
     /// The generation that a rollback would put back.
-    pub fn kept(&self) -> Option<Kept> {
+    pub fn kept(&self) -> Option<RollbackTarget> {
         self.state.lock().kept
     }
 

@@ -58,7 +58,7 @@ pub struct CanaryReport {
 
 /// The generation that a rollback would put back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Kept {
+pub struct RollbackTarget {
     /// Its number.
     pub generation: u64,
     /// Until when.

@@ -99,7 +99,7 @@ impl Engine {
                 move |due| drop(events.send(Event::Due(due)))
             }),
         };
-        let process = process::surroundings(config, &hostname(), events, &clockwork, alarms);
+        let process = process::build(config, &hostname(), events, &clockwork, alarms);
         Ok(Self {
             runtime,
             net,

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{applications, prepare, settings};
 use crate::app::Apps;
-use crate::config::{Config, Errand, Failure, NO_APP};
+use crate::config::{Config, Failure, NO_APP, OneShot};
 use crate::os::redirect;
 use crate::protocol::http::response::Form;
 use crate::protocol::http::{Limits, RequestHead, RequestReader, Step, Version};
@@ -28,19 +28,19 @@ const END_GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Why it could not run.
-pub fn run(config: &Config, errand: &Errand) -> Result<i32, Failure> {
-    if *errand == Errand::PythonVersion {
+pub fn run(config: &Config, one_shot: &OneShot) -> Result<i32, Failure> {
+    if *one_shot == OneShot::PythonVersion {
         println(&mut std::io::stdout(), &python::linked_version());
         return Ok(0);
     }
     // Before Python looks at it: the application's output is no part of the answer.
-    let answer = match errand {
-        Errand::TestRequest(_) => Some(redirect::keep_stdout().map_err(Failure::new)?),
+    let answer = match one_shot {
+        OneShot::TestRequest(_) => Some(redirect::keep_stdout().map_err(Failure::new)?),
         _ => None,
     };
     prepare::enter_directory(config)?;
-    let apps = match errand {
-        Errand::TestRequest(_) => applications::choose(config)?,
+    let apps = match one_shot {
+        OneShot::TestRequest(_) => applications::choose(config)?,
         _ => Apps::default(),
     };
     let runtime = prepare::start_python(config)?;
@@ -49,7 +49,7 @@ pub fn run(config: &Config, errand: &Errand) -> Result<i32, Failure> {
             .name("one-shot".to_owned())
             .stack_size(STACK_BYTES_MIN)
             .spawn_scoped(scope, || {
-                run_in_python(config, errand, &apps, runtime, answer)
+                run_in_python(config, one_shot, &apps, runtime, answer)
             })
             .map_err(Failure::new)?;
         // The panic's message is in the log already.
@@ -60,7 +60,7 @@ pub fn run(config: &Config, errand: &Errand) -> Result<i32, Failure> {
 
 fn run_in_python(
     config: &Config,
-    errand: &Errand,
+    one_shot: &OneShot,
     apps: &Apps,
     runtime: &'static Runtime,
     answer: Option<File>,
@@ -78,20 +78,20 @@ fn run_in_python(
         )
     };
     let mut python = InterpreterThread::create(runtime, spec).map_err(Failure::new)?;
-    let done = match errand {
-        Errand::TestRequest(text) => match answer {
+    let done = match one_shot {
+        OneShot::TestRequest(text) => match answer {
             Some(file) => answer_one(&mut python, apps, text, file),
             None => Ok(0),
         },
-        Errand::TestModule(name) => match python.import(&module_or_file(name)) {
+        OneShot::TestModule(name) => match python.import(&module_or_file(name)) {
             Ok(()) => Ok(0),
             Err(failure) => Err(Failure {
                 text: failure.to_string(),
                 code: 1,
             }),
         },
-        Errand::RunScript(path) => Ok(python.run_script(path)),
-        Errand::PythonVersion => Ok(0),
+        OneShot::RunScript(path) => Ok(python.run_script(path)),
+        OneShot::PythonVersion => Ok(0),
     };
     python.end_at_exit(END_GRACE);
     done

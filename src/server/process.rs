@@ -17,7 +17,7 @@ use crate::reload::event::Event;
 use crate::shared::locks::Locks;
 
 /// What all generations use.
-pub fn surroundings(
+pub fn build(
     config: &Config,
     hostname: &str,
     events: &Sender<Event>,

@@ -56,7 +56,7 @@ pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Setti
 fn proxies(config: &Config) -> Option<net::Proxies> {
     (!config.proxies.is_empty()).then(|| net::Proxies {
         trusted: config.proxies.trusted.clone(),
-        believed: config.proxies.headers,
+        fields: config.proxies.headers,
     })
 }
 

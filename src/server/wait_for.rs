@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::config::Failure;
-use crate::config::{Awaited, Thing};
+use crate::config::{Awaited, WaitTarget};
 
 /// How often to look.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -27,15 +27,15 @@ pub fn wait<'a>(all: impl Iterator<Item = &'a Awaited>, say: &dyn Fn(&str)) -> R
 
 fn wait_for(awaited: &Awaited, say: &dyn Fn(&str)) -> Result<(), Failure> {
     let Awaited {
-        thing,
+        target,
         timeout,
         option,
     } = awaited;
-    let failed = |why: &str| Failure::new(format_args!("--{option}: {} {why}", name(thing)));
+    let failed = |why: &str| Failure::new(format_args!("--{option}: {} {why}", name(target)));
     let until = Instant::now() + *timeout;
     let mut is_said = false;
     loop {
-        match is_there(thing) {
+        match is_there(target) {
             Ok(true) => return Ok(()),
             Ok(false) if Instant::now() >= until => {
                 return Err(failed(&format!(
@@ -47,33 +47,34 @@ fn wait_for(awaited: &Awaited, say: &dyn Fn(&str)) -> Result<(), Failure> {
             Err(why) => return Err(failed(why)),
         }
         if !std::mem::replace(&mut is_said, true) {
-            say(&format!("waiting for {} (--{option})", name(thing)));
+            say(&format!("waiting for {} (--{option})", name(target)));
         }
         std::thread::sleep(LOOK_INTERVAL);
     }
 }
 
-fn name(thing: &Thing) -> String {
-    match thing {
-        Thing::Path(path) | Thing::File(path) | Thing::Folder(path) | Thing::Mount(path) => {
-            path.display().to_string()
-        }
-        Thing::Interface(name) => format!("the interface {name}"),
-        Thing::Socket(address) => format!("a server at {address}"),
+fn name(target: &WaitTarget) -> String {
+    match target {
+        WaitTarget::Path(path)
+        | WaitTarget::File(path)
+        | WaitTarget::Folder(path)
+        | WaitTarget::Mount(path) => path.display().to_string(),
+        WaitTarget::Interface(name) => format!("the interface {name}"),
+        WaitTarget::Socket(address) => format!("a server at {address}"),
     }
 }
 
-fn is_there(thing: &Thing) -> Result<bool, &'static str> {
-    match thing {
-        Thing::Path(path) => Ok(path.exists()),
-        Thing::File(path) => Ok(path.is_file()),
-        Thing::Folder(path) => Ok(path.is_dir()),
-        Thing::Mount(path) => is_mounted(path),
-        Thing::Interface(_) if !cfg!(target_os = "linux") => {
+fn is_there(target: &WaitTarget) -> Result<bool, &'static str> {
+    match target {
+        WaitTarget::Path(path) => Ok(path.exists()),
+        WaitTarget::File(path) => Ok(path.is_file()),
+        WaitTarget::Folder(path) => Ok(path.is_dir()),
+        WaitTarget::Mount(path) => is_mounted(path),
+        WaitTarget::Interface(_) if !cfg!(target_os = "linux") => {
             Err("cannot be waited for on this system")
         }
-        Thing::Interface(name) => Ok(Path::new("/sys/class/net").join(name).exists()),
-        Thing::Socket(address) => Ok(connects(address)),
+        WaitTarget::Interface(name) => Ok(Path::new("/sys/class/net").join(name).exists()),
+        WaitTarget::Socket(address) => Ok(connects(address)),
     }
 }
 
@@ -119,9 +120,9 @@ fn connects(address: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn awaited(thing: Thing) -> Awaited {
+    fn awaited(target: WaitTarget) -> Awaited {
         Awaited {
-            thing,
+            target,
             timeout: Duration::from_millis(300),
             option: "wait-for-fs",
         }
@@ -132,17 +133,17 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("a");
         std::fs::write(&file, "").expect("a file");
-        let there = |thing| is_there(&thing).expect("a look");
-        assert!(there(Thing::Path(file.clone())));
-        assert!(there(Thing::File(file.clone())));
-        assert!(!there(Thing::Folder(file.clone())));
-        assert!(there(Thing::Folder(folder.path().to_owned())));
-        assert!(!there(Thing::File(folder.path().join("b"))));
+        let there = |target| is_there(&target).expect("a look");
+        assert!(there(WaitTarget::Path(file.clone())));
+        assert!(there(WaitTarget::File(file.clone())));
+        assert!(!there(WaitTarget::Folder(file.clone())));
+        assert!(there(WaitTarget::Folder(folder.path().to_owned())));
+        assert!(!there(WaitTarget::File(folder.path().join("b"))));
         if cfg!(target_os = "linux") {
-            assert!(there(Thing::Mount("/proc".into())));
-            assert!(!there(Thing::Mount(folder.path().to_owned())));
-            assert!(there(Thing::Interface("lo".to_owned())));
-            assert!(!there(Thing::Interface("none-such".to_owned())));
+            assert!(there(WaitTarget::Mount("/proc".into())));
+            assert!(!there(WaitTarget::Mount(folder.path().to_owned())));
+            assert!(there(WaitTarget::Interface("lo".to_owned())));
+            assert!(!there(WaitTarget::Interface("none-such".to_owned())));
         }
     }
 
@@ -159,7 +160,7 @@ mod tests {
     #[test]
     fn a_thing_that_does_not_come_is_a_failure() {
         let folder = tempfile::tempdir().expect("a folder");
-        let one = awaited(Thing::Path(folder.path().join("b")));
+        let one = awaited(WaitTarget::Path(folder.path().join("b")));
         let failure = wait([one].iter(), &|_| {}).expect_err("it does not come");
         assert!(
             failure.text.starts_with("--wait-for-fs: "),

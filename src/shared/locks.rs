@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 /// A thread of an interpreter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct LockOwner {
     /// Tells interpreters apart, ended ones included.
     pub interpreter: u64,
     /// Tells the threads of one apart.
@@ -50,7 +50,7 @@ pub struct Locks {
 
 #[derive(Default)]
 struct Lock {
-    holder: Mutex<Option<Holder>>,
+    owner: Mutex<Option<LockOwner>>,
     freed: Condvar,
 }
 
@@ -72,33 +72,33 @@ impl Locks {
     ///
     /// # Errors
     /// See [`LockError`].
-    pub fn lock(&self, number: usize, holder: Holder) -> Result<(), LockError> {
+    pub fn lock(&self, number: usize, owner: LockOwner) -> Result<(), LockError> {
         let lock = self.get(number)?;
-        let mut held = lock.holder.lock();
+        let mut held = lock.owner.lock();
         loop {
             match *held {
                 None => {
-                    *held = Some(holder);
+                    *held = Some(owner);
                     return Ok(());
                 }
-                Some(other) if other == holder => return Err(LockError::WaitsForItself),
+                Some(other) if other == owner => return Err(LockError::WaitsForItself),
                 Some(_) => lock.freed.wait(&mut held),
             }
         }
     }
 
-    /// Lets go of it. `false`: it was not this thread's.
+    /// Unlocks it. `false`: it was not this thread's.
     ///
     /// # Errors
     /// [`LockError::Unknown`]
-    pub fn unlock(&self, number: usize, holder: Holder) -> Result<bool, LockError> {
+    pub fn unlock(&self, number: usize, owner: LockOwner) -> Result<bool, LockError> {
         let lock = self.get(number)?;
-        Ok(lock.free_if(|held| held == holder))
+        Ok(lock.free_if(|held| held == owner))
     }
 
     /// Whether anybody holds each of them, in their order.
     pub fn held(&self) -> impl Iterator<Item = bool> {
-        self.locks.iter().map(|lock| lock.holder.lock().is_some())
+        self.locks.iter().map(|lock| lock.owner.lock().is_some())
     }
 
     /// Whether anybody holds it.
@@ -106,13 +106,13 @@ impl Locks {
     /// # Errors
     /// [`LockError::Unknown`]
     pub fn is_locked(&self, number: usize) -> Result<bool, LockError> {
-        Ok(self.get(number)?.holder.lock().is_some())
+        Ok(self.get(number)?.owner.lock().is_some())
     }
 
     /// Releases what this thread holds, or with `thread` `None` of what any thread of the
     /// interpreter holds. Returns which.
     pub fn release(&self, interpreter: u64, thread: Option<u64>) -> Vec<usize> {
-        let is_theirs = |held: Holder| {
+        let is_theirs = |held: LockOwner| {
             held.interpreter == interpreter && thread.is_none_or(|thread| held.thread == thread)
         };
         let released = self.locks.iter().enumerate();
@@ -124,8 +124,8 @@ impl Locks {
 }
 
 impl Lock {
-    fn free_if(&self, is_meant: impl Fn(Holder) -> bool) -> bool {
-        let mut held = self.holder.lock();
+    fn free_if(&self, is_meant: impl Fn(LockOwner) -> bool) -> bool {
+        let mut held = self.owner.lock();
         let is_freed = held.is_some_and(is_meant);
         if is_freed {
             *held = None;
@@ -141,21 +141,21 @@ mod tests {
 
     use super::*;
 
-    const A: Holder = Holder {
+    const A: LockOwner = LockOwner {
         interpreter: 1,
         thread: 1,
     };
-    const B: Holder = Holder {
+    const B: LockOwner = LockOwner {
         interpreter: 1,
         thread: 2,
     };
-    const C: Holder = Holder {
+    const C: LockOwner = LockOwner {
         interpreter: 2,
         thread: 1,
     };
 
     #[test]
-    fn only_its_holder_opens_a_lock() {
+    fn only_its_owner_opens_a_lock() {
         let locks = Locks::new(1);
         locks.lock(0, A).expect("free");
         assert_eq!(locks.is_locked(0), Ok(true));
@@ -183,7 +183,7 @@ mod tests {
             .map(|thread| {
                 let (locks, inside) = (Arc::clone(&locks), Arc::clone(&inside));
                 std::thread::spawn(move || {
-                    let me = Holder {
+                    let me = LockOwner {
                         interpreter: 1,
                         thread,
                     };
@@ -204,8 +204,8 @@ mod tests {
     #[test]
     fn what_was_left_locked_is_opened() {
         let locks = Locks::new(3);
-        for (number, holder) in [(0, A), (1, B), (2, C), (3, A)] {
-            locks.lock(number, holder).expect("free");
+        for (number, owner) in [(0, A), (1, B), (2, C), (3, A)] {
+            locks.lock(number, owner).expect("free");
         }
         assert_eq!(locks.release(A.interpreter, Some(A.thread)), [0, 3]);
         assert_eq!(locks.release(A.interpreter, None), [1]);

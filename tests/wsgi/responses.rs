@@ -8,11 +8,16 @@ use singlemalt::wsgi::{AddedFields, RequestFacts, Response, UNREAD, canned};
 use crate::wire::Act::{self, Begin, Fail, Finish, FinishWith, Header, SendFile, Withdraw, Write};
 use crate::wire::{DATE, GET, GET_CLOSE, HEAD, OLD, OLD_KEPT, Wire, check_counts, run};
 
-fn section(title: &str, facts: RequestFacts, patience: Option<usize>, acts: &[Act<'_>]) -> String {
+fn section(
+    title: &str,
+    facts: RequestFacts,
+    sends_left: Option<usize>,
+    acts: &[Act<'_>],
+) -> String {
     let mut response = Response::default();
     response.reset(facts, DATE);
     let mut wire = Wire {
-        patience,
+        sends_left,
         ..Wire::default()
     };
     run(&mut response, acts, &mut wire);

@@ -45,12 +45,12 @@ pub struct Wire {
     /// The same by calls.
     pub told: String,
     /// Calls that succeed before the client goes.
-    pub patience: Option<usize>,
+    pub sends_left: Option<usize>,
 }
 
 impl Wire {
     fn spend(&mut self) -> Result<(), ClientGone> {
-        match &mut self.patience {
+        match &mut self.sends_left {
             Some(0) => {
                 self.told.push_str("    (the client is gone)\n");
                 Err(ClientGone)

@@ -129,7 +129,7 @@ pub struct Stacks {
     /// The application's own threads, as far as they run Python code.
     pub others: Vec<OtherStack>,
     /// How long interpreters were waited for.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl fmt::Display for Stacks {
@@ -157,7 +157,7 @@ impl fmt::Display for Stacks {
                 PythonSide::Silent => writeln!(
                     out,
                     "  no Python stack: the interpreter's GIL did not become free within {} s; code outside of Python holds it",
-                    self.patience.as_secs_f64()
+                    self.timeout.as_secs_f64()
                 )?,
                 PythonSide::Ended => {
                     writeln!(out, "  no Python stack: the interpreter is being ended")?
@@ -184,9 +184,9 @@ enum Seen {
     Ended,
 }
 
-/// What everybody does. Takes `patience` at most, and a moment; calls at the same time wait for one
+/// What everybody does. Takes `timeout` at most, and a moment; calls at the same time wait for one
 /// another.
-pub(crate) fn of(harakiri: &Harakiri, patience: Duration) -> Stacks {
+pub(crate) fn of(harakiri: &Harakiri, timeout: Duration) -> Stacks {
     let _one_at_a_time = harakiri.looks.lock();
     let mut records = harakiri.records();
     records.sort_by_key(|watch| {
@@ -202,7 +202,7 @@ pub(crate) fn of(harakiri: &Harakiri, patience: Duration) -> Stacks {
         handles.entry(handle.id()).or_insert(handle);
     }
     let (sender, seen) = bounded(handles.len());
-    let until = Instant::now() + patience;
+    let until = Instant::now() + timeout;
     for (id, handle) in handles {
         let sender = sender.clone();
         spawn_disposable("sm-look", move || {
@@ -245,7 +245,7 @@ pub(crate) fn of(harakiri: &Harakiri, patience: Duration) -> Stacks {
     Stacks {
         workers,
         others,
-        patience,
+        timeout,
     }
 }
 
@@ -370,7 +370,7 @@ mod tests {
                     ..stack
                 },
             }],
-            patience: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
         };
         let text = "\
 worker 2 core 0 (generation 1, interpreter 5): GET /slow for 12.345 s

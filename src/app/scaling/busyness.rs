@@ -140,10 +140,10 @@ impl Busyness {
             return Decision::Stay;
         }
         self.has_just_ended_one = false;
-        let patience = times(self.round, self.multiplier + 1);
+        let least_idle = times(self.round, self.multiplier + 1);
         let was_too_early = self
             .ended_at
-            .is_some_and(|ended| observed.at.saturating_sub(ended) < patience);
+            .is_some_and(|ended| observed.at.saturating_sub(ended) < least_idle);
         if was_too_early {
             self.multiplier = self.multiplier.saturating_add(self.rules.penalty);
         } else {

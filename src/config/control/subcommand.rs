@@ -16,7 +16,7 @@ use crate::config::error::ConfigError;
 use crate::config::process::options as process;
 use crate::config::readers::language::loader::{Loader, Stop};
 use crate::config::readers::layers::{COMMAND_LINE, Raw};
-use crate::config::readers::surroundings::Surroundings;
+use crate::config::readers::system_facts::SystemFacts;
 use crate::config::readers::{command_line, environment, layers};
 use crate::config::values::address::Address;
 use crate::config::values::value;
@@ -97,7 +97,7 @@ pub(crate) fn read(
     word: &str,
     verb: Verb,
     arguments: &[String],
-    surroundings: &Surroundings,
+    system: &SystemFacts,
 ) -> Result<Command, ConfigError> {
     let mut subcommand = Subcommand {
         verb,
@@ -135,7 +135,7 @@ pub(crate) fn read(
             _ => rest.push(argument.clone()),
         }
     }
-    let raw = settle(&rest, surroundings)?;
+    let raw = settle(&rest, system)?;
     name_the_server(&mut subcommand, &raw)?;
     if subcommand.pidfile.is_none() && subcommand.address.is_none() {
         return Err(
@@ -163,11 +163,11 @@ pub(crate) fn reload_status(raw: &Raw) -> Option<Subcommand> {
     })
 }
 
-fn settle(arguments: &[String], surroundings: &Surroundings) -> Result<Raw, ConfigError> {
-    let variables = environment::utf8(surroundings)?;
+fn settle(arguments: &[String], system: &SystemFacts) -> Result<Raw, ConfigError> {
+    let variables = environment::utf8(system)?;
     let command_line = command_line::read(arguments)?;
     let (environment, _) = environment::read(&variables)?;
-    let mut loader = Loader::new(surroundings, false);
+    let mut loader = Loader::new(system, false);
     let loaded = loader
         .add_layer(layers::ENVIRONMENT, environment)
         .and_then(|()| loader.add_layer(layers::COMMAND_LINE, command_line))
@@ -261,8 +261,8 @@ mod tests {
 
     fn read_line(line: &str) -> Result<Command, ConfigError> {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        let surroundings = Surroundings::of_this_process(HashMap::new());
-        crate::config::read::from_surroundings(&words, &surroundings)
+        let system = SystemFacts::of_this_process(HashMap::new());
+        crate::config::read::from_arguments(&words, &system)
     }
 
     #[track_caller]

@@ -10,7 +10,7 @@ use crate::config::sockets::types::{ListenAddress, Protocol};
 use crate::config::values::address;
 use crate::config::values::address::Address;
 use crate::config::values::reader::Reader;
-use crate::protocol::proxy::Believed;
+use crate::protocol::proxy::TrustedFields;
 use crate::protocol::proxy::trusted::Network;
 
 impl Reader<'_> {
@@ -113,8 +113,8 @@ fn network(setting: &Setting, word: &str) -> Result<Network, ConfigError> {
     Ok(Network::new(address, bits))
 }
 
-fn headers(setting: &Setting) -> Result<Believed, ConfigError> {
-    let mut headers = Believed::default();
+fn headers(setting: &Setting) -> Result<TrustedFields, ConfigError> {
+    let mut headers = TrustedFields::default();
     let words = setting.text.split([',', ' ']).map(str::trim);
     for word in words.filter(|word| !word.is_empty()) {
         match word.to_ascii_lowercase().as_str() {

@@ -1,6 +1,6 @@
 //! Proxies in front of the server, as values.
 
-use crate::protocol::proxy::{Believed, Trusted};
+use crate::protocol::proxy::{Trusted, TrustedFields};
 
 /// Which peers are trusted to tell about their clients, and with which fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub struct ProxyConfig {
     /// The trusted peers (`trusted-proxies`).
     pub trusted: Trusted,
     /// The fields that count (`trusted-proxy-headers`).
-    pub headers: Believed,
+    pub headers: TrustedFields,
 }
 
 impl ProxyConfig {

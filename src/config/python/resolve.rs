@@ -7,7 +7,7 @@ use crate::config::values::reader::Reader;
 
 use super::envdir::Variables;
 use super::options;
-use super::types::{Errand, PythonConfig};
+use super::types::{OneShot, PythonConfig};
 use crate::config::app::options as app;
 use crate::config::app::target;
 use crate::config::table::row::{Kind, OptionRow};
@@ -34,7 +34,7 @@ impl Reader<'_> {
             post_module_aliases: target::aliases(self.raw, &options::POST_PYMODULE_ALIAS)?,
             stack_bytes: self.stack_bytes()?,
             tracebacker: self.path(&options::PY_TRACEBACKER)?,
-            one_shot: self.errand()?,
+            one_shot: self.one_shot()?,
         })
     }
 
@@ -72,32 +72,32 @@ impl Reader<'_> {
     }
 
     /// Of several the one that was written last counts.
-    fn errand(&mut self) -> Result<Option<Errand>, ConfigError> {
+    fn one_shot(&mut self) -> Result<Option<OneShot>, ConfigError> {
         let mut found = Vec::new();
-        for (row, errand) in [
+        for (row, one_shot) in [
             (
                 &app::TEST_REQUEST,
-                Errand::TestRequest as fn(String) -> Errand,
+                OneShot::TestRequest as fn(String) -> OneShot,
             ),
-            (&options::TEST, Errand::TestModule),
+            (&options::TEST, OneShot::TestModule),
             (&options::PYRUN, |path| {
-                Errand::RunScript(PathBuf::from(path))
+                OneShot::RunScript(PathBuf::from(path))
             }),
         ] {
             if let Some(setting) = self.raw.last(row) {
                 if row.kind == Kind::Path {
                     path_of(setting)?;
                 }
-                found.push((setting, errand(setting.text.clone())));
+                found.push((setting, one_shot(setting.text.clone())));
             }
         }
         if self.flag(&options::PYTHON_VERSION)
             && let Some(setting) = self.raw.last(&options::PYTHON_VERSION)
         {
-            found.push((setting, Errand::PythonVersion));
+            found.push((setting, OneShot::PythonVersion));
         }
         found.sort_by_key(|(setting, _)| (setting.origin.layer, setting.origin.place));
-        Ok(found.pop().map(|(_, errand)| errand))
+        Ok(found.pop().map(|(_, one_shot)| one_shot))
     }
 
     /// Kilobytes, as uWSGI counts them here.

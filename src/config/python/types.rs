@@ -41,12 +41,12 @@ pub struct PythonConfig {
     /// and how those of workers begin.
     pub tracebacker: Option<PathBuf>,
     /// What to do instead of serving.
-    pub one_shot: Option<Errand>,
+    pub one_shot: Option<OneShot>,
 }
 
 /// What is done in the server's place, before the process leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Errand {
+pub enum OneShot {
     /// Answer this request on standard output (`test-request`): `GET /path`.
     TestRequest(String),
     /// Say whether this module can be imported (`test`).
@@ -57,9 +57,9 @@ pub enum Errand {
     PythonVersion,
 }
 
-impl Errand {
+impl OneShot {
     /// Whether an application has to be named for it.
     pub fn needs_app(&self) -> bool {
-        matches!(self, Errand::TestRequest(_))
+        matches!(self, OneShot::TestRequest(_))
     }
 }

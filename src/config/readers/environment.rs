@@ -9,7 +9,7 @@
 use std::ffi::OsString;
 
 use super::layers::{ENVIRONMENT, Layer, Written};
-use super::surroundings::Surroundings;
+use super::system_facts::SystemFacts;
 use crate::config::app::options as app;
 use crate::config::error::ConfigError;
 use crate::config::python::options as python;
@@ -96,8 +96,8 @@ fn unknown(prefix: &str, variable: &str, name: &str) -> Option<String> {
 }
 
 /// The variables that may be options; the others need not be UTF-8.
-pub(crate) fn utf8(surroundings: &Surroundings) -> Result<Vec<(String, String)>, ConfigError> {
-    let ours = surroundings.environment.iter().filter(|(name, _)| {
+pub(crate) fn utf8(system: &SystemFacts) -> Result<Vec<(String, String)>, ConfigError> {
+    let ours = system.environment.iter().filter(|(name, _)| {
         name.starts_with("UWSGI_")
             || name.starts_with("SINGLEMALT_")
             || *name == crate::config::python::options::ACTIVE_VIRTUALENV

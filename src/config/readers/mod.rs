@@ -14,4 +14,4 @@ pub(super) mod formats;
 pub(super) mod language;
 pub(super) mod layers;
 pub(super) mod options;
-pub(super) mod surroundings;
+pub(super) mod system_facts;

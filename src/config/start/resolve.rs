@@ -1,7 +1,7 @@
 //! What must hold before the server starts, as far as it is configuration: plain values and their
 //! maker. Pure.
 
-use super::types::{Awaited, FileLock, StartConfig, Thing};
+use super::types::{Awaited, FileLock, StartConfig, WaitTarget};
 use std::path::PathBuf;
 
 use super::options;
@@ -31,10 +31,13 @@ impl Reader<'_> {
             }));
         }
         let paths = [
-            (&options::WAIT_FOR_FS, Thing::Path as fn(PathBuf) -> Thing),
-            (&options::WAIT_FOR_FILE, Thing::File),
-            (&options::WAIT_FOR_DIR, Thing::Folder),
-            (&options::WAIT_FOR_MOUNTPOINT, Thing::Mount),
+            (
+                &options::WAIT_FOR_FS,
+                WaitTarget::Path as fn(PathBuf) -> WaitTarget,
+            ),
+            (&options::WAIT_FOR_FILE, WaitTarget::File),
+            (&options::WAIT_FOR_DIR, WaitTarget::Folder),
+            (&options::WAIT_FOR_MOUNTPOINT, WaitTarget::Mount),
         ];
         let timeout = self.seconds(&options::WAIT_FOR_INTERFACE_TIMEOUT)?;
         for setting in self.raw.all(&options::WAIT_FOR_INTERFACE) {
@@ -45,16 +48,16 @@ impl Reader<'_> {
                 );
             }
             config.awaited.push(Awaited {
-                thing: Thing::Interface(name),
+                target: WaitTarget::Interface(name),
                 timeout,
                 option: options::WAIT_FOR_INTERFACE.name,
             });
         }
         let timeout = self.seconds(&options::WAIT_FOR_FS_TIMEOUT)?;
-        for (row, thing) in paths {
+        for (row, target) in paths {
             for setting in self.raw.all(row) {
                 config.awaited.push(Awaited {
-                    thing: thing(path_of(setting)?),
+                    target: target(path_of(setting)?),
                     timeout,
                     option: row.name,
                 });
@@ -70,7 +73,7 @@ impl Reader<'_> {
                 )));
             }
             config.awaited.push(Awaited {
-                thing: Thing::Socket(address.clone()),
+                target: WaitTarget::Socket(address.clone()),
                 timeout,
                 option: options::WAIT_FOR_SOCKET.name,
             });

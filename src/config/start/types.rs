@@ -35,7 +35,7 @@ pub struct FileLock {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Awaited {
     /// What it is.
-    pub thing: Thing,
+    pub target: WaitTarget,
     /// How long; then the start has failed.
     pub timeout: Duration,
     /// The option, for messages.
@@ -44,7 +44,7 @@ pub struct Awaited {
 
 /// What can be waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Thing {
+pub enum WaitTarget {
     /// Anything of this path.
     Path(PathBuf),
     /// A file.

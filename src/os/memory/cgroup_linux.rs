@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Names a folder that is taken for the cgroup, with the files of version 2, in a build with debug
 /// assertions: for tests.
 #[cfg(debug_assertions)]
-const STAND_IN: &str = "_SINGLEMALT_CGROUP";
+const TEST_CGROUP: &str = "_SINGLEMALT_CGROUP";
 
 /// Version 1 says "no limit" by the largest number of pages; no real limit is so high.
 const NO_LIMIT: u64 = 1 << 60;
@@ -62,7 +62,7 @@ impl Cgroup {
     /// This process's, if its memory is limited now.
     pub fn find() -> Option<Self> {
         #[cfg(debug_assertions)]
-        if let Some(folder) = std::env::var_os(STAND_IN) {
+        if let Some(folder) = std::env::var_os(TEST_CGROUP) {
             let cgroup = Self {
                 files: &VERSION_2,
                 folders: vec![folder.into()],

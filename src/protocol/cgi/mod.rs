@@ -7,7 +7,7 @@
 //! - [`Step`]: a codec's result.
 //!
 //! Called by the codecs and by `net`; runs on the thread that reads the connection, and later on
-//! the worker. The variables of any peer of such a socket are believed: `REMOTE_USER`,
+//! the worker. The variables of any peer of such a socket are trusted: `REMOTE_USER`,
 //! `REMOTE_ADDR` and the rest are what the front end says, as these protocols have it. A packet can
 //! be a request and nothing else: no variable loads code, sets the environment or opens a file, as
 //! `UWSGI_FILE`, `UWSGI_SETENV` and `UWSGI_POSTFILE` do in uWSGI.

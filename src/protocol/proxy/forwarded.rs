@@ -13,7 +13,7 @@ use crate::protocol::http::RequestHead;
 /// Which fields are read. A proxy hands on what the client sent in all others, so a field that the
 /// proxy does not set itself must not be among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Believed {
+pub struct TrustedFields {
     /// `X-Forwarded-For`
     pub x_for: bool,
     /// `X-Forwarded-Proto`
@@ -26,7 +26,7 @@ pub struct Believed {
 
 /// The proxies' statements, as far as they are trusted and valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct ProxyClaims {
     /// The client, with its port if it was said.
     pub client: Option<(IpAddr, Option<u16>)>,
     /// The client came by https, or by http.
@@ -36,36 +36,36 @@ pub struct Told {
 }
 
 /// Reads the fields of a request that came from a trusted peer.
-pub fn read(head: &RequestHead, trusted: &Trusted, believed: Believed) -> Told {
-    let mut told = Told::default();
-    if believed.forwarded {
-        told = forwarded(head, trusted);
+pub fn read(head: &RequestHead, trusted: &Trusted, fields: TrustedFields) -> ProxyClaims {
+    let mut claims = ProxyClaims::default();
+    if fields.forwarded {
+        claims = forwarded(head, trusted);
     }
     let mut hops = 0;
-    if believed.x_for {
+    if fields.x_for {
         let list = listed(head, b"X-Forwarded-For");
         if let Some((place, client)) =
             client_among(list.iter().rev().map(|text| address(text)), trusted)
         {
-            told.client = Some(client);
+            claims.client = Some(client);
             hops = place;
         }
     }
-    if believed.x_proto {
+    if fields.x_proto {
         let list = listed(head, b"X-Forwarded-Proto");
         // One value is what the last proxy set; of several, the one beside the client's address.
         let place = hops.min(list.len().saturating_sub(1));
         let word = list.iter().rev().nth(place);
-        told.is_https = word.and_then(|word| is_https(word)).or(told.is_https);
+        claims.is_https = word.and_then(|word| is_https(word)).or(claims.is_https);
     }
-    if believed.x_host {
+    if fields.x_host {
         let list = listed(head, b"X-Forwarded-Host");
         let place = hops.min(list.len().saturating_sub(1));
         let host = list.iter().rev().nth(place);
         let host = host.filter(|host| is_host(host)).map(|host| host.to_vec());
-        told.host = host.or(told.host);
+        claims.host = host.or(claims.host);
     }
-    told
+    claims
 }
 
 /// Whether a field says who the client is: to be taken out of a request that no proxy sent.
@@ -173,12 +173,12 @@ struct Element {
     host: Option<Vec<u8>>,
 }
 
-fn forwarded(head: &RequestHead, trusted: &Trusted) -> Told {
+fn forwarded(head: &RequestHead, trusted: &Trusted) -> ProxyClaims {
     let mut elements = Vec::new();
     for value in head.values(b"Forwarded") {
         // A field that cannot be read says nothing, the whole of it.
         let Some(read) = self::elements(value) else {
-            return Told::default();
+            return ProxyClaims::default();
         };
         elements.extend(read);
     }
@@ -186,9 +186,9 @@ fn forwarded(head: &RequestHead, trusted: &Trusted) -> Told {
     let client = client_among(elements.iter().rev().map(node), trusted);
     let place = client.map_or(0, |(place, _)| place);
     let Some(element) = elements.iter().rev().nth(place) else {
-        return Told::default();
+        return ProxyClaims::default();
     };
-    Told {
+    ProxyClaims {
         client: client.map(|(_, node)| node),
         is_https: element.proto.as_deref().and_then(is_https),
         host: element.host.clone().filter(|host| is_host(host)),

@@ -6,7 +6,7 @@
 //! - [`protocol`]: the PROXY protocol, in front of a connection
 //! - [`forwarded`]: `X-Forwarded-*` and `Forwarded`, in each request
 //!
-//! The rules, in one place. Only the peers that `--trusted-proxies` names are believed. Once
+//! The rules, in one place. Only the peers that `--trusted-proxies` names are trusted. Once
 //! proxies are named, the fields are removed from the requests of all other peers: they can only be
 //! forged. In a chain of proxies the last one that is not trusted is the client, and the entries to
 //! its left are its own claim.
@@ -15,5 +15,5 @@ pub mod forwarded;
 pub mod protocol;
 pub mod trusted;
 
-pub use forwarded::{Believed, Told};
+pub use forwarded::{ProxyClaims, TrustedFields};
 pub use trusted::Trusted;

@@ -66,7 +66,7 @@ impl Trusted {
         }
     }
 
-    /// Whether this one is believed.
+    /// Whether this one is trusted.
     pub fn trusts(&self, other: Other) -> bool {
         self.everybody
             || match other {

@@ -167,7 +167,7 @@ impl Line {
 mod tests {
     use super::super::message::FAILURE_BYTES_MAX;
     use super::*;
-    use crate::net::Kept;
+    use crate::net::ParkedConnection;
     use std::os::fd::AsRawFd as _;
 
     fn ends() -> (Line, Line) {
@@ -226,22 +226,24 @@ mod tests {
         let unread = vec![b'x'; 30_000];
         for listener in [0, 3] {
             let socket = OwnedFd::from(socket.try_clone().expect("a descriptor"));
-            let kept = Kept {
+            let parked = ParkedConnection {
                 socket,
                 listener,
                 unread: unread.clone(),
             };
-            ours.say(&Word::Connection(kept)).expect("room");
+            ours.say(&Word::Connection(parked)).expect("room");
         }
         for listener in [0, 3] {
-            let Some(Word::Connection(kept)) = theirs.hear().expect("whole") else {
+            let Some(Word::Connection(parked)) = theirs.hear().expect("whole") else {
                 panic!("a connection was sent");
             };
-            assert_eq!((kept.listener, &kept.unread), (listener, &unread));
-            assert_ne!(kept.socket.as_raw_fd(), socket.as_raw_fd());
-            let flags = rustix::io::fcntl_getfd(&kept.socket).expect("it is open");
+            assert_eq!((parked.listener, &parked.unread), (listener, &unread));
+            assert_ne!(parked.socket.as_raw_fd(), socket.as_raw_fd());
+            let flags = rustix::io::fcntl_getfd(&parked.socket).expect("it is open");
             assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
-            UnixStream::from(kept.socket).write_all(b"a").expect("room");
+            UnixStream::from(parked.socket)
+                .write_all(b"a")
+                .expect("room");
         }
         let mut said = [0; 2];
         client.read_exact(&mut said).expect("both have written");

@@ -157,7 +157,7 @@ fn wait(meeting: &Meeting, child: &mut Child, deadlines: &Deadlines) -> Result<T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Handle, Kept};
+    use crate::net::{Handle, ParkedConnection};
     use std::net::TcpListener;
     use std::os::windows::io::OwnedSocket;
     use std::time::Instant;
@@ -203,12 +203,12 @@ mod tests {
         accepted.write_all(b"accepted by the child").expect("room");
         // Its end is waited for.
         drop(accepted);
-        let Word::Connection(kept) = hear(&line) else {
+        let Word::Connection(parked) = hear(&line) else {
             panic!("a connection follows");
         };
-        let mut moved = TcpStream::from(kept.socket);
+        let mut moved = TcpStream::from(parked.socket);
         moved.write_all(b"moved: ").expect("room");
-        moved.write_all(&kept.unread).expect("room");
+        moved.write_all(&parked.unread).expect("room");
         assert!(matches!(hear(&line), Word::Farewell(text) if text == "3 3"));
         line.say(&Word::Ready).expect("room");
     }
@@ -225,8 +225,8 @@ mod tests {
         let (line, mut child) = Line::to_new(command, &deadlines).expect("a child");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
-        let mut kept_client = TcpStream::connect(address).expect("a listener");
-        let (kept, _) = listener.accept().expect("one came");
+        let mut parked_client = TcpStream::connect(address).expect("a listener");
+        let (parked, _) = listener.accept().expect("one came");
         let shared = listener.try_clone().expect("a handle");
         let (_poll, _polled) = polled(listener);
         line.say(&Word::Listener(OwnedSocket::from(shared)))
@@ -236,15 +236,15 @@ mod tests {
         let mut client = TcpStream::connect(address).expect("the child listens");
         client.read_to_string(&mut text).expect("text");
         assert_eq!(text, "accepted by the child");
-        line.say(&Word::Connection(Kept {
-            socket: Handle::from(kept),
+        line.say(&Word::Connection(ParkedConnection {
+            socket: Handle::from(parked),
             listener: 0,
             unread: b"GET /".to_vec(),
         }))
         .expect("room");
         text.clear();
         line.say(&Word::Farewell("3 3".to_owned())).expect("room");
-        kept_client.read_to_string(&mut text).expect("text");
+        parked_client.read_to_string(&mut text).expect("text");
         assert_eq!(text, "moved: GET /");
         assert!(matches!(hear(&line), Word::Ready));
         assert!(!matches!(line.hear(), Ok(Some(_))));

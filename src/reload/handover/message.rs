@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use crate::net::{Handle, Kept};
+use crate::net::{Handle, ParkedConnection};
 
 /// What both ends must have in common.
 pub const VERSION: &str = "1";
@@ -47,7 +47,7 @@ pub enum Word {
     /// To a successor: serve from now on.
     Serve,
     /// To a successor: go on with it.
-    Connection(Kept),
+    Connection(ParkedConnection),
     /// To a successor: this process has finished, and nothing is left here. What its reloads were
     /// (`ReloadHistory::for_successor`).
     Farewell(String),
@@ -117,7 +117,7 @@ impl Word {
             Word::Ready => (b'r', 0),
             Word::Failed(_) => (b'f', 0),
             Word::Serve => (b's', 0),
-            Word::Connection(kept) => (b'c', small(kept.listener)?),
+            Word::Connection(parked) => (b'c', small(parked.listener)?),
             Word::Farewell(_) => (b'e', 0),
             Word::OneMore => (b'm', 0),
             Word::Stop => (b'q', 0),
@@ -137,7 +137,7 @@ impl Word {
             | Word::Control(socket)
             | Word::Stats(socket)
             | Word::Lock(socket) => Some(socket),
-            Word::Connection(kept) => Some(&kept.socket),
+            Word::Connection(parked) => Some(&parked.socket),
             _ => None,
         }
     }
@@ -145,7 +145,7 @@ impl Word {
     /// What stands behind its first bytes.
     pub fn payload(&self) -> Cow<'_, [u8]> {
         match self {
-            Word::Connection(kept) => Cow::Borrowed(&kept.unread),
+            Word::Connection(parked) => Cow::Borrowed(&parked.unread),
             Word::Failed(why) => failure(why),
             Word::Keeper(text) | Word::Farewell(text) => Cow::Borrowed(text.as_bytes()),
             _ => Cow::Borrowed(&[]),
@@ -165,7 +165,7 @@ impl Word {
             (b'r', None) => Word::Ready,
             (b'f', None) => Word::Failed(text(payload)),
             (b's', None) => Word::Serve,
-            (b'c', Some(socket)) => Word::Connection(Kept {
+            (b'c', Some(socket)) => Word::Connection(ParkedConnection {
                 socket,
                 listener: usize::try_from(head.number).ok()?,
                 unread: payload,

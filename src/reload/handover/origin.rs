@@ -20,7 +20,7 @@ use super::channel::Line;
 use super::message::{VERSION, Word};
 use super::successor_process::StandIn;
 use crate::app::{Current, Deadlines};
-use crate::net::{Handle, Kept, Net, Turn};
+use crate::net::{Handle, Net, ParkedConnection, Turn};
 use crate::os::file_locks::Locks;
 
 /// The variable. Not one of ours that could be an option.
@@ -62,19 +62,22 @@ pub type Places = Vec<Option<usize>>;
 
 /// Connections to the places that their listeners have now. Whose listener is not wanted any more
 /// is closed.
-pub fn moved(connections: Vec<Kept>, places: &[Option<usize>]) -> Vec<Kept> {
-    let moved = connections.into_iter().filter_map(|mut kept| {
-        kept.listener = *places.get(kept.listener)?.as_ref()?;
-        Some(kept)
+pub fn moved(
+    connections: Vec<ParkedConnection>,
+    places: &[Option<usize>],
+) -> Vec<ParkedConnection> {
+    let moved = connections.into_iter().filter_map(|mut parked| {
+        parked.listener = *places.get(parked.listener)?.as_ref()?;
+        Some(parked)
     });
     moved.collect()
 }
 
 /// Goes on with the connections, when a generation serves.
-pub fn go_on(waiting: Vec<Kept>, net: &Net, current: &Current) {
+pub fn go_on(waiting: Vec<ParkedConnection>, net: &Net, current: &Current) {
     let mut turn = Turn::default();
-    for kept in waiting {
-        if let Err(error) = turn.adopt(net, current, kept) {
+    for parked in waiting {
+        if let Err(error) = turn.adopt(net, current, parked) {
             tracing::debug!(%error, "a connection has gone meanwhile");
         }
     }
@@ -90,7 +93,7 @@ pub fn go_on(waiting: Vec<Kept>, net: &Net, current: &Current) {
 /// # Errors
 /// There is no thread to be had.
 pub fn adopt(
-    handed: Receiver<Kept>,
+    handed: Receiver<ParkedConnection>,
     places: Places,
     net: &Arc<Net>,
     current: &Arc<Current>,
@@ -99,8 +102,8 @@ pub fn adopt(
     std::thread::Builder::new()
         .name("sm-adopt".to_owned())
         .spawn(move || {
-            for kept in handed {
-                go_on(moved(vec![kept], &places), &net, &current);
+            for parked in handed {
+                go_on(moved(vec![parked], &places), &net, &current);
             }
         })
         .map(drop)

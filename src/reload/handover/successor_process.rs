@@ -15,7 +15,7 @@ use super::channel::Line;
 use super::child_process::Offspring;
 use super::message::Word;
 use crate::app::Deadlines;
-use crate::net::Kept;
+use crate::net::ParkedConnection;
 
 /// How often it is looked at whether the application is loaded.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
@@ -166,14 +166,14 @@ impl StandIn {
     ///
     /// # Errors
     /// It is gone; the connection is given back.
-    pub fn hand(&self, kept: Kept) -> Result<(), Kept> {
-        let word = Word::Connection(kept);
+    pub fn hand(&self, parked: ParkedConnection) -> Result<(), ParkedConnection> {
+        let word = Word::Connection(parked);
         match (self.0.line.say(&word), word) {
-            (Err(error), Word::Connection(kept)) => {
+            (Err(error), Word::Connection(parked)) => {
                 tracing::debug!(%error, "handing a connection to the successor");
                 // Half a word may have been said: there is nothing more to be said.
                 self.kill();
-                Err(kept)
+                Err(parked)
             }
             _ => Ok(()),
         }

@@ -12,7 +12,7 @@ use crate::python::Isolation;
 use crate::reload::canary::{Canary, Counts, Step};
 use crate::reload::history::{Outcome, Way, seconds};
 use crate::reload::pending::Resize;
-use crate::reload::record::{CanaryReport, Kept};
+use crate::reload::record::{CanaryReport, RollbackTarget};
 use crate::reload::report;
 
 impl Reloader {
@@ -84,7 +84,7 @@ impl Reloader {
             "generation {id} is kept for {} (--keep-previous)",
             report::time(time)
         );
-        self.history.set_kept(Some(Kept {
+        self.history.set_kept(Some(RollbackTarget {
             generation: id,
             until: seconds(SystemTime::now() + time),
         }));

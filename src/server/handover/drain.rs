@@ -50,7 +50,7 @@ impl Relay {
             is_drained: false,
         };
         // First of all: only then may an answer of the new version be given.
-        net.start_keeping();
+        net.start_parking();
         match relay.stand_in.serve().and_then(|()| {
             relay.hands = Some(relay.hand_over(net)?);
             relay.drain(net, events.clone(), mercy)
@@ -68,9 +68,9 @@ impl Relay {
         std::thread::Builder::new()
             .name("sm-hand".to_owned())
             .spawn(move || {
-                while let Some(kept) = net.next_kept() {
-                    if let Err(kept) = stand_in.hand(kept) {
-                        net.put_back(kept);
+                while let Some(parked) = net.next_parked() {
+                    if let Err(parked) = stand_in.hand(parked) {
+                        net.put_back(parked);
                         return;
                     }
                 }
@@ -103,12 +103,12 @@ impl Relay {
         self.stand_in.kill();
         net.go_on();
         join(self.hands);
-        origin::go_on(net.take_kept(), net, current);
+        origin::go_on(net.take_parked(), net, current);
     }
 
     /// The server stops instead: what was on its way to the successor gets there, then it stops too.
     pub fn stop(self, net: &Net) -> StandIn {
-        net.stop_keeping();
+        net.stop_parking();
         join(self.hands);
         // This process accepts no more, so no thread waits for that.
         drop(net.take_listeners());
@@ -119,7 +119,7 @@ impl Relay {
     /// Everything is handed over. Returns the successor, if it is there, and whether one more
     /// reload was asked for.
     pub fn finish(self, net: &Net) -> (Option<StandIn>, bool) {
-        net.stop_keeping();
+        net.stop_parking();
         join(self.hands);
         // This process accepts no more.
         drop(net.take_listeners());

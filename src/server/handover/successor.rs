@@ -20,7 +20,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use super::super::signals;
 use super::waiter::{Keeper, Tie};
 use crate::config::Failure;
-use crate::net::Kept;
+use crate::net::ParkedConnection;
 use crate::os::pidfile;
 use crate::os::service_manager::notify::Notifier;
 use crate::python::exit_now;
@@ -99,7 +99,7 @@ impl Succession {
     pub fn listen(
         &mut self,
         writer: &LogWriter,
-        connections: Sender<Kept>,
+        connections: Sender<ParkedConnection>,
         events: Sender<Event>,
     ) -> Result<(), Failure> {
         self.tie
@@ -120,8 +120,8 @@ impl Succession {
                         let _heard = serve.send(());
                         continue;
                     }
-                    Ok(Some(Word::Connection(kept))) => {
-                        let _heard = connections.send(kept);
+                    Ok(Some(Word::Connection(parked))) => {
+                        let _heard = connections.send(parked);
                         continue;
                     }
                     Ok(Some(Word::OneMore)) => Heard::OneMore,

@@ -10,8 +10,8 @@ use crate::admin::control_server::ControlServer;
 use crate::admin::stats_server::StatsServer;
 use crate::app::Apps;
 use crate::background::clockwork::Clockwork;
-use crate::config::{Awaited, Phase, Thing};
-use crate::net::{Kept, Listener};
+use crate::config::{Awaited, Phase, WaitTarget};
+use crate::net::{Listener, ParkedConnection};
 use crate::os::file_locks::Locks;
 use crate::os::vacuum::Vacuum;
 use crate::os::{pidfile, privileges};
@@ -38,7 +38,7 @@ pub(super) struct Bound<'a> {
 
 /// Connections that the predecessor hands over.
 pub(super) struct HandedConnections {
-    pub(super) connections: Receiver<Kept>,
+    pub(super) connections: Receiver<ParkedConnection>,
     /// For each of the predecessor's listeners its place here.
     pub(super) places: Places,
 }
@@ -147,5 +147,5 @@ impl<'a> Prepared<'a> {
 /// before privileges are dropped.
 fn awaited(all: &[Awaited], is_socket: bool) -> impl Iterator<Item = &Awaited> {
     all.iter()
-        .filter(move |one| matches!(one.thing, Thing::Socket(_)) == is_socket)
+        .filter(move |one| matches!(one.target, WaitTarget::Socket(_)) == is_socket)
 }

@@ -30,7 +30,7 @@ use super::hooks::{self, HookContext, Next};
 use super::log_target::{self, LogOutput};
 use super::one_shot;
 use super::prepare::{begin, say_early, set_umask};
-use crate::config::{Config, Errand, Failure, NO_APP, Phase};
+use crate::config::{Config, Failure, NO_APP, OneShot, Phase};
 use crate::os::daemon::{self, Role};
 use crate::os::service_manager::socket_activation;
 use crate::os::{file_locks, pidfile, title};
@@ -94,7 +94,7 @@ fn start_process(config: &Config, step: Step, started: Instant) -> Result<i32, F
         title_spills,
     };
     let ended = match &config.python.one_shot {
-        Some(errand) => run_one_shot(config, errand),
+        Some(one_shot) => run_one_shot(config, one_shot),
         None => serve(config, about, succession.as_mut(), &keeper),
     };
     if let Some(succession) = succession {
@@ -109,9 +109,9 @@ fn start_process(config: &Config, step: Step, started: Instant) -> Result<i32, F
     ended.map(|code| keeper.end(code))
 }
 
-fn run_one_shot(config: &Config, errand: &Errand) -> Result<i32, Failure> {
+fn run_one_shot(config: &Config, one_shot: &OneShot) -> Result<i32, Failure> {
     let output = LogOutput::start(None, None)?;
-    let done = one_shot::run(config, errand);
+    let done = one_shot::run(config, one_shot);
     output.flush();
     done
 }

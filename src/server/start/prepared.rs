@@ -8,7 +8,7 @@ use super::launch::{EarlyExit, Launch};
 use crate::app::Apps;
 use crate::background::clockwork::Clockwork;
 use crate::config::{Failure, Phase};
-use crate::net::Kept;
+use crate::net::ParkedConnection;
 use crate::os::file_locks::{self, Locks};
 use crate::os::service_manager::socket_activation;
 use crate::os::{limits, privileges};
@@ -28,7 +28,7 @@ pub(super) struct Prepared<'a> {
     /// The predecessor's sockets.
     pub(super) inherited: Inheritance,
     /// The predecessor's connections.
-    pub(super) connections: Option<Receiver<Kept>>,
+    pub(super) connections: Option<Receiver<ParkedConnection>>,
     pub(super) clockwork: Arc<Clockwork>,
     pub(super) apps: Apps,
     pub(super) certificates: Certificates,

@@ -49,12 +49,12 @@ impl Loader<'_> {
             "-" => "standard input".into(),
             file => file.into(),
         };
-        let magic = FileMagic::new(file, section, self.surroundings);
+        let magic = FileMagic::new(file, section, self.system);
         let first = self.first.get_or_insert_with(|| magic.clone()).clone();
         let mut replaced = Magic {
             file: &magic,
             first: &first,
-            surroundings: self.surroundings,
+            system: self.system,
         }
         .replace(utf8(&bytes, &source)?);
         let format = format.of(file, &replaced.text, named)?;

@@ -58,7 +58,7 @@ impl Loader<'_> {
         let magic = Magic {
             file: self.last.as_ref().unwrap_or(&nothing),
             first: self.first.as_ref().unwrap_or(&nothing),
-            surroundings: self.surroundings,
+            system: self.system,
         };
         Ok(Loaded {
             unknown,
@@ -138,7 +138,7 @@ impl Loader<'_> {
             Some((name, otherwise)) => (name, Some(otherwise.to_owned())),
             None => (name, None),
         };
-        match self.surroundings.environment.get(name) {
+        match self.system.environment.get(name) {
             Some(value) => match value.to_str() {
                 Some(value) => Ok(Some(value.to_owned())),
                 None => Err(ConfigError::new(format!(

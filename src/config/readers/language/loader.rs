@@ -17,7 +17,7 @@ use crate::config::error::ConfigError;
 use crate::config::python::options as python;
 use crate::config::readers::layers::{self, Layer};
 use crate::config::readers::options as configuration;
-use crate::config::readers::surroundings::Surroundings;
+use crate::config::readers::system_facts::SystemFacts;
 use crate::config::table;
 use crate::config::table::row::OptionRow;
 
@@ -38,7 +38,7 @@ impl From<ConfigError> for Stop {
 
 /// Reads sources.
 pub(crate) struct Loader<'s> {
-    pub(crate) surroundings: &'s Surroundings,
+    pub(crate) system: &'s SystemFacts,
     /// `--allow-config-exec` was given where it may be.
     pub(crate) may_execute: bool,
     pub(crate) entries: Vec<Entry>,
@@ -73,9 +73,9 @@ pub(super) struct Incoming {
 }
 
 impl<'s> Loader<'s> {
-    pub(crate) fn new(surroundings: &'s Surroundings, may_execute: bool) -> Loader<'s> {
+    pub(crate) fn new(system: &'s SystemFacts, may_execute: bool) -> Loader<'s> {
         Loader {
-            surroundings,
+            system,
             may_execute,
             entries: Vec::new(),
             first_by_name: HashMap::new(),
@@ -244,7 +244,7 @@ impl<'s> Loader<'s> {
     }
 
     fn decide(&self, option: &str, thing: &str, place: &str) -> Result<Fate, ConfigError> {
-        logic::decide(option, thing, self.surroundings, |name| self.first_of(name))
+        logic::decide(option, thing, self.system, |name| self.first_of(name))
             .map_err(|why| ConfigError::new(format!("{option} {why} ({place})")))
     }
 

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::config::readers::surroundings::Surroundings;
+use crate::config::readers::system_facts::SystemFacts;
 
 /// The most times that a loop may repeat an option.
 const TIMES_MAX: u64 = 10_000;
@@ -118,7 +118,7 @@ pub(crate) enum Fate {
 pub(crate) fn decide(
     kind: &str,
     thing: &str,
-    surroundings: &Surroundings,
+    system: &SystemFacts,
     option: impl Fn(&str) -> Option<String>,
 ) -> Result<Fate, String> {
     let (positive, subject) = match kind.strip_prefix("if-not-") {
@@ -136,7 +136,7 @@ pub(crate) fn decide(
     };
     let (holds, value) = match subject {
         "env" => {
-            let value = surroundings.environment.get(name);
+            let value = system.environment.get(name);
             let value = value.map(|value| value.to_string_lossy().into_owned());
             (is(value.as_deref(), wanted), value)
         }
@@ -150,11 +150,11 @@ pub(crate) fn decide(
         "plugin" => (is_built_in_plugin(thing), Some(thing.to_owned())),
         // One process reloads by new interpreters; the configuration is read once.
         "reload" => (false, None),
-        "hostname" => (surroundings.host == thing, Some(thing.to_owned())),
+        "hostname" => (system.host == thing, Some(thing.to_owned())),
         "hostname-match" => {
             let pattern = regex_lite::Regex::new(thing)
                 .map_err(|error| format!("wants a regular expression: {error}"))?;
-            (pattern.is_match(&surroundings.host), Some(thing.to_owned()))
+            (pattern.is_match(&system.host), Some(thing.to_owned()))
         }
         "for" => {
             let words = thing.split(' ').filter(|word| !word.is_empty());

@@ -9,7 +9,7 @@ use std::path::{Component, Path};
 
 use crate::config::readers::formats::Section;
 use crate::config::readers::layers;
-use crate::config::readers::surroundings::Surroundings;
+use crate::config::readers::system_facts::SystemFacts;
 
 /// Letters that depend on the file, and so have an upper-case twin for the first file.
 const OF_FILE: &[char] = &['o', 'p', 's', 'd', 'e', 'n', 'c', 'x', 'i', 'j'];
@@ -22,7 +22,7 @@ pub(crate) struct FileMagic {
 
 impl FileMagic {
     /// The values for the file of this name, as it was given.
-    pub(crate) fn new(name: &str, section: Section<'_>, surroundings: &Surroundings) -> FileMagic {
+    pub(crate) fn new(name: &str, section: Section<'_>, system: &SystemFacts) -> FileMagic {
         let mut values = vec![('o', name.to_owned())];
         if let Section::Named(section) = section {
             values.push(('x', section.to_owned()));
@@ -30,7 +30,7 @@ impl FileMagic {
         if name == "-" || name.contains("://") {
             return FileMagic { values };
         }
-        let path = full_path(name, &surroundings.directory);
+        let path = full_path(name, &system.directory);
         let directory = path
             .rfind('/')
             .map_or("", |at| path.get(..=at).unwrap_or(""));
@@ -71,7 +71,7 @@ pub(crate) struct Magic<'m> {
     pub(crate) file: &'m FileMagic,
     /// The first file that was read, for upper-case letters.
     pub(crate) first: &'m FileMagic,
-    pub(crate) surroundings: &'m Surroundings,
+    pub(crate) system: &'m SystemFacts,
 }
 
 /// A text after its variables were replaced.
@@ -85,7 +85,7 @@ pub(crate) struct Replaced {
 impl Magic<'_> {
     /// What a letter stands for; `None` if it is no variable.
     pub(crate) fn value(&self, letter: char) -> Option<String> {
-        let facts = self.surroundings;
+        let facts = self.system;
         Some(match letter {
             'v' => slashes(&facts.directory),
             'V' => env!("CARGO_PKG_VERSION").to_owned(),
@@ -219,8 +219,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn facts() -> Surroundings {
-        Surroundings {
+    fn facts() -> SystemFacts {
+        SystemFacts {
             directory: "/srv/site".into(),
             host: "box".to_owned(),
             cores: 8,
@@ -230,7 +230,7 @@ mod tests {
             user: "www-data".to_owned(),
             group: "web".to_owned(),
             program: "/usr/bin/singlemalt".to_owned(),
-            ..Surroundings::default()
+            ..SystemFacts::default()
         }
     }
 
@@ -243,7 +243,7 @@ mod tests {
         let magic = Magic {
             file: &file,
             first: &first,
-            surroundings: &facts,
+            system: &facts,
         };
         let replace = |text: &str| magic.replace(text).text;
         assert_eq!(
@@ -282,7 +282,7 @@ mod tests {
         fn no_text_panics(text in "\\PC{0,40}|(%\\PC|[%\n(]){0,20}", name in "\\PC{0,20}") {
             let facts = facts();
             let file = FileMagic::new(&name, Section::Usual, &facts);
-            let magic = Magic { file: &file, first: &file, surroundings: &facts };
+            let magic = Magic { file: &file, first: &file, system: &facts };
             let replaced = magic.replace(&text);
             prop_assert!(replaced.removed.len() <= text.len());
         }

@@ -10,18 +10,18 @@ use proptest::prelude::*;
 
 use super::entries::Loaded;
 use super::loader::{Loader, Stop};
-use crate::config::read::from_surroundings;
+use crate::config::read::from_arguments;
 use crate::config::readers::command_line;
 use crate::config::readers::layers;
-use crate::config::readers::surroundings::Surroundings;
+use crate::config::readers::system_facts::SystemFacts;
 use crate::config::{Command, Config, ConfigError};
 
 mod files;
 mod schemes;
 
-fn surroundings(directory: &Path) -> Surroundings {
+fn system(directory: &Path) -> SystemFacts {
     let variables = [("NAME", "blue"), ("EMPTY", ""), ("PORT", "9090")];
-    Surroundings {
+    SystemFacts {
         directory: directory.to_owned(),
         host: "box.example".to_owned(),
         cores: 8,
@@ -75,9 +75,9 @@ impl Site {
             .map(|word| self.fill(word))
             .collect();
         let layer = command_line::read(&arguments).unwrap();
-        let surroundings = surroundings(self.directory.path());
+        let system = system(self.directory.path());
         let may_execute = line.contains("--allow-config-exec");
-        let mut loader = Loader::new(&surroundings, may_execute);
+        let mut loader = Loader::new(&system, may_execute);
         loader.add_layer(layers::COMMAND_LINE, layer)?;
         loader.finish()
     }
@@ -122,7 +122,7 @@ impl Site {
             .split_whitespace()
             .map(|word| self.fill(word))
             .collect();
-        from_surroundings(&arguments, &surroundings(self.directory.path()))
+        from_arguments(&arguments, &system(self.directory.path()))
     }
 
     fn configured(&self, line: &str) -> Config {
@@ -613,6 +613,6 @@ proptest! {
         let site = Site::new(&[]);
         fs::write(site.directory.path().join("a.ini"), text).unwrap();
         drop(site.load("{}/a.ini"));
-        drop(crate::config::reports::explain::explain(&site.fill("{}/a.ini"), &surroundings(site.directory.path())));
+        drop(crate::config::reports::explain::explain(&site.fill("{}/a.ini"), &system(site.directory.path())));
     }
 }

@@ -22,7 +22,7 @@ use crate::config::readers::language::loader::{Loader, Stop};
 use crate::config::readers::layers;
 use crate::config::readers::layers::{Layer, Written};
 use crate::config::readers::options as configuration;
-use crate::config::readers::surroundings::Surroundings;
+use crate::config::readers::system_facts::SystemFacts;
 use crate::config::resolve::resolve_loaded;
 use crate::config::sockets::options as sockets;
 use crate::config::table;
@@ -32,7 +32,7 @@ use crate::config::values::value::Read;
 use crate::config::values::{address, value};
 
 /// The report about a file, or about a gunicorn command line in one argument.
-pub(crate) fn explain(name: &str, surroundings: &Surroundings) -> Result<String, ConfigError> {
+pub(crate) fn explain(name: &str, system: &SystemFacts) -> Result<String, ConfigError> {
     if gunicorn::is_command_line(name) {
         return Ok(gunicorn::explain_command_line(name));
     }
@@ -63,7 +63,7 @@ pub(crate) fn explain(name: &str, surroundings: &Surroundings) -> Result<String,
             place: 0,
         },
     );
-    let mut loader = Loader::new(surroundings, false);
+    let mut loader = Loader::new(system, false);
     loader.goes_on = true;
     let loaded = loader
         .add_layer(layers::COMMAND_LINE, layer)

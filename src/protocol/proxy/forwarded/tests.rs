@@ -5,7 +5,7 @@ use crate::protocol::http::{Limits, RequestReader};
 use crate::protocol::proxy::trusted::Network;
 use proptest::prelude::*;
 
-const ALL: Believed = Believed {
+const ALL: TrustedFields = TrustedFields {
     x_for: true,
     x_proto: true,
     x_host: true,
@@ -36,17 +36,17 @@ fn proxies() -> Trusted {
 
 #[track_caller]
 fn check(fields: &str, expected: &str) {
-    let told = read(&head(fields), &proxies(), ALL);
-    let client = told
+    let claims = read(&head(fields), &proxies(), ALL);
+    let client = claims
         .client
         .map_or("-".to_owned(), |(address, port)| match port {
             Some(port) => format!("{address} port {port}"),
             None => address.to_string(),
         });
-    let scheme = told
+    let scheme = claims
         .is_https
         .map_or("-", |is_https| if is_https { "https" } else { "http" });
-    let host = told
+    let host = claims
         .host
         .map_or("-".to_owned(), |host| host.escape_ascii().to_string());
     assert_eq!(format!("{client} {scheme} {host}"), expected, "{fields}");
@@ -128,21 +128,21 @@ fn scheme_and_host() {
 }
 
 #[test]
-fn only_what_is_believed_is_read() {
+fn only_trusted_fields_are_read() {
     let fields = "X-Forwarded-For: 192.0.2.1\nX-Forwarded-Proto: https\nX-Forwarded-Host: h\nForwarded: for=192.0.2.2;host=i";
-    let told = |believed| read(&head(fields), &proxies(), believed);
-    assert_eq!(told(Believed::default()), Told::default());
-    let x_for = told(Believed {
+    let claims = |trusted| read(&head(fields), &proxies(), trusted);
+    assert_eq!(claims(TrustedFields::default()), ProxyClaims::default());
+    let x_for = claims(TrustedFields {
         x_for: true,
-        ..Believed::default()
+        ..TrustedFields::default()
     });
     assert_eq!(
         (x_for.client.is_some(), x_for.is_https, x_for.host),
         (true, None, None)
     );
-    let forwarded = told(Believed {
+    let forwarded = claims(TrustedFields {
         forwarded: true,
-        ..Believed::default()
+        ..TrustedFields::default()
     });
     assert_eq!(forwarded.host.as_deref(), Some(&b"i"[..]));
 }
@@ -229,7 +229,7 @@ proptest! {
     /// Whatever a client sends ahead, it is the address that our own proxy added that counts.
     #[test]
     fn a_client_cannot_choose_its_address(claims in "[ -+\\--~]{0,60}(, ?[ -+\\--~]{0,20}){0,3}") {
-        let told = read(&head(&format!("X-Forwarded-For: {claims}, 192.0.2.1")), &proxies(), ALL);
-        prop_assert_eq!(told.client, Some((IpAddr::from([192, 0, 2, 1]), None)));
+        let claims = read(&head(&format!("X-Forwarded-For: {claims}, 192.0.2.1")), &proxies(), ALL);
+        prop_assert_eq!(claims.client, Some((IpAddr::from([192, 0, 2, 1]), None)));
     }
 }

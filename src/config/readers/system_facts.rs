@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Facts of the machine and of this process.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Surroundings {
+pub(crate) struct SystemFacts {
     /// The environment, names that are UTF-8 only.
     pub(crate) environment: HashMap<String, OsString>,
     /// The working directory.
@@ -28,9 +28,9 @@ pub(crate) struct Surroundings {
     pub(crate) program: String,
 }
 
-impl Surroundings {
+impl SystemFacts {
     /// Those of this process, with this environment.
-    pub(crate) fn of_this_process(environment: HashMap<String, OsString>) -> Surroundings {
+    pub(crate) fn of_this_process(environment: HashMap<String, OsString>) -> SystemFacts {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let (uid, gid) = ids();
         let named = |name: &str| environment.get(name).and_then(|text| text.to_str());
@@ -38,7 +38,7 @@ impl Surroundings {
             .or_else(|| named("USER").map(str::to_owned))
             .or_else(|| named("USERNAME").map(str::to_owned));
         let host = host().or_else(|| named("COMPUTERNAME").map(str::to_owned));
-        Surroundings {
+        SystemFacts {
             directory: std::env::current_dir().unwrap_or_default(),
             host: host.unwrap_or_default(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
