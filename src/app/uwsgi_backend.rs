@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::background::TimerSpec;
 use crate::background::cron::When;
-use crate::background::registrations::Trigger;
+use crate::background::{TimerSpec, Trigger};
 use crate::python::{Backend, Facts, LockRefused, SignalSource, WorkerFacts};
 use crate::shared::locks::{LockError, LockOwner};
 

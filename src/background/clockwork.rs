@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 
 use super::cron::{LocalMinute, When};
 use super::cron_command::CronCommand;
-use super::registrations::Trigger;
 use super::timers::Timers;
+use super::trigger::Trigger;
 use super::watch::{FileWatch, WatchId};
 
 /// Hands a signal on.

@@ -20,6 +20,8 @@ pub mod cron;
 pub mod cron_command;
 pub mod registrations;
 mod timers;
+mod trigger;
 pub mod watch;
 
 pub use timers::TimerSpec;
+pub use trigger::Trigger;

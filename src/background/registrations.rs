@@ -8,40 +8,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::clockwork::Clockwork;
-use super::cron::When;
-use super::timers::TimerSpec;
+use super::trigger::Trigger;
 
 /// uWSGI keeps a target in 64 bytes.
 const TARGET_BYTES_MAX: usize = 63;
 /// More of them are a mistake: a request that adds a timer each time, say.
 const TRIGGERS_MAX: usize = 4096;
-
-/// What raises a signal.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Trigger {
-    /// A timer, with or without an end.
-    Timer(TimerSpec),
-    /// The clock on the wall.
-    Cron {
-        /// The signal.
-        number: u8,
-        /// In which minutes.
-        when: When,
-    },
-    /// A file or folder that changes.
-    File {
-        /// The signal.
-        number: u8,
-        /// What is watched.
-        path: PathBuf,
-    },
-}
 
 /// Who runs the handler of a signal (uWSGI's receiver).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,6 +224,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::background::TimerSpec;
 
     fn timer(number: u8, seconds: u64) -> Trigger {
         Trigger::Timer(TimerSpec {

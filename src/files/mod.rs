@@ -21,6 +21,7 @@
 pub mod asked;
 pub mod condition;
 pub mod encoding;
+mod entry;
 pub mod expires;
 pub mod media_type;
 pub mod named;
@@ -43,10 +44,11 @@ use crate::wsgi::{Response, Sink};
 use asked::Asked;
 use condition::{Conditions, Validators, Verdict, verdict};
 use encoding::{Coding, wanted};
+use entry::{Entry, Miss, Opened};
 use expires::{Looked, Rule};
 use media_type::MediaTypes;
 use path::{Below, Rules, behind, below};
-use root::{Entry, Miss, Opened, Root};
+use root::Root;
 use send::{Representation, SendError, hand_over, send};
 
 /// Requests below a prefix mean files below a root.

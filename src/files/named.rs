@@ -15,9 +15,10 @@ use crate::wsgi::{Delivery, Response, Sink};
 use super::Place;
 use super::asked::Asked;
 use super::condition::{Conditions, Validators};
+use super::entry::{Entry, Miss, Opened};
 use super::media_type::MediaTypes;
 use super::path::{Rules, behind, below};
-use super::root::{Entry, Miss, Opened, Root};
+use super::root::Root;
 use super::send::{Representation, SendError, send};
 
 /// A path on disk.

@@ -12,8 +12,8 @@ use arc_swap::ArcSwap;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::entry::{Entry, Miss, look_at};
 use super::open_portable;
-use super::root::{Entry, Miss, look_at};
 
 /// How long a folder is held without a look at whether its path still leads to it. Bounds how long
 /// files of a folder that has been replaced are served.

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::root::{Entry, Miss, look_at};
+use super::entry::{Entry, Miss, look_at};
 
 /// Nothing is held here: a path is resolved every time.
 #[cfg(not(target_os = "linux"))]

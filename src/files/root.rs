@@ -14,65 +14,14 @@
 //! role, and another thread takes it. The server waits only when all workers and the acceptor wait
 //! for the same dead disk; `--offload-threads` avoids that.
 
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
+use super::entry::{Entry, Miss};
 #[cfg(target_os = "linux")]
 use super::open_linux as open;
 #[cfg(not(target_os = "linux"))]
 use super::open_portable as open;
-
-/// A regular file, open for reading.
-#[derive(Debug)]
-pub struct Opened {
-    /// The file.
-    pub file: File,
-    /// Its length in bytes.
-    pub length: u64,
-    /// When it was last changed.
-    pub modified: SystemTime,
-}
-
-/// What a name stands for.
-#[derive(Debug)]
-pub enum Entry {
-    /// A regular file.
-    File(Opened),
-    /// A folder.
-    Folder,
-}
-
-/// Why there is no file.
-#[derive(Debug)]
-pub enum Miss {
-    /// There is none of this name, or it is nothing that is served.
-    Absent,
-    /// There is one, behind a symbolic link that leads to where nothing is served from.
-    Outside,
-    /// There is one that this process may not read.
-    Denied,
-    /// The system failed: out of descriptors, a disk error.
-    Failed(io::Error),
-}
-
-impl From<io::Error> for Miss {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::InvalidFilename
-            | io::ErrorKind::InvalidInput => Self::Absent,
-            io::ErrorKind::PermissionDenied => Self::Denied,
-            // std has no stable name for it.
-            #[cfg(unix)]
-            _ if error.raw_os_error() == Some(libc::ELOOP) => Self::Absent,
-            _ => Self::Failed(error),
-        }
-    }
-}
 
 /// A folder or a file that requests lead to.
 #[derive(Debug)]
@@ -123,22 +72,6 @@ impl Root {
     }
 }
 
-/// What an open descriptor is.
-pub(super) fn look_at(file: File) -> Result<Entry, Miss> {
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Ok(Entry::Folder);
-    }
-    if !metadata.is_file() {
-        return Err(Miss::Absent);
-    }
-    Ok(Entry::File(Opened {
-        length: metadata.len(),
-        modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-        file,
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,7 +80,7 @@ mod tests {
     fn kind(root: &Root, names: &str, safe: &[PathBuf]) -> String {
         match root.entry(names.as_bytes(), safe) {
             Ok(Entry::File(opened)) => {
-                let text = io::read_to_string(opened.file).expect("readable");
+                let text = std::io::read_to_string(opened.file).expect("readable");
                 assert_eq!(text.len() as u64, opened.length);
                 text
             }

@@ -14,8 +14,8 @@ use crate::wsgi::{Response, ResponseError, Sink, WriteError};
 
 use super::condition::{Conditions, Validators, Verdict, verdict};
 use super::encoding::Coding;
+use super::entry::Opened;
 use super::range::{Ranges, Span};
-use super::root::Opened;
 
 /// A file as it is sent: this coding of it, under these names.
 #[derive(Debug)]

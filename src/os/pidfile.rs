@@ -64,7 +64,10 @@ impl Files {
         for (option, path) in all {
             let Some(path) = path else { continue };
             if read(path).is_ok_and(|found| u32::try_from(found) == Ok(pid())) {
-                vacuum.note_pidfile(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+                vacuum.note_pidfile(
+                    std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+                    pid(),
+                );
             } else if let Err(failure) = files.open(config, option, path) {
                 // The process before was allowed to: it may have been root then.
                 tracing::warn!("{}", failure.text);
@@ -140,7 +143,10 @@ fn write(
         file.set_len(u64::try_from(text.len()).map_err(io::Error::other)?)?;
         Ok(path)
     });
-    vacuum.note_pidfile(written.map_err(|error| failed(config, option, path, &error))?);
+    vacuum.note_pidfile(
+        written.map_err(|error| failed(config, option, path, &error))?,
+        pid,
+    );
     Ok(())
 }
 

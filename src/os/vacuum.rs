@@ -9,8 +9,6 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::{fs, io};
 
-use super::pidfile;
-
 /// Removes what was noted, when it is dropped.
 pub struct Vacuum {
     is_wanted: bool,
@@ -28,8 +26,8 @@ enum Mark {
     /// A socket: device and inode.
     #[cfg(unix)]
     Inode(u64, u64),
-    /// A file that holds the server's process id.
-    Pid,
+    /// A file that holds this process id.
+    Pid(u32),
 }
 
 impl Vacuum {
@@ -60,11 +58,11 @@ impl Vacuum {
         }
     }
 
-    /// Notes a file that holds our process id. `path` is absolute.
-    pub fn note_pidfile(&mut self, path: PathBuf) {
+    /// Notes a file that holds the server's process id. `path` is absolute.
+    pub fn note_pidfile(&mut self, path: PathBuf, pid: u32) {
         self.files.push(Litter {
             path,
-            mark: Mark::Pid,
+            mark: Mark::Pid(pid),
         });
     }
 }
@@ -78,8 +76,8 @@ impl Drop for Vacuum {
             let is_ours = match mark {
                 #[cfg(unix)]
                 Mark::Inode(device, number) => inode(&path).map(|found| found == (device, number)),
-                Mark::Pid => {
-                    fs::read_to_string(&path).map(|text| text.trim() == pidfile::pid().to_string())
+                Mark::Pid(pid) => {
+                    fs::read_to_string(&path).map(|text| text.trim() == pid.to_string())
                 }
             };
             let removed = match is_ours {

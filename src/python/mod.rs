@@ -47,7 +47,7 @@ pub use load_failure::{LoadFailure, RefusedExtension};
 pub use request::call::{Call, Served};
 pub use runtime::environment::{EnvironmentError, set_environment};
 pub use runtime::error::RuntimeError;
-pub use runtime::{Runtime, RuntimeOptions, exit_now, linked as linked_version};
+pub use runtime::{Release, Runtime, RuntimeOptions, exit_now, linked as linked_version};
 pub use sources::{Source, sources_of};
 pub use stacks::{Frame, PythonStack, ThreadKey};
 pub use target::{AppTarget, Import, TargetKind};

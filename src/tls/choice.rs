@@ -15,7 +15,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::material::certified;
-use super::{Files, Host, Plan, TlsError};
+use super::plan::{Files, Host, Plan, TlsError};
 
 /// Names in lower case, and what belongs to them. `*.example.org` is kept as `.example.org`.
 #[derive(Debug, Default)]

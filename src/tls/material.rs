@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::{Files, TlsError};
+use super::plan::{Files, TlsError};
 
 /// No chain and no key comes near this; a wrong path (a log, a disk image) does not fill the
 /// memory.
@@ -58,12 +58,8 @@ pub(super) fn certified(
     Ok(Arc::new(certified))
 }
 
-/// The certificates of authorities.
-pub(super) fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    chain(file)
-}
-
-fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// The certificates in a file.
+pub(super) fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read("certificate", file)?;
     let mut chain = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&text) {

@@ -4,7 +4,9 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use singlemalt::python::{self, Ended, InterpreterThread, Isolation, RuntimeError, Served};
+use singlemalt::python::{
+    self, Ended, InterpreterThread, Isolation, Release, RuntimeError, Served,
+};
 
 use crate::harness::*;
 
@@ -399,7 +401,7 @@ fn ended_interpreters_leave_no_arenas() {
         let during = python::arena_bytes_of(&thread.handle());
         let handle = thread.handle();
         assert_eq!(thread.end(GRACE), Ended::Ended);
-        if strongest() == Isolation::OwnGil && runtime().major_minor() <= (3, 13) {
+        if strongest() == Isolation::OwnGil && runtime().release() <= Release::new(3, 13) {
             assert!(
                 during > 0,
                 "interpreter {number} has no arenas of {}",

@@ -16,7 +16,7 @@ const SOURCE_LINES_MAX: usize = 600;
 const LONG_FILES_MAX: usize = 0;
 /// Parameters of a function.
 const PARAMETERS_MAX: usize = 7;
-const BAD_PARAMETERS_MAX: usize = 4;
+const BAD_PARAMETERS_MAX: usize = 0;
 /// Names of code that are not the field's words.
 const ODD_NAMES_MAX: usize = 132;
 /// Columns of a line of `src/`, and how many lines may be longer.

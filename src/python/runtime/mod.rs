@@ -13,6 +13,7 @@ pub(crate) mod arenas;
 pub(crate) mod code;
 pub(crate) mod environment;
 pub(crate) mod error;
+mod release;
 pub(crate) mod trim;
 mod virtualenv;
 
@@ -29,6 +30,7 @@ use pyo3_ffi as ffi;
 
 use crate::python::object::{self, Raised, Token};
 use error::RuntimeError;
+pub use release::Release;
 use virtualenv::Home;
 
 /// The options that Python is started with.
@@ -54,7 +56,7 @@ pub struct RuntimeOptions {
 #[derive(Debug)]
 pub struct Runtime {
     version: String,
-    major_minor: (u8, u8),
+    release: Release,
     prefix: String,
     executable: String,
     free_threaded: bool,
@@ -95,16 +97,17 @@ impl Runtime {
     /// See [`RuntimeError`]. After an error of CPython itself the process has no Python; it should
     /// report and exit.
     pub fn start(options: &RuntimeOptions) -> Result<&'static Self, RuntimeError> {
-        let (version, major_minor) = linked_version();
+        let version = linked();
+        let release = Release::of(&version).unwrap_or_default();
         let home = options
             .home
             .as_deref()
-            .map(|path| virtualenv::read(path, major_minor, &version))
+            .map(|path| virtualenv::read(path, release, &version))
             .transpose()?;
         if STARTED.swap(true, Ordering::SeqCst) {
             return Err(RuntimeError::AlreadyStarted);
         }
-        initialise(options, home, major_minor)?;
+        initialise(options, home, release)?;
         // SAFETY: attached as the main thread since `initialise`, until PyEval_SaveThread below.
         let token = unsafe { Token::assume() };
         let compiled = code::prepare(token).map_err(|Raised| RuntimeError::Start {
@@ -113,7 +116,7 @@ impl Runtime {
                 .map_or_else(String::new, |error| error.to_text()),
         });
         let facts = compiled.and_then(|()| main_interpreter(options));
-        if major_minor <= (3, 13) {
+        if release <= Release::new(3, 13) {
             arenas::install();
         }
         // SAFETY: this thread is attached with the main thread state since `initialise`; nothing of
@@ -126,7 +129,7 @@ impl Runtime {
         let free_threaded = full_version().contains("free-threading build");
         Ok(RUNTIME.get_or_init(|| Self {
             version,
-            major_minor,
+            release,
             prefix,
             executable,
             free_threaded,
@@ -156,10 +159,10 @@ impl Runtime {
         &self.version
     }
 
-    /// Major and minor version, like `(3, 13)`.
+    /// Its major and minor version.
     #[must_use]
-    pub fn major_minor(&self) -> (u8, u8) {
-        self.major_minor
+    pub fn release(&self) -> Release {
+        self.release
     }
 
     /// Whether [`Isolation::OwnGil`](crate::python::Isolation::OwnGil) can work: 3.12 runs the
@@ -167,14 +170,14 @@ impl Runtime {
     /// free-threaded build has no GIL to own.
     #[must_use]
     pub fn supports_own_gil(&self) -> bool {
-        self.major_minor >= (3, 13) && !self.free_threaded
+        self.release >= Release::new(3, 13) && !self.free_threaded
     }
 
     /// Whether a thread of a subinterpreter may be interrupted by an exception: on 3.12 the end of
     /// such an interpreter has crashed, in the collection of garbage.
     #[must_use]
     pub fn can_interrupt_subinterpreters(&self) -> bool {
-        self.major_minor >= (3, 13)
+        self.release >= Release::new(3, 13)
     }
 
     /// Whether this Python was built without a GIL (PEP 703).
@@ -219,16 +222,8 @@ fn full_version() -> &'static str {
 /// The version of the CPython that we are linked with, like `3.13.0`. It need not run.
 #[must_use]
 pub fn linked() -> String {
-    linked_version().0
-}
-
-fn linked_version() -> (String, (u8, u8)) {
-    let version = full_version().split([' ', '+']).next().unwrap_or_default();
-    let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
-    (
-        version.to_owned(),
-        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)),
-    )
+    let version = full_version().split([' ', '+']).next();
+    version.unwrap_or_default().to_owned()
 }
 
 fn check(doing: &'static str, status: ffi::PyStatus) -> Result<(), RuntimeError> {
@@ -302,7 +297,7 @@ impl Drop for Config {
 fn initialise(
     options: &RuntimeOptions,
     home: Option<Home>,
-    major_minor: (u8, u8),
+    release: Release,
 ) -> Result<(), RuntimeError> {
     let mut before = std::mem::MaybeUninit::<ffi::PyPreConfig>::zeroed();
     // SAFETY: the call initialises all of the preconfig. In the C and POSIX locales it lets Python
@@ -337,7 +332,7 @@ fn initialise(
         None => {
             // Otherwise Python would take the first `python3` in PATH for itself, whatever its
             // version.
-            if let Some(program) = linked_program(major_minor) {
+            if let Some(program) = linked_program(release) {
                 config.set("the program's name", |c| &raw mut c.program_name, &program)?;
             }
         }
@@ -396,7 +391,7 @@ fn set_argv(config: &mut Config, argv: &[String]) -> Result<(), RuntimeError> {
 /// was loaded: an installation that was moved after it was built (as uv's are) cannot find its
 /// standard library otherwise.
 #[cfg(unix)]
-fn linked_program(major_minor: (u8, u8)) -> Option<PathBuf> {
+fn linked_program(release: Release) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
 
     if std::env::var_os("PYTHONHOME").is_some() {
@@ -420,13 +415,10 @@ fn linked_program(major_minor: (u8, u8)) -> Option<PathBuf> {
         }
         PathBuf::from(std::ffi::OsStr::from_bytes(CStr::from_ptr(name).to_bytes()))
     };
-    let (major, minor) = major_minor;
     let library = library.canonicalize().ok()?;
     let beside = library.ancestors().skip(1).find_map(|prefix| {
-        let program = prefix.join(format!("bin/python{major}.{minor}"));
-        let is_home = prefix
-            .join(format!("lib/python{major}.{minor}/os.py"))
-            .is_file();
+        let program = prefix.join(format!("bin/python{release}"));
+        let is_home = prefix.join(format!("lib/python{release}/os.py")).is_file();
         (is_home && program.is_file()).then_some(program)
     });
     // A statically linked libpython is part of our own file, and says nothing about its home.
@@ -439,7 +431,7 @@ fn linked_program(major_minor: (u8, u8)) -> Option<PathBuf> {
 
 /// On Windows Python finds itself by the folder of its DLL.
 #[cfg(not(unix))]
-fn linked_program(_major_minor: (u8, u8)) -> Option<PathBuf> {
+fn linked_program(_release: Release) -> Option<PathBuf> {
     None
 }
 

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::RuntimeError;
+use super::release::Release;
 
 /// The place that Python is told it was started from, so that `sys.prefix` and site-packages are
 /// the user's.
@@ -21,18 +22,15 @@ pub(crate) enum Home {
 /// Reads what `path` is.
 ///
 /// # Errors
-/// A path that is neither a virtualenv nor an installation of Python `running` (major, minor), or
+/// A path that is neither a virtualenv nor an installation of Python `running`, or
 /// one that was made for another version; both texts name the way out.
 pub(crate) fn read(
     path: &Path,
-    running: (u8, u8),
+    running: Release,
     running_text: &str,
 ) -> Result<Home, RuntimeError> {
-    let (major, minor) = running;
     let Ok(settings) = fs::read_to_string(path.join("pyvenv.cfg")) else {
-        return if path
-            .join(format!("lib/python{major}.{minor}/os.py"))
-            .is_file()
+        return if path.join(format!("lib/python{running}/os.py")).is_file()
             || path.join("Lib/os.py").is_file()
         {
             Ok(Home::Installation {
@@ -46,7 +44,7 @@ pub(crate) fn read(
         };
     };
     if let Some(made_for) = version(&settings)
-        && pair(&made_for) != Some(running)
+        && Release::of(&made_for) != Some(running)
     {
         return Err(RuntimeError::VirtualenvVersion {
             path: path.to_path_buf(),
@@ -76,12 +74,6 @@ fn version(settings: &str) -> Option<String> {
     })
 }
 
-/// `3.13.0.final.0` -> `(3, 13)`.
-fn pair(version: &str) -> Option<(u8, u8)> {
-    let mut numbers = version.split('.').map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,7 +97,7 @@ mod tests {
             "home=/usr/bin\nversion_info=3.13.0.final.0\r\n",
         ] {
             let folder = folder(Some(settings), true);
-            let home = read(folder.path(), (3, 13), "3.13.0").expect("a virtualenv");
+            let home = read(folder.path(), Release::new(3, 13), "3.13.0").expect("a virtualenv");
             assert_eq!(
                 home,
                 Home::Virtualenv {
@@ -118,7 +110,7 @@ mod tests {
     #[test]
     fn another_minor_version_is_refused_with_both_names() {
         let folder = folder(Some("version = 3.11.7\n"), true);
-        let error = read(folder.path(), (3, 13), "3.13.0")
+        let error = read(folder.path(), Release::new(3, 13), "3.13.0")
             .expect_err("wrong version")
             .to_string();
         assert!(
@@ -131,17 +123,17 @@ mod tests {
     fn what_is_no_virtualenv_is_refused() {
         let empty = folder(None, false);
         assert!(matches!(
-            read(empty.path(), (3, 13), "3.13.0"),
+            read(empty.path(), Release::new(3, 13), "3.13.0"),
             Err(RuntimeError::NoVirtualenv { exists: true, .. })
         ));
         let gone = empty.path().join("gone");
         assert!(matches!(
-            read(&gone, (3, 13), "3.13.0"),
+            read(&gone, Release::new(3, 13), "3.13.0"),
             Err(RuntimeError::NoVirtualenv { exists: false, .. })
         ));
         let hollow = folder(Some("version = 3.13.1\n"), false);
         assert!(matches!(
-            read(hollow.path(), (3, 13), "3.13.0"),
+            read(hollow.path(), Release::new(3, 13), "3.13.0"),
             Err(RuntimeError::BrokenVirtualenv { .. })
         ));
     }
