@@ -16,6 +16,12 @@ pub(super) struct Io {
     pub(super) output: Output,
     /// A send failed.
     pub(super) broken: bool,
+    /// The peer takes the end of the connection for the end of a body: a response that is cut short
+    /// ends with a reset.
+    pub(super) resets_if_cut: bool,
+    /// Closing the socket resets the connection: part of a response was sent, and the rest may not
+    /// follow.
+    is_armed: bool,
     /// The connection began with a PROXY preamble, which no other process will see: it cannot move.
     pub(super) had_preamble: bool,
 }
@@ -26,6 +32,8 @@ impl Io {
             stream,
             output: Output::default(),
             broken: false,
+            resets_if_cut: false,
+            is_armed: false,
             had_preamble: false,
         }
     }
@@ -33,6 +41,21 @@ impl Io {
     /// Whether another process can continue the connection.
     pub(super) fn can_move(&self) -> bool {
         !self.had_preamble && self.stream.can_move()
+    }
+
+    /// A part of a response is sent and the rest is not here yet. From now on the socket resets the
+    /// connection when it is closed, also by the end of the process; see [`disarm`](Self::disarm).
+    pub(super) fn arm(&mut self) {
+        if self.resets_if_cut && !self.is_armed {
+            self.is_armed = self.stream.set_reset_on_close(true).is_ok();
+        }
+    }
+
+    /// The kernel has the whole response.
+    pub(super) fn disarm(&mut self) {
+        if self.is_armed && self.stream.set_reset_on_close(false).is_ok() {
+            self.is_armed = false;
+        }
     }
 
     /// Sends both pieces behind the queued output; the kernel takes as much as it can now.

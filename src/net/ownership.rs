@@ -12,6 +12,8 @@ use std::net::Shutdown;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::protocol::fastcgi::record;
+use crate::protocol::http::Version;
+use crate::protocol::http::response::Form;
 use crate::wsgi::{AddedFields, ClientGone, HttpDate, RequestFacts, canned};
 
 use super::connection::{Exchange, facts};
@@ -156,6 +158,7 @@ impl ResponseOwner {
 pub struct ClientHandle {
     socket: Option<socket2::Socket>,
     is_tls: bool,
+    is_unix: bool,
     facts: RequestFacts,
     record: Option<u16>,
 }
@@ -169,6 +172,7 @@ impl ClientHandle {
         Self {
             socket: stream.second_handle().ok(),
             is_tls: stream.tls().is_some(),
+            is_unix: !stream.can_be_reset(),
             facts: facts(&connection.head, &connection.reader, &net.settings),
             record: connection.reader.request_id(),
         }
@@ -203,6 +207,32 @@ impl ClientHandle {
         if let Some(socket) = &self.socket {
             // A few hundred bytes fit into the buffer of a socket on which nothing was sent.
             socket.send(&bytes)?;
+        }
+        self.end()
+    }
+
+    /// Breaks off a response that was begun, so that no reader takes the part for the whole.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub fn cut(&self) -> io::Result<()> {
+        let Some(socket) = &self.socket else {
+            return Ok(());
+        };
+        let is_framed = match self.facts.form {
+            Form::Http => self.facts.version == Version::Http11,
+            Form::StatusLine | Form::StatusField => self.facts.keep_alive,
+        };
+        if is_framed || self.is_tls {
+            return self.end();
+        }
+        if self.is_unix && self.record.is_some() {
+            socket.send(&record::cut())?;
+        }
+        // The worker has its own handle, so the socket is not closed yet.
+        #[cfg(target_os = "linux")]
+        if !self.is_unix {
+            return Ok(rustix::net::connect_unspec(socket)?);
         }
         self.end()
     }

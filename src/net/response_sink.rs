@@ -42,6 +42,10 @@ impl Exchange {
     pub fn parts<'a>(&'a mut self, net: &'a Net) -> Parts<'a> {
         let connection = &mut *self.0;
         let head = &connection.head;
+        // nginx takes the end of a connection that it does not keep for `END_REQUEST`, whatever
+        // the length of the body was to be.
+        let reader = &connection.reader;
+        connection.io.resets_if_cut = reader.request_id().is_some() && !reader.keep_alive(head);
         Parts {
             listener: connection.listener,
             facts: facts(head, &connection.reader, &net.settings),
@@ -98,6 +102,7 @@ impl<'a> ResponseSink<'a> {
 impl Sink for ResponseSink<'_> {
     fn send(&mut self, first: &[u8], second: &[u8]) -> Result<Room, ClientGone> {
         self.if_owned(|sink| {
+            sink.io.arm();
             match sink.records {
                 None => sink.io.send(first, second)?,
                 Some(id) => Records::new(sink.io, id).send(first, second)?,
@@ -112,6 +117,9 @@ impl Sink for ResponseSink<'_> {
                 None if rest.is_empty() => {}
                 None => sink.io.send(rest, &[])?,
                 Some(id) => Records::new(sink.io, id).end(rest)?,
+            }
+            if sink.io.has_output() {
+                sink.io.arm();
             }
             Ok(sink.room())
         })
@@ -132,6 +140,9 @@ impl Sink for ResponseSink<'_> {
                     sink.io.output.push_file_records(file, offset, length, id);
                     sink.io.flush()?;
                 }
+            }
+            if sink.io.has_output() {
+                sink.io.arm();
             }
             Ok(sink.room())
         })
@@ -155,6 +166,11 @@ impl Sink for ResponseSink<'_> {
             Ok(()) => Ok(()),
             Err(_) => Err(self.io.fail()),
         }
+    }
+
+    fn ends_with_connection(&mut self) {
+        // A front end that keeps FastCGI connections waits for `END_REQUEST`.
+        self.io.resets_if_cut |= self.records.is_none();
     }
 
     fn is_last(&self) -> bool {

@@ -116,6 +116,18 @@ impl Stream {
         socket.set_nonblocking(timeout.is_none())
     }
 
+    /// Whether the peer can tell a reset from the end of the connection.
+    pub(super) fn can_be_reset(&self) -> bool {
+        matches!(self.plain(), PlainStream::Tcp(_))
+    }
+
+    /// Makes the close of the socket reset the connection, or end it in good order. A unix socket has
+    /// no reset.
+    pub(super) fn set_reset_on_close(&self, resets: bool) -> io::Result<()> {
+        let socket = self.plain().options();
+        socket.set_linger(resets.then_some(Duration::ZERO))
+    }
+
     /// A second handle to the socket, below TLS if there is any.
     pub(super) fn second_handle(&self) -> io::Result<socket2::Socket> {
         self.plain().options().try_clone()

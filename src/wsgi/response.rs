@@ -298,12 +298,15 @@ impl Response {
     pub(super) fn body_framing(
         &mut self,
         known: Option<u64>,
-        sink: &dyn Sink,
+        sink: &mut dyn Sink,
     ) -> Result<BodyFraming, WriteError> {
         match self.phase {
             Phase::Body(framing) => Ok(framing),
             Phase::Begun => {
                 let framing = self.end_head(known, sink.is_last());
+                if framing == BodyFraming::Unframed {
+                    sink.ends_with_connection();
+                }
                 self.phase = Phase::Body(framing);
                 Ok(framing)
             }

@@ -78,6 +78,10 @@ pub trait Sink {
     /// The connection is gone, or was given up at the deadline.
     fn wait_for_room(&mut self) -> Result<(), ClientGone>;
 
+    /// The body of this response ends with the connection and with nothing else (no length,
+    /// and HTTP/1.0 or a front end's protocol): one that is cut short must not end in good order.
+    fn ends_with_connection(&mut self) {}
+
     /// The connection will close after this response whatever it says: a server that is stopping.
     /// Asked when the head leaves, so that it can tell the client.
     fn is_last(&self) -> bool {

@@ -242,7 +242,7 @@ impl Harakiri {
             (Claim::Unsent, _) => "the client gets 504 when the worker comes back",
             (Claim::Begun, client) => {
                 // The client has gone.
-                client.map(ClientHandle::end).and_then(Result::ok);
+                client.map(ClientHandle::cut).and_then(Result::ok);
                 "the client was broken off in the middle of the response"
             }
             // It has just ended.

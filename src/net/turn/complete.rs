@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crate::protocol::fastcgi::record;
+
 use super::super::connection::{Answered, Exchange, Phase};
 use super::super::services::{Dispatch, Rejected};
 use super::super::state::{Net, count};
@@ -22,6 +24,14 @@ impl Turn {
         self.now = answered.at;
         let mut connection = exchange.0;
         connection.close_after = !answered.summary.keep_alive || answered.summary.aborted;
+        if answered.summary.aborted
+            && !connection.io.stream.can_be_reset()
+            && connection.io.resets_if_cut
+            && connection.reader.request_id().is_some()
+            && connection.io.send(&record::cut(), &[]).is_err()
+        {
+            tracing::debug!("the front end of a response that was cut short had gone");
+        }
         connection.answered = Some(answered);
         connection.phase = Phase::Flushing;
         self.drive(net, dispatch, connection);

@@ -171,11 +171,18 @@ impl Turn {
                 Err(_) => {}
             }
         }
+        let is_cut = connection
+            .answered
+            .as_ref()
+            .is_some_and(|answered| answered.summary.aborted);
         self.log(net, connection);
         self.recycle(connection);
+        // A response that was cut short: no good end, of TLS either.
+        connection.io.broken |= is_cut;
         if connection.io.broken {
             return Next::Close;
         }
+        connection.io.disarm();
         if !connection.close_after && net.is_parking() {
             connection.phase = Phase::Head;
             if net.park(connection) {

@@ -68,6 +68,16 @@ pub fn end_response(id: u16, out: &mut Vec<u8>) {
     end_request(id, Ended::Complete, out);
 }
 
+/// Breaks off a response on a socket that cannot be reset. nginx takes the end of a connection for
+/// the end of a response without a length, and so do nginx and Apache with any `END_REQUEST`; both
+/// break off at a management record that they did not ask for.
+pub fn cut() -> [u8; 2 * HEADER_BYTES] {
+    let mut record = [0; 2 * HEADER_BYTES];
+    let (head, _content) = record.split_at_mut(HEADER_BYTES);
+    head.copy_from_slice(&header(Kind::UNKNOWN_TYPE, 0, HEADER_BYTES));
+    record
+}
+
 /// Appends an `END_REQUEST`.
 pub fn end_request(id: u16, ended: Ended, out: &mut Vec<u8>) {
     out.extend_from_slice(&header(Kind::END_REQUEST, id, 8));
