@@ -107,7 +107,7 @@ impl Generation {
         }
         let (sender, queue) = Queue::new(plan.queue_max, plan.shape(isolation).0);
         let shared = Arc::new_cyclic(|shared: &Weak<GenerationState>| {
-            let backend = UwsgiBackend::new(id, Weak::clone(shared), &plan.process);
+            let backend = UwsgiBackend::new(id, Weak::clone(shared), plan);
             let backend = BackendRef(Arc::new(backend));
             GenerationState::new(id, queue, plan, runtime, context, isolation, backend)
         });

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{IsolationChoice, Recycling};
-use crate::python::{InterpreterSpec, Isolation, TargetKind};
+use crate::python::{Facts, InterpreterSpec, Isolation, TargetKind};
+use crate::wsgi::AddedFields;
 
 use super::apps::Apps;
 use super::probe::Probe;
@@ -29,8 +30,12 @@ pub struct Plan {
     pub cores_per_worker: Option<usize>,
     /// Threads are called as uWSGI's processes.
     pub uwsgi_names: bool,
+    /// The constants of the `uwsgi` module.
+    pub facts: Facts,
     /// What every interpreter is told; its worker number and isolation are filled in.
     pub spec: InterpreterSpec,
+    /// Fields that are added to every response.
+    pub added_fields: Arc<AddedFields>,
     /// The stack of each worker thread.
     pub stack_bytes: usize,
     /// Requests that may wait.

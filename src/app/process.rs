@@ -9,7 +9,6 @@ use super::harakiri::Harakiri;
 use super::inspect::stacks::{self, Stacks};
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
-use crate::python::Facts;
 use crate::shared::locks::Locks;
 
 /// What the application asks of the server.
@@ -23,8 +22,6 @@ pub enum AppRequest {
 
 /// See the file's header. Made once, by the server.
 pub struct Process {
-    /// The module's constants.
-    pub facts: Facts,
     /// `uwsgi.lock()`
     pub locks: Locks,
     /// `uwsgi.alarm()`

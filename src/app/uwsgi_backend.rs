@@ -11,6 +11,7 @@ use crate::python::{Backend, Facts, LockRefused, SignalSource, WorkerFacts};
 use crate::shared::locks::{LockError, LockOwner};
 
 use super::generation_state::GenerationState;
+use super::plan::Plan;
 use super::process::{AppRequest, Process};
 
 /// What the interpreters of one generation are told.
@@ -22,18 +23,14 @@ pub(super) struct UwsgiBackend {
 }
 
 impl UwsgiBackend {
-    pub(super) fn new(
-        generation: u64,
-        shared: Weak<GenerationState>,
-        process: &Arc<Process>,
-    ) -> Self {
+    pub(super) fn new(generation: u64, shared: Weak<GenerationState>, plan: &Plan) -> Self {
         Self {
             shared,
-            process: Arc::clone(process),
+            process: Arc::clone(&plan.process),
             has_first: AtomicBool::new(false),
             facts: Facts {
-                is_reload: generation > 1 || process.facts.is_reload,
-                ..process.facts.clone()
+                is_reload: generation > 1 || plan.facts.is_reload,
+                ..plan.facts.clone()
             },
         }
     }

@@ -78,7 +78,7 @@ impl Worker {
     ) -> Self {
         let context = shared.context.clone();
         let requests_max = shared.plan.recycling.requests_of(group.worker);
-        let response = Response::adding(Arc::clone(&context.net.settings.added_fields));
+        let response = Response::adding(Arc::clone(&shared.plan.added_fields));
         let app_counters = shared.apps.begin(id.worker, shared.plan.apps.count());
         Self {
             app_counters,
@@ -294,7 +294,9 @@ impl Worker {
         let (facts, mut sink) = (parts.facts, parts.sink);
         sink.set_owner(&self.watch.owner);
         self.response.reset(facts, self.turn.date());
-        if let Some(delivery) = net.files().and_then(|files| files.offer(parts.head)) {
+        if let Some(files) = &net.site().files
+            && let Some(delivery) = files.offer(parts.head)
+        {
             self.response.offer(delivery);
         }
         let apps = &self.shared.plan.apps;

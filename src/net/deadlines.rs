@@ -26,7 +26,8 @@ impl Net {
         let after = |from: u64, timeout: Duration| {
             from.saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
         };
-        let settings = &self.settings;
+        let site = self.site();
+        let settings = &site.settings;
         match connection.phase {
             Phase::Preamble => after(connection.since_ms, settings.header_timeout),
             // A head's time runs from its first byte: slow sending does not extend it.
@@ -51,7 +52,11 @@ impl Net {
         let elapsed_ms = now_ms.saturating_sub(connection.since_ms);
         elapsed_ms > RATE_GRACE_MS
             && connection.body_bytes_seen.saturating_mul(1000)
-                < self.settings.body_rate_min.saturating_mul(elapsed_ms)
+                < self
+                    .site()
+                    .settings
+                    .body_rate_min
+                    .saturating_mul(elapsed_ms)
     }
 
     /// Collects every connection past its deadline (in a drain, after the grace time, also idle
@@ -70,7 +75,7 @@ impl Net {
             expired,
         );
         let is_deserted = self.open_connections() == 0;
-        self.settings.body_memory.tidy(is_deserted);
+        self.site().settings.body_memory.tidy(is_deserted);
         if is_deserted {
             return None;
         }

@@ -173,7 +173,7 @@ impl ClientHandle {
             socket: stream.second_handle().ok(),
             is_tls: stream.tls().is_some(),
             is_unix: !stream.can_be_reset(),
-            facts: facts(&connection.head, &connection.reader, &net.settings),
+            facts: facts(&connection.head, &connection.reader, &net.site().settings),
             record: connection.reader.request_id(),
         }
     }

@@ -48,7 +48,7 @@ impl Exchange {
         connection.io.resets_if_cut = reader.request_id().is_some() && !reader.keep_alive(head);
         Parts {
             listener: connection.listener,
-            facts: facts(head, &connection.reader, &net.settings),
+            facts: facts(head, &connection.reader, &net.site().settings),
             head,
             peer: requester(&connection.peer, connection.forwarded.as_deref()),
             is_https: connection.forwarded.as_ref().and_then(|told| told.is_https),
@@ -91,7 +91,7 @@ impl<'a> ResponseSink<'a> {
     }
 
     fn room(&self) -> Room {
-        if self.io.output.memory_bytes() > self.net.settings.output_bytes_max {
+        if self.io.output.memory_bytes() > self.net.site().settings.output_bytes_max {
             Room::Full
         } else {
             Room::Ready
@@ -150,7 +150,8 @@ impl Sink for ResponseSink<'_> {
 
     /// Waits on the socket itself: half of the bound must be sent within the write timeout.
     fn wait_for_room(&mut self) -> Result<(), ClientGone> {
-        let settings = &self.net.settings;
+        let site = self.net.site();
+        let settings = &site.settings;
         let deadline = Instant::now() + settings.write_timeout;
         while self.io.output.memory_bytes() > settings.output_bytes_max / 2 {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -1,9 +1,10 @@
 //! [`Net`]: what all threads that poll share.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, Guard};
 use crossbeam::channel::Sender;
 use crossbeam::queue::SegQueue;
 use mio::Interest;
@@ -15,8 +16,8 @@ use super::listener::{Listener, Redirect};
 use super::parked::ParkedQueue;
 use super::poll::{self, SharedPoll};
 use super::reader::Protocol;
-use super::services::{FileService, RequestLog};
-use super::settings::Settings;
+use super::services::RequestLog;
+use super::site::Site;
 use super::slots::{SlotId, Slots};
 
 /// Requests are served and connections stay open.
@@ -58,12 +59,11 @@ pub fn count(counter: &AtomicU64) {
 
 /// State shared by all threads that poll.
 pub struct Net {
-    /// Bounds and deadlines.
-    pub settings: Settings,
     /// Totals since the start.
     pub counters: Counters,
     pub(super) log: Box<dyn RequestLog>,
-    files: Option<Box<dyn FileService>>,
+    /// Replaced as a whole by a reload.
+    site: ArcSwap<Site>,
     /// The queue of requests that may mean files, if threads were started for them.
     openers: OnceLock<Sender<Exchange>>,
     poll: SharedPoll,
@@ -95,11 +95,10 @@ impl Net {
     /// Creates the poll and registers the listeners; `protocols` are theirs, in the same order. No
     /// connection is accepted before the first turn.
     pub fn new(
-        settings: Settings,
+        site: Arc<Site>,
         mut listeners: Vec<Listener>,
         protocols: Vec<Protocol>,
         log: Box<dyn RequestLog>,
-        files: Option<Box<dyn FileService>>,
     ) -> std::io::Result<Self> {
         let poll = SharedPoll::new()?;
         for (index, listener) in listeners.iter_mut().enumerate() {
@@ -107,10 +106,9 @@ impl Net {
                 .register(listener, poll::listener_token(index), Interest::READABLE)?;
         }
         Ok(Self {
-            settings,
+            site: ArcSwap::new(site),
             counters: Counters::default(),
             log,
-            files,
             openers: OnceLock::new(),
             poll,
             slots: Slots::default(),
@@ -139,9 +137,15 @@ impl Net {
         self.redirects.get(listener).copied().flatten()
     }
 
-    /// The file service, if one is configured.
-    pub fn files(&self) -> Option<&dyn FileService> {
-        self.files.as_deref()
+    /// What connections and static files go by. Ask anew for each request: a reload may replace
+    /// it.
+    pub fn site(&self) -> Guard<Arc<Site>> {
+        self.site.load()
+    }
+
+    /// Replaces it, from the next request on.
+    pub fn set_site(&self, site: Arc<Site>) {
+        self.site.store(site);
     }
 
     /// Sends requests that may mean files to this queue while it has room. Called once.

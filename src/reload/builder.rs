@@ -4,26 +4,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::failed_load::LastLoad;
 use super::handover::message::Word;
 use super::handover::origin::Origin;
-use super::task::{Failed, Rolled, RollingFailure, TaskOutcome};
+use super::task::{Failed, Loaded, Rolled, RollingFailure, TaskOutcome};
+use super::version::{Renewal, Version};
 use crate::app::worker_context::WorkerContext;
 use crate::app::{Current, Deadlines, Generation, Plan, Report, StartError, Workers};
-use crate::config::{AutoscaleConfig, Config, Phase};
+use crate::config::{Config, Phase};
 use crate::python::{Isolation, Runtime};
 
 /// Runs the hooks of some phases; the error says why the reload fails.
 pub type RunHooks = Box<dyn Fn(&[Phase]) -> Result<(), String> + Send + Sync>;
 
+/// Makes the version after this one, or says why there is none.
+pub type Renew = Box<dyn Fn(&Version) -> Result<Renewal, String> + Send + Sync>;
+
 /// Everything that a new generation is built from.
 pub struct GenerationBuilder {
-    /// The configuration.
-    pub config: Config,
-    /// The plan of the first generation.
-    pub plan: Plan,
-    /// When there are to be more or fewer interpreters.
-    pub autoscale: AutoscaleConfig,
+    /// The version that serves.
+    pub version: Mutex<Arc<Version>>,
+    /// Makes the version after this one, or says why there is none.
+    pub renew: Renew,
     /// How the process was started.
     pub origin: Origin,
     /// Makes the messages that give a successor the sockets beside the listeners.
@@ -54,14 +58,52 @@ impl GenerationBuilder {
         ))
     }
 
-    /// Loads generation `id`.
-    pub(super) fn load(
+    /// The version that serves.
+    pub(super) fn version(&self) -> Arc<Version> {
+        Arc::clone(&self.version.lock())
+    }
+
+    /// Its configuration.
+    pub(super) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.version.lock().config)
+    }
+
+    /// Makes the next version, and loads generation `id` of it.
+    pub(super) fn load(&self, id: u64, deadlines: &Deadlines) -> TaskOutcome {
+        let before = self.version();
+        TaskOutcome::Loaded(match (self.renew)(&before) {
+            Ok(Renewal::Version(version)) => self.load_version(id, version, &before, deadlines),
+            Err(why) => Err(Failed::Hook(why)),
+        })
+    }
+
+    fn load_version(
         &self,
         id: u64,
+        version: Arc<Version>,
+        before: &Version,
+        deadlines: &Deadlines,
+    ) -> Result<Loaded, Failed> {
+        version.enter(before).map_err(Failed::Hook)?;
+        let loaded = self.load_generation(id, &version.plan, deadlines);
+        if loaded.is_err() {
+            version.leave(before);
+        }
+        loaded.map(|(generation, report)| Loaded {
+            generation,
+            report,
+            version,
+        })
+    }
+
+    fn load_generation(
+        &self,
+        id: u64,
+        plan: &Plan,
         deadlines: &Deadlines,
     ) -> Result<(Arc<Generation>, Report), Failed> {
         self.run_hooks(&[Phase::PreApp])?;
-        let mut plan = self.plan.clone();
+        let mut plan = plan.clone();
         // The applications that are loaded now have to load again.
         if let Some(serving) = self.current.load() {
             plan.apps.need(serving.loaded());
@@ -111,12 +153,12 @@ impl GenerationBuilder {
     /// How long a replaced interpreter is waited for, so that one too many runs only briefly.
     pub(super) fn replaced_grace(&self) -> Duration {
         const MAX: Duration = Duration::from_secs(10);
-        MAX.min(self.config.process.reload_mercy)
+        MAX.min(self.config().process.reload_mercy)
     }
 
     fn run_hooks_after_load(&self) -> Result<(), Failed> {
         self.run_hooks(&[Phase::PostApp])?;
-        for _ in 0..self.config.workers.processes {
+        for _ in 0..self.config().workers.processes {
             self.run_hooks(&[Phase::PostFork, Phase::Accepting])?;
         }
         self.run_hooks(&[Phase::Accepting1])

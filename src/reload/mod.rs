@@ -6,6 +6,7 @@
 //! decides and loads; it never stops the server and never handles a request, except for the page
 //! about a failed load. Read `reloader/state.rs` first.
 //!
+//! - [`version`]: what a reload renews: the configuration, and what is made of it
 //! - [`pending`], [`builder`], [`task`]: renewals that wait, how they are done, and their results
 //! - [`canary`], [`autoscale`], [`memory_watch`]: decisions without side effects
 //! - [`history`], [`record`], [`report`]: how reloads went, for clients and the log
@@ -28,3 +29,4 @@ pub mod report;
 pub mod resize;
 pub mod task;
 pub mod triggers;
+pub mod version;

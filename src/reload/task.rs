@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::handover::successor_process::StandIn;
 use super::resize::Resized;
+use super::version::Version;
 use crate::app::{Generation, Report, StartError};
 
 /// The result of a task.
@@ -16,7 +17,7 @@ pub struct TaskResult {
 
 pub(super) enum TaskOutcome {
     /// A new generation is ready.
-    Loaded(Result<(Arc<Generation>, Report), Failed>),
+    Loaded(Result<Loaded, Failed>),
     /// The interpreters were replaced one after the other.
     Rolled(Rolled),
     /// A successor has loaded the application and can serve.
@@ -33,6 +34,13 @@ pub(super) enum TaskOutcome {
     },
     /// The number of interpreters has changed.
     Resized(Resized),
+}
+
+/// A generation that is ready, and the version that it is of.
+pub(super) struct Loaded {
+    pub(super) generation: Arc<Generation>,
+    pub(super) report: Report,
+    pub(super) version: Arc<Version>,
 }
 
 /// The progress of a rolling reload.

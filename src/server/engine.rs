@@ -1,12 +1,13 @@
 //! The engine: sockets and the poll (`net`), generations of workers (`app`), and timers and file
 //! watches (`background`), for every kind of process: a first start, a successor, a test.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam::channel::Sender;
 
 use super::process;
-use super::settings::{hostname, settings};
+use super::settings::{self, settings};
 use super::sockets::Listening;
 use super::static_files;
 use crate::app::acceptor_waker::AcceptorWaker;
@@ -18,12 +19,12 @@ use crate::app::{
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::config::{Config, Failure, NO_APP, PollChoice};
-use crate::net::{Listener, Net, RequestLog, SharedPoll};
+use crate::net::{Listener, Net, RequestLog, SharedPoll, Site};
 use crate::python::Runtime;
 use crate::reload::event::Event;
 use crate::reload::failed_load::{self, LastLoad};
 use crate::reload::triggers::Triggers;
-use crate::wsgi::AddedFields;
+use crate::wsgi::{AddedFields, BodyMemory};
 
 /// Answers requests.
 pub(super) struct Engine {
@@ -66,12 +67,13 @@ impl Engine {
             alarms,
         } = parts;
         let last_load = Arc::new(LastLoad::default());
+        let folder = std::env::current_dir().unwrap_or_default();
+        let memory = Arc::new(BodyMemory::new(config.limits.body_memory_bytes_max));
         let net = Net::new(
-            settings(config, added_fields),
+            Arc::new(site(config, added_fields, memory, &last_load, &folder)?),
             listeners,
             listening.iter().map(|one| one.protocol).collect(),
             request_log,
-            failed_load::service(config, static_files::service(config)?, &last_load),
         );
         let net = Arc::new(net.map_err(Failure::new)?);
         let triggers = Triggers::start(config, events, &clockwork).map_err(Failure::new)?;
@@ -99,7 +101,7 @@ impl Engine {
                 move |due| drop(events.send(Event::Due(due)))
             }),
         };
-        let process = process::build(config, &hostname(), events, &clockwork, alarms);
+        let process = process::build(config, events, &clockwork, alarms);
         Ok(Self {
             runtime,
             net,
@@ -158,6 +160,14 @@ impl Engine {
         Ok((generation, report))
     }
 
+    /// What the first generation is made from.
+    pub(super) fn plan(&self, config: &Config, listening: &[Listening], apps: Apps) -> Plan {
+        let site = self.net.site();
+        let folder = std::env::current_dir().unwrap_or_default();
+        let added = &site.settings.added_fields;
+        settings::plan(config, listening, apps, &self.process, added, folder)
+    }
+
     fn start_generation(&self, plan: &Plan) -> Result<(Arc<Generation>, Report), StartError> {
         Generation::start(1, plan, self.runtime, &self.context, &Deadlines::endless())
     }
@@ -183,6 +193,21 @@ impl Engine {
     }
 }
 
+/// What connections and static files go by; relative paths are meant from `folder`.
+pub(super) fn site(
+    config: &Config,
+    added_fields: AddedFields,
+    memory: Arc<BodyMemory>,
+    last_load: &Arc<LastLoad>,
+    folder: &Path,
+) -> Result<Site, Failure> {
+    let files = static_files::service(config, folder)?;
+    Ok(Site {
+        settings: settings(config, added_fields, memory),
+        files: failed_load::service(config, files, last_load),
+    })
+}
+
 fn watch_sources(triggers: &Arc<Triggers>) -> OnSources {
     let triggers = Arc::clone(triggers);
     Arc::new(move |sources, read_within| triggers.add_sources(sources, read_within))
@@ -204,7 +229,7 @@ mod tests {
     use crate::server::certificates::Certificates;
     use crate::server::request_log::Silence;
     use crate::server::stop::{self, Shutdown};
-    use crate::server::{applications, settings, sockets};
+    use crate::server::{applications, sockets};
 
     const APPLICATION: &str = "def application(environ, start_response):
     start_response('200 OK', [('Content-Type', 'text/plain')])
@@ -246,7 +271,7 @@ mod tests {
         };
         let engine = Engine::build(&config, parts).expect("an engine");
         let apps = applications::choose(&config).expect("one application");
-        let plan = settings::plan(&config, &listening, apps, &engine.process);
+        let plan = engine.plan(&config, &listening, apps);
         let (generation, report) = engine.load(plan, true).expect("it loads");
         assert!(report.loaded.is_ok());
         let acceptor = engine.start_threads(&config).expect("threads");

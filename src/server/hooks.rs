@@ -41,8 +41,17 @@ pub enum Next {
 /// # Errors
 /// The first action that fails; the rest does not run.
 pub fn run(config: &Config, phases: &[Phase], context: HookContext<'_>) -> Result<Next, Failure> {
+    run_unless(config, phases, context, |_| false)
+}
+
+fn run_unless(
+    config: &Config,
+    phases: &[Phase],
+    context: HookContext<'_>,
+    is_done: impl Fn(&Hook) -> bool,
+) -> Result<Next, Failure> {
     for phase in phases {
-        for hook in of(config, *phase) {
+        for hook in of(config, *phase).filter(|hook| !is_done(hook)) {
             match act(&hook.action, context) {
                 Ok(Next::Go) => {}
                 Ok(leave @ Next::Leave(code)) => {
@@ -67,7 +76,9 @@ pub fn run_at_reload(
     phases: &[Phase],
     context: HookContext<'_>,
 ) -> Result<(), String> {
-    match run(config, phases, context) {
+    // The directory of a version has been found and entered: see `folders`.
+    let is_done = |hook: &Hook| matches!(hook.action, HookAction::ChangeDirectory(_));
+    match run_unless(config, phases, context, is_done) {
         Ok(Next::Go) => Ok(()),
         Ok(Next::Leave(_)) => Err("an exit: hook ends a start, and a reload likewise".to_owned()),
         Err(failure) => Err(failure.text),

@@ -38,12 +38,13 @@ pub fn run(config: &Config, one_shot: &OneShot) -> Result<i32, Failure> {
         OneShot::TestRequest(_) => Some(redirect::keep_stdout().map_err(Failure::new)?),
         _ => None,
     };
+    let started = std::env::current_dir().unwrap_or_default();
     prepare::enter_directory(config)?;
     let apps = match one_shot {
         OneShot::TestRequest(_) => applications::choose(config)?,
         _ => Apps::default(),
     };
-    let runtime = prepare::start_python(config)?;
+    let runtime = prepare::start_python(config, &started)?;
     std::thread::scope(|scope| {
         let done = std::thread::Builder::new()
             .name("one-shot".to_owned())

@@ -1,9 +1,11 @@
 //! Parts of the start: directories, the umask, CPython, the request log. Main thread.
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use crossbeam::channel::Sender;
 
+use super::folders::Folders;
 use super::request_log::{Lines, Once, Silence};
 use crate::config::Failure;
 use crate::config::{Config, IsolationChoice};
@@ -91,25 +93,51 @@ pub(super) fn begin(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn start_python(config: &Config) -> Result<&'static Runtime, Failure> {
+/// `--virtualenv`. Its name keeps the symbolic links that lead to it: they are followed by each
+/// interpreter, and the one of a later version finds the virtualenv that belongs to it.
+fn home(config: &Config, started: &Path) -> Option<PathBuf> {
+    let home = config.python.virtualenv.as_ref()?;
+    Some(Folders::new(config, started).load.join(home))
+}
+
+/// Whether the virtualenv is there, and made for this Python.
+pub(super) fn check_home(
+    config: &Config,
+    started: &Path,
+    runtime: &Runtime,
+) -> Result<(), Failure> {
+    match home(config, started) {
+        Some(home) => runtime
+            .check_home(&home)
+            .map_err(|error| about_home(config, error)),
+        None => Ok(()),
+    }
+}
+
+fn about_home(config: &Config, error: RuntimeError) -> Failure {
+    match config.origin("virtualenv") {
+        Some(origin) if config.python.virtualenv.is_some() => {
+            Failure::new(format_args!("{origin}: {error}"))
+        }
+        _ => Failure::new(error),
+    }
+}
+
+/// `started`: the folder that the server was started in.
+pub(super) fn start_python(config: &Config, started: &Path) -> Result<&'static Runtime, Failure> {
     let mut argv = vec!["singlemalt".to_owned()];
     if let Some(arguments) = &config.python.argv {
         argv.extend(arguments.split_whitespace().map(str::to_owned));
     }
     Runtime::start(&RuntimeOptions {
-        home: config.python.virtualenv.clone(),
+        home: home(config, started),
         python_path: config.python.path.clone(),
         argv,
         optimize: config.python.optimize,
         program_name: config.python.program_name.clone(),
         no_site: config.python.no_site,
     })
-    .map_err(|error: RuntimeError| match config.origin("virtualenv") {
-        Some(origin) if config.python.virtualenv.is_some() => {
-            Failure::new(format_args!("{origin}: {error}"))
-        }
-        _ => Failure::new(error),
-    })
+    .map_err(|error| about_home(config, error))
 }
 
 pub(super) fn request_log(

@@ -19,7 +19,6 @@ use crate::shared::locks::Locks;
 /// What all generations use.
 pub fn build(
     config: &Config,
-    hostname: &str,
     events: &Sender<Event>,
     clockwork: &Arc<Clockwork>,
     alarms: &Arc<Alarms>,
@@ -42,7 +41,6 @@ pub fn build(
     };
     let abandoned_max = config.workers.processes * config.workers.threads * 2;
     Arc::new(Process {
-        facts: facts(config, hostname),
         locks: Locks::new(config.background.locks),
         clockwork: Arc::clone(clockwork),
         alarms: Arc::clone(alarms),
@@ -53,7 +51,8 @@ pub fn build(
     })
 }
 
-fn facts(config: &Config, hostname: &str) -> Facts {
+/// The constants of the `uwsgi` module.
+pub fn facts(config: &Config, hostname: &str) -> Facts {
     let process = &config.process;
     let pidfiles = [
         &process.pidfile,

@@ -4,7 +4,7 @@
 //! Plain translation, on the main thread at start; nothing here opens, binds or starts anything.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::admin::stats_document::About;
@@ -21,6 +21,7 @@ use crate::wsgi::environ::ServerFacts;
 use crate::wsgi::{AddedFields, BodyMemory};
 
 use super::applications::imports;
+use super::process;
 use super::sockets::Listening;
 use super::stop;
 use crate::config::Failure;
@@ -31,12 +32,16 @@ const OUTPUT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a page of `--error-page-*`: it is kept in memory.
 const ERROR_PAGE_BYTES_MAX: usize = 1 << 20;
 
-pub(super) fn settings(config: &Config, added_fields: AddedFields) -> net::Settings {
+pub(super) fn settings(
+    config: &Config,
+    added_fields: AddedFields,
+    body_memory: Arc<BodyMemory>,
+) -> net::Settings {
     let limits = &config.limits;
     let deadlines = &limits.deadlines;
     net::Settings {
         limits: limits.request,
-        body_memory: Arc::new(BodyMemory::new(config.limits.body_memory_bytes_max)),
+        body_memory,
         output_bytes_max: OUTPUT_BYTES_MAX,
         header_timeout: deadlines.header,
         body_timeout: deadlines.body_idle,
@@ -78,8 +83,8 @@ fn preamble_senders(config: &Config) -> Trusted {
     Trusted::this_machine()
 }
 
-/// `--add-header`
-pub(super) fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
+/// `--add-header`, `--error-page-404` and their like, relative ones from `folder`.
+pub(super) fn added_fields(config: &Config, folder: &Path) -> Result<AddedFields, Failure> {
     let mut added = AddedFields::default();
     for (name, value) in &config.http.add_headers {
         added
@@ -92,7 +97,7 @@ pub(super) fn added_fields(config: &Config) -> Result<AddedFields, Failure> {
             .map_err(|why| Failure::about(config, "rem-header", why))?;
     }
     for (status, files) in &config.app.error_pages {
-        if let Some(page) = error_page(config, *status, files)? {
+        if let Some(page) = error_page(config, *status, files, folder)? {
             added.set_page(*status, page);
         }
     }
@@ -110,9 +115,15 @@ fn at_first(config: &Config) -> usize {
 }
 
 /// The first of the files that can be read, as in uWSGI, which looks anew at every answer.
-fn error_page(config: &Config, status: u16, files: &[PathBuf]) -> Result<Option<Vec<u8>>, Failure> {
+fn error_page(
+    config: &Config,
+    status: u16,
+    files: &[PathBuf],
+    folder: &Path,
+) -> Result<Option<Vec<u8>>, Failure> {
     for file in files {
-        match std::fs::read(file) {
+        let file = folder.join(file);
+        match std::fs::read(&file) {
             Ok(page) if page.len() > ERROR_PAGE_BYTES_MAX => {
                 let option = format!("error-page-{status}");
                 let why = format!(
@@ -138,6 +149,8 @@ pub(super) fn plan(
     listening: &[Listening],
     apps: Apps,
     process: &Arc<Process>,
+    added_fields: &Arc<AddedFields>,
+    folder: PathBuf,
 ) -> Plan {
     if config.process.cpu_affinity.is_some() && cfg!(not(target_os = "linux")) {
         tracing::warn!(
@@ -172,14 +185,16 @@ pub(super) fn plan(
         at_first: at_first(config),
         threads: config.workers.threads,
         isolation: config.workers.isolation,
+        facts: process::facts(config, &hostname),
         spec: spec(config, listeners),
+        added_fields: Arc::clone(added_fields),
         probe: probe(config, listening),
         cores_per_worker: config.process.cpu_affinity,
         uwsgi_names: config.process.procname.automatic,
         queue_max: config.limits.queue_max,
         stack_bytes: stack_bytes(config),
         recycling: config.reload.recycling.clone(),
-        folder: std::env::current_dir().unwrap_or_default(),
+        folder,
         end_grace: config.process.reload_mercy.min(stop::END_GRACE_MAX),
         process: Arc::clone(process),
     }

@@ -18,29 +18,34 @@ use crate::wsgi::{Delivery, Head, Response, Sink};
 
 use crate::config::Failure;
 
-/// The service; `None` without static files, so that requests are not looked at.
+/// The service, whose relative paths are meant from `folder`; `None` without static files, so that requests are not looked at.
 ///
 /// # Errors
 /// A `mime-file` cannot be read.
-pub fn service(config: &Config) -> Result<Option<Box<dyn FileService>>, Failure> {
+pub fn service(config: &Config, folder: &Path) -> Result<Option<Box<dyn FileService>>, Failure> {
     let wanted = &config.static_files;
     if !wanted.is_serving() && !wanted.is_naming() {
         return Ok(None);
     }
-    let media_types = media_types(config, &wanted.media_type_files)?;
+    let media_types = media_types(config, &wanted.media_type_files, folder)?;
+    let whole = |path: &Path| whole(folder, path);
     let safe: Vec<PathBuf> = wanted.safe.iter().map(|path| whole(path)).collect();
     let named = wanted.is_naming().then(|| Named {
         roots: wanted
             .sendfile_roots
             .iter()
-            .map(|path| root(path, "--x-sendfile"))
+            .map(|path| root(&whole(path), "--x-sendfile"))
             .collect(),
-        places: wanted.accel_maps.iter().map(place).collect(),
+        places: wanted
+            .accel_maps
+            .iter()
+            .map(|map| place(map, folder))
+            .collect(),
         safe: safe.clone(),
         media_types: media_types.clone(),
     });
     let files = Files {
-        places: places(wanted),
+        places: places(wanted, folder),
         safe,
         indexes: bytes(&wanted.indexes),
         skipped_endings: bytes(&wanted.skipped_endings),
@@ -115,38 +120,39 @@ impl FileService for Service {
 }
 
 /// uWSGI's order: directories to check, then maps.
-fn places(wanted: &StaticConfig) -> Vec<Place> {
+fn places(wanted: &StaticConfig, folder: &Path) -> Vec<Place> {
     let checks = wanted.checks.iter().map(|path| Place {
         prefix: Vec::new(),
         keeps_prefix: true,
-        root: root(path, "--check-static"),
+        root: root(&whole(folder, path), "--check-static"),
     });
-    checks.chain(wanted.maps.iter().map(place)).collect()
+    let maps = wanted.maps.iter().map(|map| place(map, folder));
+    checks.chain(maps).collect()
 }
 
-fn place(map: &StaticMap) -> Place {
+fn place(map: &StaticMap, folder: &Path) -> Place {
     Place {
         prefix: map.prefix.clone().into_bytes(),
         keeps_prefix: map.keeps_prefix,
-        root: root(&map.path, &map.origin),
+        root: root(&whole(folder, &map.path), &map.origin),
     }
 }
 
 /// A missing directory is no error: `collectstatic` may run after the start.
 fn root(path: &Path, origin: &str) -> Root {
-    let path = whole(path);
     if !path.exists() {
         tracing::warn!(
             "{origin}: {} does not exist (yet): nothing is served from there",
             path.display()
         );
     }
-    Root::new(path)
+    Root::new(path.to_path_buf())
 }
 
 /// The working directory may change once more (`chdir2`), and the application may change it.
-fn whole(path: &Path) -> PathBuf {
-    absolute(path).unwrap_or_else(|_| path.to_path_buf())
+fn whole(folder: &Path, path: &Path) -> PathBuf {
+    let path = folder.join(path);
+    absolute(&path).unwrap_or(path)
 }
 
 /// With `manage-script-name` the path that counts is the one behind the mount, as in uWSGI.
@@ -161,11 +167,11 @@ fn script_names(config: &Config) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn media_types(config: &Config, files: &[PathBuf]) -> Result<MediaTypes, Failure> {
+fn media_types(config: &Config, files: &[PathBuf], folder: &Path) -> Result<MediaTypes, Failure> {
     let mut types = MediaTypes::default();
     for path in files {
         let complain = |why: String| Failure::about(config, "mime-file", why);
-        let text = std::fs::read(path)
+        let text = std::fs::read(folder.join(path))
             .map_err(|error| complain(format!("cannot read {}: {error}", path.display())))?;
         types.add(&String::from_utf8_lossy(&text)).map_err(|line| {
             complain(format!(

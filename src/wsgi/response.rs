@@ -61,6 +61,17 @@ impl Response {
         }
     }
 
+    /// It says `added` from now on.
+    pub fn set_added(&mut self, added: &Arc<AddedFields>) {
+        if !self
+            .added
+            .as_ref()
+            .is_some_and(|now| Arc::ptr_eq(now, added))
+        {
+            self.added = Some(Arc::clone(added));
+        }
+    }
+
     /// Resets it for another request; memory is kept up to a bound.
     pub fn reset(&mut self, request: RequestFacts, date: &HttpDate) {
         let mut buffer = std::mem::take(&mut self.buffer);

@@ -1,15 +1,19 @@
 //! What requests may take, and the clock and the wake-up of the thread that watches them. Any
 //! thread.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, Guard};
 
 use crate::config::HarakiriRules;
 use parking_lot::{Condvar, Mutex};
 
 /// Shared by the watcher and the records that it watches.
 pub(crate) struct RequestLimits {
-    pub(crate) rules: HarakiriRules,
+    /// Replaced by a reload.
+    rules: ArcSwap<HarakiriRules>,
     started: Instant,
     /// There is a limit, or an application has asked for one.
     is_wanted: AtomicBool,
@@ -20,7 +24,7 @@ impl RequestLimits {
     pub(super) fn new(rules: HarakiriRules) -> Self {
         Self {
             is_wanted: AtomicBool::new(rules.limit.is_some()),
-            rules,
+            rules: ArcSwap::from_pointee(rules),
             started: Instant::now(),
             must_look: Default::default(),
         }
@@ -29,6 +33,16 @@ impl RequestLimits {
     /// Whether requests are watched. One load.
     pub(crate) fn is_wanted(&self) -> bool {
         self.is_wanted.load(Ordering::Relaxed)
+    }
+
+    /// The rules at present.
+    pub(crate) fn rules(&self) -> Guard<Arc<HarakiriRules>> {
+        self.rules.load()
+    }
+
+    /// Requests that begin from now on have these.
+    pub(super) fn set_rules(&self, rules: HarakiriRules) {
+        self.rules.store(Arc::new(rules));
     }
 
     pub(super) fn want(&self) {

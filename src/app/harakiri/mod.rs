@@ -72,6 +72,15 @@ impl Harakiri {
         self.run();
     }
 
+    /// A reload has changed the rules: requests that begin from now on have these.
+    pub fn set_rules(self: &Arc<Self>, rules: HarakiriRules) {
+        let has_limit = rules.limit.is_some();
+        self.limits.set_rules(rules);
+        if has_limit {
+            self.look_on();
+        }
+    }
+
     pub(super) fn add(self: &Arc<Self>, watch: &Arc<WorkerRecord>) {
         let mut records = self.records.lock();
         records.retain(|watch| watch.strong_count() > 0);
@@ -151,7 +160,7 @@ impl Harakiri {
         loop {
             let mut next = self
                 .limits
-                .rules
+                .rules()
                 .limit
                 .map(|limit| self.limits.ms_of(Instant::now() + limit));
             for watch in self.records() {
@@ -208,7 +217,7 @@ impl Harakiri {
     }
 
     fn too_few_wait(&self, watch: &WorkerRecord) -> bool {
-        let least = self.limits.rules.waiting_min;
+        let least = self.limits.rules().waiting_min;
         let served = watch.place.served.upgrade();
         least > 0 && served.is_some_and(|served| served.waiting() < least)
     }
@@ -233,7 +242,8 @@ impl Harakiri {
             (Claim::Unsent, Some(client)) if client.can_answer() => {
                 watched.was_answered = true;
                 let served = watch.place.served.upgrade();
-                let added = served.map(|served| Arc::clone(&served.net().settings.added_fields));
+                let added =
+                    served.map(|served| Arc::clone(&served.net().site().settings.added_fields));
                 match client.answer(504, &added.unwrap_or_default()) {
                     Ok(()) => "the client got 504",
                     Err(_) => "the client had gone",
@@ -250,7 +260,7 @@ impl Harakiri {
         };
         let took = watched.since.elapsed();
         watched.stage = Stage::Struck;
-        let grace = u64::try_from(self.limits.rules.grace.as_millis()).unwrap_or(u64::MAX);
+        let grace = u64::try_from(self.limits.rules().grace.as_millis()).unwrap_or(u64::MAX);
         watch.set_deadline(now.saturating_add(grace.max(MOMENT_MS)));
         let (worker, core) = (watch.place.id.worker, watch.place.id.core);
         watch.place.group.counters.of(core).count_harakiri();
@@ -261,7 +271,7 @@ impl Harakiri {
             took.as_secs_f64()
         );
         let number = watched.number;
-        let is_verbose = self.limits.rules.is_verbose;
+        let is_verbose = self.limits.rules().is_verbose;
         let interruption = Arc::clone(&watch.interruption);
         spawn_disposable("sm-strike", move || {
             interruption.strike(number, is_verbose, |stack| {
@@ -286,7 +296,7 @@ impl Harakiri {
             core,
             "a worker is given up: {request} goes on {} s after its exception (--harakiri-graceful-timeout). It was caught, or code \
              outside of Python does not return",
-            self.limits.rules.grace.as_secs_f64()
+            self.limits.rules().grace.as_secs_f64()
         );
         if abandoned > self.abandoned_max {
             tracing::error!(

@@ -153,7 +153,7 @@ impl WorkerRecord {
             return;
         }
         let client = ClientHandle::new(exchange, net);
-        let limit = self.limits.rules.limit;
+        let limit = self.limits.rules().limit;
         let general = limit.map(|limit| self.limits.ms_of(now + limit));
         let mut current = self.current.lock();
         let current = &mut *current;

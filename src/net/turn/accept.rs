@@ -40,7 +40,7 @@ impl Turn {
     /// request by now, and a connection without keep-alive never enters the poll.
     pub(super) fn accept(&mut self, net: &Net, dispatch: &dyn Dispatch, index: usize) {
         for _ in 0..ACCEPTS_PER_TURN {
-            if net.open_connections() >= net.settings.connections_max {
+            if net.open_connections() >= net.site().settings.connections_max {
                 net.accept_paused.store(true, Ordering::Release);
                 return;
             }
@@ -109,7 +109,7 @@ impl Turn {
             connection.since_ms = net.milliseconds(self.now);
         }
         connection.unread = unread.unwrap_or_default();
-        if let Some(proxies) = &net.settings.proxies {
+        if let Some(proxies) = &net.site().settings.proxies {
             connection.is_trusted = proxies.trusted.trusts(address.map(|at| at.ip()));
         }
         self.drive(net, dispatch, connection);

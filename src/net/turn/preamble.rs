@@ -21,6 +21,7 @@ impl Turn {
     /// wrong list of proxies refuses every client.
     pub(super) fn may_send_preamble(&mut self, net: &Net, address: Option<SocketAddr>) -> bool {
         if net
+            .site()
             .settings
             .preamble_senders
             .trusts(address.map(|address| address.ip()))
@@ -86,7 +87,8 @@ impl Turn {
         client: Client,
     ) {
         let trusts = |address: Option<SocketAddr>| {
-            let proxies = net.settings.proxies.as_ref();
+            let site = net.site();
+            let proxies = site.settings.proxies.as_ref();
             proxies.is_some_and(|proxies| proxies.trusted.trusts(address.map(|one| one.ip())))
         };
         match client {

@@ -137,7 +137,8 @@ impl Turn {
         connection: &mut Connection,
         data: &[u8],
     ) -> (usize, Next) {
-        let limits = &net.settings.limits;
+        let site = net.site();
+        let limits = &site.settings.limits;
         if connection.phase == Phase::Head && connection.reader.is_idle() {
             // After the read, see `handover`.
             if net.should_park(connection) {
@@ -194,7 +195,7 @@ impl Turn {
         connection: &mut Connection,
         has_more: bool,
     ) -> Result<(), ClientGone> {
-        if let Some(proxies) = &net.settings.proxies {
+        if let Some(proxies) = &net.site().settings.proxies {
             connection.read_forwarded(proxies);
         }
         if !connection.head.has_body() {
@@ -213,7 +214,7 @@ impl Turn {
     /// Sends an answer of the protocol itself. `None`: the parser continues.
     fn reply(&mut self, net: &Net, connection: &mut Connection) -> Option<Next> {
         let mut answer = Vec::new();
-        let connections_max = net.settings.connections_max;
+        let connections_max = net.site().settings.connections_max;
         let reply = connection.reader.reply(connections_max, &mut answer);
         if connection.io.send(&answer, &[]).is_err() {
             return Some(Next::Close);
@@ -269,7 +270,7 @@ impl Turn {
             if tls.is_handshaking() {
                 count(&net.counters.handshakes_failed);
                 let peer = String::from_utf8_lossy(connection.peer.address());
-                if net.settings.warns_of_handshakes {
+                if net.site().settings.warns_of_handshakes {
                     tracing::warn!(%error, %peer, "a TLS handshake failed");
                 } else {
                     tracing::debug!(%error, %peer, "a TLS handshake failed");
@@ -295,7 +296,9 @@ impl Turn {
 /// Stores a piece of a request body.
 fn store(net: &Net, connection: &mut Connection, piece: &[u8]) -> Result<(), Refusal> {
     connection.body_bytes_seen += piece.len() as u64;
-    let stored = connection.body.push(piece, &net.settings.body_memory);
+    let stored = connection
+        .body
+        .push(piece, &net.site().settings.body_memory);
     stored.map_err(|error| {
         tracing::error!(
             %error,

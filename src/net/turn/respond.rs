@@ -132,7 +132,8 @@ impl Turn {
             is_head: connection.head.is_head(),
             ..UNREAD
         };
-        let added = &net.settings.added_fields;
+        let site = net.site();
+        let added = &site.settings.added_fields;
         canned(status, facts, retry_after_s, self.date.now(), added)
     }
 

@@ -58,7 +58,7 @@ impl Turn {
         dispatch: &dyn Dispatch,
         connection: Box<Connection>,
     ) -> Option<Box<Connection>> {
-        if net.settings.is_readiness_probe(&connection.head) {
+        if net.site().settings.is_readiness_probe(&connection.head) {
             return Some(self.answer_readiness(net, dispatch, connection));
         }
         let mut connection = match self.take_file(net, connection) {
@@ -83,7 +83,8 @@ impl Turn {
 
     /// Answers a complete request that means a file. One branch where no files are configured.
     fn take_file(&mut self, net: &Net, mut connection: Box<Connection>) -> Taken {
-        let Some(files) = net.files() else {
+        let site = net.site();
+        let Some(files) = &site.files else {
             return Taken::No(connection);
         };
         if !self.opens_files
@@ -102,7 +103,8 @@ impl Turn {
         let started = Instant::now();
         let response = self
             .response
-            .get_or_insert_with(|| Box::new(Response::adding(net.settings.added_fields.clone())));
+            .get_or_insert_with(|| Box::new(Response::default()));
+        response.set_added(&site.settings.added_fields);
         let Connection {
             io,
             head,
@@ -111,7 +113,7 @@ impl Turn {
             forwarded,
             ..
         } = &mut *connection;
-        response.reset(facts(head, reader, &net.settings), self.date.now());
+        response.reset(facts(head, reader, &site.settings), self.date.now());
         let mut sink = ResponseSink {
             records: reader.request_id(),
             io,

@@ -136,6 +136,14 @@ impl Runtime {
         }))
     }
 
+    /// Whether `path` is a virtualenv, or an installation, of this Python.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub fn check_home(&self, path: &Path) -> Result<(), RuntimeError> {
+        virtualenv::read(path, self.release, &self.version).map(drop)
+    }
+
     /// The one Python of this crate's unit tests. Its main thread stays, as a process's own does.
     #[cfg(test)]
     pub(crate) fn of_unit_tests() -> &'static Self {

@@ -10,7 +10,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -121,8 +121,14 @@ impl Origin {
             environment: std::env::vars_os()
                 .filter(|(name, _)| name != VARIABLE)
                 .collect(),
-            folder: std::env::current_dir()?,
+            folder: logical_folder()?,
         })
+    }
+
+    /// The folder that the server was started in, as the shell that started it knows it: where a
+    /// symbolic link is in it, that is followed anew by each version of the application.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// What starts this program as it was started, with the variable.
@@ -159,6 +165,12 @@ impl Origin {
         let listeners = net.share_listeners().map_err(failed)?;
         let mut told: Vec<Word> = listeners.into_iter().map(Word::Listener).collect();
         told.extend(heirlooms().map_err(failed)?);
+        if !self.folder.is_dir() {
+            return Err(format!(
+                "the folder that the server was started in is gone: {}",
+                self.folder.display()
+            ));
+        }
         let needed = needed.iter().zip(0..u32::BITS);
         let needed = needed.fold(0, |bits, (is_needed, at)| {
             bits | (u32::from(*is_needed) << at)
@@ -168,4 +180,14 @@ impl Origin {
         let command = self.command(format!("successor {VERSION} {pid}"));
         StandIn::start(command, told, deadlines)
     }
+}
+
+/// The working directory. PWD keeps the symbolic links that led there, which the system does not.
+fn logical_folder() -> io::Result<PathBuf> {
+    let real = std::env::current_dir()?;
+    let shells = std::env::var_os("PWD").map(PathBuf::from);
+    let shells = shells.filter(|shells| {
+        shells.is_absolute() && shells.canonicalize().is_ok_and(|shells| shells == real)
+    });
+    Ok(shells.unwrap_or(real))
 }

@@ -15,7 +15,7 @@ impl Reloader {
     /// The server serves. With `--cheap` the interpreters end: they have shown that the application
     /// loads.
     pub fn begin(&mut self) {
-        if self.builder.autoscale.cheap {
+        if self.builder.config().workers.autoscale.cheap {
             self.rest("--cheap");
         }
     }

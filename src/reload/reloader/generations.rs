@@ -6,25 +6,30 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::other_generations::{CanaryGeneration, PreviousGeneration};
 use super::state::Reloader;
-use crate::app::{Generation, RecycleRequest, Report, Workers};
+use crate::app::{Generation, RecycleRequest, Workers};
 use crate::config::ReloadMode;
+use crate::os::memory::of_this_process;
 use crate::python::Isolation;
+use crate::reload::autoscale::Autoscaler;
 use crate::reload::canary::{Canary, Counts, Step};
 use crate::reload::history::{Outcome, Way, seconds};
+use crate::reload::memory_watch::MemoryWatch;
 use crate::reload::pending::Resize;
 use crate::reload::record::{CanaryReport, RollbackTarget};
 use crate::reload::report;
+use crate::reload::task::Loaded;
+use crate::reload::version::Version;
 
 impl Reloader {
     /// A generation has loaded: it becomes the canary, or takes over.
-    pub(super) fn activate(
-        &mut self,
-        generation: Arc<Generation>,
-        report: &Report,
-        elapsed: Duration,
-    ) {
-        let id = generation.id();
-        let stages = &self.builder.config.reload.canary;
+    pub(super) fn activate(&mut self, loaded: Loaded, elapsed: Duration) {
+        let Loaded {
+            generation,
+            report,
+            version,
+        } = loaded;
+        let (id, report) = (generation.id(), &report);
+        let stages = &version.config.reload.canary;
         // A canary is compared with the application that serves, if there is one.
         let serving = self.workers().filter(Workers::has_application);
         let canary = serving.as_ref().and_then(|serving| {
@@ -32,7 +37,7 @@ impl Reloader {
             Canary::begin(stages, counts, Instant::now())
         });
         let Some(canary) = canary else {
-            self.take_over(&generation);
+            self.take_over(&generation, version);
             tracing::info!("{}", report::reloaded(id, report, elapsed));
             return;
         };
@@ -44,11 +49,16 @@ impl Reloader {
         tracing::info!("{}", report::ready(id, report, elapsed));
         self.report_share(id, &canary);
         self.note_canary(&canary);
-        self.others.canary = Some(CanaryGeneration { generation, canary });
+        self.others.canary = Some(CanaryGeneration {
+            generation,
+            version,
+            canary,
+        });
     }
 
     /// Gives a generation all requests, and keeps or ends the previous one.
-    fn take_over(&mut self, generation: &Arc<Generation>) {
+    fn take_over(&mut self, generation: &Arc<Generation>, version: Arc<Version>) {
+        let before = self.adopt(version);
         let context = &self.builder.context;
         let previous = self.builder.current.swap(Some(Arc::clone(generation)));
         // Threads that have queued a request in the canary see the swap now: see `Current`.
@@ -65,9 +75,9 @@ impl Reloader {
         };
         let workers = previous.workers();
         let was_at_rest = workers.is_idle();
-        let time = self.builder.config.reload.keep_previous;
+        let time = self.builder.config().reload.keep_previous;
         match time.filter(|_| workers.has_application() && !was_at_rest) {
-            Some(time) => self.keep(previous, time),
+            Some(time) => self.keep(previous, before, time),
             None => self.retire(previous),
         }
         if was_at_rest {
@@ -76,7 +86,26 @@ impl Reloader {
         }
     }
 
-    fn keep(&mut self, generation: Arc<Generation>, time: Duration) {
+    /// A version comes into charge; its generation follows at once. Returns the one before.
+    fn adopt(&mut self, version: Arc<Version>) -> Arc<Version> {
+        let builder = &self.builder;
+        builder.context.net.set_site(Arc::clone(&version.site));
+        let before = std::mem::replace(&mut *builder.version.lock(), Arc::clone(&version));
+        let (old, new) = (&before.config, &version.config);
+        if old.limits.harakiri != new.limits.harakiri {
+            let rules = new.limits.harakiri.clone();
+            version.plan.process.harakiri.set_rules(rules);
+        }
+        if old.workers.autoscale != new.workers.autoscale {
+            self.autoscaler = Autoscaler::new(new.workers.autoscale.clone(), of_this_process);
+        }
+        if old.reload != new.reload {
+            self.memory = MemoryWatch::new(&new.reload, self.workers().as_ref());
+        }
+        before
+    }
+
+    fn keep(&mut self, generation: Arc<Generation>, version: Arc<Version>, time: Duration) {
         self.drop_previous();
         generation.leave_poll();
         let id = generation.id();
@@ -90,6 +119,7 @@ impl Reloader {
         }));
         self.others.previous = Some(PreviousGeneration {
             generation,
+            version,
             until: Instant::now() + time,
         });
     }
@@ -117,7 +147,7 @@ impl Reloader {
             self.history.begin(by, Way::Rollback, serving);
             let id = previous.generation.id();
             self.history.set_generation(id);
-            self.put_back(&previous.generation);
+            self.put_back(&previous.generation, previous.version);
             format!("generation {id} serves again, instead of generation {serving}")
         } else {
             let why = "there is nothing to go back to: no canary runs, and no generation is kept \
@@ -130,7 +160,9 @@ impl Reloader {
         Ok(done)
     }
 
-    fn put_back(&mut self, generation: &Arc<Generation>) {
+    fn put_back(&mut self, generation: &Arc<Generation>, version: Arc<Version>) {
+        self.builder.version().leave(&version);
+        self.adopt(version);
         let context = &self.builder.context;
         let failed = self.builder.current.swap(Some(Arc::clone(generation)));
         generation.return_to_poll();
@@ -195,6 +227,7 @@ impl Reloader {
             current.swap(Some(Arc::clone(&serving)));
             canary.generation.pass_on(&serving);
         }
+        canary.version.leave(&self.builder.version());
         self.history.end(outcome);
         self.others.is_put_back = true;
         self.retire(canary.generation);
@@ -229,7 +262,7 @@ impl Reloader {
             }
             Step::Complete => {
                 let (score, _) = one.canary.scores();
-                self.take_over(&one.generation);
+                self.take_over(&one.generation, one.version);
                 tracing::info!(
                     "generation {id} serves: {score} requests failed while it was tried out"
                 );
@@ -284,7 +317,7 @@ impl Reloader {
 
     /// Warns of options that are without effect.
     pub(super) fn warn_of_unused_options(&self, serving: Option<Isolation>) {
-        let reload = &self.builder.config.reload;
+        let reload = &self.builder.config().reload;
         let wanted: Vec<&str> = [
             (!reload.canary.is_empty()).then_some("--reload-canary"),
             reload.keep_previous.map(|_| "--keep-previous"),
@@ -331,7 +364,7 @@ impl Reloader {
     }
 
     fn warn_of_code_on_disk(&self) {
-        if self.builder.plan.recycling.is_wanted() || self.memory.cycle().is_some() {
+        if self.builder.version().plan.recycling.is_wanted() || self.memory.cycle().is_some() {
             tracing::warn!(
                 "interpreters are not replaced (--max-requests and its like) until the next \
                  reload: a fresh one would load the newer code on the disk"

@@ -72,7 +72,7 @@ impl Reloader {
         }
         let percent = self
             .builder
-            .config
+            .config()
             .reload
             .cgroup_percent
             .unwrap_or_default();
@@ -91,7 +91,12 @@ impl Reloader {
         let Some(sight) = self.memory.see(workers) else {
             return;
         };
-        let at_first = self.builder.plan.at_first.clamp(1, workers.most());
+        let at_first = self
+            .builder
+            .version()
+            .plan
+            .at_first
+            .clamp(1, workers.most());
         let (what, needed) = match way {
             Way::Exec => ("a second process", sight.needs),
             Way::Rolling => ("a fresh interpreter", sight.one_needs),

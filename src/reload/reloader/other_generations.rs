@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::app::Generation;
 use crate::reload::canary::Canary;
+use crate::reload::version::Version;
 
 /// The generations beside the one in charge, and what follows from how it came into charge.
 #[derive(Default)]
@@ -20,12 +21,14 @@ pub(super) struct OtherGenerations {
 /// A new generation that gets a share of the requests.
 pub(super) struct CanaryGeneration {
     pub(super) generation: Arc<Generation>,
+    pub(super) version: Arc<Version>,
     pub(super) canary: Canary,
 }
 
 /// The generation before the one in charge, kept for a rollback.
 pub(super) struct PreviousGeneration {
     pub(super) generation: Arc<Generation>,
+    pub(super) version: Arc<Version>,
     /// When it is dropped.
     pub(super) until: Instant,
 }

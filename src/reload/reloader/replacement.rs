@@ -15,7 +15,7 @@ impl Reloader {
         let RecycleRequest {
             worker, group, why, ..
         } = due;
-        let mercy = self.builder.config.process.reload_mercy;
+        let mercy = self.builder.config().process.reload_mercy;
         let shortage = self.memory.shortage(&workers);
         let Some(shortage) = shortage.filter(|_| can_roll(&workers)) else {
             tracing::info!("worker {worker}: {why}; it gets a fresh interpreter");
@@ -70,7 +70,7 @@ impl Reloader {
             Ok(None) => tracing::warn!(
                 "worker {worker} is still in a request after {} s (--reload-mercy); it gets a \
                  fresh interpreter when it has left, or there is room for both",
-                self.builder.config.process.reload_mercy.as_secs()
+                self.builder.config().process.reload_mercy.as_secs()
             ),
             Err(StartError::Gone) => return,
             Err(error) => {

@@ -69,14 +69,15 @@ impl Reloader {
         let serving = builder.current.load();
         let serving = serving.map(|serving| serving.workers());
         let isolation = serving.as_ref().map(Workers::isolation);
-        let autoscaler = Autoscaler::new(builder.autoscale.clone(), of_this_process);
+        let autoscaler =
+            Autoscaler::new(builder.config().workers.autoscale.clone(), of_this_process);
         if autoscaler.is_wanted() && isolation == Some(Isolation::Main) {
             tracing::warn!(
                 "the number of interpreters stays as it is (--cheaper, --cheap and --idle are \
                  without effect): the application lives in the main one, which cannot be ended"
             );
         }
-        let memory = MemoryWatch::new(&builder.config.reload, serving.as_ref());
+        let memory = MemoryWatch::new(&builder.config().reload, serving.as_ref());
         let reloader = Self {
             builder: Arc::new(builder),
             events,
@@ -104,7 +105,7 @@ impl Reloader {
 
     /// Asks for a reload. `is_chain`: one interpreter after the other, whatever `--reload-mode` is.
     pub fn ask_reload(&mut self, by: &str, is_chain: bool) {
-        let is_rolling = is_chain || self.builder.config.reload.mode == ReloadMode::Rolling;
+        let is_rolling = is_chain || self.builder.config().reload.mode == ReloadMode::Rolling;
         match self.pending.ask_reload(by.to_owned(), is_rolling) {
             Asked::Next => {}
             Asked::Waits => tracing::info!("{by}: a reload is under way; one more follows"),
@@ -173,7 +174,7 @@ impl Reloader {
 
     /// How often to [`tick`](Self::tick); `None`: never, so that nothing wakes an idle server.
     pub fn tick_period(&self) -> Option<Duration> {
-        let reload = &self.builder.config.reload;
+        let reload = &self.builder.config().reload;
         if reload.recycling.lifetime_max.is_some() || self.has_other_generations() {
             return Some(TICK);
         }
@@ -188,16 +189,17 @@ impl Reloader {
         let elapsed = result.started.elapsed();
         if self.others.take_unwanted() {
             match result.outcome {
-                TaskOutcome::Loaded(Ok((generation, _))) => self.retire(generation),
+                TaskOutcome::Loaded(Ok(loaded)) => {
+                    loaded.version.leave(&self.builder.version());
+                    self.retire(loaded.generation);
+                }
                 _ => result.discard(),
             }
             self.start_next();
             return Action::GoOn;
         }
         match result.outcome {
-            TaskOutcome::Loaded(Ok((generation, report))) => {
-                self.activate(generation, &report, elapsed)
-            }
+            TaskOutcome::Loaded(Ok(loaded)) => self.activate(loaded, elapsed),
             // The new version of the application needs the main interpreter, which is taken.
             TaskOutcome::Loaded(Err(Failed::Start(StartError::MainIsTaken))) => {
                 self.history.set_way(Way::Exec);
@@ -265,7 +267,7 @@ impl Reloader {
     fn deadlines(&mut self) -> Deadlines {
         let (cancel, cancelled) = bounded(0);
         self.cancel = Some(cancel);
-        let until = Some(Instant::now() + self.builder.config.reload.timeout);
+        let until = Some(Instant::now() + self.builder.config().reload.timeout);
         Deadlines { until, cancelled }
     }
 
@@ -323,7 +325,7 @@ impl Reloader {
                 self.id += 1;
                 let id = self.id;
                 self.history.set_generation(id);
-                self.run(move || TaskOutcome::Loaded(builder.load(id, &deadlines)));
+                self.run(move || builder.load(id, &deadlines));
             }
         }
     }
@@ -331,7 +333,7 @@ impl Reloader {
     /// How a reload is carried out. An application in the main interpreter needs a new process.
     fn way(&self, serving: Option<&Workers>, is_rolling: bool) -> Way {
         if self.needs_new_process
-            || self.builder.config.reload.mode == ReloadMode::Exec
+            || self.builder.config().reload.mode == ReloadMode::Exec
             || serving.is_some_and(|workers| workers.isolation() == Isolation::Main)
         {
             Way::Exec
@@ -372,7 +374,7 @@ impl Reloader {
         self.retiring.push(workers.clone());
         drop(generation);
         self.note_draining();
-        let mercy = self.builder.config.process.reload_mercy;
+        let mercy = self.builder.config().process.reload_mercy;
         let events = self.events.clone();
         let watched = std::thread::Builder::new()
             .name("sm-retire".to_owned())

@@ -13,7 +13,6 @@ use crate::server::certificates::Certificates;
 use crate::server::engine::{Engine, EngineParts};
 use crate::server::prepare::{change_directory_again, check_harakiri, request_log, start_python};
 use crate::server::report;
-use crate::server::settings::plan;
 use crate::server::sockets::Listening;
 
 /// The first generation has loaded the application.
@@ -48,7 +47,7 @@ impl<'a> Bound<'a> {
             mut files,
         } = self;
         let config = Arc::clone(&launch.config);
-        let runtime = start_python(&config)?;
+        let runtime = start_python(&config, launch.about.origin.folder())?;
         check_harakiri(&config, runtime)?;
         launch.output.say(&report::greeting(runtime));
         let parts = EngineParts {
@@ -65,7 +64,7 @@ impl<'a> Bound<'a> {
         launch.run_hooks(&[Phase::PreApp])?;
         // Before the load, to show where an application hangs in its imports.
         tracebacker::start(&config, &engine.process, &mut files.vacuum)?;
-        let plan = plan(&config, &listening, apps, &engine.process);
+        let plan = engine.plan(&config, &listening, apps);
         // A successor is of use only with the whole application.
         let is_needed = config.app.need_app || !launch.is_first();
         let (generation, report) = engine.load(plan.clone(), is_needed)?;

@@ -74,7 +74,8 @@ impl<'a> Prepared<'a> {
         let config = Arc::clone(&launch.config);
         let certificates = Certificates::open(&config)?;
         enter_directory(&config)?;
-        let added_fields = added_fields(&config)?;
+        let folder = std::env::current_dir().unwrap_or_default();
+        let added_fields = added_fields(&config, &folder)?;
         if launch.is_first() {
             limits::apply(&config);
             privileges::drop_at_once(&config)?;

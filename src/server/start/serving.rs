@@ -8,6 +8,8 @@ use std::time::SystemTime;
 use super::bound::{HandedConnections, ServerFiles};
 use super::launch::{EarlyExit, Launch};
 use super::loaded::Loaded;
+use parking_lot::Mutex;
+
 use crate::admin::control_server::{AcceptThread, ControlHandler};
 use crate::admin::fifo::Fifos;
 use crate::admin::metrics_snapshot::MetricsSnapshot;
@@ -22,12 +24,14 @@ use crate::reload::handover::message::Word;
 use crate::reload::handover::origin;
 use crate::reload::history::{Outcome, ReloadHistory};
 use crate::reload::reloader::Reloader;
+use crate::reload::version::Version;
 use crate::server::actions::Actions;
 use crate::server::certificates::Certificates;
 use crate::server::engine::Engine;
 use crate::server::handover::successor::Farewell;
 use crate::server::hooks::{self, HookContext};
 use crate::server::log_target;
+use crate::server::renewal::VersionMaker;
 use crate::server::settings::{about, cron_commands};
 use crate::server::sockets::Listening;
 use crate::server::supervisor::{End, Supervisor};
@@ -38,6 +42,7 @@ pub(super) struct Serving<'a> {
     launch: Launch<'a>,
     locks: [Locks; 2],
     certificates: Certificates,
+    listening: Vec<Listening>,
     engine: Engine,
     plan: Plan,
     acceptor: Acceptor,
@@ -105,13 +110,7 @@ impl<'a> Loaded<'a> {
         history.note_takeover();
         history.end(Outcome::Serves(1));
         let admin = AdminServers::start(&launch, &engine, &listening, &history, &files)?;
-        let notify_socket = std::env::var_os("NOTIFY_SOCKET");
-        let notifier = match &launch.succession {
-            Some(succession) => succession
-                .notifier(notify_socket.as_deref())
-                .map_err(Failure::new)?,
-            None => Notifier::new(notify_socket.as_deref()),
-        };
+        let notifier = notifier(&launch)?;
         notifier.ready();
         if !launch.is_first() {
             tracing::info!("reloaded: process {} is the server now", std::process::id());
@@ -126,6 +125,7 @@ impl<'a> Loaded<'a> {
             launch,
             locks,
             certificates,
+            listening,
             engine,
             plan,
             acceptor,
@@ -134,6 +134,15 @@ impl<'a> Loaded<'a> {
             notifier,
             files,
         })
+    }
+}
+
+/// Tells the service manager how the server is; a successor does so through the first process.
+fn notifier(launch: &Launch<'_>) -> Result<Notifier, Failure> {
+    let socket = std::env::var_os("NOTIFY_SOCKET");
+    match &launch.succession {
+        Some(succession) => succession.notifier(socket.as_deref()).map_err(Failure::new),
+        None => Ok(Notifier::new(socket.as_deref())),
     }
 }
 
@@ -257,13 +266,25 @@ impl Serving<'_> {
     fn generation_builder(&mut self) -> GenerationBuilder {
         let successor_messages = self.share_with_successor();
         let (config, engine) = (&self.launch.config, &self.engine);
+        let version = Arc::new(Version {
+            config: Arc::clone(config),
+            plan: self.plan.clone(),
+            site: Arc::clone(&engine.net.site()),
+            folder: std::env::current_dir().unwrap_or_default(),
+        });
+        let maker = VersionMaker {
+            origin: self.launch.about.origin.clone(),
+            runtime: engine.runtime,
+            process: Arc::clone(&engine.process),
+            listening: std::mem::take(&mut self.listening),
+            last_load: Arc::clone(&engine.last_load),
+        };
         GenerationBuilder {
             last_load: Arc::clone(&engine.last_load),
             origin: self.launch.about.origin.clone(),
             successor_messages,
-            autoscale: config.workers.autoscale.clone(),
-            config: config.as_ref().clone(),
-            plan: self.plan.clone(),
+            version: Mutex::new(Arc::clone(&version)),
+            renew: Box::new(move |before| maker.next(before)),
             runtime: engine.runtime,
             current: Arc::clone(&engine.current),
             context: engine.context.clone(),

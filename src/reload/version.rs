@@ -1,0 +1,55 @@
+//! A version: the configuration, and what a generation is made from and served with. A reload makes
+//! the next one, on `sm-reload`; the main thread puts it in charge together with its generation.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::app::Plan;
+use crate::config::Config;
+use crate::net::Site;
+
+/// See the file's header. Never changed.
+pub struct Version {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// What its generation is made from.
+    pub plan: Plan,
+    /// What connections and static files go by while it is in charge.
+    pub site: Arc<Site>,
+    /// The working directory once its application is loaded. The process has one, so the
+    /// generation before it sees the change, too.
+    pub folder: PathBuf,
+}
+
+/// What a reload has to do, now that the configuration was read again.
+pub enum Renewal {
+    /// Load this version beside the one that serves.
+    Version(Arc<Version>),
+}
+
+impl Version {
+    /// Prepares the process for this version, in place of `before`.
+    ///
+    /// # Errors
+    /// The process cannot change to the directory.
+    pub fn enter(&self, before: &Self) -> Result<(), String> {
+        // A directory that the application itself has changed to is left alone: a generation whose
+        // folder is the same finds its files from anywhere.
+        if self.plan.folder != before.plan.folder || self.folder != before.folder {
+            change_to(&self.folder)?;
+        }
+        Ok(())
+    }
+
+    /// Undoes [`enter`](Self::enter): `before` stays in charge.
+    pub fn leave(&self, before: &Self) {
+        if let Err(why) = before.enter(self) {
+            tracing::error!("{why}");
+        }
+    }
+}
+
+fn change_to(folder: &Path) -> Result<(), String> {
+    std::env::set_current_dir(folder)
+        .map_err(|error| format!("cannot change to {}: {error}", folder.display()))
+}

@@ -1,0 +1,63 @@
+//! The directories that relative paths of the configuration are meant from. Resolved anew for each
+//! version of the application: a deployment switches a symbolic link (`current`), and whoever
+//! follows it once keeps the old release.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, HookAction, Phase};
+
+/// Phases whose hooks may change the directory before the application is loaded.
+const BEFORE: [Phase; 6] = [
+    Phase::PreJail,
+    Phase::PostJail,
+    Phase::InJail,
+    Phase::AsRoot,
+    Phase::AsUser,
+    Phase::PreApp,
+];
+/// The same, afterwards.
+const AFTER: [Phase; 7] = [
+    Phase::PostApp,
+    Phase::MasterStart,
+    Phase::PostFork,
+    Phase::Accepting,
+    Phase::AcceptingOnce,
+    Phase::Accepting1,
+    Phase::Accepting1Once,
+];
+
+/// See the file's header. Symbolic links are as they were written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folders {
+    /// While the application is loaded: `--force-cwd`, `--chdir` and hooks of the start.
+    pub load: PathBuf,
+    /// Afterwards: `--chdir2` and hooks.
+    pub run: PathBuf,
+}
+
+impl Folders {
+    /// `started`: the folder that the server was started in.
+    pub fn new(config: &Config, started: &Path) -> Self {
+        let mut at = started.to_path_buf();
+        at.extend(&config.start.folder);
+        follow_hooks(config, &[Phase::Asap], &mut at);
+        at.extend(&config.app.chdir);
+        follow_hooks(config, &BEFORE, &mut at);
+        let load = at.clone();
+        at.extend(&config.process.chdir2);
+        follow_hooks(config, &AFTER, &mut at);
+        Self { load, run: at }
+    }
+}
+
+fn follow_hooks(config: &Config, phases: &[Phase], at: &mut PathBuf) {
+    for phase in phases {
+        for hook in &config.process.hooks {
+            if let HookAction::ChangeDirectory(path) = &hook.action
+                && hook.phase == *phase
+            {
+                at.push(path);
+            }
+        }
+    }
+}
