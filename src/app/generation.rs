@@ -15,7 +15,7 @@ use crate::config::IsolationChoice;
 use crate::net::{Exchange, Rejected, Turn};
 use crate::python::{BackendRef, Isolation, Runtime};
 
-use super::generation_state::GenerationState;
+use super::generation_state::{GenerationState, Setup};
 use super::load_generation::{ProbeRule, add_siblings, spawn_creator};
 use super::plan::Plan;
 use super::probe::Unanswered;
@@ -109,7 +109,14 @@ impl Generation {
         let shared = Arc::new_cyclic(|shared: &Weak<GenerationState>| {
             let backend = UwsgiBackend::new(id, Weak::clone(shared), plan);
             let backend = BackendRef(Arc::new(backend));
-            GenerationState::new(id, queue, plan, runtime, context, isolation, backend)
+            let setup = Setup {
+                id,
+                plan: plan.clone(),
+                runtime,
+                context: context.clone(),
+                isolation,
+            };
+            GenerationState::new(setup, queue, backend)
         });
         let generation = Arc::new(Self { sender, shared });
         match generation.load(deadlines) {
@@ -136,7 +143,7 @@ impl Generation {
     fn load(&self, deadlines: &Deadlines) -> Result<Report, StartError> {
         let shared = &self.shared;
         let (reports, reported) = unbounded();
-        let interpreters = shared.interpreters_at_first();
+        let interpreters = shared.setup.interpreters_at_first();
         let mut elapsed = Vec::with_capacity(interpreters);
         let mut groups = Vec::with_capacity(interpreters);
         // The first one alone shows whether the application loads; the others start side by side.
@@ -166,33 +173,33 @@ impl Generation {
         for (group, handle) in groups {
             add_siblings(shared, &group, &handle, deadlines)?;
         }
-        let threads = shared.threads_per_interpreter();
+        let threads = shared.setup.threads_per_interpreter();
         Ok(Report {
-            isolation: shared.isolation,
+            isolation: shared.setup.isolation,
             why: String::new(),
-            loaded: shared.apps.reports(&shared.plan.apps),
+            loaded: shared.apps.reports(&shared.setup.plan.apps),
             threads: interpreters * threads,
             interpreters: elapsed,
-            most: shared.interpreters(),
+            most: shared.setup.interpreters(),
         })
     }
 
     /// The number of this generation, from 1.
     pub fn id(&self) -> u64 {
-        self.shared.id
+        self.shared.setup.id
     }
 
     /// How its interpreters were made.
     pub fn isolation(&self) -> Isolation {
-        self.shared.isolation
+        self.shared.setup.isolation
     }
 
     /// Lets the workers begin, and its timers count. Call it when the generation is in charge.
     pub fn serve(&self) {
         self.shared.start_signals();
-        let context = &self.shared.context;
+        let context = &self.shared.setup.context;
         context.acceptor_waker.call_from_poll(&context.net);
-        for group in self.shared.groups() {
+        for group in self.shared.groups.all() {
             group.open_start_gate();
         }
     }
@@ -201,7 +208,7 @@ impl Generation {
     /// queued. Call it before it gets requests as a canary.
     pub fn serve_off_poll(&self) {
         self.shared.leave_poll();
-        for group in self.shared.groups() {
+        for group in self.shared.groups.all() {
             group.open_start_gate();
         }
     }
@@ -217,13 +224,13 @@ impl Generation {
     /// poll is woken by those who know that it is (`Current::wake_successor`).
     pub fn return_to_poll(&self) {
         self.shared.return_to_poll();
-        self.queue().wake_if_idle(&self.shared.context.net);
+        self.queue().wake_if_idle(&self.shared.setup.context.net);
     }
 
     /// What waits in its queue goes to another one, which is in charge. What finds no room there
     /// stays here.
     pub fn pass_on(&self, other: &Self) {
-        let WorkerContext { net, current, .. } = &self.shared.context;
+        let WorkerContext { net, current, .. } = &self.shared.setup.context;
         for _ in 0..self.queue().len() {
             let Next::Job(Job::Request(exchange)) = self.queue().next() else {
                 break;
@@ -267,7 +274,7 @@ impl Generation {
 
     /// Whether several threads share a GIL.
     pub fn shares_gil(&self) -> bool {
-        self.shared.shares_gil()
+        self.shared.setup.shares_gil()
     }
 
     /// Which of the applications it has loaded.

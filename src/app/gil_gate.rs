@@ -11,6 +11,7 @@
 //! Any thread may call every method, except that only the slot's own thread calls `begin_job`,
 //! `end_job` and `park_if_surplus`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::Thread;
@@ -38,6 +39,47 @@ pub struct GilGate {
     active: AtomicUsize,
     /// How many may be active while none is stuck: one per GIL.
     base: usize,
+}
+
+/// Names a GIL, as far as worker groups and their threads have their own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct GilKey {
+    pub(super) group: Option<u64>,
+    pub(super) core: Option<usize>,
+}
+
+/// The gates of a generation.
+#[derive(Default)]
+pub(super) struct GilGates(Mutex<HashMap<GilKey, Arc<GilGate>>>);
+
+impl GilGates {
+    pub(super) fn get(&self, key: GilKey) -> Arc<GilGate> {
+        Arc::clone(self.0.lock().entry(key).or_insert_with(GilGate::new))
+    }
+
+    pub(super) fn remove_group(&self, serial: u64) {
+        self.0.lock().retain(|key, _| key.group != Some(serial));
+    }
+
+    /// Ticks all of them. Returns whether a job runs.
+    pub(super) fn tick(&self) -> bool {
+        let gates = self.0.lock();
+        gates.values().fold(false, |runs, gate| gate.tick() | runs)
+    }
+
+    pub(super) fn unpark_all(&self) {
+        for gate in self.0.lock().values() {
+            gate.unpark_all();
+        }
+    }
+
+    /// Makes sure that one of these interpreters has a thread that looks for signals.
+    pub(super) fn activate_for(&self, workers: &[usize]) {
+        let gates = self.0.lock();
+        if !gates.values().any(|gate| gate.looks_for_work(workers)) {
+            let _is_one_parked = gates.values().any(|gate| gate.activate_for(workers));
+        }
+    }
 }
 
 /// One thread's place among them.

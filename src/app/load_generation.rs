@@ -17,7 +17,7 @@ use crate::config::IsolationChoice;
 use crate::python::{Ended, InterpreterHandle, InterpreterThread, Isolation, LoadFailure};
 use crate::wsgi::Mounts;
 
-use super::apps::{NotLoaded, shown};
+use super::apps::{LoadedApps, NotLoaded, shown};
 use super::generation_state::GenerationState;
 use super::harakiri::worker_record::{ThreadPhase, WorkerPlace, WorkerRecord};
 use super::plan::Plan;
@@ -48,11 +48,11 @@ fn spawn(
     let worker = group.worker;
     let id = WorkerId { worker, core };
     std::thread::Builder::new()
-        .name(thread_placement::name(&shared.plan, shared.isolation, id))
-        .stack_size(shared.plan.stack_bytes)
+        .name(thread_placement::name(&shared.setup, id))
+        .stack_size(shared.setup.plan.stack_bytes)
         .spawn(move || {
             let Alive(shared, group) = &alive;
-            thread_placement::settle(&shared.plan, shared.isolation, id);
+            thread_placement::settle(&shared.setup, id);
             let body = AssertUnwindSafe(|| body(shared, group));
             if catch_unwind(body).is_err() {
                 tracing::error!(
@@ -217,10 +217,10 @@ pub(super) fn add_siblings(
     deadlines: &Deadlines,
 ) -> Result<(), StartError> {
     let (reports, reported) = unbounded();
-    for core in 1..shared.threads_per_interpreter() {
+    for core in 1..shared.setup.threads_per_interpreter() {
         spawn_sibling(shared, group, core, handle.clone(), &reports).map_err(StartError::Thread)?;
     }
-    for _ in 1..shared.threads_per_interpreter() {
+    for _ in 1..shared.setup.threads_per_interpreter() {
         deadlines.receive(&reported)?.result?;
     }
     Ok(())
@@ -234,17 +234,17 @@ fn create(
     probe_rule: ProbeRule,
 ) {
     let mut reporter = StartReporter::new(group, reports);
-    shared.registrations.begin_anew(group.worker);
-    let plan = shared.plan.seen_from_here();
+    shared.signals.registrations.begin_anew(group.worker);
+    let plan = shared.setup.plan.seen_from_here();
     let spec = shared.spec(&plan, group.worker);
-    let mut python = match InterpreterThread::create(shared.runtime, spec) {
+    let mut python = match InterpreterThread::create(shared.setup.runtime, spec) {
         Ok(python) => python,
         Err(error) => return reporter.report(Err(StartError::Runtime(error))),
     };
     let watch = record(shared, group, 0, false, &python);
     let mut failed = Vec::new();
-    let loading = load(shared, &plan, group, &mut python, &mut failed);
-    if let Some(on_sources) = &shared.context.on_sources {
+    let loading = load(&shared.apps, &plan, group, &mut python, &mut failed);
+    if let Some(on_sources) = &shared.setup.context.on_sources {
         let mut sources = python.attached(|py| py.new_sources(&mut 0));
         for (_, failure) in &failed {
             sources.extend(failure.sources());
@@ -266,7 +266,7 @@ fn create(
         end(shared, group, python);
         return reporter.report(Err(StartError::Probe(unanswered)));
     }
-    shared.totals.note_spawn(group.worker);
+    shared.counts.note_spawn(group.worker);
     let handle = python.handle();
     reporter.report(Ok(handle.clone()));
     if group.wait_at_start_gate() == StartGate::Open {
@@ -283,14 +283,14 @@ struct InVain;
 /// fails is told and left out, so that it does not take the others down; the other interpreters
 /// load what the first one has, and all of it.
 fn load(
-    shared: &GenerationState,
+    known: &LoadedApps,
     plan: &Plan,
     group: &WorkerGroup,
     python: &mut InterpreterThread,
     failed: &mut Vec<(String, LoadFailure)>,
 ) -> Result<(), InVain> {
     let apps = &plan.apps;
-    let loadable = shared.apps.loadable();
+    let loadable = known.loadable();
     let mut loaded = Vec::with_capacity(apps.count());
     for (at, (place, target)) in apps.iter().enumerate() {
         if loadable.as_ref().is_some_and(|loadable| !loadable[at]) {
@@ -322,7 +322,7 @@ fn load(
     if apps.count() > 0 {
         python.all_loaded();
     }
-    shared.apps.note_loaded(group.worker, loaded);
+    known.note_loaded(group.worker, loaded);
     Ok(())
 }
 
@@ -370,13 +370,13 @@ fn record(
         worker: group.worker,
         core,
     };
-    let harakiri = &shared.plan.process.harakiri;
+    let harakiri = &shared.setup.plan.process.harakiri;
     let served: Weak<GenerationState> = Arc::downgrade(shared);
     let record = Arc::new(WorkerRecord::new(
         &harakiri.limits,
         WorkerPlace {
             served,
-            generation: shared.id,
+            generation: shared.setup.id,
             group: Arc::clone(group),
             id,
             is_sibling,
@@ -408,14 +408,15 @@ fn work(
     if watch.is_abandoned() {
         // Its place has been taken.
         shared.thread_has_returned(group, is_sibling);
-        shared.plan.process.harakiri.note_return(watch);
+        shared.setup.plan.process.harakiri.note_return(watch);
         return;
     }
     // One that was to leave has its successor already, but a retired generation has to run its
     // queue dry.
     if exit == Exit::Panicked && (!group.is_stopped() || shared.is_retired()) {
         let (reports, _nobody_waits) = unbounded();
-        let is_alone = shared.threads_per_interpreter() == 1 && shared.isolation != Isolation::Main;
+        let is_alone = shared.setup.threads_per_interpreter() == 1
+            && shared.setup.isolation != Isolation::Main;
         let replaced = if is_alone {
             let successor = shared.add_group(group.worker, StartGate::Open);
             // This one has done its part.
@@ -448,8 +449,8 @@ pub(super) fn replace_thread(
 }
 
 fn end(shared: &GenerationState, group: &WorkerGroup, python: InterpreterThread) {
-    let grace = shared.plan.end_grace;
-    let is_exit = shared.context.net.is_draining();
+    let grace = shared.setup.plan.end_grace;
+    let is_exit = shared.setup.context.net.is_draining();
     let ended = if is_exit {
         python.end_at_exit(grace)
     } else {
@@ -459,9 +460,9 @@ fn end(shared: &GenerationState, group: &WorkerGroup, python: InterpreterThread)
         // At exit nothing is left behind: the process goes, and what it holds goes with it.
         Ended::Parked { .. } if is_exit => {}
         Ended::Parked { threads_left } => {
-            shared.count_parked();
+            shared.counts.add_parked();
             tracing::warn!(
-                generation = shared.id,
+                generation = shared.setup.id,
                 worker = group.worker,
                 threads_left,
                 "an interpreter is parked: the application left threads that cannot be ended"

@@ -22,7 +22,7 @@ impl ServedGeneration for GenerationState {
     }
 
     fn net(&self) -> &Net {
-        &self.context.net
+        &self.setup.context.net
     }
 
     fn thread_is_abandoned(&self, record: &WorkerRecord) {
@@ -40,7 +40,7 @@ const REPLACE_PAUSE: Duration = Duration::from_secs(5);
 fn replace(shared: &Arc<GenerationState>, record: &WorkerRecord) {
     let (worker, core) = (record.place.id.worker, record.place.id.core);
     let group = &record.place.group;
-    let is_main = shared.isolation == Isolation::Main;
+    let is_main = shared.setup.isolation == Isolation::Main;
     // The first abandoned thread of an interpreter has the whole interpreter replaced.
     if !is_main && !group.becomes_replaced() {
         return;

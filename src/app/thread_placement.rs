@@ -1,22 +1,22 @@
 //! Where a worker's thread runs, and what it is called. Runs on that thread, first of all.
 
-use super::plan::Plan;
+use super::generation_state::Setup;
 use super::worker_id::WorkerId;
 use crate::python::Isolation;
 
 /// uWSGI's number of the worker that this thread would be part of, from 1. In the main interpreter
 /// all threads are one interpreter's, but as many as several workers would have.
-pub(super) fn uwsgi_worker(plan: &Plan, isolation: Isolation, id: WorkerId) -> usize {
-    match isolation {
-        Isolation::Main => id.core / plan.threads.max(1) + 1,
+pub(super) fn uwsgi_worker(setup: &Setup, id: WorkerId) -> usize {
+    match setup.isolation {
+        Isolation::Main => id.core / setup.plan.threads.max(1) + 1,
         Isolation::OwnGil | Isolation::SharedGil => id.worker,
     }
 }
 
 /// The name of the thread; Linux keeps 15 bytes of it.
-pub(super) fn name(plan: &Plan, isolation: Isolation, id: WorkerId) -> String {
-    if plan.uwsgi_names {
-        format!("uWSGI worker {}", uwsgi_worker(plan, isolation, id))
+pub(super) fn name(setup: &Setup, id: WorkerId) -> String {
+    if setup.plan.uwsgi_names {
+        format!("uWSGI worker {}", uwsgi_worker(setup, id))
     } else {
         format!("worker {}.{}", id.worker, id.core)
     }
@@ -25,13 +25,13 @@ pub(super) fn name(plan: &Plan, isolation: Isolation, id: WorkerId) -> String {
 /// Keeps the calling thread on its cores (`--cpu-affinity`), by uWSGI's rule: each worker gets as
 /// many as were asked for, from where the one before it ended, and around again.
 #[cfg(target_os = "linux")]
-pub(super) fn settle(plan: &Plan, isolation: Isolation, id: WorkerId) {
+pub(super) fn settle(setup: &Setup, id: WorkerId) {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-    let Some(each) = plan.cores_per_worker else {
+    let Some(each) = setup.plan.cores_per_worker else {
         return;
     };
-    let worker = uwsgi_worker(plan, isolation, id);
+    let worker = uwsgi_worker(setup, id);
     let result = sched_getaffinity(None).and_then(|ours| {
         // Those that this process may use: a container may have been given a part of the machine.
         let cores: Vec<usize> = (0..CpuSet::MAX_CPU)
@@ -56,7 +56,7 @@ pub(super) fn settle(plan: &Plan, isolation: Isolation, id: WorkerId) {
 
 /// Only Linux lets a thread choose; the server says so at start.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn settle(_plan: &Plan, _isolation: Isolation, _id: WorkerId) {}
+pub(super) fn settle(_setup: &Setup, _id: WorkerId) {}
 
 /// Which of `count` cores the worker of this number gets.
 #[cfg(any(target_os = "linux", test))]

@@ -47,6 +47,7 @@ impl Backend for UwsgiBackend {
         };
         let target = shared.existing_target(target);
         shared
+            .signals
             .registrations
             .register(worker, number, target)
             .map_err(|refused| refused.to_string())
@@ -82,6 +83,7 @@ impl Backend for UwsgiBackend {
             return Ok(());
         };
         shared
+            .signals
             .registrations
             .add(worker, is_loading, trigger)
             .map_err(|refused| refused.to_string())
@@ -149,7 +151,7 @@ impl Backend for UwsgiBackend {
         let watch = self
             .shared
             .upgrade()
-            .and_then(|shared| harakiri.record_of(shared.id, thread));
+            .and_then(|shared| harakiri.record_of(shared.setup.id, thread));
         // A thread of the application's own works on no request.
         if let Some(watch) = watch {
             watch.limit(limit);

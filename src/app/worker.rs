@@ -76,10 +76,10 @@ impl Worker {
         gil_slot: Arc<GilSlot>,
         watch: Arc<WorkerRecord>,
     ) -> Self {
-        let context = shared.context.clone();
-        let requests_max = shared.plan.recycling.requests_of(group.worker);
-        let response = Response::adding(Arc::clone(&shared.plan.added_fields));
-        let app_counters = shared.apps.begin(id.worker, shared.plan.apps.count());
+        let context = shared.setup.context.clone();
+        let requests_max = shared.setup.plan.recycling.requests_of(group.worker);
+        let response = Response::adding(Arc::clone(&shared.setup.plan.added_fields));
+        let app_counters = shared.apps.begin(id.worker, shared.setup.plan.apps.count());
         Self {
             app_counters,
             id,
@@ -151,7 +151,7 @@ impl Worker {
 
     /// Whether a job waits, or a signal that this interpreter may take.
     fn has_work(&self) -> bool {
-        self.shared.queue().has_jobs() || self.shared.signals.has_for(self.id.worker)
+        self.shared.queue().has_jobs() || self.shared.signals.queue.has_for(self.id.worker)
     }
 
     /// A signal may wait for a thread of another interpreter that sleeps in the poll, and the wake
@@ -173,7 +173,7 @@ impl Worker {
         python.attached(|py| {
             for count in 0..BURST {
                 // One for one: neither signals nor requests can keep the others waiting.
-                if let Some(number) = self.shared.signals.take(self.id.worker) {
+                if let Some(number) = self.shared.signals.queue.take(self.id.worker) {
                     if self.context.shares_poll && self.shared.has_signal_for_sleeper() {
                         self.context.net.poll().wake();
                     }
@@ -299,7 +299,7 @@ impl Worker {
         {
             self.response.offer(delivery);
         }
-        let apps = &self.shared.plan.apps;
+        let apps = &self.shared.setup.plan.apps;
         let chosen = apps.mounts().choose_for(parts.head);
         let response = &mut self.response;
         let served = catch_unwind(AssertUnwindSafe(|| {
@@ -347,7 +347,7 @@ impl Worker {
     fn tell_successor(&self, queued: usize) {
         if queued > 0 && self.context.shares_poll {
             let WorkerContext { net, current, .. } = &self.context;
-            current.wake_successor(self.shared.id, net);
+            current.wake_successor(self.shared.setup.id, net);
         }
     }
 
@@ -355,7 +355,7 @@ impl Worker {
     /// is to be replaced, and what the application is made of.
     fn look_after(&self, py: &mut Attached<'_>, served: Option<Served>, began_at: Instant) {
         if served == Some(Served::Failed)
-            && let Some(rules) = &self.shared.plan.recycling.exceptions
+            && let Some(rules) = &self.shared.setup.plan.recycling.exceptions
             && let Some((kind, value)) = py.take_raised()
             && let Some(why) = rules.why(&kind, &value)
         {
@@ -391,7 +391,7 @@ impl Worker {
             }
             // Signals, and the wish that this worker leaves the poll, are set before a worker is
             // woken.
-            if self.shared.signals.has_for(self.id.worker) || self.shared.is_off_poll() {
+            if self.shared.signals.queue.has_for(self.id.worker) || self.shared.is_off_poll() {
                 self.group.leave_poll(net.poll());
                 queue.leave_poll();
                 return;
@@ -414,8 +414,8 @@ impl Worker {
                 }
                 // Not if a swap came in between: then none is.
                 if queued > 0 {
-                    current.wake_successor(self.shared.id, net);
-                } else if current.pass_wake_on(self.shared.id, net) && may_wait {
+                    current.wake_successor(self.shared.setup.id, net);
+                } else if current.pass_wake_on(self.shared.setup.id, net) && may_wait {
                     // Out of the other one's way, or the kernel would wake this thread again.
                     std::thread::sleep(PASS_ON_PAUSE);
                 }
@@ -446,7 +446,7 @@ impl Worker {
     fn step_back(&self) {
         self.hand_over();
         self.gil_slot
-            .park_if_surplus(|| self.shared.signals.has_for(self.id.worker));
+            .park_if_surplus(|| self.shared.signals.queue.has_for(self.id.worker));
     }
 
     /// This thread steps back: a sleeping worker must run what is queued, and to signals, whose

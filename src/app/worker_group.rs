@@ -62,7 +62,7 @@ pub struct WorkerGroup {
     stop_channel: Receiver<Infallible>,
     /// Threads beside the one that made the interpreter, and all threads.
     siblings: (Mutex<Siblings>, Condvar),
-    alive: (Mutex<usize>, Condvar),
+    alive: ThreadCount,
 }
 
 impl WorkerGroup {
@@ -89,7 +89,7 @@ impl WorkerGroup {
             presence: Mutex::new(Some(presence)),
             stop_channel,
             siblings: Default::default(),
-            alive: Default::default(),
+            alive: ThreadCount::default(),
         })
     }
 
@@ -220,12 +220,11 @@ impl WorkerGroup {
     }
 
     pub(super) fn thread_begins(&self) {
-        *self.alive.0.lock() += 1;
+        self.alive.one_begins();
     }
 
     pub(super) fn thread_has_ended(&self) {
-        *self.alive.0.lock() -= 1;
-        self.alive.1.notify_all();
+        self.alive.one_ends();
     }
 
     pub(super) fn sibling_begins(&self) {
@@ -272,20 +271,31 @@ impl WorkerGroup {
 
     /// Waits until every thread has ended, or until `deadline`. Returns how many have not.
     pub(super) fn wait_until_ended(&self, deadline: Instant) -> usize {
-        wait_for_none(&self.alive, deadline)
+        self.alive.wait_for_none(deadline)
     }
 }
 
-/// Waits until the count is 0, or until `deadline`. Returns it.
-pub(super) fn wait_for_none(count: &(Mutex<usize>, Condvar), deadline: Instant) -> usize {
-    let (count, changed) = count;
-    let mut alive = count.lock();
-    while *alive > 0 {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        changed.wait_for(&mut alive, left);
+/// How many threads run.
+#[derive(Default)]
+pub(super) struct ThreadCount {
+    count: Mutex<usize>,
+    one_ended: Condvar,
+}
+
+impl ThreadCount {
+    pub(super) fn one_begins(&self) {
+        *self.count.lock() += 1;
     }
-    *alive
+
+    pub(super) fn one_ends(&self) {
+        *self.count.lock() -= 1;
+        self.one_ended.notify_all();
+    }
+
+    /// Waits until the count is 0, or until `deadline`. Returns it.
+    pub(super) fn wait_for_none(&self, deadline: Instant) -> usize {
+        let mut count = self.count.lock();
+        while *count > 0 && !self.one_ended.wait_until(&mut count, deadline).timed_out() {}
+        *count
+    }
 }

@@ -5,7 +5,6 @@
 //! their end. It holds no sender, so it keeps no queue open. Calls that wait run on `sm-reload`.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::python::Isolation;
@@ -15,7 +14,7 @@ use super::generation_state::GenerationState;
 use super::load_generation::{self, ProbeRule};
 use super::scaling::observation::WorkerLoad;
 use super::start_report::{Deadlines, StartError};
-use super::worker_group::{StartGate, wait_for_none};
+use super::worker_group::StartGate;
 
 /// What stood in the way of a replacement may be gone by then.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -35,37 +34,33 @@ impl Workers {
 
     /// The generation's number.
     pub fn generation(&self) -> u64 {
-        self.0.id
+        self.0.setup.id
     }
 
     /// How its interpreters were made.
     pub fn isolation(&self) -> Isolation {
-        self.0.isolation
+        self.0.setup.isolation
     }
 
     /// Whether it serves an application; without one it answers 500.
     pub fn has_application(&self) -> bool {
-        self.0.plan.apps.count() > 0
+        self.0.setup.plan.apps.count() > 0
     }
 
     /// Its interpreters that serve, in the order of their numbers: group and worker.
     pub fn groups(&self) -> Vec<(u64, usize)> {
-        let mut groups: Vec<_> = self
-            .0
-            .groups()
-            .iter()
-            .filter(|group| !group.is_stopped())
-            .map(|group| (group.serial, group.worker))
-            .collect();
+        let serving = self.0.groups.serving();
+        let groups = serving.iter().map(|group| (group.serial, group.worker));
+        let mut groups: Vec<_> = groups.collect();
         groups.sort_by_key(|(_, worker)| *worker);
         groups
     }
 
     /// Asks for the replacement of every interpreter that has lived long enough.
     pub fn recycle_aged(&self) {
-        for group in self.0.groups() {
+        for group in self.0.groups.all() {
             let age = group.since.elapsed();
-            let limit = self.0.plan.recycling.lifetime_of(group.worker);
+            let limit = self.0.setup.plan.recycling.lifetime_of(group.worker);
             if limit.is_some_and(|limit| age >= limit) {
                 let why = || format!("{} s old (--max-worker-lifetime)", age.as_secs());
                 self.0.ask_for_recycling(&group, why);
@@ -76,14 +71,14 @@ impl Workers {
     /// Asks for the replacement of the interpreter that has lived longest: memory belongs to the
     /// process, and it is unknown which interpreter holds it. Whether it is old enough.
     pub fn recycle_oldest(&self, why: &str) -> bool {
-        let serving = self.0.serving();
+        let serving = self.0.groups.serving();
         let oldest = serving.iter().min_by_key(|group| group.since);
         oldest.is_some_and(|group| self.0.ask_for_recycling(group, || why.to_owned()))
     }
 
     /// This group is not replaced now: it is not due again for a minute.
     pub fn postpone_recycling(&self, group: u64) {
-        for late in self.0.groups().iter().filter(|one| one.serial == group) {
+        for late in self.0.groups.all().iter().filter(|one| one.serial == group) {
             late.postpone_recycling(PAUSE);
         }
     }
@@ -102,12 +97,12 @@ impl Workers {
         is_new_version: bool,
     ) -> Result<Duration, StartError> {
         let shared = &self.0;
-        let groups = shared.groups();
+        let groups = shared.groups.all();
         let old = groups
             .iter()
             .find(|old| old.serial == group && !old.is_stopped())
             .ok_or(StartError::Gone)?;
-        if shared.isolation == Isolation::Main {
+        if shared.setup.isolation == Isolation::Main {
             return Err(StartError::MainIsTaken);
         }
         let fresh = shared.add_group(old.worker, StartGate::Shut);
@@ -128,7 +123,7 @@ impl Workers {
                 shared.stop(&fresh);
                 old.postpone_recycling(PAUSE);
                 if !matches!(error, StartError::TooLate | StartError::Cancelled) {
-                    fresh.wait_until_ended(Instant::now() + shared.plan.end_grace * 2);
+                    fresh.wait_until_ended(Instant::now() + shared.setup.plan.end_grace * 2);
                 }
                 Err(error)
             }
@@ -148,7 +143,7 @@ impl Workers {
         mercy: Duration,
     ) -> Result<Option<Duration>, StartError> {
         let shared = &self.0;
-        let serving = shared.serving();
+        let serving = shared.groups.serving();
         let old = serving.iter().find(|old| old.serial == group);
         let old = old.ok_or(StartError::Gone)?;
         shared.stop(old);
@@ -164,17 +159,21 @@ impl Workers {
 
     /// Whether this group's interpreter is gone.
     pub fn has_left(&self, group: u64) -> bool {
-        self.0.groups().iter().all(|other| other.serial != group)
+        self.0
+            .groups
+            .all()
+            .iter()
+            .all(|other| other.serial != group)
     }
 
     /// How many interpreters there may be.
     pub fn most(&self) -> usize {
-        self.0.interpreters()
+        self.0.setup.interpreters()
     }
 
     /// What is to be seen of those that serve, in the order of their age.
     pub fn loads(&self) -> Vec<WorkerLoad> {
-        let mut serving = self.0.serving();
+        let mut serving = self.0.groups.serving();
         serving.sort_by_key(|group| group.since);
         let seen = serving.iter().map(|group| WorkerLoad {
             group: group.serial,
@@ -211,7 +210,12 @@ impl Workers {
         deadlines: &Deadlines,
     ) -> Result<Vec<usize>, StartError> {
         let shared = &self.0;
-        let taken: Vec<usize> = shared.serving().iter().map(|group| group.worker).collect();
+        let taken: Vec<usize> = shared
+            .groups
+            .serving()
+            .iter()
+            .map(|group| group.worker)
+            .collect();
         let free = (1..=self.most()).filter(|worker| !taken.contains(worker));
         let workers: Vec<usize> = free.take(count).collect();
         let reports: Vec<_> = std::thread::scope(|scope| {
@@ -234,16 +238,17 @@ impl Workers {
             Ok(()) => {
                 shared.idle_state.wake();
                 shared
+                    .setup
                     .context
                     .acceptor_waker
-                    .call_from_poll(&shared.context.net);
+                    .call_from_poll(&shared.setup.context.net);
                 fresh.open_start_gate();
                 Ok(())
             }
             Err(error) => {
                 shared.stop(&fresh);
                 if !matches!(error, StartError::TooLate | StartError::Cancelled) {
-                    fresh.wait_until_ended(Instant::now() + shared.plan.end_grace * 2);
+                    fresh.wait_until_ended(Instant::now() + shared.setup.plan.end_grace * 2);
                 }
                 Err(error)
             }
@@ -254,7 +259,7 @@ impl Workers {
     /// up to `grace`. Returns its number. `None`: it is the last one. Runs on `sm-reload`.
     pub fn remove_oldest(&self, grace: Duration) -> Option<usize> {
         let shared = &self.0;
-        let serving = shared.serving();
+        let serving = shared.groups.serving();
         let oldest = serving.iter().min_by_key(|group| group.since)?;
         if serving.len() < 2 {
             return None;
@@ -270,7 +275,7 @@ impl Workers {
     pub fn go_idle(&self, grace: Duration) -> bool {
         let shared = &self.0;
         shared.idle_state.fall_asleep();
-        let serving = shared.serving();
+        let serving = shared.groups.serving();
         let is_busy = || serving.iter().any(|group| group.counters.is_busy());
         if shared.queue().has_jobs() || is_busy() {
             shared.idle_state.wake();
@@ -279,9 +284,9 @@ impl Workers {
         for group in &serving {
             shared.stop(group);
         }
-        shared.signals.clear();
+        shared.signals.queue.clear();
         // From now on it polls.
-        shared.context.acceptor_waker.wake();
+        shared.setup.context.acceptor_waker.wake();
         let deadline = Instant::now() + grace;
         for group in &serving {
             group.wait_until_ended(deadline);
@@ -306,38 +311,29 @@ impl Workers {
     }
 
     fn drop_undeliverable_signals(&self) {
-        let serving = self.0.serving();
+        let serving = self.0.groups.serving();
         let present: Vec<usize> = serving.iter().map(|group| group.worker).collect();
-        self.0.signals.keep_for(&present);
+        self.0.signals.queue.keep_for(&present);
     }
 
     /// Waits until every thread of the generation has ended, or until `deadline`. Returns how many
     /// have not.
     pub fn wait(&self, deadline: Instant) -> usize {
-        wait_for_none(&self.0.alive, deadline)
+        self.0.counts.wait_for_threads(deadline)
     }
 
     /// Requests that it has answered.
     pub fn answered(&self) -> u64 {
-        let groups = self.0.groups.lock();
-        let present: u64 = groups.iter().map(|group| group.answered()).sum();
-        present + self.0.answered.load(Ordering::Relaxed)
+        self.0.counts.answered(&self.0.groups)
     }
 
-    /// What came of its requests.
+    /// How its requests ended.
     pub fn score(&self) -> Score {
-        let groups = self.0.groups.lock();
-        let failed: u64 = groups.iter().map(|group| group.counters.failed()).sum();
-        drop(groups);
-        let abandoned = self.0.abandoned.load(Ordering::Relaxed);
-        Score {
-            answered: self.answered() + abandoned,
-            failed: failed + self.0.failed.load(Ordering::Relaxed) + abandoned,
-        }
+        self.0.counts.score(&self.0.groups)
     }
 
     /// Interpreters of it that could not be ended and stay for ever.
     pub fn parked(&self) -> usize {
-        self.0.parked.load(Ordering::Relaxed)
+        self.0.counts.parked()
     }
 }

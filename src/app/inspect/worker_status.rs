@@ -42,10 +42,15 @@ impl Workers {
     /// All workers, in the order of their numbers.
     pub fn status(&self) -> Vec<WorkerStatus> {
         let shared = self.shared();
-        let groups = shared.groups();
+        let groups = shared.groups.all();
         let now = Instant::now();
-        let mut works = shared.plan.process.harakiri.works(shared.id, now);
-        let apps = shared.apps.stats(&shared.plan.apps);
+        let mut works = shared
+            .setup
+            .plan
+            .process
+            .harakiri
+            .works(shared.setup.id, now);
+        let apps = shared.apps.stats(&shared.setup.plan.apps);
         let workers = shared.worker_facts().into_iter().map(|facts| {
             // The one that was made last is the one that takes requests.
             let group = groups.iter().rev().find(|group| group.worker == facts.id);

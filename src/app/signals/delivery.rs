@@ -8,43 +8,34 @@
 //! polls, each interpreter has a channel of its own in the queue.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::background::registrations::Route;
-use crate::python::{Isolation, WorkerFacts};
+use crate::background::registrations::{Registrations, Route};
+use crate::python::Isolation;
 
-use crate::app::apps::AppStats;
+use super::queue::SignalQueue;
 use crate::app::generation_state::GenerationState;
 
-impl GenerationState {
-    /// `workerN` of a server whose one interpreter does the work of N workers is that interpreter.
-    pub(in crate::app) fn existing_target<'t>(&self, target: &'t str) -> &'t str {
-        let number = target
-            .strip_prefix("worker")
-            .and_then(|number| number.parse::<usize>().ok());
-        match number {
-            Some(number)
-                if self.isolation == Isolation::Main
-                    && (1..=self.plan.interpreters).contains(&number) =>
-            {
-                "worker1"
-            }
-            _ => target,
+/// The signals of one generation: who handles them, and those that wait.
+pub(in crate::app) struct Signals {
+    pub(in crate::app) registrations: Registrations,
+    pub(in crate::app) queue: SignalQueue,
+    /// Signals without a handler for which that was logged.
+    undeliverable: [AtomicBool; 256],
+}
+
+impl Signals {
+    pub(in crate::app) fn new(generation: u64) -> Self {
+        Self {
+            registrations: Registrations::new(generation),
+            queue: SignalQueue::default(),
+            undeliverable: [const { AtomicBool::new(false) }; 256],
         }
     }
 
-    /// Delivers a signal. Any thread; does not wait for the handler.
-    pub(in crate::app) fn raise(&self, number: u8) {
-        if self.is_retired() {
-            return;
-        }
-        // Those that were ended because they were not needed take nothing.
-        let groups = self.groups();
-        let serves = |worker: &usize| {
-            let mut groups = groups.iter();
-            groups.any(|group| group.worker == *worker && !group.is_stopped())
-        };
-        let queued: Vec<Arc<[usize]>> = match self.registrations.route(number) {
+    /// The workers that a signal is for, of those that serve: one of each list takes it.
+    fn recipients_of(&self, number: u8, serves: impl Fn(&usize) -> bool) -> Vec<Arc<[usize]>> {
+        match self.registrations.route(number) {
             Route::Any(mut workers) => {
                 workers.retain(serves);
                 let is_any = !workers.is_empty();
@@ -61,55 +52,67 @@ impl GenerationState {
                 } else {
                     tracing::debug!("{why}");
                 }
-                return;
-            }
-        };
-        for to in &queued {
-            if self.signals.put(number, Arc::clone(to)) {
-                self.activate_for(to);
+                Vec::new()
             }
         }
-        if self.context.shares_poll && !self.is_off_poll() {
-            // As with jobs: first the signal, then the look whether anybody sleeps.
-            self.queue().wake_if_idle(&self.context.net);
+    }
+}
+
+impl GenerationState {
+    /// `workerN` of a server whose one interpreter does the work of N workers is that interpreter.
+    pub(in crate::app) fn existing_target<'t>(&self, target: &'t str) -> &'t str {
+        let number = target
+            .strip_prefix("worker")
+            .and_then(|number| number.parse::<usize>().ok());
+        match number {
+            Some(number)
+                if self.setup.isolation == Isolation::Main
+                    && (1..=self.setup.plan.interpreters).contains(&number) =>
+            {
+                "worker1"
+            }
+            _ => target,
+        }
+    }
+
+    /// Delivers a signal. Any thread; does not wait for the handler.
+    pub(in crate::app) fn raise(&self, number: u8) {
+        if self.is_retired() {
+            return;
+        }
+        let serving = self.groups.serving();
+        let serves = |worker: &usize| serving.iter().any(|group| group.worker == *worker);
+        let recipients = self.signals.recipients_of(number, serves);
+        for to in &recipients {
+            if self.signals.queue.put(number, Arc::clone(to)) {
+                self.gil_gates.activate_for(to);
+            }
+        }
+        if recipients.is_empty() {
+            return;
+        }
+        if self.setup.context.shares_poll && !self.is_off_poll() {
+            // As with jobs: first the signal, then the look for sleepers.
+            self.queue().wake_if_idle(&self.setup.context.net);
         } else {
-            for worker in queued.iter().flat_map(|to| to.iter()) {
+            for worker in recipients.iter().flat_map(|to| to.iter()) {
                 self.queue().wake_worker(*worker);
             }
         }
     }
 
-    /// Sees to it that one of these interpreters has a thread that looks for signals.
-    fn activate_for(&self, to: &[usize]) {
-        let gil_gates = self.gil_gates.lock();
-        let is_seen_to = gil_gates
-            .values()
-            .any(|gil_gate| gil_gate.looks_for_work(to));
-        if !is_seen_to {
-            let _is_one_parked = gil_gates.values().any(|gil_gate| gil_gate.activate_for(to));
-        }
-    }
-
-    /// Activates a thread for signals whose interpreter has only stuck and parked ones. The
-    /// acceptor calls it, by its tick.
-    pub(in crate::app) fn wake_signal_recipients(&self) {
-        for to in self.signals.recipients() {
-            self.activate_for(&to);
-        }
-    }
-
-    /// Whether a signal waits that a thread could take which sleeps in the poll.
+    /// Whether a signal waits for an interpreter with a thread that sleeps in the poll.
     pub(in crate::app) fn has_signal_for_sleeper(&self) -> bool {
-        if self.signals.waiting() == 0 {
+        if self.signals.queue.waiting() == 0 {
             return false;
         }
-        let groups = self.groups();
-        let sleepers: Vec<usize> = groups
+        let serving = self.groups.serving();
+        let sleepers: Vec<usize> = serving
             .iter()
-            .filter(|group| group.sleeps() && !group.is_stopped())
+            .filter(|group| group.sleeps())
             .map(|group| group.worker)
             .collect();
-        let mut recipients = self.signals.recipients().into_iter();
+        let mut recipients = self.signals.queue.recipients().into_iter();
         recipients.any(|to| to.iter().any(|worker| sleepers.contains(worker)))
     }
 
@@ -121,22 +124,8 @@ impl GenerationState {
                 shared.raise(number);
             }
         };
-        let clockwork = &self.plan.process.clockwork;
-        self.registrations.take_charge(clockwork, Arc::new(deliver));
-    }
-
-    pub(in crate::app) fn worker_facts(&self) -> Vec<WorkerFacts> {
-        let groups = self.groups();
-        let apps = self.apps.stats(&self.plan.apps);
-        (1..=self.interpreters())
-            .map(|worker| {
-                let present = groups.iter().filter(|group| group.worker == worker);
-                let counters = present.map(|group| &group.counters);
-                let mut facts = self.totals.facts(worker, counters);
-                let loaded = apps.iter().filter(|app| app.worker == worker);
-                facts.apps = loaded.map(AppStats::facts).collect();
-                facts
-            })
-            .collect()
+        let clockwork = &self.setup.plan.process.clockwork;
+        let registrations = &self.signals.registrations;
+        registrations.take_charge(clockwork, Arc::new(deliver));
     }
 }

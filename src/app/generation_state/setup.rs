@@ -1,0 +1,52 @@
+//! How a generation was made: plain values that do not change.
+
+use crate::python::{Isolation, Runtime};
+
+use crate::app::gil_gate::GilKey;
+use crate::app::plan::Plan;
+use crate::app::worker_context::WorkerContext;
+
+pub struct Setup {
+    /// The generation's number.
+    pub(in crate::app) id: u64,
+    pub(in crate::app) plan: Plan,
+    pub(in crate::app) runtime: &'static Runtime,
+    pub(in crate::app) context: WorkerContext,
+    pub(in crate::app) isolation: Isolation,
+}
+
+impl Setup {
+    /// The most interpreters that there may be.
+    pub(in crate::app) fn interpreters(&self) -> usize {
+        self.plan.shape(self.isolation).0
+    }
+
+    pub(in crate::app) fn interpreters_at_first(&self) -> usize {
+        self.plan.at_first.clamp(1, self.interpreters())
+    }
+
+    pub(in crate::app) fn threads_per_interpreter(&self) -> usize {
+        self.plan.shape(self.isolation).1
+    }
+
+    /// Whether several threads share a GIL.
+    pub(in crate::app) fn shares_gil(&self) -> bool {
+        !self.runtime.is_free_threaded()
+            && match self.isolation {
+                Isolation::OwnGil => self.plan.threads > 1,
+                Isolation::SharedGil | Isolation::Main => {
+                    self.plan.threads * self.plan.interpreters > 1
+                }
+            }
+    }
+
+    /// The GIL that this thread competes for.
+    pub(super) fn gil_of(&self, group: u64, core: usize) -> GilKey {
+        let is_free = self.runtime.is_free_threaded();
+        let has_own = is_free || self.isolation == Isolation::OwnGil;
+        GilKey {
+            group: has_own.then_some(group),
+            core: is_free.then_some(core),
+        }
+    }
+}
