@@ -52,20 +52,19 @@ pub use control::types::{BESIDE_PIDFILE, ControlConfig, ControlDoor, Subcommand,
 pub use error::ConfigError;
 pub use failure::{Failure, NO_APP};
 pub use http::types::HttpConfig;
-pub use limits::types::{Deadlines, HarakiriRules, LimitsConfig};
+pub use limits::types::{HarakiriRules, LimitsConfig};
 pub use log::types::{LogConfig, LogTarget};
 pub use process::types::{
     HOOK_WAIT_MAX, Hook, HookAction, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning,
 };
-pub use proxies::types::ProxyConfig;
 pub use python::types::{OneShot, PythonConfig};
 pub use read::from_args;
 pub use reload::types::{
     CanaryStage, Exceptions, MemoryLimits, ProbeRules, Recycling, ReloadConfig, ReloadMode,
 };
 pub use settings::Config;
-pub use sockets::types::{ListenAddress, Protocol, Redirect, SocketConfig};
+pub use sockets::types::{ListenAddress, SocketConfig};
 pub use start::types::{Awaited, FileLock, StartConfig, WaitTarget};
 pub use static_files::types::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
 pub use table::is_flag;

@@ -11,7 +11,6 @@ use crate::config::http::types::HttpConfig;
 use crate::config::limits::types::LimitsConfig;
 use crate::config::log::types::LogConfig;
 use crate::config::process::types::ProcessConfig;
-use crate::config::proxies::types::ProxyConfig;
 use crate::config::python::types::PythonConfig;
 use crate::config::reload::types::ReloadConfig;
 use crate::config::sockets::types::SocketConfig;
@@ -19,6 +18,7 @@ use crate::config::start::types::StartConfig;
 use crate::config::static_files::types::StaticConfig;
 use crate::config::tls::types::TlsConfig;
 use crate::config::workers::types::WorkersConfig;
+use crate::protocol::proxy::ProxyRules;
 
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +34,7 @@ pub struct Config {
     /// What the server adds to requests and responses.
     pub http: HttpConfig,
     /// Proxies in front.
-    pub proxies: ProxyConfig,
+    pub proxies: ProxyRules,
     /// What a client may send, and how long it may take.
     pub limits: LimitsConfig,
     /// Interpreters and threads.

@@ -6,7 +6,7 @@ use crate::protocol::proxy::forwarded;
 use crate::wsgi::Head;
 use crate::wsgi::environ::Peer;
 
-use super::settings::Proxies;
+use crate::protocol::proxy::ProxyRules;
 
 /// What a trusted proxy said about a request.
 pub(super) struct Forwarded {
@@ -18,7 +18,11 @@ pub(super) struct Forwarded {
 
 impl Forwarded {
     /// Reads the forwarding fields of a complete head. Removes those of an untrusted peer.
-    pub(super) fn read(head: &mut Head, proxies: &Proxies, is_trusted: bool) -> Option<Box<Self>> {
+    pub(super) fn read(
+        head: &mut Head,
+        proxies: &ProxyRules,
+        is_trusted: bool,
+    ) -> Option<Box<Self>> {
         // Variables of a web server are trusted and have no such fields.
         let Head::Http(head) = head else {
             return None;

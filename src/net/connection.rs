@@ -10,10 +10,12 @@ use crate::wsgi::{Head, RequestBody, RequestFacts, Summary};
 
 use super::client::{Forwarded, requester};
 use super::io::Io;
-use super::reader::{Protocol, Reader};
-use super::settings::{Proxies, Settings};
+use super::reader::Reader;
+use super::settings::Settings;
 use super::slots::SlotId;
 use super::stream::Stream;
+use crate::protocol::listen::Protocol;
+use crate::protocol::proxy::ProxyRules;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +121,7 @@ impl Connection {
 
 impl Connection {
     /// Reads the fields in which a trusted proxy names the client.
-    pub(super) fn read_forwarded(&mut self, proxies: &Proxies) {
+    pub(super) fn read_forwarded(&mut self, proxies: &ProxyRules) {
         self.forwarded = Forwarded::read(&mut self.head, proxies, self.is_trusted);
     }
 
@@ -165,6 +167,6 @@ pub(super) fn facts(head: &Head, reader: &Reader, settings: &Settings) -> Reques
             Head::Variables(_) => Version::Http11,
         },
         is_head: head.is_head(),
-        keep_alive: reader.keep_alive(head) && !settings.keep_alive_timeout.is_zero(),
+        keep_alive: reader.keep_alive(head) && !settings.deadlines.keep_alive.is_zero(),
     }
 }

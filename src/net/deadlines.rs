@@ -29,18 +29,18 @@ impl Net {
         let site = self.site();
         let settings = &site.settings;
         match connection.phase {
-            Phase::Preamble => after(connection.since_ms, settings.header_timeout),
+            Phase::Preamble => after(connection.since_ms, settings.deadlines.header),
             // A head's time runs from its first byte: slow sending does not extend it.
             Phase::Head if connection.since_ms != 0 => {
-                after(connection.since_ms, settings.header_timeout)
+                after(connection.since_ms, settings.deadlines.header)
             }
             Phase::Head if self.is_draining() => {
-                let kept = settings.keep_alive_timeout;
+                let kept = settings.deadlines.keep_alive;
                 after(now_ms, kept).min(now_ms.saturating_add(self.idle_grace_ms()))
             }
-            Phase::Head => after(now_ms, settings.keep_alive_timeout),
-            Phase::Body => after(now_ms, settings.body_timeout),
-            Phase::Flushing => after(now_ms, settings.write_timeout),
+            Phase::Head => after(now_ms, settings.deadlines.keep_alive),
+            Phase::Body => after(now_ms, settings.deadlines.body_idle),
+            Phase::Flushing => after(now_ms, settings.deadlines.write),
             // Runs from the end of the answer: further input does not extend it.
             Phase::Lingering => after(connection.since_ms, LINGER_TIMEOUT),
             Phase::Working => 0,
@@ -55,7 +55,8 @@ impl Net {
                 < self
                     .site()
                     .settings
-                    .body_rate_min
+                    .deadlines
+                    .body_rate_bytes_per_second_min
                     .saturating_mul(elapsed_ms)
     }
 

@@ -21,60 +21,8 @@ use super::os::port_owner;
 use super::plain_stream::{Handle, PlainStream};
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
+use crate::protocol::listen::{Redirect, SocketOptions};
 use crate::tls::Port;
-
-/// How a listening socket is made. What concerns connections is inherited by the accepted ones.
-#[derive(Clone, Debug)]
-pub struct SocketOptions {
-    /// Connections that the kernel may hold before they are accepted.
-    pub backlog: u32,
-    /// Other processes may bind to the same port (SO_REUSEPORT; not on Windows).
-    pub reuse_port: bool,
-    /// Bind to an address that the machine does not have yet (IP_FREEBIND; Linux).
-    pub freebind: bool,
-    /// `[::]` does not take IPv4 clients, so that 0.0.0.0 can stand beside it.
-    pub ipv6_only: bool,
-    /// The kernel probes idle connections (SO_KEEPALIVE).
-    pub keep_alive: bool,
-    /// SO_SNDBUF of connections, in bytes; `None` leaves it to the kernel.
-    pub send_buffer_bytes: Option<usize>,
-    /// SO_RCVBUF of connections, in bytes; `None` leaves it to the kernel.
-    pub receive_buffer_bytes: Option<usize>,
-}
-
-impl Default for SocketOptions {
-    fn default() -> Self {
-        Self {
-            backlog: 1024,
-            reuse_port: false,
-            freebind: false,
-            ipv6_only: false,
-            keep_alive: false,
-            send_buffer_bytes: None,
-            receive_buffer_bytes: None,
-        }
-    }
-}
-
-impl SocketOptions {
-    fn backlog(&self) -> i32 {
-        i32::try_from(self.backlog).unwrap_or(i32::MAX)
-    }
-
-    /// What is set before `listen`, so that accepted connections have it from the start.
-    fn apply(&self, socket: &Socket) -> io::Result<()> {
-        if self.keep_alive {
-            socket.set_keepalive(true)?;
-        }
-        if let Some(bytes) = self.send_buffer_bytes {
-            socket.set_send_buffer_size(bytes)?;
-        }
-        if let Some(bytes) = self.receive_buffer_bytes {
-            socket.set_recv_buffer_size(bytes)?;
-        }
-        Ok(())
-    }
-}
 
 /// Why listening on an address failed. `Display` says what to do.
 #[derive(Debug)]
@@ -151,13 +99,6 @@ pub struct Listener {
     is_lent: bool,
 }
 
-/// Redirects every request to https.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Redirect {
-    /// The port of the other address; `None` is the scheme's own.
-    pub port: Option<u16>,
-}
-
 impl Listener {
     fn new(socket: Kind, address: Address) -> Self {
         Self {
@@ -205,11 +146,11 @@ impl Listener {
                 "it is not a stream socket",
             ));
         }
-        options.apply(&socket)?;
+        apply(options, &socket)?;
         socket.set_nonblocking(true)?;
         if let Some(address) = local.as_socket() {
             socket.set_tcp_nodelay(true)?;
-            socket.listen(options.backlog())?;
+            socket.listen(backlog(options))?;
             return Ok(Self::new(
                 Kind::Tcp(mio::net::TcpListener::from_std(socket.into())),
                 Address::Tcp(address),
@@ -339,6 +280,24 @@ impl Source for Listener {
     }
 }
 
+fn backlog(options: &SocketOptions) -> i32 {
+    i32::try_from(options.backlog).unwrap_or(i32::MAX)
+}
+
+/// Sets options before `listen`, so that accepted connections have them from the start.
+fn apply(options: &SocketOptions, socket: &Socket) -> io::Result<()> {
+    if options.keep_alive {
+        socket.set_keepalive(true)?;
+    }
+    if let Some(bytes) = options.send_buffer_bytes {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.receive_buffer_bytes {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    Ok(())
+}
+
 fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Listener> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -362,12 +321,12 @@ fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Listener
             SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
         }
     }
-    options.apply(&socket)?;
+    apply(options, &socket)?;
     // Accepted sockets inherit it on Linux: one system call less per connection.
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(options.backlog())?;
+    socket.listen(backlog(options))?;
     let listener = mio::net::TcpListener::from_std(socket.into());
     let address = Address::Tcp(listener.local_addr()?);
     Ok(Listener::new(Kind::Tcp(listener), address))
@@ -380,7 +339,7 @@ fn bind_unix(path: &Path, options: &SocketOptions) -> io::Result<Listener> {
 
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    options.apply(&socket)?;
+    apply(options, &socket)?;
     let address = socket2::SockAddr::unix(path)?;
     if let Err(error) = socket.bind(&address) {
         // A socket file without a listener was left behind by a server that was killed.
@@ -410,13 +369,13 @@ fn bind_abstract(name: &[u8], options: &SocketOptions) -> io::Result<Listener> {
     let address = SocketAddr::from_abstract_name(name)?;
     let socket = Socket::from(UnixListener::bind_addr(&address)?);
     socket.set_nonblocking(true)?;
-    options.apply(&socket)?;
+    apply(options, &socket)?;
     listen_unix(socket, Address::Abstract(name.to_owned()), options)
 }
 
 #[cfg(unix)]
 fn listen_unix(socket: Socket, address: Address, options: &SocketOptions) -> io::Result<Listener> {
-    socket.listen(options.backlog())?;
+    socket.listen(backlog(options))?;
     let listener = mio::net::UnixListener::from_std(socket.into());
     Ok(Listener::new(Kind::Unix(listener), address))
 }

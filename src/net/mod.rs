@@ -39,13 +39,12 @@ pub mod ownership;
 
 pub use address::Address;
 pub use connection::{Answered, Exchange};
-pub use listener::{Listener, Redirect, SocketOptions};
+pub use listener::Listener;
 pub use parked::ParkedConnection;
 pub use plain_stream::Handle;
 pub use poll::SharedPoll;
-pub use reader::Protocol;
 pub use services::{Dispatch, FileService, Given, Record, Rejected, RequestLog};
-pub use settings::{Proxies, Settings};
+pub use settings::Settings;
 pub use site::Site;
 pub use state::Net;
 pub use turn::Turn;

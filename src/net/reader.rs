@@ -7,46 +7,10 @@ use crate::protocol::cgi::{Reply, Step, Variables};
 use crate::protocol::fastcgi::RecordReader;
 use crate::protocol::http::response::Form;
 use crate::protocol::http::{self, Limits, Refusal, RequestHead, RequestReader};
+use crate::protocol::listen::Protocol;
 use crate::protocol::scgi::HeaderReader;
 use crate::protocol::uwsgi::{Modifier, PacketReader};
 use crate::wsgi::Head;
-
-/// The protocol of a listener.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.1 and 1.0.
-    #[default]
-    Http,
-    /// The uwsgi protocol.
-    Uwsgi,
-    /// FastCGI.
-    FastCgi {
-        /// Answers begin with HTTP's status line ("non-parsed headers").
-        nph: bool,
-    },
-    /// SCGI.
-    Scgi {
-        /// As with FastCGI.
-        nph: bool,
-    },
-}
-
-impl Protocol {
-    /// As in the address of a listener: `http`, `uwsgi`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Uwsgi => "uwsgi",
-            Self::FastCgi { .. } => "fastcgi",
-            Self::Scgi { .. } => "scgi",
-        }
-    }
-
-    /// Whether requests arrive as variables of a trusted front end.
-    pub fn takes_variables(self) -> bool {
-        self != Self::Http
-    }
-}
 
 /// The parser of one connection.
 #[derive(Debug)]

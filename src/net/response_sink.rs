@@ -152,7 +152,7 @@ impl Sink for ResponseSink<'_> {
     fn wait_for_room(&mut self) -> Result<(), ClientGone> {
         let site = self.net.site();
         let settings = &site.settings;
-        let deadline = Instant::now() + settings.write_timeout;
+        let deadline = Instant::now() + settings.deadlines.write;
         while self.io.output.memory_bytes() > settings.output_bytes_max / 2 {
             let left = deadline.saturating_duration_since(Instant::now());
             if self.owner.is_some_and(|owner| !owner.may_send()) {

@@ -5,8 +5,8 @@ use crate::protocol::cgi::Variables;
 use crate::protocol::http::RequestHead;
 use crate::wsgi::Head;
 
-use super::reader::Protocol;
 use super::slots::SlotId;
+use crate::protocol::listen::Protocol;
 
 /// Cleared heads of each kind: as many as one turn can read (the poll's events) before the first of
 /// them is answered. With fewer, every other request of 32 connections allocated its head anew.

@@ -12,13 +12,13 @@ use parking_lot::{Condvar, Mutex, RwLock, RwLockWriteGuard};
 
 use super::connection::{Connection, Exchange};
 use super::io::Io;
-use super::listener::{Listener, Redirect};
+use super::listener::Listener;
 use super::parked::ParkedQueue;
 use super::poll::{self, SharedPoll};
-use super::reader::Protocol;
 use super::services::RequestLog;
 use super::site::Site;
 use super::slots::{SlotId, Slots};
+use crate::protocol::listen::{Protocol, Redirect};
 
 /// Requests are served and connections stay open.
 const SERVING: u8 = 0;

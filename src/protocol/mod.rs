@@ -7,11 +7,13 @@
 //! - [`http`]: HTTP/1.1, RFC 9110 and RFC 9112
 //! - [`cgi`]: a request that a front end passes on as variables: what the next three share
 //! - [`uwsgi`], [`fastcgi`], [`scgi`]: the protocols of front ends
+//! - [`listen`]: plain values about listeners
 //! - [`proxy`]: the PROXY protocol, forwarded fields, trusted proxies
 
 pub mod cgi;
 pub mod fastcgi;
 pub mod http;
+pub mod listen;
 pub mod proxy;
 pub mod scgi;
 pub mod uwsgi;

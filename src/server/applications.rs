@@ -4,6 +4,7 @@
 use crate::app::Apps;
 use crate::config::Failure;
 use crate::config::{self, AppChoice, Config};
+use crate::protocol::listen::Protocol;
 use crate::python::{AppTarget, Import, TargetKind};
 use crate::wsgi::{Place, Rules};
 
@@ -56,7 +57,7 @@ pub fn choose(config: &Config) -> Result<Apps, Failure> {
 /// As in uWSGI a prefix stays in the path, and chooses nothing, unless the server manages
 /// SCRIPT_NAME: a uwsgi front end names the application itself. One that speaks HTTP cannot.
 fn warn(config: &Config, apps: &Apps) {
-    let speaks_http = |listen: &config::ListenAddress| listen.protocol == config::Protocol::Http;
+    let speaks_http = |listen: &config::ListenAddress| listen.protocol == Protocol::Http;
     if !config.sockets.listen.iter().any(speaks_http) {
         return;
     }

@@ -38,31 +38,18 @@ pub(super) fn settings(
     body_memory: Arc<BodyMemory>,
 ) -> net::Settings {
     let limits = &config.limits;
-    let deadlines = &limits.deadlines;
     net::Settings {
         limits: limits.request,
         body_memory,
         output_bytes_max: OUTPUT_BYTES_MAX,
-        header_timeout: deadlines.header,
-        body_timeout: deadlines.body_idle,
-        body_rate_min: deadlines.body_rate_bytes_per_second_min,
-        keep_alive_timeout: deadlines.keep_alive,
-        write_timeout: deadlines.write,
-        connections_max: config.limits.connections_max,
+        deadlines: limits.deadlines,
+        connections_max: limits.connections_max,
         warns_of_handshakes: config.tls.is_verbose,
-        proxies: proxies(config),
+        proxies: (!config.proxies.is_empty()).then(|| config.proxies.clone()),
         preamble_senders: preamble_senders(config),
         ready_path: config.http.ready_path.clone(),
         added_fields: Arc::new(added_fields),
     }
-}
-
-/// The proxies whose fields count.
-fn proxies(config: &Config) -> Option<net::Proxies> {
-    (!config.proxies.is_empty()).then(|| net::Proxies {
-        trusted: config.proxies.trusted.clone(),
-        fields: config.proxies.headers,
-    })
 }
 
 /// Who may speak the PROXY protocol: the trusted ones, and without a list this machine.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::certificates::Certificates;
 use crate::config::Failure;
 use crate::config::{self, Config, ListenAddress};
-use crate::net::{self, Address, Handle, Listener, Protocol, SocketOptions};
+use crate::net::{Address, Handle, Listener};
 #[cfg(unix)]
 use crate::os::inherited;
 use crate::os::vacuum::Vacuum;
+use crate::protocol::listen::{Protocol, SocketOptions};
 use crate::tls::Port;
 
 /// Binds every address, in order. Sockets are noted for `--vacuum`.
@@ -38,12 +39,9 @@ pub fn bind(
 
 /// Adds the listener's options.
 fn with_options(listener: Listener, listen: &ListenAddress, tls: Option<Arc<Port>>) -> Listener {
-    let redirect = listen.redirect.map(|redirect| net::Redirect {
-        port: redirect.port,
-    });
     listener
         .with_tls(tls)
-        .with_redirect(redirect)
+        .with_redirect(listen.redirect)
         .with_proxy_protocol(listen.expects_proxy)
         .lent(matches!(listen.address, config::Address::Descriptor(_)))
 }
@@ -164,12 +162,7 @@ pub fn listening(config: &Config, listeners: &[Listener]) -> Vec<Listening> {
         .map(|(asked, listener)| Listening {
             address: listener.address().clone(),
             has_tls: listener.has_tls(),
-            protocol: match asked.protocol {
-                config::Protocol::Http => Protocol::Http,
-                config::Protocol::Uwsgi => Protocol::Uwsgi,
-                config::Protocol::FastCgi { nph } => Protocol::FastCgi { nph },
-                config::Protocol::Scgi { nph } => Protocol::Scgi { nph },
-            },
+            protocol: asked.protocol,
         })
         .collect()
 }
@@ -240,7 +233,7 @@ fn bind_one(
     };
     let options = SocketOptions {
         ipv6_only: has_ipv4_beside(&address, config),
-        ..*options
+        ..options.clone()
     };
     Listener::bind(&address, &options).map_err(|error| failed(&error))
 }
@@ -266,22 +259,16 @@ fn has_ipv4_beside(address: &Address, config: &Config) -> bool {
 }
 
 fn options(config: &Config) -> SocketOptions {
-    let sockets = &config.sockets;
-    if sockets.reuse_port && cfg!(not(unix)) {
+    let options = &config.sockets.options;
+    if options.reuse_port && cfg!(not(unix)) {
         tracing::warn!("--reuse-port is without effect: this system does not share ports");
     }
-    if sockets.freebind && cfg!(not(target_os = "linux")) {
+    if options.freebind && cfg!(not(target_os = "linux")) {
         tracing::warn!("--freebind is without effect: only Linux has it");
     }
-    let size = |bytes: Option<u64>| bytes.and_then(|bytes| usize::try_from(bytes).ok());
     SocketOptions {
         backlog: backlog(config),
-        reuse_port: sockets.reuse_port,
-        freebind: sockets.freebind,
-        ipv6_only: false,
-        keep_alive: sockets.keep_alive,
-        send_buffer_bytes: size(sockets.send_buffer_bytes),
-        receive_buffer_bytes: size(sockets.receive_buffer_bytes),
+        ..options.clone()
     }
 }
 
@@ -289,17 +276,17 @@ fn options(config: &Config) -> SocketOptions {
 /// lowered, with a log line if the backlog was configured.
 fn backlog(config: &Config) -> u32 {
     let Some(limit) = system_limit() else {
-        return config.sockets.backlog;
+        return config.sockets.options.backlog;
     };
-    if config.sockets.backlog <= limit {
-        return config.sockets.backlog;
+    if config.sockets.options.backlog <= limit {
+        return config.sockets.options.backlog;
     }
     if let Some(origin) = config.origin("listen") {
         tracing::warn!(
             "{origin}: {} connections may not wait, only {limit}: the system's limit is lower. \
              Raise \
              net.core.somaxconn with sysctl",
-            config.sockets.backlog
+            config.sockets.options.backlog
         );
     }
     limit

@@ -5,7 +5,8 @@ use crate::config::values::reader::Reader;
 use crate::protocol::http::Limits;
 
 use super::options;
-use super::types::{Deadlines, HarakiriRules, LimitsConfig};
+use super::types::{HarakiriRules, LimitsConfig};
+use crate::protocol::listen::Deadlines;
 
 impl Reader<'_> {
     pub(crate) fn limits(&mut self) -> Result<LimitsConfig, ConfigError> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::protocol::http::Limits;
+use crate::protocol::listen::Deadlines;
 
 /// What a client may send, how long it and the application may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,21 +20,6 @@ pub struct LimitsConfig {
     pub queue_max: usize,
     /// Bytes of a request body kept in memory; the rest goes to a temporary file.
     pub body_memory_bytes_max: usize,
-}
-
-/// How long a client may take. A deadline that is switched off is [`NEVER`](crate::config::NEVER).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadlines {
-    /// From the first byte of a head to its last.
-    pub header: Duration,
-    /// The longest silence inside a request body.
-    pub body_idle: Duration,
-    /// The slowest body that is put up with, in bytes per second; 0 is any.
-    pub body_rate_bytes_per_second_min: u64,
-    /// How long a connection may stay open between requests; zero closes it after each response.
-    pub keep_alive: Duration,
-    /// The longest time without progress while a response is sent.
-    pub write: Duration,
 }
 
 /// What becomes of requests that take too long.

@@ -2,4 +2,3 @@
 
 pub(super) mod options;
 pub(super) mod resolve;
-pub(super) mod types;

@@ -1,21 +1,21 @@
-//! Settings of proxies become [`ProxyConfig`].
+//! Settings of proxies become [`ProxyRules`].
 
-use super::types::ProxyConfig;
 use std::net::IpAddr;
 
 use super::options;
 use crate::config::error::ConfigError;
 use crate::config::readers::layers::Setting;
-use crate::config::sockets::types::{ListenAddress, Protocol};
+use crate::config::sockets::types::ListenAddress;
 use crate::config::values::address;
 use crate::config::values::address::Address;
 use crate::config::values::reader::Reader;
-use crate::protocol::proxy::TrustedFields;
+use crate::protocol::listen::Protocol;
 use crate::protocol::proxy::trusted::Network;
+use crate::protocol::proxy::{ProxyRules, TrustedFields};
 
 impl Reader<'_> {
-    pub(crate) fn proxies(&mut self) -> Result<ProxyConfig, ConfigError> {
-        let mut config = ProxyConfig::default();
+    pub(crate) fn proxies(&mut self) -> Result<ProxyRules, ConfigError> {
+        let mut config = ProxyRules::default();
         for setting in self.raw.all(&options::TRUSTED_PROXIES) {
             let words = setting.text.split([',', ' ']).map(str::trim);
             for word in words.filter(|word| !word.is_empty()) {
@@ -36,7 +36,7 @@ impl Reader<'_> {
             );
         }
         if let Some(setting) = self.raw.last(&options::TRUSTED_PROXY_HEADERS) {
-            config.headers = headers(setting)?;
+            config.fields = headers(setting)?;
         }
         if self.flag(&options::LOG_X_FORWARDED_FOR)
             && config.is_empty()

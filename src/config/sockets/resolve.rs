@@ -4,13 +4,14 @@ use crate::config::error::ConfigError;
 use crate::config::values::reader::Reader;
 
 use super::options;
-use super::types::{ListenAddress, Protocol, Redirect, SocketConfig};
+use super::types::{ListenAddress, SocketConfig};
 use crate::config::process::hook;
 use crate::config::readers::layers::Setting;
 use crate::config::table::row::OptionRow;
 use crate::config::tls::options as tls;
 use crate::config::values::address::{self, Address};
 use crate::config::values::value;
+use crate::protocol::listen::{Protocol, Redirect, SocketOptions};
 
 impl<'a> Reader<'a> {
     pub(crate) fn sockets(&mut self) -> Result<SocketConfig, ConfigError> {
@@ -32,14 +33,22 @@ impl<'a> Reader<'a> {
         Ok(SocketConfig {
             listen: self.listeners()?,
             protocol: self.handed_protocol()?,
-            backlog: self.small(&options::LISTEN)?,
+            options: self.socket_options()?,
             mode: self.mode(&options::CHMOD_SOCKET)?,
             vacuum: self.flag(&options::VACUUM),
             owner,
+        })
+    }
+
+    fn socket_options(&mut self) -> Result<SocketOptions, ConfigError> {
+        // TCP_NODELAY is always on; the value is only checked.
+        let _always_on = self.flag(&options::TCP_NODELAY);
+        Ok(SocketOptions {
+            backlog: self.small(&options::LISTEN)?,
             reuse_port: self.flag(&options::REUSE_PORT),
             freebind: self.flag(&options::FREEBIND),
+            ipv6_only: false,
             keep_alive: self.flag(&options::SO_KEEPALIVE),
-            no_delay: self.flag(&options::TCP_NODELAY),
             send_buffer_bytes: self.optional_number(&options::SOCKET_SNDBUF)?,
             receive_buffer_bytes: self.optional_number(&options::SOCKET_RCVBUF)?,
         })

@@ -3,6 +3,7 @@
 use crate::config::process::types::Principal;
 use crate::config::tls::types::TlsAddress;
 use crate::config::values::address::Address;
+use crate::protocol::listen::{Protocol, Redirect, SocketOptions};
 
 /// Where the server listens, and how sockets are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,26 +13,14 @@ pub struct SocketConfig {
     /// What is spoken on sockets that were handed over and that no option names: `protocol`, or
     /// HTTP.
     pub protocol: Protocol,
-    /// Connections that the kernel may hold before they are accepted, for each listener.
-    pub backlog: u32,
+    /// Options of each listener.
+    pub options: SocketOptions,
     /// The mode of unix sockets; `None` leaves it to the umask.
     pub mode: Option<u32>,
     /// Remove unix sockets at exit.
     pub vacuum: bool,
     /// The owner of unix sockets (`chown-socket USER[:GROUP]`).
     pub owner: Option<(Principal, Option<Principal>)>,
-    /// SO_REUSEPORT (`reuse-port`).
-    pub reuse_port: bool,
-    /// IP_FREEBIND (`freebind`, Linux).
-    pub freebind: bool,
-    /// SO_KEEPALIVE on accepted connections (`so-keepalive`).
-    pub keep_alive: bool,
-    /// TCP_NODELAY on accepted connections was asked for (`tcp-nodelay`).
-    pub no_delay: bool,
-    /// SO_SNDBUF in bytes (`socket-sndbuf`).
-    pub send_buffer_bytes: Option<u64>,
-    /// SO_RCVBUF in bytes (`socket-rcvbuf`).
-    pub receive_buffer_bytes: Option<u64>,
 }
 
 /// One place to listen.
@@ -51,30 +40,4 @@ pub struct ListenAddress {
     pub origin: String,
     /// It is the default address, which is used when none is named.
     pub is_default: bool,
-}
-
-/// Where `http-to-https` sends clients: the same host and target, with https.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Redirect {
-    /// The port to name; `None` is the scheme's own.
-    pub port: Option<u16>,
-}
-
-/// What is spoken on a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.1 and 1.0.
-    Http,
-    /// The uwsgi protocol.
-    Uwsgi,
-    /// FastCGI.
-    FastCgi {
-        /// Answers begin with HTTP's status line ("non-parsed headers").
-        nph: bool,
-    },
-    /// SCGI.
-    Scgi {
-        /// As of FastCGI.
-        nph: bool,
-    },
 }

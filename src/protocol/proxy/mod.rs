@@ -17,3 +17,19 @@ pub mod trusted;
 
 pub use forwarded::{ProxyClaims, TrustedFields};
 pub use trusted::Trusted;
+
+/// The proxies that are trusted, and with which fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyRules {
+    /// The trusted peers (`trusted-proxies`).
+    pub trusted: Trusted,
+    /// The fields that are read (`trusted-proxy-headers`).
+    pub fields: TrustedFields,
+}
+
+impl ProxyRules {
+    /// No peer is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.trusted == Trusted::default()
+    }
+}
