@@ -51,9 +51,6 @@ impl CommandError {
 }
 
 /// Does what was asked for. Returns the exit code and what the server says.
-///
-/// # Errors
-/// It says nothing: the exit code and why.
 pub fn ask(subcommand: &Subcommand) -> Result<(i32, String), (i32, String)> {
     let done = Server::of(subcommand).and_then(|server| match subcommand.verb {
         Verb::Status => server.status(subcommand.json),

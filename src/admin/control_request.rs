@@ -90,9 +90,6 @@ fn has_secret(head: &RequestHead, secret: &Secret) -> bool {
 }
 
 /// Reads what has arrived so far; `None` wants more. `secret`: what a client on a port must know.
-///
-/// # Errors
-/// It is no request, none that is known, or not for this client.
 pub fn read(arrived: &[u8], secret: Option<&Secret>) -> Result<Option<ControlRequest>, Refused> {
     let limits = Limits {
         head_bytes_max: REQUEST_BYTES_MAX,

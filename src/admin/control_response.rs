@@ -68,9 +68,6 @@ pub struct ControlResponse {
 }
 
 /// Reads what has arrived so far; `None` wants more.
-///
-/// # Errors
-/// The bytes are no response of this server: another program listens there.
 pub fn read(arrived: &[u8]) -> Result<Option<ControlResponse>, &'static str> {
     const STRANGE: &str = "what listens there is not singlemalt";
     let Some(end) = memchr::memmem::find(arrived, b"\r\n\r\n") else {

@@ -81,9 +81,6 @@ struct Wanted {
 
 impl ControlServer {
     /// Opens what is wanted; `left` is open already. Main thread, before privileges are dropped.
-    ///
-    /// # Errors
-    /// What `--control` names cannot be had.
     pub fn open(config: &Config, left: &mut Inheritance) -> Result<Self, Failure> {
         let mut control = Self::default();
         let mut left = std::mem::take(&mut left.control).into_iter();
@@ -124,9 +121,6 @@ impl ControlServer {
     }
 
     /// Starts to answer.
-    ///
-    /// # Errors
-    /// A thread cannot be started.
     pub fn serve(&self, handler: &Arc<ControlHandler>) -> io::Result<Vec<AcceptThread>> {
         let mut accept_threads = Vec::new();
         for place in &self.listeners {
@@ -260,9 +254,6 @@ fn kept_secret(wanted: &Wanted) -> io::Result<Option<Secret>> {
 }
 
 /// Address and secret of a port, as a server has written them.
-///
-/// # Errors
-/// There are none.
 pub fn read_note(path: &Path) -> io::Result<(String, Secret)> {
     let text = std::fs::read_to_string(path)?;
     let (address, secret) = text.trim().split_once(' ').unwrap_or_default();
@@ -297,9 +288,6 @@ impl AcceptThread {
 }
 
 /// Accepts clients and serves each on a thread of its own, [`CALLERS_MAX`] at most.
-///
-/// # Errors
-/// The thread that takes them cannot be started.
 pub fn accept_clients(
     name: &'static str,
     listener: impl AsRef<AdminListener> + Clone + Send + 'static,

@@ -56,9 +56,6 @@ impl Fifos {
     /// Makes the first pipe and starts to read it, if there is to be any. A successor goes on
     /// reading the pipe of the process before it, if it is still there: it may hold letters. Main
     /// thread, when privileges are dropped.
-    ///
-    /// # Errors
-    /// It cannot be made.
     pub fn start(
         config: &Config,
         handler: &Arc<ControlHandler>,

@@ -11,9 +11,6 @@ pub struct Fifos;
 
 impl Fifos {
     /// Says what to use instead, if there is to be any.
-    ///
-    /// # Errors
-    /// None.
     pub fn start(
         config: &Config,
         _handler: &Arc<ControlHandler>,

@@ -33,9 +33,6 @@ pub enum AdminConnection {
 
 impl AdminListener {
     /// Listens there. A socket file without a listener is replaced.
-    ///
-    /// # Errors
-    /// Another process listens there, or the system refuses.
     pub fn open(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => TcpListener::bind(address).map(Self::Tcp),
@@ -54,9 +51,6 @@ impl AdminListener {
     }
 
     /// A listening socket that this process was handed.
-    ///
-    /// # Errors
-    /// It is none that listens.
     pub fn from_inherited(descriptor: OwnedFd, address: &Address) -> io::Result<Self> {
         Ok(match address {
             Address::Tcp(_) => Self::Tcp(TcpListener::from(descriptor)),
@@ -68,9 +62,6 @@ impl AdminListener {
     }
 
     /// The next connection.
-    ///
-    /// # Errors
-    /// The system's; it may go on.
     pub fn accept(&self) -> io::Result<AdminConnection> {
         match self {
             Self::Unix(listener, _) => listener
@@ -91,9 +82,6 @@ impl AdminListener {
     }
 
     /// Admits only the user that the server will run as, and root, by the file's mode and owner.
-    ///
-    /// # Errors
-    /// The file cannot be given away.
     pub fn restrict_to(&self, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
         let Self::Unix(_, Some(path)) = self else {
             return Ok(());
@@ -114,17 +102,11 @@ impl AdminListener {
     }
 
     /// A second handle to the socket.
-    ///
-    /// # Errors
-    /// There is none left.
     pub fn share(&self) -> io::Result<OwnedFd> {
         self.descriptor().try_clone_to_owned()
     }
 
     /// Connects and closes, which ends a pending [`accept`](Self::accept).
-    ///
-    /// # Errors
-    /// The system's.
     pub fn wake(&self) -> io::Result<()> {
         match self {
             Self::Unix(listener, _) => UnixStream::connect_addr(&listener.local_addr()?).map(drop),
@@ -190,9 +172,6 @@ fn is_left_behind(path: &Path) -> bool {
 
 impl AdminConnection {
     /// Connects.
-    ///
-    /// # Errors
-    /// There is no listener, or this user may not connect.
     pub fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => TcpStream::connect(address).map(Self::Tcp),
@@ -220,9 +199,6 @@ impl AdminConnection {
     }
 
     /// How long a read or a write may wait.
-    ///
-    /// # Errors
-    /// The system's.
     pub fn set_timeout(&self, time: Option<Duration>) -> io::Result<()> {
         match self {
             Self::Unix(stream) => stream
@@ -278,9 +254,6 @@ impl Write for AdminConnection {
 }
 
 /// Makes a file that only this user can read, in place of what is there.
-///
-/// # Errors
-/// It cannot be written.
 pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     // What is there may be open to others already, or a link of theirs.
@@ -298,9 +271,6 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Gives a file to the user that the server will be.
-///
-/// # Errors
-/// It cannot be given away.
 pub fn give(path: &Path, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
     if uid.is_some() || gid.is_some() {
         std::os::unix::fs::chown(path, uid, gid)?;
@@ -309,9 +279,6 @@ pub fn give(path: &Path, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
 }
 
 /// chmod(2).
-///
-/// # Errors
-/// The system's.
 pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(mode))
 }

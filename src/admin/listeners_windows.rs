@@ -17,9 +17,6 @@ pub struct AdminConnection(TcpStream);
 
 impl AdminListener {
     /// Listens there.
-    ///
-    /// # Errors
-    /// Another process listens there, or the system refuses.
     pub fn open(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => TcpListener::bind(address).map(Self),
@@ -33,25 +30,16 @@ impl AdminListener {
     }
 
     /// A socket that this process has from the one before it.
-    ///
-    /// # Errors
-    /// None.
     pub fn from_inherited(socket: OwnedSocket, _address: &Address) -> io::Result<Self> {
         Ok(Self(TcpListener::from(socket)))
     }
 
     /// A second handle to the socket.
-    ///
-    /// # Errors
-    /// There is none left.
     pub fn share(&self) -> io::Result<OwnedSocket> {
         self.0.as_socket().try_clone_to_owned()
     }
 
     /// Connects and closes, which ends a pending [`accept`](Self::accept).
-    ///
-    /// # Errors
-    /// The system's.
     pub fn wake(&self) -> io::Result<()> {
         let mut address = self.0.local_addr()?;
         if address.ip().is_unspecified() {
@@ -64,9 +52,6 @@ impl AdminListener {
     }
 
     /// The next connection.
-    ///
-    /// # Errors
-    /// The system's; it may go on.
     pub fn accept(&self) -> io::Result<AdminConnection> {
         self.0.accept().map(|(stream, _)| AdminConnection(stream))
     }
@@ -77,9 +62,6 @@ impl AdminListener {
     }
 
     /// A port has no owner: a secret says who may ask.
-    ///
-    /// # Errors
-    /// None.
     pub fn restrict_to(&self, _uid: Option<u32>, _gid: Option<u32>) -> io::Result<()> {
         Ok(())
     }
@@ -97,9 +79,6 @@ pub fn mark(_path: &Path) -> Option<(u64, u64)> {
 
 impl AdminConnection {
     /// Connects.
-    ///
-    /// # Errors
-    /// There is no listener.
     pub fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => TcpStream::connect(address).map(Self),
@@ -115,9 +94,6 @@ impl AdminConnection {
     }
 
     /// How long a read or a write may wait.
-    ///
-    /// # Errors
-    /// The system's.
     pub fn set_timeout(&self, time: Option<Duration>) -> io::Result<()> {
         self.0.set_read_timeout(time)?;
         self.0.set_write_timeout(time)
@@ -147,25 +123,16 @@ impl Write for AdminConnection {
 }
 
 /// Makes a file in place of what is there. Who can read it is what the folder's rights say.
-///
-/// # Errors
-/// It cannot be written.
 pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     std::fs::write(path, text)
 }
 
 /// The server keeps its user on Windows.
-///
-/// # Errors
-/// None.
 pub fn give(_path: &Path, _uid: Option<u32>, _gid: Option<u32>) -> io::Result<()> {
     Ok(())
 }
 
 /// There are no modes.
-///
-/// # Errors
-/// None.
 pub fn set_mode(_path: &Path, _mode: u32) -> io::Result<()> {
     Ok(())
 }

@@ -33,9 +33,6 @@ pub struct StatsServer {
 
 impl StatsServer {
     /// Opens it, if it is wanted; `left` is open already. Main thread, when privileges are dropped.
-    ///
-    /// # Errors
-    /// It cannot be had.
     pub fn open(config: &Config, left: &mut Inheritance) -> Result<Option<Self>, Failure> {
         let Some(address) = &config.control.stats else {
             return Ok(None);
@@ -70,9 +67,6 @@ impl StatsServer {
     }
 
     /// Starts to answer.
-    ///
-    /// # Errors
-    /// The thread cannot be started.
     pub fn serve(&self, metrics: &Arc<MetricsSnapshot>) -> io::Result<AcceptThread> {
         let (listener, metrics, has_head) = (
             Arc::clone(&self.listener),

@@ -37,9 +37,6 @@ const BACKLOG: i32 = 16;
 const HEADER: &str = "*** uWSGI Python tracebacker output ***\n\n";
 
 /// Binds the sockets, if they are asked for, and starts the thread that answers.
-///
-/// # Errors
-/// One of them cannot be bound.
 pub fn start(config: &Config, process: &Arc<Process>, vacuum: &mut Vacuum) -> Result<(), Failure> {
     let Some(prefix) = &config.python.tracebacker else {
         return Ok(());

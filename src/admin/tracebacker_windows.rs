@@ -8,9 +8,6 @@ use crate::config::Failure;
 use crate::os::vacuum::Vacuum;
 
 /// Says so.
-///
-/// # Errors
-/// They are asked for.
 pub fn start(
     config: &Config,
     _process: &Arc<Process>,

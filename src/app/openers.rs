@@ -18,9 +18,6 @@ use super::current::Current;
 const WAITING_MAX: usize = 64;
 
 /// Starts the threads; they end with the process.
-///
-/// # Errors
-/// The system has no more threads.
 pub fn start(count: usize, net: &Arc<Net>, current: &Arc<Current>) -> std::io::Result<()> {
     if count == 0 {
         return Ok(());

@@ -111,9 +111,6 @@ impl Probe {
     }
 
     /// Asks the applications of this interpreter. What they raise is in the log already.
-    ///
-    /// # Errors
-    /// The answer will not do.
     pub(super) fn ask(
         &self,
         python: &mut InterpreterThread,

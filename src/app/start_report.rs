@@ -104,9 +104,6 @@ impl Deadlines {
     }
 
     /// Waits for this long.
-    ///
-    /// # Errors
-    /// The time is up, or the start was cancelled.
     pub fn pause(&self, time: Duration) -> Result<(), StartError> {
         if self.until.is_some_and(|until| Instant::now() >= until) {
             return Err(StartError::TooLate);

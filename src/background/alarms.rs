@@ -74,9 +74,6 @@ impl Alarms {
     }
 
     /// Starts the thread that raises them. Call it after everything that forks.
-    ///
-    /// # Errors
-    /// The thread cannot be started.
     pub fn start(&self, context: AlarmContext) -> std::io::Result<()> {
         let thread = Thread {
             alarms: self.alarms.iter().cloned().map(AlarmState::new).collect(),

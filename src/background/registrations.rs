@@ -118,9 +118,6 @@ impl Registrations {
 
     /// Worker `worker` (from 1) has a handler for a signal. A later registration of the same signal
     /// replaces its target.
-    ///
-    /// # Errors
-    /// [`Refused::TargetTooLong`]
     pub fn register(&self, worker: usize, number: u8, target: &str) -> Result<(), Refused> {
         if target.len() > TARGET_BYTES_MAX {
             return Err(Refused::TargetTooLong);
@@ -170,9 +167,6 @@ impl Registrations {
 
     /// Worker `worker` asks for a trigger. `is_loading`: its application is being loaded, so the
     /// same is asked for by the others.
-    ///
-    /// # Errors
-    /// [`Refused::TooMany`]
     pub fn add(&self, worker: usize, is_loading: bool, trigger: Trigger) -> Result<(), Refused> {
         let mut table = self.table.lock();
         if is_loading {

@@ -49,9 +49,6 @@ impl Root {
 
     /// What `names` (see [`Below`](super::path::Below)) stands for. A symbolic link may lead to
     /// anywhere in this root, or in one of `safe`.
-    ///
-    /// # Errors
-    /// Nothing that may be served.
     pub fn entry(&self, names: &[u8], safe: &[PathBuf]) -> Result<Entry, Miss> {
         let found = self.held.entry(&self.path, names, safe);
         if let Err(Miss::Outside) = &found {

@@ -26,9 +26,6 @@ use super::turn::{Accepted, Turn};
 
 impl Net {
     /// Second handles to the listening sockets, in their order.
-    ///
-    /// # Errors
-    /// No descriptor is free.
     pub fn share_listeners(&self) -> io::Result<Vec<Handle>> {
         self.with_listeners(|listeners| listeners.iter().map(Listener::handle).collect())
     }
@@ -55,9 +52,6 @@ impl Net {
     }
 
     /// The listening sockets that were set aside, in their order.
-    ///
-    /// # Errors
-    /// No descriptor is free.
     pub fn take_listeners(&self) -> io::Result<Vec<Handle>> {
         let listeners = std::mem::take(&mut self.parked.lock().listeners);
         listeners.iter().map(Listener::handle).collect()
@@ -118,9 +112,6 @@ impl Net {
 impl Turn {
     /// Continues a connection that another process parked. Call it while an application serves, and
     /// wake a worker afterwards: the next request may be queued already.
-    ///
-    /// # Errors
-    /// The socket is not connected.
     pub fn adopt(
         &mut self,
         net: &Net,

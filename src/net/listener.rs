@@ -112,9 +112,6 @@ impl Listener {
     }
 
     /// Binds and listens.
-    ///
-    /// # Errors
-    /// The address is not available, or the system does not support an option.
     pub fn bind(address: &Address, options: &SocketOptions) -> Result<Self, BindError> {
         let bound = match address {
             Address::Tcp(address) => bind_tcp(*address, options),
@@ -176,9 +173,6 @@ impl Listener {
     }
 
     /// A second handle to its socket.
-    ///
-    /// # Errors
-    /// There are none left.
     pub(super) fn handle(&self) -> io::Result<Handle> {
         #[cfg(unix)]
         use std::os::fd::AsFd as _;
@@ -210,9 +204,6 @@ impl Listener {
 
     /// Closes the backlog to new connections, so that the socket can be closed once those that wait
     /// are accepted (Linux).
-    ///
-    /// # Errors
-    /// The system refused.
     pub(super) fn close_backlog(&self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         match &self.socket {

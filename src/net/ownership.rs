@@ -185,9 +185,6 @@ impl ClientHandle {
     }
 
     /// Sends a complete answer without waiting, and closes the sending side.
-    ///
-    /// # Errors
-    /// The client has gone.
     pub fn answer(&self, status: u16, added: &AddedFields) -> io::Result<()> {
         let date: HttpDate = *DateCache::default().now();
         let facts = RequestFacts {
@@ -238,9 +235,6 @@ impl ClientHandle {
     }
 
     /// Closes the sending side.
-    ///
-    /// # Errors
-    /// The client has gone.
     pub fn end(&self) -> io::Result<()> {
         let socket = self.socket.as_ref();
         socket.map_or(Ok(()), |socket| socket.shutdown(Shutdown::Write))

@@ -40,9 +40,6 @@ impl Starter {
 
 /// Becomes a daemon: a session of its own, no terminal, nothing to read. `waits`: the starter waits
 /// for [`Starter::release`].
-///
-/// # Errors
-/// The system has no room for another process.
 pub fn detach(waits: bool) -> io::Result<Role> {
     let (mut news, starter) = io::pipe()?;
     match fork()? {

@@ -7,9 +7,6 @@ use crate::config::Failure;
 pub type Locks = ();
 
 /// Locks nothing.
-///
-/// # Errors
-/// Something is to be locked.
 pub fn take(
     config: &Config,
     late: bool,

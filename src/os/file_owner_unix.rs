@@ -13,26 +13,17 @@ use crate::config::Principal;
 const STICKY: u32 = 0o1000;
 
 /// chmod(2).
-///
-/// # Errors
-/// The file is not there, or not ours.
 pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 /// Adds the sticky bit.
-///
-/// # Errors
-/// As [`set_mode`].
 pub fn set_sticky(path: &Path) -> io::Result<()> {
     let mode = fs::metadata(path)?.permissions().mode();
     set_mode(path, mode | STICKY)
 }
 
 /// chown(2).
-///
-/// # Errors
-/// There is no such user, group or file, or it may not be given away; in words.
 pub fn set_owner(path: &Path, user: &Principal, group: &Principal) -> Result<(), String> {
     let uid = accounts::user(user)?;
     let gid = accounts::group(group)?;
@@ -41,9 +32,6 @@ pub fn set_owner(path: &Path, user: &Principal, group: &Principal) -> Result<(),
 }
 
 /// Writes to a named pipe if a process reads it.
-///
-/// # Errors
-/// It is not there, or full.
 pub fn write_fifo(path: &Path, text: &str) -> io::Result<()> {
     let flags = rustix::fs::OFlags::NONBLOCK.bits();
     let mut options = OpenOptions::new();

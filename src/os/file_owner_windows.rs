@@ -5,20 +5,14 @@ use std::path::Path;
 
 use crate::config::Principal;
 
-/// # Errors
-/// Always.
 pub fn set_mode(_path: &Path, _mode: u32) -> io::Result<()> {
     Err(unsupported())
 }
 
-/// # Errors
-/// Always.
 pub fn set_sticky(_path: &Path) -> io::Result<()> {
     Err(unsupported())
 }
 
-/// # Errors
-/// Always.
 pub fn set_owner(path: &Path, _user: &Principal, _group: &Principal) -> Result<(), String> {
     Err(format!(
         "cannot change the owner of {}: {}",
@@ -27,8 +21,6 @@ pub fn set_owner(path: &Path, _user: &Principal, _group: &Principal) -> Result<(
     ))
 }
 
-/// # Errors
-/// The file cannot be written to.
 pub fn write_fifo(path: &Path, text: &str) -> io::Result<()> {
     std::fs::write(path, text)
 }

@@ -6,9 +6,6 @@ use std::io;
 use nix::sys::signal::{SigSet, Signal};
 
 /// Signals that would end the process wait: in this thread, and in what it starts.
-///
-/// # Errors
-/// The system refuses.
 pub fn hold_signals() -> io::Result<()> {
     hangups().thread_block().map_err(io::Error::from)
 }

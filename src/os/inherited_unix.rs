@@ -13,9 +13,6 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 /// A descriptor of our own for what `number` refers to, closed on exec.
-///
-/// # Errors
-/// Nothing is open under this number.
 pub fn take(number: u32) -> io::Result<OwnedFd> {
     let number = i32::try_from(number)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "there is no such number"))?;

@@ -77,9 +77,6 @@ impl Files {
     }
 
     /// `--pidfile2`, and `--safe-pidfile2` is opened.
-    ///
-    /// # Errors
-    /// As [`before_privileges`](Self::before_privileges).
     pub fn after_privileges(
         &mut self,
         config: &Config,
@@ -96,9 +93,6 @@ impl Files {
     }
 
     /// The safe ones.
-    ///
-    /// # Errors
-    /// As [`before_privileges`](Self::before_privileges).
     pub fn when_ready(&mut self, config: &Config, vacuum: &mut Vacuum) -> Result<(), Failure> {
         for (option, path, file) in self.ready.drain(..) {
             write(config, option, &path, Some(file), vacuum)?;
@@ -176,9 +170,6 @@ pub fn paths(config: &Config) -> Vec<PathBuf> {
 }
 
 /// The process id in a file.
-///
-/// # Errors
-/// There is none, in words.
 pub fn read(path: &Path) -> Result<i32, String> {
     let text = fs::read_to_string(path)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;

@@ -20,9 +20,6 @@ struct Wanted<'a> {
 }
 
 /// `--immediate-uid` and `--immediate-gid`: before the sockets are bound.
-///
-/// # Errors
-/// It cannot be done.
 pub fn drop_at_once(config: &Config) -> Result<(), Failure> {
     let process = &config.process;
     let wanted = Wanted {
@@ -55,9 +52,6 @@ pub fn future(config: &Config) -> (Option<u32>, Option<u32>) {
 }
 
 /// `--uid`, `--gid`, `--add-gid`.
-///
-/// # Errors
-/// It cannot be done.
 pub fn drop(config: &Config) -> Result<(), Failure> {
     let process = &config.process;
     let wanted = Wanted {

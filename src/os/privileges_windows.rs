@@ -4,9 +4,6 @@ use crate::config::Config;
 use crate::config::Failure;
 
 /// `--immediate-uid` and `--immediate-gid`.
-///
-/// # Errors
-/// One of them is given.
 pub fn drop_at_once(config: &Config) -> Result<(), Failure> {
     let process = &config.process;
     refuse(config, process.immediate_uid.is_some(), "immediate-uid")?;
@@ -14,9 +11,6 @@ pub fn drop_at_once(config: &Config) -> Result<(), Failure> {
 }
 
 /// `--uid`, `--gid`, `--add-gid`.
-///
-/// # Errors
-/// One of them is given.
 pub fn drop(config: &Config) -> Result<(), Failure> {
     let process = &config.process;
     refuse(config, process.uid.is_some(), "uid")?;

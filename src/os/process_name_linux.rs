@@ -29,9 +29,6 @@ pub fn fits_in_arguments(title: &str) -> bool {
 }
 
 /// Gives the process both names, as far as they have room; returns the long one.
-///
-/// # Errors
-/// A NUL in the title, or the system refused.
 pub fn set(title: &str, may_spill: bool) -> io::Result<String> {
     let short = CString::new(cut(title, SHORT_BYTES_MAX)).map_err(io::Error::other)?;
     rustix::thread::set_name(&short)?;
@@ -44,9 +41,6 @@ pub fn set(title: &str, may_spill: bool) -> io::Result<String> {
 }
 
 /// Gives the process its short name, from any thread.
-///
-/// # Errors
-/// The system refused.
 pub fn set_short(title: &str) -> io::Result<()> {
     // The main thread's id is the process's.
     let path = format!("/proc/self/task/{}/comm", std::process::id());

@@ -7,14 +7,10 @@ pub fn fits_in_arguments(_title: &str) -> bool {
     true
 }
 
-/// # Errors
-/// Always: there is no such call.
 pub fn set_short(title: &str) -> io::Result<()> {
     set(title, false).map(drop)
 }
 
-/// # Errors
-/// Always: there is no such call.
 pub fn set(_title: &str, _may_spill: bool) -> io::Result<String> {
     Err(io::Error::other(
         "this system does not let a process be called something else",

@@ -17,9 +17,6 @@ pub fn private(options: &mut OpenOptions) {
 }
 
 /// Everything goes to `file`.
-///
-/// # Errors
-/// See dup2(2).
 pub fn to_file(file: &File, writer: &LogWriter) -> io::Result<()> {
     standard_streams(file)?;
     writer.send_to(Destination::Stderr);
@@ -27,18 +24,12 @@ pub fn to_file(file: &File, writer: &LogWriter) -> io::Result<()> {
 }
 
 /// What the application prints goes to `socket`.
-///
-/// # Errors
-/// See dup2(2).
 pub fn standard_streams_to_socket(socket: &UdpSocket) -> io::Result<()> {
     standard_streams(socket)
 }
 
 /// Standard output as it is, for ourselves alone: what anybody else prints goes to standard error
 /// from now on.
-///
-/// # Errors
-/// See dup(2).
 pub fn keep_stdout() -> io::Result<File> {
     let kept = io::stdout().as_fd().try_clone_to_owned()?;
     dup2_stdout(io::stderr())?;

@@ -10,25 +10,17 @@ use crate::telemetry::{Destination, LogWriter};
 pub fn private(_options: &mut OpenOptions) {}
 
 /// Our lines go to `file`.
-///
-/// # Errors
-/// There is no handle left.
 pub fn to_file(file: &File, writer: &LogWriter) -> io::Result<()> {
     writer.send_to(Destination::File(file.try_clone()?));
     Ok(())
 }
 
 /// Standard output, which is shared with whatever the application prints.
-///
-/// # Errors
-/// There is no handle left.
 pub fn keep_stdout() -> io::Result<File> {
     use std::os::windows::io::AsHandle as _;
     Ok(File::from(io::stdout().as_handle().try_clone_to_owned()?))
 }
 
-/// # Errors
-/// None.
 pub fn standard_streams_to_socket(_socket: &UdpSocket) -> io::Result<()> {
     Ok(())
 }

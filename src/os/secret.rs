@@ -45,9 +45,6 @@ fn is_same(said: &[u8], expected: &[u8]) -> bool {
 }
 
 /// A secret, in hexadecimal digits.
-///
-/// # Errors
-/// The system has no randomness.
 pub fn random() -> io::Result<String> {
     let mut bytes = [0; SECRET_BYTES];
     rustls::crypto::ring::default_provider()

@@ -69,9 +69,6 @@ impl InterpreterThread {
     /// Makes the interpreter that `spec` asks for (or a new thread state of the main one) and
     /// prepares it for an app. It belongs to the calling thread from now on, which must not belong
     /// to another one. On return the thread is detached.
-    ///
-    /// # Errors
-    /// This Python does not support the isolation, or CPython failed.
     pub fn create(runtime: &Runtime, spec: InterpreterSpec) -> Result<Self, RuntimeError> {
         let (state, interpreter) = interpreter::create(runtime, spec)?;
         // SAFETY: attached by `create`; the token does not leave this function.
@@ -156,9 +153,6 @@ impl InterpreterThread {
 
     /// Loads the one app of this interpreter: number 0, at the root. See
     /// [`load_app`](Self::load_app).
-    ///
-    /// # Errors
-    /// As there.
     pub fn load(&mut self, target: &AppTarget) -> Result<Loaded, LoadFailure> {
         let loaded = self.load_app(0, "", target)?;
         self.all_loaded();
@@ -191,9 +185,6 @@ impl InterpreterThread {
     }
 
     /// Imports a module, or runs a file as one, and does nothing with it.
-    ///
-    /// # Errors
-    /// See [`LoadFailure`].
     pub fn import(&mut self, target: &TargetKind) -> Result<(), LoadFailure> {
         self.attached(|attached| load::import(attached, target))
     }

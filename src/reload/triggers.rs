@@ -53,9 +53,6 @@ enum Effect {
 
 impl Triggers {
     /// Starts to watch, if anything is to be watched. Call it after the last fork.
-    ///
-    /// # Errors
-    /// The watching thread cannot be started.
     pub fn start(
         config: &Config,
         events: &Sender<Event>,

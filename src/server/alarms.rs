@@ -34,9 +34,6 @@ pub fn of(config: &Config) -> Arc<Alarms> {
 }
 
 /// Raises alarms from now on. Main thread, after everything that forks.
-///
-/// # Errors
-/// A thread cannot be started; a descriptor is not open.
 pub fn start(
     config: &Config,
     alarms: &Arc<Alarms>,
@@ -72,9 +69,6 @@ pub fn start(
 }
 
 /// Raises the alarms of `--alarm-backlog` when the queue was full and requests were refused.
-///
-/// # Errors
-/// The thread cannot be started.
 pub fn watch_queue(config: &Config, alarms: &Arc<Alarms>, net: &Arc<Net>) -> Result<(), Failure> {
     let raised = config.alarms.full_queue.clone();
     if raised.is_empty() {

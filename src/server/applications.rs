@@ -9,9 +9,6 @@ use crate::python::{AppTarget, Import, TargetKind};
 use crate::wsgi::{Place, Rules};
 
 /// The table of applications, in uWSGI's order: the one at the root, then the mounts as written.
-///
-/// # Errors
-/// Two applications have the same place.
 pub fn choose(config: &Config) -> Result<Apps, Failure> {
     let named = config.app.choice.as_ref().map(|app| target(config, app));
     let code = config.app.eval.as_ref().map(|code| AppTarget {

@@ -21,9 +21,6 @@ struct Entry {
 
 impl Certificates {
     /// Reads the configured files.
-    ///
-    /// # Errors
-    /// A file cannot be read or has wrong contents.
     pub fn open(config: &Config) -> Result<Self, Failure> {
         let mut entries = Vec::with_capacity(config.sockets.listen.len());
         for listen in &config.sockets.listen {

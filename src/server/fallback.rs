@@ -6,9 +6,6 @@ use std::process::Command;
 
 /// Starts this program again with `file` as its only argument. On Unix it returns only on failure;
 /// elsewhere it waits for the new process and returns its exit code.
-///
-/// # Errors
-/// The program cannot be started.
 pub fn start_with(file: &Path) -> Result<i32, String> {
     let failed = |error: std::io::Error| {
         format!(

@@ -28,9 +28,6 @@ pub struct LogOutput {
 
 impl LogOutput {
     /// Starts the thread that writes. Call it after the last fork.
-    ///
-    /// # Errors
-    /// The thread cannot be started.
     pub fn start(target: Option<Log>, starter: Option<Starter>) -> Result<Self, Failure> {
         let writer = LogWriter::start().map_err(Failure::new)?;
         let level = std::env::var("SINGLEMALT_LOG").ok();
@@ -53,9 +50,6 @@ impl LogOutput {
     }
 
     /// Sends everything to the target, unless a starter waits.
-    ///
-    /// # Errors
-    /// The system has no descriptor left for it.
     pub fn redirect_unless_starting(&self) -> Result<(), Failure> {
         match self.starter {
             Some(_) => Ok(()),
@@ -73,9 +67,6 @@ impl LogOutput {
     }
 
     /// `--logto2`: opens the target after privileges were dropped.
-    ///
-    /// # Errors
-    /// It cannot be opened.
     pub fn open_late(&mut self, config: &Config) -> Result<(), Failure> {
         if let Some(target) = &config.log.late_target {
             self.target = Some(Log::open(config, "logto2", target)?);
@@ -92,9 +83,6 @@ impl LogOutput {
     }
 
     /// The server serves: the starter ends, and with it the terminal.
-    ///
-    /// # Errors
-    /// As [`redirect_unless_starting`](Self::redirect_unless_starting).
     pub fn release_starter(&mut self) -> Result<(), Failure> {
         if let Some(starter) = self.starter.take() {
             self.flush();

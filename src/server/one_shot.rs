@@ -25,9 +25,6 @@ use crate::wsgi::{ClientGone, RequestBody, RequestFacts, Response, Room, Sink};
 const END_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs the command. Returns the exit code.
-///
-/// # Errors
-/// Why it could not run.
 pub fn run(config: &Config, one_shot: &OneShot) -> Result<i32, Failure> {
     if *one_shot == OneShot::PythonVersion {
         println(&mut std::io::stdout(), &python::linked_version());

@@ -15,9 +15,6 @@ use crate::protocol::listen::{Protocol, SocketOptions};
 use crate::tls::Port;
 
 /// Binds every address, in order. Sockets are noted for `--vacuum`.
-///
-/// # Errors
-/// The first address that cannot be bound, or a socket's mode or owner cannot be set.
 pub fn bind(
     config: &Config,
     certificates: &Certificates,
@@ -48,9 +45,6 @@ fn with_options(listener: Listener, listen: &ListenAddress, tls: Option<Arc<Port
 
 /// As [`bind`], for a successor: it uses the predecessor's sockets, `left`. Also returns, for each
 /// of them, the place of its listener, if its address is still configured.
-///
-/// # Errors
-/// As [`bind`], for addresses that are new in the configuration.
 pub fn bind_again(
     config: &Config,
     certificates: &Certificates,

@@ -18,10 +18,8 @@ use crate::wsgi::{Delivery, Head, Response, Sink};
 
 use crate::config::Failure;
 
-/// The service, whose relative paths are meant from `folder`; `None` without static files, so that requests are not looked at.
-///
-/// # Errors
-/// A `mime-file` cannot be read.
+/// The service, with relative paths below `folder`; `None` without static files, so that requests
+/// are not looked at.
 pub fn service(config: &Config, folder: &Path) -> Result<Option<Box<dyn FileService>>, Failure> {
     let wanted = &config.static_files;
     if !wanted.is_serving() && !wanted.is_naming() {

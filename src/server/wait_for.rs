@@ -15,9 +15,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Waits for these, one after the other.
-///
-/// # Errors
-/// One does not come in time, or cannot be waited for on this system.
 pub fn wait<'a>(all: impl Iterator<Item = &'a Awaited>, say: &dyn Fn(&str)) -> Result<(), Failure> {
     for awaited in all {
         wait_for(awaited, say)?;

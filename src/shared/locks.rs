@@ -69,9 +69,6 @@ impl Locks {
     }
 
     /// Locks, waiting for it if another thread holds it.
-    ///
-    /// # Errors
-    /// See [`LockError`].
     pub fn lock(&self, number: usize, owner: LockOwner) -> Result<(), LockError> {
         let lock = self.get(number)?;
         let mut held = lock.owner.lock();
@@ -88,9 +85,6 @@ impl Locks {
     }
 
     /// Unlocks it. `false`: it was not this thread's.
-    ///
-    /// # Errors
-    /// [`LockError::Unknown`]
     pub fn unlock(&self, number: usize, owner: LockOwner) -> Result<bool, LockError> {
         let lock = self.get(number)?;
         Ok(lock.free_if(|held| held == owner))
@@ -102,9 +96,6 @@ impl Locks {
     }
 
     /// Whether anybody holds it.
-    ///
-    /// # Errors
-    /// [`LockError::Unknown`]
     pub fn is_locked(&self, number: usize) -> Result<bool, LockError> {
         Ok(self.get(number)?.owner.lock().is_some())
     }

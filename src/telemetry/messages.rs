@@ -19,9 +19,6 @@ const APP_STDERR: &str = "app.stderr";
 
 /// Makes `writer` the place where every message of the process goes. `level`: the word from
 /// `SINGLEMALT_LOG`, if it is set. Once, before other threads start.
-///
-/// # Errors
-/// The word is not a level, or a subscriber was installed before.
 pub fn install(writer: LogWriter, level: Option<&str>) -> Result<(), String> {
     let filter = match level {
         None => LevelFilter::INFO,

@@ -75,9 +75,6 @@ pub struct LogWriter(Arc<Shared>);
 
 impl LogWriter {
     /// Starts the writing thread.
-    ///
-    /// # Errors
-    /// The thread could not be started.
     pub fn start() -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let writer = Arc::clone(&shared);

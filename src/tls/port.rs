@@ -25,9 +25,6 @@ pub struct Port {
 impl Port {
     /// Reads all files. What is not wrong but worth knowing (a certificate that has expired) is
     /// returned beside it.
-    ///
-    /// # Errors
-    /// A file is missing, is not what it should be, or does not fit the others.
     pub fn open(plan: Plan) -> Result<(Self, Vec<String>), TlsError> {
         let (config, warnings) = configuration(&plan)?;
         let port = Self {
@@ -38,9 +35,6 @@ impl Port {
     }
 
     /// Reads all files again. On an error what is offered stays as it is.
-    ///
-    /// # Errors
-    /// As for [`open`](Self::open).
     pub fn reload(&self) -> Result<Vec<String>, TlsError> {
         let (config, warnings) = configuration(&self.plan)?;
         self.current.store(config);
@@ -48,9 +42,6 @@ impl Port {
     }
 
     /// The state of a new connection.
-    ///
-    /// # Errors
-    /// The library cannot make one; out of randomness, for example.
     pub fn session(&self) -> Result<ServerConnection, TlsError> {
         ServerConnection::new(self.current.load_full()).map_err(TlsError::new)
     }

@@ -269,9 +269,6 @@ pub struct Link<'a> {
 
 impl Link<'_> {
     /// Calls `put` once for every key that the identity decides.
-    ///
-    /// # Errors
-    /// The first error of `put`.
     pub fn for_each<E>(&self, mut put: impl FnMut(Known, &[u8]) -> Result<(), E>) -> Result<(), E> {
         let Some(identity) = self.identity else {
             return Ok(());
@@ -344,9 +341,6 @@ impl ServerFacts {
 /// `content_length` is the decoded length of a chunked body, in bytes; for every other request the
 /// field says it and this is not looked at. `scratch` is a reusable buffer for what has to be
 /// decoded or joined.
-///
-/// # Errors
-/// The first error of `put`.
 #[inline]
 pub fn for_each<E>(
     head: &RequestHead,
@@ -360,9 +354,6 @@ pub fn for_each<E>(
 
 /// [`for_each`] for an application that is mounted at a prefix of so many bytes of the decoded
 /// path, which become `SCRIPT_NAME` ([`Chosen::prefix_bytes`](super::Chosen::prefix_bytes)).
-///
-/// # Errors
-/// The first error of `put`.
 pub fn for_each_under<E>(
     prefix_bytes: usize,
     head: &RequestHead,
@@ -432,9 +423,6 @@ pub fn for_each_under<E>(
 ///   mount, as under uWSGI's `manage-script-name`.
 /// - A body of unknown length (FastCGI) has its length in `CONTENT_LENGTH`: `content_length`, in
 ///   bytes.
-///
-/// # Errors
-/// The first error of `put`.
 pub fn for_each_variable<E>(
     prefix_bytes: usize,
     variables: &Variables,
@@ -481,9 +469,6 @@ pub fn for_each_variable<E>(
 
 /// Calls `put` once for every key that depends on the listener: what the Python layer makes a base
 /// environ of.
-///
-/// # Errors
-/// The first error of `put`.
 pub fn for_each_of_listener<E>(
     facts: &ServerFacts,
     mut put: impl FnMut(Known, &[u8]) -> Result<(), E>,

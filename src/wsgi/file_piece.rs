@@ -14,9 +14,6 @@ impl Response {
     /// before, they are the whole body, and `length` is its `Content-Length` unless the application
     /// gave one; of the two the smaller counts. [`finish`](Self::finish) comes afterwards, as after
     /// `write`.
-    ///
-    /// # Errors
-    /// As [`write`](Self::write).
     pub fn send_file(
         &mut self,
         file: File,

@@ -50,9 +50,6 @@ pub trait Sink {
     /// Takes `head`, then `length` bytes of `file` from `offset` on. Never blocks: the file is sent
     /// later, before anything that is sent after it. A file that turns out to be shorter aborts the
     /// connection.
-    ///
-    /// # Errors
-    /// The connection is gone.
     fn send_file(
         &mut self,
         head: &[u8],
@@ -62,9 +59,6 @@ pub trait Sink {
     ) -> Result<Room, ClientGone>;
 
     /// Takes the last bytes of a complete response, which may be none.
-    ///
-    /// # Errors
-    /// The connection is gone.
     fn end(&mut self, rest: &[u8]) -> Result<Room, ClientGone> {
         if rest.is_empty() {
             return Ok(Room::Ready);

@@ -15,9 +15,6 @@ pub(crate) struct Variables {
 
 impl Variables {
     /// Takes in what a directory says.
-    ///
-    /// # Errors
-    /// It cannot be read.
     pub(crate) fn read(&mut self, folder: &Path) -> Result<(), String> {
         for (name, value) in read(folder)? {
             match value {
@@ -37,9 +34,6 @@ impl Variables {
 
 /// What one directory says, in the order of names: a variable, and its value or `None` to remove
 /// it.
-///
-/// # Errors
-/// The directory or a file in it cannot be read, or is not UTF-8.
 fn read(folder: &Path) -> Result<Vec<(String, Option<String>)>, String> {
     let failed = |path: &Path, why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     let entries = fs::read_dir(folder).map_err(|error| failed(folder, &error))?;

@@ -25,9 +25,6 @@ struct Description([u8; SHARED_BYTES]);
 
 /// Makes a duplicate in the process with this id, which may use the description once. This socket
 /// may be closed afterwards.
-///
-/// # Errors
-/// The process does not exist or belongs to another user.
 #[allow(unsafe_code, reason = "see the top of this file")]
 pub fn with(process: u32, socket: &OwnedSocket) -> io::Result<[u8; SHARED_BYTES]> {
     let raw = usize::try_from(socket.as_raw_socket()).map_err(io::Error::other)?;
@@ -43,9 +40,6 @@ pub fn with(process: u32, socket: &OwnedSocket) -> io::Result<[u8; SHARED_BYTES]
 }
 
 /// Makes the socket that is described. Sockets have been used in this process before.
-///
-/// # Errors
-/// The description is not for this process.
 #[allow(unsafe_code, reason = "see the top of this file")]
 pub fn take(description: &[u8; SHARED_BYTES]) -> io::Result<OwnedSocket> {
     let description = Description(*description);

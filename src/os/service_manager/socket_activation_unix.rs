@@ -43,9 +43,6 @@ fn count(pid: u32, variable: impl Fn(&str) -> Option<OsString>) -> u32 {
 }
 
 /// The configuration with the sockets that were handed over in it; `None` if none were.
-///
-/// # Errors
-/// There are sockets for us, and they cannot be had.
 pub fn apply(config: &Config, count: u32) -> Result<Option<Config>, Failure> {
     if count == 0 {
         return Ok(None);

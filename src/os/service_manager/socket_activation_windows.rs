@@ -9,9 +9,6 @@ pub fn handed_over(_pid: u32) -> (u32, Vec<String>) {
 }
 
 /// The configuration stays as it is.
-///
-/// # Errors
-/// None.
 pub fn apply(_config: &Config, _count: u32) -> Result<Option<Config>, Failure> {
     Ok(None)
 }

@@ -44,9 +44,6 @@ pub enum Preamble {
 pub struct BadPreamble(pub &'static str);
 
 /// Reads a header from the beginning of `input`: everything that has come on the connection.
-///
-/// # Errors
-/// It is no header of this protocol, or a broken one.
 pub fn read(input: &[u8]) -> Result<Preamble, BadPreamble> {
     let begins = |start: &[u8]| input.iter().zip(start).all(|(byte, wanted)| byte == wanted);
     if begins(SIGNATURE) {

@@ -69,9 +69,6 @@ impl Runtime {
     /// Stops all Python code of the main interpreter and of those that share its GIL, for good, as
     /// the end of the process does: threads that an application left there stop at their next
     /// instruction.
-    ///
-    /// # Errors
-    /// A thread could not be started.
     #[expect(
         clippy::disallowed_methods,
         reason = "it is the main interpreter's GIL that is taken"

@@ -166,21 +166,12 @@ pub trait Backend: Send + Sync {
 
     /// Takes a lock, waiting for it. `thread` tells the threads of one interpreter apart,
     /// `interpreter` the interpreters.
-    ///
-    /// # Errors
-    /// See [`LockRefused`].
     fn lock(&self, number: usize, interpreter: u64, thread: u64) -> Result<(), LockRefused>;
 
     /// Releases a lock; `false`: this thread does not hold it.
-    ///
-    /// # Errors
-    /// See [`LockRefused`].
     fn unlock(&self, number: usize, interpreter: u64, thread: u64) -> Result<bool, LockRefused>;
 
     /// Whether a lock is held.
-    ///
-    /// # Errors
-    /// See [`LockRefused`].
     fn is_locked(&self, number: usize) -> Result<bool, LockRefused>;
 
     /// Limits the current request of the thread to `limit` from now; `None`: the server's own

@@ -133,9 +133,6 @@ impl Reloader {
 
     /// Withdraws the canary, or puts the previous generation back in charge and abandons a reload
     /// that loads. Returns what was done.
-    ///
-    /// # Errors
-    /// There is neither a canary nor a previous generation.
     pub fn roll_back(&mut self, by: &str) -> Result<String, String> {
         let serving = self.builder.current.id();
         let done = if let Some(canary) = &self.others.canary {
