@@ -22,7 +22,7 @@ use super::plan::Plan;
 use super::queue::{Job, Next, Queue};
 use super::recycling::RecycleRequest;
 use super::scaling::idle::IdleState;
-use super::signals::delivery::Signals;
+use super::signals::router::Signals;
 use super::worker_group::{StartGate, WorkerGroup};
 use counts::Counts;
 use groups::Groups;

@@ -329,7 +329,12 @@ impl Workers {
 
     /// How its requests ended.
     pub fn score(&self) -> Score {
-        self.0.counts.score(&self.0.groups)
+        let counts = &self.0.counts;
+        let abandoned = counts.abandoned();
+        Score {
+            answered: self.answered() + abandoned,
+            failed: counts.failed(&self.0.groups) + abandoned,
+        }
     }
 
     /// Interpreters of it that could not be ended and stay for ever.

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::groups::Groups;
-use crate::app::canary::Score;
 use crate::app::inspect::counters::WorkerTotals;
 use crate::app::worker_group::{ThreadCount, WorkerGroup};
 
@@ -58,17 +57,14 @@ impl Counts {
         present + self.answered.load(Ordering::Relaxed)
     }
 
-    pub(in crate::app) fn score(&self, groups: &Groups) -> Score {
-        let failed = groups
-            .lock()
-            .iter()
-            .map(|group| group.counters.failed())
-            .sum::<u64>();
-        let abandoned = self.abandoned.load(Ordering::Relaxed);
-        Score {
-            answered: self.answered(groups) + abandoned,
-            failed: failed + self.failed.load(Ordering::Relaxed) + abandoned,
-        }
+    pub(in crate::app) fn failed(&self, groups: &Groups) -> u64 {
+        let groups = groups.lock();
+        let present: u64 = groups.iter().map(|group| group.counters.failed()).sum();
+        present + self.failed.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::app) fn abandoned(&self) -> u64 {
+        self.abandoned.load(Ordering::Relaxed)
     }
 
     /// Waits until every thread has ended, or until `deadline`. Returns how many have not.

@@ -8,55 +8,10 @@
 //! polls, each interpreter has a channel of its own in the queue.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::background::registrations::{Registrations, Route};
 use crate::python::Isolation;
 
-use super::queue::SignalQueue;
 use crate::app::generation_state::GenerationState;
-
-/// The signals of one generation: who handles them, and those that wait.
-pub(in crate::app) struct Signals {
-    pub(in crate::app) registrations: Registrations,
-    pub(in crate::app) queue: SignalQueue,
-    /// Signals without a handler for which that was logged.
-    undeliverable: [AtomicBool; 256],
-}
-
-impl Signals {
-    pub(in crate::app) fn new(generation: u64) -> Self {
-        Self {
-            registrations: Registrations::new(generation),
-            queue: SignalQueue::default(),
-            undeliverable: [const { AtomicBool::new(false) }; 256],
-        }
-    }
-
-    /// The workers that a signal is for, of those that serve: one of each list takes it.
-    fn recipients_of(&self, number: u8, serves: impl Fn(&usize) -> bool) -> Vec<Arc<[usize]>> {
-        match self.registrations.route(number) {
-            Route::Any(mut workers) => {
-                workers.retain(serves);
-                let is_any = !workers.is_empty();
-                is_any.then(|| workers.into()).into_iter().collect()
-            }
-            Route::Each(workers) => {
-                let workers = workers.into_iter().filter(serves);
-                workers.map(|one| [one].into()).collect()
-            }
-            Route::Nowhere(why) => {
-                // A timer would say it at every tick.
-                if !self.undeliverable[usize::from(number)].swap(true, Ordering::Relaxed) {
-                    tracing::warn!("{why}");
-                } else {
-                    tracing::debug!("{why}");
-                }
-                Vec::new()
-            }
-        }
-    }
-}
 
 impl GenerationState {
     /// `workerN` of a server whose one interpreter does the work of N workers is that interpreter.

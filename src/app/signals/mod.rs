@@ -5,3 +5,4 @@
 
 pub(super) mod delivery;
 pub(super) mod queue;
+pub(super) mod router;
