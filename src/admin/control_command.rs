@@ -18,11 +18,9 @@ use crate::os::pidfile;
 use crate::os::secret::Secret;
 use crate::reload::history::seconds;
 
-/// It could not be asked.
 const NOT_ASKED: i32 = 1;
 /// No server runs there.
 const NOT_THERE: i32 = 3;
-/// The end of it was not waited for.
 const NOT_WAITED: i32 = 4;
 
 /// There is nothing to go back to.
@@ -66,7 +64,6 @@ pub fn ask(subcommand: &Subcommand) -> Result<(i32, String), (i32, String)> {
     }
 }
 
-/// A server that is asked.
 struct Server {
     address: Address,
     secret: Option<Secret>,

@@ -67,9 +67,7 @@ pub const INDEX: &[(&str, &str)] = &[
 /// An error response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The status of the answer.
     pub status: u16,
-    /// For people.
     pub why: &'static str,
 }
 

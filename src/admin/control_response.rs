@@ -11,7 +11,6 @@ pub const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// The body of the response to a command that changes something.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct CommandReply {
-    /// For people.
     pub message: String,
     /// The number under which `GET /reload/N` tells how it went.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -19,7 +18,6 @@ pub struct CommandReply {
     /// How it went, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<super::status::Reload>,
-    /// The process.
     pub pid: u32,
 }
 
@@ -28,7 +26,6 @@ pub struct CommandReply {
 pub struct StacksReply {
     /// The text for people, line by line.
     pub stacks: Vec<String>,
-    /// The process.
     pub pid: u32,
 }
 
@@ -63,7 +60,6 @@ pub fn whole(status: u16, body: &[u8]) -> Vec<u8> {
 pub struct ControlResponse {
     /// HTTP's.
     pub status: u16,
-    /// The body.
     pub body: Vec<u8>,
 }
 

@@ -54,7 +54,6 @@ pub struct ControlServer {
     is_spared: bool,
 }
 
-/// One of them.
 struct Place {
     listener: AdminListener,
     secret: Option<Secret>,
@@ -70,7 +69,6 @@ impl AsRef<AdminListener> for Entrance {
     }
 }
 
-/// Where there is to be one.
 struct Wanted {
     address: Address,
     /// Where a client finds the address and the secret of a port.
@@ -267,7 +265,6 @@ pub fn read_note(path: &Path) -> io::Result<(String, Secret)> {
     Ok((address.to_owned(), secret))
 }
 
-/// The thread that accepts clients.
 pub struct AcceptThread {
     is_open: Arc<AtomicBool>,
     thread: JoinHandle<()>,
@@ -336,7 +333,6 @@ pub fn accept_clients(
     })
 }
 
-/// A client is there.
 struct Present(Arc<AtomicUsize>);
 
 impl Drop for Present {
@@ -363,7 +359,6 @@ pub fn send(client: &mut AdminConnection, bytes: &[u8]) {
     }
 }
 
-/// What answers.
 pub struct ControlHandler {
     /// Tells the supervisor.
     pub events: Sender<Event>,

@@ -37,7 +37,6 @@ pub struct Fifos {
     open: Arc<Mutex<Option<Open>>>,
 }
 
-/// The one that is open.
 struct Open {
     path: PathBuf,
     mark: (u64, u64),

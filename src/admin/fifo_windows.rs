@@ -6,7 +6,6 @@ use super::control_server::ControlHandler;
 use crate::config::Config;
 use crate::config::Failure;
 
-/// None.
 pub struct Fifos;
 
 impl Fifos {
@@ -24,6 +23,5 @@ impl Fifos {
         Ok(Self)
     }
 
-    /// There are none.
     pub fn leave(&self) {}
 }

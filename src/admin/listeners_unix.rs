@@ -14,20 +14,15 @@ use rustix::process::{Uid, geteuid};
 
 use crate::config::Address;
 
-/// A socket that listens.
 #[derive(Debug)]
 pub enum AdminListener {
     /// A path, or an abstract name.
     Unix(UnixListener, Option<PathBuf>),
-    /// A port.
     Tcp(TcpListener),
 }
 
-/// A connection.
 pub enum AdminConnection {
-    /// From this machine.
     Unix(UnixStream),
-    /// From wherever.
     Tcp(TcpStream),
 }
 
@@ -61,7 +56,6 @@ impl AdminListener {
         })
     }
 
-    /// The next connection.
     pub fn accept(&self) -> io::Result<AdminConnection> {
         match self {
             Self::Unix(listener, _) => listener
@@ -125,7 +119,6 @@ impl AdminListener {
     }
 }
 
-/// The address to connect to for a listener on this one.
 fn within_reach(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
@@ -171,7 +164,6 @@ fn is_left_behind(path: &Path) -> bool {
 }
 
 impl AdminConnection {
-    /// Connects.
     pub fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => TcpStream::connect(address).map(Self::Tcp),

@@ -8,15 +8,12 @@ use std::time::Duration;
 
 use crate::config::Address;
 
-/// A socket that listens.
 #[derive(Debug)]
 pub struct AdminListener(TcpListener);
 
-/// A connection.
 pub struct AdminConnection(TcpStream);
 
 impl AdminListener {
-    /// Listens there.
     pub fn open(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => TcpListener::bind(address).map(Self),
@@ -51,7 +48,6 @@ impl AdminListener {
         TcpStream::connect(address).map(drop)
     }
 
-    /// The next connection.
     pub fn accept(&self) -> io::Result<AdminConnection> {
         self.0.accept().map(|(stream, _)| AdminConnection(stream))
     }
@@ -66,7 +62,6 @@ impl AdminListener {
         Ok(())
     }
 
-    /// None.
     pub fn file(&self) -> Option<(PathBuf, (u64, u64))> {
         None
     }
@@ -78,7 +73,6 @@ pub fn mark(_path: &Path) -> Option<(u64, u64)> {
 }
 
 impl AdminConnection {
-    /// Connects.
     pub fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => TcpStream::connect(address).map(Self),
@@ -132,7 +126,6 @@ pub fn give(_path: &Path, _uid: Option<u32>, _gid: Option<u32>) -> io::Result<()
     Ok(())
 }
 
-/// There are no modes.
 pub fn set_mode(_path: &Path, _mode: u32) -> io::Result<()> {
     Ok(())
 }

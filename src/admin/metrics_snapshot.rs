@@ -24,7 +24,6 @@ pub struct MetricsSnapshot {
     pub current: Arc<Current>,
     /// Memory, locks, requests that take too long.
     pub process: Arc<Process>,
-    /// Reloads.
     pub history: Arc<ReloadHistory>,
     /// CPython's version.
     pub python: String,

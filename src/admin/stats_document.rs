@@ -15,9 +15,7 @@ use super::status::{Status, Worker};
 pub struct About {
     /// The version that is named: uWSGI's, as `uwsgi.version`.
     pub version: &'static str,
-    /// Of the process.
     pub uid: u32,
-    /// Of the process.
     pub gid: u32,
     /// The working directory.
     pub cwd: String,

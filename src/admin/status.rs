@@ -7,14 +7,12 @@ use serde::Serialize;
 
 pub use crate::reload::record::{CanaryReport, Reload, Reloads, RollbackTarget};
 
-/// All of it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
     /// singlemalt's.
     pub version: &'static str,
     /// CPython's.
     pub python: String,
-    /// The process.
     pub pid: u32,
     /// `serving` or `stopping`.
     pub state: &'static str,
@@ -34,7 +32,6 @@ pub struct Status {
     pub kept: Option<RollbackTarget>,
     /// Requests that wait for a worker.
     pub queue: Queue,
-    /// Connections that are open.
     pub connections: usize,
     /// Where the server listens.
     pub listen: Vec<String>,
@@ -44,13 +41,11 @@ pub struct Status {
     pub parked_interpreters: usize,
     /// Threads that have not come back from a request that was given up.
     pub stuck_threads: usize,
-    /// Of the process.
     pub memory: Memory,
     /// Since the process began.
     pub counters: Counters,
 }
 
-/// What serves.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Generation {
     /// From 1.
@@ -66,13 +61,11 @@ pub struct Generation {
 /// Requests that wait.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Queue {
-    /// Now.
     pub length: usize,
     /// At most; further ones are answered 503.
     pub max: usize,
 }
 
-/// An interpreter.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Worker {
     /// From 1.
@@ -87,7 +80,6 @@ pub struct Worker {
     pub exceptions: u64,
     /// Requests that took too long and were ended.
     pub harakiri: u64,
-    /// Signals that it handled.
     pub signals: u64,
     /// How often an interpreter was made for this number.
     pub respawns: u64,
@@ -97,23 +89,18 @@ pub struct Worker {
     pub running_micros: u64,
     /// Of one request, on average of late.
     pub average_micros: u64,
-    /// Bytes sent.
     pub sent_bytes: u64,
-    /// Its threads.
     pub threads: Vec<Thread>,
-    /// What it has loaded.
     #[serde(skip)]
     pub apps: Vec<App>,
 }
 
-/// A thread of an interpreter.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Thread {
     /// From 0 (uWSGI's core).
     pub id: usize,
     /// `idle`, `busy`, `sigN`.
     pub status: String,
-    /// Requests that it was given.
     pub requests: u64,
     /// How long it has been at it, unless it is idle.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,7 +110,6 @@ pub struct Thread {
     pub request: Option<Request>,
 }
 
-/// A request in progress.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Request {
     /// `GET`
@@ -143,7 +129,6 @@ pub struct App {
     pub mountpoint: String,
     /// How long its loading took.
     pub startup_seconds: u64,
-    /// Requests that it was called for.
     pub requests: u64,
     /// Of these, failed ones.
     pub exceptions: u64,
@@ -161,7 +146,6 @@ pub struct Memory {
 /// Since the process began.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Counters {
-    /// Connections accepted.
     pub connections: u64,
     /// Requests handed to the application.
     pub requests: u64,
@@ -175,6 +159,5 @@ pub struct Counters {
     pub client_gone: u64,
     /// Connections closed because a deadline had passed.
     pub deadlines_passed: u64,
-    /// TLS handshakes that failed.
     pub handshakes_failed: u64,
 }

@@ -3,7 +3,6 @@
 
 use serde_json::Value;
 
-/// The new version serves.
 pub const SERVES: i32 = 0;
 /// It does not; the version before serves on.
 pub const FAILED: i32 = 2;

@@ -7,7 +7,6 @@ use crate::config::Config;
 use crate::config::Failure;
 use crate::os::vacuum::Vacuum;
 
-/// Says so.
 pub fn start(
     config: &Config,
     _process: &Arc<Process>,

@@ -60,7 +60,6 @@ impl Apps {
         self.needed.get(app).is_some_and(|is_needed| *is_needed)
     }
 
-    /// How many there are.
     pub fn count(&self) -> usize {
         self.targets.len()
     }

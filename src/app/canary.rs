@@ -10,7 +10,6 @@ pub const WHOLE: u32 = 1_000_000;
 /// Deals requests out: of any number of them in a row the canary gets its share, to within one.
 #[derive(Debug)]
 pub struct Chooser {
-    /// Of a million.
     share: u32,
     dealt: AtomicU64,
 }

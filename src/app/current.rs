@@ -73,7 +73,6 @@ impl Current {
         }
     }
 
-    /// The generation in charge.
     pub fn load(&self) -> Option<Arc<Generation>> {
         let serving = self.serving.load();
         serving

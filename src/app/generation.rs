@@ -277,7 +277,6 @@ impl Generation {
         self.shared.setup.shares_gil()
     }
 
-    /// Which of the applications it has loaded.
     pub fn loaded(&self) -> Vec<bool> {
         self.shared.apps.loadable().unwrap_or_default()
     }

@@ -29,7 +29,6 @@ use groups::Groups;
 use poll_use::PollUse;
 pub(super) use setup::Setup;
 
-/// The state of one generation.
 pub struct GenerationState {
     pub(super) setup: Setup,
     queue: Queue,
@@ -59,7 +58,6 @@ impl GenerationState {
         }
     }
 
-    /// The queue.
     pub fn queue(&self) -> &Queue {
         &self.queue
     }

@@ -48,7 +48,6 @@ pub(super) struct GilKey {
     pub(super) core: Option<usize>,
 }
 
-/// The gates of a generation.
 #[derive(Default)]
 pub(super) struct GilGates(Mutex<HashMap<GilKey, Arc<GilGate>>>);
 
@@ -206,7 +205,6 @@ impl GilSlot {
         }
     }
 
-    /// A job begins.
     pub fn begin_job(&self) {
         let word = self.word.load(Ordering::Relaxed);
         self.word.store(

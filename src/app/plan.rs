@@ -22,7 +22,6 @@ pub struct Plan {
     pub interpreters: usize,
     /// How many of them are made at once; the others when they are needed.
     pub at_first: usize,
-    /// Threads of each.
     pub threads: usize,
     /// How interpreters are made.
     pub isolation: IsolationChoice,

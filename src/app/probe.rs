@@ -38,32 +38,24 @@ pub struct Probe {
 /// Why an answer will not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unanswered {
-    /// It has this status.
     Status {
-        /// What was asked.
         target: String,
-        /// What was answered.
         status: u16,
         /// The beginning of the body, as text for one paragraph of the log.
         body: String,
     },
-    /// It was broken off.
     BrokenOff {
-        /// What was asked.
         target: String,
     },
     /// It took too long.
     TooLate {
-        /// What was asked.
         target: String,
         /// How long it may take.
         timeout: Duration,
     },
     /// The request cannot be made.
     Impossible {
-        /// What was asked.
         target: String,
-        /// Why not.
         why: String,
     },
 }

@@ -34,7 +34,6 @@ pub struct Process {
     pub on_request: Box<dyn Fn(AppRequest) + Send + Sync>,
     /// Bytes of the process: resident, and of address space; zeros where the system does not tell.
     pub memory: fn() -> (u64, u64),
-    /// Gives the process a title.
     pub set_title: fn(&str),
 }
 

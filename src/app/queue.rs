@@ -16,7 +16,6 @@ use crate::net::{Exchange, Net, Rejected};
 
 /// What a worker is asked to do.
 pub enum Job {
-    /// Answer a request.
     Request(Exchange),
 }
 
@@ -100,7 +99,6 @@ impl Queue {
         self.jobs.len()
     }
 
-    /// Whether a job waits.
     pub fn has_jobs(&self) -> bool {
         !self.jobs.is_empty()
     }

@@ -10,9 +10,7 @@ use crate::config::{Exceptions, Recycling};
 /// An interpreter is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecycleRequest {
-    /// Its generation.
     pub generation: u64,
-    /// Its group in there.
     pub group: u64,
     /// Its number, from 1.
     pub worker: usize,

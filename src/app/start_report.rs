@@ -21,15 +21,12 @@ use super::worker_group::WorkerGroup;
 pub struct Report {
     /// How interpreters were made.
     pub isolation: Isolation,
-    /// Why, in words.
     pub why: String,
     /// What was loaded, each application in order, or why nothing was.
     pub loaded: Result<Vec<AppReport>, String>,
     /// How long each interpreter took, its application's loading included.
     pub interpreters: Vec<Duration>,
-    /// How many there may be.
     pub most: usize,
-    /// Threads in all.
     pub threads: usize,
 }
 
@@ -42,7 +39,6 @@ pub enum StartError {
     Probe(Unanswered),
     /// An interpreter could not be made.
     Runtime(RuntimeError),
-    /// A thread could not be started.
     Thread(io::Error),
     /// A worker ended without a word: it panicked while it started.
     Panicked,
@@ -88,7 +84,6 @@ impl std::error::Error for StartError {}
 /// How long a report is waited for.
 #[derive(Clone, Debug)]
 pub struct Deadlines {
-    /// Until then.
     pub until: Option<Instant>,
     /// Or until the other end of this is dropped.
     pub cancelled: Receiver<Infallible>,
@@ -114,7 +109,6 @@ impl Deadlines {
         }
     }
 
-    /// The next report.
     pub(super) fn receive(
         &self,
         reported: &Receiver<StartReport>,

@@ -208,7 +208,6 @@ impl Worker {
             || self.group.is_stopped()
     }
 
-    /// Runs the handler of a signal.
     fn run_signal(&mut self, py: &mut Attached<'_>, number: u8) {
         let counters = self.group.counters.of(self.id.core);
         self.gil_slot.begin_job();

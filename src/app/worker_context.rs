@@ -35,7 +35,6 @@ pub struct WorkerContext {
     pub net: Arc<Net>,
     /// The generation that serves, as its workers and their successors need it.
     pub current: Arc<dyn ServingGeneration>,
-    /// Wakes the acceptor.
     pub acceptor_waker: Arc<AcceptorWaker>,
     /// Workers take turns in the poll (Linux), or only the acceptor does.
     pub shares_poll: bool,

@@ -93,7 +93,6 @@ impl WorkerGroup {
         })
     }
 
-    /// Requests that were answered in it.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
@@ -275,7 +274,6 @@ impl WorkerGroup {
     }
 }
 
-/// How many threads run.
 #[derive(Default)]
 pub(super) struct ThreadCount {
     count: Mutex<usize>,

@@ -1,6 +1,5 @@
 //! Names one worker thread: its interpreter and its place in it.
 
-/// Which worker this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerId {
     /// The interpreter, from 1 (uWSGI's worker id).

@@ -322,7 +322,6 @@ impl Workers {
         self.0.counts.wait_for_threads(deadline)
     }
 
-    /// Requests that it has answered.
     pub fn answered(&self) -> u64 {
         self.0.counts.answered(&self.0.groups)
     }

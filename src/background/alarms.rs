@@ -68,7 +68,6 @@ impl Alarms {
         }
     }
 
-    /// Whether there are any.
     pub fn is_empty(&self) -> bool {
         self.alarms.is_empty()
     }
@@ -173,7 +172,6 @@ impl AlarmState {
         Self { alarm, last: None }
     }
 
-    /// Whether it is to be raised with this message now.
     fn is_due(&mut self, message: &str, now: Instant, repeat_after: Duration) -> bool {
         let is_again = self.last.as_ref().is_some_and(|(at, last)| {
             last == message && now.saturating_duration_since(*at) < repeat_after

@@ -84,7 +84,6 @@ impl Clockwork {
         self.state.lock().send(Order::Add(generation, trigger));
     }
 
-    /// Runs these commands from now on.
     pub fn run_commands(&self, commands: Vec<CronCommand>) {
         if !commands.is_empty() {
             self.state.lock().send(Order::Commands(commands));

@@ -24,7 +24,6 @@ pub struct When {
     pub weekday: i32,
 }
 
-/// A minute of local time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalMinute {
     /// 0 to 59.
@@ -109,7 +108,6 @@ impl When {
         })
     }
 
-    /// Whether it is due in this minute.
     pub fn matches(&self, now: &LocalMinute) -> bool {
         let weekday = if self.weekday == 7 { 0 } else { self.weekday };
         let day = is_met(self.day, now.day);

@@ -11,7 +11,6 @@ use super::cron::{LocalMinute, When};
 /// How often to look whether a command that may take only so long has ended.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// One of them.
 #[derive(Debug)]
 pub struct CronCommand {
     when: When,

@@ -49,7 +49,6 @@ impl Target {
     }
 }
 
-/// What cannot be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// The target is longer than uWSGI takes.

@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-/// What a timer is asked to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerSpec {
     /// The signal that it raises.
@@ -77,7 +76,6 @@ impl Timers {
         }
     }
 
-    /// When the next one is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|timer| timer.at)
     }

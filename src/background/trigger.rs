@@ -11,17 +11,7 @@ pub enum Trigger {
     /// A timer, with or without an end.
     Timer(TimerSpec),
     /// The clock on the wall.
-    Cron {
-        /// The signal.
-        number: u8,
-        /// In which minutes.
-        when: When,
-    },
+    Cron { number: u8, when: When },
     /// A file or folder that changes.
-    File {
-        /// The signal.
-        number: u8,
-        /// What is watched.
-        path: PathBuf,
-    },
+    File { number: u8, path: PathBuf },
 }

@@ -135,7 +135,6 @@ impl Asked {
         self.last(row).is_some_and(|text| value::flag(text).value)
     }
 
-    /// Commands that need no configuration.
     fn command(&self, system: &SystemFacts) -> Result<Option<Command>, ConfigError> {
         if let Some(word) = self.last(&configuration::HELP) {
             return Ok(Some(Command::Help(match word {

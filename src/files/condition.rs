@@ -78,7 +78,6 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// What the answer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// 200, or 206 or 416: this much of the file.

@@ -7,9 +7,7 @@ use std::time::SystemTime;
 /// A regular file, open for reading.
 #[derive(Debug)]
 pub struct Opened {
-    /// The file.
     pub file: File,
-    /// Its length in bytes.
     pub length: u64,
     /// When it was last changed.
     pub modified: SystemTime,
@@ -18,9 +16,7 @@ pub struct Opened {
 /// What a name stands for.
 #[derive(Debug)]
 pub enum Entry {
-    /// A regular file.
     File(Opened),
-    /// A folder.
     Folder,
 }
 

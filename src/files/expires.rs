@@ -14,16 +14,13 @@ pub enum Subject {
     Path(Regex),
     /// The target of the request, query included.
     Target(Regex),
-    /// The media type, the whole of it.
     MediaType(String),
 }
 
 /// One `static-expires...`.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// Which files it is for.
     pub subject: Subject,
-    /// How long.
     pub lifetime: Duration,
     /// Counted from the file's last change instead of from now.
     pub since_change: bool,
@@ -34,11 +31,8 @@ pub struct Rule {
 pub struct Looked<'a> {
     /// The file's name on disk.
     pub file: &'a [u8],
-    /// The decoded path.
     pub path: &'a [u8],
-    /// The target as received.
     pub target: &'a [u8],
-    /// The media type that is sent.
     pub media_type: &'a str,
 }
 

@@ -8,10 +8,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// What is not in the table.
 pub const UNKNOWN: &str = "application/octet-stream";
 
-/// Longer endings are none.
 const ENDING_BYTES_MAX: usize = 32;
 
 /// Where the crate's table is behind what browsers want, or takes an ending for something that it
@@ -28,7 +26,6 @@ const CORRECTIONS: &[(&str, &str)] = &[
     ("woff", "font/woff"),
 ];
 
-/// Media types by ending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MediaTypes {
     /// In front of the table; endings in lower case.
@@ -60,7 +57,6 @@ impl MediaTypes {
         Ok(())
     }
 
-    /// The type of a file of this name.
     pub fn of(&self, name: &[u8]) -> &str {
         let Some(ending) = ending(name) else {
             return UNKNOWN;

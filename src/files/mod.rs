@@ -65,7 +65,6 @@ pub struct Place {
 /// Which files have compressed twins worth looking for.
 #[derive(Clone, Debug, Default)]
 pub struct Twins {
-    /// All.
     pub all: bool,
     /// Those in these folders: the file's name begins so.
     pub prefixes: Vec<Vec<u8>>,
@@ -90,7 +89,6 @@ impl Twins {
 /// Who sends the bytes of a file that was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ServeMode {
-    /// We.
     #[default]
     Own,
     /// The front end, which is told its name by this field (`X-Accel-Redirect`, `X-Sendfile`).
@@ -111,13 +109,9 @@ pub struct Files {
     /// Paths of mounted applications: what stands behind one is looked for too
     /// (`manage-script-name`).
     pub script_names: Vec<Vec<u8>>,
-    /// Compressed twins.
     pub twins: Twins,
-    /// Lifetimes.
     pub lifetimes: Vec<Rule>,
-    /// Media types.
     pub media_types: MediaTypes,
-    /// Who sends.
     pub serve_mode: ServeMode,
 }
 

@@ -40,7 +40,6 @@ pub struct Named {
 }
 
 impl Named {
-    /// For one request.
     pub fn offer(self: &Arc<Self>, asked: &(impl Asked + ?Sized)) -> Box<dyn Delivery> {
         let method = asked.method();
         let is_head = method == b"HEAD";

@@ -77,7 +77,6 @@ fn open(real: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).open(real)
 }
 
-/// The path of an open file.
 #[cfg(target_os = "linux")]
 fn where_is(file: &File, _opened_as: &Path) -> io::Result<PathBuf> {
     use std::os::fd::AsRawFd;

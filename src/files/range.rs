@@ -18,18 +18,15 @@ pub struct Span {
 }
 
 impl Span {
-    /// The last byte.
     pub fn last(self) -> u64 {
         self.from + (self.length - 1)
     }
 }
 
-/// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ranges {
     /// Everything: there is no range that could be understood and honoured.
     Whole,
-    /// One part.
     One(Span),
     /// Several parts, in the order in which they were asked for.
     Several(Vec<Span>),

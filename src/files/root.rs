@@ -42,7 +42,6 @@ impl Root {
         }
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }

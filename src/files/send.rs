@@ -20,7 +20,6 @@ use super::range::{Ranges, Span};
 /// A file as it is sent: this coding of it, under these names.
 #[derive(Debug)]
 pub struct Representation<'a> {
-    /// The bytes.
     pub opened: Opened,
     /// What `If-None-Match` and its relatives are held against.
     pub validators: Validators,

@@ -17,7 +17,6 @@ use super::stream::Stream;
 use crate::protocol::listen::Protocol;
 use crate::protocol::proxy::ProxyRules;
 
-/// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The PROXY preamble is expected, before TLS and the protocol.
@@ -26,7 +25,6 @@ pub enum Phase {
     Head,
     /// The head is complete, the body is arriving.
     Body,
-    /// A worker has the request.
     Working,
     /// The response is complete but the kernel has not taken all of it.
     Flushing,
@@ -38,7 +36,6 @@ pub enum Phase {
 /// The last response, logged when its last byte was sent.
 #[derive(Clone, Debug)]
 pub struct Answered {
-    /// What was sent.
     pub summary: Summary,
     /// From the request's last byte to a worker taking it.
     pub queued: Duration,
@@ -48,7 +45,6 @@ pub struct Answered {
     pub at: Instant,
     /// Which interpreter answered, from 1; 0 for an answer made without the application.
     pub worker: usize,
-    /// Which of its threads.
     pub core: usize,
 }
 

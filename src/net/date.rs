@@ -20,7 +20,6 @@ impl Default for DateCache {
 }
 
 impl DateCache {
-    /// The date of this second.
     pub fn now(&mut self) -> &HttpDate {
         let now = SystemTime::now();
         let second = now

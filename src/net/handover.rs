@@ -67,7 +67,6 @@ impl Net {
         self.parked.lock().connections.push_front(parked);
     }
 
-    /// Takes all parked connections.
     pub fn take_parked(&self) -> Vec<ParkedConnection> {
         self.parked.lock().connections.drain(..).collect()
     }

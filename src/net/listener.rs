@@ -27,7 +27,6 @@ use crate::tls::Port;
 /// Why listening on an address failed. `Display` says what to do.
 #[derive(Debug)]
 pub struct BindError {
-    /// The address that was asked for.
     pub address: Address,
     /// The system's error.
     pub error: io::Error,
@@ -111,7 +110,6 @@ impl Listener {
         }
     }
 
-    /// Binds and listens.
     pub fn bind(address: &Address, options: &SocketOptions) -> Result<Self, BindError> {
         let bound = match address {
             Address::Tcp(address) => bind_tcp(*address, options),
@@ -230,7 +228,6 @@ impl Listener {
         self.redirect
     }
 
-    /// Whether TLS is spoken here.
     pub fn has_tls(&self) -> bool {
         self.tls.is_some()
     }

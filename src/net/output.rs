@@ -63,7 +63,6 @@ impl Framed {
     }
 }
 
-/// How far a flush got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flushed {
     /// Everything was sent.
@@ -88,12 +87,10 @@ impl Output {
         self.pieces.is_empty()
     }
 
-    /// Bytes that wait in memory.
     pub fn memory_bytes(&self) -> usize {
         self.memory_bytes
     }
 
-    /// Queues bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;

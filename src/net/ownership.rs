@@ -28,7 +28,6 @@ const UNWATCHED: u8 = 1;
 const UNWATCHED_BEGUN: u8 = 2;
 /// Watched; nothing was sent.
 const WATCHED: u8 = 3;
-/// Watched; the response has begun.
 const WATCHED_BEGUN: u8 = 4;
 /// Watched; the application is sending.
 const SENDING: u8 = 5;
@@ -37,7 +36,6 @@ const SILENCED: u8 = 6;
 /// Another thread has answered the client or ended the response.
 const TAKEN: u8 = 7;
 
-/// The ownership of the response that one worker is working on.
 #[derive(Debug, Default)]
 pub struct ResponseOwner(AtomicU8);
 

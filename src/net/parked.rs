@@ -11,7 +11,6 @@ use super::plain_stream::Handle;
 /// A connection without a request under way.
 #[derive(Debug)]
 pub struct ParkedConnection {
-    /// The socket.
     pub socket: Handle,
     /// The index of the listener that accepted it.
     pub listener: usize,
@@ -19,7 +18,6 @@ pub struct ParkedConnection {
     pub unread: Vec<u8>,
 }
 
-/// The queue of parked connections.
 #[derive(Default)]
 pub(super) struct ParkedQueue {
     parked: Mutex<Parked>,

@@ -16,10 +16,8 @@ pub type Handle = std::os::fd::OwnedFd;
 #[cfg(windows)]
 pub type Handle = std::os::windows::io::OwnedSocket;
 
-/// A borrowed socket.
 #[cfg(unix)]
 pub type BorrowedHandle<'a> = std::os::fd::BorrowedFd<'a>;
-/// A borrowed socket.
 #[cfg(windows)]
 pub type BorrowedHandle<'a> = std::os::windows::io::BorrowedSocket<'a>;
 
@@ -28,7 +26,6 @@ pub type BorrowedHandle<'a> = std::os::windows::io::BorrowedSocket<'a>;
 pub enum PlainStream {
     /// TCP over IPv4 or IPv6.
     Tcp(mio::net::TcpStream),
-    /// A unix stream socket.
     #[cfg(unix)]
     Unix(mio::net::UnixStream),
 }
@@ -115,7 +112,6 @@ impl PlainStream {
         each!(self, stream => stream.as_socket())
     }
 
-    /// The socket, for its options.
     pub fn options(&self) -> SockRef<'_> {
         each!(self, stream => SockRef::from(stream))
     }

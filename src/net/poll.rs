@@ -28,7 +28,6 @@ pub(super) fn listener_token(index: usize) -> Token {
     Token(FIRST_LISTENER - index)
 }
 
-/// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
     /// A listener has connections waiting.
@@ -56,7 +55,6 @@ fn decode(token: usize, peer_finished: bool) -> Option<Ready> {
     })
 }
 
-/// The one poll of the process.
 pub struct SharedPoll {
     registry: Registry,
     waker: Waker,

@@ -150,7 +150,6 @@ impl Reader {
         }
     }
 
-    /// The form of responses.
     #[inline]
     pub(super) fn form(&self) -> Form {
         match self {

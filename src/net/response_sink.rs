@@ -23,7 +23,6 @@ pub struct Parts<'a> {
     pub listener: usize,
     /// The request's head.
     pub head: &'a Head,
-    /// The client.
     pub peer: &'a Peer,
     /// Whether the client uses https, if a trusted proxy said so.
     pub is_https: Option<bool>,
@@ -33,7 +32,6 @@ pub struct Parts<'a> {
     pub body: RequestBody,
     /// Facts that decide how the response is framed.
     pub facts: RequestFacts,
-    /// Takes the response.
     pub sink: ResponseSink<'a>,
 }
 

@@ -11,7 +11,6 @@ use super::connection::{Answered, Exchange};
 /// Why a request could not be queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
-    /// The queue is full.
     Full,
     /// No worker serves.
     Stopped,
@@ -61,7 +60,6 @@ pub trait FileService: Send + Sync {
 
 /// An answered request, once its last byte was sent or its connection has failed.
 pub struct Record<'a> {
-    /// The client.
     pub peer: &'a Peer,
     /// The request's head. May be incomplete for a request that was refused.
     pub head: &'a Head,
@@ -75,6 +73,5 @@ pub struct Record<'a> {
 
 /// Records answered requests. Called on the thread that finished the response; must not block.
 pub trait RequestLog: Sync + Send {
-    /// Records one.
     fn record(&self, record: &Record<'_>);
 }

@@ -34,7 +34,6 @@ const IDLE_GRACE: Duration = Duration::from_millis(500);
 /// Totals since the start, for statistics and tests.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Connections accepted.
     pub accepted: AtomicU64,
     /// Requests handed to the application.
     pub requests: AtomicU64,
@@ -44,7 +43,6 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// Requests answered 503 because the queue was full.
     pub shed: AtomicU64,
-    /// TLS handshakes that failed.
     pub handshakes_failed: AtomicU64,
     /// Connections closed because a deadline passed.
     pub expired: AtomicU64,
@@ -52,7 +50,6 @@ pub struct Counters {
     pub abandoned: AtomicU64,
 }
 
-/// Adds one.
 pub fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
@@ -73,7 +70,6 @@ pub struct Net {
     redirects: Box<[Option<Redirect>]>,
     /// A connection from an untrusted address was refused and logged.
     pub(super) has_warned_untrusted: AtomicBool,
-    /// The protocol of each listener.
     pub(super) protocols: Box<[Protocol]>,
     /// Connections that used up their share of a turn and can continue.
     pub(super) unfinished: SegQueue<SlotId>,
@@ -128,7 +124,6 @@ impl Net {
         })
     }
 
-    /// The poll.
     pub fn poll(&self) -> &SharedPoll {
         &self.poll
     }
@@ -162,7 +157,6 @@ impl Net {
         self.protocols.get(listener).copied().unwrap_or_default()
     }
 
-    /// Open connections.
     pub fn open_connections(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }

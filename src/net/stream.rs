@@ -13,7 +13,6 @@ use super::plain_stream::{BorrowedHandle, PlainStream};
 use super::tls_stream::TlsStream;
 use crate::wsgi::environ::Identity;
 
-/// A connected stream.
 #[derive(Debug)]
 pub enum Stream {
     /// Without TLS.
@@ -150,7 +149,6 @@ impl Stream {
         }
     }
 
-    /// The TLS of this stream, if there is any.
     pub fn tls(&self) -> Option<&TlsStream> {
         match self {
             Self::Plain(_) => None,

@@ -33,7 +33,6 @@ thread_local! {
     static CIPHERTEXT: RefCell<Box<[u8]>> = RefCell::new(vec![0; CIPHERTEXT_BYTES].into_boxed_slice());
 }
 
-/// A stream with TLS.
 #[derive(Debug)]
 pub struct TlsStream {
     below: PlainStream,
@@ -49,7 +48,6 @@ pub struct TlsStream {
 enum State {
     /// Nothing was received yet.
     Silent,
-    /// The handshake has begun.
     Handshaking,
     /// The handshake is complete.
     Open,
@@ -71,7 +69,6 @@ impl TlsStream {
         }
     }
 
-    /// The stream below.
     pub fn stream(&self) -> &PlainStream {
         &self.below
     }

@@ -16,7 +16,6 @@ use rustix::stdio::dup2_stdin;
 pub enum Role {
     /// The one that was started: leave with this code.
     Starter(i32),
-    /// The server.
     Daemon(Option<Starter>),
 }
 

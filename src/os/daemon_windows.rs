@@ -7,7 +7,6 @@ use std::io;
 pub enum Role {
     /// The one that was started: leave with this code.
     Starter(i32),
-    /// The server.
     Daemon(Option<Starter>),
 }
 

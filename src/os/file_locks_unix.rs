@@ -13,7 +13,6 @@ use std::path::Path;
 use crate::config::Failure;
 use crate::config::{Config, FileLock};
 
-/// What holds locks.
 pub type Locks = Vec<File>;
 
 /// Locks what is to be locked early, or late. `left`: locks that the process before this one holds;

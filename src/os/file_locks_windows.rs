@@ -3,10 +3,8 @@
 use crate::config::Config;
 use crate::config::Failure;
 
-/// There are none.
 pub type Locks = ();
 
-/// Locks nothing.
 pub fn take(
     config: &Config,
     late: bool,

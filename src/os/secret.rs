@@ -3,7 +3,6 @@
 
 use std::io;
 
-/// Bytes of a new secret.
 const SECRET_BYTES: usize = 32;
 
 /// What a client has to know.

@@ -19,9 +19,7 @@ pub(super) fn start_error(token: Token<'_>) -> RuntimeError {
 
 /// An extension module that refused, as the explanation of a failed request.
 pub(super) struct Refusal {
-    /// The extension module.
     pub(super) module: String,
-    /// Who imported it.
     pub(super) importer: String,
 }
 

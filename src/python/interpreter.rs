@@ -259,7 +259,6 @@ pub(super) fn create(
     Ok((state, Arc::new(interpreter)))
 }
 
-/// A state of the main interpreter for this thread, attached.
 fn new_state_of_main() -> Result<NonNull<ffi::PyThreadState>, RuntimeError> {
     // SAFETY: the main interpreter lives for ever; this thread has no thread state yet (one thread,
     // one state), and a new one may be made without being attached.
@@ -344,7 +343,6 @@ impl Interpreter {
         self.after_job.fetch_add(ONE_LOCK, Ordering::Relaxed);
     }
 
-    /// Locks were released.
     pub(super) fn uncount_locks(&self, count: usize) {
         self.after_job
             .fetch_sub(ONE_LOCK * count, Ordering::Relaxed);
@@ -374,7 +372,6 @@ impl Interpreter {
         self.members.lock()
     }
 
-    /// A thread state for this thread, detached.
     pub(super) fn enter(&self) -> Result<NonNull<ffi::PyThreadState>, RuntimeError> {
         let mut members = self.members.lock();
         if !members.open {

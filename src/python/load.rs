@@ -191,7 +191,6 @@ impl Facts<'_> {
     }
 }
 
-/// An app was loaded.
 fn loaded(facts: &Facts<'_>, started: Instant) -> Result<Loaded, Raised> {
     let twins = facts.texts(c"twins")?;
     let refused = facts.texts(c"refused")?;

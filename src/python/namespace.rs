@@ -89,7 +89,6 @@ pub(super) fn app<'py>(
     }
 }
 
-/// Releases the apps.
 pub(super) fn forget_apps(token: Token<'_>, interpreter: &Interpreter) {
     let forgotten = interpreter_dict(token).and_then(|dict| {
         let key = apps_key(interpreter);

@@ -306,7 +306,6 @@ unsafe fn delete(state: NonNull<ffi::PyThreadState>) {
     }
 }
 
-/// The id of the interpreter that this thread is attached to.
 pub(super) fn current_interpreter_id() -> i64 {
     // SAFETY: callers are attached.
     unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) }

@@ -86,7 +86,6 @@ pub(super) enum Exception {
     Value,
 }
 
-/// Sets an exception.
 pub(super) fn raise(token: Token<'_>, exception: Exception, text: &str) -> Raised {
     // SAFETY: the built-in exception types are immortal and the same in all interpreters; attached
     // (token), and the text becomes an object of this interpreter.
@@ -116,7 +115,6 @@ pub(super) struct Method(ffi::PyMethodDef);
 unsafe impl Sync for Method {}
 
 impl Method {
-    /// A function of one argument.
     pub(super) const fn one(name: &'static std::ffi::CStr, function: ffi::PyCFunction) -> Self {
         Self(ffi::PyMethodDef {
             ml_name: name.as_ptr(),

@@ -33,9 +33,7 @@ pub struct Autoscaler {
     plan: AutoscaleConfig,
     policy: Option<Policy>,
     began: Instant,
-    /// Requests answered so far.
     answered: u64,
-    /// Since when there was no request.
     quiet_since: Instant,
     /// Starts that failed in a row.
     failures: u32,

@@ -24,7 +24,6 @@ pub type Renew = Box<dyn Fn(&Version) -> Result<Renewal, String> + Send + Sync>;
 
 /// Everything that a new generation is built from.
 pub struct GenerationBuilder {
-    /// The version that serves.
     pub version: Mutex<Arc<Version>>,
     /// Makes the version after this one, or says why there is none.
     pub renew: Renew,
@@ -32,13 +31,11 @@ pub struct GenerationBuilder {
     pub origin: Origin,
     /// Makes the messages that give a successor the sockets beside the listeners.
     pub successor_messages: Box<dyn Fn() -> std::io::Result<Vec<Word>> + Send + Sync>,
-    /// The one CPython.
     pub runtime: &'static Runtime,
     /// The generation that serves.
     pub current: Arc<Current>,
     /// What the threads of all generations share.
     pub context: WorkerContext,
-    /// Runs hooks.
     pub run_hooks: RunHooks,
     /// Notes versions that do not load.
     pub last_load: Arc<LastLoad>,
@@ -58,12 +55,10 @@ impl GenerationBuilder {
         ))
     }
 
-    /// The version that serves.
     pub(super) fn version(&self) -> Arc<Version> {
         Arc::clone(&self.version.lock())
     }
 
-    /// Its configuration.
     pub(super) fn config(&self) -> Arc<Config> {
         Arc::clone(&self.version.lock().config)
     }

@@ -85,7 +85,6 @@ impl Canary {
         )
     }
 
-    /// Looks at the counts and decides.
     pub fn look(&mut self, counts: Counts, now: Instant) -> Step {
         if counts.waiting == 0 || counts.canary.answered != self.seen.canary.answered {
             self.moved = now;

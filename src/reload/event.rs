@@ -8,7 +8,6 @@ use super::handover::successor_process::Heard;
 use super::task::TaskResult;
 use crate::app::RecycleRequest;
 
-/// An event of the supervisor.
 pub enum Event {
     /// Stop; a second one stops at once.
     Stop {
@@ -29,7 +28,6 @@ pub enum Event {
     },
     /// Reload, and answer the client with this request number (`ReloadHistory::next_number`).
     Asked {
-        /// The number.
         number: u64,
         /// One interpreter after the other.
         is_rolling: bool,
@@ -61,7 +59,6 @@ pub enum Event {
     Adjust {
         /// What asked for it, for the log.
         by: Cow<'static, str>,
-        /// One more.
         is_up: bool,
     },
     /// No interpreter until the next request (`C` of uWSGI's master-fifo).
@@ -73,10 +70,7 @@ pub enum Event {
     /// A task of the reloader has ended.
     Done(Box<TaskResult>),
     /// An old generation has ended.
-    Retired {
-        /// Its number.
-        generation: u64,
-    },
+    Retired { generation: u64 },
     /// Renew the process, which has workers that cannot be ended otherwise.
     Renew {
         /// What asked for it, for the log.
@@ -97,7 +91,6 @@ pub enum Event {
 }
 
 impl Event {
-    /// Stop.
     pub fn stop(by: &'static str, signal: i32) -> Self {
         Self::Stop { by, signal }
     }
@@ -114,7 +107,6 @@ impl Event {
         }
     }
 
-    /// Reload.
     pub fn reload(by: impl Into<Cow<'static, str>>) -> Self {
         Self::Reload { by: by.into() }
     }

@@ -31,7 +31,6 @@ struct State {
     asked: u64,
     /// The highest request number that the supervisor has received.
     received: u64,
-    /// Reloads that have begun.
     begun: u64,
     /// The supervisor has received a request since the present reload began.
     has_waiting: bool,
@@ -113,7 +112,6 @@ pub enum Outcome {
 /// What [`ReloadHistory::wait`] returns.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
-    /// The reload has ended.
     Ended(Reload),
     /// The canary, the generation with this number, gets a share of the requests.
     Canary(CanaryReport, u64),
@@ -296,7 +294,6 @@ impl ReloadHistory {
         self.state.lock().kept
     }
 
-    /// How many reloads there were.
     pub fn counts(&self) -> Reloads {
         self.state.lock().counts
     }

@@ -182,7 +182,6 @@ impl MemoryWatch {
         self.generation = 0;
     }
 
-    /// An interpreter was replaced for its memory.
     pub(super) fn note_replacement(&mut self) {
         self.acted = Some(Instant::now());
     }

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 
 use crate::app::RecycleRequest;
 
-/// A renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Load a new version of the application.
@@ -24,14 +23,11 @@ pub enum Task {
 /// Another number of interpreters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resize {
-    /// So many more.
     Grow {
-        /// How many.
         count: usize,
         /// Why, for the log.
         why: String,
     },
-    /// One less.
     Shrink {
         /// Why, for the log.
         why: String,
@@ -87,7 +83,6 @@ impl PendingRenewals {
         }
     }
 
-    /// Asks for the replacement of an interpreter.
     pub fn ask_replacement(&mut self, due: RecycleRequest) -> Asked {
         let is_known =
             |known: &RecycleRequest| (known.generation, known.group) == (due.generation, due.group);
@@ -147,12 +142,10 @@ impl PendingRenewals {
         self.is_busy
     }
 
-    /// Whether a reload waits.
     pub fn has_reload(&self) -> bool {
         self.reload.is_some()
     }
 
-    /// Cancels the reload that waits.
     pub fn cancel_reload(&mut self) {
         self.reload = None;
     }

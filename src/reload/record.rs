@@ -11,7 +11,6 @@ pub struct Reload {
     pub outcome: &'static str,
     /// Counts them, from 1; 0 for none.
     pub number: u64,
-    /// What asked for it.
     pub by: String,
     /// `swap`, `rolling`, `exec` or `rollback`.
     pub way: &'static str,
@@ -19,7 +18,6 @@ pub struct Reload {
     pub old: u64,
     /// The generation that it makes, made or put back; 0 for none.
     pub makes: u64,
-    /// When it began.
     pub since: u64,
     /// How long it took, or has taken so far.
     pub seconds: f64,
@@ -27,7 +25,6 @@ pub struct Reload {
     pub generation: u64,
     /// Why it failed: one line; the log has the rest.
     pub reason: String,
-    /// One more waits for this one to end.
     pub one_more_waits: bool,
     /// What its canary has shown, if it had one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,11 +39,9 @@ pub struct CanaryReport {
     pub share_percent: f64,
     /// Which stage it is in, from 1.
     pub stage: usize,
-    /// How many there are.
     pub stages: usize,
     /// When the stage is over.
     pub until: u64,
-    /// Requests that it has answered.
     pub requests: u64,
     /// Of these, failed ones.
     pub failed: u64,
@@ -59,13 +54,10 @@ pub struct CanaryReport {
 /// The generation that a rollback would put back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RollbackTarget {
-    /// Its number.
     pub generation: u64,
-    /// Until when.
     pub until: u64,
 }
 
-/// How many reloads there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reloads {
     /// That ended well; rollbacks to a kept generation, too.

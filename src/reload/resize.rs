@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::pending::Resize;
 use crate::app::{Deadlines, StartError, Workers};
 
-/// The result of a resize.
 pub(crate) enum Resized {
     /// The numbers of the new workers.
     Grew(Result<Vec<usize>, StartError>),
@@ -19,7 +18,6 @@ pub(crate) enum Resized {
 
 /// No interpreter could be started for a waiting request.
 pub(crate) struct WakeError {
-    /// Why.
     pub error: StartError,
     /// How long no further attempt is made.
     pub pause: Duration,

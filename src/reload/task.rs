@@ -9,7 +9,6 @@ use super::resize::Resized;
 use super::version::Version;
 use crate::app::{Generation, Report, StartError};
 
-/// The result of a task.
 pub struct TaskResult {
     pub(super) started: Instant,
     pub(super) outcome: TaskOutcome,
@@ -63,7 +62,6 @@ pub(super) struct MissingWorker {
     pub(super) generation: u64,
     pub(super) group: u64,
     pub(super) worker: usize,
-    /// How many workers there were.
     pub(super) wanted: usize,
 }
 
@@ -85,7 +83,6 @@ pub(super) enum Failed {
 }
 
 impl Failed {
-    /// The full text.
     pub(super) fn text(&self) -> String {
         match self {
             Failed::Start(error) => error.to_string(),

@@ -42,7 +42,6 @@ impl fmt::Debug for Triggers {
     }
 }
 
-/// The effect of a change.
 #[derive(Clone, Copy)]
 enum Effect {
     Reload,

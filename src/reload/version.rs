@@ -10,7 +10,6 @@ use crate::net::Site;
 
 /// See the file's header. Never changed.
 pub struct Version {
-    /// The configuration.
     pub config: Arc<Config>,
     /// What its generation is made from.
     pub plan: Plan,

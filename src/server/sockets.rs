@@ -297,7 +297,6 @@ fn system_limit() -> Option<u32> {
     None
 }
 
-/// Sets the mode and owner of a unix socket.
 #[cfg(unix)]
 fn set_mode_and_owner(
     config: &Config,

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use crate::config::Failure;
 use crate::config::{Awaited, WaitTarget};
 
-/// How often to look.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long an attempt to connect may take.

@@ -18,7 +18,6 @@ pub struct LockOwner {
     pub thread: u64,
 }
 
-/// Why a lock is not locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockError {
     /// There is no lock of this number; there are so many, from 0.
@@ -43,7 +42,6 @@ impl fmt::Display for LockError {
     }
 }
 
-/// All of them.
 pub struct Locks {
     locks: Vec<Lock>,
 }

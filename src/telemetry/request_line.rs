@@ -13,31 +13,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct RequestLine<'a> {
     /// Which interpreter answered, from 1; 0: the server itself.
     pub worker: usize,
-    /// Which of its threads.
     pub core: usize,
     /// The client's address; empty for a unix socket.
     pub peer: &'a [u8],
-    /// Fields of the request.
     pub request_fields: usize,
-    /// Bytes of the request's head.
     pub request_head_bytes: usize,
     /// `GET`, ...; empty if the request was refused before it was known.
     pub method: &'a [u8],
-    /// The target as received.
     pub target: &'a [u8],
     /// `HTTP/1.1`; a front end may say anything.
     pub version: &'a [u8],
-    /// Status of the response.
     pub status: u16,
-    /// Body bytes of the response.
     pub body_bytes: u64,
     /// Fields of the response.
     pub header_count: usize,
     /// Bytes of the response's head.
     pub header_bytes: usize,
-    /// In the queue.
     pub queued: Duration,
-    /// In the application.
     pub app: Duration,
     /// From the application's end to the last byte.
     pub sent: Duration,

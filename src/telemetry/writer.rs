@@ -74,7 +74,6 @@ struct Shared {
 pub struct LogWriter(Arc<Shared>);
 
 impl LogWriter {
-    /// Starts the writing thread.
     pub fn start() -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let writer = Arc::clone(&shared);

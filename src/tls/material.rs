@@ -58,7 +58,6 @@ pub(super) fn certified(
     Ok(Arc::new(certified))
 }
 
-/// The certificates in a file.
 pub(super) fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read("certificate", file)?;
     let mut chain = Vec::new();

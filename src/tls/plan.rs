@@ -30,7 +30,6 @@ pub struct Files {
     pub key: PathBuf,
 }
 
-/// Who a certificate is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// This name; `*.example.org` is every name one label below.

@@ -41,7 +41,6 @@ impl Port {
         Ok(warnings)
     }
 
-    /// The state of a new connection.
     pub fn session(&self) -> Result<ServerConnection, TlsError> {
         ServerConnection::new(self.current.load_full()).map_err(TlsError::new)
     }

@@ -96,7 +96,6 @@ impl AddedFields {
         (self.has_server, self.has_date)
     }
 
-    /// Appends them to a head. Returns how many there are.
     pub(super) fn write(&self, head: &mut Vec<u8>) -> usize {
         head.extend_from_slice(&self.bytes);
         self.count

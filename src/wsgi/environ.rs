@@ -547,7 +547,6 @@ pub(super) const fn hex_byte(high: u8, low: u8) -> Option<u8> {
     }
 }
 
-/// The value of a hex digit.
 const fn hex(digit: u8) -> u8 {
     match digit {
         b'0'..=b'9' => digit - b'0',
@@ -572,7 +571,6 @@ fn joined<'a>(head: &RequestHead, first: &Field<'_>, scratch: &'a mut Vec<u8>) -
     scratch
 }
 
-/// A number in decimal digits.
 fn decimal(number: u64, scratch: &mut Vec<u8>) -> &[u8] {
     scratch.clear();
     match write!(scratch, "{number}") {

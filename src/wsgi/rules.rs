@@ -24,7 +24,6 @@ pub(super) enum HeaderKind {
     HopByHop,
 }
 
-/// What kind of header a name is.
 pub(super) fn header_kind(name: &[u8]) -> HeaderKind {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     // By length first: most names are compared with nothing at all.

@@ -20,7 +20,6 @@ pub struct Groups {
     is_retired: AtomicBool,
 }
 
-/// The groups, locked.
 pub(super) struct Present<'a>(MutexGuard<'a, List>);
 
 impl Present<'_> {

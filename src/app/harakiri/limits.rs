@@ -35,7 +35,6 @@ impl RequestLimits {
         self.is_wanted.load(Ordering::Relaxed)
     }
 
-    /// The rules at present.
     pub(crate) fn rules(&self) -> Guard<Arc<HarakiriRules>> {
         self.rules.load()
     }

@@ -91,13 +91,11 @@ impl Harakiri {
         }
     }
 
-    /// The records of all workers.
     pub(super) fn records(&self) -> Vec<Arc<WorkerRecord>> {
         let records = self.records.lock();
         records.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// The record of a thread of a generation, if it is a worker.
     pub(super) fn record_of(&self, generation: u64, thread: u64) -> Option<Arc<WorkerRecord>> {
         let records = self.records.lock();
         records.iter().filter_map(Weak::upgrade).find(|watch| {
@@ -117,7 +115,6 @@ impl Harakiri {
         self.abandoned.load(Ordering::SeqCst)
     }
 
-    /// What the threads of a generation work on.
     pub(super) fn works(&self, generation: u64, now: Instant) -> Vec<(WorkerId, Work)> {
         let records = self.records.lock().clone();
         let records = records.iter().filter_map(Weak::upgrade);

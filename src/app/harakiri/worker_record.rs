@@ -30,7 +30,6 @@ pub(crate) enum Stage {
     Struck,
 }
 
-/// Where the thread is in its phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ThreadPhase {
     Loading,
@@ -38,7 +37,6 @@ pub(crate) enum ThreadPhase {
     Leaving,
 }
 
-/// A request that is watched.
 #[derive(Debug)]
 pub(crate) struct CurrentRequest {
     /// What [`Interruption::strike`] wants.
@@ -65,25 +63,20 @@ pub(crate) struct WatchedRequest {
     pub(crate) watched: Option<CurrentRequest>,
 }
 
-/// What became of the client, for the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientOutcome {
-    /// The application has answered it, or not.
     Application,
     /// It waits for a 504.
     Owes504,
     /// It has a 504.
     Got504,
-    /// It was broken off in the middle.
     BrokenOff,
 }
 
 /// A request in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Work {
-    /// As it was sent.
     pub method: Vec<u8>,
-    /// As it was sent.
     pub target: Vec<u8>,
     /// How long it has been at work.
     pub time: Duration,
@@ -95,7 +88,6 @@ pub(crate) trait ServedGeneration: Send + Sync {
     fn waiting(&self) -> usize;
     /// Whether it serves no more.
     fn is_retired(&self) -> bool;
-    /// The sockets.
     fn net(&self) -> &Net;
     /// This thread is not waited for any longer.
     fn thread_is_abandoned(&self, record: &WorkerRecord);

@@ -13,7 +13,6 @@ use crate::python::WorkerFacts;
 
 const IDLE: u64 = 0;
 const BUSY: u64 = 1;
-/// And the number of the signal.
 const SIGNAL: u64 = 256;
 /// Above these stands since when, in microseconds.
 const STATE_BITS: u32 = 10;
@@ -36,7 +35,6 @@ pub(crate) enum Ending {
     Raised,
 }
 
-/// One thread's.
 pub(crate) struct ThreadCounters {
     /// From here its microseconds are counted.
     origin: Instant,
@@ -98,13 +96,11 @@ impl ThreadCounters {
         }
     }
 
-    /// A request begins.
     pub(crate) fn begin_request(&self, now: Instant) {
         self.enter(BUSY, now);
         add(&self.requests, 1);
     }
 
-    /// It has ended.
     pub(crate) fn end_request(&self, took: Duration, sent_bytes: u64, end: Ending) {
         self.state.store(IDLE, Ordering::Relaxed);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -126,13 +122,11 @@ impl ThreadCounters {
         add(&self.harakiri, 1);
     }
 
-    /// The handler of a signal begins.
     pub(crate) fn begin_signal(&self, number: u8) {
         self.enter(SIGNAL + u64::from(number), Instant::now());
         add(&self.signals, 1);
     }
 
-    /// It has ended.
     pub(crate) fn end_signal(&self) {
         self.state.store(IDLE, Ordering::Relaxed);
     }
@@ -153,7 +147,6 @@ impl GroupCounters {
         }
     }
 
-    /// A thread's.
     pub(crate) fn of(&self, core: usize) -> &ThreadCounters {
         &self.threads[core % self.threads.len()]
     }
@@ -183,7 +176,6 @@ impl GroupCounters {
         })
     }
 
-    /// Adds them to what is known of their worker.
     fn add_to(&self, facts: &mut WorkerFacts) {
         let sum = |counter: fn(&ThreadCounters) -> &AtomicU64| {
             let values = self.threads.iter();

@@ -2,7 +2,6 @@
 
 use super::thread_state::NativeThread;
 
-/// Of the thread with this number.
 pub(crate) fn look_at(_native_id: u32) -> Option<NativeThread> {
     None
 }

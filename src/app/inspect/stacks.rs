@@ -25,25 +25,19 @@ use crate::python::{Isolation, PythonStack};
 /// How soon to look again at an interpreter that an earlier look waits for.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
-/// What a worker is at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doing {
     /// It makes its interpreter ready and loads the application, if it is the first one in it.
     Loading,
     /// It waits for work.
     Idle,
-    /// A request.
     Request {
         /// Method and target; `None` where nothing that can be looked at holds them.
         line: Option<String>,
-        /// For how long.
         since: Duration,
     },
-    /// The handler of a signal.
     Signal {
-        /// Its number.
         number: u8,
-        /// For how long.
         since: Duration,
     },
     /// It serves no more: it waits for its siblings, or for the application's own threads and exit
@@ -83,7 +77,6 @@ pub enum PythonSide {
     Ended,
 }
 
-/// One worker thread.
 #[derive(Clone, Debug)]
 pub struct WorkerStack {
     /// The generation that it serves, from 1.
@@ -96,7 +89,6 @@ pub struct WorkerStack {
     pub interpreter: i64,
     /// How interpreters are kept apart.
     pub isolation: Isolation,
-    /// What it is at.
     pub doing: Doing,
     /// Harakiri has given it up.
     pub is_abandoned: bool,
@@ -113,7 +105,6 @@ pub struct WorkerStack {
 pub struct OtherStack {
     /// Of the interpreter it runs in.
     pub generation: u64,
-    /// Of that interpreter.
     pub worker: usize,
     /// CPython's number of it.
     pub interpreter: i64,
@@ -124,7 +115,6 @@ pub struct OtherStack {
 /// Everybody, in the order of generations, workers and cores. Shown, it is the text for people.
 #[derive(Clone, Debug, Default)]
 pub struct Stacks {
-    /// The workers' threads.
     pub workers: Vec<WorkerStack>,
     /// The application's own threads, as far as they run Python code.
     pub others: Vec<OtherStack>,

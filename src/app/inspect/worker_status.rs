@@ -15,22 +15,17 @@ use crate::python::WorkerFacts;
 /// One worker, as `uwsgi.workers()` knows it, and its threads.
 #[derive(Clone, Debug)]
 pub struct WorkerStatus {
-    /// The worker.
     pub facts: WorkerFacts,
-    /// Its threads, in their order.
     pub threads: Vec<ThreadStatus>,
-    /// Its applications.
     pub apps: Vec<AppStats>,
 }
 
-/// One thread.
 #[derive(Clone, Debug)]
 pub struct ThreadStatus {
     /// From 0 (uWSGI's core).
     pub core: usize,
     /// `idle`, `busy` or `sigN`.
     pub status: String,
-    /// Requests that it was given.
     pub requests: u64,
     /// How long it has been at it, unless it is idle.
     pub time: Option<Duration>,

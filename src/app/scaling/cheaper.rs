@@ -34,7 +34,6 @@ impl Policy {
         }
     }
 
-    /// The rules.
     pub fn rules(&self) -> &CheaperRules {
         &self.rules
     }

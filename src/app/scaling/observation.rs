@@ -5,7 +5,6 @@ use std::time::Duration;
 /// One interpreter that serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerLoad {
-    /// Its group.
     pub group: u64,
     /// Its number, from 1.
     pub worker: usize,
@@ -15,7 +14,6 @@ pub struct WorkerLoad {
     pub running: Duration,
 }
 
-/// What there is to be seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'s> {
     /// The time, since any fixed point.
@@ -50,11 +48,8 @@ impl Observation<'_> {
 /// What a policy decisions, and why, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// As it is.
     Stay,
-    /// So many more.
     Grow(usize, String),
-    /// One less.
     Shrink(String),
 }
 

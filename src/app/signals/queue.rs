@@ -14,7 +14,6 @@ use parking_lot::Mutex;
 /// line in the log.
 const WAITING_MAX: usize = 4096;
 
-/// A signal on its way.
 struct QueuedSignal {
     number: u8,
     /// The interpreters that may take it.

@@ -35,7 +35,6 @@ pub(super) enum Message {
     Stop,
 }
 
-/// One file.
 struct File {
     path: PathBuf,
     state: State,
@@ -46,7 +45,6 @@ struct File {
     last_look: Option<Instant>,
 }
 
-/// One tree of files.
 struct Tree {
     root: PathBuf,
     /// What the kernel watches: the root without symlinks, and which folder that was. `None`: it

@@ -21,7 +21,6 @@ use crate::config::readers::{command_line, environment, layers};
 use crate::config::values::address::Address;
 use crate::config::values::value;
 
-/// The words, and what they are for.
 pub(crate) const WORDS: &[(&str, Verb, &str)] = &[
     (
         "reload",
@@ -70,7 +69,6 @@ pub(crate) const FLAGS: &[(&str, &str)] = &[
     ),
 ];
 
-/// What the exit codes mean.
 pub(crate) const EXIT_CODES: &[(&str, &str)] = &[
     (
         "0",

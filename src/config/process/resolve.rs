@@ -145,7 +145,6 @@ fn principal(setting: &Setting) -> Result<Principal, ConfigError> {
     Ok(hook::principal(&setting.text))
 }
 
-/// The command on a pidfile that was given, if there is one and this version has it.
 pub(crate) fn pidfile_command(raw: &Raw) -> Option<PidfileCommand> {
     let commands = [
         (&options::STOP, PidfileRequest::Stop),

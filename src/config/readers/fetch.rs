@@ -142,7 +142,6 @@ fn connect(url: &Url<'_>, until: Instant) -> std::io::Result<TcpStream> {
     Err(last)
 }
 
-/// The body of an answer that ended.
 fn body(answer: &[u8], bytes_max: u64) -> Result<Vec<u8>, String> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut head = httparse::Response::new(&mut fields);

@@ -37,7 +37,6 @@ pub(crate) struct Written {
     pub(crate) name: String,
     /// The option as it was written: `--workers`, `-p`, `UWSGI_WORKERS`, `workers`.
     pub(crate) spelled: String,
-    /// The text of the value.
     pub(crate) text: String,
     /// The line of a file, or the number of the argument on the command line.
     pub(crate) place: u32,
@@ -56,7 +55,6 @@ pub(crate) fn is_file(source: &str) -> bool {
     ![DEFAULTS, COMMAND_LINE, ENVIRONMENT].contains(&source)
 }
 
-/// One source.
 #[derive(Debug)]
 pub(crate) struct Layer {
     source: String,
@@ -72,7 +70,6 @@ impl Layer {
         }
     }
 
-    /// The defaults of the table.
     pub(crate) fn defaults() -> Layer {
         let mut layer = Layer::new(DEFAULTS);
         for row in table::rows() {
@@ -133,7 +130,6 @@ impl Provider for Layer {
 /// Where a value came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Origin {
-    /// The source.
     pub(crate) source: String,
     /// figment's mark of the source: a later source has a higher one.
     pub(crate) layer: Tag,
@@ -161,7 +157,6 @@ pub(crate) struct Setting {
     pub(crate) name: String,
     /// The option as it was written.
     pub(crate) spelled: String,
-    /// The text of the value.
     pub(crate) text: String,
     /// Where it was written.
     pub(crate) origin: Origin,

@@ -13,7 +13,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) struct SystemFacts {
     /// The environment, names that are UTF-8 only.
     pub(crate) environment: HashMap<String, OsString>,
-    /// The working directory.
     pub(crate) directory: PathBuf,
     pub(crate) host: String,
     /// Cores that this process may use (affinity and cgroup quota are counted in).
@@ -24,12 +23,10 @@ pub(crate) struct SystemFacts {
     pub(crate) gid: u32,
     pub(crate) user: String,
     pub(crate) group: String,
-    /// The path of this program.
     pub(crate) program: String,
 }
 
 impl SystemFacts {
-    /// Those of this process, with this environment.
     pub(crate) fn of_this_process(environment: HashMap<String, OsString>) -> SystemFacts {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let (uid, gid) = ids();

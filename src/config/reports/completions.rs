@@ -8,7 +8,6 @@ use crate::config::error::ConfigError;
 use crate::config::table;
 use crate::config::table::row::{Class, Kind, OptionRow, Takes};
 
-/// The script for a shell.
 pub(crate) fn script(shell: &str) -> Result<String, ConfigError> {
     match shell {
         "bash" => Ok(bash()),

@@ -16,7 +16,6 @@ use crate::config::values::value;
 /// What to print at start.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
-    /// As warnings.
     pub(crate) warnings: Vec<String>,
     /// As plain lines.
     pub(crate) remarks: Vec<String>,

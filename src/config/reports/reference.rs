@@ -6,7 +6,6 @@ use crate::config::error::ConfigError;
 use crate::config::table;
 use crate::config::table::row::{Class, Group, Kind, OptionRow, Ready, Takes};
 
-/// The reference in a format.
 pub(crate) fn render(format: &str) -> Result<String, ConfigError> {
     match format {
         "markdown" => Ok(markdown()),

@@ -11,7 +11,6 @@ use crate::config::readers::options as configuration;
 use crate::config::table;
 use crate::config::table::row::{Class, OptionRow};
 
-/// One line of what is shown.
 struct Shown<'t> {
     /// Where it came from.
     comment: String,

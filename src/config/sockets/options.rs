@@ -4,7 +4,6 @@ use crate::config::table::row::{Group, Kind, OptionRow, row};
 
 const GROUP: Group = Group::Listening;
 
-/// What is listened on when no address is given.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8000";
 
 options! {

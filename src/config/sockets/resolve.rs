@@ -37,12 +37,11 @@ impl<'a> Reader<'a> {
             mode: self.mode(&options::CHMOD_SOCKET)?,
             vacuum: self.flag(&options::VACUUM),
             owner,
+            no_delay: self.flag(&options::TCP_NODELAY),
         })
     }
 
     fn socket_options(&mut self) -> Result<SocketOptions, ConfigError> {
-        // TCP_NODELAY is always on; the value is only checked.
-        let _always_on = self.flag(&options::TCP_NODELAY);
         Ok(SocketOptions {
             backlog: self.small(&options::LISTEN)?,
             reuse_port: self.flag(&options::REUSE_PORT),

@@ -21,6 +21,8 @@ pub struct SocketConfig {
     pub vacuum: bool,
     /// The owner of unix sockets (`chown-socket USER[:GROUP]`).
     pub owner: Option<(Principal, Option<Principal>)>,
+    /// TCP_NODELAY was asked for (`tcp-nodelay`); it is always on.
+    pub no_delay: bool,
 }
 
 /// One place to listen.

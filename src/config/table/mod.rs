@@ -113,7 +113,6 @@ pub fn is_flag(name: &str) -> bool {
     named(name).is_some_and(|row| row.kind == row::Kind::Flag)
 }
 
-/// The option of this one-letter form.
 pub(crate) fn lettered(letter: char) -> Option<&'static OptionRow> {
     BY_LETTER.get(&letter).copied()
 }

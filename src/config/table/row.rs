@@ -267,13 +267,11 @@ impl OptionRow {
         self
     }
 
-    /// The one-letter form.
     pub(crate) const fn short(mut self, letter: char) -> Self {
         self.short = Some(letter);
         self
     }
 
-    /// The default.
     pub(crate) const fn default(mut self, text: &'static str) -> Self {
         self.default = Some(text);
         self
@@ -315,7 +313,6 @@ impl OptionRow {
         self
     }
 
-    /// Not in this version.
     pub(crate) const fn later(mut self) -> Self {
         self.ready = Ready::Later;
         self

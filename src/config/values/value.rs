@@ -33,7 +33,6 @@ impl<T> Read<T> {
     }
 }
 
-/// True for these, and quietly so.
 const TRUE_WORDS: &[&str] = &["true", "on", "yes", "1"];
 /// False for these and nothing else, in upper case too (uWSGI's `uwsgi_opt_true`).
 const FALSE_WORDS: &[&str] = &["false", "off", "no", "0"];

@@ -34,7 +34,6 @@ const DROP_SYN: [SockFilter; 5] = [
     SockFilter::new(RETURN, 0, 0, u32::MAX),
 ];
 
-/// Closes the backlog of a TCP listener.
 pub(crate) fn close_tcp(listener: SockRef<'_>) -> io::Result<()> {
     listener.attach_filter(&DROP_SYN)
 }

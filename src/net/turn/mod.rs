@@ -39,7 +39,6 @@ const FILES_PER_TURN: usize = 32;
 
 /// The next step of a connection.
 enum Next {
-    /// Wait for an event.
     Wait,
     /// Continue after the other connections.
     Yield,
@@ -49,7 +48,6 @@ enum Next {
     Again,
     /// Another process begins the next request.
     HandOver,
-    /// Close the connection.
     Close,
 }
 
@@ -58,7 +56,6 @@ enum Next {
 pub enum Wait {
     /// Beside other threads (Linux).
     Shared(Option<Duration>),
-    /// As the only one.
     Alone(Option<Duration>),
 }
 
@@ -67,7 +64,6 @@ pub(super) struct Accepted {
     pub(super) stream: Stream,
     /// The peer; `None` for a unix socket.
     pub(super) address: Option<SocketAddr>,
-    /// The index of the listener.
     pub(super) listener: usize,
     /// Whether a PROXY preamble comes first.
     pub(super) expects_preamble: bool,

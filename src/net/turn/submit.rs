@@ -17,7 +17,6 @@ use super::Turn;
 
 /// The outcome of [`Turn::take_file`].
 enum Taken {
-    /// The request was answered.
     Answered(Box<Connection>),
     /// Another thread opens the file.
     HandedOver,

@@ -35,7 +35,6 @@ pub struct Cgroup {
     folders: Vec<PathBuf>,
 }
 
-/// What the files are called.
 #[derive(Debug)]
 struct Files {
     /// The lowest of them counts.

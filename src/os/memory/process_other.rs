@@ -5,7 +5,6 @@ use crate::config::MemoryLimits;
 /// Whether this system tells.
 pub const IS_KNOWN: bool = false;
 
-/// What the process uses.
 pub struct Used;
 
 /// Not known on this system.
@@ -13,7 +12,6 @@ pub fn used(_limits: &MemoryLimits) -> Option<Used> {
     None
 }
 
-/// Zeros.
 pub fn of_this_process() -> (u64, u64) {
     (0, 0)
 }

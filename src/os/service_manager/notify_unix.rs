@@ -20,9 +20,7 @@ type SendMessage = dyn Fn(&str) -> io::Result<()> + Send + Sync;
 
 /// How messages reach the service manager.
 enum Way {
-    /// There is none.
     None,
-    /// Its socket.
     Socket(UnixDatagram, SocketAddr),
     /// Another process sends them: a service manager may accept messages of the main process only.
     Through(Box<SendMessage>),

@@ -20,13 +20,10 @@ impl Notifier {
         Self
     }
 
-    /// Sends nothing.
     pub fn send(&self, _message: &str) {}
 
-    /// The server serves.
     pub fn ready(&self) {}
 
-    /// A reload begins.
     pub fn reloading(&self) {}
 
     /// The server stops.

@@ -8,7 +8,6 @@ pub fn handed_over(_pid: u32) -> (u32, Vec<String>) {
     (0, Vec::new())
 }
 
-/// The configuration stays as it is.
 pub fn apply(_config: &Config, _count: u32) -> Result<Option<Config>, Failure> {
     Ok(None)
 }

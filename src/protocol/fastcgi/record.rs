@@ -5,7 +5,6 @@ pub const HEADER_BYTES: usize = 8;
 /// The most content that we put into a record: as much as fits and needs no padding to stay aligned
 /// to eight bytes.
 pub const CONTENT_BYTES_MAX: usize = 0xfff8;
-/// The only version.
 pub(super) const VERSION: u8 = 1;
 
 /// What a record is (section 8).

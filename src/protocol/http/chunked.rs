@@ -99,7 +99,6 @@ impl ChunkedBody {
         Ok((at, Piece::NeedMore))
     }
 
-    /// One byte of a size line.
     fn size_line(&mut self, byte: u8, limits: &Limits) -> Result<(), Refusal> {
         self.line += 1;
         if self.line as usize > limits.chunk_line_bytes_max {
@@ -139,7 +138,6 @@ impl ChunkedBody {
         Ok(())
     }
 
-    /// The size line is complete.
     fn size_line_end(&mut self, limits: &Limits) -> Result<(), Refusal> {
         let size = self.left;
         self.total = self
@@ -205,7 +203,6 @@ impl ChunkedBody {
     }
 }
 
-/// The value of a hex digit.
 const fn hex(digit: u8) -> u8 {
     match digit {
         b'0'..=b'9' => digit - b'0',

@@ -110,7 +110,6 @@ impl Span {
     }
 }
 
-/// A field as it is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FieldSpan {
     pub(super) name: Span,

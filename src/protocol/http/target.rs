@@ -23,7 +23,6 @@ pub(super) struct RequestLine {
     pub(super) authority: Option<Span>,
 }
 
-/// Where the path is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PathAt {
     /// In the target.
@@ -90,7 +89,6 @@ struct Target {
     query: Option<usize>,
 }
 
-/// What a byte is to a target.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Plain,

@@ -46,7 +46,6 @@ struct Base {
     is_https: bool,
 }
 
-/// The dict that an environ begins as.
 struct Begin {
     base: Kept,
     /// Made when it is first needed.
@@ -172,7 +171,6 @@ impl Environs {
         })
     }
 
-    /// The environ of one request.
     pub(crate) fn make<'py>(
         &mut self,
         token: Token<'py>,

@@ -66,7 +66,6 @@ pub(crate) fn interned<'py>(token: Token<'py>, text: &str) -> Result<Object<'py>
     unsafe { Object::from_new(token, ffi::PyUnicode_InternFromString(text.as_ptr())) }
 }
 
-/// Whether applications look this key up.
 pub(crate) fn is_looked_up(key: &[u8]) -> bool {
     let mut known = Known::ALL.iter();
     INTERNED.contains(&key) || known.any(|known| known.name().as_bytes() == key)

@@ -10,7 +10,6 @@ pub(crate) struct Sendable {
     pub(crate) file: File,
     /// Where the app's file object stands.
     pub(crate) offset: u64,
-    /// From there to the end.
     pub(crate) length: u64,
 }
 

@@ -278,7 +278,6 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
     }
 }
 
-/// A copy of a dict.
 fn copy<'py>(token: Token<'py>, dict: &Kept) -> Result<Object<'py>, Raised> {
     // SAFETY: the dict is alive; attached (token).
     unsafe { Object::from_new(token, ffi::PyDict_Copy(dict.as_ptr())) }

@@ -47,7 +47,6 @@ thread_local! {
     static CREATING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The allocator that was there before.
 struct System(ffi::PyObjectArenaAllocator);
 
 // SAFETY: the struct holds two function pointers and a context that CPython itself uses from every
@@ -193,7 +192,6 @@ mod nodes {
         static EXPECTED: Cell<(usize, u8)> = const { Cell::new((0, 0)) };
     }
 
-    /// The raw allocator that was there before.
     struct Raw(ffi::PyMemAllocatorEx);
 
     // SAFETY: the struct holds function pointers and a context that CPython itself uses from every

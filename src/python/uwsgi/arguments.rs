@@ -89,7 +89,6 @@ impl<'py> Arguments<'py> {
         Ok(value)
     }
 
-    /// The number of a signal.
     pub(super) fn signal(&self, index: usize) -> Result<u8, Raised> {
         u8::try_from(self.int(index)?)
             .map_err(|_| self.value_error("a signal is a number from 0 to 255"))
@@ -141,7 +140,6 @@ impl<'py> Arguments<'py> {
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Raises a ValueError.
     pub(super) fn value_error(&self, text: &str) -> Raised {
         raise(self.token, Exception::Value, text)
     }

@@ -31,7 +31,6 @@ pub(super) struct FailedLoad {
     pub(super) loaded: Option<u64>,
 }
 
-/// A complete answer.
 pub(super) struct Answer {
     pub(super) status: &'static [u8],
     pub(super) fields: Vec<(&'static [u8], Vec<u8>)>,
@@ -44,7 +43,6 @@ pub(super) fn nonce() -> String {
     format!("{:016x}{:016x}", random(), random())
 }
 
-/// The page.
 pub(super) fn html(failed: &FailedLoad, nonce: &str) -> Answer {
     let FailedLoad { number, .. } = failed;
     let (what, hint, traceback) = parts(&failed.text);

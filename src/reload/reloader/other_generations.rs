@@ -29,7 +29,6 @@ pub(super) struct CanaryGeneration {
 pub(super) struct PreviousGeneration {
     pub(super) generation: Arc<Generation>,
     pub(super) version: Arc<Version>,
-    /// When it is dropped.
     pub(super) until: Instant,
 }
 

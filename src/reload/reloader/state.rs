@@ -25,7 +25,6 @@ use crate::reload::task::{Failed, MissingWorker, Rolled, RollingFailure, TaskOut
 /// What the supervisor does after a task has ended.
 #[derive(Debug)]
 pub enum Action {
-    /// Go on.
     GoOn,
     /// Let this successor take over. The reload runs until
     /// [`not_renewed`](Reloader::not_renewed), or the end of the process.
@@ -98,7 +97,6 @@ impl Reloader {
         reloader
     }
 
-    /// The history of reloads.
     pub fn history(&self) -> &ReloadHistory {
         &self.history
     }
@@ -181,7 +179,6 @@ impl Reloader {
         self.memory.cycle()
     }
 
-    /// A task has ended.
     pub fn task_ended(&mut self, result: TaskResult) -> Action {
         self.pending.done();
         self.cancel = None;
@@ -241,7 +238,6 @@ impl Reloader {
         self.run(move || builder.start_successor(&deadlines));
     }
 
-    /// An old generation has ended.
     pub fn generation_ended(&mut self, id: u64) {
         self.retiring.retain(|workers| workers.generation() != id);
         self.note_draining();

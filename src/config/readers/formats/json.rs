@@ -66,7 +66,6 @@ fn offset_in(text: &str, piece: &str) -> usize {
     to.saturating_sub(from).min(text.len())
 }
 
-/// The members of an object, in order.
 fn members<'t>(text: &'t str, object: &'t str) -> Result<Vec<(String, &'t RawValue)>, Failure> {
     let start = offset_in(text, object);
     let fail = |error: serde_json::Error| {

@@ -61,7 +61,6 @@ impl Format {
         }
     }
 
-    /// Reads the section that was asked for.
     pub(crate) fn read(self, text: &str, section: Section<'_>) -> Result<Vec<Line>, Failure> {
         match self {
             Format::Ini => ini::read(text, section.name()),
@@ -73,7 +72,6 @@ impl Format {
     }
 }
 
-/// The section that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Section<'t> {
     /// None was named: `uwsgi`.
@@ -83,7 +81,6 @@ pub(crate) enum Section<'t> {
 }
 
 impl<'t> Section<'t> {
-    /// Its name.
     pub(crate) fn name(self) -> &'t str {
         match self {
             Section::Usual => "uwsgi",

@@ -21,7 +21,6 @@ pub(crate) struct Entry {
     pub(crate) text: String,
     /// The value as it was read: magic variables and `%(_)` are replaced, nothing else.
     pub(crate) before: String,
-    /// The name of the source.
     pub(crate) source: Rc<str>,
     /// The line, or the number of the argument.
     pub(crate) place: u32,
@@ -73,7 +72,6 @@ pub(crate) struct Unknown {
 /// A line that became no entry: a condition, a loop, or what a condition kept out.
 #[derive(Clone, Debug)]
 pub(crate) struct PassedOver {
-    /// The number of entries that were there before it.
     pub(crate) before: usize,
     pub(crate) entry: Entry,
     /// The condition that kept it out; `None` for conditions and loops themselves.

@@ -136,7 +136,6 @@ pub(crate) enum Named {
 }
 
 impl Named {
-    /// The format of a file with this name and text.
     fn of(self, file: &str, text: &str, named: &Entry) -> Result<Format, ConfigError> {
         match self {
             Named::Format(format) => Ok(format),

@@ -21,7 +21,6 @@ use crate::config::readers::system_facts::SystemFacts;
 use crate::config::table;
 use crate::config::table::row::OptionRow;
 
-/// What stops the reading.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// Something cannot be meant.
@@ -47,9 +46,7 @@ pub(crate) struct Loader<'s> {
     pub(crate) logic: Logic,
     /// Names that stand for several options, and their templates.
     pub(crate) declared: Vec<(String, String)>,
-    /// The first file that was read.
     pub(crate) first: Option<FileMagic>,
-    /// The file that was read last.
     pub(crate) last: Option<FileMagic>,
     pub(crate) inheriting: bool,
     pub(crate) depth: usize,

@@ -21,7 +21,6 @@ pub(crate) struct FileMagic {
 }
 
 impl FileMagic {
-    /// The values for the file of this name, as it was given.
     pub(crate) fn new(name: &str, section: Section<'_>, system: &SystemFacts) -> FileMagic {
         let mut values = vec![('o', name.to_owned())];
         if let Section::Named(section) = section {
@@ -67,7 +66,6 @@ impl FileMagic {
 /// Every letter that stands for something in a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Magic<'m> {
-    /// The file that is read.
     pub(crate) file: &'m FileMagic,
     /// The first file that was read, for upper-case letters.
     pub(crate) first: &'m FileMagic,
@@ -161,7 +159,6 @@ impl Magic<'_> {
     }
 }
 
-/// What to warn the writer of a file of.
 pub(crate) fn warning(letter: char, file: &str, line: u32) -> String {
     format!(
         "%{letter} is no magic variable and is removed, as in uWSGI; write %%{letter} ({})",

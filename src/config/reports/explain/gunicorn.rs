@@ -147,7 +147,6 @@ fn is_gunicorn(word: &str) -> bool {
     word.rsplit('/').next() == Some("gunicorn")
 }
 
-/// A value that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Value {
     Text(String),
@@ -156,7 +155,6 @@ enum Value {
     Cores(String),
 }
 
-/// The equivalent as it grows.
 #[derive(Default)]
 struct Equivalence {
     lines: Vec<String>,
