@@ -8,6 +8,7 @@
 //! - `files`: static files: paths, conditions, ranges; opened, but not sent
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - `telemetry`: messages and the request log
+//! - `extensions`: extension modules as files; no Python
 //! - [`python`]: CPython; the room with `unsafe`
 //! - `tls`: certificates and their choice; no sockets
 //! - `net`: sockets, the poll, deadlines; knows no Python
@@ -23,6 +24,7 @@ pub(crate) mod admin;
 pub(crate) mod app;
 pub(crate) mod background;
 pub mod config;
+pub(crate) mod extensions;
 pub(crate) mod files;
 pub(crate) mod net;
 pub(crate) mod os;

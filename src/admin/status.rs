@@ -30,6 +30,8 @@ pub struct Status {
     pub reloads: Reloads,
     /// The generation that a rollback would put back.
     pub kept: Option<RollbackTarget>,
+    /// Extensions that have refused interpreters, each once.
+    pub refused_extensions: Vec<RefusedExtension>,
     /// Requests that wait for a worker.
     pub queue: Queue,
     pub connections: usize,
@@ -56,6 +58,29 @@ pub struct Generation {
     pub isolation: &'static str,
     /// Whether it has an application; without one everything is answered 500.
     pub has_application: bool,
+}
+
+/// An extension that has refused an interpreter.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RefusedExtension {
+    /// Its module.
+    pub module: String,
+    /// Its file; empty for one that is part of Python.
+    pub file: String,
+    /// The package that it is a part of, with its version.
+    pub distribution: Option<String>,
+    /// The module that imported it.
+    pub importer: String,
+    /// The file and line of that import.
+    pub line: String,
+    /// The file and line of the application that began it, if another one.
+    pub begun: String,
+    /// The request that was served then.
+    pub request: String,
+    /// The exception's text.
+    pub reason: String,
+    /// `missing`, `own-fallback`, `twin`.
+    pub consequence: &'static str,
 }
 
 /// Requests that wait.

@@ -9,6 +9,9 @@ pub const FAILED: i32 = 2;
 /// The outcome is not known yet.
 pub const UNDER_WAY: i32 = 4;
 
+/// How many refused extensions people are shown.
+const REFUSED_MAX: usize = 10;
+
 /// A status. `now`: seconds since 1970.
 pub fn status(status: &Value, now: u64) -> String {
     let mut lines = generation_lines(status, now);
@@ -31,6 +34,7 @@ pub fn status(status: &Value, now: u64) -> String {
             span(number(status, "/kept/until").saturating_sub(now) as f64)
         ));
     }
+    lines.extend(refused_lines(status));
     lines.extend(traffic_lines(status));
     lines.push(String::new());
     lines.push("worker  thread  state   requests  failed  average  spawned  works on".to_owned());
@@ -78,6 +82,36 @@ fn generation_lines(status: &Value, now: u64) -> Vec<String> {
         lines.push(format!("ending      generation {}", ending.join(", ")));
     }
     lines
+}
+
+/// The extensions that have refused interpreters.
+fn refused_lines(status: &Value) -> Vec<String> {
+    let all = list(status, "/refused_extensions");
+    let mut lines: Vec<String> = all.iter().take(REFUSED_MAX).map(refused_line).collect();
+    if all.len() > REFUSED_MAX {
+        let more = all.len() - REFUSED_MAX;
+        lines.push(format!("refused     {more} more (--json lists them)"));
+    }
+    lines
+}
+
+fn refused_line(one: &Value) -> String {
+    let mut line = format!("refused     {}", text(one, "/module"));
+    let mut add = |before: &str, pointer: &str, after: &str| {
+        let value = text(one, pointer);
+        if !value.is_empty() {
+            line.push_str(&format!("{before}{value}{after}"));
+        }
+    };
+    add(" (", "/distribution", ")");
+    add(", imported by ", "/importer", "");
+    add(" (", "/line", ")");
+    add(" from ", "/begun", "");
+    add(" in ", "/request", "");
+    if text(one, "/consequence") != "missing" {
+        line.push_str("; in pure Python instead");
+    }
+    line
 }
 
 /// The addresses, the load, the counters, and warnings.
@@ -313,7 +347,8 @@ mod tests {
     use super::*;
     use crate::admin::control_response::json;
     use crate::admin::status::{
-        CanaryReport, Generation, Reload, Reloads, Request, RollbackTarget, Status, Thread, Worker,
+        CanaryReport, Generation, RefusedExtension, Reload, Reloads, Request, RollbackTarget,
+        Status, Thread, Worker,
     };
 
     fn value(status: &Status) -> Value {
@@ -366,6 +401,15 @@ mod tests {
                 ..Worker::default()
             }],
             stuck_threads: 1,
+            refused_extensions: vec![RefusedExtension {
+                module: "fast._speed".to_owned(),
+                distribution: Some("fast 2.1".to_owned()),
+                importer: "shop".to_owned(),
+                line: "shop.py, line 3".to_owned(),
+                request: "GET /late".to_owned(),
+                consequence: "missing",
+                ..RefusedExtension::default()
+            }],
             ..Status::default()
         };
         let expected = "\
@@ -373,6 +417,7 @@ singlemalt 1.0, CPython 3.13.0, pid 7: serving, up 3 min
 generation  2 for 100 s, isolation own-gil
 ending      generation 1
 reload      FAILED: NameError: x; the version before serves on (SIGHUP, 8.0 s ago)
+refused     fast._speed (fast 2.1), imported by shop (shop.py, line 3) in GET /late
 listening   http://127.0.0.1:80
 load        0 of 0 requests wait, 0 connections
 requests    0 answered by the application

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::python::{AppFacts, AppTarget, LoadFailure, Loaded};
+use crate::python::{AppFacts, AppTarget, LoadFailure, Loaded, RefusedExtension};
 use crate::wsgi::{Head, Mounts, Place, Rules};
 
 /// What is to be loaded, and which request is for which of them.
@@ -85,7 +85,18 @@ impl NotLoaded {
     /// The failure that the main interpreter would be spared, if there is one.
     pub fn needs_main(&self) -> Option<&LoadFailure> {
         let mut failures = self.0.iter().map(|(_, failure)| failure);
-        failures.find(|failure| matches!(failure, LoadFailure::ExtensionRefused { .. }))
+        failures.find(|failure| matches!(failure, LoadFailure::ExtensionsRefused { .. }))
+    }
+
+    /// The extensions that the applications miss.
+    pub fn missed(&self) -> Vec<RefusedExtension> {
+        let mut all = Vec::new();
+        for (_, failure) in &self.0 {
+            if let LoadFailure::ExtensionsRefused { refused, .. } = failure {
+                all.extend(refused.iter().cloned());
+            }
+        }
+        all
     }
 }
 

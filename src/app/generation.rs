@@ -16,6 +16,7 @@ use crate::net::{Exchange, Rejected, Turn};
 use crate::python::{BackendRef, Isolation, Runtime};
 
 use super::generation_state::{GenerationState, Setup};
+use super::isolation::choice;
 use super::load_generation::{ProbeRule, add_siblings, spawn_creator};
 use super::plan::Plan;
 use super::probe::Unanswered;
@@ -25,9 +26,6 @@ use super::uwsgi_backend::UwsgiBackend;
 use super::worker_context::WorkerContext;
 use super::worker_group::StartGate;
 use super::workers::Workers;
-
-/// What a person can do about an extension that only the main interpreter can load.
-const WAY_OUT: &str = "--isolation main starts faster, without trying; more parallel Python needs more servers behind a proxy";
 
 /// An application was loaded into the main interpreter of this process. What it left there
 /// (modules, threads, C extensions that load once) cannot be taken out again, so no later
@@ -55,32 +53,16 @@ impl Generation {
         context: &WorkerContext,
         deadlines: &Deadlines,
     ) -> Result<(Arc<Self>, Report), StartError> {
-        let (isolation, why) = match plan.isolation.asked_for() {
-            Some(isolation) => (isolation, "asked for".to_owned()),
-            None if !runtime.supports_own_gil() => (
-                Isolation::Main,
-                format!(
-                    "CPython {} has no usable own-GIL interpreters; 3.13 has",
-                    runtime.version()
-                ),
-            ),
-            None if runtime.is_free_threaded() => (
-                Isolation::Main,
-                "free-threaded CPython runs threads in parallel".to_owned(),
-            ),
-            None => (Isolation::OwnGil, String::new()),
-        };
+        let (isolation, why) = choice::choose(plan, runtime);
         let start = |isolation| Self::start_with(id, plan, runtime, context, isolation, deadlines);
         match start(isolation) {
             Err(StartError::Load(failures)) if plan.isolation == IsolationChoice::Auto => {
-                let Some(failure) = failures
-                    .needs_main()
-                    .filter(|_| isolation == Isolation::OwnGil)
-                else {
+                if isolation != Isolation::OwnGil || failures.needs_main().is_none() {
                     return Err(StartError::Load(failures));
-                };
+                }
                 let (generation, mut report) = start(Isolation::Main)?;
-                report.why = format!("{}\n{WAY_OUT}", failure.reason());
+                plan.process.refused_extensions.demand_main();
+                report.why = choice::because_of(&failures.missed());
                 Ok((generation, report))
             }
             Err(error) => Err(error),
@@ -177,6 +159,7 @@ impl Generation {
         Ok(Report {
             isolation: shared.setup.isolation,
             why: String::new(),
+            shape_change: choice::shape_change(&shared.setup.plan, shared.setup.isolation),
             loaded: shared.apps.reports(&shared.setup.plan.apps),
             threads: interpreters * threads,
             interpreters: elapsed,

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use crossbeam::channel::{Receiver, never};
 
 use crate::net::{Rejected, Turn};
-use crate::python::{BackendRef, InterpreterSpec, WorkerFacts};
+use crate::python::{BackendRef, InterpreterSpec, Isolation, WorkerFacts};
 
 use super::apps::{AppStats, LoadedApps};
 use super::gil_gate::{GilGate, GilGates};
 use super::plan::Plan;
+use super::process::AppRequest;
 use super::queue::{Job, Next, Queue};
 use super::recycling::RecycleRequest;
 use super::scaling::idle::IdleState;
@@ -118,6 +119,15 @@ impl GenerationState {
     pub(super) fn want_interpreter(&self) {
         if self.idle_state.becomes_wanted() {
             (self.setup.context.on_wanted)(self.setup.id);
+        }
+    }
+
+    /// The application imports an extension that refuses these interpreters: asks for a generation
+    /// in the main one.
+    pub(super) fn needs_main(&self) {
+        let process = &self.setup.plan.process;
+        if self.setup.isolation != Isolation::Main && process.refused_extensions.demand_main() {
+            (process.on_request)(AppRequest::MainInterpreter);
         }
     }
 

@@ -14,10 +14,12 @@ use crossbeam::channel::{RecvTimeoutError, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 
 use crate::config::IsolationChoice;
-use crate::python::{Ended, InterpreterHandle, InterpreterThread, Isolation, LoadFailure};
+use crate::python::{
+    Ended, InterpreterHandle, InterpreterThread, Isolation, LoadFailure, Loaded, RefusedExtension,
+};
 use crate::wsgi::Mounts;
 
-use super::apps::{LoadedApps, NotLoaded, shown};
+use super::apps::{NotLoaded, shown};
 use super::generation_state::GenerationState;
 use super::harakiri::worker_record::{ThreadPhase, WorkerPlace, WorkerRecord};
 use super::plan::Plan;
@@ -243,7 +245,7 @@ fn create(
     };
     let watch = record(shared, group, 0, false, &python);
     let mut failed = Vec::new();
-    let loading = load(&shared.apps, &plan, group, &mut python, &mut failed);
+    let loading = load(shared, &plan, group, &mut python, &mut failed);
     if let Some(on_sources) = &shared.setup.context.on_sources {
         let mut sources = python.attached(|py| py.new_sources(&mut 0));
         for (_, failure) in &failed {
@@ -283,14 +285,14 @@ struct InVain;
 /// fails is told and left out, so that it does not take the others down; the other interpreters
 /// load what the first one has, and all of it.
 fn load(
-    known: &LoadedApps,
+    shared: &GenerationState,
     plan: &Plan,
     group: &WorkerGroup,
     python: &mut InterpreterThread,
     failed: &mut Vec<(String, LoadFailure)>,
 ) -> Result<(), InVain> {
     let apps = &plan.apps;
-    let loadable = known.loadable();
+    let loadable = shared.apps.loadable();
     let mut loaded = Vec::with_capacity(apps.count());
     for (at, (place, target)) in apps.iter().enumerate() {
         if loadable.as_ref().is_some_and(|loadable| !loadable[at]) {
@@ -298,16 +300,18 @@ fn load(
             continue;
         }
         let mountpoint = place.mountpoint();
-        match python.load_app(at, &mountpoint, target) {
+        let is_first = loadable.is_none();
+        let load = python.load_app(at, &mountpoint, target);
+        match complete(shared, is_first, python, load) {
             Ok(app) => loaded.push(Some(app)),
             Err(failure) => {
-                let needs_main = matches!(failure, LoadFailure::ExtensionRefused { .. });
+                let needs_main = matches!(failure, LoadFailure::ExtensionsRefused { .. });
                 loaded.push(None);
                 failed.push((mountpoint, failure));
                 // If one needs the main interpreter, all of them will live there; and what the
                 // first interpreter, or the generation before, could load, this one has to.
                 let is_in_vain = needs_main && plan.isolation == IsolationChoice::Auto;
-                if is_in_vain || loadable.is_some() || apps.needs(at) {
+                if is_in_vain || !is_first || apps.needs(at) {
                     return Err(InVain);
                 }
             }
@@ -322,8 +326,36 @@ fn load(
     if apps.count() > 0 {
         python.all_loaded();
     }
-    known.note_loaded(group.worker, loaded);
+    shared.apps.note_loaded(group.worker, loaded);
     Ok(())
+}
+
+/// With `--isolation auto` an application that misses extensions counts as one that failed: it may
+/// have caught their errors, and the main interpreter loads them. If it missed none in the first
+/// interpreter, this one serves, and a generation in the main one is asked for.
+fn complete(
+    shared: &GenerationState,
+    is_first: bool,
+    python: &InterpreterThread,
+    loaded: Result<Loaded, LoadFailure>,
+) -> Result<Loaded, LoadFailure> {
+    let mut refused = python.refused_extensions();
+    refused.retain(RefusedExtension::is_missed);
+    if refused.is_empty() || shared.setup.plan.isolation != IsolationChoice::Auto {
+        return loaded;
+    }
+    match loaded {
+        Ok(app) if !is_first => {
+            shared.needs_main();
+            Ok(app)
+        }
+        Ok(_) | Err(LoadFailure::Raised { .. }) => Err(LoadFailure::ExtensionsRefused {
+            refused,
+            isolation: shared.setup.isolation,
+            traceback: String::new(),
+        }),
+        failed => failed,
+    }
 }
 
 fn spawn_sibling(

@@ -18,6 +18,7 @@ mod generation_state;
 pub mod gil_gate;
 pub mod harakiri;
 pub mod inspect;
+pub mod isolation;
 mod load_generation;
 pub mod plan;
 mod replacement;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::harakiri::Harakiri;
 use super::inspect::stacks::{self, Stacks};
+use super::isolation::refused_extensions::RefusedExtensions;
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::shared::locks::Locks;
@@ -18,6 +19,8 @@ pub enum AppRequest {
     Reload,
     /// `uwsgi.stop()`
     Stop,
+    /// An extension that it imports refuses the interpreters that serve.
+    MainInterpreter,
 }
 
 /// See the file's header. Made once, by the server.
@@ -28,6 +31,8 @@ pub struct Process {
     pub alarms: Arc<Alarms>,
     /// Timers, cron entries, file monitors.
     pub clockwork: Arc<Clockwork>,
+    /// Extensions that have refused interpreters.
+    pub refused_extensions: RefusedExtensions,
     /// Ends requests that take too long.
     pub harakiri: Arc<Harakiri>,
     /// Tells the server what the application wants. Any thread; does not wait.

@@ -22,12 +22,43 @@ pub struct Report {
     /// How interpreters were made.
     pub isolation: Isolation,
     pub why: String,
+    /// The workers are not made as they were asked for.
+    pub shape_change: Option<ShapeChange>,
     /// What was loaded, each application in order, or why nothing was.
     pub loaded: Result<Vec<AppReport>, String>,
     /// How long each interpreter took, its application's loading included.
     pub interpreters: Vec<Duration>,
     pub most: usize,
     pub threads: usize,
+}
+
+/// Interpreters that were asked for and became threads of the main one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShapeChange {
+    /// Interpreters that were asked for.
+    pub processes: usize,
+    /// Threads of each.
+    pub threads: usize,
+}
+
+impl fmt::Display for ShapeChange {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { processes, threads } = *self;
+        let all = processes * threads;
+        write!(
+            out,
+            "processes = {processes} with threads = {threads} are {all} threads of one \
+             interpreter here: they share modules and their state, as threads do"
+        )?;
+        if threads == 1 {
+            write!(
+                out,
+                ". An application that counts on one request at a time in an interpreter needs \
+                 --processes 1 --threads 1"
+            )?;
+        }
+        Ok(())
+    }
 }
 
 /// Why there is no generation.

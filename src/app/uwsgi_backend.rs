@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::background::cron::When;
 use crate::background::{TimerSpec, Trigger};
-use crate::python::{Backend, Facts, LockRefused, SignalSource, WorkerFacts};
+use crate::config::IsolationChoice;
+use crate::python::{Backend, Facts, LockRefused, RefusedExtension, SignalSource, WorkerFacts};
 use crate::shared::locks::{LockError, LockOwner};
 
 use super::generation_state::GenerationState;
@@ -155,6 +156,19 @@ impl Backend for UwsgiBackend {
         // A thread of the application's own works on no request.
         if let Some(watch) = watch {
             watch.limit(limit);
+        }
+    }
+
+    fn extension_refused(&self, refused: &RefusedExtension, is_loading: bool) {
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
+        let choice = shared.setup.plan.isolation;
+        let extensions = &self.process.refused_extensions;
+        extensions.note(refused, choice, is_loading);
+        // What refuses while the application is loaded is the loader's to judge.
+        if !is_loading && refused.is_missed() && choice == IsolationChoice::Auto {
+            shared.needs_main();
         }
     }
 

@@ -12,7 +12,8 @@ use super::attached::Attached;
 use super::failure;
 use super::interpreter::{Interpreter, Isolation};
 use super::namespace::{find, interpreter_dict, namespace};
-use super::object::{Object, Raised, Token, detached};
+use super::object::{self, Object, Raised, Token, detached};
+use super::refusal::RefusedExtension;
 use super::request::caches;
 use super::runtime::code;
 use super::stacks;
@@ -21,6 +22,8 @@ use super::uwsgi;
 
 static EMBEDDED_CODE: Method = Method::one(c"embedded_code", embedded_code);
 static EMIT: Method = Method::one(c"emit", emit);
+static NOTE_REFUSAL: Method = Method::one(c"note_refusal", note_refusal);
+static EXPECT_REFUSAL: Method = Method::none(c"expect_refusal", expect_refusal);
 static INTERRUPT: Method = Method::one(c"interrupt", interrupt);
 
 /// The code of a module of ours, by its name.
@@ -54,6 +57,44 @@ unsafe extern "C" fn emit(
             let line = Object::from_borrowed(token, line)?.to_text();
             // The reader of the log may be slow; other threads need not wait for it.
             detached(token, || tracing::info!(target: "app.stderr", "{line}"));
+            Ok(Object::none(token))
+        })
+    }
+}
+
+/// An extension has refused the interpreter: the facts, as texts.
+unsafe extern "C" fn note_refusal(
+    _self: *mut ffi::PyObject,
+    facts: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by CPython with a live argument.
+    unsafe {
+        trampoline::object(|token| {
+            let facts = Object::from_borrowed(token, facts)?.to_texts()?;
+            let interpreter = uwsgi::module::own_interpreter(token)?;
+            // Files are read.
+            detached(token, || {
+                let refused = RefusedExtension::from_facts(facts);
+                if let (Some(interpreter), Some(refused)) = (interpreter, refused) {
+                    interpreter.note_refusal(refused);
+                }
+            });
+            Ok(Object::none(token))
+        })
+    }
+}
+
+/// An extension refuses the interpreter, and its exception is on its way.
+unsafe extern "C" fn expect_refusal(
+    _self: *mut ffi::PyObject,
+    _none: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by CPython, without arguments.
+    unsafe {
+        trampoline::object(|token| {
+            if let Some(interpreter) = uwsgi::module::own_interpreter(token)? {
+                interpreter.expect_refusals();
+            }
             Ok(Object::none(token))
         })
     }
@@ -117,6 +158,8 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
     for (name, method) in [
         (c"emit", &EMIT),
         (c"interrupt", &INTERRUPT),
+        (c"expect_refusal", &EXPECT_REFUSAL),
+        (c"note_refusal", &NOTE_REFUSAL),
         (c"embedded_code", &EMBEDDED_CODE),
         (c"own_frames", &stacks::OWN_FRAMES),
     ] {
@@ -165,6 +208,22 @@ pub(super) fn adopt_thread(
     find(&namespace(token)?, c"adopt_thread")?
         .call([&name, &state])
         .map(drop)
+}
+
+/// The thread has done a job: tells of the extensions that have refused in it, if their exceptions
+/// have not told by their end.
+pub(super) fn judge_refusals(token: Token<'_>, interpreter: &Interpreter) {
+    if !interpreter.take_expected_refusals() {
+        return;
+    }
+    let waiting = namespace(token)
+        .and_then(|namespace| find(&namespace, c"judge_pending")?.call([]))
+        .and_then(|waiting| waiting.to_u64());
+    match waiting {
+        Ok(0) => {}
+        Ok(_) => interpreter.expect_refusals(),
+        Err(Raised) => drop(object::take_exception(token)),
+    }
 }
 
 /// Asks the interpreter's own threads to finish, runs its exit hooks, flushes its streams. Daemon

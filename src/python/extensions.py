@@ -8,31 +8,148 @@ import sys
 
 LIBRARY = sys._stdlib_dir or "<none>"
 REFUSED = []  # (module, importer or "", reason, replaced by its .py twin)
+PENDING = {}  # threads and weak references of refusals whose exceptions may still be on their way
+
+
+class Refused(ImportError):
+    """Raised for an extension that refuses. Where it ends shows whether its own package goes on without the extension."""
+
+    def __del__(self):
+        judge(self)
+
+
+# What the app sees and logs is an ImportError.
+Refused.__module__, Refused.__name__, Refused.__qualname__ = (
+    "builtins",
+    "ImportError",
+    "ImportError",
+)
+
+
+def watch_extensions():
+    """Sees every extension that refuses, also those whose exception nobody gets to see: all loaders end in these functions."""
+    import _imp
+
+    global create_dynamic
+    create_dynamic = _imp.create_dynamic
+
+    def watched(original, spec_of):
+        def load(subject, *rest):
+            try:
+                return original(subject, *rest)
+            except ImportError as error:
+                reason = str(error)
+                # Another extension's comes through, of one that imports it.
+                if isinstance(error, Refused) or not is_refusal(reason):
+                    raise
+            raise refused(spec_of(subject), reason)
+
+        return load
+
+    def itself(spec):
+        return spec
+
+    def spec_of(module):
+        return module.__spec__
+
+    _imp.create_dynamic = watched(_imp.create_dynamic, itself)
+    _imp.create_builtin = watched(_imp.create_builtin, itself)
+    _imp.exec_dynamic = watched(_imp.exec_dynamic, spec_of)
+    _imp.exec_builtin = watched(_imp.exec_builtin, spec_of)
+
+
+def refused(spec, reason):
+    from _weakref import ref
+
+    origin = spec.origin if spec.has_location else ""
+    error = Refused(reason, name=spec.name, path=origin or None)
+    error.facts = [spec.name, origin or "", *importer(), request(), reason]
+    REFUSED.append((spec.name, error.facts[2], reason, False))
+    link = ref(error)
+    PENDING[id(link)] = threading.get_ident(), link
+    expect_refusal()
+    return error
+
+
+def judge(error):
+    """Tells the server of a refusal, once. `error` is about to go, so it was caught: by the code whose call is the first of its
+    traceback. If that call still runs, it goes on without the extension; else another error has left it."""
+    facts = vars(error).pop("facts", None)
+    if facts is None:
+        return
+    trace = error.__traceback__
+    catcher = trace.tb_frame if trace is not None else None
+    frame = sys._getframe(1)
+    while frame is not None and frame is not catcher:
+        frame = frame.f_back
+    module = file = ""
+    if frame is not None:
+        module, file = frame.f_globals.get("__name__") or "", frame.f_code.co_filename
+    # The standard library copes with its own, as traceback does without _suggestions.
+    copes = module and is_library(facts[1]) and is_library(file)
+    note_refusal([*facts, module, file, "library" if copes else ""])
+
+
+def judge_pending():
+    """The thread has done a job: what it still holds of a refusal is no exception on its way. Whether other threads have some."""
+    me = threading.get_ident()
+    for key, (thread, link) in list(PENDING.items()):
+        error = link()
+        if error is None or thread == me:
+            PENDING.pop(key, None)
+            if error is not None:
+                judge(error)
+    return bool(PENDING)
+
+
+def request():
+    """`GET /path` if this thread serves a request."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        environ = environ_of(frame)
+        if environ is not None:
+            target = environ.get("REQUEST_URI") or str(environ.get("SCRIPT_NAME", "")) + str(
+                environ.get("PATH_INFO", "")
+            )
+            return f"{environ.get('REQUEST_METHOD', '')} {target}"
+        frame = frame.f_back
+    return ""
 
 
 def importer():
-    """The module whose import statement we are inside of, and where in the app's own code that began."""
+    """The module whose import statement we are inside of, its line; and where in the app's own code that began, if elsewhere."""
     frame = sys._getframe(1)
-    direct = ""
+    direct = None
     while frame is not None:
         name = frame.f_code.co_filename
         if not name.startswith("<") and not is_importlib(name):
-            direct = direct or frame.f_globals.get("__name__") or ""
+            if direct is None:
+                direct = frame
             if not is_installed(name):
-                where = f"{name.replace(chr(92), '/').rpartition('/')[2]}, line {frame.f_lineno}"
-                return (
-                    direct
-                    if frame.f_globals.get("__name__") == direct
-                    else f"{direct} (from {where})"
-                )
+                break
         frame = frame.f_back
-    return direct
+    if direct is None:
+        return "", "", ""
+    begun = "" if frame is None or frame is direct else place_of(frame)
+    return direct.f_globals.get("__name__") or "", place_of(direct), begun
+
+
+def place_of(frame):
+    name = frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
+    return f"{name}, line {frame.f_lineno}"
 
 
 def is_installed(filename):
     """Not the app's own: a package that was installed, or the standard library."""
     parts = filename.replace("\\", "/").split("/")
     return "site-packages" in parts or "dist-packages" in parts or filename.startswith(LIBRARY)
+
+
+def is_library(filename):
+    """Part of Python: the standard library, or built in."""
+    parts = filename.replace("\\", "/").split("/")
+    is_extra = "site-packages" in parts or "dist-packages" in parts
+    return not filename or (filename.startswith(LIBRARY) and not is_extra)
 
 
 def is_importlib(filename):
@@ -42,22 +159,6 @@ def is_importlib(filename):
         and parts[1] == "importlib"
         and parts[2] in ("__init__.py", "_bootstrap.py", "_bootstrap_external.py")
     )
-
-
-def watch_extensions():
-    from _frozen_importlib_external import ExtensionFileLoader
-
-    original = ExtensionFileLoader.create_module
-
-    def create_module(self, spec):
-        try:
-            return original(self, spec)
-        except ImportError as error:
-            if is_refusal(str(error)):
-                REFUSED.append((spec.name, importer(), str(error), False))
-            raise
-
-    ExtensionFileLoader.create_module = create_module
 
 
 def is_refusal(text):
@@ -85,21 +186,22 @@ class TwinFinder:
         spec = PathFinder.find_spec(name, path, target)
         if spec is None or not isinstance(spec.loader, ExtensionFileLoader):
             return spec
-        import _imp
         import os
 
         twin = os.path.join(os.path.dirname(spec.origin), name.rpartition(".")[2] + ".py")
         if not os.path.exists(twin):
             return spec
         try:
-            _imp.create_dynamic(spec)
+            create_dynamic(spec)
             return spec
         except ImportError as error:
             if not is_refusal(str(error)):
                 return spec
             from _frozen_importlib_external import spec_from_file_location
 
-            REFUSED.append((name, importer(), str(error), True))
+            by = importer()
+            REFUSED.append((name, by[0], str(error), True))
+            note_refusal([name, spec.origin, *by, request(), str(error), "", "", "twin"])
             return spec_from_file_location(name, twin)
 
 
@@ -147,14 +249,3 @@ def refusal(error):
         if not twin and {module.partition(".")[0], by.partition(".")[0]} & (packages - {""}):
             return module, by, reason
     return None
-
-
-def distribution(module):
-    """The name to install by, where it can be told. Slow: it reads the metadata of all that is installed."""
-    try:
-        from importlib.metadata import packages_distributions, version
-
-        name = packages_distributions()[module.partition(".")[0]][0]
-        return f"{name} {version(name)}"
-    except Exception:
-        return None

@@ -15,6 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use pyo3_ffi as ffi;
 
 use super::object::Token;
+use super::refusal::RefusedExtension;
 use super::runtime::arenas;
 use super::runtime::error::RuntimeError;
 use super::runtime::trim;
@@ -118,10 +119,13 @@ pub(super) struct Interpreter {
     /// Whether the warning about an app that answers with `str` was logged.
     warned_of_str: AtomicBool,
     /// Work to do after a job, in one word, so that a job costs one load: bit 0 is set if there is
-    /// an `after_req_hook`, the rest counts locks that threads of this interpreter hold.
+    /// an `after_req_hook`, bit 1 if an extension has refused since the last job, the rest counts
+    /// locks that threads of this interpreter hold.
     after_job: AtomicUsize,
     /// Whether the app is not loaded yet.
     loading: AtomicBool,
+    /// Extensions that have refused it.
+    refused: Mutex<Vec<RefusedExtension>>,
     /// A thread reads the stacks, or waits for the GIL to do so.
     is_looked_at: AtomicBool,
     members: Mutex<Members>,
@@ -159,7 +163,8 @@ static PARKED: AtomicUsize = AtomicUsize::new(0);
 static MAIN_CREATORS: AtomicUsize = AtomicUsize::new(0);
 /// See `Interpreter::after_job`.
 const REQUEST_HOOK: usize = 1;
-const ONE_LOCK: usize = 2;
+const REFUSALS: usize = 2;
+const ONE_LOCK: usize = 4;
 /// The least grace time: a finished thread may take this long from its last line of Python to the
 /// end of its state.
 const LINGER: Duration = Duration::from_millis(100);
@@ -249,6 +254,7 @@ pub(super) fn create(
         warned_of_str: AtomicBool::new(false),
         after_job: AtomicUsize::new(0),
         loading: AtomicBool::new(true),
+        refused: Mutex::default(),
         is_looked_at: AtomicBool::new(false),
         members: Mutex::new(Members {
             open: true,
@@ -331,6 +337,30 @@ impl Interpreter {
         } else {
             self.after_job.fetch_and(!REQUEST_HOOK, Ordering::Relaxed);
         }
+    }
+
+    /// An extension has refused this interpreter.
+    pub(super) fn note_refusal(&self, refused: RefusedExtension) {
+        let is_loading = self.is_loading();
+        self.spec.backend.0.extension_refused(&refused, is_loading);
+        if is_loading {
+            self.refused.lock().push(refused);
+        }
+    }
+
+    /// Whether refusals may wait for the end of a job.
+    pub(super) fn take_expected_refusals(&self) -> bool {
+        self.after_job.fetch_and(!REFUSALS, Ordering::Relaxed) & REFUSALS != 0
+    }
+
+    /// A refusal waits for the end of a job.
+    pub(super) fn expect_refusals(&self) {
+        self.after_job.fetch_or(REFUSALS, Ordering::Relaxed);
+    }
+
+    /// Extensions that have refused it while its apps were loaded.
+    pub(super) fn refused(&self) -> Vec<RefusedExtension> {
+        self.refused.lock().clone()
     }
 
     /// Whether a thread of this interpreter holds a lock.

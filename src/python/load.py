@@ -14,7 +14,6 @@ class Failure(Exception):
 
 def load(kind, target, expression, isolated, imports):
     """`imports`: kinds, targets and second names in turn, of what is wanted before the first app; None for a further one."""
-    before = len(REFUSED)
     where = "--eval" if kind == "code" else target
     try:
         if imports is not None:
@@ -38,8 +37,6 @@ def load(kind, target, expression, isolated, imports):
             "name": where if kind != "module" else found.__name__,
             "callable": name,
             "note": note,
-            "refused": [describe for entry in REFUSED[before:] for describe in entry[:3]],
-            "twins": [entry[0] for entry in REFUSED[before:] if entry[3]],
         },
         app,
     )
@@ -390,7 +387,6 @@ def explained(error, isolated):
                 "module": module,
                 "importer": by or None,
                 "reason": reason,
-                "distribution": distribution(module),
                 "traceback": trimmed(error),
             }
     import traceback
@@ -447,8 +443,6 @@ def trimmed(error, standard_library=False):
     return "".join(printed.format()).rstrip()
 
 
-def failed_request(error, isolated):
-    """(traceback, explanation or None) of an exception that the app let out of a request."""
-    text = trimmed(error, standard_library=True)
-    why = refusal(error) if isolated and REFUSED else None
-    return text, None if why is None else [why[0], why[1], why[2]]
+def failed_request(error):
+    """The traceback of an exception that the app let out of a request."""
+    return trimmed(error, standard_library=True)

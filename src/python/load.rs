@@ -6,11 +6,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::attached::Attached;
+use super::bootstrap;
 use super::failure;
 use super::interpreter::Isolation;
-use super::load_failure::{LoadFailure, RefusedExtension};
+use super::load_failure::LoadFailure;
 use super::namespace;
 use super::object::{Object, Raised, Token};
+use super::refusal::RefusedExtension;
 use super::target::{AppTarget, TargetKind};
 use super::uwsgi::module;
 
@@ -25,8 +27,7 @@ pub struct Loaded {
     pub note: Option<String>,
     /// From the first import to the callable.
     pub elapsed: Duration,
-    /// Extension modules that refused this interpreter, without failing the app: their packages run
-    /// on pure Python, slower.
+    /// Extension modules that refused this interpreter without failing the app.
     pub refused: Vec<RefusedExtension>,
 }
 
@@ -40,8 +41,11 @@ pub(super) fn load(
 ) -> Result<Loaded, LoadFailure> {
     let started = Instant::now();
     let token = attached.token;
+    let before = attached.interpreter.refused().len();
     let mut load = || {
         let answer = ask(attached, target)?;
+        bootstrap::judge_refusals(token, attached.interpreter);
+        let refused = attached.interpreter.refused().split_off(before);
         let facts = Facts(answer.element(1)?);
         match answer.element(0)?.to_text().as_str() {
             "loaded" => {
@@ -49,9 +53,9 @@ pub(super) fn load(
                 namespace::keep_app(attached.interpreter, at, &app)?;
                 module::note_application(mountpoint, &app)?;
                 attached.caches.set_app(at, app);
-                loaded(&facts, started).map(Ok)
+                loaded(&facts, started, refused).map(Ok)
             }
-            kind => failure_of(attached, kind, &facts, target).map(Err),
+            kind => failure_of(attached, kind, &facts, target, refused).map(Err),
         }
     };
     load().unwrap_or_else(|Raised| Err(internal(token)))
@@ -71,9 +75,13 @@ pub(super) fn import(attached: &mut Attached<'_>, target: &TargetKind) -> Result
         let isolated = isolated(attached)?;
         let answer = namespace::find(&namespace::namespace(token)?, c"import_only")?
             .call([&kind, &text, &isolated])?;
+        bootstrap::judge_refusals(token, attached.interpreter);
+        let refused = attached.interpreter.refused();
         match answer.element(0)?.to_text().as_str() {
             "imported" => Ok(Ok(())),
-            kind => failure_of(attached, kind, &Facts(answer.element(1)?), &target).map(Err),
+            kind => {
+                failure_of(attached, kind, &Facts(answer.element(1)?), &target, refused).map(Err)
+            }
         }
     };
     import().unwrap_or_else(|Raised| Err(internal(token)))
@@ -191,22 +199,36 @@ impl Facts<'_> {
     }
 }
 
-fn loaded(facts: &Facts<'_>, started: Instant) -> Result<Loaded, Raised> {
-    let twins = facts.texts(c"twins")?;
-    let refused = facts.texts(c"refused")?;
-    let refused = refused.chunks_exact(3).map(|entry| RefusedExtension {
-        module: entry[0].clone(),
-        importer: entry[1].clone(),
-        reason: entry[2].clone(),
-        replaced_by_twin: twins.contains(&entry[0]),
-    });
+fn loaded(
+    facts: &Facts<'_>,
+    started: Instant,
+    refused: Vec<RefusedExtension>,
+) -> Result<Loaded, Raised> {
     Ok(Loaded {
         name: facts.required(c"name")?,
         callable: facts.required(c"callable")?,
         note: facts.text(c"note")?,
         elapsed: started.elapsed(),
-        refused: refused.collect(),
+        refused,
     })
+}
+
+/// The extension that load.py blames, and the others that the app may miss.
+fn behind_failure(
+    facts: &Facts<'_>,
+    mut refused: Vec<RefusedExtension>,
+) -> Result<Vec<RefusedExtension>, Raised> {
+    let module = facts.required(c"module")?;
+    refused.retain(|one| one.is_missed() || one.module == module);
+    if !refused.iter().any(|one| one.module == module) {
+        refused.push(RefusedExtension {
+            module,
+            importer: facts.required(c"importer")?,
+            reason: facts.required(c"reason")?,
+            ..RefusedExtension::default()
+        });
+    }
+    Ok(refused)
 }
 
 /// The failure that load.py's answer of this `kind` describes.
@@ -215,13 +237,11 @@ fn failure_of(
     kind: &str,
     facts: &Facts<'_>,
     target: &AppTarget,
+    refused: Vec<RefusedExtension>,
 ) -> Result<LoadFailure, Raised> {
     Ok(match kind {
-        "refused" => LoadFailure::ExtensionRefused {
-            module: facts.required(c"module")?,
-            importer: facts.text(c"importer")?,
-            distribution: facts.text(c"distribution")?,
-            reason: facts.required(c"reason")?,
+        "refused" => LoadFailure::ExtensionsRefused {
+            refused: behind_failure(facts, refused)?,
             isolation: attached.interpreter.spec.isolation,
             traceback: facts.required(c"traceback")?,
         },

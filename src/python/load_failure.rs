@@ -3,36 +3,18 @@
 use std::fmt;
 
 use super::interpreter::Isolation;
-
-/// An extension module that refused to be loaded into a subinterpreter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedExtension {
-    /// Its name: `google._upb._message`.
-    pub module: String,
-    /// The module that imported it; empty if it is unknown.
-    pub importer: String,
-    /// What it said.
-    pub reason: String,
-    /// Whether the .py beside it was loaded in its place.
-    pub replaced_by_twin: bool,
-}
+use super::refusal::{RefusedExtension, describe_all};
 
 /// Why there is no app. `Display` is what a person reads.
 #[derive(Debug, Clone)]
 pub enum LoadFailure {
     /// An extension module refuses subinterpreters; the app needs the main interpreter.
-    ExtensionRefused {
-        /// The extension module.
-        module: String,
-        /// Who imported it.
-        importer: Option<String>,
-        /// The name for `pip install`, with its version.
-        distribution: Option<String>,
-        /// What it said.
-        reason: String,
+    ExtensionsRefused {
+        /// All that were met; at least one.
+        refused: Vec<RefusedExtension>,
         /// The isolation that was tried.
         isolation: Isolation,
-        /// The traceback, trimmed to the user's frames.
+        /// The traceback, trimmed to the user's frames; empty if the app loads without them.
         traceback: String,
     },
     /// The module exists, the callable in it does not.
@@ -90,33 +72,17 @@ impl LoadFailure {
     /// The reason without the advice, for a report that has its own.
     #[must_use]
     pub fn reason(&self) -> String {
-        let Self::ExtensionRefused {
-            module,
-            importer,
-            distribution,
-            reason,
-            ..
-        } = self
-        else {
+        let Self::ExtensionsRefused { refused, .. } = self else {
             return self.to_string();
         };
-        let of = distribution
-            .as_ref()
-            .map_or(String::new(), |name| format!(" (of {name})"));
-        let by = importer
-            .as_ref()
-            .map_or(String::new(), |name| format!(", imported by {name},"));
-        format!(
-            "the extension module {module}{of}{by} refuses to be loaded into a subinterpreter: \
-             {reason}"
-        )
+        describe_all(refused)
     }
 }
 
 impl fmt::Display for LoadFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ExtensionRefused { isolation, .. } => write!(
+            Self::ExtensionsRefused { isolation, .. } => write!(
                 f,
                 "{}\n  --isolation {} cannot run this app; --isolation main can (one interpreter, any \
                  number of threads), and --isolation auto picks it by itself",

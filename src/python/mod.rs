@@ -10,7 +10,7 @@
 //! - `object`, `trampoline`, `namespace`, `attached`: the layer that everything else stands on
 //! - `interpreter`, `thread_state`, `bootstrap`, `interruption`, `stacks`: the life of an
 //!   interpreter
-//! - `load`, `target`, `sources`, `failure`: the app, and errors as text
+//! - `load`, `target`, `sources`, `refusal`, `failure`: the app, and errors as text
 //! - `runtime`, `request`, `uwsgi`: rooms of their own
 
 #![allow(
@@ -27,6 +27,7 @@ mod load;
 mod load_failure;
 mod namespace;
 mod object;
+mod refusal;
 mod request;
 mod runtime;
 mod sources;
@@ -43,7 +44,8 @@ pub use interpreter::{
 };
 pub use interruption::Interruption;
 pub use load::Loaded;
-pub use load_failure::{LoadFailure, RefusedExtension};
+pub use load_failure::LoadFailure;
+pub use refusal::{Consequence, RefusedExtension};
 pub use request::call::{Call, Served};
 pub use runtime::environment::{EnvironmentError, set_environment};
 pub use runtime::error::RuntimeError;

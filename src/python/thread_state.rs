@@ -22,6 +22,7 @@ use super::load::{self, Loaded};
 use super::load_failure::LoadFailure;
 use super::namespace;
 use super::object::{Raised, Token};
+use super::refusal::RefusedExtension;
 use super::request::caches::Caches;
 use super::runtime::Runtime;
 use super::runtime::error::RuntimeError;
@@ -174,6 +175,12 @@ impl InterpreterThread {
         target: &AppTarget,
     ) -> Result<Loaded, LoadFailure> {
         self.attached(|attached| load::load(attached, at, mountpoint, target))
+    }
+
+    /// Extensions that have refused this interpreter while its apps were loaded.
+    #[must_use]
+    pub fn refused_extensions(&self) -> Vec<RefusedExtension> {
+        self.interpreter.refused()
     }
 
     /// All apps are loaded: runs `uwsgi.post_fork_hook`.

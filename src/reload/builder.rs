@@ -72,6 +72,13 @@ impl GenerationBuilder {
         })
     }
 
+    /// Loads generation `id` of the version in charge.
+    pub(super) fn load_again(&self, id: u64, deadlines: &Deadlines) -> TaskOutcome {
+        let before = self.version();
+        let version = Arc::clone(&before);
+        TaskOutcome::Loaded(self.load_version(id, version, &before, deadlines))
+    }
+
     fn load_version(
         &self,
         id: u64,

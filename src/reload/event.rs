@@ -76,6 +76,8 @@ pub enum Event {
         /// What asked for it, for the log.
         by: String,
     },
+    /// The application needs the main interpreter: an extension has refused another one.
+    MainInterpreter,
     /// This process, which a successor replaces, has no request in progress any more, or its time
     /// is up.
     Drained {

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crossbeam::channel::Sender;
 
 use crate::app::harakiri::Harakiri;
+use crate::app::isolation::refused_extensions::RefusedExtensions;
 use crate::app::process::{AppRequest, Process};
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
@@ -32,6 +33,7 @@ pub fn build(
     let wish = move |wish| {
         let event = match wish {
             AppRequest::Reload => Event::reload("uwsgi.reload()"),
+            AppRequest::MainInterpreter => Event::MainInterpreter,
             // A second request would stop at once.
             AppRequest::Stop if is_stopping.swap(true, Ordering::SeqCst) => return,
             AppRequest::Stop => Event::stop("uwsgi.stop()", 0),
@@ -44,6 +46,7 @@ pub fn build(
         locks: Locks::new(config.background.locks),
         clockwork: Arc::clone(clockwork),
         alarms: Arc::clone(alarms),
+        refused_extensions: RefusedExtensions::default(),
         harakiri: Harakiri::new(config.limits.harakiri.clone(), abandoned_max, on_overrun),
         on_request: Box::new(wish),
         memory: memory::of_this_process,

@@ -59,6 +59,9 @@ fn write_serving(
             write_indented(text, why)?;
         }
     }
+    if let Some(change) = &report.shape_change {
+        writeln!(text, "WARNING: {change}")?;
+    }
     let interpreters = report.interpreters.len();
     let each: Vec<String> = report.interpreters.iter().map(milliseconds_of).collect();
     writeln!(
@@ -116,16 +119,10 @@ fn write_loaded(text: &mut String, loaded: &Loaded) -> std::fmt::Result {
         writeln!(text, "  note: {note}")?;
     }
     for refused in &loaded.refused {
-        let by = if refused.importer.is_empty() {
-            String::new()
-        } else {
-            format!(" (imported by {})", refused.importer)
-        };
         writeln!(
             text,
-            "  note: {}{by} has no subinterpreter support; its pure Python version is used, \
-             which is slower",
-            refused.module
+            "  note: the extension {refused} refuses interpreters with a GIL of their own; {}",
+            refused.consequence_in_words()
         )?;
     }
     Ok(())

@@ -204,8 +204,7 @@ impl<'a> Supervisor<'a> {
             }
             (Phase::Serving, Event::Reload { by }) => self.reload(&by),
             (Phase::Serving, Event::ChainReload { by }) => self.reloader.ask_reload(&by, true),
-            (Phase::Serving, Event::Renew { by }) => self.reloader.ask_new_process(&by),
-            (_, Event::Renew { .. }) => {}
+            (_, event @ (Event::Renew { .. } | Event::MainInterpreter)) => self.renew(&event),
             (_, Event::Rollback { by, reply }) => {
                 let done = self.roll_back(&by);
                 // An error: the client has gone.
@@ -240,6 +239,15 @@ impl<'a> Supervisor<'a> {
         self.notifier.reloading();
         self.actions.prepare_reload();
         self.reloader.ask_reload(by, false);
+    }
+
+    /// The server itself needs another process, or another interpreter.
+    fn renew(&mut self, event: &Event) {
+        match event {
+            _ if !matches!(self.phase, Phase::Serving) => {}
+            Event::Renew { by } => self.reloader.ask_new_process(by),
+            _ => self.reloader.switch_to_main(),
+        }
     }
 
     /// A client asks for a reload and waits for its end.

@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use singlemalt::python::{AppTarget, Ended, InterpreterThread, Isolation, LoadFailure, TargetKind};
+use singlemalt::python::{
+    AppTarget, Consequence, Ended, InterpreterThread, Isolation, LoadFailure, TargetKind,
+};
 use singlemalt::wsgi::Chosen;
 
 use crate::harness::*;
@@ -338,6 +340,61 @@ fn own_gil_and_compiler<T>(made: Option<T>) -> Option<T> {
     made.filter(|_| runtime().supports_own_gil())
 }
 
+/// The extensions that a failure names, each with its importer.
+fn blamed(failure: &LoadFailure) -> Vec<String> {
+    let LoadFailure::ExtensionsRefused { refused, .. } = failure else {
+        panic!("{failure}")
+    };
+    let named = refused.iter();
+    named
+        .map(|one| format!("{} by {}", one.module, one.importer))
+        .collect()
+}
+
+/// A fallback is believed of the package that caught the error and went on, and of no other code.
+#[test]
+fn the_code_that_goes_on_without_an_extension_is_told_apart() {
+    on_worker(|| {
+        let caught = "try:\n    import fastpkg\nexcept ImportError:\n    fastpkg = None\n";
+        for (init, app, consequence) in [
+            // Pillow: the package passes the error on, and the app catches it.
+            (
+                "try:\n    from . import _speed\nexcept ImportError:\n    raise",
+                caught,
+                Consequence::Missing,
+            ),
+            // numpy: the package raises another error.
+            (
+                "try:\n    from . import _speed\nexcept ImportError as e:\n    raise ImportError('no') from e",
+                caught,
+                Consequence::Missing,
+            ),
+            // The package keeps the error for later.
+            (
+                "try:\n    from . import _speed\nexcept ImportError as e:\n    why = e",
+                "import fastpkg\n",
+                Consequence::Missing,
+            ),
+            // A function of the package copes.
+            (
+                "def load():\n    try:\n        from . import _speed\n    except ImportError:\n        return None\nload()",
+                "import fastpkg\n",
+                Consequence::OwnFallback,
+            ),
+        ] {
+            let app = refused_app(init, &format!("{app}application = print"));
+            let Some(app) = own_gil_and_compiler(app) else {
+                return;
+            };
+            let loaded = load(Isolation::OwnGil, &app.target(None)).expect("it copes");
+            let [refused] = loaded.refused.as_slice() else {
+                panic!("{:?}", loaded.refused)
+            };
+            assert_eq!(refused.consequence, consequence, "{init}");
+        }
+    });
+}
+
 #[test]
 fn an_extension_that_refuses_is_named_with_its_importer() {
     on_worker(|| {
@@ -349,16 +406,7 @@ fn an_extension_that_refuses_is_named_with_its_importer() {
             return;
         };
         let failure = load(Isolation::OwnGil, &app.target(None)).expect_err("refused");
-        let LoadFailure::ExtensionRefused {
-            module, importer, ..
-        } = &*failure
-        else {
-            panic!("{failure}")
-        };
-        assert_eq!(
-            (module.as_str(), importer.as_deref()),
-            ("fastpkg._speed", Some("fastpkg.core"))
-        );
+        assert_eq!(blamed(&failure), ["fastpkg._speed by fastpkg.core"]);
         snapshot("load_refused", &told(&app, &failure));
         load(Isolation::Main, &app.target(None)).expect("main takes everything");
     });
@@ -379,16 +427,7 @@ fn a_refusal_is_found_behind_other_errors() {
                 return;
             };
             let failure = load(Isolation::OwnGil, &app.target(None)).expect_err("refused");
-            let LoadFailure::ExtensionRefused {
-                module, importer, ..
-            } = &*failure
-            else {
-                panic!("{failure}")
-            };
-            assert_eq!(
-                (module.as_str(), importer.as_deref()),
-                ("fastpkg._speed", Some("fastpkg"))
-            );
+            assert_eq!(blamed(&failure), ["fastpkg._speed by fastpkg"]);
         }
     });
 }
@@ -422,7 +461,7 @@ fn what_was_done_without_is_reported() {
             (refused.module.as_str(), refused.importer.as_str()),
             ("fastpkg._speed", "fastpkg")
         );
-        assert!(!refused.replaced_by_twin);
+        assert_eq!(refused.consequence, Consequence::OwnFallback);
     });
 }
 
@@ -442,7 +481,8 @@ fn the_twin_of_a_refused_extension_is_loaded() {
             loaded
                 .refused
                 .iter()
-                .any(|refused| refused.module == "fastpkg._speed" && refused.replaced_by_twin)
+                .any(|refused| refused.module == "fastpkg._speed"
+                    && refused.consequence == Consequence::Twin)
         );
     });
 }

@@ -34,8 +34,6 @@ pub(crate) struct Caches {
     /// Whether objects of a request may serve the next one if their reference count is one: not
     /// without a GIL, where the count is split between threads.
     reuses: bool,
-    /// Whether the explanation of a late refused import was logged already.
-    pub(crate) explained: bool,
     /// Type and message of the last exception of the app.
     pub(crate) raised: Option<(String, String)>,
 }
@@ -84,7 +82,6 @@ impl Caches {
             functions: None,
             input: None,
             reuses: !interpreter.free_threaded,
-            explained: false,
             raised: None,
         })
     }

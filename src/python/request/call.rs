@@ -12,7 +12,7 @@ use super::file_wrapper;
 use super::start_response::{self, Exchange, bytes_of, copied, is_buffer, settle, type_name};
 use crate::python::attached::Attached;
 use crate::python::failure;
-use crate::python::interpreter::{Interpreter, Isolation};
+use crate::python::interpreter::Interpreter;
 use crate::python::object::detached;
 use crate::python::object::{self, Object, Raised, Token};
 use crate::python::sources;
@@ -216,11 +216,9 @@ impl Attached<'_> {
         Served::Failed
     }
 
-    /// Logs the app's exception with its traceback; and once, if an extension module refused to
-    /// load, which one. Returns the traceback.
+    /// Logs the app's exception with its traceback, and returns that.
     fn log(&mut self, request: &Request<'_>, error: &Object<'_>) -> String {
-        let isolated = self.interpreter.spec.isolation != Isolation::Main;
-        let (traceback, refusal) = failure::describe(error, isolated);
+        let traceback = failure::describe(error);
         let (method, target) = (
             request.head.method().escape_ascii(),
             request.head.target().escape_ascii(),
@@ -229,15 +227,6 @@ impl Attached<'_> {
             self.token,
             || tracing::error!(target: "app", "{method} {target}\n{traceback}"),
         );
-        if let Some(failure::Refusal { module, importer }) = refusal
-            && !std::mem::replace(&mut self.caches.explained, true)
-        {
-            tracing::error!(
-                target: "app",
-                "the extension module {module}, imported by {importer} after the start, refuses \
-                 subinterpreters: this app needs --isolation main"
-            );
-        }
         traceback
     }
 }
@@ -464,7 +453,7 @@ impl<'py> Job<'_, 'py, '_> {
                 if closed.is_err()
                     && let Some(second) = object::take_exception(self.token)
                 {
-                    let (traceback, _) = failure::describe(&second, false);
+                    let traceback = failure::describe(&second);
                     tracing::error!(target: "app", "close() failed as well\n{traceback}");
                 }
                 // SAFETY: attached (token); the exception is given away.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::python::refusal::RefusedExtension;
+
 /// The value of an option, for `uwsgi.opt`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OptionText {
@@ -178,6 +180,10 @@ pub trait Backend: Send + Sync {
     /// limit. A call also records for good that such limits are used, even outside of a request.
     fn limit_request(&self, interpreter: u64, thread: u64, limit: Option<Duration>);
 
+    /// An extension has refused the calling interpreter; `is_loading`: while its apps were loaded.
+    /// Called detached.
+    fn extension_refused(&self, refused: &RefusedExtension, is_loading: bool);
+
     /// Releases the locks of a thread or, with `None`, of all threads of the interpreter. Returns
     /// their numbers.
     fn release_locks(&self, interpreter: u64, thread: Option<u64>) -> Vec<usize>;
@@ -260,6 +266,8 @@ impl Backend for NoServer {
     }
 
     fn limit_request(&self, _: u64, _: u64, _: Option<Duration>) {}
+
+    fn extension_refused(&self, _: &RefusedExtension, _: bool) {}
 
     fn release_locks(&self, _: u64, _: Option<u64>) -> Vec<usize> {
         Vec::new()

@@ -6,12 +6,13 @@ use std::ffi::CStr;
 use super::locks;
 use super::module::module;
 use crate::python::attached::Attached;
+use crate::python::bootstrap;
 use crate::python::failure;
-use crate::python::interpreter::{Interpreter, Isolation};
+use crate::python::interpreter::Interpreter;
 use crate::python::object::{self, Raised, Token};
 
 /// Calls an attribute of the module, if it is set. An exception is logged.
-fn call(token: Token<'_>, interpreter: &Interpreter, name: &CStr) {
+fn call(token: Token<'_>, name: &CStr) {
     let outcome = (|| {
         let Some(module) = module(token)? else {
             return Ok(());
@@ -27,8 +28,7 @@ fn call(token: Token<'_>, interpreter: &Interpreter, name: &CStr) {
     if outcome == Err(Raised)
         && let Some(error) = object::take_exception(token)
     {
-        let isolated = interpreter.spec.isolation != Isolation::Main;
-        let (traceback, _) = failure::describe(&error, isolated);
+        let traceback = failure::describe(&error);
         let name = name.to_string_lossy();
         tracing::error!(target: "app", "uwsgi.{name} failed\n{traceback}");
     }
@@ -36,12 +36,12 @@ fn call(token: Token<'_>, interpreter: &Interpreter, name: &CStr) {
 
 /// The app of this interpreter has been loaded: uWSGI would have forked now.
 pub(in crate::python) fn post_fork(attached: &mut Attached<'_>) {
-    call(attached.token, attached.interpreter, c"post_fork_hook");
+    call(attached.token, c"post_fork_hook");
 }
 
 /// The interpreter is about to end; its locks are opened.
 pub(in crate::python) fn at_exit(attached: &mut Attached<'_>) {
-    call(attached.token, attached.interpreter, c"atexit");
+    call(attached.token, c"atexit");
     let interpreter = attached.interpreter;
     let backend = &interpreter.spec.backend.0;
     for number in backend.release_locks(interpreter.serial, None) {
@@ -56,8 +56,9 @@ pub(in crate::python) fn at_exit(attached: &mut Attached<'_>) {
 /// says so.
 pub(in crate::python) fn after_job(token: Token<'_>, interpreter: &Interpreter, is_request: bool) {
     if is_request && interpreter.has_request_hook() {
-        call(token, interpreter, c"after_req_hook");
+        call(token, c"after_req_hook");
     }
+    bootstrap::judge_refusals(token, interpreter);
     if interpreter.has_locks() {
         let backend = &interpreter.spec.backend.0;
         let left = backend.release_locks(interpreter.serial, Some(locks::this_thread()));

@@ -9,7 +9,6 @@ use pyo3_ffi as ffi;
 use super::arguments::Called;
 use crate::python::attached::Attached;
 use crate::python::failure;
-use crate::python::interpreter::Isolation;
 use crate::python::object::detached;
 use crate::python::object::{self, Object, Raised};
 use crate::python::trampoline::{Exception, caught, raise};
@@ -183,8 +182,7 @@ pub(in crate::python) fn run_handler(attached: &mut Attached<'_>, number: u8) ->
         }
         Err(Raised) => {
             if let Some(error) = object::take_exception(token) {
-                let isolated = attached.interpreter.spec.isolation != Isolation::Main;
-                let (traceback, _) = failure::describe(&error, isolated);
+                let traceback = failure::describe(&error);
                 detached(
                     token,
                     || tracing::error!(target: "app", "the handler of signal {number} failed\n{traceback}"),

@@ -32,13 +32,20 @@ impl Reloader {
         let stages = &version.config.reload.canary;
         // A canary is compared with the application that serves, if there is one.
         let serving = self.workers().filter(Workers::has_application);
-        let canary = serving.as_ref().and_then(|serving| {
+        // What serves lacks an extension: nothing is to be compared, and nothing to be kept.
+        let is_switched =
+            std::mem::take(&mut self.is_switching) && generation.isolation() == Isolation::Main;
+        let compared = serving.as_ref().filter(|_| !is_switched);
+        let canary = compared.and_then(|serving| {
             let counts = counts(&generation.workers(), serving);
             Canary::begin(stages, counts, Instant::now())
         });
         let Some(canary) = canary else {
-            self.take_over(&generation, version);
+            self.take_over(&generation, version, !is_switched);
             tracing::info!("{}", report::reloaded(id, report, elapsed));
+            if is_switched {
+                self.warn_of_switch(report);
+            }
             return;
         };
         generation.serve_off_poll();
@@ -56,8 +63,16 @@ impl Reloader {
         });
     }
 
+    /// The main interpreter serves instead of several: tells what is different.
+    fn warn_of_switch(&self, report: &crate::app::Report) {
+        if let Some(change) = &report.shape_change {
+            tracing::warn!("{change}");
+        }
+        self.warn_of_unused_options(Some(Isolation::Main));
+    }
+
     /// Gives a generation all requests, and keeps or ends the previous one.
-    fn take_over(&mut self, generation: &Arc<Generation>, version: Arc<Version>) {
+    fn take_over(&mut self, generation: &Arc<Generation>, version: Arc<Version>, may_keep: bool) {
         let before = self.adopt(version);
         let context = &self.builder.context;
         let previous = self.builder.current.swap(Some(Arc::clone(generation)));
@@ -76,7 +91,7 @@ impl Reloader {
         let workers = previous.workers();
         let was_at_rest = workers.is_idle();
         let time = self.builder.config().reload.keep_previous;
-        match time.filter(|_| workers.has_application() && !was_at_rest) {
+        match time.filter(|_| may_keep && workers.has_application() && !was_at_rest) {
             Some(time) => self.keep(previous, before, time),
             None => self.retire(previous),
         }
@@ -259,7 +274,7 @@ impl Reloader {
             }
             Step::Complete => {
                 let (score, _) = one.canary.scores();
-                self.take_over(&one.generation, one.version);
+                self.take_over(&one.generation, one.version, true);
                 tracing::info!(
                     "generation {id} serves: {score} requests failed while it was tried out"
                 );

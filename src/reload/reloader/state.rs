@@ -53,6 +53,8 @@ pub struct Reloader {
     pub(super) missing: Option<MissingWorker>,
     /// The next reload renews the process, which has workers that cannot be ended otherwise.
     needs_new_process: bool,
+    /// The next reload makes a generation in the main interpreter, which it has not had.
+    pub(super) is_switching: bool,
     /// The worker of the main interpreter that is due to be replaced, and with it the process.
     due_main: Option<u64>,
     pub(super) others: OtherGenerations,
@@ -90,6 +92,7 @@ impl Reloader {
             memory,
             missing: None,
             needs_new_process: false,
+            is_switching: false,
             due_main: None,
             others: OtherGenerations::default(),
         };
@@ -116,6 +119,31 @@ impl Reloader {
     pub fn ask_new_process(&mut self, by: &str) {
         self.needs_new_process = true;
         self.ask_reload(by, false);
+    }
+
+    /// Puts the application into the main interpreter: an extension has refused the others.
+    pub fn switch_to_main(&mut self) {
+        if self
+            .workers()
+            .is_none_or(|workers| workers.isolation() == Isolation::Main)
+        {
+            return;
+        }
+        let missed = self
+            .builder
+            .version()
+            .plan
+            .process
+            .refused_extensions
+            .missed();
+        let why = missed
+            .first()
+            .map_or_else(String::new, |one| one.module.clone());
+        self.is_switching = true;
+        self.ask_reload(
+            &format!("isolation main, because {why} refuses own-gil"),
+            false,
+        );
     }
 
     /// An interpreter is due to be replaced; the main one is replaced with the process.
@@ -200,10 +228,14 @@ impl Reloader {
             // The new version of the application needs the main interpreter, which is taken.
             TaskOutcome::Loaded(Err(Failed::Start(StartError::MainIsTaken))) => {
                 self.history.set_way(Way::Exec);
+                self.is_switching = false;
                 self.start_successor();
                 return Action::GoOn;
             }
-            TaskOutcome::Loaded(Err(failed)) => self.report_failure(&failed),
+            TaskOutcome::Loaded(Err(failed)) => {
+                self.is_switching = false;
+                self.report_failure(&failed);
+            }
             TaskOutcome::SuccessorReady(Ok(successor)) => {
                 self.pending.begin();
                 return Action::HandOver(successor);
@@ -321,13 +353,22 @@ impl Reloader {
                 self.id += 1;
                 let id = self.id;
                 self.history.set_generation(id);
-                self.run(move || builder.load(id, &deadlines));
+                let is_switching = self.is_switching;
+                self.run(move || match is_switching {
+                    true => builder.load_again(id, &deadlines),
+                    false => builder.load(id, &deadlines),
+                });
             }
         }
     }
 
     /// How a reload is carried out. An application in the main interpreter needs a new process.
     fn way(&self, serving: Option<&Workers>, is_rolling: bool) -> Way {
+        if self.is_switching
+            && serving.is_some_and(|workers| workers.isolation() != Isolation::Main)
+        {
+            return Way::Swap;
+        }
         if self.needs_new_process
             || self.builder.config().reload.mode == ReloadMode::Exec
             || serving.is_some_and(|workers| workers.isolation() == Isolation::Main)

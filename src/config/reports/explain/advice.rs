@@ -56,7 +56,7 @@ fn threads_for(green: &str) -> u64 {
 }
 
 /// What to know about the number of interpreters.
-fn about_processes(processes: u64, is_single: bool) -> Option<String> {
+fn about_processes(processes: u64, threads: u64, is_single: bool) -> Option<String> {
     if processes > 1 && is_single {
         Some(format!(
             "single-interpreter with processes = {processes}: the main interpreter serves with \
@@ -69,11 +69,19 @@ fn about_processes(processes: u64, is_single: bool) -> Option<String> {
              threads, usually serve as well"
         ))
     } else if processes > 1 {
-        Some(format!(
+        let all = processes.saturating_mul(threads);
+        let mut text = format!(
             "processes = {processes}: {processes} interpreters load the application for \
              themselves; if an extension of it refuses subinterpreters, isolation = auto falls \
-             back to threads of the main interpreter"
-        ))
+             back to {all} threads of the main interpreter"
+        );
+        if threads == 1 {
+            text.push_str(
+                ", which work on requests at once: an application that counts on one thread in a \
+                 process needs processes = 1 and threads = 1 then",
+            );
+        }
+        Some(text)
     } else {
         None
     }
@@ -92,7 +100,8 @@ pub(super) fn overall<'e>(
     let mut lines = Vec::new();
     let processes = number("processes").unwrap_or(1);
     let is_single = value_of("single-interpreter").is_some();
-    lines.extend(about_processes(processes, is_single));
+    let threads = number("threads").unwrap_or(1);
+    lines.extend(about_processes(processes, threads, is_single));
     if let Some(cheaper) = number("cheaper").filter(|cheaper| *cheaper >= processes) {
         lines.push(format!(
             "cheaper = {cheaper} wants more than {cheaper} processes, and there are \

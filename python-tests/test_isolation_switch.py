@@ -1,0 +1,227 @@
+"""Extensions that refuse own-GIL interpreters: seen wherever they are imported, told, and served by
+the main interpreter.
+"""
+
+import re
+import threading
+
+import pytest
+from control import ask as ask_control
+from test_frameworks import needs
+from test_isolation import own_gil_only
+
+pytestmark = own_gil_only
+SWITCHED = r"generation 2 serves .*isolation main"
+LATE_NUMPY = """
+    import sys
+
+    def total():
+        try:
+            import numpy
+        except ImportError:
+            return "without numpy"
+        return str(int(numpy.arange(10).sum()))
+
+    def application(environ, start_response):
+        text = total() if environ["PATH_INFO"] == "/late" else "hello"
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [text.encode()]
+"""
+
+
+def status(server):
+    return ask_control(server.directory / "control")[1]
+
+
+CONTROL = ("--control", "./control")
+
+
+@needs("numpy")
+def test_an_import_that_the_app_catches_switches_to_main(serve):
+    server = serve("--processes", 2, *CONTROL, source=LATE_NUMPY)
+    assert status(server)["generation"]["isolation"] == "own-gil"
+    assert server.ask("/late").text == "without numpy"
+    server.wait_for_log(SWITCHED, seconds=10)
+    assert server.ask("/late").text == "45"
+    after = status(server)
+    assert after["generation"]["isolation"] == "main"
+    assert "numpy" in after["reload"]["by"]
+    [refused] = after["refused_extensions"]
+    assert refused["module"].endswith("_multiarray_umath")
+    assert re.fullmatch(r"numpy \d+\.\d+.*", refused["distribution"])
+    assert refused["begun"] == "app.py, line 6"
+    assert refused["request"] == "GET /late"
+    assert refused["consequence"] == "missing"
+    log = server.log()
+    assert len(re.findall(r"the extension \S*_multiarray_umath", log)) == 1, "once"
+    assert "in GET /late" in log
+    assert "2 threads of one interpreter" in log, "the shape has changed"
+
+
+@needs("numpy")
+def test_nothing_is_lost_in_the_switch(serve, gate):
+    """A request that runs finishes in the old generation; others are answered all the time."""
+    source = LATE_NUMPY.replace(
+        'text = total() if environ["PATH_INFO"] == "/late" else "hello"',
+        """
+        if environ["PATH_INFO"] == "/wait":
+            import knock
+            knock.knock("waits")
+        text = total() if environ["PATH_INFO"] == "/late" else "hello"
+""".strip(),
+    )
+    server = serve("--processes", 2, "--threads", 2, source=source, gate=gate)
+    waiting = server.connect()
+    waiting.send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+    [visitor] = gate.visitors(1)
+    answers, is_over = [], threading.Event()
+
+    def ask_on():
+        while not is_over.is_set():
+            answer = server.ask("/")
+            answers.append((answer.status, answer.text))
+
+    clients = [threading.Thread(target=ask_on) for _ in range(2)]
+    for client in clients:
+        client.start()
+    server.ask("/late")
+    server.wait_for_log(SWITCHED, seconds=20)
+    visitor.release()
+    assert waiting.receive().text == "hello"
+    is_over.set()
+    for client in clients:
+        client.join()
+    assert set(answers) == {(200, "hello")}
+    assert server.ask("/late").text == "45"
+
+
+@needs("argon2")
+@needs("django")
+def test_a_login_of_django_with_argon2(serve):
+    source = """
+        import django
+        from django.conf import settings
+
+        settings.configure(
+            PASSWORD_HASHERS=["django.contrib.auth.hashers.Argon2PasswordHasher"],
+            ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="x",
+        )
+        django.setup()
+
+        from django.contrib.auth.hashers import check_password, make_password
+        from django.core.handlers.wsgi import WSGIHandler
+        from django.http import HttpResponse
+        from django.urls import path
+
+        def login(request):
+            return HttpResponse(str(check_password("x", make_password("x"))))
+
+        urlpatterns = [path("login", login)]
+        application = WSGIHandler()
+    """
+    server = serve(source=source)
+    assert server.ask("/login").status == 500
+    server.wait_for_log(SWITCHED, seconds=10)
+    assert (server.ask("/login").status, server.ask("/login").text) == (200, "True")
+    named = r"the extension \S*_ffi \(argon2-cffi-bindings \S+\), imported by _argon2_cffi_bindings .* in GET /login"
+    assert re.search(named, server.log())
+
+
+@needs("PIL")
+def test_an_optional_import_at_load_is_no_fallback(serve):
+    """Pillow has no pure Python version: without its extension it is gone."""
+    source = """
+        try:
+            from PIL import Image
+        except ImportError:
+            Image = None
+
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [str(Image and Image.new("L", (3, 4)).size).encode()]
+    """
+    server = serve(source=source)
+    assert server.ask("/").text == "(3, 4)"
+    log = server.log()
+    assert re.search(r"isolation: main.*because\s.*\s.*PIL\._imaging \([Pp]illow \S+\)", log)
+    assert "pure Python" not in log
+
+
+@needs("numpy")
+@needs("PIL")
+@needs("argon2")
+def test_all_that_refuse_are_named(serve):
+    source = """
+        found = {}
+        for name in ("numpy", "PIL.Image", "argon2"):
+            try:
+                found[name] = __import__(name)
+            except ImportError:
+                pass
+
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [str(len(found)).encode()]
+    """
+    server = serve(*CONTROL, source=source)
+    assert server.ask("/").text == "3"
+    report = server.log()[server.log().index("isolation: main") :]
+    for name in ("_multiarray_umath", "PIL._imaging", "_ffi"):
+        assert re.search(rf"{name} \(\S+ \S+\), imported by", report), name
+    named = [one["module"] for one in status(server)["refused_extensions"]]
+    assert len(named) == 3
+
+
+@needs("simplejson")
+@needs("charset_normalizer")
+def test_packages_with_a_pure_python_version_stay_in_own_gil(serve):
+    source = """
+        import charset_normalizer, simplejson
+
+        def application(environ, start_response):
+            import simplejson.encoder
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [simplejson.dumps([1, charset_normalizer.detect(b"abc")["encoding"]]).encode()]
+    """
+    server = serve(*CONTROL, source=source)
+    assert server.ask("/").text == '[1, "ascii"]'
+    assert status(server)["generation"]["isolation"] == "own-gil"
+    refused = status(server)["refused_extensions"]
+    assert refused, "none refuses any longer: find another package"
+    assert {one["consequence"] for one in refused} <= {"own-fallback", "twin"}
+    assert "isolation: own-gil" in server.log()
+
+
+@needs("numpy")
+def test_own_gil_tells_and_stays(serve):
+    server = serve("--isolation", "own-gil", *CONTROL, source=LATE_NUMPY)
+    for _ in range(3):
+        assert server.ask("/late").text == "without numpy"
+    server.wait_for_log(r"\[ERROR\] the extension \S*_multiarray_umath .*in GET /late")
+    assert len(re.findall(r"the extension \S*_multiarray_umath", server.log())) == 1
+    assert status(server)["generation"]["isolation"] == "own-gil"
+    assert "generation 2" not in server.log()
+
+
+@needs("_testsinglephase")
+@pytest.mark.parametrize(
+    ("counts", "is_said"),
+    [((4, 1), True), ((2, 2), True), ((1, 1), False), ((1, 4), False)],
+    ids=["4x1", "2x2", "1x1", "1x4"],
+)
+def test_the_report_says_that_the_shape_has_changed(serve, counts, is_said):
+    processes, threads = counts
+    source = """
+        import _testsinglephase
+
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"hello"]
+    """
+    server = serve("--processes", processes, "--threads", threads, source=source)
+    found = re.search(r"^WARNING: processes = .*$", server.log(), re.MULTILINE)
+    assert bool(found) == is_said
+    if found:
+        all_threads = processes * threads
+        assert f"{all_threads} threads of one interpreter" in found[0]
+        assert ("--processes 1 --threads 1" in found[0]) == (threads == 1)

@@ -1,0 +1,51 @@
+//! How the interpreters of a generation are made, and why. Pure but for the look at the process's
+//! list of refused extensions.
+
+use crate::app::plan::Plan;
+use crate::app::start_report::ShapeChange;
+use crate::python::{Isolation, RefusedExtension, Runtime};
+
+/// What a person can do about an extension that only the main interpreter can load.
+const WAY_OUT: &str = "--isolation main starts faster, without trying; more parallel Python needs \
+                       more servers behind a proxy";
+
+/// The isolation that a generation begins with, and why it is that one.
+pub(in crate::app) fn choose(plan: &Plan, runtime: &Runtime) -> (Isolation, String) {
+    if let Some(isolation) = plan.isolation.asked_for() {
+        return (isolation, "asked for".to_owned());
+    }
+    if !runtime.supports_own_gil() {
+        let version = runtime.version();
+        let why = format!("CPython {version} has no usable own-GIL interpreters; 3.13 has");
+        return (Isolation::Main, why);
+    }
+    if runtime.is_free_threaded() {
+        let why = "free-threaded CPython runs threads in parallel";
+        return (Isolation::Main, why.to_owned());
+    }
+    let extensions = &plan.process.refused_extensions;
+    if extensions.needs_main() {
+        return (Isolation::Main, because_of(&extensions.missed()));
+    }
+    (Isolation::OwnGil, String::new())
+}
+
+/// Why the main interpreter is needed, in lines.
+pub(in crate::app) fn because_of(refused: &[RefusedExtension]) -> String {
+    let mut lines =
+        vec!["these extensions refuse interpreters with a GIL of their own:".to_owned()];
+    lines.extend(refused.iter().map(|one| format!("  {one}")));
+    lines.push(WAY_OUT.to_owned());
+    lines.join("\n")
+}
+
+/// Interpreters that were asked for with one thread each, and became threads of the main one.
+pub(in crate::app) fn shape_change(plan: &Plan, isolation: Isolation) -> Option<ShapeChange> {
+    let is_changed = isolation == Isolation::Main
+        && plan.isolation.asked_for().is_none()
+        && plan.interpreters > 1;
+    is_changed.then_some(ShapeChange {
+        processes: plan.interpreters,
+        threads: plan.threads,
+    })
+}
