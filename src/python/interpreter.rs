@@ -157,7 +157,6 @@ pub enum Ended {
 /// Held while an interpreter is made or ended. No thread waits for it attached.
 static LIFECYCLE: Mutex<()> = Mutex::new(());
 static SERIAL: AtomicU64 = AtomicU64::new(0);
-static ALIVE: AtomicUsize = AtomicUsize::new(0);
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 /// Creators in the main interpreter that have not ended: the last one quiesces it.
 static MAIN_CREATORS: AtomicUsize = AtomicUsize::new(0);
@@ -173,12 +172,6 @@ const LINGER: Duration = Duration::from_millis(100);
 #[must_use]
 pub fn parked_count() -> usize {
     PARKED.load(Ordering::Relaxed)
-}
-
-/// How many subinterpreters live at present, parked ones included.
-#[must_use]
-pub fn alive_count() -> usize {
-    ALIVE.load(Ordering::Relaxed)
 }
 
 /// Bytes in the memory arenas of own-GIL interpreters (CPython 3.12 and 3.13 only, else 0).
@@ -298,7 +291,6 @@ fn new_subinterpreter(isolation: Isolation) -> Result<NonNull<ffi::PyThreadState
     };
     runtime::check_status("making an interpreter", status)?;
     let state = NonNull::new(state).ok_or_else(|| start_error("no thread state came back"))?;
-    ALIVE.fetch_add(1, Ordering::Relaxed);
     tracing::debug!(
         "an interpreter was made in {:.1} ms",
         started.elapsed().as_secs_f64() * 1000.0
@@ -522,7 +514,6 @@ pub(super) unsafe fn end(
                 unsafe { arenas::give_back(interpreter.address) };
             }
             drop(one_at_a_time);
-            ALIVE.fetch_sub(1, Ordering::Relaxed);
             tracing::debug!(
                 interpreter = interpreter.id,
                 "ended in {:.1} ms",

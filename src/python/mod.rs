@@ -39,8 +39,7 @@ mod uwsgi;
 
 pub use attached::Attached;
 pub use interpreter::{
-    Ended, InterpreterHandle, InterpreterSpec, Isolation, alive_count, arena_bytes, arena_bytes_of,
-    parked_count,
+    Ended, InterpreterHandle, InterpreterSpec, Isolation, arena_bytes, arena_bytes_of, parked_count,
 };
 pub use interruption::Interruption;
 pub use load::Loaded;

@@ -99,13 +99,6 @@ pub struct ProcessTitle {
     pub automatic: bool,
 }
 
-impl ProcessTitle {
-    /// The process keeps the title that the system gave it.
-    pub fn is_untouched(&self) -> bool {
-        *self == ProcessTitle::default()
-    }
-}
-
 /// Something to do at a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {

@@ -47,8 +47,6 @@ macro_rules! kind {
 }
 
 pub(crate) mod accepted;
-#[cfg(test)]
-mod against_uwsgi;
 pub(crate) mod planned;
 pub(crate) mod row;
 pub(crate) mod unsupported;
@@ -119,6 +117,8 @@ pub(crate) fn lettered(letter: char) -> Option<&'static OptionRow> {
 
 #[cfg(test)]
 mod tests {
+    mod against_uwsgi;
+
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::row::{Class, Kind, Ready, Takes};

@@ -3,7 +3,7 @@
 //!
 //! In reading order:
 //! - [`Variables`]: one request: its bytes, and the offsets of names and values in them;
-//! - [`KnownBody`]: a body of which `CONTENT_LENGTH` says the length;
+//! - `Progress`: the state of a codec for one request with a `CONTENT_LENGTH`;
 //! - [`Step`]: a codec's result.
 //!
 //! Called by the codecs and by `net`; runs on the thread that reads the connection, and later on
@@ -12,10 +12,10 @@
 //! be a request and nothing else: no variable loads code, sets the environment or opens a file, as
 //! `UWSGI_FILE`, `UWSGI_SETENV` and `UWSGI_POSTFILE` do in uWSGI.
 
-mod body;
+mod progress;
 mod step;
 mod variables;
 
-pub use body::KnownBody;
+pub(in crate::protocol) use progress::Progress;
 pub use step::{Reply, Step};
 pub use variables::{BodyLength, Variable, Variables};

@@ -6,7 +6,7 @@
 
 use memchr::memchr;
 
-use crate::protocol::cgi::{BodyLength, KnownBody, Step, Variables};
+use crate::protocol::cgi::{BodyLength, Progress, Step, Variables};
 use crate::protocol::http::{Limits, Refusal};
 
 /// Digits of a netstring's length: any bound of heads has fewer.
@@ -15,27 +15,10 @@ const DIGITS_MAX: usize = 8;
 /// Reads the request of one connection.
 #[derive(Debug, Default)]
 pub struct HeaderReader {
-    state: State,
+    state: Progress,
 }
 
 const _: () = assert!(size_of::<HeaderReader>() <= 64, "every connection has one");
-
-#[derive(Debug, Default)]
-enum State {
-    /// No byte yet.
-    #[default]
-    Idle,
-    /// In the netstring.
-    Headers,
-    /// In the body; some of it is still to come.
-    Body(KnownBody),
-    /// Behind the last byte of the request; the end has yet to be told.
-    Complete,
-    /// Nothing more is read: a connection carries one request.
-    Over,
-    /// For ever: nothing behind a refused request is read.
-    Refused(Refusal),
-}
 
 impl HeaderReader {
     /// Consumes from the front of `input` and says how many bytes, and what they were. Call until
@@ -53,32 +36,24 @@ impl HeaderReader {
     ) -> Result<(usize, Step<'i>), Refusal> {
         let told = self.advance(input, limits, variables);
         if let Err(refusal) = told {
-            self.state = State::Refused(refusal);
+            self.state = Progress::Refused(refusal);
         }
         told
     }
 
     /// No request is under way: none has begun, or the only one is over.
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Idle | State::Over)
+        self.state.is_idle()
     }
 
     /// As of HTTP's machine (`RequestReader::body_left`).
     pub fn body_left(&self) -> u64 {
-        match &self.state {
-            State::Body(body) => body.left(),
-            _ => 0,
-        }
+        self.state.body_left()
     }
 
     /// As of HTTP's machine (`RequestReader::body_came`).
     pub fn body_came(&mut self, count: u64) {
-        if let State::Body(body) = &mut self.state {
-            body.came(count);
-            if body.is_complete() {
-                self.state = State::Complete;
-            }
-        }
+        self.state.body_came(count);
     }
 
     fn advance<'i>(
@@ -87,39 +62,17 @@ impl HeaderReader {
         limits: &Limits,
         variables: &mut Variables,
     ) -> Result<(usize, Step<'i>), Refusal> {
-        match &mut self.state {
-            State::Idle | State::Headers => {
-                if !input.is_empty() {
-                    self.state = State::Headers;
-                }
-                let Some((headers, consumed)) = netstring(input, limits)? else {
-                    return Ok((0, Step::NeedMore));
-                };
-                let body = KnownBody::new(read_headers(headers, limits, variables)?);
-                self.state = if body.is_complete() {
-                    State::Complete
-                } else {
-                    State::Body(body)
-                };
-                Ok((consumed, Step::Head))
-            }
-            State::Body(body) => {
-                let piece = body.take(input);
-                if body.is_complete() {
-                    self.state = State::Complete;
-                }
-                match piece {
-                    [] => Ok((0, Step::NeedMore)),
-                    piece => Ok((piece.len(), Step::Data(piece))),
-                }
-            }
-            State::Complete => {
-                self.state = State::Over;
-                Ok((0, Step::End))
-            }
-            State::Over => Ok((input.len(), Step::NeedMore)),
-            State::Refused(refusal) => Err(*refusal),
+        if let Some(step) = self.state.advance(input) {
+            return step;
         }
+        if !input.is_empty() {
+            self.state = Progress::Head;
+        }
+        let Some((headers, consumed)) = netstring(input, limits)? else {
+            return Ok((0, Step::NeedMore));
+        };
+        self.state = Progress::behind_head(read_headers(headers, limits, variables)?);
+        Ok((consumed, Step::Head))
     }
 }
 

@@ -5,7 +5,7 @@
 //! the thread that reads the connection.
 
 use super::Modifier;
-use crate::protocol::cgi::{BodyLength, KnownBody, Reply, Step, Variables};
+use crate::protocol::cgi::{BodyLength, Progress, Reply, Step, Variables};
 use crate::protocol::http::{Limits, Refusal};
 
 /// Bytes of a packet's header.
@@ -14,30 +14,11 @@ const HEADER_BYTES: usize = 4;
 /// Reads the request of one connection.
 #[derive(Debug, Default)]
 pub struct PacketReader {
-    state: State,
+    state: Progress,
     modifier: Modifier,
 }
 
 const _: () = assert!(size_of::<PacketReader>() <= 64, "every connection has one");
-
-#[derive(Debug, Default)]
-enum State {
-    /// No byte yet.
-    #[default]
-    Idle,
-    /// In the packet.
-    Packet,
-    /// In the body; some of it is still to come.
-    Body(KnownBody),
-    /// Behind the last byte of the request; the end has yet to be told.
-    Complete,
-    /// [`reply`](PacketReader::reply) says what is to be said.
-    Reply,
-    /// Nothing more is read: a connection carries one request.
-    Over,
-    /// For ever: nothing behind a refused request is read.
-    Refused(Refusal),
-}
 
 impl PacketReader {
     /// Consumes from the front of `input` and says how many bytes, and what they were. Call until
@@ -55,14 +36,14 @@ impl PacketReader {
     ) -> Result<(usize, Step<'i>), Refusal> {
         let told = self.advance(input, limits, variables);
         if let Err(refusal) = told {
-            self.state = State::Refused(refusal);
+            self.state = Progress::Refused(refusal);
         }
         told
     }
 
     /// No request is under way: none has begun, or the only one is over.
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Idle | State::Over)
+        self.state.is_idle()
     }
 
     /// What the packet asked for, for the log of a refusal.
@@ -72,8 +53,8 @@ impl PacketReader {
 
     /// What is to be said after `Say`: a pong, or a no to those who do not speak HTTP.
     pub fn reply(&mut self, out: &mut Vec<u8>) -> Reply {
-        if matches!(self.state, State::Reply) {
-            self.state = State::Over;
+        if matches!(self.state, Progress::Reply) {
+            self.state = Progress::Over;
             out.extend_from_slice(match self.modifier {
                 Modifier::PING => &Modifier::PONG,
                 _ => &Modifier::NO,
@@ -84,20 +65,12 @@ impl PacketReader {
 
     /// As of HTTP's machine (`RequestReader::body_left`).
     pub fn body_left(&self) -> u64 {
-        match &self.state {
-            State::Body(body) => body.left(),
-            _ => 0,
-        }
+        self.state.body_left()
     }
 
     /// As of HTTP's machine (`RequestReader::body_came`).
     pub fn body_came(&mut self, count: u64) {
-        if let State::Body(body) = &mut self.state {
-            body.came(count);
-            if body.is_complete() {
-                self.state = State::Complete;
-            }
-        }
+        self.state.body_came(count);
     }
 
     fn advance<'i>(
@@ -106,36 +79,11 @@ impl PacketReader {
         limits: &Limits,
         variables: &mut Variables,
     ) -> Result<(usize, Step<'i>), Refusal> {
-        match &mut self.state {
-            State::Idle | State::Packet => self.packet(input, limits, variables),
-            State::Body(body) => {
-                let piece = body.take(input);
-                if body.is_complete() {
-                    self.state = State::Complete;
-                }
-                match piece {
-                    [] => Ok((0, Step::NeedMore)),
-                    piece => Ok((piece.len(), Step::Data(piece))),
-                }
-            }
-            State::Complete => {
-                self.state = State::Over;
-                Ok((0, Step::End))
-            }
-            State::Reply => Ok((0, Step::Say)),
-            State::Over => Ok((input.len(), Step::NeedMore)),
-            State::Refused(refusal) => Err(*refusal),
+        if let Some(step) = self.state.advance(input) {
+            return step;
         }
-    }
-
-    fn packet<'i>(
-        &mut self,
-        input: &'i [u8],
-        limits: &Limits,
-        variables: &mut Variables,
-    ) -> Result<(usize, Step<'i>), Refusal> {
         if !input.is_empty() {
-            self.state = State::Packet;
+            self.state = Progress::Head;
         }
         let Some((header, rest)) = input.split_first_chunk::<HEADER_BYTES>() else {
             return Ok((0, Step::NeedMore));
@@ -152,11 +100,11 @@ impl PacketReader {
         match self.modifier {
             Modifier::WSGI | Modifier::WSGI_WITH_SCRIPT => {}
             Modifier::PING => {
-                self.state = State::Reply;
+                self.state = Progress::Reply;
                 return Ok((HEADER_BYTES, Step::Say));
             }
             other if other.is_binary() => {
-                self.state = State::Reply;
+                self.state = Progress::Reply;
                 return Ok((HEADER_BYTES, Step::Say));
             }
             _ => return Err(refuse(501, "not enabled on this socket, which serves WSGI")),
@@ -174,15 +122,10 @@ impl PacketReader {
         if self.modifier == Modifier::WSGI_WITH_SCRIPT {
             variables.take_script_off_path();
         }
-        let body = KnownBody::new(match variables.complete(limits)? {
+        self.state = Progress::behind_head(match variables.complete(limits)? {
             BodyLength::Known(length) => length,
             BodyLength::Unsaid => 0,
         });
-        self.state = if body.is_complete() {
-            State::Complete
-        } else {
-            State::Body(body)
-        };
         Ok((HEADER_BYTES + size, Step::Head))
     }
 }

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 
-use super::row::{Class, Kind, OptionRow, Takes};
-use super::{lettered, named, rows};
+use crate::config::table::row::{Class, Kind, OptionRow, Takes};
+use crate::config::table::{lettered, named, rows};
 
 /// One line of the list.
 struct Theirs {
@@ -23,7 +23,7 @@ struct Theirs {
 fn theirs() -> Vec<Theirs> {
     let mut plugin = "";
     let mut found = Vec::new();
-    for line in include_str!("../../../tests/uwsgi-options.txt").lines() {
+    for line in include_str!("../../../../tests/uwsgi-options.txt").lines() {
         if let Some(heading) = line.strip_prefix('[') {
             plugin = heading.trim_end_matches(']');
             continue;
