@@ -94,39 +94,25 @@ def adopt_thread(name, state):
 
 
 class ErrorStream:
-    """wsgi.errors (PEP 3333): text, line by line, to the server's log."""
+    """wsgi.errors (PEP 3333): text, to the server's log, where it is before write() returns."""
 
-    __slots__ = ("_part",)
+    __slots__ = ()
     encoding = "utf-8"
     errors = "backslashreplace"
     closed = False
 
-    def __init__(self):
-        self._part = ""
-
     def write(self, text):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        if "\n" in text:
-            *lines, rest = (self._part + text).split("\n")
-            self._part = rest
-            for line in lines:
-                emit(line)
-        elif len(self._part) < 65536:
-            self._part += text
-        else:
-            emit(self._part + text)
-            self._part = ""
+        if text:
+            emit(text)
         return len(text)
 
     def writelines(self, lines):
-        for line in lines:
-            self.write(line)
+        self.write("".join(lines))
 
     def flush(self):
-        if self._part:
-            part, self._part = self._part, ""
-            emit(part)
+        pass
 
     def isatty(self):
         return False

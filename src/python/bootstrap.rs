@@ -46,17 +46,17 @@ unsafe extern "C" fn embedded_code(
     }
 }
 
-/// A line that the app wrote to `wsgi.errors`.
+/// Text that the app wrote to `wsgi.errors`.
 unsafe extern "C" fn emit(
     _self: *mut ffi::PyObject,
-    line: *mut ffi::PyObject,
+    text: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: called by CPython with a live argument.
     unsafe {
         trampoline::object(|token| {
-            let line = Object::from_borrowed(token, line)?.to_text();
+            let text = Object::from_borrowed(token, text)?.to_text();
             // The reader of the log may be slow; other threads need not wait for it.
-            detached(token, || tracing::info!(target: "app.stderr", "{line}"));
+            detached(token, || tracing::info!(target: "app.errors", "{text}"));
             Ok(Object::none(token))
         })
     }

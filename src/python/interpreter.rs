@@ -118,6 +118,7 @@ pub(super) struct Interpreter {
     pub(super) free_threaded: bool,
     /// Whether the warning about an app that answers with `str` was logged.
     warned_of_str: AtomicBool,
+    warned_of_chunks: AtomicBool,
     /// Work to do after a job, in one word, so that a job costs one load: bit 0 is set if there is
     /// an `after_req_hook`, bit 1 if an extension has refused since the last job, the rest counts
     /// locks that threads of this interpreter hold.
@@ -245,6 +246,7 @@ pub(super) fn create(
         spec,
         free_threaded: runtime.is_free_threaded(),
         warned_of_str: AtomicBool::new(false),
+        warned_of_chunks: AtomicBool::new(false),
         after_job: AtomicUsize::new(0),
         loading: AtomicBool::new(true),
         refused: Mutex::default(),
@@ -308,6 +310,20 @@ impl Interpreter {
                 target: "app",
                 "the app answers with str; it is sent as UTF-8. PEP 3333 wants bytes, and \
                  --wsgi-strict refuses anything else"
+            );
+        }
+    }
+
+    /// Warns, once, that the app sets `Transfer-Encoding`; `place` names the call.
+    pub(super) fn warn_of_chunks(&self, place: impl FnOnce() -> String) {
+        if !self.warned_of_chunks.load(Ordering::Relaxed)
+            && !self.warned_of_chunks.swap(true, Ordering::Relaxed)
+        {
+            let place = place();
+            tracing::warn!(
+                target: "app",
+                "the app sets Transfer-Encoding in {place}: the framing of a response is the \
+                 server's (PEP 3333). Chunks that the app makes are taken off and made anew"
             );
         }
     }

@@ -229,6 +229,22 @@ fn chain_of(innermost: Object<'_>) -> Vec<Object<'_>> {
     chain
 }
 
+/// The file and line of the Python code that runs on this thread, for messages.
+pub(super) fn place_here(token: Token<'_>) -> String {
+    // SAFETY: attached (token); the frame is borrowed from the thread state, or null.
+    let here = unsafe { Object::from_borrowed(token, ffi::PyEval_GetFrame().cast()) };
+    match here {
+        Ok(here) => {
+            let Frame { file, line, .. } = frame(&here);
+            format!("{file}, line {line}")
+        }
+        Err(Raised) => {
+            drop(object::take_exception(token));
+            String::from("an extension")
+        }
+    }
+}
+
 fn of_chain(thread: ThreadKey, chain: &[Object<'_>]) -> PythonStack {
     let mut frames: Vec<Frame> = chain.iter().take(FRAMES_MAX).map(frame).collect();
     frames.reverse();

@@ -1,7 +1,8 @@
 //! The subscriber for `tracing` events: one line each, level first, fields behind the message.
 //!
 //! `SINGLEMALT_LOG` (error, warn, info, debug, trace; default info) says how much. Events with the
-//! target `app` come from the application (tracebacks, `wsgi.errors`) and are written as they are.
+//! target `app` come from the application (tracebacks, `wsgi.errors`) and are written at once, those
+//! of `wsgi.errors` as they are.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -14,7 +15,11 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
 use super::writer::LogWriter;
 
-/// Target of events that are the application's own words.
+/// Target of events about the application.
+const APP: &str = "app";
+/// Target of text that the application wrote, in pieces of any kind.
+const APP_ERRORS: &str = "app.errors";
+/// Target of lines without a level.
 const APP_STDERR: &str = "app.stderr";
 
 /// Makes `writer` the place where every message of the process goes. `level`: the word from
@@ -37,21 +42,30 @@ impl<S: Subscriber> Layer<S> for Messages {
         let mut text = Text::default();
         event.record(&mut text);
         let metadata = event.metadata();
-        self.0.append(|lines| {
+        if metadata.target() == APP_ERRORS {
+            return self.0.append_text(text.message.as_bytes());
+        }
+        let level = match *metadata.level() {
+            Level::ERROR => "ERROR",
+            Level::WARN => "WARN",
+            Level::INFO => "INFO",
+            Level::DEBUG => "DEBUG",
+            Level::TRACE => "TRACE",
+        };
+        let format = |lines: &mut Vec<u8>| {
             // A Vec takes everything.
             let _infallible = if metadata.target() == APP_STDERR {
                 writeln!(lines, "{}", text.message)
             } else {
-                let level = match *metadata.level() {
-                    Level::ERROR => "ERROR",
-                    Level::WARN => "WARN",
-                    Level::INFO => "INFO",
-                    Level::DEBUG => "DEBUG",
-                    Level::TRACE => "TRACE",
-                };
                 writeln!(lines, "[{level}] {}{}", text.message, text.fields)
             };
-        });
+        };
+        // In order with what the application prints.
+        if metadata.target() == APP {
+            self.0.append_now(format);
+        } else {
+            self.0.append(format);
+        }
     }
 }
 

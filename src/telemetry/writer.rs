@@ -3,11 +3,13 @@
 //! Lines are collected in memory and written by a thread, a batch at a time: a request costs a
 //! copy, not a system call, and a stuck terminal delays no request. The buffer is bounded; what
 //! does not fit is counted and the count is written. Nothing is lost at a normal exit: `flush`
-//! waits.
+//! waits. The application's own lines are written at once, in order with its standard error and
+//! with the lines before them, so that a crash loses none.
 
 use std::io::{self, Write};
 use std::net::UdpSocket;
 use std::sync::Arc;
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -57,13 +59,62 @@ struct State {
     is_writing: bool,
 }
 
+/// Where lines go, and the line that is not complete there.
+#[derive(Default)]
+struct Output {
+    destination: Destination,
+    /// The thread whose text was the last and has no line end yet.
+    unfinished: Option<ThreadId>,
+    /// Threads whose line was ended by another's.
+    interrupted: Vec<ThreadId>,
+}
+
+impl Output {
+    /// Whole lines.
+    fn write_lines(&mut self, lines: &[u8]) {
+        if !lines.is_empty() {
+            self.end_line();
+            self.write(lines);
+        }
+    }
+
+    fn write_text(&mut self, thread: ThreadId, text: &[u8]) {
+        let mut text = text;
+        if self.unfinished != Some(thread) {
+            self.end_line();
+            if let Some(at) = self.interrupted.iter().position(|one| *one == thread) {
+                self.interrupted.swap_remove(at);
+                text = text.strip_prefix(b"\n").unwrap_or(text);
+            }
+        }
+        if !text.is_empty() {
+            self.write(text);
+            self.unfinished = (!text.ends_with(b"\n")).then_some(thread);
+        }
+    }
+
+    fn end_line(&mut self) {
+        if let Some(thread) = self.unfinished.take() {
+            self.write(b"\n");
+            if !self.interrupted.contains(&thread) {
+                self.interrupted.push(thread);
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // A log that cannot be written has no place to report that.
+        let _unread = self.destination.write(bytes);
+    }
+}
+
 /// Is shown what is written.
 pub type Observer = Box<dyn FnMut(&[u8]) + Send>;
 
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    destination: Mutex<Destination>,
+    output: Mutex<Output>,
     observer: Mutex<Option<Observer>>,
     has_lines: Condvar,
     is_written: Condvar,
@@ -98,9 +149,34 @@ impl LogWriter {
         }
     }
 
+    /// As [`append`](Self::append), and writes the lines before it returns. Waits for the reader of
+    /// the log.
+    pub fn append_now(&self, format: impl FnOnce(&mut Vec<u8>)) {
+        let mut output = self.0.output.lock();
+        let mut batch = self.0.take();
+        format(&mut batch);
+        output.write_lines(&batch);
+        drop(output);
+        self.0.observe(&batch);
+        self.0.is_done();
+    }
+
+    /// Writes text that this thread's application put into the log, which may end within a line. The
+    /// thread may go on with the line; if another one writes first, the line ends there.
+    pub fn append_text(&self, text: &[u8]) {
+        let mut output = self.0.output.lock();
+        let batch = self.0.take();
+        output.write_lines(&batch);
+        output.write_text(std::thread::current().id(), text);
+        drop(output);
+        self.0.observe(&batch);
+        self.0.observe(text);
+        self.0.is_done();
+    }
+
     /// From the next batch on, lines go there.
     pub fn send_to(&self, destination: Destination) {
-        *self.0.destination.lock() = destination;
+        self.0.output.lock().destination = destination;
     }
 
     /// Shows every batch, whole lines, to `observer` too, on the writing thread: it may append
@@ -128,27 +204,37 @@ impl LogWriter {
 
 impl Shared {
     fn run(&self) {
-        let mut batch = Vec::new();
         loop {
-            self.collect(&mut batch);
-            // A log that cannot be written has no place to report that.
-            let _unread = self.destination.lock().write(&batch);
-            if let Some(observer) = &mut *self.observer.lock() {
-                observer(&batch);
-            }
-            batch.clear();
-            let mut state = self.state.lock();
-            state.is_writing = false;
-            if state.lines.is_empty() {
-                state.is_urgent = false;
-            }
-            drop(state);
-            self.is_written.notify_all();
+            self.wait_for_lines();
+            // Before lines are taken: batches are written in the order in which they are taken.
+            let mut output = self.output.lock();
+            let batch = self.take();
+            output.write_lines(&batch);
+            drop(output);
+            self.observe(&batch);
+            self.is_done();
         }
     }
 
-    /// Waits for a line, gives it a moment to find company, and takes all there are.
-    fn collect(&self, batch: &mut Vec<u8>) {
+    /// What was taken is written.
+    fn is_done(&self) {
+        let mut state = self.state.lock();
+        state.is_writing = false;
+        if state.lines.is_empty() {
+            state.is_urgent = false;
+        }
+        drop(state);
+        self.is_written.notify_all();
+    }
+
+    fn observe(&self, batch: &[u8]) {
+        if let Some(observer) = &mut *self.observer.lock() {
+            observer(batch);
+        }
+    }
+
+    /// Waits for a line, and gives it a moment to find company.
+    fn wait_for_lines(&self) {
         let mut state = self.state.lock();
         while state.lines.is_empty() {
             state.is_waiting = true;
@@ -158,7 +244,12 @@ impl Shared {
         if !state.is_urgent && state.lines.len() < BATCH_BYTES {
             self.has_lines.wait_for(&mut state, BATCH_TIME);
         }
-        std::mem::swap(batch, &mut state.lines);
+    }
+
+    /// Takes all lines that wait; the caller writes them.
+    fn take(&self) -> Vec<u8> {
+        let mut state = self.state.lock();
+        let mut batch = std::mem::take(&mut state.lines);
         if state.dropped > 0 {
             let dropped = std::mem::take(&mut state.dropped);
             // A Vec takes everything.
@@ -167,7 +258,8 @@ impl Shared {
                 "[WARN] {dropped} log lines were dropped: the reader of this log does not keep up"
             );
         }
-        state.is_writing = true;
+        state.is_writing = !batch.is_empty();
+        batch
     }
 }
 
@@ -187,8 +279,7 @@ mod tests {
         for _ in 0..20 {
             writer.append(|lines| lines.extend_from_slice(&line));
         }
-        let mut batch = Vec::new();
-        writer.0.collect(&mut batch);
+        let batch = writer.0.take();
         assert!(batch.len() < BUFFER_BYTES_MAX + 2 * line.len());
         let text = String::from_utf8_lossy(&batch);
         assert!(
@@ -196,6 +287,31 @@ mod tests {
             "{}",
             &text[text.len() - 80..]
         );
+    }
+
+    #[test]
+    fn a_line_that_another_one_interrupts_ends_there() {
+        // Not connected: nothing is sent.
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let mut output = Output {
+            destination: Destination::Datagrams(socket),
+            ..Output::default()
+        };
+        let (one, other) = (std::thread::current().id(), spawned());
+        let mut told = |thread, text: &str| {
+            output.write_text(thread, text.as_bytes());
+            (output.unfinished, output.interrupted.clone())
+        };
+        assert_eq!(told(one, "a"), (Some(one), vec![]));
+        assert_eq!(told(one, "b\n"), (None, vec![]));
+        assert_eq!(told(one, "c"), (Some(one), vec![]));
+        assert_eq!(told(other, "d\n"), (None, vec![one]));
+        assert_eq!(told(one, "\n"), (None, vec![]), "its line has ended");
+    }
+
+    fn spawned() -> ThreadId {
+        let thread = std::thread::spawn(|| std::thread::current().id());
+        thread.join().expect("it returns")
     }
 
     #[test]

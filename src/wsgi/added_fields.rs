@@ -35,7 +35,10 @@ impl AddedFields {
                 self.closes = true;
                 return Ok(());
             }
-            HeaderKind::ContentLength | HeaderKind::Connection | HeaderKind::HopByHop => {
+            HeaderKind::ContentLength
+            | HeaderKind::Connection
+            | HeaderKind::HopByHop
+            | HeaderKind::TransferEncoding => {
                 return Err(format!(
                     "{name} is about one response or one connection, so the server says it"
                 ));
@@ -56,7 +59,10 @@ impl AddedFields {
             HeaderKind::Plain => {}
             HeaderKind::Server => self.has_server = true,
             HeaderKind::Date => self.has_date = true,
-            HeaderKind::ContentLength | HeaderKind::Connection | HeaderKind::HopByHop => {
+            HeaderKind::ContentLength
+            | HeaderKind::Connection
+            | HeaderKind::HopByHop
+            | HeaderKind::TransferEncoding => {
                 return Err(format!(
                     "{name} is about one response or one connection, so the server says it"
                 ));

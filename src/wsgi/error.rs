@@ -25,6 +25,11 @@ pub enum ResponseError {
         /// What it was.
         status: Quoted,
     },
+    /// An interim status (1xx): the client would go on waiting for the response.
+    StatusInterim {
+        /// What it was.
+        status: Quoted,
+    },
     /// A control character in the status: it could split the response.
     StatusControl {
         /// What it was.
@@ -52,6 +57,11 @@ pub enum ResponseError {
     },
     /// A `Content-Length` that is not one decimal number.
     ContentLengthForm {
+        /// What it was.
+        value: Quoted,
+    },
+    /// A transfer coding other than `chunked`.
+    TransferCoding {
         /// What it was.
         value: Quoted,
     },
@@ -84,6 +94,10 @@ impl fmt::Display for ResponseError {
                     "status {status} is not three digits, a space and a reason, like '200 OK'"
                 )
             }
+            Self::StatusInterim { status } => write!(
+                f,
+                "status {status} is an interim one (1xx), which cannot be the answer to a request"
+            ),
             Self::StatusControl { status, byte, at } => {
                 write!(
                     f,
@@ -110,6 +124,13 @@ impl fmt::Display for ResponseError {
                 write!(
                     f,
                     "header 'Content-Length' is {value}, not a number of bytes"
+                )
+            }
+            Self::TransferCoding { value } => {
+                write!(
+                    f,
+                    "header 'Transfer-Encoding' is {value}: the framing of a response is the \
+                     server's (PEP 3333), and it knows no coding but 'chunked'"
                 )
             }
             Self::ContentLengthTwice { first, second } => {

@@ -29,6 +29,28 @@ impl Response {
         self.note(sent)
     }
 
+    /// The same as one piece among others, so that nothing is known about the whole body.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_file(
+        &mut self,
+        file: File,
+        offset: u64,
+        length: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<Room, WriteError> {
+        if length == 0 {
+            return Ok(Room::Ready);
+        }
+        if self.instead != Instead::Nothing {
+            return self.send_instead(sink);
+        }
+        let framing = self.body_framing(None, sink)?;
+        let sent = self.send_file_piece(framing, file, offset, length, sink);
+        self.note(sent)
+    }
+
     /// A part of a file, likewise; never the last piece.
     fn send_file_piece(
         &mut self,

@@ -18,6 +18,7 @@
 //! [`canned()`] also run on net's thread.
 
 mod added_fields;
+mod app_chunks;
 mod body;
 mod canned;
 mod delivery;
@@ -30,6 +31,7 @@ mod response;
 mod response_state;
 mod rules;
 mod sink;
+mod unchunk;
 
 pub use added_fields::AddedFields;
 pub use body::{BodyMemory, RequestBody, SeekError, Whence};

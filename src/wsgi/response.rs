@@ -19,10 +19,10 @@
 //!   several go in chunks (HTTP/1.1) or until the connection closes (HTTP/1.0).
 //! - Behind a front end that speaks uwsgi, FastCGI or SCGI ([`Form`]) framing, `Date` and `Server`
 //!   are the front end's; `Content-Length` is sent where it is known.
-//! - HEAD, 1xx, 204 and 304 have no body, whatever is written. 1xx and 204 have no `Content-Length`
-//!   either.
+//! - HEAD, 204 and 304 have no body, whatever is written. 204 has no `Content-Length` either. 1xx is
+//!   refused: it is no final answer.
 //! - Headers of the connection are the server's: `Connection: close` is honoured, the others are
-//!   dropped.
+//!   dropped. Chunks of an application that says `Transfer-Encoding: chunked` are taken off.
 //!
 //! One per worker, reused: in the usual case (a few headers, one piece) it allocates nothing.
 
@@ -104,6 +104,7 @@ impl Response {
         };
         self.buffer.clear();
         self.instead = Instead::Nothing;
+        self.app_chunks = None;
         let form = self.request.form;
         match status {
             // RFC 9112, 4: the space behind the code is there also when the reason is not.
@@ -156,6 +157,10 @@ impl Response {
                     _ => Ok(()),
                 };
             }
+            HeaderKind::TransferEncoding => {
+                self.said.transfer_encoding |= rules::is_chunked(value)?;
+                return Ok(());
+            }
             HeaderKind::Connection if rules::asks_to_close(value) => {
                 self.said.close = true;
                 return Ok(());
@@ -187,6 +192,11 @@ impl Response {
         }
     }
 
+    /// The application said `Transfer-Encoding: chunked`, which is not its to say.
+    pub fn says_chunked(&self) -> bool {
+        self.said.transfer_encoding
+    }
+
     /// `start_response` has been called successfully.
     pub fn is_started(&self) -> bool {
         self.phase != Phase::Waiting
@@ -213,6 +223,17 @@ impl Response {
         if self.instead != Instead::Nothing {
             return self.send_instead(sink);
         }
+        if self.takes_chunks_off() {
+            return self.write_app_chunks(data, sink);
+        }
+        self.write_piece(data, sink)
+    }
+
+    pub(super) fn write_piece(
+        &mut self,
+        data: &[u8],
+        sink: &mut dyn Sink,
+    ) -> Result<Room, WriteError> {
         let framing = self.body_framing(None, sink)?;
         let sent = self.send_piece(framing, data, false, sink);
         self.note(sent)
@@ -230,6 +251,9 @@ impl Response {
         if self.instead != Instead::Nothing {
             return self.send_instead(sink);
         }
+        if self.takes_chunks_off() {
+            return self.finish_app_chunks(only, sink);
+        }
         let framing = self.body_framing(Some(only.len() as u64), sink)?;
         self.end_with(framing, only, sink)
     }
@@ -243,6 +267,9 @@ impl Response {
     pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<Room, WriteError> {
         if self.instead != Instead::Nothing {
             return self.send_instead(sink);
+        }
+        if self.takes_chunks_off() {
+            return self.finish_app_chunks(b"", sink);
         }
         let framing = match self.phase {
             // A HEAD without a piece says nothing about the length that GET would have.
@@ -268,6 +295,7 @@ impl Response {
                 };
                 self.buffer.clear();
                 self.instead = Instead::Nothing;
+                self.app_chunks = None;
                 let added = self.added.clone();
                 let html = added.as_deref().and_then(|added| added.page(status));
                 canned::begin_page(self.request.form, status, html.is_some(), &mut self.buffer);
@@ -335,21 +363,16 @@ impl Response {
             ..
         } = self.said;
         let length = match status {
-            // RFC 9110, 8.6: never with 1xx and 204; with 304 it would be that of the 200, which
-            // only the application knows.
-            100..=199 | 204 => None,
+            // RFC 9110, 8.6: never with 204; with 304 it would be that of the 200, which only the
+            // application knows.
+            204 => None,
             304 => content_length,
             _ => content_length.or(known),
         };
         let added = self.added.as_deref();
         let closes = added.is_some_and(AddedFields::closes);
         let exchange = RequestFacts {
-            // A client goes on waiting behind a 1xx for the real answer, which does not come.
-            keep_alive: self.request.keep_alive
-                && !self.said.close
-                && !closes
-                && !is_last
-                && status >= 200,
+            keep_alive: self.request.keep_alive && !self.said.close && !closes && !is_last,
             ..self.request
         };
         let plan = wire::choose(exchange, status, length);
@@ -382,7 +405,7 @@ impl Response {
     }
 
     /// The last piece, and the end of the body behind it.
-    fn end_with(
+    pub(super) fn end_with(
         &mut self,
         framing: BodyFraming,
         data: &[u8],

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::added_fields::AddedFields;
+use super::app_chunks::AppChunks;
 use super::sink::Sink;
 use crate::protocol::http::Version;
 use crate::protocol::http::response::{BodyFraming, DATE_BYTES, Form};
@@ -27,6 +28,8 @@ pub struct Response {
     /// Who finds files that the application names, where that was configured.
     pub(super) delivery: Option<Box<dyn Delivery>>,
     pub(super) instead: Instead,
+    /// Takes off the chunks of an application that said `Transfer-Encoding: chunked`.
+    pub(super) app_chunks: Option<Box<AppChunks>>,
     pub(super) keep_alive: bool,
     pub(super) header_bytes: usize,
     pub(super) body_bytes: u64,
@@ -66,6 +69,7 @@ pub(super) struct Said {
     pub(super) date: bool,
     pub(super) server: bool,
     pub(super) close: bool,
+    pub(super) transfer_encoding: bool,
 }
 
 /// What became of a response: for the connection, the request log and the counters.
@@ -100,6 +104,7 @@ impl Default for Response {
             said: Said::default(),
             delivery: None,
             instead: Instead::Nothing,
+            app_chunks: None,
             keep_alive: false,
             header_bytes: 0,
             body_bytes: 0,

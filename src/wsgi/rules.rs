@@ -19,6 +19,8 @@ pub(super) enum HeaderKind {
     Server,
     /// `close` is honoured; anything else is dropped.
     Connection,
+    /// Its chunks are the server's to make; see `app_chunks`.
+    TransferEncoding,
     /// Belongs to one connection, which is the server's (PEP 3333, "Other HTTP Features"; RFC 9110,
     /// 7.6.1): dropped.
     HopByHop,
@@ -39,14 +41,14 @@ pub(super) fn header_kind(name: &[u8]) -> HeaderKind {
         8 if is("trailers") => HeaderKind::HopByHop,
         10 if is("keep-alive") => HeaderKind::HopByHop,
         16 if is("proxy-connection") => HeaderKind::HopByHop,
-        17 if is("transfer-encoding") => HeaderKind::HopByHop,
+        17 if is("transfer-encoding") => HeaderKind::TransferEncoding,
         18 if is("proxy-authenticate") => HeaderKind::HopByHop,
         19 if is("proxy-authorization") => HeaderKind::HopByHop,
         _ => HeaderKind::Plain,
     }
 }
 
-/// Checks a status (`200 OK`) and gives its number: three digits from 100 on, then nothing or a
+/// Checks a status (`200 OK`) and gives its number: three digits from 200 on, then nothing or a
 /// space and any reason without controls. PEP 3333 wants a reason; RFC 9112 (4) does without, and
 /// so do applications.
 pub(super) fn check_status(status: &[u8]) -> Result<u16, ResponseError> {
@@ -58,6 +60,11 @@ pub(super) fn check_status(status: &[u8]) -> Result<u16, ResponseError> {
         });
     }
     match status {
+        [b'1', b'0'..=b'9', b'0'..=b'9'] | [b'1', b'0'..=b'9', b'0'..=b'9', b' ', ..] => {
+            Err(ResponseError::StatusInterim {
+                status: Quoted::new(status),
+            })
+        }
         [
             first @ b'1'..=b'9',
             second @ b'0'..=b'9',
@@ -117,6 +124,19 @@ pub(super) fn content_length(value: &[u8]) -> Result<u64, ResponseError> {
         .ok_or_else(|| ResponseError::ContentLengthForm {
             value: Quoted::new(value),
         })
+}
+
+/// Checks that a `Transfer-Encoding` names nothing but `chunked` (or `identity`, which was once a
+/// coding), and says whether it does: any other coding was done to the body and would go untold.
+pub(super) fn is_chunked(value: &[u8]) -> Result<bool, ResponseError> {
+    let coding = value.trim_ascii();
+    let is = |word: &[u8]| coding.eq_ignore_ascii_case(word);
+    if is(b"chunked") || is(b"identity") || is(b"") {
+        return Ok(is(b"chunked"));
+    }
+    Err(ResponseError::TransferCoding {
+        value: Quoted::new(value),
+    })
 }
 
 /// Whether a `Connection` value asks to close.

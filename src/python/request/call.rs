@@ -288,12 +288,20 @@ impl<'py> Job<'_, 'py, '_> {
     /// A list or tuple is complete, so a small one is sent as one piece of known length.
     fn send_sequence(&self, pieces: &Object<'py>) -> Result<(), Raised> {
         if let [Some(only), None] = [self.piece(pieces, 0)?, self.piece(pieces, 1)?] {
-            return self.finish_with(&only);
+            return if self.is_file(&only) {
+                self.send_iterable(&only)
+            } else {
+                self.finish_with(&only)
+            };
         }
         let mut joined = Vec::new();
         let mut at = 0;
         let mut whole = true;
         while let Some(piece) = self.piece(pieces, at)? {
+            if self.is_file(&piece) {
+                whole = false;
+                break;
+            }
             // SAFETY: `piece` is alive.
             let copy = unsafe { copied(self.token, self.interpreter(), piece.as_ptr())? };
             let piece = copy.as_ref().unwrap_or(&piece);
@@ -344,20 +352,17 @@ impl<'py> Job<'_, 'py, '_> {
     /// Anything else that the app returned.
     fn send_iterable(&self, result: &Object<'py>) -> Result<(), Raised> {
         // SAFETY: all are alive; attached (token). Only types are compared.
-        let (is_file, is_whole) = unsafe {
-            let is_file =
-                ffi::Py_TYPE(result.as_ptr()).cast() == self.attached.caches.file_wrapper.as_ptr();
+        let is_whole = unsafe {
             let is_text = ffi::PyBytes_Check(result.as_ptr()) != 0
                 || ffi::PyUnicode_Check(result.as_ptr()) != 0;
-            let is_whole = (is_text && !self.interpreter().spec.strict)
-                || is_buffer(self.interpreter(), result.as_ptr());
-            (is_file, is_whole)
+            (is_text && !self.interpreter().spec.strict)
+                || is_buffer(self.interpreter(), result.as_ptr())
         };
         if is_whole {
             // Formally an iterable of single characters; it is sent whole, as uWSGI does.
             return self.finish_with(result);
         }
-        if is_file
+        if self.is_file(result)
             && let Some(found) =
                 file_wrapper::behind(result, &self.attached.caches.sendable.get(self.token))?
         {
@@ -382,6 +387,50 @@ impl<'py> Job<'_, 'py, '_> {
         self.send_pieces(result)
     }
 
+    /// Whether this is a `wsgi.file_wrapper`.
+    fn is_file(&self, object: &Object<'py>) -> bool {
+        // SAFETY: both are alive; only the address of the type is compared.
+        let kind = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+        kind.cast() == self.attached.caches.file_wrapper.as_ptr()
+    }
+
+    /// A file wrapper that the app yields among other pieces.
+    fn send_file_piece(&self, wrapper: &Object<'py>) -> Result<(), Raised> {
+        // SAFETY: the exchange is this request's, and no Python code runs while it is borrowed.
+        let is_plain = unsafe { !(*(*self.exchange).response).says_chunked() };
+        if is_plain
+            && let Some(found) =
+                file_wrapper::behind(wrapper, &self.attached.caches.sendable.get(self.token))?
+        {
+            let file_wrapper::Sendable {
+                file,
+                offset,
+                length,
+            } = found;
+            // SAFETY: as above.
+            let exchange = unsafe { &mut *self.exchange };
+            let response = &mut *exchange.response;
+            let sent = response.write_file(file, offset, length, &mut *exchange.sink);
+            return settle(self.token, exchange, sent);
+        }
+        // SAFETY: `wrapper` is alive; attached (token). A new reference or null.
+        let blocks =
+            unsafe { Object::from_new(self.token, ffi::PyObject_GetIter(wrapper.as_ptr()))? };
+        loop {
+            // SAFETY: the iterator is alive; attached (token).
+            let block = unsafe { Object::from_new(self.token, ffi::PyIter_Next(blocks.as_ptr())) };
+            let Ok(block) = block else { break };
+            // SAFETY: the exchange is this request's, and `block` is alive.
+            unsafe { start_response::send_piece(self.token, self.exchange, block.as_ptr())? };
+        }
+        // SAFETY: attached (token).
+        if unsafe { ffi::PyErr_Occurred() }.is_null() {
+            Ok(())
+        } else {
+            Err(Raised)
+        }
+    }
+
     fn send_pieces(&self, iterable: &Object<'py>) -> Result<(), Raised> {
         // SAFETY: `iterable` is alive; attached (token).
         let iterator = unsafe { ffi::PyObject_GetIter(iterable.as_ptr()) };
@@ -395,6 +444,10 @@ impl<'py> Job<'_, 'py, '_> {
             let piece =
                 unsafe { Object::from_new(self.token, ffi::PyIter_Next(iterator.as_ptr())) };
             let Ok(piece) = piece else { break };
+            if self.is_file(&piece) {
+                self.send_file_piece(&piece)?;
+                continue;
+            }
             // SAFETY: the exchange is this request's, and `piece` is alive.
             unsafe { start_response::send_piece(self.token, self.exchange, piece.as_ptr())? };
         }

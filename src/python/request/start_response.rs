@@ -17,6 +17,7 @@ use pyo3_ffi as ffi;
 use crate::python::interpreter::Interpreter;
 use crate::python::object::detached;
 use crate::python::object::{Kept, Object, Raised, Token};
+use crate::python::stacks;
 use crate::python::trampoline::{self, Exception, Method, raise};
 use crate::wsgi::{Response, ResponseError, Room, Sink, WriteError};
 
@@ -214,6 +215,10 @@ unsafe extern "C" fn start_response(
                 }
             }
             answer(token, &mut *(*exchange).response, status, headers)?;
+            if (*exchange).response.says_chunked() {
+                let interpreter = (*exchange).interpreter;
+                interpreter.warn_of_chunks(|| stacks::place_here(token));
+            }
             Object::from_borrowed(token, (*exchange).write)
         })
     }
