@@ -32,7 +32,7 @@ pub(super) fn about(row: &OptionRow, text: &str) -> Option<String> {
                 (None, None) => return None,
             }
         }
-        "log-x-forwarded-for" => "only headers of trusted proxies should be trusted".to_owned(),
+        "log-x-forwarded-for" => "only headers of trusted proxies should be believed".to_owned(),
         "https" | "https-socket" | "https2" if text.matches(',').count() >= 3 => {
             "a list of ciphers has no effect: TLS 1.2 and 1.3 with the library's own".to_owned()
         }
