@@ -1,9 +1,8 @@
-//! The acceptor: the thread that keeps going while every worker is stuck. It runs no Python.
+//! The acceptor thread. It keeps the server going while every worker is stuck, and runs no Python.
 //!
-//! Where workers share the poll it sleeps while they take turns, and looks in once a tick: if no
-//! worker has polled since the last tick it takes the role itself: accepts, reads, queues, sheds.
-//! It also sweeps the deadlines and ticks the GIL gates. Where the poll cannot be shared it holds
-//! the role always.
+//! Where workers share the poll, it looks once a tick: if no worker has polled since the last tick,
+//! it polls itself. It also checks deadlines and ticks the GIL gates. Where the poll cannot be
+//! shared, it always polls.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,13 +17,12 @@ use super::generation::Generation;
 
 /// How often to look while something runs.
 const TICK: Duration = Duration::from_millis(5);
-/// The same, where threads share a GIL and one that blocks has to be noticed.
+/// The tick where threads share a GIL and a blocked one must be noticed soon.
 const TICK_SHARED: Duration = Duration::from_millis(1);
 /// Looks without any activity after which the acceptor sleeps until the next deadline.
 const QUIET_LOOKS_MAX: u32 = 100;
 const QUIET_TICK_MAX: Duration = Duration::from_millis(20);
 
-/// The running thread.
 pub struct Acceptor {
     shared: Arc<Shared>,
 }
@@ -57,7 +55,7 @@ impl Acceptor {
         Ok(Self { shared })
     }
 
-    /// Makes it look now: something outside its sight has changed.
+    /// Makes the acceptor look at once.
     pub fn nudge(&self) {
         self.shared.waker.is_asleep.store(false, Ordering::SeqCst);
         self.shared.waker.unpark();
@@ -134,7 +132,7 @@ impl Shared {
         }
     }
 
-    /// No interpreter serves, so no other thread polls: waits until something happens.
+    /// Polls until something happens: no interpreter serves, so no other thread polls.
     fn poll_alone(&self, turn: &mut Turn, until_sweep: Option<Duration>, quiet_looks: &mut u32) {
         self.waker.polls_alone.store(true, Ordering::SeqCst);
         // A thread that changes one of these looks at the mark afterwards.
@@ -153,7 +151,7 @@ impl Shared {
                 if queued > 0 {
                     *quiet_looks = 0;
                 }
-                // What ended the wait may have been a wake for a worker: pass it on.
+                // The wake may have been meant for a worker: pass it on.
                 let has_jobs = self
                     .current
                     .load()
@@ -169,10 +167,10 @@ impl Shared {
         }
     }
 
-    /// Sleeps until the next deadline, or until a worker rings because something happens.
+    /// Sleeps until the next deadline, or until a worker wakes it.
     fn sleep(&self, seen_turns: u64, until_sweep: Option<Duration>, quiet_looks: &mut u32) {
         self.waker.is_asleep.store(true, Ordering::SeqCst);
-        // A worker that took a turn before the flag was up has not rung.
+        // A worker that took a turn before the flag was set did not wake the acceptor.
         let is_quiet = self
             .current
             .load()

@@ -1,4 +1,4 @@
-//! How workers reach the acceptor while it sleeps or waits in the poll. Any thread.
+//! Wakes the acceptor while it sleeps or waits in the poll. Any thread.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use crate::net::Net;
 
-/// How often it is called out of the poll.
+/// The shortest time between two wakes out of the poll.
 const CALL_PAUSE: Duration = Duration::from_millis(1);
 
-/// What workers need to reach the acceptor.
 #[derive(Default)]
 pub struct AcceptorWaker {
     pub(super) is_asleep: AtomicBool,
-    /// It waits in the poll until something happens, and no other thread does.
+    /// The acceptor waits in the poll without a timeout, and no other thread polls.
     pub(super) polls_alone: AtomicBool,
     pub(super) thread: OnceLock<Thread>,
 }
@@ -27,8 +26,8 @@ impl AcceptorWaker {
         }
     }
 
-    /// Has the acceptor come out of the poll, in which it waits alone while no interpreter serves.
-    /// Call it when one does, and before that takes a turn.
+    /// Wakes the acceptor out of the poll, where it waits alone while no interpreter serves. Call
+    /// it when an interpreter serves, before that takes a turn.
     pub fn call_from_poll(&self, net: &Net) {
         while self.polls_alone.load(Ordering::SeqCst) {
             net.poll().wake();

@@ -1,9 +1,7 @@
-//! The applications of a generation: what is to be loaded and where it is mounted, how loading
-//! went, and what each of them has done since. Every interpreter of a generation has the same
-//! table.
+//! The applications of a generation: targets, mounts, the result of loading, and counters. Every
+//! interpreter of a generation has the same table.
 //!
-//! Plain data. Loading runs on the thread that makes an interpreter; counters are written by one
-//! worker thread each and read by anybody.
+//! Plain data. Each counter has one writer, a worker thread; any thread may read it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,12 +14,11 @@ use parking_lot::Mutex;
 use crate::python::{AppFacts, AppTarget, LoadFailure, Loaded, RefusedExtension};
 use crate::wsgi::{Head, Mounts, Place, Rules};
 
-/// What is to be loaded, and which request is for which of them.
 #[derive(Clone, Debug, Default)]
 pub struct Apps {
     targets: Vec<AppTarget>,
     mounts: Mounts,
-    /// By number; what is not there need not be loaded.
+    /// By application; missing entries are not needed.
     needed: Vec<bool>,
 }
 
@@ -37,12 +34,10 @@ impl Apps {
         }
     }
 
-    /// Which request is for which application.
     pub fn mounts(&self) -> &Mounts {
         &self.mounts
     }
 
-    /// Each application and where it is mounted, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&Place, &AppTarget)> {
         self.mounts.places().iter().zip(&self.targets)
     }
@@ -51,7 +46,8 @@ impl Apps {
         self.targets.iter_mut()
     }
 
-    /// These have to be loaded, or the generation is none: the one before it serves them.
+    /// Sets the applications without which the generation fails to load: the previous one serves
+    /// them.
     pub fn need(&mut self, needed: Vec<bool>) {
         self.needed = needed;
     }
@@ -65,24 +61,23 @@ impl Apps {
     }
 }
 
-/// How the loading of one application went, for the start-up report.
+/// The result of loading one application, for the start-up report.
 #[derive(Clone, Debug)]
 pub struct AppReport {
     /// Where it is mounted, in uWSGI's spelling.
     pub mountpoint: String,
-    /// What no mount holds goes to this one.
+    /// Requests outside every mount go to this application.
     pub is_default: bool,
-    /// What was loaded; `None`: it could not be, and its requests are answered with 500.
+    /// `None`: loading failed, and requests are answered with 500.
     pub loaded: Option<Loaded>,
 }
 
-/// The applications that could not be loaded, each with its mountpoint: all there are, or what
-/// another interpreter of the same generation could load.
+/// The applications that failed to load, by mountpoint.
 #[derive(Debug)]
 pub struct NotLoaded(pub Vec<(String, LoadFailure)>);
 
 impl NotLoaded {
-    /// The failure that the main interpreter would be spared, if there is one.
+    /// The failure that would not happen in the main interpreter, if there is one.
     pub fn needs_main(&self) -> Option<&LoadFailure> {
         let mut failures = self.0.iter().map(|(_, failure)| failure);
         failures.find(|failure| matches!(failure, LoadFailure::ExtensionsRefused { .. }))
@@ -115,7 +110,7 @@ impl fmt::Display for NotLoaded {
     }
 }
 
-/// A mountpoint for a person: `/`, `/shop`, `example.org/shop`.
+/// Formats a mountpoint for people: `/`, `/shop`, `example.org/shop`.
 pub fn shown(mountpoint: &str) -> String {
     match mountpoint.split_once('|') {
         None if mountpoint.is_empty() => "/".to_owned(),
@@ -125,7 +120,7 @@ pub fn shown(mountpoint: &str) -> String {
     }
 }
 
-/// What one application has done in one interpreter (`uwsgi.workers()[..]['apps']`).
+/// Counters of one application in one interpreter (`uwsgi.workers()[..]['apps']`).
 #[derive(Clone, Debug)]
 pub struct AppStats {
     /// The interpreter, from 1 (uWSGI's worker id).
@@ -134,16 +129,13 @@ pub struct AppStats {
     pub id: usize,
     /// Where it is mounted, in uWSGI's spelling.
     pub mountpoint: String,
-    /// How long its loading took.
     pub startup_time: Duration,
-    /// Requests that it was called for, or would have been if it were loaded.
+    /// Requests for this application, also while it is not loaded.
     pub requests: u64,
-    /// Requests that failed in it.
     pub exceptions: u64,
 }
 
 impl AppStats {
-    /// The same for the `uwsgi` module.
     pub(super) fn facts(&self) -> AppFacts {
         AppFacts {
             id: self.id,
@@ -155,8 +147,7 @@ impl AppStats {
     }
 }
 
-/// What one worker thread has done for each application. Only that thread writes, so counting is a
-/// plain store: nothing is shared between processors on the way of a request.
+/// One worker thread's counters for each application. Only that thread writes, with plain stores.
 #[derive(Debug)]
 pub(super) struct AppCounters(Box<[Counts]>);
 
@@ -171,7 +162,6 @@ impl AppCounters {
         Self((0..apps).map(|_| Counts::default()).collect())
     }
 
-    /// Counts a request. Only its one thread calls this.
     #[inline]
     pub(super) fn count(&self, app: usize, has_failed: bool) {
         if let Some(counts) = self.0.get(app) {
@@ -182,7 +172,6 @@ impl AppCounters {
         }
     }
 
-    /// Requests and exceptions of an application.
     pub(super) fn of(&self, app: usize) -> (u64, u64) {
         self.0.get(app).map_or((0, 0), |counts| {
             (
@@ -193,7 +182,7 @@ impl AppCounters {
     }
 }
 
-/// What is loaded in each interpreter of a generation, and what it has done. Any thread may look.
+/// The loaded applications of each interpreter and their counters. Any thread may read.
 #[derive(Debug, Default)]
 pub(super) struct LoadedApps {
     /// By worker number.
@@ -204,27 +193,25 @@ pub(super) struct LoadedApps {
 
 #[derive(Debug, Default)]
 struct AppTotals {
-    /// Those of threads that serve, with their worker numbers.
+    /// Counters of threads that serve, with their worker numbers.
     present: Vec<(usize, Arc<AppCounters>)>,
     /// The sums of threads that have left, by worker and application.
     past: BTreeMap<(usize, usize), (u64, u64)>,
 }
 
 impl LoadedApps {
-    /// Which applications the first interpreter could load; `None` before it has tried. The others
-    /// load the same, so that every interpreter has the same table.
+    /// The applications that the first interpreter loaded; `None` before it has tried. The others
+    /// load the same.
     pub(super) fn loadable(&self) -> Option<Vec<bool>> {
         let loaded = self.loaded.lock();
         let first = loaded.get(&1)?;
         Some(first.iter().map(Option::is_some).collect())
     }
 
-    /// The interpreter of this worker has loaded its applications.
     pub(super) fn note_loaded(&self, worker: usize, loaded: Vec<Option<Loaded>>) {
         self.loaded.lock().insert(worker, loaded);
     }
 
-    /// The counters of a thread that begins to serve.
     pub(super) fn begin(&self, worker: usize, apps: usize) -> Arc<AppCounters> {
         let counters = Arc::new(AppCounters::new(apps));
         let mut totals = self.totals.lock();
@@ -232,7 +219,6 @@ impl LoadedApps {
         counters
     }
 
-    /// The thread with these counters serves no more.
     pub(super) fn end(&self, worker: usize, counters: &Arc<AppCounters>) {
         let mut totals = self.totals.lock();
         totals
@@ -246,7 +232,7 @@ impl LoadedApps {
         }
     }
 
-    /// A request is for no application: says so, once.
+    /// Warns, once, of a request outside every mount.
     pub(super) fn warn_no_app(&self, apps: &Apps, head: &Head) {
         let has_said = &self.has_warned_no_app;
         if apps.count() > 0 && !has_said.swap(true, Ordering::Relaxed) {
@@ -259,7 +245,6 @@ impl LoadedApps {
         }
     }
 
-    /// How the loading in the first interpreter went.
     pub(super) fn reports(&self, apps: &Apps) -> Result<Vec<AppReport>, String> {
         if apps.count() == 0 {
             return Err("no application was named".to_owned());
@@ -275,7 +260,6 @@ impl LoadedApps {
         Ok(report.collect())
     }
 
-    /// What each application has done in each interpreter.
     pub(super) fn stats(&self, apps: &Apps) -> Vec<AppStats> {
         let totals = self.totals.lock();
         let mut all = Vec::new();

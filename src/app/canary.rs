@@ -1,5 +1,5 @@
-//! What a canary is judged by: which requests it gets, what came of them, and whether that is
-//! clearly worse than what came of the others'. Pure: no clock, no I/O, no Python; any thread.
+//! The rules of a canary: which requests it gets, and whether it fails more often than the
+//! generation in charge. Pure; any thread.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// All requests, in the unit of a [`Chooser`].
 pub const WHOLE: u32 = 1_000_000;
 
-/// Deals requests out: of any number of them in a row the canary gets its share, to within one.
+/// Selects requests for the canary: of any number in a row it gets its share, to within one.
 #[derive(Debug)]
 pub struct Chooser {
     share: u32,
@@ -15,7 +15,7 @@ pub struct Chooser {
 }
 
 impl Chooser {
-    /// The canary gets `share` of a million; more than all is all.
+    /// `share` is in millionths.
     pub fn new(share: u32) -> Self {
         Self {
             share: share.min(WHOLE),
@@ -23,27 +23,24 @@ impl Chooser {
         }
     }
 
-    /// Whether the next request is the canary's.
     pub fn is_canarys(&self) -> bool {
         let whole = u64::from(WHOLE);
         let share = u64::from(self.share);
         let count = self.dealt.fetch_add(1, Ordering::Relaxed) % whole;
-        // Where the line of slope `share` passes a whole number.
+        // The line of slope `share` passes a whole number here.
         count * share % whole + share >= whole
     }
 }
 
-/// What became of a generation's requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Score {
     /// Requests whose answers have ended, and abandoned ones.
     pub answered: u64,
-    /// Of these: the status was 5xx, the application raised, or harakiri ended it.
+    /// Of these, requests with a 5xx status, an exception, or an end by harakiri.
     pub failed: u64,
 }
 
 impl Score {
-    /// What came after `before`.
     #[must_use]
     pub fn since(self, before: Self) -> Self {
         Self {
@@ -52,7 +49,6 @@ impl Score {
         }
     }
 
-    /// Both together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -68,37 +64,34 @@ impl fmt::Display for Score {
     }
 }
 
-/// What a judgement rests on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Evidence {
-    /// The canary's requests.
     pub canary: Score,
-    /// Those of the one in charge, in the same time.
+    /// The requests of the generation in charge, in the same time.
     pub others: Score,
-    /// And before that: counts if there are too few of the same time.
+    /// Its earlier requests, used if there are too few in the same time.
     pub others_before: Score,
 }
 
-/// When a judgement is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// One of many, while requests come in: only what chance hardly ever does counts.
+    /// One of many checks while the canary runs: only a difference that is hardly chance counts.
     Passing,
-    /// The only one of its kind, when the time is over.
+    /// The final check at the end of the stage.
     Last,
 }
 
-/// Fewer failures are bad luck.
+/// Fewer failures are taken for chance.
 const FAILURES_MIN: u64 = 3;
-/// Before so many requests nothing is decided in passing.
+/// No decision before the final check with fewer requests.
 const ANSWERED_MIN: u64 = 10;
-/// With fewer requests of the others there is nothing to compare with.
+/// Fewer requests of the others are no basis for a comparison.
 const OTHERS_MIN: u64 = 20;
-/// How many times the others' rate of failures is clearly more.
+/// The ratio of failure rates that counts as clearly worse.
 const TIMES_MIN: f64 = 2.0;
 
 impl Look {
-    /// How seldom chance alone may look like this.
+    /// The probability of chance below which a difference counts.
     fn significance(self) -> f64 {
         match self {
             // Looked at every second, for minutes or hours.
@@ -125,8 +118,7 @@ impl Evidence {
         if others.answered < OTHERS_MIN {
             others = others.and(self.others_before);
         }
-        // An application that always answers its first requests is what one that nobody has asked
-        // yet is taken for.
+        // An application without requests so far is assumed to answer its first ones.
         others.answered = others.answered.max(OTHERS_MIN);
         canary.failed >= FAILURES_MIN
             && canary.answered >= look.answered_min()
@@ -134,7 +126,6 @@ impl Evidence {
     }
 }
 
-/// Failures of all. Beyond 2^53 requests the last digits do not matter.
 fn rate(score: Score) -> f64 {
     if score.answered == 0 {
         return 0.0;
@@ -142,10 +133,9 @@ fn rate(score: Score) -> f64 {
     score.failed as f64 / score.answered as f64
 }
 
-/// How probable it is that of all these failures so many or more fall to the canary, if it fails no
-/// more often than the others (the upper tail of the hypergeometric distribution). 1 if it does not
-/// fail clearly more often: the value is not used then, and below each term of the sum is at most
-/// half of the one before it, so few of them do.
+/// The probability that this many failures or more fall to the canary by chance (upper tail of the
+/// hypergeometric distribution). Returns 1 if the canary does not fail clearly more often;
+/// otherwise each term of the sum is at most half of the one before it, so the sum is short.
 fn chance(canary: Score, others: Score) -> f64 {
     if rate(canary) < TIMES_MIN * rate(others) {
         return 1.0;
@@ -159,11 +149,10 @@ fn chance(canary: Score, others: Score) -> f64 {
     let mut sum = term;
     for count in failed..canary.answered.min(all_failed) {
         let ways = (canary.answered - count) as f64 * (all_failed - count) as f64;
-        // Positive: no more of the others' failures are taken away than there are others.
+        // Positive: the others have more requests than failures.
         let ways_before = (count + 1) as f64 * (others.answered + count + 1 - all_failed) as f64;
         term *= ways / ways_before;
         sum += term;
-        // Also where both are too small for a number.
         if term <= sum * 1e-12 {
             break;
         }

@@ -1,4 +1,4 @@
-//! The generation that serves, and the one that is tried out beside it.
+//! The generation that serves, and the canary beside it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +11,9 @@ use super::canary::Chooser;
 use super::generation::Generation;
 use super::worker_context::ServingGeneration;
 
-/// Who gets requests. Never changed: another one takes its place.
+/// Immutable; replaced as a whole.
 struct Serving {
     generation: Arc<Generation>,
-    /// One that gets a share of them, while there is one.
     canary: Option<Canary>,
 }
 
@@ -23,28 +22,25 @@ struct Canary {
     chooser: Chooser,
 }
 
-/// The one place where the serving generation is named. Swapped as a whole; loaded once per request
-/// that is queued. No thread keeps what it has loaded, so a generation that was swapped out ends
-/// when its queue is dry.
+/// The serving generation. Swapped as a whole, loaded once per queued request.
 ///
-/// No request is lost to a swap: a thread that has loaded the old generation in order to queue a
-/// request keeps it alive until it has done so (arc-swap hands it a reference of its own), the
-/// generation is retired by the drop of its last reference, and only a retired generation's workers
-/// leave, after they have seen the queue dry *since*.
+/// No request is lost by a swap: a thread that queues a request holds a reference to the generation
+/// that it loaded; the generation retires when its last reference is dropped; the workers of a
+/// retired generation leave after they have seen the queue empty *since*.
 ///
-/// A canary's workers stay out of the poll (`Generation::leave_poll`): they wait for their queue
-/// and not in the poll, so a thread that queues a request in it wakes one of them by that.
+/// A canary's workers wait for their queue and not in the poll (`Generation::leave_poll`), so a
+/// queued request wakes one of them.
 #[derive(Default)]
 pub struct Current {
     serving: ArcSwapOption<Serving>,
-    /// The number of the generation; set before the swap, so that a thread that queued a request in
-    /// a generation can tell whether it may have been another than his own.
+    /// Set before the swap, so that a thread can tell that it may have queued a request in a newer
+    /// generation.
     id: AtomicU64,
 }
 
 impl Current {
-    /// Puts a generation in charge, alone; the previous one, if any, is returned and gets no more
-    /// requests. Neither does a canary, which ends with its last reference.
+    /// Puts a generation in charge and returns the previous one, which gets no more requests. A
+    /// canary ends.
     pub fn swap(&self, next: Option<Arc<Generation>>) -> Option<Arc<Generation>> {
         let id = next.as_ref().map_or(0, |next| next.id());
         self.id.store(id, Ordering::SeqCst);
@@ -58,9 +54,8 @@ impl Current {
         Some(Arc::clone(&before.generation))
     }
 
-    /// Gives `share` of a million requests to `canary`, if there is a generation for the others. A
-    /// canary that had a share before has this one instead. The main thread's, like `swap`: two at
-    /// once would undo each other.
+    /// Gives `share` of a million requests to `canary`, if there is a generation for the others.
+    /// Main thread only, like `swap`.
     pub fn try_out(&self, canary: &Arc<Generation>, share: u32) {
         if let Some(generation) = self.load() {
             self.serving.store(Some(Arc::new(Serving {
@@ -80,13 +75,11 @@ impl Current {
             .map(|serving| Arc::clone(&serving.generation))
     }
 
-    /// Its number; 0 if there is none.
     pub fn id(&self) -> u64 {
         self.id.load(Ordering::SeqCst)
     }
 
-    /// Ticks the GIL gates of a canary. Whether a job runs there. The acceptor calls it once a
-    /// tick.
+    /// Ticks the GIL gates of a canary. Returns whether a job runs there.
     pub(super) fn tick_canary(&self) -> bool {
         let serving = self.serving.load();
         let canary = serving.as_ref().and_then(|serving| serving.canary.as_ref());
@@ -137,7 +130,7 @@ impl Dispatch for Current {
 }
 
 impl Canary {
-    /// A canary whose queue is full passes its share on: a canary refuses no request.
+    /// A full canary passes requests to the others and refuses none.
     fn submit(&self, exchange: Exchange, others: &Generation) -> Result<(), (Exchange, Rejected)> {
         if !self.chooser.is_canarys() {
             return others.submit(exchange);

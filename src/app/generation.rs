@@ -1,9 +1,8 @@
-//! One loaded version of the application: its interpreters, its workers, its queue. Started whole
-//! or not at all, retired as a whole.
+//! One loaded version of the application: its interpreters, its workers, its queue. It starts and
+//! retires as a whole.
 //!
-//! The generation owns the only sender of its queue. When the last `Arc` of it goes, the sender
-//! goes, the workers run the queue dry, end their interpreters on the threads that made them, and
-//! return. What is left of it meanwhile is its workers.
+//! The generation owns the only sender of its queue. When its last `Arc` is dropped, the workers
+//! empty the queue, end their interpreters on the threads that made them, and return.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -27,12 +26,10 @@ use super::worker_context::WorkerContext;
 use super::worker_group::StartGate;
 use super::workers::Workers;
 
-/// An application was loaded into the main interpreter of this process. What it left there
-/// (modules, threads, C extensions that load once) cannot be taken out again, so no later
-/// generation can be made there.
+/// An application was loaded into the main interpreter of this process. Its modules, threads and C
+/// extensions cannot be removed, so no later generation can use that interpreter.
 static MAIN_IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// A loaded version of the application that serves, or did.
 pub struct Generation {
     sender: Sender<Job>,
     shared: Arc<GenerationState>,
@@ -42,10 +39,8 @@ impl Generation {
     /// Makes the interpreters and loads the application in all of them; none serves before all are
     /// ready. Runs on the main thread at start and on `sm-reload` later, detached from Python.
     ///
-    /// # Errors
-    /// Whatever stood in the way of the first interpreter that failed. Nothing is left behind then,
-    /// unless a thread is still inside the application's import: it ends when it comes out of
-    /// there.
+    /// After an error nothing is left, except a thread that is still inside the application's
+    /// import: it ends when the import returns.
     pub fn start(
         id: u64,
         plan: &Plan,
@@ -106,8 +101,8 @@ impl Generation {
             Err(error) => {
                 let workers = generation.workers();
                 drop(generation);
-                // Half-made interpreters end before the next attempt: they may hold what it needs.
-                // One that was waited for long enough is left alone.
+                // Half-made interpreters end before the next attempt: they may hold resources that
+                // it needs. One that timed out is left alone.
                 let is_left_alone = matches!(
                     error,
                     StartError::TooLate
@@ -167,17 +162,15 @@ impl Generation {
         })
     }
 
-    /// The number of this generation, from 1.
     pub fn id(&self) -> u64 {
         self.shared.setup.id
     }
 
-    /// How its interpreters were made.
     pub fn isolation(&self) -> Isolation {
         self.shared.setup.isolation
     }
 
-    /// Lets the workers begin, and its timers count. Call it when the generation is in charge.
+    /// Starts the workers and the timers. Call it when the generation is in charge.
     pub fn serve(&self) {
         self.shared.start_signals();
         let context = &self.shared.setup.context;
@@ -187,8 +180,8 @@ impl Generation {
         }
     }
 
-    /// Lets the workers begin, but outside of the poll and without its timers: they see to what is
-    /// queued. Call it before it gets requests as a canary.
+    /// Starts the workers outside the poll and without timers. Call it before the generation gets
+    /// requests as a canary.
     pub fn serve_off_poll(&self) {
         self.shared.leave_poll();
         for group in self.shared.groups.all() {
@@ -196,22 +189,20 @@ impl Generation {
         }
     }
 
-    /// The workers finish what is queued and then sleep outside of the poll, at no cost, until
-    /// something is queued again or [`return_to_poll`](Self::return_to_poll) is called. Call it
-    /// when another one is in charge.
+    /// The workers empty the queue and then sleep outside the poll until a job is queued or
+    /// [`return_to_poll`](Self::return_to_poll) is called. Call it when another generation is in
+    /// charge.
     pub fn leave_poll(&self) {
         self.shared.leave_poll();
     }
 
-    /// The workers poll again. Call it when the generation is in charge: one that sleeps in the
-    /// poll is woken by those who know that it is (`Current::wake_successor`).
+    /// The workers poll again. Call it when the generation is in charge.
     pub fn return_to_poll(&self) {
         self.shared.return_to_poll();
         self.queue().wake_if_idle(&self.shared.setup.context.net);
     }
 
-    /// What waits in its queue goes to another one, which is in charge. What finds no room there
-    /// stays here.
+    /// Moves queued requests to the generation in charge. Requests that find no room there stay.
     pub fn pass_on(&self, other: &Self) {
         let WorkerContext { net, current, .. } = &self.shared.setup.context;
         for _ in 0..self.queue().len() {
@@ -222,40 +213,35 @@ impl Generation {
                 .submit(exchange)
                 .or_else(|(back, _)| self.submit(back))
             {
-                // Both are full: somebody has queued here what he had decided before. A full queue
-                // says so, and whoever decides over generations waits for no worker.
+                // Both are full: a thread queued a request here that it had accepted before. The
+                // request is refused, because this thread must not wait for a worker.
                 Turn::default().turn_away(net, &**current, exchange, rejected);
             }
         }
         other.queue().wake_if_idle(net);
     }
 
-    /// The queue, for those who look after it.
     pub fn queue(&self) -> &Queue {
         self.shared.queue()
     }
 
-    /// Ticks the GIL gates. Whether a job runs. The acceptor calls it once a tick.
     pub fn tick(&self) -> bool {
         self.shared.tick()
     }
 
-    /// Whether a signal waits for a thread that sleeps in the poll.
     pub fn has_signal_for_sleeper(&self) -> bool {
         self.shared.has_signal_for_sleeper()
     }
 
-    /// Whether no interpreter serves: the acceptor polls, and a request brings one.
+    /// Whether no interpreter serves: the acceptor polls, and a request starts one.
     pub fn is_idle(&self) -> bool {
         self.shared.idle_state.is_asleep()
     }
 
-    /// Whether a request would be answered by the application.
     pub fn is_healthy(&self) -> bool {
         !self.shared.idle_state.is_broken() && self.loaded().contains(&true)
     }
 
-    /// Whether several threads share a GIL.
     pub fn shares_gil(&self) -> bool {
         self.shared.setup.shares_gil()
     }
@@ -264,7 +250,7 @@ impl Generation {
         self.shared.apps.loadable().unwrap_or_default()
     }
 
-    /// Who works in it. Outlives the generation, and does not keep it in charge of anything.
+    /// The workers. The handle outlives the generation.
     pub fn workers(&self) -> Workers {
         Workers::new(&self.shared)
     }
@@ -282,7 +268,6 @@ impl Generation {
 }
 
 impl Drop for Generation {
-    /// Retires it. Nothing can be queued any more: that needs a reference.
     fn drop(&mut self) {
         self.shared.retire();
         if self.shared.idle_state.is_asleep() {

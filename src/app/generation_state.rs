@@ -63,12 +63,10 @@ impl GenerationState {
         &self.queue
     }
 
-    /// Whether the generation serves no more: workers run the queue dry and end.
     pub fn is_retired(&self) -> bool {
         self.groups.is_retired()
     }
 
-    /// Whether its workers wait for the queue alone.
     pub(super) fn is_off_poll(&self) -> bool {
         self.poll_use.is_off()
     }
@@ -90,11 +88,10 @@ impl GenerationState {
         }
     }
 
-    /// They may poll again.
     pub(super) fn return_to_poll(&self) {
         self.poll_use.resume();
         for group in self.groups.lock().iter() {
-            // Some may not have come out yet, and now they do not have to.
+            // Workers that have not left the poll yet need not leave it.
             if !group.is_stopped() {
                 group.stop_waking(self.setup.context.net.poll());
             }
@@ -115,7 +112,6 @@ impl GenerationState {
         self.gil_gates.unpark_all();
     }
 
-    /// A request was queued and no interpreter is there.
     pub(super) fn want_interpreter(&self) {
         if self.idle_state.becomes_wanted() {
             (self.setup.context.on_wanted)(self.setup.id);
@@ -197,7 +193,6 @@ impl GenerationState {
         self.gil_gates.get(self.setup.gil_of(group.serial, core))
     }
 
-    /// Ticks the GIL gates. Returns whether a job runs.
     pub(super) fn tick(&self) -> bool {
         for to in self.signals.queue.recipients() {
             self.gil_gates.activate_for(&to);

@@ -1,15 +1,14 @@
-//! Which of the threads that share a GIL may take work.
+//! Decides which of the threads that share a GIL take work.
 //!
-//! Threads that share a GIL gain nothing by running side by side, and lose much: each that waits
-//! for the GIL makes the one that holds it give it up in the middle of a request. So one thread is
-//! active: it polls, takes jobs and runs them. When it is found in the same request two ticks in a
-//! row, it is most likely blocked (or worth being preempted): it is marked stuck, and the next
-//! thread becomes active. A thread that returns and finds another one active goes on while requests
-//! are slow, and parks when they turn out to be quick. Concurrency thus grows only while running
-//! threads block.
+//! Threads that share a GIL gain nothing by running side by side: each waiting thread makes the
+//! holder give up the GIL in the middle of a request. So one thread is active: it polls and runs
+//! jobs. If it is in the same request for two ticks, it is marked stuck, and the next thread
+//! becomes active. A stuck thread that returns and finds another one active continues while
+//! requests are slow, and parks when they are quick. Concurrency grows only while running threads
+//! block.
 //!
-//! Any thread may call every method, except that only the slot's own thread calls `begin_job`,
-//! `end_job` and `park_if_surplus`.
+//! Any thread may call every method, except `begin_job`, `end_job` and `park_if_surplus`: only the
+//! slot's own thread calls these.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,9 +34,9 @@ const QUICK_JOBS_MAX: u32 = 8;
 /// The threads that share one GIL.
 pub struct GilGate {
     slots: Mutex<Vec<Arc<GilSlot>>>,
-    /// Threads that are ACTIVE or RUNNING. Those are the ones that compete for the GIL.
+    /// Threads that are ACTIVE or RUNNING: they compete for the GIL.
     active: AtomicUsize,
-    /// How many may be active while none is stuck: one per GIL.
+    /// How many may be active while none is stuck.
     base: usize,
 }
 
@@ -60,7 +59,6 @@ impl GilGates {
         self.0.lock().retain(|key, _| key.group != Some(serial));
     }
 
-    /// Ticks all of them. Returns whether a job runs.
     pub(super) fn tick(&self) -> bool {
         let gates = self.0.lock();
         gates.values().fold(false, |runs, gate| gate.tick() | runs)
@@ -81,21 +79,18 @@ impl GilGates {
     }
 }
 
-/// One thread's place among them.
+/// One thread of a gate.
 pub struct GilSlot {
     gil_gate: Arc<GilGate>,
     worker: usize,
-    /// Jobs begun in the upper bits, state in the lower two: the ticker sees "the same job as last
-    /// time".
+    /// Jobs begun in the upper bits, state in the lower two: the ticker recognizes the same job.
     word: AtomicU64,
     seen: AtomicU64,
     thread: Thread,
-    /// The thread is to leave: it parks no more.
     is_stopped: Arc<AtomicBool>,
 }
 
 impl GilGate {
-    /// A gate for threads that share one GIL.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             slots: Mutex::new(Vec::new()),
@@ -104,9 +99,8 @@ impl GilGate {
         })
     }
 
-    /// A place for the calling thread. The first one is active at once. `is_stopped` tells it that
-    /// it is to leave; call [`unpark_all`](Self::unpark_all) after setting it. `worker` is the
-    /// number of its interpreter.
+    /// Adds the calling thread, of interpreter `worker`. The first one is active at once. After
+    /// setting `is_stopped`, call [`unpark_all`](Self::unpark_all).
     pub fn join(self: &Arc<Self>, worker: usize, is_stopped: Arc<AtomicBool>) -> Arc<GilSlot> {
         let mut slots = self.slots.lock();
         let is_active = self.active.load(Ordering::SeqCst) < self.base;
@@ -148,16 +142,14 @@ impl GilGate {
         is_running
     }
 
-    /// Some of the threads were stopped: those that are parked go on, to notice it. The others park
-    /// again.
+    /// Unparks parked threads, so that stopped ones notice it.
     pub fn unpark_all(&self) {
         for slot in self.slots.lock().iter() {
             slot.thread.unpark();
         }
     }
 
-    /// Whether a thread of one of these interpreters is active, or runs a job and will look for the
-    /// next.
+    /// Whether a thread of one of these interpreters is active or runs a job.
     pub fn looks_for_work(&self, workers: &[usize]) -> bool {
         self.slots.lock().iter().any(|slot| {
             let state = slot.word.load(Ordering::SeqCst) & STATE_MASK;
@@ -167,8 +159,8 @@ impl GilGate {
         })
     }
 
-    /// Makes a parked thread of one of these interpreters active, though others may be: there is
-    /// something that only it can do. It steps back by itself. `false`: none is parked.
+    /// Makes a parked thread of one of these interpreters active, in addition to others: only it
+    /// can do the job. It steps back by itself. Returns `false` if none is parked.
     pub fn activate_for(&self, workers: &[usize]) -> bool {
         let slots = self.slots.lock();
         let mine = slots.iter().filter(|slot| workers.contains(&slot.worker));
@@ -189,7 +181,7 @@ impl GilGate {
 }
 
 impl GilSlot {
-    /// Waits until this thread is active; one that is stopped is, at once.
+    /// Waits until this thread is active or stopped.
     pub fn wait_until_active(&self) {
         loop {
             let word = self.word.load(Ordering::SeqCst);
@@ -213,21 +205,20 @@ impl GilSlot {
         );
     }
 
-    /// The job ended. `quick_jobs` is the thread's own count of quick jobs in a row.
+    /// `quick_jobs` is the thread's own count of quick jobs in a row.
     pub fn end_job(&self, quick_jobs: &mut u32) {
         let word = self.word.load(Ordering::Acquire);
         if word & STATE_MASK == RUNNING && self.change(word, ACTIVE) {
             *quick_jobs = quick_jobs.saturating_add(1);
             return;
         }
-        // Marked stuck meanwhile: this thread competes for the GIL again.
+        // Marked stuck meanwhile: the thread competes for the GIL again.
         self.word
             .store((word & !STATE_MASK) | ACTIVE, Ordering::Release);
         self.gil_gate.active.fetch_add(1, Ordering::SeqCst);
         *quick_jobs = 0;
     }
 
-    /// Whether more threads than needed are active.
     pub fn is_surplus(&self) -> bool {
         self.gil_gate.active.load(Ordering::Relaxed) > self.gil_gate.base
     }
@@ -237,10 +228,10 @@ impl GilSlot {
         quick_jobs >= QUICK_JOBS_MAX && self.is_surplus()
     }
 
-    /// Parks until needed, if another thread stays active. `is_needed`: whether something waits
+    /// Parks until needed, if another thread stays active. `is_needed` tells whether a job waits
     /// that only this thread's interpreter can do. The sender of such a job looks for an active
-    /// thread afterwards, so here the look comes after the step back: one of the two sees the
-    /// other.
+    /// thread afterwards, and this thread looks for jobs after it stepped back: one of the two sees
+    /// the other.
     pub fn park_if_surplus(&self, is_needed: impl FnOnce() -> bool) {
         let gil_gate = &self.gil_gate;
         let stepped_back = gil_gate
@@ -261,7 +252,7 @@ impl GilSlot {
         }
     }
 
-    /// The thread leaves the gate. If it was the active one, another becomes active.
+    /// Leaves the gate; another thread becomes active if this one was.
     pub fn leave(self: &Arc<Self>) {
         let mut slots = self.gil_gate.slots.lock();
         slots.retain(|slot| !Arc::ptr_eq(slot, self));

@@ -1,8 +1,8 @@
-//! The threads of a generation: start, work, end.
+//! The life of a worker thread: start, work, end.
 //!
 //! A creator makes its interpreter, loads the application, serves, and ends the interpreter when
-//! its siblings have left it; a sibling joins an interpreter and leaves it again. Each function
-//! runs on the thread that it is about.
+//! its siblings have left it; a sibling joins and leaves an interpreter. Each function runs on the
+//! thread that it is about.
 
 use std::convert::Infallible;
 use std::io;
@@ -30,7 +30,7 @@ use super::worker::{Exit, Worker};
 use super::worker_group::{StartGate, WorkerGroup};
 use super::worker_id::WorkerId;
 
-/// Starts a thread of the group and counts it until it has ended, however it ends.
+/// Starts a thread of the group, counted until it ends.
 fn spawn(
     shared: &Arc<GenerationState>,
     group: &Arc<WorkerGroup>,
@@ -70,12 +70,11 @@ fn spawn(
 /// Whether an interpreter has to answer before it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProbeRule {
-    /// Of a new generation: if there is a probe, and as that says.
+    /// A new generation: as the probe's rules say.
     Probed,
-    /// Of a new version in an old generation, which may have begun without a good answer.
+    /// A new version in an old generation, which may have started without a good answer.
     Renewed,
-    /// In the place of one that serves: a database that is away for a moment must not cost workers,
-    /// too.
+    /// A replacement: a database that is down for a moment must not cost workers.
     Free,
 }
 
@@ -85,7 +84,6 @@ pub(super) fn spawn_creator(
     reports: &Sender<StartReport>,
     probe_rule: ProbeRule,
 ) -> io::Result<()> {
-    /// The interpreter goes when its creator does.
     struct Listed(Arc<GenerationState>, Arc<WorkerGroup>);
     impl Drop for Listed {
         fn drop(&mut self) {
@@ -100,7 +98,7 @@ pub(super) fn spawn_creator(
     })
 }
 
-/// Reports how a thread's start went; a panic too, if nothing was reported before.
+/// Reports the result of a thread's start, once; a panic too.
 struct StartReporter {
     group: Arc<WorkerGroup>,
     started: Instant,
@@ -125,8 +123,7 @@ impl StartReporter {
             elapsed: self.started.elapsed(),
             result,
         };
-        // The replacement of a panicked worker has no listener, and neither has a start that
-        // failed.
+        // The replacement of a panicked worker has no receiver, nor has a failed start.
         if let Err(unheard) = reports.send(report)
             && let Err(error) = unheard.0.result
             && !self.group.is_stopped()
@@ -137,8 +134,8 @@ impl StartReporter {
 }
 
 impl StartReporter {
-    /// Asks the probe's question. If the answer takes too long, the waiting side is told meanwhile:
-    /// a thread in the application cannot be called back.
+    /// Sends the probe's request. On a timeout the receiver is told at once: a thread inside the
+    /// application cannot be stopped.
     fn wait_for_answer(
         &self,
         probe: &Probe,
@@ -160,7 +157,7 @@ impl StartReporter {
                 if let Some(reports) = reports.lock().take() {
                     let result = Err(StartError::Probe(probe.too_late()));
                     let elapsed = started.elapsed();
-                    // The receiver is gone: another interpreter has failed.
+                    // The receiver is gone if another interpreter failed.
                     let _unheard = reports.send(StartReport {
                         group,
                         elapsed,
@@ -211,7 +208,7 @@ pub(super) fn load_group(
     add_siblings(shared, group, &handle, deadlines)
 }
 
-/// Starts the threads of an interpreter beside the one that made it, and waits for them.
+/// Starts the other threads of an interpreter and waits for them.
 pub(super) fn add_siblings(
     shared: &Arc<GenerationState>,
     group: &Arc<WorkerGroup>,
@@ -228,7 +225,6 @@ pub(super) fn add_siblings(
     Ok(())
 }
 
-/// The body of a thread that makes an interpreter.
 fn create(
     shared: &Arc<GenerationState>,
     group: &Arc<WorkerGroup>,
@@ -278,12 +274,11 @@ fn create(
     end(shared, group, python);
 }
 
-/// The applications do not load.
 struct InVain;
 
-/// Loads the applications; those that fail are added to `failed`. In the first interpreter one that
-/// fails is told and left out, so that it does not take the others down; the other interpreters
-/// load what the first one has, and all of it.
+/// Loads the applications and adds failures to `failed`. In the first interpreter a failed
+/// application is left out, so that the others serve; the other interpreters must load what the
+/// first one loaded.
 fn load(
     shared: &GenerationState,
     plan: &Plan,
@@ -308,8 +303,8 @@ fn load(
                 let needs_main = matches!(failure, LoadFailure::ExtensionsRefused { .. });
                 loaded.push(None);
                 failed.push((mountpoint, failure));
-                // If one needs the main interpreter, all of them will live there; and what the
-                // first interpreter, or the generation before, could load, this one has to.
+                // If one needs the main interpreter, all of them will live there; an application
+                // that the first interpreter or the previous generation loaded must load here.
                 let is_in_vain = needs_main && plan.isolation == IsolationChoice::Auto;
                 if is_in_vain || !is_first || apps.needs(at) {
                     return Err(InVain);
@@ -330,9 +325,9 @@ fn load(
     Ok(())
 }
 
-/// With `--isolation auto` an application that misses extensions counts as one that failed: it may
-/// have caught their errors, and the main interpreter loads them. If it missed none in the first
-/// interpreter, this one serves, and a generation in the main one is asked for.
+/// With `--isolation auto` an application that misses extensions counts as failed: it may have
+/// caught their errors, and the main interpreter loads them. If the first interpreter missed none,
+/// this one serves and a generation in the main interpreter is requested.
 fn complete(
     shared: &GenerationState,
     is_first: bool,
@@ -390,7 +385,6 @@ fn spawn_sibling(
     })
 }
 
-/// Makes the record of the calling thread.
 fn record(
     shared: &Arc<GenerationState>,
     group: &Arc<WorkerGroup>,
@@ -419,7 +413,7 @@ fn record(
     record
 }
 
-/// Serves until the group is stopped. A thread whose job panicked sees to its own replacement.
+/// Serves until the group is stopped. A thread that panicked starts its own replacement.
 fn work(
     shared: &Arc<GenerationState>,
     group: &Arc<WorkerGroup>,
@@ -438,20 +432,17 @@ fn work(
     watch.set_phase(ThreadPhase::Leaving);
     drop(worker);
     if watch.is_abandoned() {
-        // Its place has been taken.
         shared.thread_has_returned(group, is_sibling);
         shared.setup.plan.process.harakiri.note_return(watch);
         return;
     }
-    // One that was to leave has its successor already, but a retired generation has to run its
-    // queue dry.
+    // A stopped thread has a successor already, but a retired generation must empty its queue.
     if exit == Exit::Panicked && (!group.is_stopped() || shared.is_retired()) {
         let (reports, _nobody_waits) = unbounded();
         let is_alone = shared.setup.threads_per_interpreter() == 1
             && shared.setup.isolation != Isolation::Main;
         let replaced = if is_alone {
             let successor = shared.add_group(group.worker, StartGate::Open);
-            // This one has done its part.
             shared.stop(group);
             spawn_creator(shared, &successor, &reports, ProbeRule::Free)
         } else {
@@ -468,7 +459,7 @@ fn work(
     }
 }
 
-/// A further thread in the place of an abandoned one, in the same interpreter.
+/// Starts a thread in the place of an abandoned one, in the same interpreter.
 pub(super) fn replace_thread(
     shared: &Arc<GenerationState>,
     group: &Arc<WorkerGroup>,
@@ -489,7 +480,6 @@ fn end(shared: &GenerationState, group: &WorkerGroup, python: InterpreterThread)
         python.end(grace)
     };
     match ended {
-        // At exit nothing is left behind: the process goes, and what it holds goes with it.
         Ended::Parked { .. } if is_exit => {}
         Ended::Parked { threads_left } => {
             shared.counts.add_parked();

@@ -1,10 +1,9 @@
-//! Threads that open files for those who poll (`--offload-threads`). They run no Python.
+//! Threads that open files (`--offload-threads`). They run no Python.
 //!
-//! Opening a file may wait for a disk or a network. Without these threads the one that has the
-//! poll's role waits, which holds up what it has read and not handed on yet; with them a disk that
-//! does not answer holds up these threads and, once their short queue is full, the polling thread.
-//! They answer what means a file and queue the rest, each with a turn of its own; what the kernel
-//! does not take at once is sent by the polling thread, as always.
+//! Opening a file may wait for a disk or a network, and would hold up the thread that polls. Here
+//! it holds up only these threads and, once their short queue is full, the polling thread. They
+//! answer requests for files and queue all others; the polling thread sends what the kernel does
+//! not take at once.
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use crate::net::{Exchange, Net, Turn};
 
 use super::current::Current;
 
-/// Requests that may wait for each thread.
+/// Queue length for each thread.
 const WAITING_MAX: usize = 64;
 
 /// Starts the threads; they end with the process.

@@ -1,4 +1,4 @@
-//! What a generation is made from. Data only.
+//! The settings of a generation. Data only.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -13,46 +13,37 @@ use super::apps::Apps;
 use super::probe::Probe;
 use super::process::Process;
 
-/// What a generation is made from.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The applications, and which request is for which of them.
     pub apps: Apps,
-    /// Interpreters (uWSGI's processes), at most.
+    /// The most interpreters (uWSGI's processes).
     pub interpreters: usize,
-    /// How many of them are made at once; the others when they are needed.
+    /// Interpreters that are made at start; the others follow on demand.
     pub at_first: usize,
     pub threads: usize,
-    /// How interpreters are made.
     pub isolation: IsolationChoice,
-    /// Cores that each of uWSGI's workers would be kept on; `None` leaves it to the kernel.
+    /// `--cpu-affinity`: cores for each of uWSGI's workers; `None` leaves it to the kernel.
     pub cores_per_worker: Option<usize>,
-    /// Threads are called as uWSGI's processes.
+    /// Name threads like uWSGI's processes.
     pub uwsgi_names: bool,
-    /// The constants of the `uwsgi` module.
     pub facts: Facts,
-    /// What every interpreter is told; its worker number and isolation are filled in.
+    /// The template for every interpreter; worker number and isolation are filled in.
     pub spec: InterpreterSpec,
-    /// Fields that are added to every response.
     pub added_fields: Arc<AddedFields>,
-    /// The stack of each worker thread.
     pub stack_bytes: usize,
-    /// Requests that may wait.
     pub queue_max: usize,
-    /// What the interpreters of a new generation have to answer before they serve.
+    /// A new generation's interpreters must answer it before they serve.
     pub probe: Option<Probe>,
-    /// When an interpreter is replaced by a fresh one.
     pub recycling: Recycling,
-    /// The working directory that relative paths are meant from.
+    /// The base of relative paths.
     pub folder: PathBuf,
-    /// What an interpreter's own threads are given to finish, before it is parked for ever.
+    /// How long an interpreter's own threads may take to finish before it is parked for ever.
     pub end_grace: Duration,
-    /// What the generations of the process have around them.
     pub process: Arc<Process>,
 }
 
 impl Plan {
-    /// How many interpreters there will be, and threads of each.
+    /// The numbers of interpreters and of threads in each.
     pub(super) fn shape(&self, isolation: Isolation) -> (usize, usize) {
         match isolation {
             Isolation::Main => (1, self.interpreters * self.threads),
@@ -60,8 +51,8 @@ impl Plan {
         }
     }
 
-    /// The plan as it has to be read now: if the process has left the directory that relative paths
-    /// are meant from (`--chdir2`, or the application itself), they are made absolute.
+    /// The plan with paths made absolute, if the process has left the directory that they are
+    /// relative to (`--chdir2`, or the application itself).
     pub(super) fn seen_from_here(&self) -> Cow<'_, Self> {
         if std::env::current_dir().is_ok_and(|now| now == self.folder) {
             return Cow::Borrowed(self);
@@ -86,7 +77,7 @@ impl Plan {
 }
 
 impl IsolationChoice {
-    /// The way that was asked for; `None` where it depends on the Python and the application.
+    /// The requested isolation; `None` where it depends on the Python and the application.
     pub fn asked_for(self) -> Option<Isolation> {
         match self {
             IsolationChoice::Auto => None,

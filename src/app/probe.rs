@@ -1,6 +1,6 @@
-//! A request that the server makes itself, inside an interpreter that has just loaded the
-//! application: one that does not answer well does not come to serve. Runs on the thread that made
-//! the interpreter; no socket has part in it.
+//! A request that the server sends to a newly loaded application inside its interpreter. If the
+//! answer is wrong, the interpreter does not serve. Runs on the thread that made the interpreter,
+//! without a socket.
 
 use std::fmt;
 use std::fs::File;
@@ -16,44 +16,38 @@ use crate::python::{Call, InterpreterThread};
 use crate::wsgi::environ::{Link, Peer};
 use crate::wsgi::{ClientGone, Head, Mounts, RequestBody, RequestFacts, Response, Room, Sink};
 
-/// What the request says it comes from.
 pub const USER_AGENT: &str = concat!("singlemalt-probe/", env!("CARGO_PKG_VERSION"));
 
-/// So much of a wrong answer's body is told. Bytes.
+/// Bytes of a wrong answer's body that are logged.
 const TOLD_BYTES_MAX: usize = 512;
-/// So much of an answer is kept: its head, and what is told of its body. Bytes.
+/// Bytes of an answer that are kept: its head and the beginning of its body.
 const KEPT_BYTES_MAX: usize = 16 * 1024;
 
-/// A probe of the interpreters of one generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// The request and the answer that it must have.
     pub rules: ProbeRules,
-    /// The listener that the request seems to come from.
+    /// The listener that the request appears to come from.
     pub listener: usize,
-    /// A wrong answer is told, and the application serves nevertheless.
+    /// A wrong answer is logged, and the application serves.
     pub is_lenient: bool,
 }
 
-/// Why an answer will not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unanswered {
     Status {
         target: String,
         status: u16,
-        /// The beginning of the body, as text for one paragraph of the log.
+        /// The beginning of the body, for the log.
         body: String,
     },
     BrokenOff {
         target: String,
     },
-    /// It took too long.
     TooLate {
         target: String,
-        /// How long it may take.
         timeout: Duration,
     },
-    /// The request cannot be made.
+    /// The request is malformed.
     Impossible {
         target: String,
         why: String,
@@ -94,7 +88,6 @@ impl fmt::Display for Unanswered {
 }
 
 impl Probe {
-    /// The error of a probe that took too long.
     pub(super) fn too_late(&self) -> Unanswered {
         Unanswered::TooLate {
             target: self.rules.target.clone(),
@@ -102,7 +95,7 @@ impl Probe {
         }
     }
 
-    /// Asks the applications of this interpreter. What they raise is in the log already.
+    /// Sends the request to this interpreter's applications.
     pub(super) fn ask(
         &self,
         python: &mut InterpreterThread,
@@ -183,7 +176,7 @@ impl Probe {
     }
 }
 
-/// In a client's place: keeps the beginning of the answer.
+/// Keeps the beginning of the answer.
 #[derive(Default)]
 struct Answer(Vec<u8>);
 
@@ -193,7 +186,7 @@ impl Answer {
         self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// The beginning of the body, with what is no text, and would be no line of the log, left out.
+    /// The beginning of the body, on one line and without control characters.
     fn body(&self) -> String {
         const HEAD_END: &[u8] = b"\r\n\r\n";
         let end = self.0.windows(HEAD_END.len()).position(|at| at == HEAD_END);

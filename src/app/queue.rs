@@ -1,9 +1,8 @@
-//! The queue between those who poll and those who run.
+//! The queue between threads that poll and threads that run the application.
 //!
-//! It is bounded: its length is the server's backpressure. The senders' side belongs to the
-//! generation and is dropped with it; workers run the queue dry and end. The rest of this file is
-//! the protocol by which a worker may sleep in the poll without missing a job that another thread
-//! queues.
+//! It is bounded: its length is the server's backpressure. The generation owns the sender; when it
+//! is dropped, workers empty the queue and end. The rest of this file lets a worker sleep in the
+//! poll without missing a job that another thread queues.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
@@ -14,35 +13,29 @@ use crossbeam::select;
 
 use crate::net::{Exchange, Net, Rejected};
 
-/// What a worker is asked to do.
 pub enum Job {
     Request(Exchange),
 }
 
-/// The workers' side.
 pub struct Queue {
     jobs: Receiver<Job>,
     /// Workers that wait in the poll, or are about to.
     idle: AtomicUsize,
-    /// Turns taken by workers: the acceptor sees whether anybody polls.
+    /// Turns taken by workers: the acceptor sees whether a worker polls.
     turns: AtomicU64,
-    /// One for each interpreter, where workers wait for the queue: something came that only it can
-    /// do.
+    /// One for each interpreter, where workers wait for the queue: a signal only for it waits.
     wakers: Vec<(Sender<()>, Receiver<()>)>,
 }
 
-/// What a look into the queue found.
 pub enum Next {
-    /// Something to do.
     Job(Job),
-    /// Nothing for now.
     Empty,
-    /// Nothing, and nothing will come: the generation has been retired.
+    /// The queue is empty and closed: the generation has retired.
     Ended,
 }
 
 impl Queue {
-    /// A queue for `jobs_max` waiting jobs of so many interpreters, and its only sender.
+    /// A queue for `jobs_max` jobs, and its only sender.
     pub fn new(jobs_max: usize, interpreters: usize) -> (Sender<Job>, Self) {
         let (sender, jobs) = bounded(jobs_max.max(1));
         let wakers = (0..interpreters).map(|_| bounded(1));
@@ -55,7 +48,6 @@ impl Queue {
         (sender, queue)
     }
 
-    /// The next job, without waiting.
     pub fn next(&self) -> Next {
         match self.jobs.try_recv() {
             Ok(job) => Next::Job(job),
@@ -64,9 +56,8 @@ impl Queue {
         }
     }
 
-    /// The next job, waiting for it up to `timeout`, until `stop_channel` or `recall` disconnects
-    /// or until [`wake_worker`](Self::wake_worker) is called for this interpreter (where workers do
-    /// not poll).
+    /// Waits for the next job, up to `timeout`, until `stop_channel` or `recall` disconnects, or
+    /// until [`wake_worker`](Self::wake_worker) is called for this interpreter.
     pub fn wait(
         &self,
         worker: usize,
@@ -86,7 +77,6 @@ impl Queue {
         }
     }
 
-    /// Wakes a worker of this interpreter (from 1).
     pub fn wake_worker(&self, worker: usize) {
         if let Some((waker, _)) = self.wakers.get(worker.wrapping_sub(1)) {
             // Full: a wake is pending.
@@ -94,7 +84,6 @@ impl Queue {
         }
     }
 
-    /// How many jobs wait.
     pub fn len(&self) -> usize {
         self.jobs.len()
     }
@@ -105,8 +94,8 @@ impl Queue {
 
     /// A worker is about to wait in the poll. `false`: a job came meanwhile, do not wait.
     ///
-    /// The sender queues, fences, and then looks whether anybody is idle; here the order is the
-    /// other way round. Whichever fence comes first, one of the two sees the other.
+    /// A sender queues, fences, and then looks for idle workers; a worker does the reverse.
+    /// Whichever fence comes first, one of the two sees the other.
     pub fn enter_poll(&self) -> bool {
         self.idle.fetch_add(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
@@ -117,30 +106,25 @@ impl Queue {
         true
     }
 
-    /// The worker has come back from the poll.
     pub fn leave_poll(&self) {
         self.idle.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// A worker takes a turn.
     pub fn note_turn(&self) {
-        // Ordered with the acceptor's flag: it counts turns after it has said that it sleeps, a
-        // worker looks at the flag after it has counted its turn.
+        // Ordered with the acceptor's flag: the acceptor counts turns after it has set the flag, a
+        // worker reads the flag after it has counted its turn.
         self.turns.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Turns that workers have taken.
     pub fn turns(&self) -> u64 {
         self.turns.load(Ordering::SeqCst)
     }
 
-    /// Whether a worker waits in the poll.
     pub fn has_idle_worker(&self) -> bool {
         self.idle.load(Ordering::SeqCst) > 0
     }
 
-    /// Wakes one worker if one sleeps in the poll while jobs wait that the caller will not run
-    /// itself.
+    /// Wakes one worker that sleeps in the poll, if jobs wait.
     pub fn wake_if_idle(&self, net: &Net) {
         fence(Ordering::SeqCst);
         if self.has_idle_worker() {

@@ -1,30 +1,27 @@
-//! When an interpreter has done enough: rules without a clock or a thread of their own.
+//! The rules that replace interpreters after requests, age or exceptions. Pure.
 //!
-//! A rule only ever makes an interpreter *due*. The thread that finds one due says so; a fresh
-//! interpreter is born and takes the place before the old one leaves, one at a time.
+//! A rule makes an interpreter *due*. A fresh interpreter takes its place before the old one
+//! leaves, one at a time.
 
 use std::time::Duration;
 
 use crate::config::{Exceptions, Recycling};
 
-/// An interpreter is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecycleRequest {
     pub generation: u64,
     pub group: u64,
     /// Its number, from 1.
     pub worker: usize,
-    /// Why, for the log.
     pub why: String,
 }
 
 impl Recycling {
-    /// Whether anything can make an interpreter due.
     pub fn is_wanted(&self) -> bool {
         self.requests_max.is_some() || self.lifetime_max.is_some() || self.exceptions.is_some()
     }
 
-    /// Requests after which the interpreter of this number, from 1, is due.
+    /// Requests after which this worker's interpreter is due.
     pub fn requests_of(&self, worker: usize) -> u64 {
         let before = u64::try_from(worker.saturating_sub(1)).unwrap_or(u64::MAX);
         self.requests_max.map_or(u64::MAX, |requests| {
@@ -32,7 +29,7 @@ impl Recycling {
         })
     }
 
-    /// The age at which the interpreter of this number, from 1, is due.
+    /// The age at which this worker's interpreter is due.
     pub fn lifetime_of(&self, worker: usize) -> Option<Duration> {
         let before = u32::try_from(worker.saturating_sub(1)).unwrap_or(u32::MAX);
         let lifetime = self
@@ -43,7 +40,7 @@ impl Recycling {
 }
 
 impl Exceptions {
-    /// Why this exception makes its interpreter due, if it does.
+    /// Returns the reason if this exception makes its interpreter due.
     pub fn why(&self, kind: &str, value: &str) -> Option<String> {
         let is_any = self.types.is_empty() && self.values.is_empty() && self.reprs.is_empty();
         let is_repr = |wanted: &String| {

@@ -1,4 +1,4 @@
-//! Puts another worker in the place of one that harakiri abandoned. Runs on a thread of its own.
+//! Replaces a worker that harakiri abandoned. Runs on a thread of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,14 +34,13 @@ impl ServedGeneration for GenerationState {
     }
 }
 
-/// How soon to try again to replace an abandoned worker.
 const REPLACE_PAUSE: Duration = Duration::from_secs(5);
 
 fn replace(shared: &Arc<GenerationState>, record: &WorkerRecord) {
     let (worker, core) = (record.place.id.worker, record.place.id.core);
     let group = &record.place.group;
     let is_main = shared.setup.isolation == Isolation::Main;
-    // The first abandoned thread of an interpreter has the whole interpreter replaced.
+    // The first abandoned thread of an interpreter replaces the whole interpreter.
     if !is_main && !group.becomes_replaced() {
         return;
     }
@@ -69,7 +68,6 @@ fn replace(shared: &Arc<GenerationState>, record: &WorkerRecord) {
     }
 }
 
-/// A fresh interpreter in the place of this one.
 fn replace_group(
     shared: &Arc<GenerationState>,
     group: &Arc<WorkerGroup>,

@@ -1,5 +1,4 @@
-//! How the start of a generation, of an interpreter and of a thread went, and how long it is waited
-//! for.
+//! Results of starting a generation, an interpreter or a thread, and the time limits of a start.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -16,26 +15,22 @@ use super::apps::{AppReport, NotLoaded};
 use super::probe::Unanswered;
 use super::worker_group::WorkerGroup;
 
-/// How the start of a generation went, for the start-up report.
 #[derive(Debug)]
 pub struct Report {
-    /// How interpreters were made.
     pub isolation: Isolation,
     pub why: String,
-    /// The workers are not made as they were asked for.
+    /// Set if the workers differ from the configured ones.
     pub shape_change: Option<ShapeChange>,
-    /// What was loaded, each application in order, or why nothing was.
     pub loaded: Result<Vec<AppReport>, String>,
-    /// How long each interpreter took, its application's loading included.
+    /// The start time of each interpreter, with the loading of its applications.
     pub interpreters: Vec<Duration>,
     pub most: usize,
     pub threads: usize,
 }
 
-/// Interpreters that were asked for and became threads of the main one.
+/// Configured interpreters that became threads of the main one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShapeChange {
-    /// Interpreters that were asked for.
     pub processes: usize,
     /// Threads of each.
     pub threads: usize,
@@ -61,25 +56,21 @@ impl fmt::Display for ShapeChange {
     }
 }
 
-/// Why there is no generation.
 #[derive(Debug)]
 pub enum StartError {
-    /// No application could be loaded; or one that another interpreter has could not.
     Load(NotLoaded),
-    /// The application loads, and does not answer as it should.
+    /// The application loads, but fails the probe.
     Probe(Unanswered),
-    /// An interpreter could not be made.
     Runtime(RuntimeError),
     Thread(io::Error),
-    /// A worker ended without a word: it panicked while it started.
+    /// A worker panicked while it started.
     Panicked,
-    /// It took longer than it may.
+    /// The time limit has passed.
     TooLate,
-    /// It is not wanted any more.
     Cancelled,
-    /// It could live in the main interpreter only, and that has had an application.
+    /// Only the main interpreter would do, and an application was loaded there before.
     MainIsTaken,
-    /// The interpreter that was to be replaced has left already.
+    /// The interpreter to replace has left already.
     Gone,
 }
 
@@ -112,16 +103,15 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// How long a report is waited for.
+/// The time limits of a start.
 #[derive(Clone, Debug)]
 pub struct Deadlines {
     pub until: Option<Instant>,
-    /// Or until the other end of this is dropped.
+    /// Disconnects when the start is cancelled.
     pub cancelled: Receiver<Infallible>,
 }
 
 impl Deadlines {
-    /// For as long as it takes.
     pub fn endless() -> Self {
         Self {
             until: None,
@@ -129,7 +119,6 @@ impl Deadlines {
         }
     }
 
-    /// Waits for this long.
     pub fn pause(&self, time: Duration) -> Result<(), StartError> {
         if self.until.is_some_and(|until| Instant::now() >= until) {
             return Err(StartError::TooLate);
@@ -146,7 +135,7 @@ impl Deadlines {
     ) -> Result<StartReport, StartError> {
         let overdue = self.until.map_or_else(never, at);
         select! {
-            // Every thread reports; a channel that closes without has lost one to a panic.
+            // Every thread reports; a closed channel means that one panicked.
             recv(reported) -> report => report.map_err(|_| StartError::Panicked),
             recv(self.cancelled) -> _ => Err(StartError::Cancelled),
             recv(overdue) -> _ => Err(StartError::TooLate),
@@ -154,7 +143,6 @@ impl Deadlines {
     }
 }
 
-/// How one thread's start went.
 pub(super) struct StartReport {
     pub(super) group: Arc<WorkerGroup>,
     pub(super) elapsed: Duration,

@@ -1,11 +1,11 @@
-//! Where a worker's thread runs, and what it is called. Runs on that thread, first of all.
+//! Cores and names of worker threads. Runs on the thread itself, before anything else.
 
 use super::generation_state::Setup;
 use super::worker_id::WorkerId;
 use crate::python::Isolation;
 
-/// uWSGI's number of the worker that this thread would be part of, from 1. In the main interpreter
-/// all threads are one interpreter's, but as many as several workers would have.
+/// The number of the uWSGI worker that this thread would belong to, from 1. The main interpreter
+/// has the threads of several.
 pub(super) fn uwsgi_worker(setup: &Setup, id: WorkerId) -> usize {
     match setup.isolation {
         Isolation::Main => id.core / setup.plan.threads.max(1) + 1,
@@ -22,8 +22,8 @@ pub(super) fn name(setup: &Setup, id: WorkerId) -> String {
     }
 }
 
-/// Keeps the calling thread on its cores (`--cpu-affinity`), by uWSGI's rule: each worker gets as
-/// many as were asked for, from where the one before it ended, and around again.
+/// Binds the calling thread to its cores (`--cpu-affinity`), by uWSGI's rule: each worker gets the
+/// next cores behind those of the one before it, around and around.
 #[cfg(target_os = "linux")]
 pub(super) fn settle(setup: &Setup, id: WorkerId) {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -33,7 +33,7 @@ pub(super) fn settle(setup: &Setup, id: WorkerId) {
     };
     let worker = uwsgi_worker(setup, id);
     let result = sched_getaffinity(None).and_then(|ours| {
-        // Those that this process may use: a container may have been given a part of the machine.
+        // A container may have a part of the machine.
         let cores: Vec<usize> = (0..CpuSet::MAX_CPU)
             .filter(|core| ours.is_set(*core))
             .collect();
@@ -54,11 +54,11 @@ pub(super) fn settle(setup: &Setup, id: WorkerId) {
     }
 }
 
-/// Only Linux lets a thread choose; the server says so at start.
+/// Only Linux can do this; the server warns at start.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn settle(_setup: &Setup, _id: WorkerId) {}
 
-/// Which of `count` cores the worker of this number gets.
+/// The cores of this worker, of `count`.
 #[cfg(any(target_os = "linux", test))]
 fn places(worker: usize, each: usize, count: usize) -> impl Iterator<Item = usize> {
     let count = count.max(1);

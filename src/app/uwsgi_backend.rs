@@ -1,5 +1,4 @@
-//! A generation's answers to the `uwsgi` module of its interpreters. Runs on worker threads,
-//! attached.
+//! Answers the `uwsgi` module of a generation's interpreters. Runs on worker threads, attached.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -15,7 +14,6 @@ use super::generation_state::GenerationState;
 use super::plan::Plan;
 use super::process::{AppRequest, Process};
 
-/// What the interpreters of one generation are told.
 pub(super) struct UwsgiBackend {
     shared: Weak<GenerationState>,
     process: Arc<Process>,
@@ -153,7 +151,7 @@ impl Backend for UwsgiBackend {
             .shared
             .upgrade()
             .and_then(|shared| harakiri.record_of(shared.setup.id, thread));
-        // A thread of the application's own works on no request.
+        // A thread that the application started has no record.
         if let Some(watch) = watch {
             watch.limit(limit);
         }
@@ -166,7 +164,7 @@ impl Backend for UwsgiBackend {
         let choice = shared.setup.plan.isolation;
         let extensions = &self.process.refused_extensions;
         extensions.note(refused, choice, is_loading);
-        // What refuses while the application is loaded is the loader's to judge.
+        // The loader decides about refusals while the application loads.
         if !is_loading && refused.is_missed() && choice == IsolationChoice::Auto {
             shared.needs_main();
         }

@@ -1,8 +1,8 @@
-//! A worker: an OS thread that runs application code for one interpreter, as long as it lives.
+//! A worker: an OS thread that runs application code for one interpreter.
 //!
-//! Its loop has two parts: run what is queued, attached to Python; and, when nothing is, take the
-//! poll's role, detached. A request is claimed only by a thread that holds its interpreter's GIL,
-//! so nothing waits behind a thread that waits (`gil_gate` keeps the competition for a GIL small).
+//! Its loop runs queued jobs, attached to Python, and takes the poll's role when there are none,
+//! detached. A thread claims a request only while it holds its interpreter's GIL, so no request
+//! waits behind a waiting thread (`gil_gate` limits the competition for a GIL).
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,31 +25,26 @@ use super::worker_context::WorkerContext;
 use super::worker_group::WorkerGroup;
 use super::worker_id::WorkerId;
 
-/// Jobs in a row before the poll is looked at.
+/// Jobs in a row before a turn of the poll.
 const BURST: usize = 32;
-/// For so long at most, unless one takes longer: well below the tick after which the acceptor sees
-/// to the poll itself, which wakes it for each arrival.
+/// The longest burst, unless one job takes longer: well below the tick after which the acceptor
+/// polls.
 const BURST_TIME: Duration = Duration::from_millis(2);
-/// How long a surplus thread waits in the poll before it steps back.
 const SURPLUS_WAIT: Duration = Duration::from_millis(10);
-/// How often a worker that waits for the queue alone looks whether its generation has ended.
+/// How often a worker that waits for the queue checks whether its generation has ended.
 const QUEUE_WAIT: Duration = Duration::from_secs(60);
-/// What the right thread is given to take a wake that was passed on to it.
+/// Time for another thread to take a wake that was passed on to it.
 const PASS_ON_PAUSE: Duration = Duration::from_micros(200);
-/// A request that waited longer than this is looked at again: is its client still there?
+/// After this time in the queue a request's client may have gone: check.
 const STALE_AFTER: Duration = Duration::from_secs(1);
 
-/// Why a worker's loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The group was stopped, and if that was because the generation has been retired, the queue is
-    /// dry.
+    /// The group was stopped; in a retired generation the queue is empty, too.
     Stopped,
-    /// A job panicked: this thread is replaced.
     Panicked,
 }
 
-/// Everything a worker has beside its interpreter.
 pub struct Worker {
     id: WorkerId,
     shared: Arc<GenerationState>,
@@ -62,7 +57,7 @@ pub struct Worker {
     quick_jobs: u32,
     /// The interpreter is due after this many.
     requests_max: u64,
-    /// Modules that were loaded when the application's files were last told.
+    /// Modules that were loaded when the application's files were last reported.
     modules_known: Cell<usize>,
     has_panicked: bool,
     app_counters: Arc<AppCounters>,
@@ -103,7 +98,7 @@ impl Worker {
             self.gil_slot.wait_until_active();
             // An abandoned worker (harakiri) already has a replacement.
             if self.watch.is_abandoned() || self.may_leave() {
-                // What is queued is for the others.
+                // Others run the queued jobs.
                 self.hand_over();
                 return Exit::Stopped;
             }
@@ -117,7 +112,7 @@ impl Worker {
                 return Exit::Panicked;
             }
             if self.group.is_stopped() {
-                // No turn and nothing new: run the queue dry, or leave.
+                // Stopped: run the queue dry, or leave.
                 continue;
             }
             if self.gil_slot.should_park(self.quick_jobs) {
@@ -143,23 +138,22 @@ impl Worker {
         }
     }
 
-    /// Whether nothing is left to do here. A retired generation's queue is looked at last: what was
-    /// queued before the retirement is seen then, and nothing comes after it.
+    /// Whether no work is left here. A retired generation's queue is checked last: nothing is
+    /// queued after its retirement.
     fn may_leave(&self) -> bool {
         self.group.is_stopped() && (!self.shared.is_retired() || !self.has_work())
     }
 
-    /// Whether a job waits, or a signal that this interpreter may take.
     fn has_work(&self) -> bool {
         self.shared.queue().has_jobs() || self.shared.signals.queue.has_for(self.id.worker)
     }
 
-    /// A signal may wait for a thread of another interpreter that sleeps in the poll, and the wake
-    /// that was meant for it have ended the wait of this one.
+    /// The wake that ended this wait may have been meant for a thread of another interpreter: a
+    /// signal for that one is waiting.
     fn pass_on(&self) {
         while self.shared.has_signal_for_sleeper() {
             self.context.net.poll().wake();
-            // Out of the other one's way, or the kernel would wake this thread again.
+            // Give it time, or the kernel would wake this thread again.
             std::thread::sleep(PASS_ON_PAUSE);
             if self.has_work() || self.group.is_stopped() {
                 return;
@@ -167,12 +161,12 @@ impl Worker {
         }
     }
 
-    /// Runs what is queued, attached to Python all the while.
+    /// Runs queued jobs without detaching from Python in between.
     fn run_burst(&mut self, python: &mut InterpreterThread) {
         let began_at = Instant::now();
         python.attached(|py| {
             for count in 0..BURST {
-                // One for one: neither signals nor requests can keep the others waiting.
+                // Alternate, so that neither signals nor requests starve.
                 if let Some(number) = self.shared.signals.queue.take(self.id.worker) {
                     if self.context.shares_poll && self.shared.has_signal_for_sleeper() {
                         self.context.net.poll().wake();
@@ -188,7 +182,7 @@ impl Worker {
                 let Next::Job(job) = self.shared.queue().next() else {
                     break;
                 };
-                // More than one job: wake another worker if one sleeps.
+                // More than one job: wake another worker.
                 if count == 0 && self.context.shares_poll && self.shared.queue().has_jobs() {
                     self.shared.queue().wake_if_idle(&self.context.net);
                 }
@@ -286,7 +280,7 @@ impl Worker {
         at
     }
 
-    /// Runs the application for a request. `None`: it panicked, and the client got 500.
+    /// Runs the application. Returns `None` if it panicked; the client got 500.
     fn call(&mut self, py: &mut Attached<'_>, exchange: &mut Exchange) -> Option<Served> {
         let net = &*self.context.net;
         let parts = exchange.parts(net);
@@ -329,8 +323,7 @@ impl Worker {
             (None, _) => self.shared.apps.warn_no_app(apps, parts.head),
         }
         if served.is_err() {
-            // The panic hook has logged what and where. The response machine is plain data and
-            // stays usable.
+            // The panic hook has logged it. The response machine is plain data and stays usable.
             tracing::error!(
                 worker = self.id.worker,
                 core = self.id.core,
@@ -342,7 +335,6 @@ impl Worker {
         served.ok()
     }
 
-    /// Requests were queued outside a turn.
     fn tell_successor(&self, queued: usize) {
         if queued > 0 && self.context.shares_poll {
             let WorkerContext { net, current, .. } = &self.context;
@@ -350,8 +342,8 @@ impl Worker {
         }
     }
 
-    /// What a request may have changed, for those who have asked for it: whether this interpreter
-    /// is to be replaced, and what the application is made of.
+    /// After a request: replaces the interpreter if its exception says so, and reports new source
+    /// files.
     fn look_after(&self, py: &mut Attached<'_>, served: Option<Served>, began_at: Instant) {
         if served == Some(Served::Failed)
             && let Some(rules) = &self.shared.setup.plan.recycling.exceptions
@@ -370,12 +362,11 @@ impl Worker {
         }
     }
 
-    /// Asks for this interpreter's replacement, once.
     fn due(&self, why: impl FnOnce() -> String) {
         self.shared.ask_for_recycling(&self.group, why);
     }
 
-    /// Takes a turn. `None`: waits until something happens.
+    /// Takes a turn. Without a timeout it waits for an event.
     fn poll(&mut self, timeout: Option<Duration>) {
         let queue = self.shared.queue();
         let net = &*self.context.net;
@@ -388,8 +379,7 @@ impl Worker {
                 queue.leave_poll();
                 return;
             }
-            // Signals, and the wish that this worker leaves the poll, are set before a worker is
-            // woken.
+            // Signals and the request to leave the poll are set before a worker is woken.
             if self.shared.signals.queue.has_for(self.id.worker) || self.shared.is_off_poll() {
                 self.group.leave_poll(net.poll());
                 queue.leave_poll();
@@ -407,15 +397,15 @@ impl Worker {
         self.context.acceptor_waker.wake();
         match taken {
             Ok(queued) => {
-                // One job is this worker's own; for the rest wake another.
+                // This worker runs one job; wake another for the rest.
                 if queued > 1 {
                     queue.wake_if_idle(net);
                 }
-                // Not if a swap came in between: then none is.
+                // After a swap no job is queued here.
                 if queued > 0 {
                     current.wake_successor(self.shared.setup.id, net);
                 } else if current.pass_wake_on(self.shared.setup.id, net) && may_wait {
-                    // Out of the other one's way, or the kernel would wake this thread again.
+                    // Give it time, or the kernel would wake this thread again.
                     std::thread::sleep(PASS_ON_PAUSE);
                 }
                 if queued == 0 && timeout == Some(SURPLUS_WAIT) && self.gil_slot.is_surplus() {
@@ -441,15 +431,15 @@ impl Worker {
         }
     }
 
-    /// Parks until needed. A signal that only this interpreter can take keeps it.
+    /// Parks until needed, unless a signal waits for this interpreter.
     fn step_back(&self) {
         self.hand_over();
         self.gil_slot
             .park_if_surplus(|| self.shared.signals.queue.has_for(self.id.worker));
     }
 
-    /// This thread steps back: a sleeping worker must run what is queued, and to signals, whose
-    /// wake may have ended this thread's own wait.
+    /// Wakes a sleeping worker for queued jobs and signals: its wake may have ended this thread's
+    /// wait.
     fn hand_over(&self) {
         if self.context.shares_poll
             && (self.shared.queue().has_jobs() || self.shared.has_signal_for_sleeper())
@@ -459,7 +449,7 @@ impl Worker {
     }
 }
 
-/// What the client got in the end, from the application or from harakiri.
+/// Completes the response after the application or harakiri.
 fn settle(
     response: &mut Response,
     turn: &mut Turn,
@@ -489,8 +479,7 @@ fn settle(
     summary
 }
 
-/// In debug builds a request for the target in `SINGLEMALT_PANIC_AT` panics the worker: the tests
-/// of what happens then have no other way to get one.
+/// In debug builds `SINGLEMALT_PANIC_AT` names a request target that panics the worker, for tests.
 fn panic_if_asked(head: &Head) {
     #[cfg(debug_assertions)]
     if std::env::var_os("SINGLEMALT_PANIC_AT")

@@ -1,9 +1,9 @@
-//! One interpreter of a generation, seen from outside Python: its number, its threads, whether they
-//! may begin and whether they are to leave.
+//! One interpreter of a generation, seen from outside Python: its number, its threads, its start
+//! and its end.
 //!
-//! A generation is a set of worker groups. Each can be stopped by itself: a recycled interpreter is
-//! a group that leaves when another has taken its place; a retired generation stops all of them.
-//! Stopping never interrupts a request. Any thread may call anything here; no Python.
+//! A generation is a set of worker groups. Each can be stopped alone: a recycled interpreter leaves
+//! when another has taken its place; a retired generation stops all groups. A stop never interrupts
+//! a request. Any thread; no Python.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use parking_lot::{Condvar, Mutex};
 use super::inspect::counters::GroupCounters;
 use crate::net::SharedPoll;
 
-/// What the threads of a group wait for before they serve.
+/// The state that a group's threads wait for before they serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StartGate {
     Shut,
     Open,
-    /// It will never serve: end at once.
+    /// The threads end without serving.
     Aborted,
 }
 
@@ -29,38 +29,33 @@ pub(super) enum StartGate {
 #[derive(Debug, Default)]
 struct Siblings {
     count: usize,
-    /// Of these, how many will perhaps never come back.
+    /// Of these, abandoned ones, which may never return.
     abandoned: usize,
 }
 
-/// An interpreter's threads.
 pub struct WorkerGroup {
-    /// The interpreter's number, from 1 (uWSGI's worker id). A group and its successor have the
-    /// same.
+    /// The interpreter's number, from 1 (uWSGI's worker id); a successor has the same.
     pub worker: usize,
     /// Counts the groups of the generation, from 1.
     pub serial: u64,
     /// When the interpreter began to be made.
     pub since: Instant,
     answered: AtomicU64,
-    /// What its threads have done.
     pub(super) counters: GroupCounters,
-    /// Its replacement has been asked for.
     is_due: AtomicBool,
-    /// No replacement is asked for before this age in milliseconds: the last one could not be made.
+    /// In milliseconds of age. Until then no replacement is requested: the last one failed.
     put_off_until_ms: AtomicU64,
     start_gate: (Mutex<StartGate>, Condvar),
     is_stopped: Arc<AtomicBool>,
-    /// A thread of it was abandoned, and a replacement is being made.
+    /// An abandoned thread has caused a replacement.
     is_replaced: AtomicBool,
     /// Threads that wait in the poll, or are about to.
     sleeping: AtomicUsize,
     /// This group keeps the wake-all event of the poll set.
     is_waking: AtomicBool,
-    /// Dropped at the stop, which ends the waits for the queue.
+    /// Dropped at the stop, which ends waits for the queue.
     presence: Mutex<Option<Sender<Infallible>>>,
     stop_channel: Receiver<Infallible>,
-    /// Threads beside the one that made the interpreter, and all threads.
     siblings: (Mutex<Siblings>, Condvar),
     alive: ThreadCount,
 }
@@ -97,12 +92,12 @@ impl WorkerGroup {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// One more; returns how many that makes.
+    /// Counts an answer and returns the sum.
     pub(super) fn count_answer(&self) -> u64 {
         self.answered.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Whether its replacement may be asked for now; `true` once.
+    /// Whether its replacement may be requested now; `true` once.
     pub(super) fn becomes_due_for_recycling(&self, lifetime_min: Duration) -> bool {
         if self.is_due.load(Ordering::Relaxed) || self.is_stopped() {
             return false;
@@ -113,7 +108,7 @@ impl WorkerGroup {
         age >= lifetime_min.max(postpone_recycling) && !self.is_due.swap(true, Ordering::Relaxed)
     }
 
-    /// The replacement could not be made: none is asked for again before this much time has passed.
+    /// No replacement is requested before this time has passed: the last one failed.
     pub(super) fn postpone_recycling(&self, time: Duration) {
         let until = self.since.elapsed() + time;
         let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
@@ -125,7 +120,6 @@ impl WorkerGroup {
         self.set_start_gate(StartGate::Open);
     }
 
-    /// Moves once.
     fn set_start_gate(&self, start_gate: StartGate) {
         let mut now = self.start_gate.0.lock();
         if *now == StartGate::Shut {
@@ -142,51 +136,49 @@ impl WorkerGroup {
         *start_gate
     }
 
-    /// Whether its threads are to leave: after the request they are in, or, when the generation has
-    /// been retired, when the queue is dry.
+    /// Whether its threads leave: after the present request or, in a retired generation, when the
+    /// queue is empty.
     pub fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::SeqCst)
     }
 
-    /// The flag itself, for the GIL gate.
     pub(super) fn stopped_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_stopped)
     }
 
-    /// Ends the waits of those who wait for the queue.
+    /// Disconnects at the stop.
     pub(super) fn stop_channel(&self) -> &Receiver<Infallible> {
         &self.stop_channel
     }
 
-    /// Tells its threads to leave and wakes those that wait, wherever. The caller unparks them.
+    /// Makes its threads leave and wakes those that wait. The caller unparks them.
     pub(super) fn stop(&self, poll: &SharedPoll) {
         if self.is_stopped.swap(true, Ordering::SeqCst) {
             return;
         }
         self.set_start_gate(StartGate::Aborted);
-        // Under the mutex, so that the maker does not look away in between.
+        // Under the mutex, or the creator could miss the notification.
         drop(self.siblings.0.lock());
         self.siblings.1.notify_all();
         drop(self.presence.lock().take());
         self.wake_all(poll);
     }
 
-    /// Gets its threads out of the poll. The caller has seen to it that those who look do not go
-    /// back in.
+    /// Wakes its threads out of the poll. The caller ensures that they do not go back in.
     pub(super) fn wake_all(&self, poll: &SharedPoll) {
         poll.wake_all();
         if self.is_waking.swap(true, Ordering::SeqCst) {
-            // The event is set for them already.
+            // The event is set for this group already.
             poll.let_sleep();
         }
-        // A thread goes to sleep by raising the count and then looking at the mark; here it is the
-        // other way round. So none sleeps unseen.
+        // A thread that goes to sleep raises the count and then reads the mark; this thread does
+        // the reverse, so it sees every sleeping thread.
         if self.sleeping.load(Ordering::SeqCst) == 0 {
             self.stop_waking(poll);
         }
     }
 
-    /// A thread is about to wait in the poll. `false`: it is to leave instead.
+    /// A thread is about to wait in the poll. `false`: it must leave.
     pub(super) fn enter_poll(&self, poll: &SharedPoll) -> bool {
         self.sleeping.fetch_add(1, Ordering::SeqCst);
         if self.is_stopped() {
@@ -196,12 +188,10 @@ impl WorkerGroup {
         true
     }
 
-    /// Whether a thread waits in the poll, or is about to.
     pub(super) fn sleeps(&self) -> bool {
         self.sleeping.load(Ordering::SeqCst) > 0
     }
 
-    /// It has come back.
     pub(super) fn leave_poll(&self, poll: &SharedPoll) {
         if self.sleeping.fetch_sub(1, Ordering::SeqCst) == 1
             && self.is_waking.load(Ordering::SeqCst)
@@ -210,8 +200,7 @@ impl WorkerGroup {
         }
     }
 
-    /// No thread of this group sleeps in the poll and none will, or all may again: the event need
-    /// not stay set for it.
+    /// The event need not stay set for this group.
     pub(super) fn stop_waking(&self, poll: &SharedPoll) {
         if self.is_waking.swap(false, Ordering::SeqCst) {
             poll.let_sleep();
@@ -235,7 +224,6 @@ impl WorkerGroup {
         self.siblings.1.notify_all();
     }
 
-    /// One of its threads is not to be waited for any longer.
     pub(super) fn thread_is_abandoned(&self, is_sibling: bool) {
         self.thread_has_ended();
         if is_sibling {
@@ -244,7 +232,6 @@ impl WorkerGroup {
         }
     }
 
-    /// It has come back, and will end.
     pub(super) fn thread_has_returned(&self, is_sibling: bool) {
         self.thread_begins();
         if is_sibling {
@@ -252,14 +239,13 @@ impl WorkerGroup {
         }
     }
 
-    /// Whether a replacement is to be made because a thread was abandoned; `true` once.
+    /// Whether an abandoned thread is the first one and causes a replacement.
     pub(super) fn becomes_replaced(&self) -> bool {
         !self.is_replaced.swap(true, Ordering::SeqCst)
     }
 
-    /// For the thread that made the interpreter: waits until the group was stopped and this thread
-    /// is the last one in it that is not abandoned. Not before the stop: when all siblings have
-    /// been abandoned, replacements are on their way into this interpreter.
+    /// Makes the creator wait until the group was stopped and all its siblings have left or were
+    /// abandoned. Not before the stop: replacements of abandoned siblings may be joining.
     pub(super) fn wait_for_siblings(&self) {
         let (siblings, ended) = &self.siblings;
         let mut left = siblings.lock();
@@ -268,7 +254,7 @@ impl WorkerGroup {
         }
     }
 
-    /// Waits until every thread has ended, or until `deadline`. Returns how many have not.
+    /// Waits until every thread has ended, or until `deadline`. Returns the number of the others.
     pub(super) fn wait_until_ended(&self, deadline: Instant) -> usize {
         self.alive.wait_for_none(deadline)
     }

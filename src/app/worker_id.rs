@@ -1,4 +1,4 @@
-//! Names one worker thread: its interpreter and its place in it.
+//! The id of a worker thread.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerId {

@@ -1,8 +1,7 @@
-//! The workers of a generation: how one interpreter is replaced, how more are made and some
-//! removed.
+//! The workers of a generation: replacement, addition and removal of interpreters.
 //!
-//! A handle that outlives the generation: it is how one sees a retired generation's threads to
-//! their end. It holds no sender, so it keeps no queue open. Calls that wait run on `sm-reload`.
+//! The handle outlives the generation and holds no sender, so it keeps no queue open. Calls that
+//! wait run on `sm-reload`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,10 +15,9 @@ use super::scaling::observation::WorkerLoad;
 use super::start_report::{Deadlines, StartError};
 use super::worker_group::StartGate;
 
-/// What stood in the way of a replacement may be gone by then.
+/// The pause after a failed replacement.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Who works in a generation, or still does when it has been retired.
 #[derive(Clone)]
 pub struct Workers(Arc<GenerationState>);
 
@@ -32,22 +30,19 @@ impl Workers {
         &self.0
     }
 
-    /// The generation's number.
     pub fn generation(&self) -> u64 {
         self.0.setup.id
     }
 
-    /// How its interpreters were made.
     pub fn isolation(&self) -> Isolation {
         self.0.setup.isolation
     }
 
-    /// Whether it serves an application; without one it answers 500.
     pub fn has_application(&self) -> bool {
         self.0.setup.plan.apps.count() > 0
     }
 
-    /// Its interpreters that serve, in the order of their numbers: group and worker.
+    /// The serial numbers and worker numbers of serving groups, by worker number.
     pub fn groups(&self) -> Vec<(u64, usize)> {
         let serving = self.0.groups.serving();
         let groups = serving.iter().map(|group| (group.serial, group.worker));
@@ -56,7 +51,7 @@ impl Workers {
         groups
     }
 
-    /// Asks for the replacement of every interpreter that has lived long enough.
+    /// Requests the replacement of every interpreter over its maximum age.
     pub fn recycle_aged(&self) {
         for group in self.0.groups.all() {
             let age = group.since.elapsed();
@@ -68,27 +63,23 @@ impl Workers {
         }
     }
 
-    /// Asks for the replacement of the interpreter that has lived longest: memory belongs to the
-    /// process, and it is unknown which interpreter holds it. Whether it is old enough.
+    /// Requests the replacement of the oldest interpreter: it is unknown which one holds the
+    /// process's memory. Returns whether it is old enough.
     pub fn recycle_oldest(&self, why: &str) -> bool {
         let serving = self.0.groups.serving();
         let oldest = serving.iter().min_by_key(|group| group.since);
         oldest.is_some_and(|group| self.0.ask_for_recycling(group, || why.to_owned()))
     }
 
-    /// This group is not replaced now: it is not due again for a minute.
     pub fn postpone_recycling(&self, group: u64) {
         for late in self.0.groups.all().iter().filter(|one| one.serial == group) {
             late.postpone_recycling(PAUSE);
         }
     }
 
-    /// A fresh interpreter, with the application loaded as it is now, takes the place of this
-    /// group's, which leaves after the requests it is in. Waits for that up to `grace`. One of a
-    /// new version has to answer the probe first. Runs on `sm-reload`, detached from Python.
-    ///
-    /// # Errors
-    /// There is no fresh one: the old one serves on, and is not due again for a minute.
+    /// Replaces this group by a fresh interpreter with the present application, and waits up to
+    /// `grace` until the old one has left. One with a new version must pass the probe first. Runs
+    /// on `sm-reload`, detached from Python. On an error the old one keeps serving.
     pub fn replace(
         &self,
         group: u64,
@@ -130,12 +121,8 @@ impl Workers {
         }
     }
 
-    /// The other way round, where there is no memory for both: this group leaves, after the
-    /// requests it is in, and then a fresh interpreter is made. `None`: it has not left within
-    /// `mercy`, and there is no fresh one. Runs on `sm-reload`, detached from Python.
-    ///
-    /// # Errors
-    /// There is no fresh one.
+    /// As [`replace`](Self::replace) without memory for both: stops the group first. `None`: the
+    /// group has not left within `mercy`, and there is no fresh one.
     pub fn replace_after_stop(
         &self,
         group: u64,
@@ -150,14 +137,13 @@ impl Workers {
         if old.wait_until_ended(Instant::now() + mercy) > 0 {
             return Ok(None);
         }
-        // The server may have begun to stop meanwhile.
+        // The server may be stopping.
         deadlines.pause(Duration::ZERO)?;
         let began = Instant::now();
         self.add_workers(1, deadlines)?;
         Ok(Some(began.elapsed()))
     }
 
-    /// Whether this group's interpreter is gone.
     pub fn has_left(&self, group: u64) -> bool {
         self.0
             .groups
@@ -166,12 +152,11 @@ impl Workers {
             .all(|other| other.serial != group)
     }
 
-    /// How many interpreters there may be.
     pub fn most(&self) -> usize {
         self.0.setup.interpreters()
     }
 
-    /// What is to be seen of those that serve, in the order of their age.
+    /// The load of serving groups, oldest first.
     pub fn loads(&self) -> Vec<WorkerLoad> {
         let mut serving = self.0.groups.serving();
         serving.sort_by_key(|group| group.since);
@@ -184,26 +169,23 @@ impl Workers {
         seen.collect()
     }
 
-    /// Requests that no thread has begun.
     pub fn waiting(&self) -> usize {
         self.0.queue().len()
     }
 
-    /// Whether it has let the last interpreter go; the next request brings one back.
+    /// Whether it has no interpreter; the next request starts one.
     pub fn is_idle(&self) -> bool {
         self.0.idle_state.is_asleep()
     }
 
-    /// Whether no interpreter could be made just now, so that none is tried yet.
+    /// Whether starting an interpreter failed recently, so that none is tried.
     pub fn is_broken(&self) -> bool {
         self.0.idle_state.is_broken()
     }
 
-    /// Makes up to `count` more interpreters, side by side; each serves as soon as it is ready.
-    /// Returns their numbers. Runs on `sm-reload`, detached from Python.
-    ///
-    /// # Errors
-    /// One could not be made; others may have been.
+    /// Adds up to `count` interpreters in parallel; each serves as soon as it is ready. Returns
+    /// their numbers. After an error others may have been added. Runs on `sm-reload`, detached from
+    /// Python.
     pub fn add_workers(
         &self,
         count: usize,
@@ -255,8 +237,8 @@ impl Workers {
         }
     }
 
-    /// Lets the interpreter go that has lived longest, after the requests it is in; waits for that
-    /// up to `grace`. Returns its number. `None`: it is the last one. Runs on `sm-reload`.
+    /// Stops the oldest interpreter unless it is the last one, and waits up to `grace` for its end.
+    /// Returns its number. Runs on `sm-reload`.
     pub fn remove_oldest(&self, grace: Duration) -> Option<usize> {
         let shared = &self.0;
         let serving = shared.groups.serving();
@@ -270,8 +252,8 @@ impl Workers {
         Some(oldest.worker)
     }
 
-    /// Lets all interpreters go, unless there is something to do; waits for their end up to
-    /// `grace`. Whether they went. Runs on `sm-reload`.
+    /// Stops all interpreters unless there is work, and waits up to `grace` for their end. Returns
+    /// whether it did. Runs on `sm-reload`.
     pub fn go_idle(&self, grace: Duration) -> bool {
         let shared = &self.0;
         shared.idle_state.fall_asleep();
@@ -285,7 +267,7 @@ impl Workers {
             shared.stop(group);
         }
         shared.signals.queue.clear();
-        // From now on it polls.
+        // From now on the acceptor polls.
         shared.setup.context.acceptor_waker.wake();
         let deadline = Instant::now() + grace;
         for group in &serving {
@@ -294,15 +276,15 @@ impl Workers {
         true
     }
 
-    /// No interpreter could be made: waiting requests get 503. Returns the pause before the next
-    /// attempt.
+    /// No interpreter could be started: answers waiting requests with 503. Returns the pause before
+    /// the next attempt.
     pub fn fail_waking(&self) -> Duration {
         let pause = self.0.idle_state.fail();
         self.turn_away();
         pause
     }
 
-    /// Answers what is queued in a generation at rest with 503.
+    /// Answers the queued requests of an idle generation with 503.
     pub fn turn_away(&self) {
         if self.is_idle() {
             self.0.idle_state.unwant();
@@ -316,8 +298,8 @@ impl Workers {
         self.0.signals.queue.keep_for(&present);
     }
 
-    /// Waits until every thread of the generation has ended, or until `deadline`. Returns how many
-    /// have not.
+    /// Waits until every thread of the generation has ended, or until `deadline`. Returns the
+    /// number of the others.
     pub fn wait(&self, deadline: Instant) -> usize {
         self.0.counts.wait_for_threads(deadline)
     }
@@ -326,7 +308,6 @@ impl Workers {
         self.0.counts.answered(&self.0.groups)
     }
 
-    /// How its requests ended.
     pub fn score(&self) -> Score {
         let counts = &self.0.counts;
         let abandoned = counts.abandoned();
@@ -336,7 +317,6 @@ impl Workers {
         }
     }
 
-    /// Interpreters of it that could not be ended and stay for ever.
     pub fn parked(&self) -> usize {
         self.0.counts.parked()
     }

@@ -1,5 +1,4 @@
-//! What requests may take, and the clock and the wake-up of the thread that watches them. Any
-//! thread.
+//! The time limits of requests, and the clock and waker of the watching thread. Any thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +9,11 @@ use arc_swap::{ArcSwap, Guard};
 use crate::config::HarakiriRules;
 use parking_lot::{Condvar, Mutex};
 
-/// Shared by the watcher and the records that it watches.
 pub(crate) struct RequestLimits {
     /// Replaced by a reload.
     rules: ArcSwap<HarakiriRules>,
     started: Instant,
-    /// There is a limit, or an application has asked for one.
+    /// There is a limit, or an application has set one.
     is_wanted: AtomicBool,
     must_look: (Mutex<bool>, Condvar),
 }
@@ -39,7 +37,7 @@ impl RequestLimits {
         self.rules.load()
     }
 
-    /// Requests that begin from now on have these.
+    /// Sets the rules of requests that begin from now on.
     pub(super) fn set_rules(&self, rules: HarakiriRules) {
         self.rules.store(Arc::new(rules));
     }
@@ -50,18 +48,17 @@ impl RequestLimits {
 
     pub(crate) fn ms_of(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.started);
-        // Rounded up: never early. And never 0, which means none.
+        // Rounded up: never early, and never 0, which means no deadline.
         u64::try_from(since.as_micros().div_ceil(1000)).map_or(u64::MAX, |ms| ms.max(1))
     }
 
-    /// A deadline may have come nearer.
+    /// Wakes the watching thread: a deadline may be nearer.
     pub(crate) fn look(&self) {
         *self.must_look.0.lock() = true;
         self.must_look.1.notify_all();
     }
 
-    /// For the watching thread: waits up to `timeout`, or without one until [`look`](Self::look) is
-    /// called.
+    /// Waits up to `timeout`, or until [`look`](Self::look) is called.
     pub(super) fn wait(&self, timeout: Option<Duration>) {
         let mut must_look = self.must_look.0.lock();
         if !*must_look {

@@ -28,12 +28,12 @@ use worker_record::{ServedGeneration, Stage, WatchedRequest, Work, WorkerRecord}
 
 use super::worker_id::WorkerId;
 
-/// How soon to look again at an application that is just sending.
+/// Pause before the next look at an application that is sending.
 const MOMENT_MS: u64 = 1;
-/// How soon to look again when too few requests wait (`--harakiri-queue-threshold`).
+/// Pause before the next look when too few requests wait (`--harakiri-queue-threshold`).
 const QUEUE_LOOK_MS: u64 = 1000;
 
-/// The watching thread and the records of all worker threads. One for the process.
+/// The watching thread and the records of all worker threads. One per process.
 pub struct Harakiri {
     pub(super) limits: Arc<RequestLimits>,
     records: Mutex<Vec<Weak<WorkerRecord>>>,
@@ -41,15 +41,14 @@ pub struct Harakiri {
     /// Held while stacks are collected.
     pub(super) looks: Mutex<()>,
     abandoned: AtomicUsize,
-    /// Abandoned workers above which the process is to be renewed.
+    /// More abandoned workers than this renew the process.
     abandoned_max: usize,
-    /// Called when more than `abandoned_max` workers are abandoned.
     on_overrun: Box<dyn Fn(String) + Send + Sync>,
 }
 
 impl Harakiri {
-    /// Watches no thread yet. `on_overrun` is told why the process should be renewed, on any
-    /// thread, and does not wait.
+    /// Watches no thread yet. `on_overrun` gets the reason why the process should be renewed, on
+    /// any thread; it must not wait.
     pub fn new(
         rules: HarakiriRules,
         abandoned_max: usize,
@@ -72,7 +71,7 @@ impl Harakiri {
         self.run();
     }
 
-    /// A reload has changed the rules: requests that begin from now on have these.
+    /// Sets the rules of requests that begin from now on.
     pub fn set_rules(self: &Arc<Self>, rules: HarakiriRules) {
         let has_limit = rules.limit.is_some();
         self.limits.set_rules(rules);
@@ -103,14 +102,14 @@ impl Harakiri {
         })
     }
 
-    /// Requests are watched from now on, so that what workers work on can be told.
+    /// Watches requests from now on, so that their state can be shown.
     pub fn look_on(self: &Arc<Self>) {
         if !self.limits.is_wanted() {
             self.want();
         }
     }
 
-    /// Threads that were given up and have not come back.
+    /// Abandoned threads that have not returned.
     pub fn stuck(&self) -> usize {
         self.abandoned.load(Ordering::SeqCst)
     }
@@ -134,7 +133,6 @@ impl Harakiri {
             .collect()
     }
 
-    /// Starts the thread, once.
     fn run(self: &Arc<Self>) {
         let mut is_running = self.is_running.lock();
         if *is_running {
@@ -152,7 +150,6 @@ impl Harakiri {
         }
     }
 
-    /// The phase of the thread.
     fn watch(self: Arc<Self>) {
         loop {
             let mut next = self
@@ -169,8 +166,8 @@ impl Harakiri {
                 }
                 next = [next, watch.deadline()].into_iter().flatten().min();
             }
-            // A request that begins now has the whole limit in front of it; a nearer deadline wakes
-            // this thread.
+            // A request that begins now has its whole limit left; a nearer deadline wakes this
+            // thread.
             self.limits.wait(next.map(|next| {
                 let wait = next.saturating_sub(self.limits.ms_of(Instant::now()));
                 Duration::from_millis(wait.max(MOMENT_MS))
@@ -178,7 +175,7 @@ impl Harakiri {
         }
     }
 
-    /// Something is due, unless the request has ended meanwhile.
+    /// Acts on a deadline, unless the request has ended.
     fn act(self: &Arc<Self>, watch: &Arc<WorkerRecord>) {
         let now = self.limits.ms_of(Instant::now());
         let mut current = watch.current();
@@ -204,8 +201,8 @@ impl Harakiri {
                 };
                 served.thread_is_abandoned(watch);
                 served.net().forget_connection();
-                // Under the mutex, which the end of the request takes: the worker sees it before it
-                // does anything else.
+                // Under the mutex that the end of the request takes: the worker sees the mark
+                // before anything else.
                 watch.abandon();
                 drop(current);
                 self.abandon(served, watch, &request);
@@ -219,7 +216,6 @@ impl Harakiri {
         least > 0 && served.is_some_and(|served| served.waiting() < least)
     }
 
-    /// The time is up.
     fn end_request(
         self: &Arc<Self>,
         watch: &Arc<WorkerRecord>,
@@ -248,11 +244,9 @@ impl Harakiri {
             }
             (Claim::Unsent, _) => "the client gets 504 when the worker comes back",
             (Claim::Begun, client) => {
-                // The client has gone.
                 client.map(ClientHandle::cut).and_then(Result::ok);
                 "the client was broken off in the middle of the response"
             }
-            // It has just ended.
             (Claim::Refused, _) => return,
         };
         let took = watched.since.elapsed();
@@ -284,7 +278,7 @@ impl Harakiri {
         });
     }
 
-    /// It has not come back.
+    /// The worker has not returned in the grace time.
     fn abandon(&self, served: Arc<dyn ServedGeneration>, watch: &Arc<WorkerRecord>, request: &str) {
         let (worker, core) = (watch.place.id.worker, watch.place.id.core);
         let abandoned = self.abandoned.fetch_add(1, Ordering::SeqCst) + 1;
@@ -310,7 +304,7 @@ impl Harakiri {
         spawn_disposable("sm-successor", move || served.replace_abandoned(&record));
     }
 
-    /// One that was given up has come back.
+    /// An abandoned worker has returned.
     pub(super) fn note_return(&self, watch: &WorkerRecord) {
         self.abandoned.fetch_sub(1, Ordering::SeqCst);
         let (worker, core) = (watch.place.id.worker, watch.place.id.core);
@@ -322,7 +316,7 @@ impl Harakiri {
     }
 }
 
-/// Runs what may never end, on a thread of its own.
+/// Runs code that may never end, on a thread of its own.
 pub(super) fn spawn_disposable(name: &str, body: impl FnOnce() + Send + 'static) {
     let spawned = std::thread::Builder::new()
         .name(name.to_owned())

@@ -1,10 +1,9 @@
-//! What a worker works on, for the thread that enforces deadlines: one record for
-//! each worker thread.
+//! The record of a worker's current request, for the thread that enforces deadlines: one per worker
+//! thread.
 //!
-//! The worker writes it where a request begins and ends, if anybody watches; the watcher
-//! (`harakiri`) reads and acts under its mutex, so that what it does is over when the request is.
-//! The deadline stands in a word of its own, which costs the watcher no lock to look at. No Python
-//! in here, and no waiting.
+//! The worker writes it where a request begins and ends, if requests are watched; the watcher
+//! (`harakiri`) reads and acts under its mutex, so its action ends before the request does. The
+//! deadline is an atomic, which the watcher reads without the lock. No Python, no waiting.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -21,12 +20,10 @@ use super::limits::RequestLimits;
 use crate::app::worker_group::WorkerGroup;
 use crate::app::worker_id::WorkerId;
 
-/// How far it has come with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// It may take its time.
     Working,
-    /// Its time was up; it was interrupted.
+    /// The deadline passed; the worker was interrupted.
     Struck,
 }
 
@@ -39,15 +36,14 @@ pub(crate) enum ThreadPhase {
 
 #[derive(Debug)]
 pub(crate) struct CurrentRequest {
-    /// What [`Interruption::strike`] wants.
+    /// The argument of [`Interruption::strike`].
     pub(crate) number: u64,
     pub(crate) since: Instant,
     pub(crate) stage: Stage,
-    /// To the client; `None` if requests were not watched when it began.
+    /// `None` if requests were not watched when it began.
     pub(crate) client: Option<ClientHandle>,
     /// The server's limit, in the watcher's milliseconds.
     general: Option<u64>,
-    /// Whether the client was answered with 504.
     pub(crate) was_answered: bool,
 }
 
@@ -55,7 +51,7 @@ const LOADING: u8 = 0;
 const SERVING: u8 = 1;
 const LEAVING: u8 = 2;
 
-/// What is behind the mutex. The texts keep their memory from request to request.
+/// The texts keep their memory from request to request.
 #[derive(Debug, Default)]
 pub(crate) struct WatchedRequest {
     pub(crate) method: Vec<u8>,
@@ -66,53 +62,46 @@ pub(crate) struct WatchedRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientOutcome {
     Application,
-    /// It waits for a 504.
+    /// The worker sends the 504.
     Owes504,
-    /// It has a 504.
+    /// The watcher sent a 504.
     Got504,
     BrokenOff,
 }
 
-/// A request in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Work {
     pub method: Vec<u8>,
     pub target: Vec<u8>,
-    /// How long it has been at work.
     pub time: Duration,
 }
 
-/// What harakiri needs of the generation that a worker thread serves.
+/// The generation that a worker thread serves, as harakiri sees it.
 pub(crate) trait ServedGeneration: Send + Sync {
-    /// Requests that wait in its queue.
     fn waiting(&self) -> usize;
-    /// Whether it serves no more.
     fn is_retired(&self) -> bool;
     fn net(&self) -> &Net;
-    /// This thread is not waited for any longer.
     fn thread_is_abandoned(&self, record: &WorkerRecord);
-    /// Puts another worker in the place of this one; tries until it works. May take long.
+    /// Replaces this worker; tries until it works. May take long.
     fn replace_abandoned(self: Arc<Self>, record: &WorkerRecord);
 }
 
-/// Which thread of which generation a record is about.
+/// The thread that a record is about.
 pub(crate) struct WorkerPlace {
     pub(crate) served: Weak<dyn ServedGeneration>,
-    /// The generation's number.
     pub(crate) generation: u64,
     pub(crate) group: Arc<WorkerGroup>,
     pub(crate) id: WorkerId,
-    /// It joined its interpreter, which another thread made.
+    /// Whether it joined an interpreter that another thread made.
     pub(crate) is_sibling: bool,
 }
 
-/// See the file's header.
 pub struct WorkerRecord {
     limits: Arc<RequestLimits>,
     pub(crate) place: WorkerPlace,
     pub(crate) interruption: Arc<Interruption>,
     pub(crate) owner: ResponseOwner,
-    /// When something is due, in the watcher's milliseconds; 0: never.
+    /// The next deadline, in the watcher's milliseconds; 0: none.
     deadline_ms: AtomicU64,
     current: Mutex<WatchedRequest>,
     is_abandoned: AtomicBool,
@@ -137,7 +126,7 @@ impl WorkerRecord {
         }
     }
 
-    /// A request begins. Two plain stores, if requests are not watched.
+    /// Notes a request. Two plain stores, if requests are not watched.
     pub(crate) fn begin(&self, exchange: &Exchange, net: &Net, now: Instant) {
         let is_watched = self.limits.is_wanted();
         self.owner.begin(is_watched);
@@ -164,8 +153,8 @@ impl WorkerRecord {
         self.set_deadline(general.unwrap_or(0));
     }
 
-    /// The worker's own request gets `limit` from now, or (`None`) what the server allows. Called
-    /// by the worker.
+    /// Sets the limit of the worker's own request from now; `None` is the server's. Called by the
+    /// worker.
     pub(crate) fn limit(&self, limit: Option<Duration>) {
         if !self.owner.watch() {
             return;
@@ -190,7 +179,7 @@ impl WorkerRecord {
         self.limits.look();
     }
 
-    /// The request has ended; from here on only the worker touches its client.
+    /// The request has ended; from now on only the worker touches its client.
     pub(crate) fn end(&self) -> ClientOutcome {
         let outcome = self.owner.end();
         if !self.limits.is_wanted() {
@@ -211,7 +200,6 @@ impl WorkerRecord {
         }
     }
 
-    /// When something is due, in the watcher's milliseconds.
     pub(crate) fn deadline(&self) -> Option<u64> {
         Some(self.deadline_ms.load(Ordering::Acquire)).filter(|deadline| *deadline > 0)
     }
@@ -228,12 +216,11 @@ impl WorkerRecord {
         self.is_abandoned.store(true, Ordering::SeqCst);
     }
 
-    /// Whether the thread was given up: it has been replaced, and leaves when it comes back.
+    /// Whether the thread was replaced, and leaves when it returns.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.is_abandoned.load(Ordering::SeqCst)
     }
 
-    /// The thread serves from now on, or no more.
     pub(crate) fn set_phase(&self, phase: ThreadPhase) {
         let phase = match phase {
             ThreadPhase::Loading => LOADING,
@@ -251,7 +238,7 @@ impl WorkerRecord {
         }
     }
 
-    /// The line of the request, if it was watched from its beginning.
+    /// The request line, if the request was watched from its beginning.
     pub(crate) fn noted_line(&self) -> Option<String> {
         let current = self.current.lock();
         let watched = current.watched.as_ref()?;

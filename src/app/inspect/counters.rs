@@ -1,6 +1,5 @@
-//! What workers have done. Each thread writes its own numbers, with plain stores into a cache line
-//! of its own, and anybody reads them; what interpreters that have ended had done is kept for their
-//! successors.
+//! Counters of workers. Each thread writes its own, with plain stores into its own cache line, and
+//! any thread reads them. The sums of ended interpreters are kept for their successors.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,10 +13,9 @@ use crate::python::WorkerFacts;
 const IDLE: u64 = 0;
 const BUSY: u64 = 1;
 const SIGNAL: u64 = 256;
-/// Above these stands since when, in microseconds.
+/// The bits above hold the start time in microseconds.
 const STATE_BITS: u32 = 10;
 
-/// What a thread is at, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activity {
     Idle,
@@ -25,13 +23,13 @@ pub(crate) enum Activity {
     Signal(u8, Instant),
 }
 
-/// How a request ended, as far as the application is to blame.
+/// The end of a request, as far as the application is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Good,
-    /// 5xx, or taken from the application by harakiri.
+    /// 5xx, or ended by harakiri.
     Failed,
-    /// An exception got out, or what was answered is no response.
+    /// An exception, or an invalid response.
     Raised,
 }
 
@@ -40,7 +38,7 @@ pub(crate) struct ThreadCounters {
     origin: Instant,
     requests: AtomicU64,
     exceptions: AtomicU64,
-    /// Answered with 5xx, or broken off by what went wrong here.
+    /// 5xx, or cut short by an error here.
     failed: AtomicU64,
     signals: AtomicU64,
     sent_bytes: AtomicU64,
@@ -77,20 +75,18 @@ impl ThreadCounters {
         }
     }
 
-    /// One word, so that what and since when belong together, and one store.
+    /// One word holds state and time, so that one store changes both.
     fn enter(&self, state: u64, now: Instant) {
         let since = now.saturating_duration_since(self.origin).as_micros() as u64;
         self.state
             .store(since << STATE_BITS | state, Ordering::Relaxed);
     }
 
-    /// What the thread is at. Any thread.
     pub(crate) fn activity(&self) -> Activity {
         let word = self.state.load(Ordering::Relaxed);
         let since = self.origin + Duration::from_micros(word >> STATE_BITS);
         match state_of(word) {
             IDLE => Activity::Idle,
-            // A byte and SIGNAL were put together.
             state if state >= SIGNAL => Activity::Signal((state - SIGNAL) as u8, since),
             _ => Activity::Request(since),
         }
@@ -117,7 +113,7 @@ impl ThreadCounters {
         }
     }
 
-    /// A request took too long. Only the watcher calls this.
+    /// Counts a request that took too long. Only the watcher calls this.
     pub(crate) fn count_harakiri(&self) {
         add(&self.harakiri, 1);
     }
@@ -132,14 +128,13 @@ impl ThreadCounters {
     }
 }
 
-/// Those of one interpreter's threads.
 pub(crate) struct GroupCounters {
     threads: Box<[CachePadded<ThreadCounters>]>,
 }
 
 impl GroupCounters {
     pub(crate) fn new(threads: usize) -> Self {
-        // One at least, so that there is always one to write to.
+        // At least one, so that there is always one to write to.
         let origin = Instant::now();
         let threads = (0..threads.max(1)).map(|_| CachePadded::new(ThreadCounters::new(origin)));
         Self {
@@ -151,20 +146,18 @@ impl GroupCounters {
         &self.threads[core % self.threads.len()]
     }
 
-    /// Whether one of the threads is in a request or a handler.
     pub(crate) fn is_busy(&self) -> bool {
         let mut states = self.threads.iter();
         states.any(|thread| thread.state.load(Ordering::Relaxed) != IDLE)
     }
 
-    /// Time in requests that have ended.
     pub(crate) fn running(&self) -> Duration {
         let times = self.threads.iter();
         let times = times.map(|thread| thread.running_micros.load(Ordering::Relaxed));
         Duration::from_micros(times.fold(0, u64::wrapping_add))
     }
 
-    /// What each thread does, since when, and how many requests it was given.
+    /// The status of each thread, its start and its number of requests.
     pub(crate) fn each(&self) -> impl Iterator<Item = (String, Option<Instant>, u64)> {
         self.threads.iter().map(|thread| {
             let (status, since) = match thread.activity() {
@@ -191,7 +184,6 @@ impl GroupCounters {
         facts.running_time += sum(|thread| &thread.running_micros);
     }
 
-    /// Requests that went wrong.
     pub(crate) fn failed(&self) -> u64 {
         let threads = self.threads.iter();
         threads
@@ -199,7 +191,7 @@ impl GroupCounters {
             .sum()
     }
 
-    /// What the interpreter that works for this worker now says of itself.
+    /// Adds what the present interpreter of the worker shows.
     fn describe(&self, facts: &mut WorkerFacts) {
         let threads = self.threads.iter();
         let used: Vec<_> = threads
@@ -227,14 +219,13 @@ fn word(state: u64) -> String {
     }
 }
 
-/// What is known of each worker beyond its present interpreter.
+/// Sums of each worker's past interpreters.
 #[derive(Default)]
 pub(crate) struct WorkerTotals {
     workers: Mutex<HashMap<usize, WorkerFacts>>,
 }
 
 impl WorkerTotals {
-    /// An interpreter was made for a worker.
     pub(crate) fn note_spawn(&self, worker: usize) {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let mut workers = self.workers.lock();
@@ -243,13 +234,12 @@ impl WorkerTotals {
         facts.respawns += 1;
     }
 
-    /// An interpreter has ended.
     pub(crate) fn keep(&self, worker: usize, counters: &GroupCounters) {
         counters.add_to(self.workers.lock().entry(worker).or_default());
     }
 
-    /// What `uwsgi.workers()` tells of a worker, whose interpreters at present have these numbers:
-    /// those that leave first.
+    /// The figures that `uwsgi.workers()` shows of a worker, from its present interpreters; those
+    /// that leave come first.
     pub(crate) fn facts<'t>(
         &self,
         worker: usize,
@@ -262,7 +252,7 @@ impl WorkerTotals {
             .cloned()
             .unwrap_or_default();
         facts.id = worker;
-        // uWSGI's word for one that was ended because it was not needed.
+        // uWSGI's word for a worker that is not needed.
         facts.status = "cheap".to_owned();
         for counters in present {
             counters.add_to(&mut facts);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::thread_state::NativeThread;
 
-/// Of the thread with this number; `None` if it has ended.
+/// `None` if the thread has ended.
 pub(crate) fn look_at(native_id: u32) -> Option<NativeThread> {
     let read = |file: &str| fs::read_to_string(format!("/proc/self/task/{native_id}/{file}"));
     let mut thread = parse_stat(&read("stat").ok()?, rustix::param::clock_ticks_per_second())?;
@@ -57,7 +57,7 @@ fn system_call(line: &str) -> Option<String> {
     ))
 }
 
-/// Those in which threads wait (the kernel's syscall_64.tbl).
+/// Calls in which threads wait (the kernel's syscall_64.tbl).
 #[cfg(target_arch = "x86_64")]
 const CALLS: &[(&str, u32)] = &[
     ("read", 0),
@@ -94,7 +94,7 @@ const CALLS: &[(&str, u32)] = &[
     ("epoll_pwait2", 441),
 ];
 
-/// Those in which threads wait (the kernel's unistd.h for new architectures).
+/// Calls in which threads wait (the kernel's unistd.h for new architectures).
 #[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 const CALLS: &[(&str, u32)] = &[
     ("epoll_pwait", 22),

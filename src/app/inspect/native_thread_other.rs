@@ -1,4 +1,4 @@
-//! What the system says of a thread: nothing, where there is no `/proc`.
+//! No thread states where there is no `/proc`.
 
 use super::thread_state::NativeThread;
 

@@ -22,17 +22,16 @@ use crate::app::harakiri::worker_record::{ThreadPhase, WorkerRecord};
 use crate::app::harakiri::{Harakiri, spawn_disposable};
 use crate::python::{Isolation, PythonStack};
 
-/// How soon to look again at an interpreter that an earlier look waits for.
+/// Pause before the next look at an interpreter that an earlier look waits for.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// It makes its interpreter ready and loads the application, if it is the first one in it.
+    /// It loads the application.
     Loading,
-    /// It waits for work.
     Idle,
     Request {
-        /// Method and target; `None` where nothing that can be looked at holds them.
+        /// `None` if no record holds the request.
         line: Option<String>,
         since: Duration,
     },
@@ -40,8 +39,7 @@ pub enum Doing {
         number: u8,
         since: Duration,
     },
-    /// It serves no more: it waits for its siblings, or for the application's own threads and exit
-    /// hooks.
+    /// It waits for its siblings, for the application's own threads, or for exit hooks.
     Leaving,
 }
 
@@ -64,61 +62,48 @@ impl fmt::Display for Doing {
     }
 }
 
-/// What Python knows of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PythonSide {
-    /// Where it stands.
     Stack(PythonStack),
     /// It runs no Python code.
     None,
-    /// The interpreter's GIL was not free in time: code outside of Python holds it.
+    /// The interpreter's GIL was not free in time.
     Silent,
-    /// The interpreter is being ended.
     Ended,
 }
 
 #[derive(Clone, Debug)]
 pub struct WorkerStack {
-    /// The generation that it serves, from 1.
     pub generation: u64,
-    /// The number of its interpreter, from 1 (uWSGI's worker id).
     pub worker: usize,
-    /// Which thread of that interpreter, from 0.
     pub core: usize,
     /// CPython's number of the interpreter; the main one is 0.
     pub interpreter: i64,
-    /// How interpreters are kept apart.
     pub isolation: Isolation,
     pub doing: Doing,
-    /// Harakiri has given it up.
     pub is_abandoned: bool,
-    /// The kernel's number of the thread, where it can be known.
+    /// The kernel's number of the thread, if known.
     pub native_id: Option<u32>,
-    /// What the system says of it.
     pub native: Option<NativeThread>,
-    /// Where it is in Python code.
     pub python: PythonSide,
 }
 
 /// A thread that the application started.
 #[derive(Clone, Debug)]
 pub struct OtherStack {
-    /// Of the interpreter it runs in.
     pub generation: u64,
     pub worker: usize,
-    /// CPython's number of it.
+    /// CPython's number of the interpreter.
     pub interpreter: i64,
-    /// Where it stands, and its name.
     pub stack: PythonStack,
 }
 
-/// Everybody, in the order of generations, workers and cores. Shown, it is the text for people.
+/// Ordered by generation, worker and core. `Display` formats the text for people.
 #[derive(Clone, Debug, Default)]
 pub struct Stacks {
     pub workers: Vec<WorkerStack>,
     /// The application's own threads, as far as they run Python code.
     pub others: Vec<OtherStack>,
-    /// How long interpreters were waited for.
     pub timeout: Duration,
 }
 
@@ -168,14 +153,13 @@ impl fmt::Display for Stacks {
     }
 }
 
-/// What a look at one interpreter found.
 enum Seen {
     Threads(Vec<PythonStack>),
     Ended,
 }
 
-/// What everybody does. Takes `timeout` at most, and a moment; calls at the same time wait for one
-/// another.
+/// The state of all workers. Takes little more than `timeout`; concurrent calls wait for each
+/// other.
 pub(crate) fn of(harakiri: &Harakiri, timeout: Duration) -> Stacks {
     let _one_at_a_time = harakiri.looks.lock();
     let mut records = harakiri.records();
@@ -199,7 +183,7 @@ pub(crate) fn of(harakiri: &Harakiri, timeout: Duration) -> Stacks {
             let seen = loop {
                 match handle.stacks() {
                     Ok(Some(stacks)) => break Seen::Threads(stacks),
-                    // An earlier look waits for that GIL still, which may become free yet.
+                    // An earlier look still waits for that GIL.
                     Ok(None) if Instant::now() < until => std::thread::sleep(LOOK_PAUSE),
                     Ok(None) => return,
                     Err(_) => break Seen::Ended,
@@ -267,8 +251,7 @@ fn of_worker(watch: &WorkerRecord, found: &mut BTreeMap<i64, Seen>) -> WorkerSta
     }
 }
 
-/// The line of a request without a record is in its environ, which the application's outermost
-/// calls have.
+/// Without a record the request line is in the environ of the application's outermost calls.
 fn doing(watch: &WorkerRecord, python: &PythonSide) -> Doing {
     match watch.phase() {
         ThreadPhase::Loading => return Doing::Loading,

@@ -1,19 +1,15 @@
-//! What the operating system knows of a thread. Data only.
+//! The operating system's view of a thread. Data only.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What the system knows of a thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NativeThread {
-    /// The name that it gave itself.
     pub name: String,
-    /// What it is up to, in a word of proc(5): `running`, `sleeping`, `uninterruptible`, ...
+    /// A word of proc(5): `running`, `sleeping`, `uninterruptible`, ...
     pub state: String,
-    /// The system call, or the function of the kernel, that it waits in, as far as that can be
-    /// known.
+    /// The system call or kernel function that it waits in, if known.
     pub waits_in: Option<String>,
-    /// Processor time that it has used so far.
     pub busy: Duration,
 }
 

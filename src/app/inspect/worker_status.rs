@@ -1,8 +1,7 @@
-//! What workers do at this moment, for callers outside Python: the same numbers that
-//! `uwsgi.workers()` tells.
+//! The status of workers for callers outside Python: the numbers of `uwsgi.workers()`.
 //!
-//! Any thread; waits for no worker and no GIL. What is read was written by threads that go on
-//! meanwhile, so numbers of one answer may be a request apart.
+//! Any thread; waits for no worker and no GIL. Threads go on meanwhile, so the numbers of one
+//! answer may be a request apart.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,6 @@ use crate::app::harakiri::worker_record::Work;
 use crate::app::workers::Workers;
 use crate::python::WorkerFacts;
 
-/// One worker, as `uwsgi.workers()` knows it, and its threads.
 #[derive(Clone, Debug)]
 pub struct WorkerStatus {
     pub facts: WorkerFacts,
@@ -27,14 +25,13 @@ pub struct ThreadStatus {
     /// `idle`, `busy` or `sigN`.
     pub status: String,
     pub requests: u64,
-    /// How long it has been at it, unless it is idle.
+    /// Time in the present job.
     pub time: Option<Duration>,
-    /// What it works on, if requests are watched.
+    /// The request, if requests are watched.
     pub work: Option<Work>,
 }
 
 impl Workers {
-    /// All workers, in the order of their numbers.
     pub fn status(&self) -> Vec<WorkerStatus> {
         let shared = self.shared();
         let groups = shared.groups.all();
@@ -47,7 +44,7 @@ impl Workers {
             .works(shared.setup.id, now);
         let apps = shared.apps.stats(&shared.setup.plan.apps);
         let workers = shared.worker_facts().into_iter().map(|facts| {
-            // The one that was made last is the one that takes requests.
+            // The newest group takes the requests.
             let group = groups.iter().rev().find(|group| group.worker == facts.id);
             let threads = group.map_or_else(Vec::new, |group| threads(&group.counters, now));
             let threads = threads.into_iter().map(|thread| {
@@ -71,7 +68,6 @@ impl Workers {
         workers.collect()
     }
 
-    /// Requests that wait.
     pub fn queued(&self) -> usize {
         self.shared().queue().len()
     }

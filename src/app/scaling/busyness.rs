@@ -13,21 +13,19 @@ use crate::config::{BusynessRules, CheaperRules};
 
 use super::observation::{Decision, Observation};
 
-/// Rounds in a row between the limits after which the wait before an end begins anew.
+/// Rounds in a row between the limits that restart the wait before a removal.
 const TOLERATED_ROUNDS: u64 = 3;
 
-/// The algorithm and what it remembers.
 #[derive(Debug)]
 pub(crate) struct Busyness {
     rules: BusynessRules,
     multiplier: u64,
-    /// By group: the time in requests at the last round, and how often it was seen busy since.
+    /// By group: the time in requests at the last round, and busy sightings since.
     known: HashMap<u64, (Duration, u64)>,
     round_began: Option<Duration>,
     may_end_at: Option<Duration>,
     ended_at: Option<Duration>,
     has_just_ended_one: bool,
-    /// Rounds between the limits.
     tolerated: u64,
     /// Interpreters that were added for waiting requests.
     extra: u64,
@@ -64,7 +62,6 @@ impl Busyness {
         }
     }
 
-    /// Once a cycle.
     pub(crate) fn look(&mut self, general: &CheaperRules, observed: &Observation<'_>) -> Decision {
         self.known
             .retain(|group, _| observed.workers.iter().any(|seen| seen.group == *group));
@@ -110,8 +107,8 @@ impl Busyness {
         decision
     }
 
-    /// The average over all that serve. One that finished nothing but was seen busy is in a long
-    /// request.
+    /// The average over serving groups. A group that finished no request but was seen busy counts
+    /// as fully busy.
     fn percent(&mut self, observed: &Observation<'_>) -> u64 {
         let mut sum = 0;
         for seen in observed.workers {
@@ -158,7 +155,6 @@ impl Busyness {
         if count == 0 || !observed.may_grow {
             return Decision::Stay;
         }
-        // It may be over as soon as it came.
         self.multiplier = self.rules.multiplier;
         self.has_just_ended_one = false;
         self.extra += u64::try_from(count).unwrap_or(0);
@@ -187,14 +183,13 @@ impl Busyness {
         Decision::Shrink(format!("busy for {percent} % of the time"))
     }
 
-    /// Neither too much nor too little.
     fn tolerate(&mut self, observed: &Observation<'_>) {
         self.extra = self.extra.saturating_sub(1);
         self.tolerated += 1;
         if self.tolerated >= TOLERATED_ROUNDS {
             self.put_off(observed.at);
         } else {
-            // This round does not count as one of little work.
+            // This round does not count as idle.
             self.may_end_at = self.may_end_at.map(|at| at.saturating_add(self.round));
         }
     }

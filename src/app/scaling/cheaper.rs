@@ -1,16 +1,13 @@
-//! How many interpreters there should be: uWSGI's cheaper algorithms as rules without a clock, a
-//! thread or Python.
+//! uWSGI's cheaper algorithms: the wanted number of interpreters. Pure.
 //!
-//! A [`Policy`] is shown what can be seen once a [cycle](CheaperRules::cycle) and says what it
-//! decisions; the supervisor's thread asks it and has the decision carried out. `busyness` has a
-//! file of its own.
+//! A [`Policy`] gets an observation once a [cycle](CheaperRules::cycle) and returns a decision; the
+//! supervisor carries it out. `busyness` has a file of its own.
 
 use crate::config::{CheaperAlgorithm, CheaperRules};
 
 use super::busyness::Busyness;
 use super::observation::{Decision, Observation};
 
-/// An algorithm and what it remembers.
 #[derive(Debug)]
 pub struct Policy {
     rules: CheaperRules,
@@ -20,7 +17,6 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// One that has seen nothing.
     pub fn new(rules: CheaperRules) -> Self {
         let busyness = match &rules.algorithm {
             CheaperAlgorithm::Busyness(busyness) => Some(Busyness::new(*busyness, &rules)),
@@ -38,9 +34,9 @@ impl Policy {
         &self.rules
     }
 
-    /// What to do now. Once a cycle.
+    /// Decides. Call it once a cycle.
     pub fn look(&mut self, observed: &Observation<'_>) -> Decision {
-        // As in uWSGI: the algorithm looks too, so that it remembers, but it may not grow.
+        // As in uWSGI the algorithm sees every observation, also while it may not grow.
         let mut observed = *observed;
         if let Some(limit) = self.rules.memory_hard
             && observed.resident_bytes >= limit
@@ -54,7 +50,7 @@ impl Policy {
         {
             observed.may_grow = false;
         }
-        // Those that the least number asks for are missing because they could not be made.
+        // Interpreters below the minimum are missing because their start failed.
         if observed.count() < self.rules.least && observed.may_grow {
             let missing = self.rules.least - observed.count();
             let why = || format!("fewer than {} (--cheaper)", self.rules.least);
@@ -72,7 +68,7 @@ impl Policy {
         }
     }
 
-    /// What is worth telling, if `--cheaper-busyness-verbose` asks for it.
+    /// Messages for `--cheaper-busyness-verbose`.
     pub fn take_remarks(&mut self) -> Vec<String> {
         self.busyness
             .as_mut()
@@ -82,7 +78,7 @@ impl Policy {
 
     fn spare(&mut self, observed: &Observation<'_>) -> Decision {
         let (count, idle) = (observed.count(), observed.idle());
-        // Requests that wait mean that no worker is free, whatever this moment shows.
+        // Waiting requests mean that no worker is free.
         if idle == 0 || observed.waiting > 0 {
             self.overloaded = self.overloaded.saturating_add(1);
             self.idle = 0;
@@ -96,8 +92,7 @@ impl Policy {
                 format!("all {count} busy for a while, {waiting} requests waiting")
             });
         }
-        // One that is free beside busy ones is the spare one; without any work it is one of the
-        // least.
+        // One free worker beside busy ones is the spare one.
         if self.overloaded > 0 || idle == 1 {
             return Decision::Stay;
         }

@@ -1,30 +1,28 @@
-//! Whether a generation has any interpreter at all. `--cheap` and `--idle` let the last one go; the
-//! next request brings them back.
+//! Whether a generation has any interpreter. `--cheap` and `--idle` stop the last one; the next
+//! request starts one.
 //!
-//! Requests are queued all the same. The thread that queues one in an idle generation says so,
-//! once, and an interpreter is made. If that fails, those who wait are told so (503), and for a
-//! while so is later requests too: none waits in vain. No Python; any thread.
+//! Requests are queued meanwhile. The thread that queues the first one reports it, and an
+//! interpreter is started. If that fails, waiting requests and, for a while, later ones get 503. No
+//! Python; any thread.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Interpreters serve.
 const AWAKE: u8 = 0;
-/// There is none; a request brings one.
+/// No interpreter; a request starts one.
 const ASLEEP: u8 = 1;
-/// There is none, and none could be made just now.
+/// No interpreter: its start failed.
 const BROKEN: u8 = 2;
 
-/// The first pause after a failure; each further one is twice as long.
+/// The first pause after a failure; it doubles with each further one.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// See the file's header.
 #[derive(Debug, Default)]
 pub(crate) struct IdleState {
-    /// Read by each thread that queues a request, written when a server has nothing to do.
+    /// Read by each thread that queues a request; written rarely.
     state: AtomicU8,
     is_wanted: AtomicBool,
     failure: Mutex<Failure>,
@@ -39,14 +37,13 @@ struct Failure {
 impl IdleState {
     /// Whether no interpreter serves.
     ///
-    /// Ordered with the queue: one side queues and then looks here, the other writes here and then
-    /// looks into the queue, all sequentially consistent. So no request is left in a queue that
-    /// nobody knows of.
+    /// A sender queues and then reads the state; the thread that stops the last interpreter writes
+    /// the state and then looks into the queue, all sequentially consistent. So no request is
+    /// missed.
     pub(crate) fn is_asleep(&self) -> bool {
         self.state.load(Ordering::SeqCst) != AWAKE
     }
 
-    /// Whether a request would wait in vain.
     pub(crate) fn is_broken(&self) -> bool {
         self.state.load(Ordering::Relaxed) == BROKEN && self.is_pausing()
     }
@@ -62,14 +59,13 @@ impl IdleState {
         self.state.store(ASLEEP, Ordering::SeqCst);
     }
 
-    /// Interpreters serve, or go on serving.
     pub(crate) fn wake(&self) {
         *self.failure.lock() = Failure::default();
         self.state.store(AWAKE, Ordering::SeqCst);
         self.is_wanted.store(false, Ordering::SeqCst);
     }
 
-    /// None could be made. Returns the pause before the next attempt.
+    /// A start failed. Returns the pause before the next attempt.
     pub(crate) fn fail(&self) -> Duration {
         let pause = {
             let mut failure = self.failure.lock();
@@ -85,12 +81,12 @@ impl IdleState {
         pause
     }
 
-    /// Those who wanted one were answered.
+    /// The waiting requests were answered.
     pub(crate) fn unwant(&self) {
         self.is_wanted.store(false, Ordering::SeqCst);
     }
 
-    /// A request needs an interpreter. `true` for the first one.
+    /// A request needs an interpreter. Returns `true` for the first one.
     pub(crate) fn becomes_wanted(&self) -> bool {
         !self.is_wanted.swap(true, Ordering::SeqCst)
     }

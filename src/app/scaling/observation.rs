@@ -1,14 +1,11 @@
-//! What the algorithms are shown and what they decide. Data only.
+//! The input and output of the algorithms. Data only.
 
 use std::time::Duration;
 
-/// One interpreter that serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerLoad {
     pub group: u64,
-    /// Its number, from 1.
     pub worker: usize,
-    /// One of its threads is in a request or a signal's handler.
     pub is_busy: bool,
     /// Time in requests that have ended.
     pub running: Duration,
@@ -18,15 +15,12 @@ pub struct WorkerLoad {
 pub struct Observation<'s> {
     /// The time, since any fixed point.
     pub at: Duration,
-    /// Those that serve.
     pub workers: &'s [WorkerLoad],
-    /// There can be no more.
     pub most: usize,
-    /// Requests that no thread has begun.
+    /// Requests in the queue.
     pub waiting: usize,
-    /// Memory of the process.
     pub resident_bytes: u64,
-    /// None has failed to start lately.
+    /// Whether no start has failed recently.
     pub may_grow: bool,
 }
 
@@ -39,13 +33,13 @@ impl Observation<'_> {
         self.workers.iter().filter(|seen| !seen.is_busy).count()
     }
 
-    /// How many can be added, no more than `wanted` of them.
+    /// How many can be added, at most `wanted`.
     pub(crate) fn room(&self, wanted: usize) -> usize {
         wanted.min(self.most.saturating_sub(self.count()))
     }
 }
 
-/// What a policy decisions, and why, for the log.
+/// A decision, and the reason for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     Stay,

@@ -1,4 +1,4 @@
-//! What is set about the number of interpreters (`--cheaper` and its algorithms). Data only.
+//! Settings of `--cheaper` and its algorithms. Data only.
 
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ const CYCLE_MAX: Duration = Duration::from_secs(1);
 pub(super) const CYCLE_MIN: Duration = Duration::from_millis(10);
 
 impl CheaperRules {
-    /// How often to look.
     pub fn cycle(&self) -> Duration {
         let shortest = match self.algorithm {
             CheaperAlgorithm::Spare2 => self.overload.min(self.idle),

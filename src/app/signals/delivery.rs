@@ -14,7 +14,7 @@ use crate::python::Isolation;
 use crate::app::generation_state::GenerationState;
 
 impl GenerationState {
-    /// `workerN` of a server whose one interpreter does the work of N workers is that interpreter.
+    /// Maps `workerN` to the one interpreter that does the work of N workers.
     pub(in crate::app) fn existing_target<'t>(&self, target: &'t str) -> &'t str {
         let number = target
             .strip_prefix("worker")
@@ -71,7 +71,6 @@ impl GenerationState {
         recipients.any(|to| to.iter().any(|worker| sleepers.contains(worker)))
     }
 
-    /// The generation is in charge: its timers count from now on.
     pub(in crate::app) fn start_signals(self: &Arc<Self>) {
         let shared = Arc::downgrade(self);
         let deliver = move |number| {

@@ -1,4 +1,4 @@
-//! Signals of uWSGI (0 to 255) on their way to a worker: the queue of a generation, and who is woken.
+//! Signals of uWSGI (0 to 255) for workers.
 //!
 //! Any thread raises a signal; a worker takes it between two jobs. Nothing here runs Python. Read
 //! [`queue`] first.

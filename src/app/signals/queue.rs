@@ -1,8 +1,7 @@
-//! Signals that wait for a worker of the right interpreter. One for each generation.
+//! The signals that wait for workers of one generation.
 //!
-//! The queue of requests belongs to all interpreters alike; a signal may be for one of them.
-//! Signals are few, so a mutex around a list will do; what every worker looks at between two jobs
-//! is one number. Any thread.
+//! A job is for any interpreter; a signal may be for one. Signals are few, so a mutex around a list
+//! will do; between two jobs a worker reads one number. Any thread.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,26 +9,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-/// So many of one number may wait: more than uWSGI's pipe holds. Further ones are dropped, with a
-/// line in the log.
+/// Waiting signals of one number; uWSGI's pipe holds fewer. Further ones are dropped and logged.
 const WAITING_MAX: usize = 4096;
 
 struct QueuedSignal {
     number: u8,
-    /// The interpreters that may take it.
     to: Arc<[usize]>,
 }
 
 #[derive(Default)]
 struct QueuedSignals {
     all: VecDeque<QueuedSignal>,
-    /// How many wait of each number.
     counts: HashMap<u8, usize>,
-    /// Numbers of which one was dropped since there was room for them.
+    /// Numbers of which a signal was dropped since there was room.
     overflown: BTreeSet<u8>,
 }
 
-/// See the file's header.
 #[derive(Default)]
 pub(in crate::app) struct SignalQueue {
     waiting: AtomicUsize,
@@ -37,12 +32,11 @@ pub(in crate::app) struct SignalQueue {
 }
 
 impl SignalQueue {
-    /// How many signals wait. Cheap.
     pub(in crate::app) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// A signal for whichever of these interpreters takes it first. `false`: too many wait, it is
+    /// Queues a signal for the first of these interpreters that takes it. Returns `false` if it was
     /// dropped.
     pub(in crate::app) fn put(&self, number: u8, to: Arc<[usize]>) -> bool {
         let mut queued = self.queued.lock();
@@ -64,7 +58,7 @@ impl SignalQueue {
         true
     }
 
-    /// The oldest signal that this interpreter may take.
+    /// The oldest signal for this interpreter.
     pub(in crate::app) fn take(&self, worker: usize) -> Option<u8> {
         if self.waiting() == 0 {
             return None;
@@ -83,7 +77,6 @@ impl SignalQueue {
         Some(number)
     }
 
-    /// Whether one waits that this interpreter may take.
     pub(in crate::app) fn has_for(&self, worker: usize) -> bool {
         self.waiting() > 0
             && self
@@ -94,8 +87,7 @@ impl SignalQueue {
                 .any(|signal| signal.to.contains(&worker))
     }
 
-    /// Which interpreters signals wait for: sets of interpreters of which one has to take
-    /// something.
+    /// The sets of interpreters for which signals wait.
     pub(in crate::app) fn recipients(&self) -> BTreeSet<Arc<[usize]>> {
         if self.waiting() == 0 {
             return BTreeSet::new();
@@ -108,7 +100,7 @@ impl SignalQueue {
             .collect()
     }
 
-    /// Drops what only interpreters could take that are not among these.
+    /// Drops signals for none of these interpreters.
     pub(in crate::app) fn keep_for(&self, present: &[usize]) {
         let mut queued = self.queued.lock();
         let QueuedSignals { all, counts, .. } = &mut *queued;
@@ -122,7 +114,6 @@ impl SignalQueue {
         self.waiting.store(queued.all.len(), Ordering::SeqCst);
     }
 
-    /// Drops what waits.
     pub(in crate::app) fn clear(&self) {
         let mut queued = self.queued.lock();
         *queued = QueuedSignals::default();

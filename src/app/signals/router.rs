@@ -7,7 +7,6 @@ use crate::background::registrations::{Registrations, Route};
 
 use super::queue::SignalQueue;
 
-/// The signals of one generation: who handles them, and those that wait.
 pub(in crate::app) struct Signals {
     pub(in crate::app) registrations: Registrations,
     pub(in crate::app) queue: SignalQueue,
@@ -24,7 +23,7 @@ impl Signals {
         }
     }
 
-    /// The workers that a signal is for, of those that serve: one of each list takes it.
+    /// The serving workers that get a signal: one of each list takes it.
     pub(super) fn recipients_of(
         &self,
         number: u8,
@@ -41,7 +40,7 @@ impl Signals {
                 workers.map(|one| [one].into()).collect()
             }
             Route::Nowhere(why) => {
-                // A timer would say it at every tick.
+                // Once: a timer raises it at every tick.
                 if !self.undeliverable[usize::from(number)].swap(true, Ordering::Relaxed) {
                     tracing::warn!("{why}");
                 } else {
