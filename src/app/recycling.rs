@@ -17,6 +17,7 @@ pub struct RecycleRequest {
 }
 
 impl Recycling {
+    /// Whether any rule is set.
     pub fn is_wanted(&self) -> bool {
         self.requests_max.is_some() || self.lifetime_max.is_some() || self.exceptions.is_some()
     }

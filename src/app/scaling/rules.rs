@@ -10,6 +10,7 @@ const CYCLE_MAX: Duration = Duration::from_secs(1);
 pub(super) const CYCLE_MIN: Duration = Duration::from_millis(10);
 
 impl CheaperRules {
+    /// The time between two decisions.
     pub fn cycle(&self) -> Duration {
         let shortest = match self.algorithm {
             CheaperAlgorithm::Spare2 => self.overload.min(self.idle),
