@@ -17,20 +17,17 @@ use parking_lot::{Condvar, Mutex};
 use super::cron_command::shell;
 use crate::config::{Alarm, AlarmKind};
 
-/// What begins every line that alarms write: no such line raises one.
+/// Begins every line that alarms write; such a line raises no alarm.
 pub const TAG: &str = "[uwsgi-alarm]";
 
-/// Alarms that may wait. More in one go are not worth more attention.
+/// The most alarms that wait; further ones are dropped.
 const WAITING_MAX: usize = 1024;
 
 /// Commands of alarms that run at once.
 const RUNNING_MAX: usize = 32;
 
-/// The parts of the process that alarms act on.
 pub struct AlarmContext {
-    /// Writes a line to the log.
     pub say: Box<dyn Fn(&str) + Send>,
-    /// Raises a signal in the generation in charge.
     pub signal: Box<dyn Fn(u8) + Send>,
 }
 
@@ -40,7 +37,7 @@ impl std::fmt::Debug for AlarmContext {
     }
 }
 
-/// Raises alarms. One for the process; any thread.
+/// Raises alarms. One per process; any thread.
 #[derive(Debug)]
 pub struct Alarms {
     alarms: Vec<Alarm>,
@@ -53,8 +50,8 @@ pub struct Alarms {
 }
 
 impl Alarms {
-    /// `repeat_after`: how long one is not raised again with the message that it had last. A
-    /// message of more than `message_bytes_max` is cut.
+    /// An alarm with the same message as before is raised again after `repeat_after`. Messages are
+    /// cut at `message_bytes_max`.
     pub fn new(alarms: Vec<Alarm>, repeat_after: Duration, message_bytes_max: usize) -> Self {
         let (queue, waiting) = bounded(WAITING_MAX);
         Self {
@@ -86,7 +83,7 @@ impl Alarms {
         named.spawn(move || thread.run(&waiting)).map(drop)
     }
 
-    /// Raises the alarm of this name. Whether there is one. Does not wait.
+    /// Raises an alarm. Returns whether it exists. Does not wait.
     pub fn raise(&self, name: &str, message: &str) -> bool {
         match self.alarms.iter().position(|alarm| alarm.name == name) {
             Some(place) => {
@@ -97,7 +94,6 @@ impl Alarms {
         }
     }
 
-    /// Raises the alarm at this place of the list.
     pub fn raise_at(&self, place: usize, message: &str) {
         let message = cut(message, self.message_bytes_max);
         self.unfinished.add();
@@ -106,21 +102,21 @@ impl Alarms {
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.unfinished.done();
                 if !self.is_full.swap(true, Ordering::Relaxed) {
-                    // The tag keeps it from raising another.
+                    // The tag keeps this line from raising another alarm.
                     tracing::warn!(target: "app.stderr", "{TAG} too many alarms at once: some are dropped");
                 }
             }
         }
     }
 
-    /// Waits until what was raised has been done, but no longer than `timeout`: commands have their
-    /// message; they go on by themselves.
+    /// Waits up to `timeout` until raised alarms are done: commands have their message and go on
+    /// alone.
     pub fn flush(&self, timeout: Duration) {
         self.unfinished.wait(Instant::now() + timeout);
     }
 }
 
-/// At most so many bytes, whole characters.
+/// Cuts at a character boundary.
 fn cut(text: &str, bytes_max: usize) -> &str {
     let mut end = bytes_max.min(text.len());
     while !text.is_char_boundary(end) {
@@ -129,7 +125,7 @@ fn cut(text: &str, bytes_max: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// How many alarms were raised and are not done.
+/// The number of raised alarms that are not done.
 #[derive(Debug, Default)]
 struct Unfinished {
     count: Mutex<usize>,
@@ -161,7 +157,6 @@ impl Unfinished {
     }
 }
 
-/// An alarm and when it was raised last.
 struct AlarmState {
     alarm: Alarm,
     last: Option<(Instant, String)>,
@@ -246,17 +241,17 @@ impl Thread {
     }
 }
 
-/// Sees a command to its end, wherever that comes.
+/// A command that runs, until its end.
 struct RunningCommand {
     running: Arc<AtomicUsize>,
-    /// Until the message is written.
+    /// Set until the message is written.
     unfinished: Option<Arc<Unfinished>>,
 }
 
 impl RunningCommand {
     fn wait_for_end(mut self, mut child: Child, message: &str, about: &str) {
         if let Some(mut input) = child.stdin.take() {
-            // A command that does not read its message needs none.
+            // The command may not read its message.
             let _unread = input.write_all(message.as_bytes());
         }
         self.written();

@@ -1,6 +1,6 @@
-//! Raises signals for the timers, cron entries and file monitors of the serving generation, and
-//! runs the commands of `--cron`. One thread, `sm-clock`, which starts with the first of them; file
-//! monitors report on the thread of [`FileWatch`]. Neither runs Python: a signal is only queued.
+//! The thread `sm-clock`: raises signals for the timers, cron entries and file monitors of the
+//! serving generation, and runs the commands of `--cron`. It starts on demand; file monitors report
+//! on the thread of [`FileWatch`]. Neither runs Python: a signal is only queued.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -16,18 +16,17 @@ use super::timers::Timers;
 use super::trigger::Trigger;
 use super::watch::{FileWatch, WatchId};
 
-/// Hands a signal on.
 pub type Deliver = Arc<dyn Fn(u8) + Send + Sync>;
 
 enum Order {
-    /// The last part is dropped when it has been done.
+    /// The sender is dropped when the order is done.
     Replace(u64, Vec<Trigger>, Deliver, Sender<Infallible>),
     Add(u64, Trigger),
     Commands(Vec<CronCommand>),
     Stop,
 }
 
-/// The thread's other end. One for the process.
+/// The handle of the thread. One per process.
 #[derive(Default)]
 pub struct Clockwork {
     state: Mutex<State>,
@@ -35,22 +34,21 @@ pub struct Clockwork {
 
 #[derive(Default)]
 struct State {
-    /// To the thread, once there is one.
+    /// Set while the thread runs.
     orders: Option<Sender<Order>>,
-    /// The generation in charge, for a thread that comes later.
+    /// The generation in charge, for a thread that starts later.
     in_charge: Option<(u64, Deliver)>,
     is_stopped: bool,
-    /// What waits for another process to leave the clock to this one.
+    /// Orders that wait until another process has released the clock.
     held: Option<Vec<Order>>,
 }
 
 impl Clockwork {
-    /// Nothing is raised or run by itself before [`release`](Self::release).
+    /// Delays all orders until [`release`](Self::release).
     pub fn hold(&self) {
         self.state.lock().held = Some(Vec::new());
     }
 
-    /// From now on everything is.
     pub fn release(&self) {
         let mut state = self.state.lock();
         for order in state.held.take().unwrap_or_default() {
@@ -58,8 +56,8 @@ impl Clockwork {
         }
     }
 
-    /// The triggers of another generation instead of those of the last one. What is returned
-    /// disconnects when files are watched and timers count.
+    /// Replaces the triggers of the last generation. The receiver disconnects when files are
+    /// watched and timers run.
     pub(super) fn replace(
         &self,
         generation: u64,
@@ -79,7 +77,7 @@ impl Clockwork {
         is_armed
     }
 
-    /// A trigger more, if this generation is still in charge.
+    /// Adds a trigger, if this generation is still in charge.
     pub(super) fn add(&self, generation: u64, trigger: Trigger) {
         self.state.lock().send(Order::Add(generation, trigger));
     }
@@ -90,8 +88,8 @@ impl Clockwork {
         }
     }
 
-    /// Raises a signal in the generation in charge, if there is one. Any thread; does not wait for
-    /// the handler.
+    /// Raises a signal in the generation in charge, if any. Any thread; does not wait for the
+    /// handler.
     pub fn raise(&self, number: u8) {
         let deliver = match &self.state.lock().in_charge {
             Some((_, deliver)) => Arc::clone(deliver),
@@ -100,12 +98,11 @@ impl Clockwork {
         deliver(number);
     }
 
-    /// Nothing is raised or run any more.
     pub fn stop(&self) {
         let mut state = self.state.lock();
         state.is_stopped = true;
         if let Some(orders) = state.orders.take() {
-            // A thread that is gone raises nothing.
+            // The thread may have ended.
             orders.send(Order::Stop).ok();
         }
     }
@@ -151,7 +148,7 @@ fn start() -> Option<Sender<Order>> {
     }
 }
 
-/// A cron entry, and the last minute that it was due in.
+/// A cron entry, and the last minute in which it was due.
 struct Entry {
     number: u8,
     when: When,
@@ -212,7 +209,7 @@ impl Thread {
                     match trigger {
                         Trigger::Timer(_) => {}
                         Trigger::Cron { number, when } => {
-                            // One that has been due in this minute is not due in it again.
+                            // An entry that was due in this minute is not due again.
                             let before = entries
                                 .iter()
                                 .find(|entry| entry.number == number && entry.when == when);
@@ -242,7 +239,8 @@ impl Thread {
         }
     }
 
-    /// Raises a signal when the file changes. As in uWSGI a folder changes with what is in it.
+    /// Raises a signal when the file changes; for a folder, also when an entry changes (as in
+    /// uWSGI).
     fn monitor(&mut self, number: u8, path: PathBuf) {
         let Some(deliver) = self.deliver.clone() else {
             return;

@@ -1,8 +1,8 @@
-//! Commands of `--touch-exec`: for each a thread waits for its end and logs a failure.
+//! Commands of `--touch-exec`. Each has a thread that waits for its end and logs a failure.
 
 use super::cron_command::shell;
 
-/// Runs a command in a shell. `by` is what asked for it, for the log.
+/// Runs a command in a shell. `by` names the cause, for the log.
 pub fn start(by: &'static str, command: &str) {
     let mut child = match shell(command).spawn() {
         Ok(child) => child,

@@ -9,7 +9,6 @@
 
 use std::fmt;
 
-/// A pattern of minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct When {
     /// 0 to 59, -1, or -n.
@@ -36,12 +35,12 @@ pub struct LocalMinute {
     pub month: i32,
     /// 0 is Sunday.
     pub weekday: i32,
-    /// Minutes since 1970: tells two minutes of the same local time apart.
+    /// Minutes since 1970: distinguishes repeated local times.
     pub serial: i64,
 }
 
 impl LocalMinute {
-    /// This minute, and what is left of it in milliseconds.
+    /// The present minute, and the milliseconds left of it.
     pub(super) fn now() -> (Self, u64) {
         let now = jiff::Zoned::now();
         let millis = now.timestamp().as_millisecond();
@@ -58,7 +57,7 @@ impl LocalMinute {
     }
 }
 
-/// A number that can never be met.
+/// A number that no clock shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NeverDue {
     field: &'static str,
@@ -76,10 +75,7 @@ impl fmt::Display for NeverDue {
 }
 
 impl When {
-    /// A pattern that can be met.
-    ///
-    /// # Errors
-    /// A number that no clock shows. uWSGI takes it and waits for ever.
+    /// Refuses numbers that no clock shows. uWSGI takes them and waits for ever.
     pub fn new(
         minute: i32,
         hour: i32,
@@ -126,7 +122,7 @@ impl When {
 
 fn is_met(wanted: i32, now: i32) -> bool {
     if wanted < 0 {
-        // `unsigned_abs`: the smallest i32 has no positive twin.
+        // `unsigned_abs`: the smallest i32 has no positive counterpart.
         now.unsigned_abs().is_multiple_of(wanted.unsigned_abs())
     } else {
         wanted == now

@@ -1,5 +1,4 @@
-//! Commands that run at certain times (`--cron`, `--unique-cron`, `--cron2`): the text of the
-//! option, and the running.
+//! Commands that run at certain times (`--cron`, `--unique-cron`, `--cron2`).
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -8,23 +7,22 @@ use std::time::{Duration, Instant};
 
 use super::cron::{LocalMinute, When};
 
-/// How often to look whether a command that may take only so long has ended.
+/// How often to check a command with a time limit.
 const LOOK: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub struct CronCommand {
     when: When,
     command: String,
-    /// Not begun again while it runs.
+    /// Not started again while it runs.
     is_unique: bool,
-    /// Killed when it takes longer.
     time_max: Option<Duration>,
     last: Option<i64>,
     running: Arc<AtomicUsize>,
 }
 
 impl CronCommand {
-    /// A command for the shell. `is_unique`: not begun again while it runs. It is killed after
+    /// A command for the shell. A unique one is not started again while it runs. It is killed after
     /// `time_max`.
     pub fn new(when: When, command: String, is_unique: bool, time_max: Option<Duration>) -> Self {
         Self {
@@ -37,7 +35,6 @@ impl CronCommand {
         }
     }
 
-    /// Runs it if it is due in this minute.
     pub(super) fn look(&mut self, minute: &LocalMinute) {
         if !self.when.matches(minute) || self.last == Some(minute.serial) {
             return;
@@ -56,7 +53,6 @@ impl CronCommand {
         }
     }
 
-    /// Waits for it on a thread of its own.
     fn wait_for_end(&self, child: Child) {
         tracing::info!("cron: running \"{}\" (pid {})", self.command, child.id());
         let (command, time_max) = (self.command.clone(), self.time_max);
@@ -96,7 +92,7 @@ fn wait(mut child: Child, time_max: Option<Duration>) -> std::io::Result<String>
     }
 }
 
-/// Kills the shell and what it has started.
+/// Kills the shell and its children.
 fn kill(child: &mut Child) -> std::io::Result<()> {
     #[cfg(unix)]
     if let Some(group) = i32::try_from(child.id())
@@ -109,13 +105,13 @@ fn kill(child: &mut Child) -> std::io::Result<()> {
     child.kill()
 }
 
-/// A command line for the system's shell, with nothing on its standard input.
+/// A command line for the system's shell, without standard input.
 pub(super) fn shell(command: &str) -> Command {
     #[cfg(not(windows))]
     let mut shell = {
         use std::os::unix::process::CommandExt as _;
         let mut shell = Command::new("/bin/sh");
-        // A group of its own: Ctrl-C is for the server, and the whole of it can be killed.
+        // A process group of its own: Ctrl-C does not reach it, and it can be killed as a whole.
         shell.args(["-c", command]).process_group(0);
         shell
     };

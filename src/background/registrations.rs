@@ -1,9 +1,9 @@
-//! The signals that one generation of the application handles, and the timers, cron entries and
-//! file monitors that raise them.
+//! The signals that one generation handles, and the timers, cron entries and file monitors that
+//! raise them.
 //!
 //! Every interpreter of a generation runs the same modules, so each registers the same timers:
-//! those are one timer. The n-th registration of a trigger while an interpreter loads is the n-th
-//! one of every other interpreter, too; a later registration, by a request say, adds one each time.
+//! these are one timer. The n-th registration of a trigger while an interpreter loads equals the
+//! n-th one of every other interpreter; a later registration, for example by a request, adds one.
 //! Any thread.
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,23 +15,23 @@ use parking_lot::Mutex;
 use super::clockwork::Clockwork;
 use super::trigger::Trigger;
 
-/// uWSGI keeps a target in 64 bytes.
+/// uWSGI stores a target in 64 bytes.
 const TARGET_BYTES_MAX: usize = 63;
-/// More of them are a mistake: a request that adds a timer each time, say.
+/// More are a mistake, for example a request that adds a timer each time.
 const TRIGGERS_MAX: usize = 4096;
 
-/// Who runs the handler of a signal (uWSGI's receiver).
+/// The receiver of a signal, in uWSGI's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The first worker that is free: ``, `worker`, `worker0`.
+    /// The first free worker: ``, `worker`, `worker0`.
     Any,
     /// Every interpreter: `workers`, `active-workers`.
     Each,
     /// `workerN`, from 1.
     One(usize),
-    /// Subscribers, of which there are none: `subscribed`.
+    /// Subscribers (`subscribed`); there are none.
     Subscribed,
-    /// What this server does not have (yet): the spooler, mules, farms, anything else.
+    /// The spooler, mules, farms, anything else.
     Unsupported(String),
 }
 
@@ -51,9 +51,7 @@ impl Target {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The target is longer than uWSGI takes.
     TargetTooLong,
-    /// There are too many timers, cron entries and monitors.
     TooMany,
 }
 
@@ -74,14 +72,13 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Where a signal goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// To whichever of these workers is free first.
+    /// The first of these workers that is free.
     Any(Vec<usize>),
     /// To each of these.
     Each(Vec<usize>),
-    /// Nowhere; the reason is for the log.
+    /// With the reason, for the log.
     Nowhere(String),
 }
 
@@ -89,7 +86,7 @@ pub enum Route {
 struct Table {
     signals: HashMap<u8, Signal>,
     triggers: Vec<Trigger>,
-    /// How often each interpreter has asked for each while it loaded.
+    /// Registrations of each trigger by each interpreter while it loaded.
     asked: HashMap<(usize, Trigger), usize>,
     clockwork: Option<Arc<Clockwork>>,
 }
@@ -99,7 +96,6 @@ struct Signal {
     workers: BTreeSet<usize>,
 }
 
-/// See the file's header.
 #[derive(Default)]
 pub struct Registrations {
     generation: u64,
@@ -107,7 +103,6 @@ pub struct Registrations {
 }
 
 impl Registrations {
-    /// Of the generation of this number: nothing yet.
     pub fn new(generation: u64) -> Self {
         Self {
             generation,
@@ -115,8 +110,8 @@ impl Registrations {
         }
     }
 
-    /// Worker `worker` (from 1) has a handler for a signal. A later registration of the same signal
-    /// replaces its target.
+    /// Registers a handler in `worker` (from 1). A later registration of the signal replaces its
+    /// target.
     pub fn register(&self, worker: usize, number: u8, target: &str) -> Result<(), Refused> {
         if target.len() > TARGET_BYTES_MAX {
             return Err(Refused::TargetTooLong);
@@ -139,7 +134,6 @@ impl Registrations {
         Ok(())
     }
 
-    /// Where a signal goes.
     pub fn route(&self, number: u8) -> Route {
         let table = self.table.lock();
         let Some(signal) = table.signals.get(&number) else {
@@ -164,8 +158,7 @@ impl Registrations {
         }
     }
 
-    /// Worker `worker` asks for a trigger. `is_loading`: its application is being loaded, so the
-    /// same is asked for by the others.
+    /// Adds a trigger for `worker`. `is_loading`: the other interpreters register the same one.
     pub fn add(&self, worker: usize, is_loading: bool, trigger: Trigger) -> Result<(), Refused> {
         let mut table = self.table.lock();
         if is_loading {
@@ -190,24 +183,23 @@ impl Registrations {
         Ok(())
     }
 
-    /// An interpreter replaces one that ended: its triggers are registered already.
+    /// A new interpreter replaces one whose triggers are registered already.
     pub fn begin_anew(&self, worker: usize) {
         let mut table = self.table.lock();
         table.asked.retain(|(asker, _), _| *asker != worker);
     }
 
-    /// The generation serves from now on: its timers count, and those of the one before do so no
-    /// more. `deliver` is called on the clockwork's thread, or the one that watches files, with the
-    /// number of each signal that is due. On return files are watched: what changes from then on is
-    /// seen.
+    /// The generation serves from now on: its triggers replace those of the previous one. `deliver`
+    /// is called with the number of each due signal, on the clockwork's thread or the one that
+    /// watches files. On return files are watched.
     pub fn take_charge(&self, clockwork: &Arc<Clockwork>, deliver: Arc<dyn Fn(u8) + Send + Sync>) {
         let is_armed = {
             let mut table = self.table.lock();
             table.clockwork = Some(Arc::clone(clockwork));
             clockwork.replace(self.generation, table.triggers.clone(), deliver)
         };
-        // Not under the lock: that thread may be about to deliver something, for which it looks
-        // into the table. It ends the wait by letting go of the other end.
+        // Not under the lock: that thread reads the table to deliver a signal. It drops its end
+        // when done.
         let _disconnected = is_armed.recv();
     }
 }

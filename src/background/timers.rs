@@ -1,4 +1,4 @@
-//! Which timers are due, and when the next one is. Pure: times are given, so tests need not wait.
+//! Due times of timers. Pure: the time is an argument.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerSpec {
-    /// The signal that it raises.
     pub number: u8,
-    /// The time between two of them; not zero.
+    /// Not zero.
     pub period: Duration,
-    /// How many there will be; `None` is no end of them.
+    /// `None`: without end.
     pub iterations: Option<u32>,
 }
 
@@ -36,7 +35,7 @@ impl PartialOrd for Timer {
 }
 
 impl Ord for Timer {
-    /// The heap has its greatest on top, and wanted there is the earliest.
+    /// The heap has its greatest entry on top; the earliest one is needed there.
     fn cmp(&self, other: &Self) -> Ordering {
         other.at.cmp(&self.at)
     }
@@ -49,7 +48,6 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// A timer more, counted from now.
     pub(super) fn add(&mut self, now: Instant, spec: TimerSpec) {
         self.heap.push(Timer {
             at: now + spec.period,
@@ -58,9 +56,8 @@ impl Timers {
         });
     }
 
-    /// Other timers instead of these. One without end that was there already goes on counting where
-    /// it was: a reload neither delays nor hastens it. One with an end begins anew, for the new
-    /// code has asked for all of it.
+    /// Replaces all timers. An endless timer that existed before keeps its next time, so a reload
+    /// does not shift it. One with an end starts anew: the new code has asked for all of it.
     pub(super) fn replace(&mut self, now: Instant, specs: impl IntoIterator<Item = TimerSpec>) {
         let mut before = std::mem::take(&mut self.heap).into_vec();
         for spec in specs {
@@ -80,8 +77,8 @@ impl Timers {
         self.heap.peek().map(|timer| timer.at)
     }
 
-    /// Takes the signals that are due, in order. A timer that comes late (the machine slept) raises
-    /// one signal for all the times that it missed, and keeps its beat.
+    /// Takes the due signals, in order. A late timer (the machine slept) raises one signal for all
+    /// missed times and keeps its interval.
     pub(super) fn due(&mut self, now: Instant) -> Vec<u8> {
         let mut due = Vec::new();
         while let Some(timer) = self.heap.peek().copied().filter(|timer| timer.at <= now) {

@@ -1,14 +1,13 @@
-//! Tells when files change: for touch files, file monitors and the modules of an application.
+//! Reports changed files: touch files, file monitors and the modules of an application.
 //!
-//! One thread, `sm-watch`, keeps the state of each file and runs the callbacks; the `notify` crate
-//! has a thread of its own for the kernel's events. An event is only a hint to look: a file has
-//! changed when its time, size or identity has, whether an editor writes it, renames another over
-//! it, or a deploy swaps a symlink on the way to it. The content is not read: touching a file is a
-//! change, as in uWSGI.
+//! The thread `sm-watch` keeps the state of each file and runs the callbacks; the `notify` crate
+//! has a thread for the kernel's events. An event is only a hint to look: a file has changed when
+//! its time, size or identity has, also through a rename or a symlink on the way. The content is
+//! not read: touching a file is a change, as in uWSGI.
 //!
 //! Folders are watched, not files, so a file may be missing at first. Where the kernel cannot watch
-//! (its limit is reached, the folder does not exist yet) files are looked at every second, and
-//! single files every five seconds in any case: network file systems report nothing.
+//! (its limit is reached, the folder is missing), files are checked every second, and single files
+//! every five seconds in any case: network file systems report nothing.
 
 mod engine;
 mod fingerprint;
@@ -24,11 +23,10 @@ use crossbeam::channel::{Sender, unbounded};
 use engine::{Engine, Message, OnChange};
 use fingerprint::{Fingerprint, walk};
 
-/// Names one [`FileWatch::add`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WatchId(u64);
 
-/// The watching thread. Dropping it ends the thread soon; nothing is reported once it has ended.
+/// The watching thread. It ends soon after the drop; then nothing is reported.
 pub struct FileWatch {
     messages: Sender<Message>,
     next_id: AtomicU64,
@@ -41,11 +39,8 @@ impl fmt::Debug for FileWatch {
 }
 
 impl FileWatch {
-    /// Starts the thread. Call it after everything that forks.
-    ///
-    /// # Errors
-    /// The thread cannot be started. A kernel that watches nothing is no error: the log says so,
-    /// and files are polled.
+    /// Starts the thread. Call it after everything that forks. If the kernel cannot watch, files
+    /// are polled and a warning is logged.
     pub fn start() -> io::Result<Self> {
         let (messages, received) = unbounded();
         let hints = messages.clone();
@@ -58,23 +53,20 @@ impl FileWatch {
         })
     }
 
-    /// Calls `on_change` with `path`, on the watching thread, each time the file has changed and
-    /// come to rest (for 100 ms): once per burst. What happens to it after this returns is seen. A
-    /// file that is missing is reported when it appears; one that goes away is not, unless
-    /// something else takes its place. A folder changes when something in it is made, renamed or
-    /// deleted.
+    /// Calls `on_change` on the watching thread when the file has changed and has been stable for
+    /// 100 ms: once per burst. Later changes are noticed from the return on. A missing file is
+    /// reported when it appears; a removed one is not. A folder changes when an entry is made,
+    /// renamed or deleted.
     ///
-    /// `on_change` should be quick: it holds up the other reports.
+    /// `on_change` must be quick: it delays other reports.
     pub fn add(&self, path: &Path, on_change: impl Fn(&Path) + Send + 'static) -> WatchId {
         let path = absolute(path);
         let known = Fingerprint::of(&path);
         self.send(|id| Message::Add(id, path, known, Box::new(on_change)))
     }
 
-    /// Calls `on_change` with each file below the folder `path` that is changed or made, as
-    /// [`add`](Self::add) does for one; at any depth, in folders that come later too. Left out are
-    /// symlinked folders, and what tools keep: `.git`, `.hg`, `.svn`, `__pycache__` and
-    /// `node_modules`.
+    /// As [`add`](Self::add), for each file below `path` at any depth, except in symlinked folders
+    /// and those of tools: `.git`, `.hg`, `.svn`, `__pycache__`, `node_modules`.
     ///
     /// Walks the tree before it returns: some microseconds per file.
     pub fn add_tree(&self, path: &Path, on_change: impl Fn(&Path) + Send + 'static) -> WatchId {
@@ -87,8 +79,7 @@ impl FileWatch {
         self.send(|id| Message::AddTree(id, path, known, on_change))
     }
 
-    /// Ends what [`add`](Self::add) or [`add_tree`](Self::add_tree) began. A report that is under
-    /// way may still come.
+    /// Ends a watch. A report under way may still come.
     pub fn remove(&self, id: WatchId) {
         self.tell(Message::Remove(id));
     }
@@ -108,12 +99,12 @@ impl FileWatch {
 
 impl Drop for FileWatch {
     fn drop(&mut self) {
-        // Not joined: the last owner may be a callback on that very thread.
+        // Not joined: the last owner may be a callback on that thread.
         self.tell(Message::Stop);
     }
 }
 
-/// The process may change its directory later; symlinks stay as they are.
+/// The process may change its directory later; symlinks stay.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }

@@ -1,12 +1,11 @@
-//! What this room asks a request, whatever protocol it came by.
+//! A request as this room sees it, whatever its protocol.
 
 use std::borrow::Cow;
 
 use crate::wsgi::{Head, environ};
 
-/// A request, as far as files are concerned.
 pub trait Asked {
-    /// `GET`, as received.
+    /// As received.
     fn method(&self) -> &[u8];
 
     /// The path, percent-decoded (`PATH_INFO`).

@@ -1,7 +1,6 @@
-//! Conditional requests (RFC 9110, 13): whether a client needs the file, or a part of it, at all.
+//! Conditional requests (RFC 9110, 13): whether a client needs the file or a part of it.
 //!
-//! Pure: the fields of the request and the validators of the file come in, a [`Verdict`] comes out.
-//! The order in which the fields count is that of 13.2.2.
+//! Pure: fields and validators in, a [`Verdict`] out. Fields are evaluated in the order of 13.2.2.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,20 +8,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::asked::Asked;
 use super::range::{Ranges, ranges};
 
-/// What tells one state of a file from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validators {
     /// A strong entity tag with its quotes; `None` where the application sets one.
     pub etag: Option<String>,
-    /// When the file was changed, in whole seconds: what `Last-Modified` can say.
+    /// In whole seconds, as in `Last-Modified`.
     pub modified: SystemTime,
 }
 
 impl Validators {
-    /// Those of a file. The tag is made of the length and the time of the last change to the
-    /// nanosecond (nginx's is made of seconds): a file that is written twice in a second gets two.
-    /// It is the same on every machine that has a copy with the same times. `marked` sets the twins
-    /// of a file apart.
+    /// The tag is made of the length and the time of the last change in nanoseconds, so a file that
+    /// is written twice in a second gets two. Copies with the same times get the same tag. `marked`
+    /// distinguishes compressed twins.
     pub fn of(modified: SystemTime, length: u64, marked: &str) -> Self {
         let since = modified
             .duration_since(UNIX_EPOCH)
@@ -34,25 +31,18 @@ impl Validators {
     }
 }
 
-/// The fields that make a request conditional, joined if they came more than once.
+/// The conditional fields of a request; repeated fields are joined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions<'a> {
-    /// `If-Match`
     pub if_match: Option<Cow<'a, [u8]>>,
-    /// `If-None-Match`
     pub if_none_match: Option<Cow<'a, [u8]>>,
-    /// `If-Modified-Since`
     pub if_modified_since: Option<Cow<'a, [u8]>>,
-    /// `If-Unmodified-Since`
     pub if_unmodified_since: Option<Cow<'a, [u8]>>,
-    /// `Range`
     pub range: Option<Cow<'a, [u8]>>,
-    /// `If-Range`
     pub if_range: Option<Cow<'a, [u8]>>,
 }
 
 impl<'a> Conditions<'a> {
-    /// Those of a request.
     pub fn of(asked: &'a (impl Asked + ?Sized)) -> Self {
         Self {
             if_match: asked.field("If-Match"),
@@ -64,7 +54,6 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// Without what borrows the request.
     pub fn into_owned(self) -> Conditions<'static> {
         let own = |value: Option<Cow<'a, [u8]>>| value.map(|value| Cow::Owned(value.into_owned()));
         Conditions {
@@ -88,7 +77,7 @@ pub enum Verdict {
     PreconditionFailed,
 }
 
-/// Decides over GET and HEAD of a file of `length` bytes. Ranges are defined for GET only (RFC
+/// Decides about GET and HEAD of a file of `length` bytes. Ranges are defined for GET only (RFC
 /// 9110, 14.2).
 pub fn verdict(
     conditions: &Conditions<'_>,
@@ -133,8 +122,8 @@ pub fn verdict(
     Verdict::Send(wanted)
 }
 
-/// `If-Range`: the part only if the rest, which the client has, is of the same state. A tag is
-/// compared strongly, a date has to be exactly the one that was sent.
+/// `If-Range`: send the part only if the client's rest is of the same state. Tags are compared
+/// strongly, dates exactly.
 fn still_the_same(conditions: &Conditions<'_>, etag: Option<&[u8]>, modified: SystemTime) -> bool {
     let Some(known) = &conditions.if_range else {
         return true;
@@ -152,8 +141,8 @@ enum Comparison {
     Weak,
 }
 
-/// Whether a list of tags has this one (RFC 9110, 8.8.3.2), or is `*`, which every file matches.
-/// What stands behind something malformed does not count.
+/// Whether a list of tags (RFC 9110, 8.8.3.2) has this one, or is `*`. A malformed element ends the
+/// list.
 fn any_tag(list: &[u8], etag: Option<&[u8]>, comparison: Comparison) -> bool {
     let mut rest = list.trim_ascii();
     if rest == b"*" {
@@ -174,7 +163,7 @@ fn any_tag(list: &[u8], etag: Option<&[u8]>, comparison: Comparison) -> bool {
             Some(tag) => (true, tag),
             None => (false, rest),
         };
-        // The closing quote: a tag has none inside, and may have commas.
+        // A tag may contain commas but no quotes.
         let end = match tag.strip_prefix(b"\"") {
             Some(inside) => inside.iter().position(|byte| *byte == b'"'),
             None => None,
@@ -190,7 +179,7 @@ fn any_tag(list: &[u8], etag: Option<&[u8]>, comparison: Comparison) -> bool {
     }
 }
 
-/// A date in any of the three forms (RFC 9110, 5.6.7); anything else is as if it were not there.
+/// A date in any of the three forms (RFC 9110, 5.6.7); others are ignored.
 fn http_date(value: &[u8]) -> Option<SystemTime> {
     let text = std::str::from_utf8(value).ok()?;
     httpdate::parse_http_date(text.trim()).ok()

@@ -1,7 +1,5 @@
-//! `Accept-Encoding` (RFC 9110, 12.5.3): which compressed twin of a file a client would rather
-//! have. Pure.
+//! `Accept-Encoding` (RFC 9110, 12.5.3): the compressed twin that a client prefers. Pure.
 
-/// A content coding that a file may have a twin in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
     /// `br` (RFC 7932)
@@ -13,7 +11,7 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// All of them, the one that usually makes the smallest files first: the choice among equals.
+    /// The usually smallest one first: the choice among equals.
     pub const ALL: [Self; 3] = [Self::Brotli, Self::Zstandard, Self::Gzip];
 
     /// The value of `Content-Encoding`.
@@ -25,7 +23,7 @@ impl Coding {
         }
     }
 
-    /// What the twin's name has behind the file's.
+    /// The suffix of the twin's name.
     pub const fn ending(self) -> &'static str {
         match self {
             Self::Brotli => ".br",
@@ -58,7 +56,7 @@ impl Coding {
 /// Thousandths: 1.0 is 1000.
 const FULL: u16 = 1000;
 
-/// The codings that the client takes and likes no less than the plain file, the most wanted first.
+/// The codings that the client likes no less than the plain file, best first.
 pub fn wanted(accept_encoding: &[u8]) -> impl Iterator<Item = Coding> {
     let mut weights = [None; Coding::ALL.len()];
     let mut plain = None;
@@ -67,7 +65,7 @@ pub fn wanted(accept_encoding: &[u8]) -> impl Iterator<Item = Coding> {
         let mut parts = element.split(|byte| *byte == b';');
         let name = parts.next().unwrap_or_default().trim_ascii();
         let weight = parts.next().map_or(Some(FULL), weight);
-        // What cannot be read is not taken for a yes.
+        // An unreadable weight is a refusal.
         let weight = weight.unwrap_or(0);
         let place = match name {
             b"" => continue,
@@ -80,13 +78,13 @@ pub fn wanted(accept_encoding: &[u8]) -> impl Iterator<Item = Coding> {
         };
         place.get_or_insert(weight);
     }
-    // Unmentioned, the plain file is taken, but nothing says that it is wanted.
+    // An unmentioned plain file is accepted, but not preferred.
     let plain = plain.unwrap_or(0);
     let mut order = Coding::ALL.map(|coding| {
         let weight = weights[coding.index()].or(others).unwrap_or(0);
         (coding, weight)
     });
-    // Stable: among equals the order of `ALL` stays.
+    // Stable: the order of `ALL` among equals.
     order.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
     order
         .into_iter()

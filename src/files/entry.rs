@@ -1,19 +1,16 @@
-//! What a name in a folder stands for.
+//! The file or folder behind a name.
 
 use std::fs::File;
 use std::io;
 use std::time::SystemTime;
 
-/// A regular file, open for reading.
 #[derive(Debug)]
 pub struct Opened {
     pub file: File,
     pub length: u64,
-    /// When it was last changed.
     pub modified: SystemTime,
 }
 
-/// What a name stands for.
 #[derive(Debug)]
 pub enum Entry {
     File(Opened),
@@ -23,13 +20,13 @@ pub enum Entry {
 /// Why there is no file.
 #[derive(Debug)]
 pub enum Miss {
-    /// There is none of this name, or it is nothing that is served.
+    /// There is none, or none that may be served.
     Absent,
-    /// There is one, behind a symbolic link that leads to where nothing is served from.
+    /// A symbolic link leads out of the served folders.
     Outside,
-    /// There is one that this process may not read.
+    /// This process may not read it.
     Denied,
-    /// The system failed: out of descriptors, a disk error.
+    /// Out of descriptors, a disk error.
     Failed(io::Error),
 }
 
@@ -49,7 +46,6 @@ impl From<io::Error> for Miss {
     }
 }
 
-/// What an open descriptor is.
 pub(super) fn look_at(file: File) -> Result<Entry, Miss> {
     let metadata = file.metadata()?;
     if metadata.is_dir() {

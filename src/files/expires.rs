@@ -1,23 +1,20 @@
-//! `Expires`: for how long clients may keep a file without asking (`static-expires` and its
-//! relatives). Pure.
+//! `Expires`: how long clients may keep a file (`static-expires` and its relatives). Pure.
 
 use std::time::{Duration, SystemTime};
 
 use regex_lite::Regex;
 
-/// What a rule looks at.
 #[derive(Clone, Debug)]
 pub enum Subject {
     /// The file's name on disk.
     File(Regex),
     /// The decoded path of the request.
     Path(Regex),
-    /// The target of the request, query included.
+    /// With the query.
     Target(Regex),
     MediaType(String),
 }
 
-/// One `static-expires...`.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub subject: Subject,
@@ -26,18 +23,17 @@ pub struct Rule {
     pub since_change: bool,
 }
 
-/// What the rules look at in one request.
+/// The inputs of the rules.
 #[derive(Clone, Copy, Debug)]
 pub struct Looked<'a> {
-    /// The file's name on disk.
     pub file: &'a [u8],
     pub path: &'a [u8],
     pub target: &'a [u8],
     pub media_type: &'a str,
 }
 
-/// When the file expires by the first rule that is for it; in uWSGI's order: names, paths, targets,
-/// types, and of each kind those from now before those from the last change.
+/// The expiry by the first matching rule, in uWSGI's order: names, paths, targets, types; of each
+/// kind those from now before those from the last change.
 pub fn expires(
     rules: &[Rule],
     looked: Looked<'_>,

@@ -12,8 +12,7 @@ pub const UNKNOWN: &str = "application/octet-stream";
 
 const ENDING_BYTES_MAX: usize = 32;
 
-/// Where the crate's table is behind what browsers want, or takes an ending for something that it
-/// is not on a web site. Sorted.
+/// Endings for which the crate's table is outdated or wrong for web sites. Sorted.
 const CORRECTIONS: &[(&str, &str)] = &[
     ("m4a", "audio/mp4"),
     // Source maps (ECMA-426).
@@ -28,16 +27,13 @@ const CORRECTIONS: &[(&str, &str)] = &[
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MediaTypes {
-    /// In front of the table; endings in lower case.
+    /// Take precedence over the table; endings in lower case.
     added: HashMap<String, String>,
 }
 
 impl MediaTypes {
-    /// Adds the lines of a file in the format of `/etc/mime.types`: a type and the endings of its
-    /// files, `#` in front of what is none of them. A later line wins.
-    ///
-    /// # Errors
-    /// The line (from 1) that has a type which cannot stand in a response.
+    /// Adds the lines of a file in the format of `/etc/mime.types`. A later line wins. On an error,
+    /// returns the line (from 1) with a type that cannot stand in a response.
     pub fn add(&mut self, text: &str) -> Result<(), usize> {
         for (index, line) in text.lines().enumerate() {
             let line = line.split_once('#').map_or(line, |(line, _)| line);
@@ -71,8 +67,7 @@ impl MediaTypes {
     }
 }
 
-/// What stands behind the last dot of the name, in lower case; nothing where that dot is its first
-/// byte.
+/// The part behind the last dot, in lower case; none if that dot is the first byte.
 fn ending(name: &[u8]) -> Option<Cow<'_, str>> {
     let name = name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let dot = name.iter().rposition(|byte| *byte == b'.')?;

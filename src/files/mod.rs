@@ -51,26 +51,23 @@ use path::{Below, Rules, behind, below};
 use root::Root;
 use send::{Representation, SendError, hand_over, send};
 
-/// Requests below a prefix mean files below a root.
+/// Maps a URL prefix to a root.
 #[derive(Debug)]
 pub struct Place {
-    /// `/static`; empty for every path. Ends at a slash, or matches up to one.
+    /// Such as `/static`; empty for every path.
     pub prefix: Vec<u8>,
-    /// The prefix is a part of the name too (`static-map2`, `check-static`).
+    /// Whether the prefix is a part of the file's name too (`static-map2`, `check-static`).
     pub keeps_prefix: bool,
-    /// Where the files are.
     pub root: Root,
 }
 
-/// Which files have compressed twins worth looking for.
+/// The files for which compressed twins are looked for.
 #[derive(Clone, Debug, Default)]
 pub struct Twins {
     pub all: bool,
-    /// Those in these folders: the file's name begins so.
+    /// Prefixes of names on disk.
     pub prefixes: Vec<Vec<u8>>,
-    /// Files with these endings of the name.
     pub endings: Vec<Vec<u8>>,
-    /// Files with a name that matches.
     pub patterns: Vec<Regex>,
 }
 
@@ -86,28 +83,26 @@ impl Twins {
     }
 }
 
-/// Who sends the bytes of a file that was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ServeMode {
     #[default]
     Own,
-    /// The front end, which is told its name by this field (`X-Accel-Redirect`, `X-Sendfile`).
+    /// The front end, which gets the name in this field (`X-Accel-Redirect`, `X-Sendfile`).
     FrontEnd(&'static str),
 }
 
-/// Everything that was configured about files. Made once; any thread may use it.
+/// The configuration of static files. Made once; any thread.
 #[derive(Debug, Default)]
 pub struct Files {
     /// In the order in which they are tried.
     pub places: Vec<Place>,
     /// Folders that symbolic links may lead to.
     pub safe: Vec<PathBuf>,
-    /// Names that stand for a folder, in the order in which they are tried.
+    /// Index files, in the order in which they are tried.
     pub indexes: Vec<Vec<u8>>,
-    /// Endings that are the application's.
+    /// Endings that the application serves.
     pub skipped_endings: Vec<Vec<u8>>,
-    /// Paths of mounted applications: what stands behind one is looked for too
-    /// (`manage-script-name`).
+    /// Paths of mounted applications: the path behind one is tried too (`manage-script-name`).
     pub script_names: Vec<Vec<u8>>,
     pub twins: Twins,
     pub lifetimes: Vec<Rule>,
@@ -115,16 +110,15 @@ pub struct Files {
     pub serve_mode: ServeMode,
 }
 
-/// A file that a request means.
 struct Found<'a> {
     root: &'a Root,
-    /// Below the root, the index included.
+    /// Below the root, with the index.
     names: Cow<'a, [u8]>,
     opened: Opened,
 }
 
 impl Files {
-    /// Whether the request may mean a file: what can be told without a look at the disk.
+    /// Whether the request may mean a file, without a look at the disk.
     pub fn concerns(&self, asked: &(impl Asked + ?Sized)) -> bool {
         let is_asked_for = matches!(asked.method(), b"GET" | b"HEAD");
         is_asked_for && {
@@ -137,7 +131,7 @@ impl Files {
         }
     }
 
-    /// Answers the request, or leaves it to the application: `false`, and nothing was said.
+    /// Answers the request and returns `true`, or leaves it to the application.
     pub fn answer(
         &self,
         asked: &(impl Asked + ?Sized),
@@ -177,7 +171,6 @@ impl Files {
         }
     }
 
-    /// The first place that has a file for the path.
     fn find<'a>(&'a self, path: &'a [u8]) -> Result<Found<'a>, Miss> {
         if ends_with_any(path, &self.skipped_endings) {
             return Err(Miss::Absent);
@@ -195,7 +188,7 @@ impl Files {
         Err(worst)
     }
 
-    /// The path, and what stands behind the mount that it is under.
+    /// The path, and the path behind its mount.
     fn paths<'a>(&self, path: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let mounted = self
             .script_names
@@ -214,7 +207,7 @@ impl Files {
         } = below(rest, Rules::OWN).ok_or(Miss::Absent)?;
         let root = &place.root;
         let found = match root.entry(&names, &self.safe)? {
-            // A file has nothing below it; a root that is a file is meant by its prefix alone.
+            // A file has nothing below it; a root that is a file matches its prefix alone.
             Entry::File(_) if wants_folder && !rest.is_empty() => return Err(Miss::Absent),
             Entry::File(opened) => Found {
                 root,
@@ -295,8 +288,8 @@ impl Files {
                     Some(coding) => [&*file, coding.ending().as_bytes()].concat().into(),
                     None => file,
                 };
-                // What the front end cannot tell from its own knowledge of the file is nothing;
-                // what uWSGI answers itself, we do.
+                // Only the conditions that uWSGI answers itself; the front end knows the file and
+                // does the rest.
                 let since = Conditions {
                     if_none_match: conditions.if_none_match,
                     if_modified_since: conditions.if_modified_since,
@@ -312,15 +305,14 @@ impl Files {
         }
     }
 
-    /// The compressed twin that the client likes best. One that is older than the file is a
-    /// leftover: not sent.
+    /// The compressed twin that the client prefers. A twin older than the file is ignored.
     fn twin(&self, found: &Found<'_>, asked: &(impl Asked + ?Sized)) -> Option<(Opened, Coding)> {
         let accepted = asked.field("Accept-Encoding")?;
         wanted(&accepted).find_map(|coding| Some((self.twin_in(found, coding)?, coding)))
     }
 
     fn twin_in(&self, found: &Found<'_>, coding: Coding) -> Option<Opened> {
-        // A root that is a file has no neighbours that are below it.
+        // A root that is a file has no twins.
         if found.names.is_empty() {
             return None;
         }
@@ -332,7 +324,7 @@ impl Files {
     }
 }
 
-/// In whole seconds: archives and some tools keep no more of a time.
+/// In whole seconds: archives and some tools store no more.
 fn is_older(twin: &Opened, original: &Opened) -> bool {
     let seconds = |opened: &Opened| {
         opened
@@ -343,7 +335,6 @@ fn is_older(twin: &Opened, original: &Opened) -> bool {
     seconds(twin) < seconds(original)
 }
 
-/// The miss that is worth reporting, of two.
 fn worse(one: Miss, other: Miss) -> Miss {
     let rank = |miss: &Miss| match miss {
         Miss::Absent => 0,
@@ -362,7 +353,7 @@ fn ends_with_any(name: &[u8], endings: &[Vec<u8>]) -> bool {
     endings.iter().any(|ending| name.ends_with(ending))
 }
 
-/// The file's name on disk: what rules about names look at.
+/// The file's name on disk.
 fn file_name<'a>(found: &Found<'a>) -> Cow<'a, [u8]> {
     let root = found.root.path().as_os_str().as_encoded_bytes();
     if found.names.is_empty() {

@@ -21,21 +21,18 @@ use super::path::{Rules, behind, below};
 use super::root::Root;
 use super::send::{Representation, SendError, send};
 
-/// A path on disk.
 pub const X_SENDFILE: &str = "X-Sendfile";
-/// An address that only the application can send a client to.
 pub const X_ACCEL_REDIRECT: &str = "X-Accel-Redirect";
 
-/// What was configured about files that applications name. Made once; any thread may use it.
+/// The configuration of files that applications name. Made once; any thread.
 #[derive(Debug, Default)]
 pub struct Named {
-    /// Folders that `X-Sendfile` may name files in.
+    /// The folders of `X-Sendfile`.
     pub roots: Vec<Root>,
-    /// What the addresses of `X-Accel-Redirect` mean.
+    /// The mapping of `X-Accel-Redirect`.
     pub places: Vec<Place>,
-    /// Folders that symbolic links may lead to.
     pub safe: Vec<PathBuf>,
-    /// Media types, for applications that say none.
+    /// For responses without a media type.
     pub media_types: MediaTypes,
 }
 
@@ -46,7 +43,7 @@ impl Named {
         Box::new(Offer {
             named: Arc::clone(self),
             is_head,
-            // Conditions are about what GET would get (RFC 9110, 13.1).
+            // Conditions refer to the response to GET (RFC 9110, 13.1).
             conditions: if is_head || method == b"GET" {
                 Conditions::of(asked).into_owned()
             } else {
@@ -67,8 +64,7 @@ impl Named {
         } else {
             self.open_exactly(header, value)
         };
-        // An address is encoded. A path may be: what is not ASCII cannot be said in a header
-        // otherwise.
+        // An address is encoded. A path may be: a header cannot hold other than ASCII otherwise.
         match as_it_stands {
             Err(Miss::Absent) if is_address || value.contains(&b'%') => {
                 self.open_exactly(header, &decoded(value))
@@ -127,7 +123,7 @@ struct Offer {
 impl Delivery for Offer {
     fn header(&self, name: &[u8]) -> Option<&'static str> {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        // By length first: this is asked of every header.
+        // By length first: this runs for every header.
         match name.len() {
             10 if !self.named.roots.is_empty() && is(X_SENDFILE) => Some(X_SENDFILE),
             16 if !self.named.places.is_empty() && is(X_ACCEL_REDIRECT) => Some(X_ACCEL_REDIRECT),
@@ -184,7 +180,7 @@ impl Delivery for Offer {
             expires: None,
             is_validated,
         };
-        // What the application calls an error, or new, is that for everybody.
+        // The application's errors and new resources are sent whole.
         let none = Conditions::default();
         let conditions = if response.status() == 200 {
             &self.conditions

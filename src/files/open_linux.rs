@@ -1,5 +1,4 @@
-//! Linux: names are resolved by the kernel below a held descriptor of the folder, and may not leave
-//! it on the way.
+//! Linux: the kernel resolves names below a descriptor of the folder and does not leave it.
 
 use std::fs::File;
 use std::io;
@@ -15,14 +14,14 @@ use rustix::io::Errno;
 use super::entry::{Entry, Miss, look_at};
 use super::open_portable;
 
-/// How long a folder is held without a look at whether its path still leads to it. Bounds how long
-/// files of a folder that has been replaced are served.
+/// How long a folder's descriptor is used before its path is looked up again. Bounds how long a
+/// replaced folder is served.
 const HELD_FOR: Duration = Duration::from_secs(1);
 
 /// RESOLVE_BENEATH fails while folders are renamed (openat2(2), EAGAIN).
 const ATTEMPTS: usize = 8;
 
-/// Opened without waiting for the other end of a FIFO, and never as a controlling terminal.
+/// Does not wait for a FIFO's writer, and takes no controlling terminal.
 const READ: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
@@ -41,7 +40,7 @@ struct Snapshot {
 #[derive(Debug)]
 enum Kind {
     Folder(OwnedFd),
-    /// One file, which is opened by its path every time.
+    /// One file, opened by its path every time.
     File,
     Absent(Errno),
 }
@@ -77,7 +76,7 @@ impl Held {
                 Ok(file) => look_at(file),
                 // It leaves the folder, perhaps to come back: an absolute link to a neighbour.
                 Err(Errno::XDEV) => resolved(path, names, safe),
-                // Before Linux 5.6, or in a sandbox that does not know the call.
+                // Before Linux 5.6, or in a sandbox without the call.
                 Err(Errno::NOSYS | Errno::PERM) => open_portable::entry(path, names, safe),
                 Err(error) => Err(miss(error)),
             },
@@ -105,8 +104,8 @@ fn open(folder: impl AsFd, names: &[u8], how: ResolveFlags) -> Result<File, Errn
     }
 }
 
-/// Follows the links first, and then opens their target without following any: a link that
-/// changes meanwhile is a miss.
+/// Resolves the links and then opens the target without following any: a link that changes
+/// meanwhile is a miss.
 fn resolved(path: &Path, names: &[u8], safe: &[PathBuf]) -> Result<Entry, Miss> {
     let real = path
         .join(std::ffi::OsStr::from_bytes(names))
@@ -130,7 +129,7 @@ fn resolved(path: &Path, names: &[u8], safe: &[PathBuf]) -> Result<Entry, Miss> 
 
 fn miss(error: Errno) -> Miss {
     match error {
-        // A link was changed under our hands; a socket; a name that is no name here.
+        // A link changed meanwhile; a socket; an invalid name.
         Errno::LOOP | Errno::XDEV | Errno::NXIO | Errno::NODEV | Errno::NAMETOOLONG => Miss::Absent,
         error => io::Error::from(error).into(),
     }

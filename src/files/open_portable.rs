@@ -1,5 +1,5 @@
-//! Everywhere else: names are resolved, checked, opened, and what was opened is checked again where
-//! the system can tell what that is.
+//! Other systems: names are resolved, checked and opened, and the opened file is checked again
+//! where the system tells its path.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use super::entry::{Entry, Miss, look_at};
 
-/// Nothing is held here: a path is resolved every time.
 #[cfg(not(target_os = "linux"))]
 #[derive(Debug)]
 pub(super) struct Held;
@@ -37,7 +36,7 @@ pub(super) fn entry(path: &Path, names: &[u8], safe: &[PathBuf]) -> Result<Entry
         return Ok(Entry::Folder);
     }
     let file = open(&real)?;
-    // A link may have taken its place since.
+    // A link may have replaced it since.
     if !is_inside(&where_is(&file, &real)?, path, safe) {
         return Err(Miss::Outside);
     }
@@ -92,8 +91,8 @@ fn where_is(file: &File, _opened_as: &Path) -> io::Result<PathBuf> {
     )))
 }
 
-/// Where the system does not tell, the path is resolved once more: a link that was put in its place
-/// meanwhile, and is still there, is found.
+/// The system does not tell: resolve the path once more, which detects a link that replaced the
+/// file.
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 fn where_is(_file: &File, opened_as: &Path) -> io::Result<PathBuf> {
     opened_as.canonicalize()

@@ -7,28 +7,26 @@
 
 use std::borrow::Cow;
 
-/// Which system's rules for names apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Refuse what Windows would take for a device, a stream, a drive or another name of the same
+    /// Refuse names that Windows takes for a device, a stream, a drive or another name of the same
     /// file.
     pub windows: bool,
 }
 
 impl Rules {
-    /// Those of the system this was built for.
+    /// The rules of the system that this was built for.
     pub const OWN: Self = Self {
         windows: cfg!(windows),
     };
 }
 
-/// A path below a folder, made of plain names: no empty one, no `.`, no `..`, no separator but `/`
-/// between them.
+/// A path below a folder: no empty name, no `.`, no `..`, no separator but `/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Below<'a> {
     /// `css/site.css`; empty for the folder itself.
     pub names: Cow<'a, [u8]>,
-    /// It ended in a slash: only a folder is meant.
+    /// The path ends in a slash: only a folder is meant.
     pub wants_folder: bool,
 }
 
@@ -74,7 +72,7 @@ pub fn below(path: &[u8], rules: Rules) -> Option<Below<'_>> {
     })
 }
 
-/// What stands behind a prefix, which ends at a slash or with the path: `/static` is no prefix of
+/// The path behind a prefix, which ends at a slash or with the path: `/static` is no prefix of
 /// `/staticfile`.
 pub fn behind<'a>(prefix: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
     let rest = path.strip_prefix(prefix)?;
@@ -82,14 +80,14 @@ pub fn behind<'a>(prefix: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
     (at_boundary || prefix.ends_with(b"/")).then_some(rest)
 }
 
-/// Names that Windows reads in a way of its own. The list of Microsoft's "Naming Files, Paths, and
-/// Namespaces", with what attackers have made of it: devices with an ending (`con.txt`), streams
-/// (`file::$DATA`), trailing dots and spaces, which it drops, and short names (`PROGRA~1`).
+/// Names with a special meaning on Windows (Microsoft's "Naming Files, Paths, and Namespaces", and
+/// attacks): devices with an ending (`con.txt`), streams (`file::$DATA`), trailing dots and spaces,
+/// which it drops, and short names (`PROGRA~1`).
 fn means_more_on_windows(name: &[u8]) -> bool {
     let has_special = name
         .iter()
         .any(|byte| *byte < 0x20 || b"<>:\"|?*".contains(byte));
-    // `.` and the empty name are passed over later; they are no file names.
+    // `.` and the empty name are skipped later.
     let is_trimmed = name != b"." && matches!(name.last(), Some(b'.' | b' '));
     has_special || is_trimmed || is_device(name) || is_short_name(name)
 }
@@ -117,8 +115,7 @@ fn is_device(name: &[u8]) -> bool {
     is_port && is_number
 }
 
-/// The 8.3 alias of a longer name: `PROGRA~1`, `INDEX~1.HTM`. It would be another way to a name
-/// that a rule was made for.
+/// The 8.3 alias of a longer name: `PROGRA~1`, `INDEX~1.HTM`. It would bypass rules for that name.
 fn is_short_name(name: &[u8]) -> bool {
     let mut parts = name.split(|byte| *byte == b'.');
     let stem = parts.next().unwrap_or_default();

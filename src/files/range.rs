@@ -5,15 +5,14 @@
 //! from costing more than one file: not more than [`RANGES_MAX`] parts, and together not more bytes
 //! than the file has (the overlapping ranges of CVE-2011-3192).
 
-/// Parts of one answer, at most.
+/// The most parts of one answer.
 pub const RANGES_MAX: usize = 32;
 
-/// A run of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The first byte, from 0.
+    /// From 0.
     pub from: u64,
-    /// How many; never 0.
+    /// Never 0.
     pub length: u64,
 }
 
@@ -25,19 +24,17 @@ impl Span {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ranges {
-    /// Everything: there is no range that could be understood and honoured.
+    /// No usable range.
     Whole,
     One(Span),
-    /// Several parts, in the order in which they were asked for.
+    /// In the requested order.
     Several(Vec<Span>),
-    /// Only parts that the file does not have: 416.
+    /// 416: the file has none of the parts.
     Unsatisfiable,
 }
 
-/// Reads the value of a `Range` field for a file of `length` bytes.
 pub fn ranges(value: &[u8], length: u64) -> Ranges {
-    // Some clients ask for the first bytes of everything; an empty file has none, and that is no
-    // error.
+    // Some clients ask for the first bytes of everything; for an empty file that is no error.
     if length == 0 {
         return Ranges::Whole;
     }
@@ -75,7 +72,7 @@ pub fn ranges(value: &[u8], length: u64) -> Ranges {
     }
 }
 
-/// What stands behind `bytes=`. Range units are case-insensitive (RFC 9110, 14.1).
+/// The part behind `bytes=`. Range units are case-insensitive (RFC 9110, 14.1).
 fn behind_unit(value: &[u8]) -> Option<&[u8]> {
     let (unit, set) = value.split_at_checked(b"bytes=".len())?;
     unit.eq_ignore_ascii_case(b"bytes=").then_some(set)
@@ -83,7 +80,7 @@ fn behind_unit(value: &[u8]) -> Option<&[u8]> {
 
 struct Malformed;
 
-/// One `first-last`, `first-` or `-length`. `None`: the file does not have it.
+/// One `first-last`, `first-` or `-length`. `None`: outside of the file.
 fn span(spec: &[u8], length: u64) -> Result<Option<Span>, Malformed> {
     let dash = spec
         .iter()
@@ -116,7 +113,7 @@ fn span(spec: &[u8], length: u64) -> Result<Option<Span>, Malformed> {
     }
 }
 
-/// Decimal digits; more than fit are as good as infinity.
+/// Decimal digits; an overflow counts as infinity.
 fn number(digits: &[u8]) -> Result<u64, Malformed> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Malformed);

@@ -23,7 +23,6 @@ use super::open_linux as open;
 #[cfg(not(target_os = "linux"))]
 use super::open_portable as open;
 
-/// A folder or a file that requests lead to.
 #[derive(Debug)]
 pub struct Root {
     path: PathBuf,
@@ -32,8 +31,8 @@ pub struct Root {
 }
 
 impl Root {
-    /// The root at this path, which should be absolute. It need not exist yet, and may be replaced
-    /// (a symbolic link that is moved to the next release): what is held is renewed every second.
+    /// `path` should be absolute. It may be missing at first, and may be replaced (a symbolic link
+    /// to the next release): the descriptor is renewed every second.
     pub fn new(path: PathBuf) -> Self {
         Self {
             held: open::Held::new(&path),
@@ -46,8 +45,8 @@ impl Root {
         &self.path
     }
 
-    /// What `names` (see [`Below`](super::path::Below)) stands for. A symbolic link may lead to
-    /// anywhere in this root, or in one of `safe`.
+    /// Opens `names` (see [`Below`](super::path::Below)). A symbolic link may lead to anywhere in
+    /// this root, or in one of `safe`.
     pub fn entry(&self, names: &[u8], safe: &[PathBuf]) -> Result<Entry, Miss> {
         let found = self.held.entry(&self.path, names, safe);
         if let Err(Miss::Outside) = &found {
@@ -56,7 +55,7 @@ impl Root {
         found
     }
 
-    /// Once: a client that repeats the request must not fill the log.
+    /// Once: a repeated request must not fill the log.
     fn tell(&self, names: &[u8]) {
         if !self.has_told.swap(true, Ordering::Relaxed) {
             tracing::warn!(

@@ -1,9 +1,9 @@
-//! One open file becomes the answer to one request: what is asked for under which conditions, the
-//! fields that say what it is, and the bytes of it that go out.
+//! Sends one open file as the answer to one request: evaluates conditions, adds the fields, sends
+//! the bytes.
 //!
-//! The response has been begun, by the server for a file that a path leads to or by an application
-//! that named one; what the application said about the file stands. Runs on the thread that holds
-//! the connection; only the first read of a small file may wait.
+//! The response was begun by the server, or by an application that named the file; the
+//! application's own fields are kept. Runs on the thread that owns the connection; only the first
+//! read of a small file may wait.
 
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -17,30 +17,25 @@ use super::encoding::Coding;
 use super::entry::Opened;
 use super::range::{Ranges, Span};
 
-/// A file as it is sent: this coding of it, under these names.
+/// A file, its coding and its fields.
 #[derive(Debug)]
 pub struct Representation<'a> {
     pub opened: Opened,
-    /// What `If-None-Match` and its relatives are held against.
     pub validators: Validators,
-    /// `Content-Type`; `None` where the application has said it.
+    /// `None` where the application has set it.
     pub media_type: Option<&'a str>,
-    /// `Content-Encoding`
     pub coding: Option<Coding>,
-    /// Another client may get another coding: `Vary: Accept-Encoding`.
+    /// Whether to send `Vary: Accept-Encoding`.
     pub varies: bool,
-    /// `Expires`
     pub expires: Option<SystemTime>,
-    /// `ETag` and `Last-Modified` are the application's own, and there already.
+    /// The application has set `ETag` and `Last-Modified`.
     pub is_validated: bool,
 }
 
-/// Why an answer could not be given.
 #[derive(Debug)]
 pub enum SendError {
-    /// A name on the disk that cannot stand in a head.
+    /// The file's name cannot stand in a head.
     Head(ResponseError),
-    /// The client is gone.
     Write,
 }
 
@@ -56,8 +51,8 @@ impl From<WriteError> for SendError {
     }
 }
 
-/// Answers with the file, or says why the client needs none. Room in the sink is not checked: only
-/// the head of a file's response is in memory.
+/// Answers with the file, or with the reason why the client needs none. Ignores the room in the
+/// sink: only the head is in memory.
 pub fn send(
     representation: Representation<'_>,
     conditions: &Conditions<'_>,
@@ -124,8 +119,7 @@ fn several(
     sink: &mut dyn Sink,
 ) -> Result<(), SendError> {
     let length = representation.opened.length;
-    // A descriptor for each part, all of them before anything is said. The file was opened for this
-    // request, and its place is in no one's way: pieces are sent by their offset.
+    // A descriptor for each part, before anything is sent. Pieces are sent by offset.
     let files: io::Result<Vec<File>> = spans
         .iter()
         .map(|_| representation.opened.file.try_clone())
@@ -141,7 +135,7 @@ fn several(
     for span in spans {
         let mut head = Vec::with_capacity(128);
         let line = if heads.is_empty() { "" } else { "\r\n" };
-        // Writing to a Vec never fails; the type says it could.
+        // Writing to a Vec never fails.
         let _infallible = write!(head, "{line}--{boundary}\r\n");
         if let Some(media_type) = media_type {
             head.extend_from_slice(b"Content-Type: ");
@@ -168,8 +162,7 @@ fn several(
     Ok(())
 }
 
-/// Names the file for a front end that sends it itself (`file-serve-mode`), which finds out length,
-/// tag and ranges.
+/// Names the file for the front end, which sends it (`file-serve-mode`).
 pub fn hand_over(
     representation: &Representation<'_>,
     field: &'static str,
@@ -196,7 +189,7 @@ fn without_body(
     if let Some(range) = content_range {
         response.header(b"Content-Range", range.as_bytes())?;
     }
-    // Not `finish`: to HEAD too the length is known to be 0.
+    // Not `finish`: also for HEAD the length is 0.
     response.header(b"Content-Length", b"0")?;
     let _room = response.finish(sink)?;
     Ok(())
@@ -209,7 +202,7 @@ fn name_type(media_type: Option<&str>, response: &mut Response) -> Result<(), Re
     }
 }
 
-/// What is the same for 200, 206 and 304 (RFC 9110, 15.4.5).
+/// The fields of 200, 206 and 304 (RFC 9110, 15.4.5).
 fn describe(
     representation: &Representation<'_>,
     now: SystemTime,
@@ -223,7 +216,7 @@ fn describe(
     }
     if !representation.is_validated {
         let validators = &representation.validators;
-        // A time that is still to come must not be said (RFC 9110, 8.8.2.1).
+        // A future time must not be sent (RFC 9110, 8.8.2.1).
         let modified = httpdate::fmt_http_date(validators.modified.min(now));
         response.header(b"Last-Modified", modified.as_bytes())?;
         if let Some(etag) = &validators.etag {
@@ -237,7 +230,7 @@ fn describe(
     Ok(())
 }
 
-/// The end of the year 9999: later dates do not fit into the format.
+/// The end of the year 9999, the last date that fits the format.
 fn last_date() -> SystemTime {
     SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(253_402_300_799)
 }
@@ -246,7 +239,7 @@ fn content_range(span: Span, length: u64) -> String {
     format!("bytes {}-{}/{length}", span.from, span.last())
 }
 
-/// Random, so that no file can contain it on purpose.
+/// Random, so that no file can contain it.
 fn boundary() -> String {
     let random = |seed: u64| {
         let mut hasher = RandomState::new().build_hasher();

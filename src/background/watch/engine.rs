@@ -1,5 +1,4 @@
-//! The watching thread: what it watches, what it has heard, and when it looks. Runs on `sm-watch`
-//! alone.
+//! The state of the watching thread `sm-watch`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,22 +14,20 @@ use super::fingerprint::{
 };
 use super::kernel::{Kernel, folders_of};
 
-/// How often to look at a file whose folder the kernel does not watch.
+/// The interval of checks for a file in a folder that the kernel does not watch.
 const POLL: Duration = Duration::from_secs(1);
-/// How often to look at single files that it does watch, and whether trees are still where they
-/// were.
+/// The interval of checks for watched single files, and for moved trees.
 const DOUBT: Duration = Duration::from_secs(5);
-/// A tree that has to be walked is left alone for so many times as long as the walk took.
+/// After a walk a tree rests this many times as long as the walk took.
 const REST_PER_WALK: u32 = 50;
 
 pub(super) type OnChange = Box<dyn Fn(&Path) + Send>;
 
-/// What the thread is told.
 pub(super) enum Message {
     Add(WatchId, PathBuf, Option<Fingerprint>, OnChange),
     AddTree(WatchId, PathBuf, Vec<(PathBuf, Fingerprint)>, OnChange),
     Remove(WatchId),
-    /// The kernel has something to say about these paths; an empty list: about anything.
+    /// Paths with kernel events; an empty list: any path.
     Hint(Vec<PathBuf>),
     Stop,
 }
@@ -39,7 +36,7 @@ struct File {
     path: PathBuf,
     state: State,
     on_change: OnChange,
-    /// The folders in which its changes show: its own, and the one that symlinks lead to.
+    /// The folders in which changes show: its own, and the target's of symlinks.
     folders: Vec<PathBuf>,
     next_look: Instant,
     last_look: Option<Instant>,
@@ -47,19 +44,17 @@ struct File {
 
 struct Tree {
     root: PathBuf,
-    /// What the kernel watches: the root without symlinks, and which folder that was. `None`: it
-    /// does not.
+    /// The watched root without symlinks, and its identity. `None`: not watched.
     watched: Option<(PathBuf, Identity)>,
     files: HashMap<PathBuf, State>,
-    /// Files to look at, and when.
+    /// Files to check, and when.
     pending: HashMap<PathBuf, Instant>,
     on_change: OnChange,
-    /// Something may have happened that no hint has told: walk it.
+    /// Events may have been missed: walk the tree.
     needs_walk: bool,
     next_check: Instant,
 }
 
-/// See the file's header.
 pub(super) struct Engine {
     folders: Kernel,
     /// Apart from the folders: one may be both.
@@ -89,7 +84,7 @@ impl Engine {
                 Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            // A burst of hints costs one look.
+            // A burst of hints causes one check.
             while let Ok(message) = received.try_recv() {
                 if matches!(message, Message::Stop) {
                     return;
@@ -132,7 +127,7 @@ impl Engine {
                     files: files.collect(),
                     pending: HashMap::new(),
                     on_change,
-                    // What happened since the caller walked it.
+                    // Changes since the caller walked it.
                     needs_walk: true,
                     next_check: now,
                 };
@@ -163,7 +158,7 @@ impl Engine {
                         .any(|folder| folder == path || Some(folder.as_path()) == parent)
                 });
             if is_meant && !file.state.is_unsettled() {
-                // In a busy folder (of logs, say) not at every hint.
+                // Limits the checks in a busy folder, for example of logs.
                 let earliest = file.last_look.map_or(now, |last| last + QUIET / 2);
                 file.next_look = file.next_look.min(earliest.max(now));
             }
@@ -185,7 +180,7 @@ impl Engine {
                 }
                 let path = tree.root.join(relative);
                 if path.is_dir() {
-                    // Made or moved here: what is in it has not been seen.
+                    // Made or moved here: its content is unknown.
                     tree.needs_walk = true;
                     tree.next_check = tree.next_check.min(now + QUIET / 2);
                 } else {
@@ -213,7 +208,7 @@ impl Engine {
 }
 
 impl File {
-    /// Sees to it that the right folders are watched: symlinks may lead elsewhere by now.
+    /// Watches the right folders: symlinks may have changed.
     fn follow(&mut self, folders: &mut Kernel) {
         let before = std::mem::take(&mut self.folders);
         let wanted = folders_of(&self.path);

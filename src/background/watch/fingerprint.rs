@@ -1,17 +1,17 @@
-//! What tells one state of a file from another, and when a changed file has come to rest. No clock:
-//! times are given.
+//! Fingerprints of files, and the rules for when a changed file is stable. Pure: the time is an
+//! argument.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-/// A file that looks the same twice this far apart is no longer being written.
+/// A file with two equal fingerprints this far apart is stable.
 pub(super) const QUIET: Duration = Duration::from_millis(100);
-/// A file that never comes to rest is reported this long after its first change.
+/// An unstable file is reported this long after its first change.
 const UNREST_MAX: Duration = Duration::from_secs(2);
 
-/// A state of a file. The path may lead through symlinks: one that points elsewhere is a change.
+/// The state of a file. A symlink on the way that points elsewhere is a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint {
     modified: Option<SystemTime>,
@@ -19,16 +19,15 @@ pub(super) struct Fingerprint {
     identity: Identity,
 }
 
-/// Device and number; zeros where the system has no such thing.
+/// Device and number; zeros where the system has none.
 pub(super) type Identity = (u64, u64);
 
-/// Which folder stands at `path`; `None` if none does.
 pub(super) fn identity_of(path: &Path) -> Option<Identity> {
     fs::metadata(path).ok().map(|facts| identity(&facts))
 }
 
 impl Fingerprint {
-    /// The state of the file now; `None` if there is none, or none that we may see.
+    /// `None` if the file is missing or not accessible.
     pub(super) fn of(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().map(|facts| Self::from(&facts))
     }
@@ -55,20 +54,17 @@ fn identity(_facts: &fs::Metadata) -> Identity {
     (0, 0)
 }
 
-/// What a look at a file has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// There is none (any more).
     Missing,
-    /// What was reported last, or was there from the start.
+    /// As reported last, or as at first.
     Same,
-    /// Another one, that may still be being written: look again after [`QUIET`].
+    /// Changed and perhaps still being written: check again after [`QUIET`].
     Unsettled,
-    /// Another one, at rest: to be reported.
+    /// Changed and stable: report it.
     Changed,
 }
 
-/// What is known of one file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct State {
     known: Option<Fingerprint>,
@@ -76,8 +72,8 @@ pub(super) struct State {
 }
 
 impl State {
-    /// A file that is not to be reported as it is now; `None`: it is not there, so it is reported
-    /// when it is.
+    /// The state of a file that is not reported as it is now; `None`: missing, reported when it
+    /// appears.
     pub(super) fn new(known: Option<Fingerprint>) -> Self {
         Self {
             known,
@@ -85,20 +81,17 @@ impl State {
         }
     }
 
-    /// Whether there is nothing to report if the file looks like this.
     pub(super) fn is_known_as(&self, print: Fingerprint) -> bool {
         self.known == Some(print)
     }
 
-    /// Whether a look is due after [`QUIET`].
     pub(super) fn is_unsettled(&self) -> bool {
         self.unsettled.is_some()
     }
 
-    /// Judges what was found at `now`. Looks are at least [`QUIET`] apart while the file is
-    /// unsettled.
+    /// Judges a check at `now`. Checks are at least [`QUIET`] apart while the file is unstable.
     ///
-    /// A file that goes away and comes back as it was has not changed.
+    /// A file that disappears and comes back unchanged has not changed.
     pub(super) fn look(&mut self, now: Instant, found: Option<Fingerprint>) -> Seen {
         let Some(found) = found else {
             self.unsettled = None;
@@ -124,22 +117,21 @@ impl State {
     }
 }
 
-/// Folders of tools: nothing in them is part of an application, and they are large.
+/// Folders of tools: large, and no part of an application.
 const SKIPPED: &[&str] = &[".git", ".hg", ".svn", "__pycache__", "node_modules"];
 
-/// Whether a file below `root` is left out of a tree.
 pub(super) fn is_skipped(relative: &Path) -> bool {
     relative
         .iter()
         .any(|part| SKIPPED.iter().any(|skipped| part == *skipped))
 }
 
-/// Calls `found` with each file below `root`. Symlinks to folders are not followed: they may lead
-/// in a circle.
+/// Calls `found` with each file below `root`. Symlinked folders are not followed: they may form a
+/// circle.
 pub(super) fn walk(root: &Path, found: &mut dyn FnMut(&Path, Fingerprint)) {
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        // A folder that vanishes or may not be read holds nothing that can be reported.
+        // The folder vanished or may not be read.
         let Ok(entries) = fs::read_dir(&folder) else {
             continue;
         };

@@ -1,5 +1,5 @@
-//! The folders that the kernel watches, through the `notify` crate. Runs on `sm-watch`; the
-//! kernel's events arrive on a thread of the crate and are only passed on.
+//! The folders that the kernel watches, through the `notify` crate. Runs on `sm-watch`; the crate's
+//! thread only passes events on.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,24 +11,22 @@ use notify::{Config, ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 use super::engine::Message;
 use super::fingerprint::{Identity, identity_of};
 
-/// Which folders are watched, and by how many.
 pub(super) struct Kernel {
     mode: RecursiveMode,
     hints: Sender<Message>,
     watcher: Option<RecommendedWatcher>,
-    /// The kernel's limit was reached, or it cannot watch at all. Said once.
+    /// The kernel's limit was reached, or it cannot watch. Logged once.
     has_failed: bool,
     watched: HashMap<PathBuf, Watched>,
 }
 
 struct Watched {
     users: usize,
-    /// A folder that was replaced by another of the same name has to be watched anew.
+    /// A folder that was replaced by another of the same name must be watched again.
     identity: Identity,
 }
 
 impl Kernel {
-    /// Watches nothing yet, and costs nothing.
     pub(super) fn new(mode: RecursiveMode, hints: &Sender<Message>) -> Self {
         Self {
             mode,
@@ -39,7 +37,7 @@ impl Kernel {
         }
     }
 
-    /// Watches a folder (its real path) for one more user. `false`: it is not watched.
+    /// Adds a user of a folder (its real path). Returns whether it is watched.
     pub(super) fn watch(&mut self, folder: &Path) -> bool {
         let Some(identity) = identity_of(folder) else {
             return false;
@@ -60,7 +58,6 @@ impl Kernel {
         true
     }
 
-    /// One user of a folder less.
     pub(super) fn leave(&mut self, folder: &Path) {
         let Some(watched) = self.watched.get_mut(folder) else {
             return;
@@ -104,10 +101,9 @@ impl Kernel {
                 Ok(event) if event.need_rescan() => Vec::new(),
                 Ok(event) if event.kind.is_access() => return,
                 Ok(event) => event.paths,
-                // Something went unnoticed: look at everything.
+                // Events were lost: check everything.
                 Err(_) => Vec::new(),
             };
-            // The watching thread has ended.
             drop(hints.send(Message::Hint(paths)));
         };
         RecommendedWatcher::new(tell, Config::default().with_follow_symlinks(false))
@@ -115,14 +111,14 @@ impl Kernel {
 
     fn forget(&mut self, folder: &Path) {
         if let Some(watcher) = &mut self.watcher {
-            // It may have forgotten by itself: the folder is gone.
+            // The folder may be gone already.
             drop(watcher.unwatch(folder));
         }
     }
 
     fn judge(&mut self, error: &notify::Error, folder: &Path) {
         let why = match &error.kind {
-            // It comes and goes; it is tried again.
+            // It may come back; it is tried again.
             ErrorKind::PathNotFound => return,
             ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::NotFound => return,
             ErrorKind::MaxFilesWatch => {
@@ -140,9 +136,8 @@ impl Kernel {
     }
 }
 
-/// The folders in which changes of the file at `path` show: its own, the ones of symlinks on the
-/// way, the one that they lead to, and the path itself if it is a folder. Those that exist, by
-/// their real paths.
+/// The existing folders, by their real paths, in which changes of the file at `path` show: its own,
+/// those of symlinks on the way and of their targets, and the path itself if it is a folder.
 pub(super) fn folders_of(path: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let mut add = |folder: Option<&Path>| {
