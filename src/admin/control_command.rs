@@ -30,7 +30,6 @@ const NOTHING_KEPT: i32 = 5;
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// A server that starts anew may be away for so long before it is given up.
 const AWAY_MAX: Duration = Duration::from_secs(10);
-/// How often one looks whether it is back.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Why there is no answer: for people, and the exit code.
@@ -67,7 +66,6 @@ pub fn ask(subcommand: &Subcommand) -> Result<(i32, String), (i32, String)> {
 struct Server {
     address: Address,
     secret: Option<Secret>,
-    /// What it was named by, for messages.
     name: String,
     /// What names the process, which may be another one after a reload.
     pidfile: Option<PathBuf>,

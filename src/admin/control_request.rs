@@ -3,7 +3,6 @@
 use crate::os::secret::Secret;
 use crate::protocol::http::{Framing, Limits, RequestHead, RequestReader, Step};
 
-/// A command or a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlRequest {
     /// `GET /`: what can be asked.
@@ -64,7 +63,6 @@ pub const INDEX: &[(&str, &str)] = &[
     ("POST /log/reopen", "open the log anew"),
 ];
 
-/// An error response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
     pub status: u16,

@@ -15,7 +15,6 @@ pub struct CommandReply {
     /// The number under which `GET /reload/N` tells how it went.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reload: Option<u64>,
-    /// How it went, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<super::status::Reload>,
     pub pid: u32,
@@ -37,7 +36,6 @@ pub fn json(value: &impl Serialize) -> Vec<u8> {
     text
 }
 
-/// The whole answer: head and body.
 pub fn whole(status: u16, body: &[u8]) -> Vec<u8> {
     let allow = if status == 401 {
         "WWW-Authenticate: Bearer\r\n"
@@ -55,7 +53,6 @@ pub fn whole(status: u16, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An answer, as a client has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlResponse {
     /// HTTP's.

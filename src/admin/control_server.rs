@@ -118,7 +118,6 @@ impl ControlServer {
         self.listeners.push(Arc::new(Place { listener, secret }));
     }
 
-    /// Starts to answer.
     pub fn serve(&self, handler: &Arc<ControlHandler>) -> io::Result<Vec<AcceptThread>> {
         let mut accept_threads = Vec::new();
         for place in &self.listeners {
@@ -360,11 +359,8 @@ pub fn send(client: &mut AdminConnection, bytes: &[u8]) {
 }
 
 pub struct ControlHandler {
-    /// Tells the supervisor.
     pub events: Sender<Event>,
-    /// Knows how reloads went.
     pub history: Arc<ReloadHistory>,
-    /// Knows the rest.
     pub metrics: Arc<MetricsSnapshot>,
     /// The server was told to stop by this: a second word would be taken for impatience.
     pub is_stopping: AtomicBool,

@@ -1,6 +1,5 @@
 //! The letters of the master fifo, uWSGI's (core/fifo.c), and what each does in one process. Pure.
 
-/// What a letter asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FifoCommand {
     /// `0` to `9`: read the fifo of this number from now on.

@@ -26,12 +26,10 @@ impl AdminListener {
         }
     }
 
-    /// A socket that this process has from the one before it.
     pub fn from_inherited(socket: OwnedSocket, _address: &Address) -> io::Result<Self> {
         Ok(Self(TcpListener::from(socket)))
     }
 
-    /// A second handle to the socket.
     pub fn share(&self) -> io::Result<OwnedSocket> {
         self.0.as_socket().try_clone_to_owned()
     }

@@ -20,16 +20,13 @@ use crate::reload::history::{ReloadHistory, seconds};
 
 /// Where the numbers come from.
 pub struct MetricsSnapshot {
-    /// Connections and requests.
     pub net: Arc<Net>,
-    /// The generation that serves.
     pub current: Arc<Current>,
     /// Memory, locks, requests that take too long.
     pub process: Arc<Process>,
     pub history: Arc<ReloadHistory>,
     /// CPython's version.
     pub python: String,
-    /// Where the server listens.
     pub listen: Vec<String>,
     /// Requests that may wait.
     pub queue_max: usize,

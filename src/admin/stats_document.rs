@@ -17,7 +17,6 @@ pub struct About {
     pub version: &'static str,
     pub uid: u32,
     pub gid: u32,
-    /// The working directory.
     pub cwd: String,
     /// Locks and whether they are held: `("user 0", true)`.
     pub locks: Vec<(String, bool)>,

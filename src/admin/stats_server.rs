@@ -20,7 +20,6 @@ use crate::reload::handover::origin::Inheritance;
 
 /// What a client is given to ask, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// The socket. Dropped, it leaves nothing behind in the file system.
@@ -66,7 +65,6 @@ impl StatsServer {
         }))
     }
 
-    /// Starts to answer.
     pub fn serve(&self, metrics: &Arc<MetricsSnapshot>) -> io::Result<AcceptThread> {
         let (listener, metrics, has_head) = (
             Arc::clone(&self.listener),

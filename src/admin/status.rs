@@ -18,26 +18,21 @@ pub struct Status {
     pub state: &'static str,
     /// When the process began, or began anew.
     pub started: u64,
-    /// Since then.
     pub uptime_seconds: u64,
     /// What serves; `None` at the end.
     pub generation: Option<Generation>,
     /// Old generations that still answer what was queued in them.
     pub ending: Vec<u64>,
-    /// How the last reload went, or how far it is.
     pub reload: Reload,
     /// How many there were since the process began; it may have begun anew meanwhile.
     pub reloads: Reloads,
     /// The generation that a rollback would put back.
     pub kept: Option<RollbackTarget>,
-    /// Extensions that have refused interpreters, each once.
     pub refused_extensions: Vec<RefusedExtension>,
     /// Requests that wait for a worker.
     pub queue: Queue,
     pub connections: usize,
-    /// Where the server listens.
     pub listen: Vec<String>,
-    /// Interpreters and their threads.
     pub workers: Vec<Worker>,
     /// Interpreters of the process that could not be ended, and stay.
     pub parked_interpreters: usize,
@@ -52,30 +47,24 @@ pub struct Status {
 pub struct Generation {
     /// From 1.
     pub number: u64,
-    /// When it took over.
     pub since: u64,
-    /// How its interpreters were made.
     pub isolation: &'static str,
     /// Whether it has an application; without one everything is answered 500.
     pub has_application: bool,
 }
 
-/// An extension that has refused an interpreter.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RefusedExtension {
-    /// Its module.
     pub module: String,
     /// Its file; empty for one that is part of Python.
     pub file: String,
     /// The package that it is a part of, with its version.
     pub distribution: Option<String>,
-    /// The module that imported it.
     pub importer: String,
     /// The file and line of that import.
     pub line: String,
     /// The file and line of the application that began it, if another one.
     pub begun: String,
-    /// The request that was served then.
     pub request: String,
     /// The exception's text.
     pub reason: String,
@@ -83,7 +72,6 @@ pub struct RefusedExtension {
     pub consequence: &'static str,
 }
 
-/// Requests that wait.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Queue {
     pub length: usize,
@@ -108,7 +96,6 @@ pub struct Worker {
     pub signals: u64,
     /// How often an interpreter was made for this number.
     pub respawns: u64,
-    /// When the present one was made.
     pub last_spawn: u64,
     /// Time spent in requests.
     pub running_micros: u64,
@@ -139,13 +126,11 @@ pub struct Thread {
 pub struct Request {
     /// `GET`
     pub method: String,
-    /// Path and query.
     pub target: String,
     /// How long it has been at work.
     pub seconds: f64,
 }
 
-/// An application in an interpreter.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct App {
     /// From 0.
@@ -172,11 +157,8 @@ pub struct Memory {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Counters {
     pub connections: u64,
-    /// Requests handed to the application.
     pub requests: u64,
-    /// Requests answered with files.
     pub files: u64,
-    /// Refused by rules or limits.
     pub refused: u64,
     /// Answered 503 because the queue was full.
     pub queue_full: u64,

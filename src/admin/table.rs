@@ -84,7 +84,6 @@ fn generation_lines(status: &Value, now: u64) -> Vec<String> {
     lines
 }
 
-/// The extensions that have refused interpreters.
 fn refused_lines(status: &Value) -> Vec<String> {
     let all = list(status, "/refused_extensions");
     let mut lines: Vec<String> = all.iter().take(REFUSED_MAX).map(refused_line).collect();

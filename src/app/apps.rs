@@ -83,7 +83,6 @@ impl NotLoaded {
         failures.find(|failure| matches!(failure, LoadFailure::ExtensionsRefused { .. }))
     }
 
-    /// The extensions that the applications miss.
     pub fn missed(&self) -> Vec<RefusedExtension> {
         let mut all = Vec::new();
         for (_, failure) in &self.0 {
@@ -185,7 +184,6 @@ impl AppCounters {
 /// The loaded applications of each interpreter and their counters. Any thread may read.
 #[derive(Debug, Default)]
 pub(super) struct LoadedApps {
-    /// By worker number.
     loaded: Mutex<BTreeMap<usize, Vec<Option<Loaded>>>>,
     totals: Mutex<AppTotals>,
     has_warned_no_app: AtomicBool,
@@ -286,7 +284,6 @@ impl LoadedApps {
     }
 }
 
-/// For a counter with a single writer.
 fn add_one(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }

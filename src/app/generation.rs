@@ -250,7 +250,6 @@ impl Generation {
         self.shared.apps.loadable().unwrap_or_default()
     }
 
-    /// The workers. The handle outlives the generation.
     pub fn workers(&self) -> Workers {
         Workers::new(&self.shared)
     }

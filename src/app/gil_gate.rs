@@ -21,7 +21,6 @@ use parking_lot::Mutex;
 const PARKED: u64 = 0;
 /// Polls, or is between jobs.
 const ACTIVE: u64 = 1;
-/// Runs a job.
 const RUNNING: u64 = 2;
 /// Runs a job that takes long; another thread was made active.
 const STUCK: u64 = 3;
@@ -31,7 +30,6 @@ const ONE_JOB: u64 = 0b100;
 /// Quick jobs in a row after which a surplus thread parks.
 const QUICK_JOBS_MAX: u32 = 8;
 
-/// The threads that share one GIL.
 pub struct GilGate {
     slots: Mutex<Vec<Arc<GilSlot>>>,
     /// Threads that are ACTIVE or RUNNING: they compete for the GIL.
@@ -79,7 +77,6 @@ impl GilGates {
     }
 }
 
-/// One thread of a gate.
 pub struct GilSlot {
     gil_gate: Arc<GilGate>,
     worker: usize,
@@ -181,7 +178,6 @@ impl GilGate {
 }
 
 impl GilSlot {
-    /// Waits until this thread is active or stopped.
     pub fn wait_until_active(&self) {
         loop {
             let word = self.word.load(Ordering::SeqCst);

@@ -35,7 +35,6 @@ pub struct Plan {
     /// A new generation's interpreters must answer it before they serve.
     pub probe: Option<Probe>,
     pub recycling: Recycling,
-    /// The base of relative paths.
     pub folder: PathBuf,
     /// How long an interpreter's own threads may take to finish before it is parked for ever.
     pub end_grace: Duration,

@@ -47,7 +47,6 @@ pub enum Unanswered {
         target: String,
         timeout: Duration,
     },
-    /// The request is malformed.
     Impossible {
         target: String,
         why: String,
@@ -176,7 +175,6 @@ impl Probe {
     }
 }
 
-/// Keeps the beginning of the answer.
 #[derive(Default)]
 struct Answer(Vec<u8>);
 

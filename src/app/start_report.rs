@@ -32,7 +32,6 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShapeChange {
     pub processes: usize,
-    /// Threads of each.
     pub threads: usize,
 }
 
@@ -63,7 +62,6 @@ pub enum StartError {
     Probe(Unanswered),
     Runtime(RuntimeError),
     Thread(io::Error),
-    /// A worker panicked while it started.
     Panicked,
     /// The time limit has passed.
     TooLate,
@@ -103,11 +101,9 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// The time limits of a start.
 #[derive(Clone, Debug)]
 pub struct Deadlines {
     pub until: Option<Instant>,
-    /// Disconnects when the start is cancelled.
     pub cancelled: Receiver<Infallible>,
 }
 

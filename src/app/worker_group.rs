@@ -92,7 +92,6 @@ impl WorkerGroup {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Counts an answer and returns the sum.
     pub(super) fn count_answer(&self) -> u64 {
         self.answered.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -146,7 +145,6 @@ impl WorkerGroup {
         Arc::clone(&self.is_stopped)
     }
 
-    /// Disconnects at the stop.
     pub(super) fn stop_channel(&self) -> &Receiver<Infallible> {
         &self.stop_channel
     }

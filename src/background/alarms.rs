@@ -116,7 +116,6 @@ impl Alarms {
     }
 }
 
-/// Cuts at a character boundary.
 fn cut(text: &str, bytes_max: usize) -> &str {
     let mut end = bytes_max.min(text.len());
     while !text.is_char_boundary(end) {

@@ -77,7 +77,6 @@ impl Clockwork {
         is_armed
     }
 
-    /// Adds a trigger, if this generation is still in charge.
     pub(super) fn add(&self, generation: u64, trigger: Trigger) {
         self.state.lock().send(Order::Add(generation, trigger));
     }

@@ -92,7 +92,6 @@ fn wait(mut child: Child, time_max: Option<Duration>) -> std::io::Result<String>
     }
 }
 
-/// Kills the shell and its children.
 fn kill(child: &mut Child) -> std::io::Result<()> {
     #[cfg(unix)]
     if let Some(group) = i32::try_from(child.id())

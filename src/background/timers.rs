@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerSpec {
     pub number: u8,
-    /// Not zero.
     pub period: Duration,
     /// `None`: without end.
     pub iterations: Option<u32>,
@@ -41,7 +40,6 @@ impl Ord for Timer {
     }
 }
 
-/// The timers of the generation in charge.
 #[derive(Default)]
 pub(super) struct Timers {
     heap: BinaryHeap<Timer>,

@@ -13,7 +13,6 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// An error that explains itself.
     pub(crate) fn new(message: impl Into<String>) -> ConfigError {
         ConfigError {
             message: message.into(),

@@ -17,10 +17,8 @@ pub enum Entry {
     Folder,
 }
 
-/// Why there is no file.
 #[derive(Debug)]
 pub enum Miss {
-    /// There is none, or none that may be served.
     Absent,
     /// A symbolic link leads out of the served folders.
     Outside,

@@ -8,9 +8,7 @@ use regex_lite::Regex;
 pub enum Subject {
     /// The file's name on disk.
     File(Regex),
-    /// The decoded path of the request.
     Path(Regex),
-    /// With the query.
     Target(Regex),
     MediaType(String),
 }
@@ -23,7 +21,6 @@ pub struct Rule {
     pub since_change: bool,
 }
 
-/// The inputs of the rules.
 #[derive(Clone, Copy, Debug)]
 pub struct Looked<'a> {
     pub file: &'a [u8],

@@ -65,7 +65,6 @@ pub struct Place {
 #[derive(Clone, Debug, Default)]
 pub struct Twins {
     pub all: bool,
-    /// Prefixes of names on disk.
     pub prefixes: Vec<Vec<u8>>,
     pub endings: Vec<Vec<u8>>,
     pub patterns: Vec<Regex>,
@@ -94,13 +93,11 @@ pub enum ServeMode {
 /// The configuration of static files. Made once; any thread.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// In the order in which they are tried.
     pub places: Vec<Place>,
     /// Folders that symbolic links may lead to.
     pub safe: Vec<PathBuf>,
     /// Index files, in the order in which they are tried.
     pub indexes: Vec<Vec<u8>>,
-    /// Endings that the application serves.
     pub skipped_endings: Vec<Vec<u8>>,
     /// Paths of mounted applications: the path behind one is tried too (`manage-script-name`).
     pub script_names: Vec<Vec<u8>>,
@@ -188,7 +185,6 @@ impl Files {
         Err(worst)
     }
 
-    /// The path, and the path behind its mount.
     fn paths<'a>(&self, path: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let mounted = self
             .script_names
@@ -353,7 +349,6 @@ fn ends_with_any(name: &[u8], endings: &[Vec<u8>]) -> bool {
     endings.iter().any(|ending| name.ends_with(ending))
 }
 
-/// The file's name on disk.
 fn file_name<'a>(found: &Found<'a>) -> Cow<'a, [u8]> {
     let root = found.root.path().as_os_str().as_encoded_bytes();
     if found.names.is_empty() {

@@ -24,10 +24,8 @@ impl Span {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ranges {
-    /// No usable range.
     Whole,
     One(Span),
-    /// In the requested order.
     Several(Vec<Span>),
     /// 416: the file has none of the parts.
     Unsatisfiable,

@@ -5,12 +5,10 @@ use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::PathBuf;
 
-/// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// An IP address and port; port 0 lets the system choose.
     Tcp(SocketAddr),
-    /// A path in the file system.
     #[cfg(unix)]
     Unix(PathBuf),
     /// A name in Linux's abstract namespace of unix sockets: no file, gone with the process.

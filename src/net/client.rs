@@ -45,7 +45,6 @@ impl Forwarded {
     }
 }
 
-/// The client: the peer, or the client that a proxy names.
 pub(super) fn requester<'a>(peer: &'a Peer, forwarded: Option<&'a Forwarded>) -> &'a Peer {
     forwarded
         .and_then(|forwarded| forwarded.peer.as_ref())

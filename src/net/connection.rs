@@ -41,16 +41,13 @@ pub struct Answered {
     pub queued: Duration,
     /// From a worker taking it to the application's end.
     pub app: Duration,
-    /// When the application was done with it.
     pub at: Instant,
     /// Which interpreter answered, from 1; 0 for an answer made without the application.
     pub worker: usize,
     pub core: usize,
 }
 
-/// A client's connection.
 pub struct Connection {
-    /// The index of the listener that accepted it.
     pub(super) listener: usize,
     pub(super) slot: Option<SlotId>,
     /// Whether the poll also reports that it is writable.
@@ -76,7 +73,6 @@ pub struct Connection {
     pub(super) close_after: bool,
     /// The last read filled its buffer: there may be more, and no event will report it.
     pub(super) may_have_more: bool,
-    /// The peer is a trusted proxy.
     pub(super) is_trusted: bool,
     /// What a trusted proxy said about this request.
     pub(super) forwarded: Option<Box<Forwarded>>,

@@ -14,7 +14,6 @@ use super::stream::Stream;
 pub(super) struct Io {
     pub(super) stream: Stream,
     pub(super) output: Output,
-    /// A send failed.
     pub(super) broken: bool,
     /// The peer takes the end of the connection for the end of a body: a response that is cut short
     /// ends with a reset.
@@ -127,7 +126,6 @@ impl Io {
         }
     }
 
-    /// Whether output waits for the kernel.
     pub(super) fn has_output(&self) -> bool {
         !self.output.is_empty() || self.stream.has_pending()
     }

@@ -28,7 +28,6 @@ use crate::tls::Port;
 #[derive(Debug)]
 pub struct BindError {
     pub address: Address,
-    /// The system's error.
     pub error: io::Error,
     /// The process that owns the address, where the system tells.
     pub owner: Option<String>,
@@ -170,7 +169,6 @@ impl Listener {
         &self.address
     }
 
-    /// A second handle to its socket.
     pub(super) fn handle(&self) -> io::Result<Handle> {
         #[cfg(unix)]
         use std::os::fd::AsFd as _;
@@ -223,7 +221,6 @@ impl Listener {
         self
     }
 
-    /// Where requests are redirected to.
     pub fn redirect(&self) -> Option<Redirect> {
         self.redirect
     }

@@ -65,9 +65,7 @@ impl Framed {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flushed {
-    /// Everything was sent.
     All,
-    /// The socket is full.
     Blocked,
     /// The step's budget is used up; the socket takes more.
     More,
@@ -82,7 +80,6 @@ pub struct Output {
 }
 
 impl Output {
-    /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }

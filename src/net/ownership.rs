@@ -24,7 +24,6 @@ use super::state::Net;
 const IDLE: u8 = 0;
 /// Not watched; nothing was sent.
 const UNWATCHED: u8 = 1;
-/// Not watched; the response has begun.
 const UNWATCHED_BEGUN: u8 = 2;
 /// Watched; nothing was sent.
 const WATCHED: u8 = 3;
@@ -52,7 +51,6 @@ pub enum Claim {
     Refused,
 }
 
-/// The ownership at the end of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The application owned the response to the end.

@@ -12,7 +12,6 @@ use super::plain_stream::Handle;
 #[derive(Debug)]
 pub struct ParkedConnection {
     pub socket: Handle,
-    /// The index of the listener that accepted it.
     pub listener: usize,
     /// Bytes of its next requests that were read already.
     pub unread: Vec<u8>,

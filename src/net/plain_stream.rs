@@ -21,7 +21,6 @@ pub type BorrowedHandle<'a> = std::os::fd::BorrowedFd<'a>;
 #[cfg(windows)]
 pub type BorrowedHandle<'a> = std::os::windows::io::BorrowedSocket<'a>;
 
-/// A stream without TLS.
 #[derive(Debug)]
 pub enum PlainStream {
     /// TCP over IPv4 or IPv6.

@@ -15,7 +15,6 @@ use parking_lot::Mutex;
 #[cfg(target_os = "linux")]
 use super::os::wake_all_linux::WakeAllEvent;
 
-/// Events that one wait collects.
 pub(super) const EVENTS_PER_TURN: usize = 64;
 
 /// Tokens of the poll itself count down from the top. Those of slots are below (`slots::SlotId`).
@@ -30,11 +29,9 @@ pub(super) fn listener_token(index: usize) -> Token {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// A listener has connections waiting.
     Listener(usize),
     /// A connection can be read or written.
     Connection {
-        /// The slot's token.
         token: usize,
         /// The client sends no more.
         peer_finished: bool,

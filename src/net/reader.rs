@@ -12,7 +12,6 @@ use crate::protocol::scgi::HeaderReader;
 use crate::protocol::uwsgi::{Modifier, PacketReader};
 use crate::wsgi::Head;
 
-/// The parser of one connection.
 #[derive(Debug)]
 pub(super) enum Reader {
     Http(RequestReader),

@@ -19,18 +19,13 @@ use super::state::Net;
 
 /// The parts of an exchange that a worker needs, borrowed separately.
 pub struct Parts<'a> {
-    /// Index of the listener that accepted it.
     pub listener: usize,
-    /// The request's head.
     pub head: &'a Head,
     pub peer: &'a Peer,
     /// Whether the client uses https, if a trusted proxy said so.
     pub is_https: Option<bool>,
-    /// The client, by its certificate.
     pub identity: Option<Arc<Identity>>,
-    /// The body, taken out.
     pub body: RequestBody,
-    /// Facts that decide how the response is framed.
     pub facts: RequestFacts,
     pub sink: ResponseSink<'a>,
 }

@@ -18,7 +18,6 @@ pub enum Rejected {
 
 /// Takes complete requests. Called by the thread that polls.
 pub trait Dispatch: Sync {
-    /// Queues the request, or returns it.
     fn submit(&self, exchange: Exchange) -> Result<(), (Exchange, Rejected)>;
 
     /// Whether the application would answer a request.
@@ -30,7 +29,6 @@ pub trait Dispatch: Sync {
 pub enum Given {
     /// It did not: the request goes to the application.
     Nothing,
-    /// With a file, or an error about it.
     File,
     /// With a page of the server, in place of the application.
     Notice,

@@ -26,9 +26,7 @@ pub struct Settings {
     pub proxies: Option<ProxyRules>,
     /// Addresses that may send a PROXY preamble.
     pub preamble_senders: Trusted,
-    /// The path of readiness probes.
     pub ready_path: Option<String>,
-    /// Fields that are added to every response.
     pub added_fields: Arc<AddedFields>,
 }
 

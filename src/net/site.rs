@@ -9,7 +9,6 @@ use super::settings::Settings;
 pub struct Site {
     /// Bounds and deadlines.
     pub settings: Settings,
-    /// Static files, if there are any.
     pub files: Option<Box<dyn FileService>>,
 }
 

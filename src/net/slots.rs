@@ -39,12 +39,10 @@ impl SlotId {
         ((self.serial as usize) << 32) | self.index as usize
     }
 
-    /// The slot's number.
     pub fn index(self) -> usize {
         self.index as usize
     }
 
-    /// The slot a token of the poll stands for.
     pub fn from_token(token: usize) -> Self {
         Self {
             index: (token & 0xffff_ffff) as u32,

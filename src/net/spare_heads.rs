@@ -18,20 +18,17 @@ const PLACES_MAX: usize = 256;
 /// ever.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// Heads of finished requests.
 #[derive(Default)]
 pub(super) struct SpareHeads {
     /// Heads of connections that have a slot, each at the slot's place, so that the connection gets
     /// its own again: most clients send the same fields with each request, and the head remembers
     /// them.
     own: Vec<Option<(SlotId, RequestHead)>>,
-    /// Cleared ones, for new connections.
     cleared: Vec<RequestHead>,
     variables: Vec<Variables>,
 }
 
 impl SpareHeads {
-    /// One for a request of this protocol on the connection in this slot, if there is one.
     #[inline]
     pub(super) fn take(&mut self, protocol: Protocol, slot: Option<SlotId>) -> Option<Head> {
         if protocol.takes_variables() {

@@ -24,7 +24,6 @@ use crate::protocol::listen::{Protocol, Redirect};
 const SERVING: u8 = 0;
 /// The server is about to stop: requests are served, and their connections end.
 const LEAVING: u8 = 1;
-/// No connection is accepted.
 const DRAINING: u8 = 2;
 
 /// How long a stopping server keeps an idle connection open: a request may be in transit, sent
@@ -35,7 +34,6 @@ const IDLE_GRACE: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub struct Counters {
     pub accepted: AtomicU64,
-    /// Requests handed to the application.
     pub requests: AtomicU64,
     /// Requests answered with a file before they were queued.
     pub files: AtomicU64,

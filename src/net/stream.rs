@@ -15,7 +15,6 @@ use crate::wsgi::environ::Identity;
 
 #[derive(Debug)]
 pub enum Stream {
-    /// Without TLS.
     Plain(PlainStream),
     /// With TLS. Boxed, so that connections without it are no larger.
     Tls(Box<TlsStream>),

@@ -20,7 +20,6 @@ use super::plain_stream::PlainStream;
 use crate::tls::identity;
 use crate::wsgi::environ::Identity;
 
-/// Ciphertext that is read at once.
 const CIPHERTEXT_BYTES: usize = 64 * 1024;
 /// Ciphertext that may wait for the socket.
 const PENDING_BYTES_MAX: usize = 64 * 1024;
@@ -49,7 +48,6 @@ enum State {
     /// Nothing was received yet.
     Silent,
     Handshaking,
-    /// The handshake is complete.
     Open,
     /// The client sent HTTP without TLS and is answered without TLS.
     Plain,
@@ -83,7 +81,6 @@ impl TlsStream {
         self.unread.extend_from_slice(bytes);
     }
 
-    /// Whether the handshake is not complete.
     pub fn is_handshaking(&self) -> bool {
         matches!(self.state, State::Silent | State::Handshaking)
     }
@@ -103,7 +100,6 @@ impl TlsStream {
         self.session.wants_write()
     }
 
-    /// Reads plaintext, as much as is there and fits.
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         CIPHERTEXT.with_borrow_mut(|ciphertext| self.read_through(into, ciphertext))
     }

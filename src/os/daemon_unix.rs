@@ -12,9 +12,7 @@ use std::io::{self, PipeWriter, Read as _, Write as _};
 use fork::{Fork, fork};
 use rustix::stdio::dup2_stdin;
 
-/// Which of the two processes this is.
 pub enum Role {
-    /// The one that was started: leave with this code.
     Starter(i32),
     Daemon(Option<Starter>),
 }

@@ -2,10 +2,8 @@
 
 use std::io;
 
-/// Which of the two processes this is.
 #[expect(dead_code, reason = "there is no daemon to be")]
 pub enum Role {
-    /// The one that was started: leave with this code.
     Starter(i32),
     Daemon(Option<Starter>),
 }
@@ -14,7 +12,6 @@ pub enum Role {
 pub enum Starter {}
 
 impl Starter {
-    /// Lets it leave.
     pub fn release(self) {
         match self {}
     }

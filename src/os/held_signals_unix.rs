@@ -22,7 +22,6 @@ fn hangups() -> SigSet {
     .collect()
 }
 
-/// There are handlers for signals now.
 pub fn take_signals() {
     if let Err(error) = hangups().thread_unblock() {
         tracing::error!(%error, "signals stay blocked");

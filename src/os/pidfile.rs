@@ -92,7 +92,6 @@ impl Files {
         Ok(())
     }
 
-    /// The safe ones.
     pub fn when_ready(&mut self, config: &Config, vacuum: &mut Vacuum) -> Result<(), Failure> {
         for (option, path, file) in self.ready.drain(..) {
             write(config, option, &path, Some(file), vacuum)?;

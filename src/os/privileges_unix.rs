@@ -10,7 +10,6 @@ use super::accounts;
 use crate::config::Failure;
 use crate::config::{Config, Principal};
 
-/// Who to become, and by which options.
 struct Wanted<'a> {
     uid: Option<&'a Principal>,
     gid: Option<&'a Principal>,

@@ -17,13 +17,12 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-/// Bytes that the kernel keeps of the short name.
 const SHORT_BYTES_MAX: usize = 15;
 
 /// A title that is longer would not be read to its end: the kernel looks at one page.
 const LONG_BYTES_MAX: usize = 4095;
 
-/// Whether the title fits into the memory of the arguments, or that memory is unknown.
+/// Also true if the memory of the arguments is unknown.
 pub fn fits_in_arguments(title: &str) -> bool {
     Room::of_this_process().is_none_or(|room| title.len() < room.arguments)
 }
@@ -57,7 +56,6 @@ fn cut(text: &str, bytes_max: usize) -> &str {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Room {
     start: u64,
-    /// Bytes of the arguments, with their NULs.
     arguments: usize,
     /// Bytes of the environment behind them; 0 if it stands elsewhere.
     environment: usize,

@@ -5,7 +5,6 @@ use std::io;
 
 const SECRET_BYTES: usize = 32;
 
-/// What a client has to know.
 pub struct Secret(String);
 
 impl Secret {

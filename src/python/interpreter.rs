@@ -347,7 +347,6 @@ impl Interpreter {
         }
     }
 
-    /// An extension has refused this interpreter.
     pub(super) fn note_refusal(&self, refused: RefusedExtension) {
         let is_loading = self.is_loading();
         self.spec.backend.0.extension_refused(&refused, is_loading);
@@ -371,12 +370,10 @@ impl Interpreter {
         self.refused.lock().clone()
     }
 
-    /// Whether a thread of this interpreter holds a lock.
     pub(super) fn has_locks(&self) -> bool {
         self.after_job.load(Ordering::Relaxed) >= ONE_LOCK
     }
 
-    /// A thread of this interpreter has taken a lock.
     pub(super) fn count_lock(&self) {
         self.after_job.fetch_add(ONE_LOCK, Ordering::Relaxed);
     }
@@ -391,7 +388,6 @@ impl Interpreter {
         self.loading.load(Ordering::Relaxed)
     }
 
-    /// The app has been loaded.
     pub(super) fn set_loaded(&self) {
         self.loading.store(false, Ordering::Relaxed);
     }

@@ -165,7 +165,6 @@ fn ask<'py>(attached: &mut Attached<'py>, target: &AppTarget) -> Result<Object<'
     ])
 }
 
-/// A target as load.py takes it.
 fn described(target: &TargetKind) -> (&'static str, Cow<'_, str>) {
     match target {
         TargetKind::File(path) => ("file", path.to_string_lossy()),
@@ -176,7 +175,6 @@ fn described(target: &TargetKind) -> (&'static str, Cow<'_, str>) {
     }
 }
 
-/// The facts of load.py's answer.
 struct Facts<'py>(Object<'py>);
 
 impl Facts<'_> {

@@ -42,7 +42,6 @@ pub(super) fn namespace(token: Token<'_>) -> Result<Object<'_>, Raised> {
         })
 }
 
-/// A function or class of the namespace.
 pub(super) fn find<'py>(namespace: &Object<'py>, name: &CStr) -> Result<Object<'py>, Raised> {
     namespace.item(name)?.ok_or_else(|| {
         let text = format!("the bootstrap has no {}", name.to_string_lossy());

@@ -110,7 +110,6 @@ impl<'py> Object<'py> {
         Kept(pointer)
     }
 
-    /// The proof this object came with.
     pub(super) fn token(&self) -> Token<'py> {
         self.token
     }
@@ -246,7 +245,6 @@ impl<'py> Object<'py> {
         }
     }
 
-    /// The same with a text as the key.
     pub(super) fn set_item(&self, key: &CStr, value: &Object<'py>) -> Result<(), Raised> {
         // SAFETY: all three are alive; attached (token). A `self` that is no dict raises
         // SystemError.
@@ -405,7 +403,6 @@ impl Kept {
         self.0.as_ptr()
     }
 
-    /// A reference to work with.
     pub(super) fn get<'py>(&self, token: Token<'py>) -> Object<'py> {
         // SAFETY: `self` keeps the object alive, and the token proves that we are attached to its
         // interpreter.

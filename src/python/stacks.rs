@@ -168,7 +168,6 @@ fn all(token: Token<'_>, interpreter: &Interpreter) -> Vec<PythonStack> {
     stacks
 }
 
-/// The innermost frame of each thread of the attached interpreter that has one.
 fn innermost<'py>(token: Token<'py>, interpreter: &Interpreter) -> Vec<(ThreadKey, Object<'py>)> {
     if interpreter.free_threaded {
         return of_free_threads(token).unwrap_or_else(|Raised| {
@@ -211,7 +210,6 @@ fn of_free_threads(token: Token<'_>) -> Result<Vec<(ThreadKey, Object<'_>)>, Rai
     Ok(frames)
 }
 
-/// The calls from this one outwards.
 fn chain_of(innermost: Object<'_>) -> Vec<Object<'_>> {
     let token = innermost.token();
     let mut chain = vec![innermost];

@@ -126,7 +126,6 @@ impl Method {
         })
     }
 
-    /// A function without arguments.
     pub(super) const fn none(name: &'static std::ffi::CStr, function: ffi::PyCFunction) -> Self {
         Self(ffi::PyMethodDef {
             ml_name: name.as_ptr(),
@@ -168,7 +167,6 @@ impl Method {
         })
     }
 
-    /// The end of a table of several.
     pub(super) const fn end() -> Self {
         Self(ffi::PyMethodDef::zeroed())
     }

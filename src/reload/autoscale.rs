@@ -17,10 +17,8 @@ const IDLE_CYCLE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(10);
 const PAUSES_MAX: u32 = 6;
 
-/// The decision of a look.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Advice {
-    /// Nothing changes.
     Stay,
     /// There should be more or fewer interpreters.
     Resize(Resize),

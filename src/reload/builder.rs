@@ -22,17 +22,14 @@ pub type RunHooks = Box<dyn Fn(&[Phase]) -> Result<(), String> + Send + Sync>;
 /// Makes the version after this one, or says why there is none.
 pub type Renew = Box<dyn Fn(&Version) -> Result<Renewal, String> + Send + Sync>;
 
-/// Everything that a new generation is built from.
 pub struct GenerationBuilder {
     pub version: Mutex<Arc<Version>>,
     /// Makes the version after this one, or says why there is none.
     pub renew: Renew,
-    /// How the process was started.
     pub origin: Origin,
     /// Makes the messages that give a successor the sockets beside the listeners.
     pub successor_messages: Box<dyn Fn() -> std::io::Result<Vec<Word>> + Send + Sync>,
     pub runtime: &'static Runtime,
-    /// The generation that serves.
     pub current: Arc<Current>,
     /// What the threads of all generations share.
     pub context: WorkerContext,

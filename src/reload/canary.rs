@@ -13,7 +13,6 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// What both generations have done since they were made, and how many requests wait.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
-    /// The canary's requests.
     pub canary: Score,
     /// Requests of the generation in charge.
     pub others: Score,
@@ -21,16 +20,12 @@ pub struct Counts {
     pub waiting: usize,
 }
 
-/// The decision of a look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing changes.
     GoOn,
     /// The canary gets another share, in millionths.
     Share(u32),
-    /// The canary takes over.
     Complete,
-    /// The canary is withdrawn, and why.
     RollBack(String),
 }
 
@@ -62,7 +57,6 @@ impl Canary {
         })
     }
 
-    /// The present share, in millionths.
     pub fn share(&self) -> u32 {
         self.stages[self.stage].share
     }
@@ -72,7 +66,6 @@ impl Canary {
         (self.stage + 1, self.stages.len())
     }
 
-    /// The time that is left of the stage.
     pub fn left(&self, now: Instant) -> Duration {
         self.until.saturating_duration_since(now)
     }

@@ -8,22 +8,19 @@ use super::handover::successor_process::Heard;
 use super::task::TaskResult;
 use crate::app::RecycleRequest;
 
+/// An event of the supervisor. `by` names the cause, for the log.
 pub enum Event {
     /// Stop; a second one stops at once.
     Stop {
-        /// What asked for it, for the log.
         by: &'static str,
-        /// The signal's number.
         signal: i32,
     },
     /// Stop without waiting for requests in progress.
     StopNow {
-        /// What asked for it, for the log.
         by: &'static str,
     },
     /// Reload, and open the log again.
     Reload {
-        /// What asked for it, for the log.
         by: Cow<'static, str>,
     },
     /// Reload, and answer the client with this request number (`ReloadHistory::next_number`).
@@ -32,48 +29,40 @@ pub enum Event {
         /// One interpreter after the other.
         is_rolling: bool,
     },
-    /// Open the log again.
     ReopenLog {
-        /// What asked for it, for the log.
         by: String,
     },
     /// Replace one interpreter after the other.
     ChainReload {
-        /// What asked for it, for the log.
         by: Cow<'static, str>,
     },
     /// Withdraw the canary, or put the previous generation back in charge.
     Rollback {
-        /// What asked for it, for the log.
         by: Cow<'static, str>,
         /// Gets the outcome: what was done, or why nothing was.
         reply: Option<Sender<Result<String, String>>>,
     },
     /// The file of a `hook-touch` was touched: the number of the hook.
     Touched(usize),
-    /// An interpreter is due to be replaced.
     Due(RecycleRequest),
     /// The generation with this number has requests and no interpreter.
     Wanted(u64),
     /// One more interpreter, or one less (`+` and `-` of uWSGI's master-fifo).
     Adjust {
-        /// What asked for it, for the log.
         by: Cow<'static, str>,
         is_up: bool,
     },
     /// No interpreter until the next request (`C` of uWSGI's master-fifo).
     #[cfg_attr(windows, expect(dead_code, reason = "only the fifo asks for it"))]
     Rest {
-        /// What asked for it, for the log.
         by: Cow<'static, str>,
     },
-    /// A task of the reloader has ended.
     Done(Box<TaskResult>),
-    /// An old generation has ended.
-    Retired { generation: u64 },
+    Retired {
+        generation: u64,
+    },
     /// Renew the process, which has workers that cannot be ended otherwise.
     Renew {
-        /// What asked for it, for the log.
         by: String,
     },
     /// The application needs the main interpreter: an extension has refused another one.
@@ -83,12 +72,10 @@ pub enum Event {
     Drained {
         /// The successor's process id.
         pid: i32,
-        /// No request is in progress.
         all_closed: bool,
     },
     /// A message from the predecessor or the successor.
     StandIn(Heard),
-    /// The stop is complete.
     Stopped,
 }
 

@@ -57,7 +57,6 @@ pub enum Way {
     Swap,
     /// One interpreter after the other.
     Rolling,
-    /// Another process.
     Exec,
     /// The previous generation, which was kept.
     Rollback,
@@ -94,10 +93,8 @@ struct Ended {
     reload: Reload,
 }
 
-/// How a reload ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The new version serves, as this generation.
     Serves(u64),
     /// The new version does not serve, and why.
     Failed(String),
@@ -284,7 +281,6 @@ impl ReloadHistory {
         self.state.lock().serving_since.map_or(0, seconds)
     }
 
-    /// The generation that is kept for a rollback, if any.
     pub fn set_kept(&self, kept: Option<RollbackTarget>) {
         self.state.lock().kept = kept;
     }

@@ -24,7 +24,6 @@ pub(super) const PAUSE: Duration = Duration::from_secs(60);
 /// The pause doubles each time that every interpreter was replaced in vain, this often at most.
 const DOUBLED_MAX: usize = 5;
 
-/// The state of the memory limits.
 pub(super) struct MemoryWatch {
     limits: MemoryLimits,
     cgroup: Option<CgroupLimit>,
@@ -200,7 +199,6 @@ impl MemoryWatch {
         memory::exceeded(&self.limits, &used, interpreters)
     }
 
-    /// Whether the cgroup is to be checked now.
     pub(super) fn is_cgroup_due(&self) -> bool {
         self.cgroup.is_some() && self.looked.is_none_or(|at| at.elapsed() >= CGROUP_TICK)
     }

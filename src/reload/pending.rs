@@ -14,7 +14,6 @@ pub enum Task {
         /// One interpreter after the other.
         is_rolling: bool,
     },
-    /// Replace one interpreter by a fresh one.
     Replace(RecycleRequest),
     /// Change the number of interpreters.
     Resize(Resize),
@@ -34,16 +33,12 @@ pub enum Resize {
     },
     /// None, until the next request.
     Rest,
-    /// There is none, and a request waits.
     Wake,
 }
 
-/// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// Nothing runs: it is next.
     Next,
-    /// It waits for the task that runs.
     Waits,
     /// A waiting request covers it.
     Merged,
@@ -137,7 +132,6 @@ impl PendingRenewals {
         Some(task)
     }
 
-    /// Whether a task runs.
     pub fn is_busy(&self) -> bool {
         self.is_busy
     }

@@ -4,7 +4,6 @@
 
 use serde::Serialize;
 
-/// How a reload, or a rollback, went.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Reload {
     /// `none`, `loading`, `canary`, `serves`, `partly`, `failed`, `withdrawn` or `given up`.
@@ -26,7 +25,6 @@ pub struct Reload {
     /// Why it failed: one line; the log has the rest.
     pub reason: String,
     pub one_more_waits: bool,
-    /// What its canary has shown, if it had one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary: Option<CanaryReport>,
 }
@@ -40,7 +38,6 @@ pub struct CanaryReport {
     /// Which stage it is in, from 1.
     pub stage: usize,
     pub stages: usize,
-    /// When the stage is over.
     pub until: u64,
     pub requests: u64,
     /// Of these, failed ones.

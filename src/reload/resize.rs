@@ -6,13 +6,11 @@ use super::pending::Resize;
 use crate::app::{Deadlines, StartError, Workers};
 
 pub(crate) enum Resized {
-    /// The numbers of the new workers.
     Grew(Result<Vec<usize>, StartError>),
     /// The worker that ended, unless it was the last one.
     Shrank(Option<usize>),
     /// Whether every interpreter has ended.
     Rested(bool),
-    /// How many interpreters run.
     Woke(Result<usize, WakeError>),
 }
 

@@ -15,7 +15,6 @@ pub struct TaskResult {
 }
 
 pub(super) enum TaskOutcome {
-    /// A new generation is ready.
     Loaded(Result<Loaded, Failed>),
     /// The interpreters were replaced one after the other.
     Rolled(Rolled),
@@ -42,7 +41,6 @@ pub(super) struct Loaded {
     pub(super) version: Arc<Version>,
 }
 
-/// The progress of a rolling reload.
 pub(super) struct Rolled {
     pub(super) generation: u64,
     pub(super) fresh: usize,
@@ -74,7 +72,6 @@ impl TaskResult {
     }
 }
 
-/// Why there is no new version.
 pub(super) enum Failed {
     Start(StartError),
     Hook(String),

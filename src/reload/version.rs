@@ -11,7 +11,6 @@ use crate::net::Site;
 /// See the file's header. Never changed.
 pub struct Version {
     pub config: Arc<Config>,
-    /// What its generation is made from.
     pub plan: Plan,
     /// What connections and static files go by while it is in charge.
     pub site: Arc<Site>,

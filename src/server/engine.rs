@@ -26,7 +26,6 @@ use crate::reload::failed_load::{self, LastLoad};
 use crate::reload::triggers::Triggers;
 use crate::wsgi::{AddedFields, BodyMemory};
 
-/// Answers requests.
 pub(super) struct Engine {
     pub(super) runtime: &'static Runtime,
     pub(super) net: Arc<Net>,
@@ -54,7 +53,6 @@ pub(super) struct EngineParts<'a> {
 }
 
 impl Engine {
-    /// Builds an engine without a generation.
     pub(super) fn build(config: &Config, parts: EngineParts<'_>) -> Result<Self, Failure> {
         let EngineParts {
             runtime,

@@ -15,7 +15,6 @@ const BEFORE: [Phase; 6] = [
     Phase::AsUser,
     Phase::PreApp,
 ];
-/// The same, afterwards.
 const AFTER: [Phase; 7] = [
     Phase::PostApp,
     Phase::MasterStart,

@@ -157,7 +157,6 @@ pub(super) fn request_log(
     }
 }
 
-/// Before there is a log.
 pub(super) fn say_early(line: &str) {
     // Without standard error there is no place for it.
     let _unread = writeln!(std::io::stderr(), "{line}");

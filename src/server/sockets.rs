@@ -34,7 +34,6 @@ pub fn bind(
         .collect()
 }
 
-/// Adds the listener's options.
 fn with_options(listener: Listener, listen: &ListenAddress, tls: Option<Arc<Port>>) -> Listener {
     listener
         .with_tls(tls)

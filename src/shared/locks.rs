@@ -9,12 +9,10 @@ use std::fmt;
 
 use parking_lot::{Condvar, Mutex};
 
-/// A thread of an interpreter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockOwner {
     /// Tells interpreters apart, ended ones included.
     pub interpreter: u64,
-    /// Tells the threads of one apart.
     pub thread: u64,
 }
 
@@ -93,7 +91,6 @@ impl Locks {
         self.locks.iter().map(|lock| lock.owner.lock().is_some())
     }
 
-    /// Whether anybody holds it.
     pub fn is_locked(&self, number: usize) -> Result<bool, LockError> {
         Ok(self.get(number)?.owner.lock().is_some())
     }

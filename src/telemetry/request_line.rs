@@ -25,9 +25,7 @@ pub struct RequestLine<'a> {
     pub version: &'a [u8],
     pub status: u16,
     pub body_bytes: u64,
-    /// Fields of the response.
     pub header_count: usize,
-    /// Bytes of the response's head.
     pub header_bytes: usize,
     pub queued: Duration,
     pub app: Duration,
@@ -92,7 +90,6 @@ pub fn append(line: &RequestLine<'_>, pid: u32, now: SystemTime, out: &mut Vec<u
     out.extend_from_slice(end);
 }
 
-/// Decimal digits.
 fn number(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }

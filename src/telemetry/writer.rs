@@ -25,10 +25,8 @@ const BUFFER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Where lines go.
 #[derive(Debug, Default)]
 pub enum Destination {
-    /// Standard error.
     #[default]
     Stderr,
-    /// A connected socket: a datagram for each line.
     Datagrams(UdpSocket),
 }
 
@@ -70,7 +68,6 @@ struct Output {
 }
 
 impl Output {
-    /// Whole lines.
     fn write_lines(&mut self, lines: &[u8]) {
         if !lines.is_empty() {
             self.end_line();
@@ -108,7 +105,6 @@ impl Output {
     }
 }
 
-/// Is shown what is written.
 pub type Observer = Box<dyn FnMut(&[u8]) + Send>;
 
 #[derive(Default)]
@@ -216,7 +212,6 @@ impl Shared {
         }
     }
 
-    /// What was taken is written.
     fn is_done(&self) {
         let mut state = self.state.lock();
         state.is_writing = false;

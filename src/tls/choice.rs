@@ -25,7 +25,6 @@ struct Names {
 }
 
 impl Names {
-    /// The first one that claims a name has it.
     fn add(&mut self, name: &str, certified: &Arc<CertifiedKey>) {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         match name.strip_prefix('*') {
@@ -56,7 +55,6 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    /// Reads what the plan names.
     pub(super) fn read(
         plan: &Plan,
         provider: &CryptoProvider,

@@ -56,7 +56,6 @@ pub struct Plan {
     pub hosts: Vec<(Host, Files)>,
     /// A folder of `HOST.crt` and `HOST.key`.
     pub folder: Option<PathBuf>,
-    /// Ask clients for certificates.
     pub client: Option<ClientAuthority>,
     /// Keep the text of a client's certificate for the application.
     pub keeps_certificate: bool,

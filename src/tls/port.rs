@@ -15,7 +15,6 @@ use super::plan::{Plan, TlsError};
 /// What is spoken inside TLS, best first (ALPN, RFC 7301). HTTP/2 would be one more line here.
 const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 
-/// The TLS of one listener.
 #[derive(Debug)]
 pub struct Port {
     plan: Plan,

@@ -78,7 +78,6 @@ impl AddedFields {
         self.pages.push((status, page.into()));
     }
 
-    /// Whether fields of this name are left out.
     pub(super) fn removes(&self, name: &[u8]) -> bool {
         let mut removed = self.removed.iter();
         removed.any(|other| other.eq_ignore_ascii_case(name))

@@ -8,7 +8,6 @@
 /// The most bytes of a size line, and of a trailer line.
 const LINE_BYTES_MAX: usize = 4096;
 
-/// The state of one body.
 #[derive(Debug, Default)]
 pub(super) struct AppChunks {
     kind: Kind,

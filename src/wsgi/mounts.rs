@@ -150,7 +150,6 @@ pub struct Mounts {
     places: Vec<Place>,
 }
 
-/// The mounts of one host, or of every host.
 #[derive(Clone, Debug, Default)]
 struct Site {
     name: Vec<u8>,
@@ -354,7 +353,6 @@ impl Place {
 }
 
 impl Site {
-    /// The application that is mounted exactly there.
     fn at(&self, prefix: &[u8]) -> Option<usize> {
         let mut mounted = self.mounted.iter();
         mounted
@@ -399,7 +397,6 @@ fn is_under(path: &[u8], prefix: &[u8]) -> bool {
     prefix.is_empty() || matches!(rest.next(), None | Some(b'/'))
 }
 
-/// The same for a path that is not encoded.
 fn is_under_decoded(path: &[u8], prefix: &[u8]) -> bool {
     path.strip_prefix(prefix)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))

@@ -513,7 +513,6 @@ impl Response {
         sent
     }
 
-    /// Remembers a client that went.
     pub(super) fn note(&mut self, sent: Result<Room, ClientGone>) -> Result<Room, WriteError> {
         if sent.is_err() {
             self.phase = Phase::Aborted(Abort::ClientGone);

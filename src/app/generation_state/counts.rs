@@ -25,7 +25,6 @@ impl Counts {
         self.totals.note_spawn(worker);
     }
 
-    /// Keeps the figures of a group that has ended.
     pub(super) fn keep(&self, group: &WorkerGroup) {
         self.totals.keep(group.worker, &group.counters);
         self.answered.fetch_add(group.answered(), Ordering::Relaxed);

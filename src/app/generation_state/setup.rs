@@ -16,7 +16,6 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The most interpreters that there may be.
     pub(in crate::app) fn interpreters(&self) -> usize {
         self.plan.shape(self.isolation).0
     }
@@ -40,7 +39,6 @@ impl Setup {
             }
     }
 
-    /// The GIL that this thread competes for.
     pub(super) fn gil_of(&self, group: u64, core: usize) -> GilKey {
         let is_free = self.runtime.is_free_threaded();
         let has_own = is_free || self.isolation == Isolation::OwnGil;

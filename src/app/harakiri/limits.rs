@@ -10,10 +10,8 @@ use crate::config::HarakiriRules;
 use parking_lot::{Condvar, Mutex};
 
 pub(crate) struct RequestLimits {
-    /// Replaced by a reload.
     rules: ArcSwap<HarakiriRules>,
     started: Instant,
-    /// There is a limit, or an application has set one.
     is_wanted: AtomicBool,
     must_look: (Mutex<bool>, Condvar),
 }

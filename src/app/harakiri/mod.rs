@@ -304,7 +304,6 @@ impl Harakiri {
         spawn_disposable("sm-successor", move || served.replace_abandoned(&record));
     }
 
-    /// An abandoned worker has returned.
     pub(super) fn note_return(&self, watch: &WorkerRecord) {
         self.abandoned.fetch_sub(1, Ordering::SeqCst);
         let (worker, core) = (watch.place.id.worker, watch.place.id.core);

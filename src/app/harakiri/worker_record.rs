@@ -86,7 +86,6 @@ pub(crate) trait ServedGeneration: Send + Sync {
     fn replace_abandoned(self: Arc<Self>, record: &WorkerRecord);
 }
 
-/// The thread that a record is about.
 pub(crate) struct WorkerPlace {
     pub(crate) served: Weak<dyn ServedGeneration>,
     pub(crate) generation: u64,

@@ -27,7 +27,6 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// It loads the application.
     Loading,
     Idle,
     Request {

@@ -25,9 +25,7 @@ pub struct ThreadStatus {
     /// `idle`, `busy` or `sigN`.
     pub status: String,
     pub requests: u64,
-    /// Time in the present job.
     pub time: Option<Duration>,
-    /// The request, if requests are watched.
     pub work: Option<Work>,
 }
 

@@ -17,7 +17,6 @@ pub struct Observation<'s> {
     pub at: Duration,
     pub workers: &'s [WorkerLoad],
     pub most: usize,
-    /// Requests in the queue.
     pub waiting: usize,
     pub resident_bytes: u64,
     /// Whether no start has failed recently.

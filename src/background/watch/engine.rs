@@ -47,7 +47,6 @@ struct Tree {
     /// The watched root without symlinks, and its identity. `None`: not watched.
     watched: Option<(PathBuf, Identity)>,
     files: HashMap<PathBuf, State>,
-    /// Files to check, and when.
     pending: HashMap<PathBuf, Instant>,
     on_change: OnChange,
     /// Events may have been missed: walk the tree.

@@ -61,7 +61,6 @@ pub(super) enum Seen {
     Same,
     /// Changed and perhaps still being written: check again after [`QUIET`].
     Unsettled,
-    /// Changed and stable: report it.
     Changed,
 }
 

@@ -287,7 +287,6 @@ pub(crate) fn plugin_names(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Plugins that are Python files.
 pub(crate) fn plugins(raw: &Raw) -> Vec<PathBuf> {
     let settings = raw.all(&python::PLUGIN).iter();
     settings

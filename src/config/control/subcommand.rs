@@ -84,7 +84,6 @@ pub(crate) const EXIT_CODES: &[(&str, &str)] = &[
     ("5", "There is no version to go back to (rollback)."),
 ];
 
-/// What a first word asks for.
 pub(crate) fn verb(word: &str) -> Option<Verb> {
     let (_, verb, _) = WORDS.iter().find(|(known, _, _)| *known == word)?;
     Some(*verb)

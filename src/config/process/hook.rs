@@ -18,7 +18,6 @@ pub(crate) fn phase(option: &str) -> Option<Phase> {
     found.map(|(_, phase)| *phase)
 }
 
-/// A user or group.
 pub(crate) fn principal(text: &str) -> Principal {
     match text.parse() {
         Ok(number) => Principal::Number(number),

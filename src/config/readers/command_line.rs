@@ -91,7 +91,6 @@ pub(crate) fn read(arguments: &[String]) -> Result<Layer, ConfigError> {
     Ok(layer)
 }
 
-/// The arguments as text.
 pub(crate) fn utf8(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Vec<String>, ConfigError> {

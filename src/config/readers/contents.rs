@@ -14,7 +14,6 @@ use super::fetch;
 
 /// What is longer was not meant to be configuration.
 const BYTES_MAX: u64 = 4 << 20;
-/// Room for a usual file.
 const USUAL_BYTES: usize = 16 * 1024;
 
 /// Why there is nothing to read, and the way out.
@@ -32,7 +31,6 @@ fn unreadable(why: impl Into<String>, hint: Option<&'static str>) -> Unreadable 
     }
 }
 
-/// The bytes that a name stands for.
 pub(crate) fn read(name: &str, may_execute: bool) -> Result<Vec<u8>, Unreadable> {
     if name == "-" {
         return bounded(std::io::stdin().lock());

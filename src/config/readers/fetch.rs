@@ -12,9 +12,7 @@ use std::time::{Duration, Instant};
 
 /// From the first look-up to the last byte.
 const TIME_MAX: Duration = Duration::from_secs(10);
-/// The longest head of an answer.
 const HEAD_MAX: usize = 64 << 10;
-/// The most fields of an answer.
 const FIELDS_MAX: usize = 128;
 
 /// The parts of `HOST[:PORT][/PATH]`, which is what follows the scheme.

@@ -25,9 +25,7 @@ use crate::config::table::row::OptionRow;
 
 /// The name of the source that holds the table's defaults.
 pub(crate) const DEFAULTS: &str = "default";
-/// The name of the command line as a source.
 pub(crate) const COMMAND_LINE: &str = "command line";
-/// The name of the environment as a source.
 pub(crate) const ENVIRONMENT: &str = "environment";
 
 /// One value as it stands in a source.
@@ -62,7 +60,6 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// An empty source of this name.
     pub(crate) fn new(source: impl Into<String>) -> Layer {
         Layer {
             source: source.into(),
@@ -88,17 +85,14 @@ impl Layer {
         layer
     }
 
-    /// The values, in the order in which they were written.
     pub(crate) fn into_entries(self) -> Vec<(&'static OptionRow, Written)> {
         self.entries
     }
 
-    /// The values, in the order in which they were written.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &(&'static OptionRow, Written)> {
         self.entries.iter()
     }
 
-    /// Adds a value.
     pub(crate) fn push(&mut self, row: &'static OptionRow, written: Written) {
         self.entries.push((row, written));
     }
@@ -138,7 +132,6 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// A file, or standard input.
     pub(crate) fn is_file(&self) -> bool {
         is_file(&self.source)
     }
@@ -155,10 +148,8 @@ impl fmt::Display for Origin {
 pub(crate) struct Setting {
     /// The name of the option that was used, an alias or the row's own.
     pub(crate) name: String,
-    /// The option as it was written.
     pub(crate) spelled: String,
     pub(crate) text: String,
-    /// Where it was written.
     pub(crate) origin: Origin,
 }
 
@@ -187,7 +178,6 @@ impl Setting {
         format!("{} ({})", self.spelled, self.origin)
     }
 
-    /// It was written, and is not the default of the table.
     pub(crate) fn was_written(&self) -> bool {
         self.origin.source != DEFAULTS
     }
@@ -276,7 +266,6 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    /// The value that stands for an option, if there is one.
     pub(crate) fn last(&self, row: &OptionRow) -> Option<&Setting> {
         self.all(row).last()
     }

@@ -8,7 +8,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Facts of the machine and of this process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SystemFacts {
     /// The environment, names that are UTF-8 only.

@@ -54,7 +54,6 @@ pub(crate) fn overview() -> String {
     text
 }
 
-/// Every option there is, by group.
 pub(crate) fn everything() -> String {
     grouped(|row| !row.hidden).trim_start().to_owned()
 }

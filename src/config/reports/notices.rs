@@ -13,11 +13,9 @@ use crate::config::readers::layers::{Raw, Setting};
 use crate::config::table::row::{Class, Kind, OptionRow, Ready};
 use crate::config::values::value;
 
-/// What to print at start.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
     pub(crate) warnings: Vec<String>,
-    /// As plain lines.
     pub(crate) remarks: Vec<String>,
 }
 

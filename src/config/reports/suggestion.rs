@@ -63,7 +63,6 @@ pub(crate) fn closest(word: &str) -> Option<&'static str> {
     longer.map(|name| name.text).min_by_key(|name| name.len())
 }
 
-/// A name and the letters that occur in it.
 struct Name {
     text: &'static str,
     letters: u32,

@@ -40,7 +40,6 @@ impl Reader<'_> {
         })
     }
 
-    /// Names of files, which are no paths.
     fn names(&self, row: &OptionRow) -> Result<Vec<String>, ConfigError> {
         let name = |setting: &Setting| {
             let text = &setting.text;

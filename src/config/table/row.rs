@@ -261,7 +261,6 @@ pub(crate) const fn row(
 }
 
 impl OptionRow {
-    /// Other names.
     pub(crate) const fn also(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
         self
@@ -289,7 +288,6 @@ impl OptionRow {
         self
     }
 
-    /// What stands for the value in help.
     pub(crate) const fn value(mut self, placeholder: &'static str) -> Self {
         self.placeholder = placeholder;
         self
@@ -330,13 +328,11 @@ impl OptionRow {
         self
     }
 
-    /// A command, for the command line only.
     pub(crate) const fn command(mut self) -> Self {
         self.command = true;
         self
     }
 
-    /// A part of the language of files.
     pub(crate) const fn language(mut self) -> Self {
         self.language = true;
         self

@@ -9,7 +9,6 @@ use std::time::Duration;
 /// A deadline that is never reached, yet can be added to any clock: a hundred years.
 pub const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// A value, and what to warn the writer of.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Read<T> {
     pub(crate) value: T,

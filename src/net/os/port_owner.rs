@@ -47,7 +47,6 @@ fn listening_inode(port: u16) -> Option<String> {
         })
 }
 
-/// Not available on this system.
 #[cfg(not(target_os = "linux"))]
 pub fn of(_address: &Address) -> Option<String> {
     None

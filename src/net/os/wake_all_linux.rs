@@ -32,7 +32,6 @@ impl WakeAllEvent {
         })
     }
 
-    /// Sets the event, unless it is set.
     pub(crate) fn set(&self) {
         let mut users = self.users.lock();
         *users += 1;

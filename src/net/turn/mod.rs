@@ -37,21 +37,18 @@ const READ_BYTES_PER_TURN: usize = 1 << 20;
 /// Files sent on one connection before the others are served: a client may pipeline many requests.
 const FILES_PER_TURN: usize = 32;
 
-/// The next step of a connection.
 enum Next {
     Wait,
     /// Continue after the other connections.
     Yield,
     /// Queue the complete request.
     Submit,
-    /// Continue at once.
     Again,
     /// Another process begins the next request.
     HandOver,
     Close,
 }
 
-/// How to wait at the beginning of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// Beside other threads (Linux).
@@ -78,7 +75,6 @@ pub struct Turn {
     date: DateCache,
     /// For answers with files; allocated by the first one.
     response: Option<Box<Response>>,
-    /// Whether this thread was started to open files.
     opens_files: bool,
     queued: usize,
     now: Instant,

@@ -1,7 +1,6 @@
 //! Other systems: there are no cgroups, so nothing limits the memory of a container that the server
 //! could see.
 
-/// What a cgroup may use, and uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Level {
     /// Bytes that may be used.

@@ -6,10 +6,8 @@ use std::fs;
 
 use crate::config::MemoryLimits;
 
-/// Whether this system tells.
 pub const IS_KNOWN: bool = true;
 
-/// What the process uses, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
     resident: u64,

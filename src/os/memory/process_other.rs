@@ -2,7 +2,6 @@
 
 use crate::config::MemoryLimits;
 
-/// Whether this system tells.
 pub const IS_KNOWN: bool = false;
 
 pub struct Used;
@@ -21,7 +20,6 @@ pub fn anonymous() -> Option<u64> {
     None
 }
 
-/// Nothing is known, so nothing is exceeded.
 pub fn exceeded(_limits: &MemoryLimits, _used: &Used, _interpreters: usize) -> Option<String> {
     None
 }

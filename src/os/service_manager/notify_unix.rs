@@ -13,7 +13,6 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use crate::os::pidfile;
 
-/// The service manager, if there is one.
 pub struct Notifier(Way);
 
 type SendMessage = dyn Fn(&str) -> io::Result<()> + Send + Sync;
@@ -56,7 +55,6 @@ impl Notifier {
         })
     }
 
-    /// The server serves, or serves again.
     pub fn ready(&self) {
         // After --daemonize it is not the process that was started.
         let id = pidfile::pid();
@@ -72,7 +70,6 @@ impl Notifier {
         ));
     }
 
-    /// The server stops.
     pub fn stopping(&self) {
         self.send("STOPPING=1\nSTATUS=stopping");
     }

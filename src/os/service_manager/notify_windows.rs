@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::io;
 
-/// There is no service manager to notify.
 pub struct Notifier;
 
 impl Notifier {
@@ -26,6 +25,5 @@ impl Notifier {
 
     pub fn reloading(&self) {}
 
-    /// The server stops.
     pub fn stopping(&self) {}
 }

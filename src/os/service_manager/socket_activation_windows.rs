@@ -3,7 +3,6 @@
 use crate::config::Config;
 use crate::config::Failure;
 
-/// None, and nothing says so.
 pub fn handed_over(_pid: u32) -> (u32, Vec<String>) {
     (0, Vec::new())
 }

@@ -57,7 +57,6 @@ enum Then {
     Say,
 }
 
-/// How far a request has come.
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     /// Its variables are arriving.

@@ -28,7 +28,6 @@ pub(super) struct ChunkedBody {
     place: Place,
 }
 
-/// What the next byte is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
     /// A digit of the size, or what ends it.
@@ -50,7 +49,6 @@ enum Place {
     Trailers,
 }
 
-/// What a call found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Piece<'i> {
     /// All was consumed, or all but an incomplete trailer line.

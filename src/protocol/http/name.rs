@@ -39,7 +39,6 @@ static TOKEN_BYTES: [bool; 256] = {
     table
 };
 
-/// What one look at a name tells.
 pub(super) struct NameScan {
     /// As [`name_hash`].
     pub(super) hash: u32,

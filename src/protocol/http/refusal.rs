@@ -20,7 +20,6 @@ impl Refusal {
         Self { status: 400, why }
     }
 
-    /// Any other status.
     pub(super) const fn with(status: u16, why: &'static str) -> Self {
         Self { status, why }
     }

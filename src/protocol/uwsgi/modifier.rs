@@ -33,7 +33,6 @@ impl Modifier {
         )
     }
 
-    /// What it would be in uWSGI.
     fn meaning(self) -> &'static str {
         match self.0 {
             0 | 30 => "a WSGI request",

@@ -8,7 +8,6 @@ use super::Modifier;
 use crate::protocol::cgi::{BodyLength, Progress, Reply, Step, Variables};
 use crate::protocol::http::{Limits, Refusal};
 
-/// Bytes of a packet's header.
 const HEADER_BYTES: usize = 4;
 
 /// Reads the request of one connection.

@@ -27,7 +27,6 @@ pub(crate) struct Request<'a> {
     pub(crate) prefix_bytes: usize,
 }
 
-/// Makes environs for one thread.
 pub(crate) struct Environs {
     /// One per listener, with the keys that do not vary.
     bases: Box<[Base]>,
@@ -260,7 +259,6 @@ fn put_variable(
     named.entry.put(environ, value)
 }
 
-/// The entry of a key that is not in a cache yet.
 fn entry_for(key: &[u8], environ: &Object<'_>) -> Result<Entry, Raised> {
     let object = match std::str::from_utf8(key) {
         Ok(text) if is_looked_up(key) => interned(environ.token(), text)?,

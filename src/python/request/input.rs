@@ -367,7 +367,6 @@ unsafe extern "C" fn readinto(
     this: *mut ffi::PyObject,
     target: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    /// Gives the buffer back.
     struct Filled(ffi::Py_buffer);
     impl Drop for Filled {
         fn drop(&mut self) {

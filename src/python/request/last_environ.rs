@@ -38,7 +38,6 @@ pub(crate) struct LastEnviron {
     name_scratch: Vec<u8>,
 }
 
-/// A key, and what the dict has for it.
 struct Entry {
     key: Kept,
     /// Whether values may be kept: not those that identify a user.
@@ -213,7 +212,6 @@ impl Notes<'_, '_> {
         Ok(())
     }
 
-    /// A value for this request alone.
     fn take_unkept(&mut self, key: Object<'_>, value: &[u8]) -> Result<(), Raised> {
         let value = Object::latin1(self.token, value)?;
         self.unkept.push((key.keep(), value.keep()));

@@ -6,14 +6,12 @@ use crate::python::interpreter::Interpreter;
 use crate::python::object::{Object, Raised, Token};
 use crate::python::trampoline::{Exception, raise};
 
-/// One call of a function of the module.
 pub(super) struct Called<'py> {
     pub(super) token: Token<'py>,
     pub(super) interpreter: &'py Interpreter,
     pub(super) arguments: Arguments<'py>,
 }
 
-/// The positional arguments of one call.
 pub(super) struct Arguments<'py> {
     token: Token<'py>,
     function: &'static str,
@@ -77,7 +75,6 @@ impl<'py> Arguments<'py> {
         })
     }
 
-    /// A whole number.
     pub(super) fn int(&self, index: usize) -> Result<i64, Raised> {
         let object = self.object(index)?;
         // SAFETY: the object is alive; attached (token).

@@ -206,7 +206,6 @@ impl Default for BackendRef {
     }
 }
 
-/// A backend that does nothing.
 #[derive(Debug, Default)]
 struct NoServer {
     facts: Facts,

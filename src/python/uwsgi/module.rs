@@ -47,7 +47,6 @@ pub(crate) fn own_interpreter(token: Token<'_>) -> Result<Option<Arc<Interpreter
     })
 }
 
-/// The module of the attached interpreter.
 pub(super) fn module(token: Token<'_>) -> Result<Option<Object<'_>>, Raised> {
     namespace::kept(token, KEY)
 }
@@ -106,7 +105,6 @@ pub(super) unsafe fn interpreter_of<'a>(module: *mut ffi::PyObject) -> Option<&'
     unsafe { place(module).load(Ordering::Acquire).as_ref() }
 }
 
-/// Releases the interpreter when the module is finalized.
 unsafe extern "C" fn finalize(module: *mut ffi::PyObject) {
     // SAFETY: CPython finalizes an instance of the type once; its functions hold a reference to it,
     // so none of them can be called any more.

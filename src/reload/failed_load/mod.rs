@@ -32,7 +32,6 @@ use crate::wsgi::{Delivery, Head, Response, ResponseError, Sink};
 pub struct LastLoad(Mutex<Option<Arc<FailedLoad>>>);
 
 impl LastLoad {
-    /// The load failed, and this generation is still loaded.
     pub fn has_failed(&self, text: String, loaded: Option<u64>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |since| since.as_millis() as u64);

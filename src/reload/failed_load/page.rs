@@ -20,7 +20,6 @@ const SCRIPT: &str = include_str!("page.js");
 const FAILED: &[u8] = b"500 Internal Server Error";
 const PLAIN: &[u8] = b"text/plain; charset=utf-8";
 
-/// A version that did not load.
 #[derive(Debug)]
 pub(super) struct FailedLoad {
     /// Unique, across processes too: milliseconds since 1970.
@@ -179,11 +178,9 @@ fn place(text: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// The kinds of lines in a traceback.
 enum Kind {
     /// A frame: `  File "app.py", line 3, in <module>`
     Frame,
-    /// Its source line.
     Code,
     /// The exception, or the text between two of them.
     Words,

@@ -206,7 +206,6 @@ impl Reloader {
         true
     }
 
-    /// Abandons the reload that runs and the one that waits.
     fn abandon_reload(&mut self) {
         self.pending.cancel_reload();
         self.history.abandon("a rollback came");
@@ -327,7 +326,6 @@ impl Reloader {
             .extend(gone.map(|generation| generation.workers()));
     }
 
-    /// Warns of options that are without effect.
     pub(super) fn warn_of_unused_options(&self, serving: Option<Isolation>) {
         let reload = &self.builder.config().reload;
         let wanted: Vec<&str> = [

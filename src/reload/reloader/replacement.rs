@@ -55,7 +55,6 @@ impl Reloader {
         }
     }
 
-    /// Reports a replacement in which the old interpreter ends first.
     pub(super) fn report_replaced_old_first(
         &mut self,
         missing: MissingWorker,

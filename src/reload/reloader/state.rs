@@ -33,7 +33,6 @@ pub enum Action {
     Stop,
 }
 
-/// Renews what serves.
 pub struct Reloader {
     pub(super) builder: Arc<GenerationBuilder>,
     events: Sender<Event>,
@@ -49,7 +48,6 @@ pub struct Reloader {
     /// Old generations that have not ended.
     pub(super) retiring: Vec<Workers>,
     pub(super) memory: MemoryWatch,
-    /// A worker without an interpreter.
     pub(super) missing: Option<MissingWorker>,
     /// The next reload renews the process, which has workers that cannot be ended otherwise.
     needs_new_process: bool,
@@ -179,7 +177,6 @@ impl Reloader {
         self.start_next();
     }
 
-    /// Whether a reload waits for the one that runs.
     pub fn has_waiting(&self) -> bool {
         self.pending.has_reload()
     }
@@ -193,7 +190,6 @@ impl Reloader {
         }
     }
 
-    /// Whether a task runs.
     pub fn is_busy(&self) -> bool {
         self.cancel.is_some()
     }
@@ -381,7 +377,6 @@ impl Reloader {
         }
     }
 
-    /// The workers of the generation that serves.
     pub(super) fn workers(&self) -> Option<Workers> {
         let generation = self.builder.current.load()?;
         Some(generation.workers())

@@ -15,7 +15,6 @@ const ALL_BYTES_MIN: usize = 64 << 20;
 /// All pages together, if one body may hold much: so many bodies.
 const BODIES_MIN: usize = 8;
 
-/// A piece of a body.
 pub(super) type Page = Box<[u8]>;
 
 /// What bodies may hold in memory, and the stock of pages that they hold it in.

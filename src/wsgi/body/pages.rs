@@ -34,7 +34,6 @@ impl Pages {
         self.len
     }
 
-    /// Appends what there is room for; how much that was.
     pub(super) fn push(&mut self, data: &[u8]) -> usize {
         let mut taken = 0;
         while taken < data.len() {

@@ -50,7 +50,6 @@ impl Spill {
         Ok(Self::on(file))
     }
 
-    /// An empty body in an empty file.
     pub(super) fn on(file: File) -> Self {
         Self {
             file,

@@ -8,7 +8,6 @@
 
 use super::{Failure, Line};
 
-/// The lines of a section.
 pub(super) fn read(text: &str, wanted: &str) -> Result<Vec<Line>, Failure> {
     let mut lines = Vec::new();
     let mut sections: Vec<String> = Vec::new();

@@ -10,7 +10,6 @@ mod toml;
 mod xml;
 mod yaml;
 
-/// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Ini,

@@ -11,7 +11,6 @@ pub(super) fn is_meant(text: &str) -> bool {
     text.contains(['"', '\'']) && DeTable::parse(text).is_ok()
 }
 
-/// The lines of a table.
 pub(super) fn read(text: &str, section: Section<'_>) -> Result<Vec<Line>, Failure> {
     let ends = LineEnds::of(text);
     let document = DeTable::parse(text).map_err(|error| Failure::Syntax {

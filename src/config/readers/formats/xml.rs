@@ -8,7 +8,6 @@ use super::{Failure, Line, LineEnds, Section};
 
 const STANZA: &str = "uwsgi";
 
-/// The lines of a stanza.
 pub(super) fn read(text: &str, section: Section<'_>) -> Result<Vec<Line>, Failure> {
     let ends = LineEnds::of(text);
     let mut reader = Reader::from_str(text);
@@ -76,7 +75,6 @@ pub(super) fn read(text: &str, section: Section<'_>) -> Result<Vec<Line>, Failur
     }
 }
 
-/// Where the reader is.
 struct Walk<'s> {
     section: Section<'s>,
     depth: usize,

@@ -119,7 +119,6 @@ enum Inside {
     Sequence,
 }
 
-/// Where the reader is.
 struct Walk<'w> {
     wanted: &'w str,
     path: Vec<Inside>,

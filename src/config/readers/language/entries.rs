@@ -27,7 +27,6 @@ pub(crate) struct Entry {
     pub(crate) standing: Standing,
 }
 
-/// How an entry came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// Of a usual source.
@@ -48,7 +47,6 @@ impl Entry {
         layers::place(&self.source, self.place)
     }
 
-    /// It stands in a file, or on standard input.
     pub(crate) fn is_of_file(&self) -> bool {
         layers::is_file(&self.source)
     }
@@ -65,7 +63,6 @@ pub(crate) struct Unknown {
     pub(crate) key: String,
     /// `uwsgi.ini line 3`.
     pub(crate) place: String,
-    /// A value refers to it.
     pub(crate) is_used: bool,
 }
 
@@ -78,7 +75,6 @@ pub(crate) struct PassedOver {
     pub(crate) kept_out_by: Option<String>,
 }
 
-/// Everything that was read.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     /// In the order in which it takes effect.

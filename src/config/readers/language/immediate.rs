@@ -15,7 +15,6 @@ use crate::config::readers::options as configuration;
 use crate::config::table;
 use crate::config::table::row::OptionRow;
 
-/// How many options there may be in all.
 const ENTRIES_MAX: usize = 50_000;
 
 impl Loader<'_> {

@@ -35,7 +35,6 @@ impl From<ConfigError> for Stop {
     }
 }
 
-/// Reads sources.
 pub(crate) struct Loader<'s> {
     pub(crate) system: &'s SystemFacts,
     /// `--allow-config-exec` was given where it may be.

@@ -11,7 +11,6 @@ use crate::config::readers::system_facts::SystemFacts;
 /// The most times that a loop may repeat an option.
 const TIMES_MAX: u64 = 10_000;
 
-/// Plugins of uWSGI that are built in here.
 const BUILT_IN: &[&str] = &[
     "python",
     "python2",
@@ -103,7 +102,6 @@ pub(crate) enum Logic {
     Else { read: bool, of: String },
 }
 
-/// What becomes of an option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It is read as it is.

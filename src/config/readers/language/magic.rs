@@ -109,7 +109,6 @@ impl Magic<'_> {
         })
     }
 
-    /// Replaces every variable of a text.
     pub(crate) fn replace(&self, text: &str) -> Replaced {
         let mut replaced = Replaced {
             text: String::with_capacity(text.len() + 64),

@@ -8,7 +8,6 @@ use crate::config::sockets::options as sockets;
 use crate::config::table::row::OptionRow;
 use crate::config::values::value;
 
-/// What to know about a value.
 pub(super) fn about(row: &OptionRow, text: &str) -> Option<String> {
     let note = match row.name {
         "lazy" => "deprecated in uWSGI: lazy-apps is what is meant".to_owned(),

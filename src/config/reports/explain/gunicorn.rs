@@ -3,7 +3,6 @@
 //! The Python file is not run: what is a plain assignment of a text, a number, a truth or the usual
 //! formula over the number of cores is understood, everything else is named. Pure.
 
-/// How a setting of gunicorn is said here.
 enum Equivalent {
     /// The same value under this name.
     Option(&'static str),

@@ -272,7 +272,6 @@ impl<'l> Report<'l> {
         (mark, parts.join("; "))
     }
 
-    /// The option that names the application instead of this one.
     fn stronger_application(&self, row: &OptionRow) -> Option<&'static str> {
         let order = [app::MODULE.name, app::WSGI_FILE.name, app::PASTE.name];
         let stronger = order.iter().position(|name| *name == row.name)?;
@@ -303,7 +302,6 @@ impl<'l> Report<'l> {
         }
     }
 
-    /// The value that counts, as it is written.
     fn value_of(&self, name: &str) -> Option<&str> {
         let row = table::named(name)?;
         let found = self.entries.iter().rev().find(|entry| is_of(entry, row))?;
