@@ -152,6 +152,7 @@ complete -c singlemalt -l processes -s p -r -f -d 'Interpreters: each loads the 
 complete -c singlemalt -l workers -r -f -d 'Interpreters: each loads the application for itself and runs --threads threads.'
 complete -c singlemalt -l threads -r -f -d 'Threads of each interpreter: requests that it can work on at once.'
 complete -c singlemalt -l isolation -r -f -a 'auto own-gil shared-gil main' -d 'How interpreters are made: own-gil (subinterpreters that run in parallel), shared-gil (subinterpreters that take turns), main (no subinterpreter; every extension works), auto (own-gil if Python and the application allow it, else main).'
+complete -c singlemalt -l isolation-cache -r -d 'The file that remembers which applications need the main interpreter, so that the next start of one does not try others; off: none. Default: isolation.json in the user\'s folder for caches.'
 complete -c singlemalt -l single-interpreter -s i -d 'The same as --isolation main.'
 complete -c singlemalt -l cheaper -r -f -d 'The least number of interpreters that run: others, up to --processes, are started while there is too much work for these, and ended when there is not.'
 complete -c singlemalt -l cheaper-initial -r -f -d 'Interpreters that run at start, with --cheaper; as many as that says if not given.'

@@ -155,6 +155,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--workers', 'Interpreters: each loads the application for itself and runs --threads threads.')
         ,@('--threads', 'Threads of each interpreter: requests that it can work on at once.')
         ,@('--isolation', 'How interpreters are made: own-gil (subinterpreters that run in parallel), shared-gil (subinterpreters that take turns), main (no subinterpreter; every extension works), auto (own-gil if Python and the application allow it, else main).')
+        ,@('--isolation-cache', 'The file that remembers which applications need the main interpreter, so that the next start of one does not try others; off: none. Default: isolation.json in the user''s folder for caches.')
         ,@('--single-interpreter', 'The same as --isolation main.')
         ,@('--cheaper', 'The least number of interpreters that run: others, up to --processes, are started while there is too much work for these, and ended when there is not.')
         ,@('--cheaper-initial', 'Interpreters that run at start, with --cheaper; as many as that says if not given.')

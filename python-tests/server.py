@@ -79,7 +79,10 @@ class Server:
             [*map(str, wrapper), str(binary()), *self.arguments],
             cwd=self.directory,
             pass_fds=pass_fds,
-            env=environment(extra_environment),
+            # Each server remembers for itself which extensions refuse.
+            env=environment(
+                {"XDG_CACHE_HOME": str(self.directory / ".cache"), **(extra_environment or {})}
+            ),
             stdin=stdin or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -2,8 +2,13 @@
 the main interpreter.
 """
 
+import importlib.util
+import os
 import re
+import shutil
+import signal
 import threading
+from pathlib import Path
 
 import pytest
 from control import ask as ask_control
@@ -225,3 +230,97 @@ def test_the_report_says_that_the_shape_has_changed(serve, counts, is_said):
         all_threads = processes * threads
         assert f"{all_threads} threads of one interpreter" in found[0]
         assert ("--processes 1 --threads 1" in found[0]) == (threads == 1)
+
+
+# The verdict is remembered
+
+REMEMBERED = r"isolation: main(.*\n)+?  an earlier start has found that out"
+USES = """
+    import _testsinglephase
+
+    def application(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [_testsinglephase.__name__.encode()]
+"""
+USES_NONE = USES.replace("import _testsinglephase", "class _testsinglephase: pass")
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """A folder for an application, with an extension of its own that refuses."""
+    found = Path(importlib.util.find_spec("_testsinglephase").origin)
+    shutil.copy(found, tmp_path / found.name)
+    return tmp_path, tmp_path / found.name
+
+
+def report(serve, folder, *arguments, source=USES):
+    server = serve(*arguments, source=source, directory=folder)
+    assert server.ask("/").text == "_testsinglephase"
+    log = server.log()
+    server.stop()
+    return log
+
+
+@needs("_testsinglephase")
+def test_the_next_start_goes_to_main_at_once(serve, environment):
+    folder, extension = environment
+    first = report(serve, folder)
+    assert "[WARN] the extension _testsinglephase" in first
+    assert not re.search(REMEMBERED, first)
+    second = report(serve, folder)
+    assert re.search(REMEMBERED, second)
+    assert "_testsinglephase, imported by" in second
+    assert "[WARN]" not in second, "nothing was tried"
+    assert str(folder / ".cache/singlemalt/isolation.json") in second
+    # Another version of the package.
+    os.utime(extension, ns=(1, 1))
+    third = report(serve, folder)
+    assert "[WARN] the extension _testsinglephase" in third
+    assert re.search(REMEMBERED, report(serve, folder))
+
+
+@needs("_testsinglephase")
+def test_the_cache_is_a_file_of_choice_or_none(serve, environment):
+    folder, _ = environment
+    for _ in range(2):
+        assert "[WARN]" in report(serve, folder, "--isolation-cache", "off")
+    assert not (folder / ".cache").exists()
+    named = ("--isolation-cache", "here/known.json")
+    assert "[WARN]" in report(serve, folder, *named)
+    assert (folder / "here/known.json").is_file()
+    assert re.search(REMEMBERED, report(serve, folder, *named))
+    # A damaged file is as none.
+    (folder / "here/known.json").write_text("{")
+    assert "[WARN] the extension" in report(serve, folder, *named)
+    assert re.search(REMEMBERED, report(serve, folder, *named))
+
+
+@needs("_testsinglephase")
+def test_an_app_that_imports_it_no_longer_is_tried_again(serve, environment):
+    folder, _ = environment
+    report(serve, folder)
+    assert "the next start tries" in report(serve, folder, source=USES_NONE)
+    assert "isolation: own-gil" in report(serve, folder, source=USES_NONE)
+
+
+@needs("numpy")
+def test_a_late_refusal_is_remembered(serve, tmp_path):
+    server = serve(source=LATE_NUMPY, directory=tmp_path)
+    server.ask("/late")
+    server.wait_for_log(SWITCHED, seconds=10)
+    server.stop()
+    again = serve(source=LATE_NUMPY, directory=tmp_path)
+    assert again.ask("/late").text == "45"
+    assert re.search(REMEMBERED, again.log())
+
+
+@needs("numpy")
+def test_a_reload_after_the_switch_stays_in_main(serve):
+    """By a successor process, which begins with the verdict."""
+    server = serve(*CONTROL, source=LATE_NUMPY)
+    server.ask("/late")
+    server.wait_for_log(SWITCHED, seconds=10)
+    server.send_signal(signal.SIGHUP)
+    server.wait_for_log(r"an earlier start has found that out")
+    server.wait_until(lambda: server.ask("/late").text == "45")
+    assert status(server)["generation"]["isolation"] == "main"

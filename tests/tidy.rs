@@ -32,6 +32,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "protocol",
             "config",
             "wsgi",
+            "extensions",
             "python",
             "net",
             "shared",

@@ -321,6 +321,14 @@ fn load(
     if apps.count() > 0 {
         python.all_loaded();
     }
+    if shared.setup.isolation == Isolation::Main {
+        let extensions = &plan.process.refused_extensions;
+        let modules = extensions.to_be_confirmed();
+        let is_imported = |module: &String| python.attached(|py| py.has_module(module));
+        if !modules.is_empty() && !modules.iter().any(is_imported) {
+            extensions.forget();
+        }
+    }
     shared.apps.note_loaded(group.worker, loaded);
     Ok(())
 }

@@ -72,6 +72,6 @@ pub use tls::types::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};
 pub use values::address::Address;
 pub use values::value::NEVER;
 pub use workers::types::{
-    AutoscaleConfig, BusynessRules, CheaperAlgorithm, CheaperRules, IsolationChoice, PollChoice,
-    WorkersConfig,
+    AutoscaleConfig, BusynessRules, CheaperAlgorithm, CheaperRules, IsolationCache,
+    IsolationChoice, PollChoice, WorkersConfig,
 };

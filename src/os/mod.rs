@@ -10,6 +10,7 @@
 #[cfg(unix)]
 #[path = "accounts_unix.rs"]
 pub mod accounts;
+pub mod cache_folder;
 #[cfg_attr(unix, path = "daemon_unix.rs")]
 #[cfg_attr(windows, path = "daemon_windows.rs")]
 pub mod daemon;

@@ -28,6 +28,9 @@ def quiesce(seconds, daemon_seconds):
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             run(stream.flush)
+    # Refusals that are kept somewhere go when this namespace is half gone.
+    if hasattr(Refused, "__del__"):
+        del Refused.__del__
     left_over = len(others(me))
     # From 3.13 on the phantom of this worker is struck off by a __del__ that runs when threading is half gone, and prints an
     # error; so now.

@@ -51,6 +51,23 @@ impl Attached<'_> {
         }
     }
 
+    /// Whether a module of this name has been imported.
+    pub fn has_module(&mut self, name: &str) -> bool {
+        let token = self.token;
+        let found = Object::text(token, name).and_then(|name| {
+            // SAFETY: attached (token); the dict is borrowed from the interpreter, which keeps it.
+            let modules = unsafe { Object::from_borrowed(token, ffi::PyImport_GetModuleDict())? };
+            modules.get(&name)
+        });
+        match found {
+            Ok(module) => module.is_some(),
+            Err(Raised) => {
+                drop(object::take_exception(token));
+                false
+            }
+        }
+    }
+
     /// Takes type and message of the exception that failed the last request.
     pub fn take_raised(&mut self) -> Option<(String, String)> {
         self.caches.raised.take()

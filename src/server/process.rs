@@ -1,5 +1,6 @@
 //! What the `uwsgi` module knows of the process, and its requests to reload and stop. Main thread.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,8 +12,8 @@ use crate::app::isolation::refused_extensions::RefusedExtensions;
 use crate::app::process::{AppRequest, Process};
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
-use crate::config::{self, Config};
-use crate::os::{memory, pidfile, title};
+use crate::config::{self, Config, IsolationCache};
+use crate::os::{cache_folder, memory, pidfile, title};
 use crate::python::{Facts, OptionText};
 use crate::reload::event::Event;
 use crate::shared::locks::Locks;
@@ -46,12 +47,21 @@ pub fn build(
         locks: Locks::new(config.background.locks),
         clockwork: Arc::clone(clockwork),
         alarms: Arc::clone(alarms),
-        refused_extensions: RefusedExtensions::default(),
+        refused_extensions: RefusedExtensions::new(isolation_cache(config)),
         harakiri: Harakiri::new(config.limits.harakiri.clone(), abandoned_max, on_overrun),
         on_request: Box::new(wish),
         memory: memory::of_this_process,
         set_title: title::set_to,
     })
+}
+
+/// The file of `--isolation-cache`.
+fn isolation_cache(config: &Config) -> Option<PathBuf> {
+    match &config.workers.isolation_cache {
+        IsolationCache::OfUser => Some(cache_folder::of_this_user()?.join("isolation.json")),
+        IsolationCache::At(path) => std::path::absolute(path).ok(),
+        IsolationCache::Off => None,
+    }
 }
 
 /// The constants of the `uwsgi` module.

@@ -40,6 +40,7 @@ impl Running {
         }
         let mut child = command
             .args(arguments)
+            .env("XDG_CACHE_HOME", folder.join(".cache"))
             .envs(environment.iter().copied())
             .current_dir(folder)
             .stdin(Stdio::null())

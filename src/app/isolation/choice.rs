@@ -24,10 +24,32 @@ pub(in crate::app) fn choose(plan: &Plan, runtime: &Runtime) -> (Isolation, Stri
         return (Isolation::Main, why.to_owned());
     }
     let extensions = &plan.process.refused_extensions;
+    extensions.recall(key(plan, runtime));
     if extensions.needs_main() {
-        return (Isolation::Main, because_of(&extensions.missed()));
+        let mut why = because_of(&extensions.missed());
+        if let Some(file) = extensions.remembered_in() {
+            let file = file.display();
+            why.push_str(&format!(
+                "\nan earlier start has found that out ({file}; --isolation-cache off tries again)"
+            ));
+        }
+        return (Isolation::Main, why);
     }
     (Isolation::OwnGil, String::new())
+}
+
+/// The application and its environment, for the file that remembers.
+fn key(plan: &Plan, runtime: &Runtime) -> String {
+    let mut key = format!(
+        "Python {} in {}, {}:",
+        runtime.version(),
+        runtime.prefix(),
+        plan.folder.display()
+    );
+    for (place, target) in plan.apps.iter() {
+        key.push_str(&format!(" {}={target}", place.mountpoint()));
+    }
+    key
 }
 
 /// Why the main interpreter is needed, in lines.

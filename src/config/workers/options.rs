@@ -18,6 +18,11 @@ options! {
          (subinterpreters that take turns), main (no subinterpreter; every extension works), auto \
          (own-gil if Python and the application allow it, else main).")
         .default("auto");
+    ISOLATION_CACHE = row(GROUP, "isolation-cache", Kind::Path,
+        "The file that remembers which applications need the main interpreter, so that the next \
+         start of one does not try others; off: none. Default: isolation.json in the user's \
+         folder for caches.")
+        .value("PATH|off");
     SINGLE_INTERPRETER = row(GROUP, "single-interpreter", Kind::Flag,
         "The same as --isolation main.")
         .short('i').default("false")

@@ -2,8 +2,8 @@
 
 use super::options;
 use super::types::{
-    AutoscaleConfig, BusynessRules, CheaperAlgorithm, CheaperRules, IsolationChoice, PollChoice,
-    WorkersConfig,
+    AutoscaleConfig, BusynessRules, CheaperAlgorithm, CheaperRules, IsolationCache,
+    IsolationChoice, PollChoice, WorkersConfig,
 };
 use crate::config::error::ConfigError;
 use crate::config::table::row::OptionRow;
@@ -16,6 +16,11 @@ impl Reader<'_> {
             processes,
             threads: self.count(&options::THREADS)?,
             isolation: self.isolation()?,
+            isolation_cache: match self.path(&options::ISOLATION_CACHE)? {
+                None => IsolationCache::OfUser,
+                Some(path) if path.as_os_str() == "off" => IsolationCache::Off,
+                Some(path) => IsolationCache::At(path),
+            },
             poll: self.poll()?,
             autoscale: self.autoscale(processes)?,
         })

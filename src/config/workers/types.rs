@@ -1,5 +1,6 @@
 //! Interpreters and threads, as values.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How many interpreters and threads there are, and what they are.
@@ -11,6 +12,8 @@ pub struct WorkersConfig {
     pub threads: usize,
     /// How interpreters are made.
     pub isolation: IsolationChoice,
+    /// The file that remembers which applications need the main interpreter.
+    pub isolation_cache: IsolationCache,
     /// Who waits in the poll (for tests and development).
     pub poll: PollChoice,
     /// When there are fewer of them.
@@ -28,6 +31,18 @@ pub enum IsolationChoice {
     SharedGil,
     /// The main interpreter only.
     Main,
+}
+
+/// The file that remembers which applications need the main interpreter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum IsolationCache {
+    /// In the user's folder for caches.
+    #[default]
+    OfUser,
+    /// This one.
+    At(PathBuf),
+    /// None.
+    Off,
 }
 
 /// Who waits in the poll.
