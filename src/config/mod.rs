@@ -59,15 +59,17 @@ pub use process::types::{
     ProcessConfig, ProcessTitle, SignalMeaning,
 };
 pub use python::types::{OneShot, PythonConfig};
-pub use read::from_args;
+pub use read::{from_args, read_again};
+pub use readers::system_facts::SUCCESSOR_VARIABLE;
 pub use reload::types::{
     CanaryStage, Exceptions, MemoryLimits, ProbeRules, Recycling, ReloadConfig, ReloadMode,
 };
-pub use settings::Config;
+pub use settings::{Change, Config};
 pub use sockets::types::{ListenAddress, SocketConfig};
 pub use start::types::{Awaited, FileLock, StartConfig, WaitTarget};
 pub use static_files::types::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
 pub use table::is_flag;
+pub use table::row::TakesEffect;
 pub use tls::types::{ClientCa, TlsAddress, TlsConfig, TlsFiles, TlsHost};
 pub use values::address::Address;
 pub use values::value::NEVER;

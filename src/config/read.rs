@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::path::Path;
 
 use super::alarms;
 use super::command::Command;
@@ -16,6 +17,7 @@ use super::readers::system_facts::SystemFacts;
 use super::readers::{command_line, environment};
 use super::reports::{completions, explain, help, reference, show};
 use super::resolve::resolve_loaded;
+use super::settings::Config;
 use super::table::row::OptionRow;
 use super::values::value;
 
@@ -41,12 +43,41 @@ pub fn from_args(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Command, ConfigError> {
     let arguments = command_line::utf8(arguments)?;
-    let environment: HashMap<String, OsString> = environment
-        .into_iter()
-        .filter_map(|(name, text)| Some((name.into_string().ok()?, text)))
-        .collect();
-    let system = SystemFacts::of_this_process(environment);
+    let system = SystemFacts::of_this_process(by_name(environment));
     from_arguments(&arguments, &system)
+}
+
+/// Reads the configuration of a server once more, for the next version of the application: with
+/// the arguments, the environment and the directory that the server was started with.
+///
+/// # Errors
+/// As for [`from_args`]; or it does not describe a server any more.
+pub fn read_again(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    folder: &Path,
+) -> Result<Box<Config>, ConfigError> {
+    let arguments = command_line::utf8(arguments)?;
+    let system = SystemFacts {
+        directory: folder.to_path_buf(),
+        is_reload: true,
+        ..SystemFacts::of_this_process(by_name(environment))
+    };
+    match from_arguments(&arguments, &system)? {
+        Command::Run(config) if config.python.one_shot.is_none() => Ok(config),
+        _ => Err(ConfigError::new(
+            "it describes no server any more, but a command that does something and ends",
+        )),
+    }
+}
+
+fn by_name(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> HashMap<String, OsString> {
+    let named = environment.into_iter();
+    named
+        .filter_map(|(name, text)| Some((name.into_string().ok()?, text)))
+        .collect()
 }
 
 pub(super) fn from_arguments(
@@ -95,7 +126,7 @@ pub(super) fn from_arguments(
         .map(|unknown| unknown.warning)
         .collect();
     warnings.extend(loaded.warnings.iter().cloned());
-    let mut config = Box::new(resolve_loaded(&raw, warnings, &loaded)?);
+    let mut config = Box::new(resolve_loaded(&raw, warnings, &loaded, system)?);
     let shows = raw.last(&configuration::SHOW_CONFIG);
     if shows.is_some_and(|setting| value::flag(&setting.text).value) {
         let shown = show::show(&raw, &loaded);

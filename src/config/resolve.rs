@@ -9,6 +9,7 @@ use super::error::ConfigError;
 use super::readers::language::entries::{Loaded, Unknown};
 use super::readers::layers::Raw;
 use super::readers::options as configuration;
+use super::readers::system_facts::SystemFacts;
 use super::reports::notices;
 use super::settings::Config;
 use super::values::reader::Reader;
@@ -19,8 +20,13 @@ pub(super) fn resolve(
     raw: &Raw,
     warnings: Vec<String>,
     unknown: &[Unknown],
+    system: &SystemFacts,
 ) -> Result<Config, ConfigError> {
-    let mut reader = Reader { raw, warnings };
+    let mut reader = Reader {
+        raw,
+        warnings,
+        system,
+    };
     let strict = reader.flag(&configuration::STRICT);
     let notices = notices::collect(raw, unknown, strict)?;
     let config = Config {
@@ -45,6 +51,8 @@ pub(super) fn resolve(
         prints: Vec::new(),
         warnings: Vec::new(),
         remarks: notices.remarks,
+        reads_again: true,
+        values: values(raw),
         origins: origins(raw),
     };
     let mut warnings = reader.warnings;
@@ -57,8 +65,9 @@ pub(super) fn resolve_loaded(
     raw: &Raw,
     warnings: Vec<String>,
     loaded: &Loaded,
+    system: &SystemFacts,
 ) -> Result<Config, ConfigError> {
-    let resolved = resolve(raw, warnings, &loaded.unknown)?;
+    let resolved = resolve(raw, warnings, &loaded.unknown, system)?;
     let needs_app = !matches!(&resolved.python.one_shot, Some(one_shot) if !one_shot.needs_app());
     if needs_app
         && resolved.app.choice.is_none()
@@ -71,9 +80,20 @@ pub(super) fn resolve_loaded(
     Ok(Config {
         magic_table: loaded.magic_table.clone(),
         written: loaded.written(),
+        reads_again: loaded.reads_again(),
         prints: loaded.prints.clone(),
         ..resolved
     })
+}
+
+fn values(raw: &Raw) -> Vec<(&'static str, Vec<String>)> {
+    raw.written()
+        .filter(|(row, _)| row.has_effect() && !row.command)
+        .map(|(row, settings)| {
+            let texts = settings.iter().map(|setting| setting.text.clone());
+            (row.name, texts.collect())
+        })
+        .collect()
 }
 
 fn origins(raw: &Raw) -> Vec<(&'static str, String)> {

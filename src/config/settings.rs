@@ -16,6 +16,8 @@ use crate::config::reload::types::ReloadConfig;
 use crate::config::sockets::types::SocketConfig;
 use crate::config::start::types::StartConfig;
 use crate::config::static_files::types::StaticConfig;
+use crate::config::table;
+use crate::config::table::row::TakesEffect;
 use crate::config::tls::types::TlsConfig;
 use crate::config::workers::types::WorkersConfig;
 use crate::protocol::proxy::ProxyRules;
@@ -65,11 +67,45 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// What was accepted and needs no effect, a line each, to be printed at start.
     pub remarks: Vec<String>,
+    /// Whether the sources can be read once more: standard input and descriptors cannot.
+    pub reads_again: bool,
+    /// The values that were written, by option name; without those that have no effect.
+    pub(super) values: Vec<(&'static str, Vec<String>)>,
     /// Where values came from, by option name; see [`Config::origin`].
     pub(super) origins: Vec<(&'static str, String)>,
 }
 
+/// An option that has another value in another configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// `--processes (uwsgi.ini line 3)`, or `--processes` where it is not written any more.
+    pub option: String,
+    /// When the value takes effect.
+    pub takes_effect: TakesEffect,
+}
+
 impl Config {
+    /// The options that have another value in `newer`, in the order of the table.
+    pub fn changes(&self, newer: &Config) -> Vec<Change> {
+        let value_of = |config: &Config, name: &str| -> Option<Vec<String>> {
+            let found = config.values.iter().find(|(other, _)| *other == name);
+            found.map(|(_, texts)| texts.clone())
+        };
+        let options = table::rows().filter(|row| {
+            let name = row.name;
+            value_of(self, name) != value_of(newer, name)
+        });
+        options
+            .map(|row| Change {
+                option: match newer.origin(row.name) {
+                    Some(origin) => origin.to_owned(),
+                    None => format!("--{}", row.name),
+                },
+                takes_effect: row.takes_effect,
+            })
+            .collect()
+    }
+
     /// Where the value of an option came from, for messages: `--chdir (command line)`,
     /// `VIRTUAL_ENV (environment)`. `None` when it was not set.
     pub fn origin(&self, option: &str) -> Option<&str> {

@@ -119,6 +119,7 @@ fn meaning_of(result: Result<Command, ConfigError>) -> Result<Command, ConfigErr
             remarks: Vec::new(),
             origins: Vec::new(),
             written: Vec::new(),
+            values: Vec::new(),
             magic_table: Vec::new(),
             ..*config
         })

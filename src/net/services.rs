@@ -67,6 +67,8 @@ pub struct Record<'a> {
     pub write: Duration,
     /// The connection failed before everything was sent.
     pub broken: bool,
+    /// A line is to be written.
+    pub is_wanted: bool,
 }
 
 /// Records answered requests. Called on the thread that finished the response; must not block.

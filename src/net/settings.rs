@@ -20,6 +20,8 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// Connections at the same time; further ones wait in the kernel.
     pub connections_max: usize,
+    /// Whether answered requests are logged.
+    pub logs_requests: bool,
     /// Whether failed TLS handshakes are logged as warnings.
     pub warns_of_handshakes: bool,
     /// Trusted proxies; `None` if there are none.

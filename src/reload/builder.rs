@@ -10,7 +10,7 @@ use super::failed_load::LastLoad;
 use super::handover::message::Word;
 use super::handover::origin::Origin;
 use super::task::{Failed, Loaded, Rolled, RollingFailure, TaskOutcome};
-use super::version::{Renewal, Version};
+use super::version::{MakeVersion, Renewal, Version};
 use crate::app::worker_context::WorkerContext;
 use crate::app::{Current, Deadlines, Generation, Plan, Report, StartError, Workers};
 use crate::config::{Config, Phase};
@@ -19,13 +19,10 @@ use crate::python::{Isolation, Runtime};
 /// Runs the hooks of some phases; the error says why the reload fails.
 pub type RunHooks = Box<dyn Fn(&[Phase]) -> Result<(), String> + Send + Sync>;
 
-/// Makes the version after this one, or says why there is none.
-pub type Renew = Box<dyn Fn(&Version) -> Result<Renewal, String> + Send + Sync>;
-
 pub struct GenerationBuilder {
     pub version: Mutex<Arc<Version>>,
-    /// Makes the version after this one, or says why there is none.
-    pub renew: Renew,
+    /// Makes the next version.
+    pub maker: Box<dyn MakeVersion>,
     pub origin: Origin,
     /// Makes the messages that give a successor the sockets beside the listeners.
     pub successor_messages: Box<dyn Fn() -> std::io::Result<Vec<Word>> + Send + Sync>,
@@ -39,6 +36,12 @@ pub struct GenerationBuilder {
 }
 
 impl GenerationBuilder {
+    /// Starts a successor because one was asked for.
+    pub(super) fn renew_process(&self, deadlines: &Deadlines) -> TaskOutcome {
+        self.maker.note_changes(&self.version());
+        self.start_successor(deadlines)
+    }
+
     /// Starts a successor that loads the application (see [`Origin::stand_in`]).
     pub(super) fn start_successor(&self, deadlines: &Deadlines) -> TaskOutcome {
         let (net, current) = (&self.context.net, &self.current);
@@ -63,8 +66,9 @@ impl GenerationBuilder {
     /// Makes the next version, and loads generation `id` of it.
     pub(super) fn load(&self, id: u64, deadlines: &Deadlines) -> TaskOutcome {
         let before = self.version();
-        TaskOutcome::Loaded(match (self.renew)(&before) {
+        TaskOutcome::Loaded(match self.maker.next(&before) {
             Ok(Renewal::Version(version)) => self.load_version(id, version, &before, deadlines),
+            Ok(Renewal::NewProcess) => return self.start_successor(deadlines),
             Err(why) => Err(Failed::Hook(why)),
         })
     }
@@ -120,8 +124,33 @@ impl GenerationBuilder {
         Ok(started)
     }
 
+    /// Replaces the interpreters of the serving generation, one after the other; or loads
+    /// generation `id`, if the configuration has changed.
+    pub(super) fn roll_or_load(
+        &self,
+        id: u64,
+        workers: &Workers,
+        deadlines: &Deadlines,
+    ) -> TaskOutcome {
+        let before = self.version();
+        TaskOutcome::Loaded(match self.maker.next(&before) {
+            Ok(Renewal::Version(version)) if version.is_like(&before) => {
+                return TaskOutcome::Rolled(self.roll(workers, deadlines));
+            }
+            Ok(Renewal::Version(version)) => {
+                tracing::info!(
+                    "what the interpreters are made from has changed, so all of them are \
+                     replaced at one moment"
+                );
+                self.load_version(id, version, &before, deadlines)
+            }
+            Ok(Renewal::NewProcess) => return self.start_successor(deadlines),
+            Err(why) => Err(Failed::Hook(why)),
+        })
+    }
+
     /// Replaces the interpreters of the serving generation, one after the other.
-    pub(super) fn roll(&self, workers: &Workers, deadlines: &Deadlines) -> Rolled {
+    fn roll(&self, workers: &Workers, deadlines: &Deadlines) -> Rolled {
         let failure = |why| RollingFailure { worker: 0, why };
         let groups = workers.groups();
         let mut rolled = Rolled {

@@ -23,9 +23,32 @@ pub struct Version {
 pub enum Renewal {
     /// Load this version beside the one that serves.
     Version(Arc<Version>),
+    /// Start another process, which reads the configuration itself.
+    NewProcess,
+}
+
+/// Makes versions. Called on `sm-reload`.
+pub trait MakeVersion: Send + Sync {
+    /// Reads the configuration again and makes the version after `before`.
+    ///
+    /// # Errors
+    /// There is none: why. Nothing has changed.
+    fn next(&self, before: &Version) -> Result<Renewal, String>;
+
+    /// Another process follows `before`, and reads the configuration itself: logs which changes it
+    /// cannot take up either.
+    fn note_changes(&self, before: &Version);
 }
 
 impl Version {
+    /// Whether a fresh interpreter of `other` would be one of this version, too.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.plan.folder == other.plan.folder
+            && self.folder == other.folder
+            && self.config.changes(&other.config).is_empty()
+            && self.config.python == other.config.python
+    }
+
     /// Prepares the process for this version, in place of `before`.
     ///
     /// # Errors

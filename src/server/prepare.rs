@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crossbeam::channel::Sender;
 
 use super::folders::Folders;
-use super::request_log::{Lines, Once, Silence};
+use super::request_log::{Lines, Once};
 use crate::config::Failure;
 use crate::config::{Config, IsolationChoice};
 use crate::net::RequestLog;
@@ -145,11 +145,7 @@ pub(super) fn request_log(
     writer: &LogWriter,
     events: &Sender<Event>,
 ) -> Box<dyn RequestLog> {
-    let log: Box<dyn RequestLog> = if config.log.requests {
-        Box::new(Lines::new(writer.clone()))
-    } else {
-        Box::new(Silence)
-    };
+    let log = Box::new(Lines::new(writer.clone()));
     if config.process.once {
         Box::new(Once::new(log, events.clone()))
     } else {

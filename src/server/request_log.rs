@@ -27,6 +27,10 @@ impl Lines {
 
 impl RequestLog for Lines {
     fn record(&self, record: &Record<'_>) {
+        // `--disable-logging`
+        if !record.is_wanted {
+            return;
+        }
         let answered = record.answered;
         let summary = &answered.summary;
         let line = RequestLine {
@@ -56,9 +60,11 @@ impl RequestLog for Lines {
     }
 }
 
-/// Writes nothing (`--disable-logging`).
+/// Writes nothing.
+#[cfg(test)]
 pub struct Silence;
 
+#[cfg(test)]
 impl RequestLog for Silence {
     fn record(&self, _record: &Record<'_>) {}
 }

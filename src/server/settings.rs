@@ -44,6 +44,7 @@ pub(super) fn settings(
         output_bytes_max: OUTPUT_BYTES_MAX,
         deadlines: limits.deadlines,
         connections_max: limits.connections_max,
+        logs_requests: config.log.requests,
         warns_of_handshakes: config.tls.is_verbose,
         proxies: (!config.proxies.is_empty()).then(|| config.proxies.clone()),
         preamble_senders: preamble_senders(config),

@@ -7,7 +7,8 @@ const GROUP: Group = Group::Logging;
 options! {
     DISABLE_LOGGING = row(GROUP, "disable-logging", Kind::Flag,
         "Do not write a line for each request; errors are still logged.")
-        .short('L').default("false");
+        .short('L').default("false")
+        .at_reload();
     LOGTO = row(GROUP, "logto", Kind::Text,
         "Log to a file, or to a UDP address (udp:127.0.0.1:514), instead of standard error.")
         .value("FILE");

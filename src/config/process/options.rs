@@ -19,28 +19,36 @@ options! {
         "Leave with code 0 when a reload is asked for.");
     UID = row(GROUP, "uid", Kind::Text,
         "Become this user after the sockets are bound; if that fails, the server does not start.")
-        .value("USER");
+        .value("USER")
+        .at_start();
     GID = row(GROUP, "gid", Kind::Text,
         "Become this group after the sockets are bound; if that fails, the server does not start.")
-        .value("GROUP");
+        .value("GROUP")
+        .at_start();
     ADD_GID = row(GROUP, "add-gid", Kind::Text,
         "Become a member of this group too. May be repeated.")
-        .many().value("GROUP");
+        .many().value("GROUP")
+        .at_start();
     IMMEDIATE_UID = row(GROUP, "immediate-uid", Kind::Text, "Become this user at once.")
-        .value("USER");
+        .value("USER")
+        .at_start();
     IMMEDIATE_GID = row(GROUP, "immediate-gid", Kind::Text, "Become this group at once.")
-        .value("GROUP");
+        .value("GROUP")
+        .at_start();
     NO_INITGROUPS = row(GROUP, "no-initgroups", Kind::Flag,
-        "Do not become a member of all of the user's groups.");
+        "Do not become a member of all of the user's groups.")
+        .at_start();
     UMASK = row(GROUP, "umask", Kind::Text,
         "The file mode bits that new files do not get, in octal.")
         .value("MODE");
     DAEMONIZE = row(GROUP, "daemonize", Kind::Text,
         "Detach from the terminal and log to a file, or to a UDP address (unix).")
-        .short('d').value("LOGFILE");
+        .short('d').value("LOGFILE")
+        .at_start();
     DAEMONIZE2 = row(GROUP, "daemonize2", Kind::Text,
         "As --daemonize, but the command returns when the application is loaded (unix).")
-        .value("LOGFILE");
+        .value("LOGFILE")
+        .at_start();
     PIDFILE = row(GROUP, "pidfile", Kind::Path, "Write the process id to a file.");
     PIDFILE2 = row(GROUP, "pidfile2", Kind::Path,
         "Write the process id to a file after privileges were dropped.");
@@ -77,15 +85,20 @@ options! {
         "Call the process \"uWSGI master\".");
     CPU_AFFINITY = row(GROUP, "cpu-affinity", Kind::Number { min: 1, max: 4096 },
         "Cores for each worker thread (Linux).")
-        .mapped("cores are given to threads, not to processes");
+        .mapped("cores are given to threads, not to processes")
+        .at_reload();
     LIMIT_AS = row(GROUP, "limit-as", Kind::Megabytes,
-        "Megabytes of address space of the process (RLIMIT_AS).");
+        "Megabytes of address space of the process (RLIMIT_AS).")
+        .at_start();
     LIMIT_NPROC = row(GROUP, "limit-nproc", Kind::Number { min: 1, max: u64::MAX },
-        "Processes and threads that the user may have (RLIMIT_NPROC).");
+        "Processes and threads that the user may have (RLIMIT_NPROC).")
+        .at_start();
     MAX_FD = row(GROUP, "max-fd", Kind::Number { min: 16, max: u64::MAX },
-        "Descriptors that the process may open (RLIMIT_NOFILE).");
+        "Descriptors that the process may open (RLIMIT_NOFILE).")
+        .at_start();
     CHDIR2 = row(GROUP, "chdir2", Kind::Path,
-        "Change to this directory after the application was loaded.");
+        "Change to this directory after the application was loaded.")
+        .at_reload();
     HOOK = row(GROUP, "hook-asap", Kind::Text,
         "Do something at a phase of the process: exec:COMMAND, write:FILE TEXT, print:TEXT, \
          unix_signal:15 gracefully_kill_them_all ... May be repeated.")

@@ -14,12 +14,14 @@ options! {
          REMOTE_ADDR, wsgi.url_scheme and, on demand, HTTP_HOST; the same fields of other peers \
          are removed from the request. Without this option no peer is trusted and nothing is \
          removed. May be repeated.")
-        .many().value("ADDRESS[,NETWORK...]");
+        .many().value("ADDRESS[,NETWORK...]")
+        .at_reload();
     TRUSTED_PROXY_HEADERS = row(GROUP, "trusted-proxy-headers", Kind::Text,
         "The fields of trusted proxies that count: x-forwarded-for, x-forwarded-proto, \
          x-forwarded-host, or forwarded. \
          Name only what your proxy sets itself: it hands on all others as the client sent them.")
-        .value("FIELD[,FIELD...]").default(BELIEVED);
+        .value("FIELD[,FIELD...]").default(BELIEVED)
+        .at_reload();
     ENABLE_PROXY_PROTOCOL = row(GROUP, "http-enable-proxy-protocol", Kind::Flag,
         "Expect the PROXY protocol (version 1 or 2) in front of every connection of the HTTP \
          addresses, from \

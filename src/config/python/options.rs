@@ -13,7 +13,8 @@ options! {
         .also(&["home", "venv", "pyhome"]).short('H');
     PYTHONPATH = row(GROUP, "pythonpath", Kind::Path,
         "Put a directory in front of sys.path; wildcards are expanded. May be repeated.")
-        .also(&["python-path", "pp"]).many();
+        .also(&["python-path", "pp"]).many()
+        .at_reload();
     ENV = row(GROUP, "env", Kind::Pair,
         "Set an environment variable before Python starts. May be repeated.")
         .many();
@@ -37,12 +38,14 @@ options! {
         .also(&["py-program-name"]);
     PY_SYS_EXECUTABLE = row(GROUP, "py-sys-executable", Kind::Path,
         "What the application finds in sys.executable.")
-        .also(&["py-executable"]);
+        .also(&["py-executable"])
+        .at_reload();
     THREADS_STACKSIZE = row(GROUP, "threads-stacksize",
         Kind::Number { min: 0, max: 4 * 1024 * 1024 },
         "Kilobytes of stack of each worker thread.")
         .also(&["thread-stacksize", "thread-stack-size", "threads-stack-size"]).value("KBYTES")
-        .mapped("never less than 8192, which is what Python is safe with");
+        .mapped("never less than 8192, which is what Python is safe with")
+        .at_reload();
     PYRUN = row(GROUP, "pyrun", Kind::Path,
         "Run a script in the server's environment, with --pyargv behind its name in sys.argv, and \
          leave with its exit code.")
@@ -66,24 +69,29 @@ options! {
     IMPORT = row(GROUP, "import", Kind::Text,
         "Import a module, or run a file, in every interpreter before the application is \
          loaded. May be repeated.")
-        .also(&["pyimport", "py-import", "python-import"]).many().value("MODULE");
+        .also(&["pyimport", "py-import", "python-import"]).many().value("MODULE")
+        .at_reload();
     PLUGIN = row(Group::Process, "plugin", Kind::Text,
         "Load plugins: a Python file (./plugin.py) is imported in every interpreter before \
          anything else, \
          and its init() is called once for each version of the application. --plugin-list names \
          what is built in.")
         .also(&["plugins", "need-plugin", "need-plugins"]).many().value("NAME|FILE.py")
-        .mapped("what uWSGI's own plugins do is built in, and plugins in C cannot be loaded");
+        .mapped("what uWSGI's own plugins do is built in, and plugins in C cannot be loaded")
+        .at_reload();
     PYMODULE_ALIAS = row(GROUP, "pymodule-alias", Kind::Pair,
         "Make a module, or a file, importable under another name as well, before anything else is \
          imported. May be repeated.")
-        .many().value("NAME=MODULE");
+        .many().value("NAME=MODULE")
+        .at_reload();
     POST_PYMODULE_ALIAS = row(GROUP, "post-pymodule-alias", Kind::Pair,
         "As --pymodule-alias, but after what --import names. May be repeated.")
-        .many().value("NAME=MODULE");
+        .many().value("NAME=MODULE")
+        .at_reload();
     SHARED_IMPORT = row(GROUP, "shared-import", Kind::Text,
         "Import a module, or run a file, in every interpreter before the application, and before \
          what --import names. May be repeated.")
         .also(&["shared-pyimport", "shared-py-import", "shared-python-import"])
-        .many().value("MODULE");
+        .many().value("MODULE")
+        .at_reload();
 }

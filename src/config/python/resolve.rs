@@ -64,7 +64,7 @@ impl Reader<'_> {
 
     fn read_envdirs(&self, row: &OptionRow, to: &mut Variables) -> Result<(), ConfigError> {
         for setting in self.raw.all(row) {
-            let folder = path_of(setting)?;
+            let folder = self.system.path(path_of(setting)?);
             to.read(&folder)
                 .map_err(|why| setting.error(format_args!("cannot be read: {why}")))?;
         }
@@ -117,8 +117,8 @@ impl Reader<'_> {
             let before = paths.len();
             if setting.text.contains(['*', '?', '[']) {
                 // A pattern that is none, or that matches nothing, is a path as it stands.
-                let found = glob::glob(&setting.text).into_iter().flatten();
-                paths.extend(found.filter_map(Result::ok));
+                let found = self.system.glob(&setting.text);
+                paths.extend(found.into_iter().flatten());
             }
             if paths.len() == before {
                 paths.push(path);

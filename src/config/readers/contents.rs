@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::path::Path;
 use std::process::Command;
 
 use super::fetch;
@@ -31,15 +32,16 @@ fn unreadable(why: impl Into<String>, hint: Option<&'static str>) -> Unreadable 
     }
 }
 
-pub(crate) fn read(name: &str, may_execute: bool) -> Result<Vec<u8>, Unreadable> {
+/// The bytes that a name stands for.
+pub(crate) fn read(name: &str, may_execute: bool, folder: &Path) -> Result<Vec<u8>, Unreadable> {
     if name == "-" {
         return bounded(std::io::stdin().lock());
     }
     let Some((scheme, rest)) = name.split_once("://") else {
-        return file(name);
+        return file(name, folder);
     };
     match scheme {
-        "file" => file(rest),
+        "file" => file(rest, folder),
         "fd" => descriptor(rest),
         "exec" | "http" if !may_execute => Err(unreadable(
             match scheme {
@@ -51,7 +53,7 @@ pub(crate) fn read(name: &str, may_execute: bool) -> Result<Vec<u8>, Unreadable>
                 file",
             ),
         )),
-        "exec" => execute(rest),
+        "exec" => execute(rest, folder),
         "http" => fetch::http(rest, BYTES_MAX).map_err(|why| unreadable(why, None)),
         "https" => Err(unreadable(
             "cannot be fetched: there is no TLS here",
@@ -75,12 +77,12 @@ pub(crate) fn read(name: &str, may_execute: bool) -> Result<Vec<u8>, Unreadable>
             "names something that uWSGI's emperor hands out, and there is none",
             Some("put the text into a file"),
         )),
-        _ => file(name),
+        _ => file(name, folder),
     }
 }
 
-fn file(name: &str) -> Result<Vec<u8>, Unreadable> {
-    match File::open(name) {
+fn file(name: &str, folder: &Path) -> Result<Vec<u8>, Unreadable> {
+    match File::open(folder.join(name)) {
         Ok(open) => bounded(open),
         Err(error) => Err(match error.kind() {
             ErrorKind::NotFound if !name.starts_with('/') => unreadable(
@@ -113,19 +115,23 @@ fn bounded(source: impl Read) -> Result<Vec<u8>, Unreadable> {
 fn descriptor(number: &str) -> Result<Vec<u8>, Unreadable> {
     match number.parse::<u32>() {
         Ok(0) => bounded(std::io::stdin().lock()),
-        Ok(number) if cfg!(unix) => file(&format!("/dev/fd/{number}")),
+        Ok(number) if cfg!(unix) => file(&format!("/dev/fd/{number}"), Path::new("/")),
         _ => Err(unreadable("is not a descriptor that can be read", None)),
     }
 }
 
 /// What a command prints; it must succeed.
-fn execute(command: &str) -> Result<Vec<u8>, Unreadable> {
-    let output = if cfg!(windows) {
-        Command::new("cmd").args(["/C", command]).output()
+fn execute(text: &str, folder: &Path) -> Result<Vec<u8>, Unreadable> {
+    let mut command = if cfg!(windows) {
+        Command::new("cmd")
     } else {
-        Command::new("sh").args(["-c", command]).output()
+        Command::new("sh")
     };
-    match output {
+    command.args([if cfg!(windows) { "/C" } else { "-c" }, text]);
+    if !folder.as_os_str().is_empty() {
+        command.current_dir(folder);
+    }
+    match command.output() {
         Ok(output) if output.status.success() => Ok(output.stdout),
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
@@ -139,8 +145,12 @@ fn execute(command: &str) -> Result<Vec<u8>, Unreadable> {
 }
 
 /// As uWSGI does for `@(...)`: the text without the end of its last line.
-pub(crate) fn one_value(name: &str, may_execute: bool) -> Result<String, Unreadable> {
-    let bytes = read(name, may_execute)?;
+pub(crate) fn one_value(
+    name: &str,
+    may_execute: bool,
+    folder: &Path,
+) -> Result<String, Unreadable> {
+    let bytes = read(name, may_execute, folder)?;
     let text = String::from_utf8(bytes).map_err(|_| unreadable("is not UTF-8", None))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())

@@ -5,14 +5,22 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// Marks a process that is to replace another one, which is at the other end. Not one of ours that
+/// could be an option.
+pub const SUCCESSOR_VARIABLE: &str = "_SINGLEMALT_REBIRTH";
+
+/// Facts of the machine and of this process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SystemFacts {
     /// The environment, names that are UTF-8 only.
     pub(crate) environment: HashMap<String, OsString>,
+    /// What relative paths are meant from: the directory that the server was started in.
     pub(crate) directory: PathBuf,
+    /// The configuration is read for another version of the application (`if-reload`).
+    pub(crate) is_reload: bool,
     pub(crate) host: String,
     /// Cores that this process may use (affinity and cgroup quota are counted in).
     pub(crate) cores: usize,
@@ -26,6 +34,31 @@ pub(crate) struct SystemFacts {
 }
 
 impl SystemFacts {
+    /// The path that a name in the configuration means. At the start it is as it stands; later the
+    /// process may have changed its directory.
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        match self.is_reload {
+            true => self.directory.join(name),
+            false => name.as_ref().to_path_buf(),
+        }
+    }
+
+    /// The paths that a pattern finds.
+    pub(crate) fn glob(&self, pattern: &str) -> Result<Vec<PathBuf>, glob::PatternError> {
+        if Path::new(pattern).is_absolute() || !self.is_reload {
+            return Ok(glob::glob(pattern)?.flatten().collect());
+        }
+        // The process may have changed its directory since the start.
+        let folder = glob::Pattern::escape(&self.directory.to_string_lossy());
+        let found = glob::glob(&format!("{folder}/{pattern}"))?.flatten();
+        let relative = found.filter_map(|path| {
+            let path = path.strip_prefix(&self.directory).ok()?;
+            Some(path.to_path_buf())
+        });
+        Ok(relative.collect())
+    }
+
+    /// Those of this process, with this environment.
     pub(crate) fn of_this_process(environment: HashMap<String, OsString>) -> SystemFacts {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let (uid, gid) = ids();
@@ -36,6 +69,7 @@ impl SystemFacts {
         let host = host().or_else(|| named("COMPUTERNAME").map(str::to_owned));
         SystemFacts {
             directory: std::env::current_dir().unwrap_or_default(),
+            is_reload: environment.contains_key(SUCCESSOR_VARIABLE),
             host: host.unwrap_or_default(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             started_micros: now.map_or(0, |now| now.as_micros()),

@@ -6,10 +6,12 @@ const GROUP: Group = Group::Process;
 
 options! {
     FORCE_CWD = row(GROUP, "force-cwd", Kind::Path,
-        "Change to this directory before anything else, relative paths of --chdir included.");
+        "Change to this directory before anything else, relative paths of --chdir included.")
+        .at_reload();
     PRIO = row(GROUP, "prio", Kind::Text,
         "The nice value of the process, from -20 to 19 (unix).")
-        .value("N");
+        .value("N")
+        .at_start();
     FLOCK = row(GROUP, "flock", Kind::Path,
         "Lock a file that exists, or leave if another process holds the lock (unix).");
     FLOCK_WAIT = row(GROUP, "flock-wait", Kind::Path,
@@ -23,34 +25,44 @@ options! {
         .many().value("FILE=TEXT");
     WAIT_FOR_FS = row(GROUP, "wait-for-fs", Kind::Path,
         "Wait until a path is there before privileges are dropped. May be repeated.")
-        .many();
+        .many()
+        .at_start();
     WAIT_FOR_FILE = row(GROUP, "wait-for-file", Kind::Path,
         "Wait until a file is there. May be repeated.")
-        .many();
+        .many()
+        .at_start();
     WAIT_FOR_DIR = row(GROUP, "wait-for-dir", Kind::Path,
         "Wait until a directory is there. May be repeated.")
-        .many();
+        .many()
+        .at_start();
     WAIT_FOR_MOUNTPOINT = row(GROUP, "wait-for-mountpoint", Kind::Path,
         "Wait until a file system is mounted on a directory (unix). May be repeated.")
-        .many();
+        .many()
+        .at_start();
     WAIT_FOR_FS_TIMEOUT = row(GROUP, "wait-for-fs-timeout", Kind::Seconds,
         "Seconds to wait for a path, a file, a directory or a mount.")
-        .default("60");
+        .default("60")
+        .at_start();
     WAIT_FOR_INTERFACE = row(GROUP, "wait-for-interface", Kind::Text,
         "Wait until there is a network interface of this name (Linux). May be repeated.")
-        .also(&["wait-interface", "wait-for-iface", "wait-iface"]).many().value("NAME");
+        .also(&["wait-interface", "wait-for-iface", "wait-iface"]).many().value("NAME")
+        .at_start();
     WAIT_FOR_INTERFACE_TIMEOUT = row(GROUP, "wait-for-interface-timeout", Kind::Seconds,
         "Seconds to wait for a network interface.")
-        .also(&["wait-interface-timeout", "wait-for-iface-timeout", "wait-iface-timeout"]).default("60");
+        .also(&["wait-interface-timeout", "wait-for-iface-timeout", "wait-iface-timeout"]).default("60")
+        .at_start();
     WAIT_FOR_SOCKET = row(GROUP, "wait-for-socket", Kind::Text,
         "Wait until HOST:PORT, or a unix socket, accepts connections before the application is \
          loaded. May be \
          repeated.")
-        .many().value("ADDRESS");
+        .many().value("ADDRESS")
+        .at_start();
     WAIT_FOR_SOCKET_TIMEOUT = row(GROUP, "wait-for-socket-timeout", Kind::Seconds,
         "Seconds to wait for a socket.")
-        .default("60");
+        .default("60")
+        .at_start();
     FALLBACK_CONFIG = row(Group::Configuration, "fallback-config", Kind::Path,
         "Start anew with this file when the server leaves with code 1, which is how a failed start \
-         ends.");
+         ends.")
+        .at_start();
 }

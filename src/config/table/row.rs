@@ -107,6 +107,17 @@ pub enum Ready {
     LaterAndEssential(&'static str),
 }
 
+/// When a changed value takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakesEffect {
+    /// With the next version of the application, in the process that serves.
+    AtReload,
+    /// In another process, which a reload starts for it.
+    InNewProcess,
+    /// When the server is started: a reload names the option and goes on without it.
+    AtStart,
+}
+
 /// The headings of help, in the order in which they are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
@@ -229,6 +240,8 @@ pub struct OptionRow {
     pub command: bool,
     /// It belongs to the language of files (`include`, `if-env`): `loader` acts on it.
     pub language: bool,
+    /// When a changed value takes effect.
+    pub takes_effect: TakesEffect,
 }
 
 /// Starts a row that is class E, ready now, and takes a value unless its kind is a flag.
@@ -257,6 +270,7 @@ pub(crate) const fn row(
         hidden: false,
         command: false,
         language: false,
+        takes_effect: TakesEffect::InNewProcess,
     }
 }
 
@@ -335,6 +349,18 @@ impl OptionRow {
 
     pub(crate) const fn language(mut self) -> Self {
         self.language = true;
+        self
+    }
+
+    /// A reload applies it in the process that serves.
+    pub(crate) const fn at_reload(mut self) -> Self {
+        self.takes_effect = TakesEffect::AtReload;
+        self
+    }
+
+    /// It is for the start of the server.
+    pub(crate) const fn at_start(mut self) -> Self {
+        self.takes_effect = TakesEffect::AtStart;
         self
     }
 

@@ -7,12 +7,14 @@ use std::time::Duration;
 use super::value::{self, NEVER, Read};
 use crate::config::error::ConfigError;
 use crate::config::readers::layers::{Raw, Setting};
+use crate::config::readers::system_facts::SystemFacts;
 use crate::config::table::row::{Kind, OptionRow, Takes};
 
 /// Reads values by their rows and collects what to warn of.
 pub(crate) struct Reader<'a> {
     pub(crate) raw: &'a Raw,
     pub(crate) warnings: Vec<String>,
+    pub(crate) system: &'a SystemFacts,
 }
 
 impl Reader<'_> {

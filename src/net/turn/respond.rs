@@ -245,6 +245,7 @@ impl Turn {
             write: self.now.saturating_duration_since(answered.at),
             answered: &answered,
             broken,
+            is_wanted: net.site().settings.logs_requests,
         });
     }
 

@@ -20,11 +20,12 @@ use super::channel::Line;
 use super::message::{VERSION, Word};
 use super::successor_process::StandIn;
 use crate::app::{Current, Deadlines};
+use crate::config::{self, Config};
 use crate::net::{Handle, Net, ParkedConnection, Turn};
 use crate::os::file_locks::Locks;
 
-/// The variable. Not one of ours that could be an option.
-pub const VARIABLE: &str = "_SINGLEMALT_REBIRTH";
+/// The variable.
+pub use crate::config::SUCCESSOR_VARIABLE as VARIABLE;
 
 /// How this process was started.
 #[derive(Clone, Debug)]
@@ -129,6 +130,18 @@ impl Origin {
     /// symbolic link is in it, that is followed anew by each version of the application.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Reads the configuration once more, as it is now.
+    ///
+    /// # Errors
+    /// It cannot be used: why.
+    pub fn read_configuration(&self) -> Result<Config, String> {
+        let arguments = self.arguments.iter().skip(1).cloned();
+        let environment = self.environment.iter().cloned();
+        config::read_again(arguments, environment, &self.folder)
+            .map(|config| *config)
+            .map_err(|error| error.to_string())
     }
 
     /// What starts this program as it was started, with the variable.

@@ -220,7 +220,12 @@ impl Reloader {
             return Action::GoOn;
         }
         match result.outcome {
-            TaskOutcome::Loaded(Ok(loaded)) => self.activate(loaded, elapsed),
+            TaskOutcome::Loaded(Ok(loaded)) => {
+                self.id = loaded.generation.id();
+                self.history.set_way(Way::Swap);
+                self.history.set_generation(self.id);
+                self.activate(loaded, elapsed);
+            }
             // The new version of the application needs the main interpreter, which is taken.
             TaskOutcome::Loaded(Err(Failed::Start(StartError::MainIsTaken))) => {
                 self.history.set_way(Way::Exec);
@@ -233,10 +238,13 @@ impl Reloader {
                 self.report_failure(&failed);
             }
             TaskOutcome::SuccessorReady(Ok(successor)) => {
+                // A changed configuration may have needed it.
+                self.history.set_way(Way::Exec);
                 self.pending.begin();
                 return Action::HandOver(successor);
             }
             TaskOutcome::SuccessorReady(Err(report)) => {
+                self.history.set_way(Way::Exec);
                 if let Some(on_sources) = &self.builder.context.on_sources {
                     on_sources(&sources_of(&report), elapsed);
                 }
@@ -340,10 +348,11 @@ impl Reloader {
         match (way, workers) {
             (Way::Exec, _) => {
                 self.needs_new_process = false;
-                self.run(move || builder.start_successor(&deadlines));
+                self.run(move || builder.renew_process(&deadlines));
             }
             (Way::Rolling, Some(workers)) => {
-                self.run(move || TaskOutcome::Rolled(builder.roll(&workers, &deadlines)));
+                let id = self.id + 1;
+                self.run(move || builder.roll_or_load(id, &workers, &deadlines));
             }
             _ => {
                 self.id += 1;

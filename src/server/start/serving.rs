@@ -284,7 +284,7 @@ impl Serving<'_> {
             origin: self.launch.about.origin.clone(),
             successor_messages,
             version: Mutex::new(Arc::clone(&version)),
-            renew: Box::new(move |before| maker.next(before)),
+            maker: Box::new(maker),
             runtime: engine.runtime,
             current: Arc::clone(&engine.current),
             context: engine.context.clone(),

@@ -92,6 +92,17 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// Whether every source can be read once more; standard input and descriptors cannot.
+    pub(crate) fn reads_again(&self) -> bool {
+        let is_read_once = |entry: &Entry| {
+            &*entry.source == "standard input"
+                || entry.source.starts_with("fd://")
+                || entry.before.contains("@(-")
+                || entry.before.contains("@(fd://")
+        };
+        !self.entries.iter().any(is_read_once)
+    }
+
     /// The options, stacked: entries of one source that follow each other are one layer.
     pub(crate) fn stack(&self) -> Stack {
         let mut stack = Stack::new();

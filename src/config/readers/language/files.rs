@@ -90,7 +90,7 @@ impl Loader<'_> {
 
     /// The bytes of a file; `None` if a report goes on without them.
     fn bytes_of(&mut self, file: &str, named: &Entry) -> Result<Option<Vec<u8>>, ConfigError> {
-        match contents::read(file, self.may_execute) {
+        match contents::read(file, self.may_execute, &self.system.directory) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(mut failure) => {
                 if ["$(", "%(", "${"].iter().any(|mark| file.contains(mark)) {

@@ -97,7 +97,7 @@ impl Loader<'_> {
                     }
                     Ok(value)
                 }
-                '@' => match contents::one_value(name, self.may_execute) {
+                '@' => match contents::one_value(name, self.may_execute, &self.system.directory) {
                     Ok(text) => Ok(Some(text)),
                     Err(failure) if self.goes_on => {
                         left_out.push(unreadable(name, failure, entry));

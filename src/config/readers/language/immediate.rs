@@ -83,7 +83,7 @@ impl Loader<'_> {
 
     /// A condition or a loop begins.
     fn open_logic(&mut self, entry: Entry) {
-        if logic::is_missing(&entry.key, &entry.text) {
+        if logic::is_missing(&entry.key, &entry.text, self.system) {
             self.warnings.push(format!(
                 "{}: there is no file {}, and what is below is not read, as in uWSGI ({})",
                 entry.key,
@@ -170,7 +170,7 @@ impl Loader<'_> {
     ) -> Result<bool, Stop> {
         let (file, _) = split(&named.text, inside);
         // Absolute, as in uWSGI: --chdir comes later.
-        let path = std::path::absolute(file)
+        let path = std::path::absolute(self.system.path(file))
             .map_err(|error| named.error(format_args!("wants a file: {error}")))?;
         let is_logged = named
             .row
@@ -189,13 +189,14 @@ impl Loader<'_> {
             let logged = made(app::PASTE_LOGGER.name, "true".to_owned());
             self.enter(logged, Some(&app::PASTE_LOGGER), source, inside)?;
         }
-        Ok(inside.is_some_and(|inside| is_same_file(inside, file)))
+        Ok(inside
+            .is_some_and(|inside| is_same_file(&self.system.path(inside), &self.system.path(file))))
     }
 }
 
-fn is_same_file(one: &str, other: &str) -> bool {
+fn is_same_file(one: &Path, other: &Path) -> bool {
     match (std::fs::canonicalize(one), std::fs::canonicalize(other)) {
         (Ok(one), Ok(other)) => one == other,
-        _ => Path::new(one).file_name() == Path::new(other).file_name(),
+        _ => one.file_name() == other.file_name(),
     }
 }

@@ -204,7 +204,7 @@ impl<'s> Loader<'s> {
 
     fn why_skipped(&self) -> String {
         match &self.logic {
-            Logic::Open { option, thing, .. } if logic::is_missing(option, thing) => {
+            Logic::Open { option, thing, .. } if logic::is_missing(option, thing, self.system) => {
                 format!("there is no file {thing}")
             }
             Logic::Open { option, thing, .. } => format!("{option} {thing} does not hold"),

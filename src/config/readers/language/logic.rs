@@ -4,8 +4,6 @@
 //! As in uWSGI a condition is looked at anew for every option below it, a loop repeats every option
 //! by itself, and neither can stand inside another. The value that was looked at is `%(_)`.
 
-use std::path::Path;
-
 use crate::config::readers::system_facts::SystemFacts;
 
 /// The most times that a loop may repeat an option.
@@ -142,12 +140,11 @@ pub(crate) fn decide(
             let value = option(name);
             (is(value.as_deref(), wanted), value)
         }
-        "exists" => (Path::new(thing).exists(), Some(thing.to_owned())),
-        "file" => (Path::new(thing).is_file(), Some(thing.to_owned())),
-        "dir" | "directory" => (Path::new(thing).is_dir(), Some(thing.to_owned())),
+        "exists" => (system.path(thing).exists(), Some(thing.to_owned())),
+        "file" => (system.path(thing).is_file(), Some(thing.to_owned())),
+        "dir" | "directory" => (system.path(thing).is_dir(), Some(thing.to_owned())),
         "plugin" => (is_built_in_plugin(thing), Some(thing.to_owned())),
-        // One process reloads by new interpreters; the configuration is read once.
-        "reload" => (false, None),
+        "reload" => (system.is_reload, None),
         "hostname" => (system.host == thing, Some(thing.to_owned())),
         "hostname-match" => {
             let pattern = regex_lite::Regex::new(thing)
@@ -170,11 +167,11 @@ pub(crate) fn decide(
                 (1..=times).map(|number| number.to_string()).collect(),
             ));
         }
-        "for-glob" => return glob(thing).map(Fate::ReadFor),
+        "for-glob" => return glob(thing, system).map(Fate::ReadFor),
         // uWSGI says that there is no such file, and goes on without what is below.
-        "for-readline" if is_missing(kind, thing) => return Ok(Fate::Skip),
+        "for-readline" if is_missing(kind, thing, system) => return Ok(Fate::Skip),
         "for-readline" => {
-            let text = crate::config::readers::contents::one_value(thing, false)
+            let text = crate::config::readers::contents::one_value(thing, false, &system.directory)
                 .map_err(|failure| failure.why)?;
             return Ok(Fate::ReadFor(text.lines().map(str::to_owned).collect()));
         }
@@ -188,9 +185,9 @@ pub(crate) fn decide(
 }
 
 /// A loop over the lines of a file that is not there.
-pub(crate) fn is_missing(kind: &str, thing: &str) -> bool {
+pub(crate) fn is_missing(kind: &str, thing: &str, system: &SystemFacts) -> bool {
     let is_path = thing != "-" && !thing.contains("://");
-    kind == "for-readline" && is_path && !Path::new(thing).exists()
+    kind == "for-readline" && is_path && !system.path(thing).exists()
 }
 
 fn is(value: Option<&str>, wanted: Option<&str>) -> bool {
@@ -202,14 +199,16 @@ fn is(value: Option<&str>, wanted: Option<&str>) -> bool {
 }
 
 /// Paths that match, directories with a slash at their end; the pattern itself if none does.
-fn glob(pattern: &str) -> Result<Vec<String>, String> {
-    let paths = glob::glob(pattern).map_err(|error| format!("wants a pattern: {error}"))?;
+fn glob(pattern: &str, system: &SystemFacts) -> Result<Vec<String>, String> {
+    let paths = system
+        .glob(pattern)
+        .map_err(|error| format!("wants a pattern: {error}"))?;
     let mut found = Vec::new();
-    for path in paths.flatten() {
+    for path in paths {
         if found.len() as u64 >= TIMES_MAX {
             return Err(format!("finds more than {TIMES_MAX} files"));
         }
-        let mark = if path.is_dir() { "/" } else { "" };
+        let mark = if system.path(&path).is_dir() { "/" } else { "" };
         found.push(format!("{}{mark}", path.display()));
     }
     if found.is_empty() {

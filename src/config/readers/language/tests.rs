@@ -22,6 +22,7 @@ mod schemes;
 fn system(directory: &Path) -> SystemFacts {
     let variables = [("NAME", "blue"), ("EMPTY", ""), ("PORT", "9090")];
     SystemFacts {
+        is_reload: false,
         directory: directory.to_owned(),
         host: "box.example".to_owned(),
         cores: 8,

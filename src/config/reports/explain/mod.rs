@@ -37,7 +37,7 @@ pub(crate) fn explain(name: &str, system: &SystemFacts) -> Result<String, Config
         return Ok(gunicorn::explain_command_line(name));
     }
     if name.ends_with(".py") {
-        let text = contents::read(name, false)
+        let text = contents::read(name, false, &system.directory)
             .map_err(|failure| ConfigError::new(format!("{name} {} (--explain)", failure.why)))?;
         return Ok(gunicorn::explain_file(
             name,
@@ -69,7 +69,7 @@ pub(crate) fn explain(name: &str, system: &SystemFacts) -> Result<String, Config
         .add_layer(layers::COMMAND_LINE, layer)
         .and_then(|()| loader.finish());
     match loaded {
-        Ok(loaded) => Ok(Report::new(name, &loaded).render()),
+        Ok(loaded) => Ok(Report::new(name, &loaded, system).render()),
         Err(Stop::Exit(code)) => Ok(format!("{name} leaves with code {code} while it is read\n")),
         Err(Stop::Error(error)) => Err(error),
     }
@@ -79,6 +79,7 @@ pub(crate) fn explain(name: &str, system: &SystemFacts) -> Result<String, Config
 struct Report<'l> {
     name: &'l str,
     loaded: &'l Loaded,
+    system: &'l SystemFacts,
     /// Without the line that named the file.
     entries: Vec<&'l Entry>,
     /// How many lines that was.
@@ -86,7 +87,7 @@ struct Report<'l> {
 }
 
 impl<'l> Report<'l> {
-    fn new(name: &'l str, loaded: &'l Loaded) -> Report<'l> {
+    fn new(name: &'l str, loaded: &'l Loaded, system: &'l SystemFacts) -> Report<'l> {
         let shown = loaded
             .entries
             .iter()
@@ -96,6 +97,7 @@ impl<'l> Report<'l> {
             hidden: loaded.entries.len() - entries.len(),
             name,
             loaded,
+            system,
             entries,
         }
     }
@@ -160,7 +162,7 @@ impl<'l> Report<'l> {
                 .settle()
                 .and_then(|raw| match self.loaded.left_out.first() {
                     Some(error) => Err(error.clone()),
-                    None => resolve_loaded(&raw, Vec::new(), self.loaded),
+                    None => resolve_loaded(&raw, Vec::new(), self.loaded, self.system),
                 });
         match tried {
             Ok(_) => "singlemalt starts with it as it is.\n".to_owned(),
