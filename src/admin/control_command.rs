@@ -12,6 +12,7 @@ use super::control_request::{self, ControlRequest};
 use super::control_response::{self, ControlResponse};
 use super::control_server::{UNDER_WAY, read_note};
 use super::listeners::AdminConnection;
+use super::message_read::read_message;
 use super::table;
 use crate::config::{self, Address, Subcommand, Verb};
 use crate::os::pidfile;
@@ -144,36 +145,16 @@ impl Server {
         let until = timeout.map(|timeout| Instant::now() + timeout);
         client.set_timeout(timeout)?;
         client.write_all(control_request::request(ask, self.secret.as_ref()).as_bytes())?;
-        let mut arrived = Vec::new();
-        let mut piece = [0; 16 << 10];
-        loop {
-            if let Some(until) = until {
-                let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Err(ErrorKind::TimedOut.into());
-                }
-                client.set_timeout(Some(left))?;
-            }
-            let count = client.read(&mut piece)?;
-            if count == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
-            arrived.extend_from_slice(&piece[..count]);
-            let read = control_response::read(&arrived);
-            match read.map_err(|why| io::Error::new(ErrorKind::InvalidData, why))? {
-                None if arrived.len() > control_response::ANSWER_BYTES_MAX => {
-                    return Err(ErrorKind::InvalidData.into());
-                }
-                None => {}
-                Some(answer) => {
-                    return Ok(Line {
-                        client,
-                        answer,
-                        arrived_all: true,
-                    });
-                }
-            }
-        }
+        let bytes_max = control_response::ANSWER_BYTES_MAX;
+        let answer = read_message(&mut client, until, bytes_max, |arrived| {
+            let read = control_response::read(arrived);
+            read.map_err(|why| io::Error::new(ErrorKind::InvalidData, why))
+        })?;
+        Ok(Line {
+            client,
+            answer,
+            arrived_all: true,
+        })
     }
 
     /// The process that the pidfile names now.

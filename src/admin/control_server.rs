@@ -20,6 +20,7 @@ use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 use super::control_request::{self, ControlRequest, REQUEST_BYTES_MAX, Refused};
 use super::control_response::{CommandReply, StacksReply, json, whole};
 use super::listeners::{self, AdminConnection, AdminListener};
+use super::message_read::read_message;
 use super::metrics_snapshot::MetricsSnapshot;
 use super::status::CanaryReport;
 use crate::config::Failure;
@@ -548,27 +549,10 @@ fn listen(
     secret: Option<&Secret>,
 ) -> io::Result<Result<ControlRequest, Refused>> {
     let until = Instant::now() + PATIENCE;
-    let mut arrived = Vec::new();
-    let mut piece = [0; 1024];
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(ErrorKind::TimedOut.into());
-        }
-        client.set_timeout(Some(left))?;
-        let count = client.read(&mut piece)?;
-        if count == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        arrived.extend_from_slice(&piece[..count]);
-        match control_request::read(&arrived, secret) {
-            Ok(None) if arrived.len() <= REQUEST_BYTES_MAX + 1024 => {}
-            Ok(None) => return Err(ErrorKind::InvalidData.into()),
-            Ok(Some(ask)) => {
-                client.set_timeout(Some(PATIENCE))?;
-                return Ok(Ok(ask));
-            }
-            Err(refused) => return Ok(Err(refused)),
-        }
-    }
+    let bytes_max = REQUEST_BYTES_MAX + 1024;
+    let asked = read_message(client, Some(until), bytes_max, |arrived| {
+        Ok(control_request::read(arrived, secret).transpose())
+    })?;
+    client.set_timeout(Some(PATIENCE))?;
+    Ok(asked)
 }

@@ -18,6 +18,7 @@ pub mod fifo_command;
 #[cfg_attr(unix, path = "listeners_unix.rs")]
 #[cfg_attr(windows, path = "listeners_windows.rs")]
 pub mod listeners;
+mod message_read;
 pub mod metrics_snapshot;
 pub mod stats_document;
 pub mod stats_server;

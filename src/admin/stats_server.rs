@@ -4,13 +4,14 @@
 //! As in uWSGI clients need no credentials: bind it to an address that only permitted clients
 //! reach. `sm-stats` accepts clients, a thread for each writes to it; nothing waits for Python.
 
-use std::io::{self, ErrorKind, Read as _};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::control_server::{AcceptThread, accept_clients, send};
 use super::listeners::{self, AdminConnection, AdminListener};
+use super::message_read::read_message;
 use super::metrics_snapshot::MetricsSnapshot;
 use super::stats_document::HTTP_HEAD;
 use crate::config::Failure;
@@ -128,19 +129,8 @@ fn tell(client: &mut AdminConnection, metrics: &MetricsSnapshot, has_head: bool)
 /// Reads a request's head, whatever it asks for.
 fn hear(client: &mut AdminConnection) -> io::Result<()> {
     let until = Instant::now() + PATIENCE;
-    let mut arrived = Vec::new();
-    let mut piece = [0; 1024];
-    while memchr::memmem::find(&arrived, b"\r\n\r\n").is_none() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() || arrived.len() > HEAD_BYTES_MAX {
-            return Err(ErrorKind::InvalidData.into());
-        }
-        client.set_timeout(Some(left))?;
-        let count = client.read(&mut piece)?;
-        if count == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        arrived.extend_from_slice(&piece[..count]);
-    }
+    read_message(client, Some(until), HEAD_BYTES_MAX, |arrived| {
+        Ok(memchr::memmem::find(arrived, b"\r\n\r\n").map(drop))
+    })?;
     client.set_timeout(Some(PATIENCE))
 }
