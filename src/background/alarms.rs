@@ -1,9 +1,8 @@
-//! Alarms: a message that runs a command, raises a signal or stands out in the log.
+//! Alarms: messages that run a command, raise a signal or stand out in the log.
 //!
-//! Raising an alarm only queues it. One thread, `sm-alarm`, does the rest; each command has a
-//! thread that waits for its end. An alarm that had the same message a moment ago is left out, as
-//! in uWSGI: a loop of failures is one alarm every few seconds. Alarms that are raised before
-//! [`Alarms::start`] wait for it.
+//! Raising an alarm only queues it. The thread `sm-alarm` does the rest; each command has a thread
+//! that waits for its end. An alarm with the same message as a moment ago is dropped, as in uWSGI.
+//! Alarms that are raised before [`Alarms::start`] wait for it.
 
 use std::io::Write as _;
 use std::process::{Child, Stdio};

@@ -1,11 +1,11 @@
-//! When a cron entry is due. Pure: the local time comes in as numbers.
+//! Rules of cron entries. Pure: the local time is an argument.
 //!
 //! By hand: cron crates read crontab syntax; the rules here are uWSGI's (core/cron.c,
 //! core/utils.c). `-1` is any, `-n` is every n-th (`minute % n == 0`), 7 is Sunday as 0 is, and day
 //! and weekday are alternatives if both are given, as in cron(8).
 //!
 //! Entries follow local time: when daylight saving begins, entries of the skipped hour are not due,
-//! and when it ends, entries of the repeated hour are due twice. Name an hour outside of that one.
+//! and when it ends, entries of the repeated hour are due twice.
 
 use std::fmt;
 

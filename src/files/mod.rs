@@ -1,22 +1,17 @@
-//! Files that are served without the application: which request means which file, whether the
-//! client needs it, and how it is said. Without Python and without a GIL.
+//! Static files, served without the application, Python or a GIL.
 //!
-//! What is decided is apart from what touches the disk. Reading order:
+//! Decisions are apart from disk access. Reading order:
 //!
-//! - [`asked`]: what a request is to this room, whatever protocol it came by
-//! - [`path`]: from a decoded path to plain names below a folder; ways out are refused here
-//! - [`root`], `open_linux`, `open_portable`: a folder, and what names in it stand for; the only
-//!   files that open anything
-//! - [`encoding`]: which compressed twin the client would rather have
-//! - [`condition`], [`range`]: whether the client needs the file, and how much of it
-//! - [`media_type`], [`expires`]: what is said about it
-//! - [`send`]: the answer
-//! - `named`: a file that the application names instead of a body (X-Sendfile, X-Accel-Redirect)
+//! - [`asked`]: the request, independent of its protocol - [`path`]: from a decoded path to plain
+//! names below a folder - [`root`], `open_linux`, `open_portable`: opens files below a folder; the
+//! only disk access - [`encoding`]: selects a compressed twin - [`condition`], [`range`]: whether
+//! the client needs the file, and which part - [`media_type`], [`expires`]: fields about the file -
+//! [`send`]: the answer - `named`: a file that the application names instead of a body (X-Sendfile,
+//! X-Accel-Redirect)
 //!
-//! The semantics are those of uWSGI (core/static.c, core/protocol.c): GET and HEAD only; folders to
-//! check first, then maps in their order; whatever is not found goes on to the application; no
-//! folder is ever listed. [`Files::answer`] runs in a turn of the poll, on whichever thread has
-//! one, with the connection in its hands. It knows neither sockets nor options.
+//! The semantics are uWSGI's (core/static.c, core/protocol.c): GET and HEAD only; folders to check
+//! first, then maps in their order; other requests go to the application; folders are never listed.
+//! [`Files::answer`] runs in a turn of the poll, on the thread that owns the connection.
 
 pub mod asked;
 pub mod condition;

@@ -1,10 +1,10 @@
-//! What every worker does at this moment: its request, its Python stack, and what its thread does
-//! outside of Python.
+//! The state of every worker: its request, its Python stack, and its thread's state outside of
+//! Python.
 //!
-//! A thread per interpreter waits for the GIL and looks; the caller waits for them a bounded
-//! time. An interpreter whose GIL is not free by then (code in C holds it) is told by what the
-//! system knows of its threads. No thread is stopped, and no wait is unbounded: a look that
-//! comes too late ends by itself. Any thread that has no part in an interpreter may ask.
+//! A thread per interpreter waits for the GIL and reads the stacks; the caller waits a bounded
+//! time. For an interpreter whose GIL is not free by then (C code holds it) the answer has the
+//! kernel's view of its threads. No thread is stopped; a late look ends by itself. Any thread
+//! outside of interpreters may call it.
 
 use std::collections::BTreeMap;
 use std::fmt;

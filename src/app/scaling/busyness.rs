@@ -1,10 +1,9 @@
-//! uWSGI's `busyness`: the share of time that interpreters spend in requests decides how many there
-//! are. Pure.
+//! uWSGI's `busyness`: the time that interpreters spend in requests decides their number. Pure.
 //!
-//! Once every `--cheaper-overload` seconds the average is compared with two limits. Above the upper
-//! one interpreters are added; below the lower one, one is ended if it was so for `multiplier`
-//! rounds. Who ends one too early and needs it back pays a penalty: the multiplier grows. Requests
-//! that wait add interpreters at once, and those leave sooner.
+//! Every `--cheaper-overload` seconds the average is compared with two limits. Above the upper one
+//! interpreters are added; below the lower one for `multiplier` rounds, one is ended. If that was
+//! too early and it is needed again, the multiplier grows. Waiting requests add interpreters at
+//! once, and those leave sooner.
 
 use std::collections::HashMap;
 use std::time::Duration;

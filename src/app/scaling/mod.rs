@@ -1,9 +1,9 @@
-//! How many interpreters a generation has at a time: uWSGI's cheaper and its algorithms.
+//! The number of interpreters of a generation: uWSGI's cheaper and its algorithms.
 //!
-//! Pure rules, without a clock, a thread or Python: the supervisor's thread shows a
-//! [`cheaper::Policy`] an [`observation::Observation`] once a cycle and has its decision carried
-//! out by `sm-reload`. [`idle`] says whether a generation has any interpreter at all, for the
-//! threads that queue requests. Read [`rules`] first, then [`cheaper`].
+//! Pure rules: the supervisor's thread passes an [`observation::Observation`] to a
+//! [`cheaper::Policy`] once a cycle, and `sm-reload` carries the decision out. [`idle`] tells
+//! threads that queue requests whether there is any interpreter. Read [`rules`] first, then
+//! [`cheaper`].
 
 pub mod busyness;
 pub mod cheaper;

@@ -1,11 +1,10 @@
 //! Delivers signals to the workers of a generation. Any thread.
 //!
 //! A signal goes into the generation's [`SignalQueue`](super::queue::SignalQueue), and a worker of
-//! an interpreter that it is for runs its handler between two jobs. Waking the right one: where
-//! workers sleep in one poll, the kernel wakes any of them; one that finds no signal of its own
-//! wakes the next while a thread that could take one sleeps (`has_signal_for_sleeper`). Threads
-//! that share a GIL sleep elsewhere: their gate activates one of them. Where only the acceptor
-//! polls, each interpreter has a channel of its own in the queue.
+//! a right interpreter runs its handler between two jobs. Where workers sleep in one poll, the
+//! kernel wakes any of them; a wrong one wakes the next while a right one sleeps
+//! (`has_signal_for_sleeper`). Threads that share a GIL sleep elsewhere: their gate activates one.
+//! Where only the acceptor polls, each interpreter has its own channel in the queue.
 
 use std::sync::Arc;
 

@@ -211,7 +211,7 @@ impl File {
     fn follow(&mut self, folders: &mut Kernel) {
         let before = std::mem::take(&mut self.folders);
         let wanted = folders_of(&self.path);
-        // First the new, then the old ones: what stays is not let go of in between.
+        // First the new, then the old ones, so that no folder is unwatched in between.
         let watched = wanted.into_iter().filter(|folder| folders.watch(folder));
         self.folders = watched.collect();
         for folder in &before {
@@ -235,7 +235,6 @@ impl File {
 }
 
 impl Tree {
-    /// Sees to it that the right folder is watched.
     fn follow(&mut self, roots: &mut Kernel) {
         let real = fs::canonicalize(&self.root).ok();
         let found = real.and_then(|real| identity_of(&real).map(|identity| (real, identity)));
