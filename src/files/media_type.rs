@@ -1,9 +1,8 @@
-//! `Content-Type` by the ending of a file's name. A table in the program, and what `mime-file` adds
-//! to it.
+//! `Content-Type` by the ending of a file's name: a built-in table, and `mime-file`.
 //!
 //! Without a charset, as in uWSGI and nginx: the server does not read the file. A line
-//! `text/plain;charset=utf-8 txt` in a `mime-file` adds one. A file without a known ending is
-//! `application/octet-stream`, so that no browser takes an upload for a page.
+//! `text/plain;charset=utf-8 txt` in a `mime-file` adds one. An unknown ending is
+//! `application/octet-stream`, so that no browser shows an upload as a page.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

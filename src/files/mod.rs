@@ -2,12 +2,14 @@
 //!
 //! Decisions are apart from disk access. Reading order:
 //!
-//! - [`asked`]: the request, independent of its protocol - [`path`]: from a decoded path to plain
-//! names below a folder - [`root`], `open_linux`, `open_portable`: opens files below a folder; the
-//! only disk access - [`encoding`]: selects a compressed twin - [`condition`], [`range`]: whether
-//! the client needs the file, and which part - [`media_type`], [`expires`]: fields about the file -
-//! [`send`]: the answer - `named`: a file that the application names instead of a body (X-Sendfile,
-//! X-Accel-Redirect)
+//! - [`asked`]: the request, independent of its protocol
+//! - [`path`]: from a decoded path to plain names below a folder
+//! - [`root`], `open_linux`, `open_portable`: opens files below a folder; the only disk access
+//! - [`encoding`]: selects a compressed twin
+//! - [`condition`], [`range`]: whether the client needs the file, and which part
+//! - [`media_type`], [`expires`]: fields about the file
+//! - [`send`]: the answer
+//! - `named`: a file that the application names instead of a body (X-Sendfile, X-Accel-Redirect)
 //!
 //! The semantics are uWSGI's (core/static.c, core/protocol.c): GET and HEAD only; folders to check
 //! first, then maps in their order; other requests go to the application; folders are never listed.

@@ -1,9 +1,8 @@
 //! Files that an application names in its response: `X-Sendfile` with a path on disk,
-//! `X-Accel-Redirect` with an address that is mapped to one.
+//! `X-Accel-Redirect` with a mapped address.
 //!
-//! Only what lies in the folders that were configured for this is sent: a bug that lets a client
-//! choose the name must not give away the disk. The rules of paths and links are those of static
-//! files. Run by the worker that answers.
+//! Only files in folders configured for this are sent: a bug that lets a client choose the name
+//! must not expose the disk. Paths and links follow the rules of static files. Runs on the worker.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,9 +1,8 @@
-//! Which file a decoded path may mean: the rules that stand before any disk access.
+//! The rules for decoded paths, before any disk access.
 //!
-//! A pure function of bytes, the same for every system but for the names that mean something else
-//! on Windows; those are rules like the others, so that they are tested everywhere. What passes is
-//! a list of plain names below a folder. Whether a symbolic link among them leads out is the next
-//! question, and the disk's (`root`).
+//! A pure function of bytes, the same on every system, so that the rules for Windows are tested
+//! everywhere. The result is a list of plain names below a folder. Whether a symbolic link among
+//! them leads out is for `root` to check.
 
 use std::borrow::Cow;
 
@@ -30,12 +29,10 @@ pub struct Below<'a> {
     pub wants_folder: bool,
 }
 
-/// Reads the rest of a decoded path behind its prefix. `None`: it means no file, whatever is on the
-/// disk.
+/// Reads the rest of a decoded path behind its prefix. `None`: it cannot mean a file.
 ///
-/// Empty names and `.` are passed over, as every file system does. `..` is refused even where it
-/// would stay inside: clients resolve it before they ask, so it only comes in attacks. So is a
-/// backslash: it is a separator on Windows.
+/// Empty names and `.` are skipped, as file systems do. `..` is refused even inside the folder:
+/// clients resolve it, so it only comes in attacks. So is a backslash, a separator on Windows.
 pub fn below(path: &[u8], rules: Rules) -> Option<Below<'_>> {
     let trimmed = path.strip_prefix(b"/").unwrap_or(path);
     let wants_folder = trimmed.is_empty() || trimmed.ends_with(b"/");

@@ -1,9 +1,8 @@
-//! `Range` (RFC 9110, 14): which bytes of a file are asked for. A pure function of the field and
-//! the file's length.
+//! `Range` (RFC 9110, 14): the requested bytes of a file. Pure.
 //!
-//! A server may ignore ranges, so every doubt ends in the whole file. Two bounds keep one request
-//! from costing more than one file: not more than [`RANGES_MAX`] parts, and together not more bytes
-//! than the file has (the overlapping ranges of CVE-2011-3192).
+//! A server may ignore ranges, so a doubtful one gets the whole file. Two bounds limit the cost of
+//! one request: [`RANGES_MAX`] parts, and together no more bytes than the file has (the overlapping
+//! ranges of CVE-2011-3192).
 
 /// The most parts of one answer.
 pub const RANGES_MAX: usize = 32;

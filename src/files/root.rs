@@ -1,18 +1,16 @@
-//! A folder that files are served from, or one file: the only part of this room that opens
-//! anything.
+//! A folder or file that requests lead to: the only disk access of this room.
 //!
-//! A path that passed the rules of `path` is opened here, and what comes back is a regular file
-//! that lies in the folder or in one that is named as safe. Everything else is a miss: a link that
-//! leads out, a FIFO, a socket, a device (opened without waiting, looked at, and closed).
+//! Opens paths that passed the rules of `path`. The result is a regular file in the folder or in a
+//! safe one; all else is a miss: a link that leads out, a FIFO, a socket, a device (opened without
+//! waiting and closed).
 //!
-//! On Linux the kernel resolves the path below a held descriptor of the folder (openat2,
-//! RESOLVE_BENEATH), so that there is no moment between a check and its use (`open_linux`).
-//! Elsewhere the path is resolved, checked, opened and checked again (`open_portable`).
+//! On Linux the kernel resolves the path below a descriptor of the folder (openat2,
+//! RESOLVE_BENEATH), so no link can change between check and use (`open_linux`). Elsewhere the path
+//! is resolved, checked, opened and checked again (`open_portable`).
 //!
-//! These calls may wait for a slow disk. They are made in a turn of the poll, by any thread that
-//! has one: nginx and uWSGI do the same. A thread that waits does not hold up others: the poll is a
-//! role, and another thread takes it. The server waits only when all workers and the acceptor wait
-//! for the same dead disk; `--offload-threads` avoids that.
+//! These calls may wait for a slow disk. They run in a turn of the poll, as in nginx and uWSGI;
+//! meanwhile another thread polls. The server waits only when all workers and the acceptor wait for
+//! the disk; `--offload-threads` avoids that.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
