@@ -12,6 +12,8 @@ use crate::protocol::http::{Limits, Refusal, content_length, name_hash};
 /// Front ends send some twenty; Apache adds its own environment.
 const OTHERS_MAX: usize = 512;
 
+const COOKIE: &[u8] = b"HTTP_COOKIE";
+
 /// How long the body is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BodyLength {
@@ -112,6 +114,7 @@ pub struct Variables {
     fields: u32,
     body: BodyLength,
     path_has_script: bool,
+    cookies: u32,
 }
 
 // For the codecs.
@@ -138,10 +141,13 @@ impl Variables {
         &self.bytes
     }
 
-    /// Records a variable by the spans of its name and value. Repeated names: the last one counts.
+    /// Records a variable by the spans of its name and value. Repeated names: the last one counts,
+    /// except for cookies, which are joined.
     ///
     /// `HTTP_PROXY` is left out (httpoxy, CVE-2016-5385), and so is what poses as one of the
     /// server's own objects (`wsgi.*`, `uwsgi.*`): no front end has a reason to send them.
+    /// `HTTP_TRANSFER_ENCODING` is about the front end's connection: the body is decoded, and a
+    /// framework would decode it again.
     ///
     /// # Errors
     /// A name is empty, there are too many variables, or a second `CONTENT_LENGTH` says otherwise
@@ -158,10 +164,11 @@ impl Variables {
             return Err(refuse(400, "a variable without a name"));
         }
         let poses = text.starts_with(b"wsgi.") || text.starts_with(b"uwsgi.");
-        if poses || text == b"HTTP_PROXY" {
+        if poses || matches!(text, b"HTTP_PROXY" | b"HTTP_TRANSFER_ENCODING") {
             return Ok(());
         }
         if text.starts_with(b"HTTP_") {
+            self.cookies += u32::from(text == COOKIE);
             self.fields += 1;
             if self.fields as usize > limits.fields_max {
                 return Err(refuse(431, "more fields than their bound"));
@@ -189,6 +196,9 @@ impl Variables {
     /// No method; a `CONTENT_LENGTH` that is not a number in digits (400) or over the bound of
     /// bodies (413).
     pub fn complete(&mut self, limits: &Limits) -> Result<BodyLength, Refusal> {
+        if self.cookies > 1 {
+            self.join_cookies();
+        }
         if self.method().is_empty() {
             return Err(refuse(400, "no REQUEST_METHOD among the variables"));
         }
@@ -202,6 +212,24 @@ impl Variables {
             },
         };
         Ok(self.body)
+    }
+
+    /// nginx before 1.23 passes the cookies of HTTP/2 clients, and several `Cookie` fields, on one by
+    /// one: the last variable gets all of them, joined as over HTTP.
+    fn join_cookies(&mut self) {
+        let is_cookie = |pair: &Pair| pair.name.of(&self.bytes) == COOKIE;
+        let joined = (self.pairs.iter().filter(|pair| is_cookie(pair)))
+            .map(|pair| pair.value.of(&self.bytes))
+            .collect::<Vec<_>>()
+            .join(b"; ".as_slice());
+        let Some(last) = self.pairs.iter().rposition(is_cookie) else {
+            return;
+        };
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&joined);
+        if let Some(pair) = self.pairs.get_mut(last) {
+            pair.value = Span::from(at..at + joined.len());
+        }
     }
 
     /// `PATH_INFO` begins with `SCRIPT_NAME`, which the server has to take off (uwsgi's modifier1
@@ -377,12 +405,29 @@ mod tests {
     }
 
     #[test]
+    fn cookies_are_joined() {
+        let variables = with(&[
+            ("HTTP_COOKIE", "a=1"),
+            ("HTTP_X", "one"),
+            ("HTTP_COOKIE", "b=2"),
+            ("HTTP_X", "two"),
+            ("HTTP_COOKIE", "c=3"),
+        ]);
+        let cookies = Some(b"a=1; b=2; c=3".as_slice());
+        assert_eq!(variables.value(b"HTTP_COOKIE"), cookies);
+        assert_eq!(variables.value(b"HTTP_X"), Some(b"two".as_slice()));
+        let in_order = variables.iter().filter(|one| one.name == COOKIE);
+        assert_eq!(in_order.last().map(|one| one.value), cookies);
+    }
+
+    #[test]
     fn what_poses_as_the_servers_own_is_left_out() {
         let variables = with(&[
             ("wsgi.input", "x"),
             ("wsgi.url_scheme", "https"),
             ("uwsgi.version", "x"),
             ("HTTP_PROXY", "http://evil"),
+            ("HTTP_TRANSFER_ENCODING", "chunked"),
             ("UWSGI_FILE", "/tmp/evil.py"),
         ]);
         let names: Vec<&[u8]> = variables.iter().map(|one| one.name).collect();
