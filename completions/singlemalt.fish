@@ -130,6 +130,7 @@ complete -c singlemalt -l max-chunk-line -r -f -d 'Bytes of the line in front of
 complete -c singlemalt -l max-trailers -r -f -d 'Bytes of the trailers behind a chunked request body.'
 complete -c singlemalt -l limit-post -r -f -d 'Bytes of a request body; a longer one is answered 413. 0 is no limit.'
 complete -c singlemalt -l post-buffering -r -f -d 'Bytes of a request body that are kept in memory; a longer body goes to a temporary file.'
+complete -c singlemalt -l post-buffering-total -r -f -d 'Bytes that all request bodies in temporary files may have together; a body past that is answered 507. Unless set, as much as one body may have, 1G at least. 0 is no limit.'
 complete -c singlemalt -l header-timeout -r -f -d 'Seconds from the first byte of a request\'s head to its last; then 408.'
 complete -c singlemalt -l http-headers-timeout -r -f -d 'Seconds from the first byte of a request\'s head to its last; then 408.'
 complete -c singlemalt -l http-header-timeout -r -f -d 'Seconds from the first byte of a request\'s head to its last; then 408.'

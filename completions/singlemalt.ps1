@@ -133,6 +133,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--max-trailers', 'Bytes of the trailers behind a chunked request body.')
         ,@('--limit-post', 'Bytes of a request body; a longer one is answered 413. 0 is no limit.')
         ,@('--post-buffering', 'Bytes of a request body that are kept in memory; a longer body goes to a temporary file.')
+        ,@('--post-buffering-total', 'Bytes that all request bodies in temporary files may have together; a body past that is answered 507. Unless set, as much as one body may have, 1G at least. 0 is no limit.')
         ,@('--header-timeout', 'Seconds from the first byte of a request''s head to its last; then 408.')
         ,@('--http-headers-timeout', 'Seconds from the first byte of a request''s head to its last; then 408.')
         ,@('--http-header-timeout', 'Seconds from the first byte of a request''s head to its last; then 408.')

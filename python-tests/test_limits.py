@@ -2,6 +2,9 @@
 reaches the app.
 """
 
+import contextlib
+from pathlib import Path
+
 import pytest
 from options import limits
 from requests_raw import chunked, get, post
@@ -193,3 +196,55 @@ def test_more_connections_than_allowed(serve):
     for connection in connections[1:]:
         assert connection.ask(get()).status == 200
         connection.close()
+
+
+TRAILERS = """authorization cache-control connection content-encoding content-range content-type cookie
+    expect forwarded host if-match if-modified-since if-none-match if-range if-unmodified-since
+    keep-alive max-forwards pragma proxy proxy-authorization range set-cookie te trailer upgrade
+    x-forwarded-for""".split()
+
+
+@pytest.mark.parametrize("name", TRAILERS)
+def test_a_trailer_is_no_field(echo, name):
+    """RFC 9110, 6.5.1: a trailer that is not known to be one is ignored."""
+    wire = get("/trailer", "Transfer-Encoding: chunked", method="POST")
+    with echo.connect() as connection:
+        sent = wire + f"1\r\na\r\n0\r\n{name}: value\r\n\r\n".encode()
+        environ = connection.ask(sent).json()["environ"]
+        key = name.upper().replace("-", "_")
+        assert "value" not in (environ.get(f"HTTP_{key}"), environ.get(key))
+        assert environ["CONTENT_LENGTH"] == "1"
+        assert connection.ask(get("/next")).status == 200
+
+
+@pytest.mark.parametrize("name", ["Content-Length: 1", "Transfer-Encoding: chunked"])
+def test_a_trailer_that_frames_is_refused(echo, name):
+    wire = get("/trailer", "Transfer-Encoding: chunked", method="POST")
+    with echo.connect() as connection:
+        assert connection.ask(wire + f"1\r\na\r\n0\r\n{name}\r\n\r\n".encode()).status == 400
+
+
+def test_bodies_in_files_are_bounded_together(serve):
+    """Uploads that are not finished fill no disk; when one ends, there is room again."""
+    server = serve("--post-buffering", "1K", "--post-buffering-total", "3M", app="echo.py")
+    body = b"x" * 2_000_000
+    head = get("/up", f"Content-Length: {len(body)}", method="POST")
+    with server.connect() as first, server.connect() as second:
+        first.send(head + body[:-1])
+        # The first one's bytes have been read when the second one is refused or not.
+        server.wait_until(lambda: upload_bytes(server) >= 1_900_000)
+        assert second.ask(head + body).status == 507
+        server.wait_for_log("--post-buffering-total")
+        assert first.ask(body[-1:], "POST").status == 200
+    with server.connect() as third:
+        assert third.ask(head + body).status == 200
+
+
+def upload_bytes(server):
+    """The sizes of the server's temporary files together."""
+    total = 0
+    for path in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(path.readlink()).endswith("(deleted)"):
+                total += path.stat().st_size
+    return total

@@ -17,6 +17,7 @@ mod deadlines;
 mod handover;
 mod io;
 mod listener;
+mod occasionally;
 mod os;
 mod output;
 mod parked;

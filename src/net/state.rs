@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex, RwLock, RwLockWriteGuard};
 use super::connection::{Connection, Exchange};
 use super::io::Io;
 use super::listener::Listener;
+use super::occasionally::Occasionally;
 use super::parked::ParkedQueue;
 use super::poll::{self, SharedPoll};
 use super::services::RequestLog;
@@ -68,6 +69,8 @@ pub struct Net {
     redirects: Box<[Option<Redirect>]>,
     /// A connection from an untrusted address was refused and logged.
     pub(super) has_warned_untrusted: AtomicBool,
+    /// A request body could not be stored.
+    pub(super) body_warning: Occasionally,
     pub(super) protocols: Box<[Protocol]>,
     /// Connections that used up their share of a turn and can continue.
     pub(super) unfinished: SegQueue<SlotId>,
@@ -107,6 +110,7 @@ impl Net {
             poll,
             slots: Slots::default(),
             has_warned_untrusted: AtomicBool::new(false),
+            body_warning: Occasionally::default(),
             redirects: listeners.iter().map(Listener::redirect).collect(),
             listeners: RwLock::new(listeners),
             protocols: protocols.into_boxed_slice(),

@@ -66,7 +66,10 @@ impl Engine {
         } = parts;
         let last_load = Arc::new(LastLoad::default());
         let folder = std::env::current_dir().unwrap_or_default();
-        let memory = Arc::new(BodyMemory::new(config.limits.body_memory_bytes_max));
+        let memory = Arc::new(
+            BodyMemory::new(config.limits.body_memory_bytes_max)
+                .with_files_of(config.limits.body_file_bytes_max),
+        );
         let net = Net::new(
             Arc::new(site(config, added_fields, memory, &last_load, &folder)?),
             listeners,

@@ -125,7 +125,7 @@ impl RequestBody {
         if let Store::File(spill) = &mut self.store {
             return spill.push(data);
         }
-        let mut spill = Box::new(Spill::create()?);
+        let mut spill = Box::new(Spill::create(memory.files())?);
         match &self.store {
             Store::Memory(bytes) => spill.push(bytes)?,
             Store::Pages(pages) => {

@@ -31,6 +31,7 @@ mod response;
 mod response_state;
 mod rules;
 mod sink;
+mod spool_space;
 mod unchunk;
 
 pub use added_fields::AddedFields;
@@ -41,3 +42,4 @@ pub use head::Head;
 pub use mounts::{Chosen, FrontEnd, Mounts, Place, Rules};
 pub use response_state::{Delivery, HttpDate, RequestFacts, Response, Summary, UNREAD};
 pub use sink::{ClientGone, Room, Sink};
+pub use spool_space::SpoolSpace;

@@ -42,6 +42,9 @@ options! {
         .default("1M")
         .mapped("bodies are always read whole before the application is called; this is where \
             memory ends");
+    POST_BUFFERING_TOTAL = row(GROUP, "post-buffering-total", Kind::Bytes { min: 0, max: u64::MAX },
+        "Bytes that all request bodies in temporary files may have together; a body past that is \
+         answered 507. Unless set, as much as one body may have, 1G at least. 0 is no limit.");
     HEADER_TIMEOUT = row(GROUP, "header-timeout", Kind::Seconds,
         "Seconds from the first byte of a request's head to its last; then 408.")
         .also(&["http-headers-timeout", "http-header-timeout"]).default("20")

@@ -8,6 +8,9 @@ use super::options;
 use super::types::{HarakiriRules, LimitsConfig};
 use crate::protocol::listen::Deadlines;
 
+/// What temporary files of request bodies may have together, at least. Bytes.
+const BODY_FILES_BYTES_MIN: u64 = 1 << 30;
+
 impl Reader<'_> {
     pub(crate) fn limits(&mut self) -> Result<LimitsConfig, ConfigError> {
         Ok(LimitsConfig {
@@ -38,6 +41,23 @@ impl Reader<'_> {
             connections_max: self.count(&options::MAX_CONNECTIONS)?,
             queue_max: self.count(&options::REQUEST_QUEUE)?,
             body_memory_bytes_max: self.count(&options::POST_BUFFERING)?,
+            body_file_bytes_max: self.body_file_bytes_max()?,
         })
+    }
+
+    /// Unless set, one body may use all of it.
+    fn body_file_bytes_max(&mut self) -> Result<u64, ConfigError> {
+        let one = self.number(&options::LIMIT_POST)?;
+        let all = self.optional_number(&options::POST_BUFFERING_TOTAL)?;
+        Ok(
+            match all.unwrap_or(if one == 0 {
+                0
+            } else {
+                one.max(BODY_FILES_BYTES_MIN)
+            }) {
+                0 => u64::MAX,
+                bytes => bytes,
+            },
+        )
     }
 }

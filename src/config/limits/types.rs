@@ -20,6 +20,8 @@ pub struct LimitsConfig {
     pub queue_max: usize,
     /// Bytes of a request body kept in memory; the rest goes to a temporary file.
     pub body_memory_bytes_max: usize,
+    /// Bytes that all temporary files of request bodies may have together.
+    pub body_file_bytes_max: u64,
 }
 
 /// What becomes of requests that take too long.

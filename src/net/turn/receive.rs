@@ -172,7 +172,8 @@ impl Turn {
                     }
                 }
                 Step::Data(piece) => {
-                    if let Err(refusal) = store(net, connection, piece) {
+                    if let Err(refusal) = store(net, connection, piece, net.milliseconds(self.now))
+                    {
                         self.refuse(net, connection, &refusal);
                         return (data.len(), Next::Again);
                     }
@@ -294,21 +295,33 @@ impl Turn {
 }
 
 /// Stores a piece of a request body.
-fn store(net: &Net, connection: &mut Connection, piece: &[u8]) -> Result<(), Refusal> {
+fn store(net: &Net, connection: &mut Connection, piece: &[u8], now_ms: u64) -> Result<(), Refusal> {
     connection.body_bytes_seen += piece.len() as u64;
     let stored = connection
         .body
         .push(piece, &net.site().settings.body_memory);
-    stored.map_err(|error| {
-        tracing::error!(
-            %error,
-            "cannot store a request body in a temporary file under {}. Free space there, or set \
-             TMPDIR",
-            std::env::temp_dir().display()
-        );
-        Refusal {
-            status: 507,
-            why: "the request body could not be stored",
+    let Err(error) = stored else {
+        return Ok(());
+    };
+    if net.body_warning.is_due(now_ms) {
+        let folder = std::env::temp_dir();
+        if error.kind() == io::ErrorKind::QuotaExceeded {
+            tracing::warn!(
+                "request bodies are refused with 507: those in temporary files under {} are at \
+                 their bound together (--post-buffering-total)",
+                folder.display()
+            );
+        } else {
+            tracing::error!(
+                %error,
+                "cannot store a request body in a temporary file under {}. Free space there, or \
+                 set TMPDIR",
+                folder.display()
+            );
         }
+    }
+    Err(Refusal {
+        status: 507,
+        why: "the request body could not be stored",
     })
 }

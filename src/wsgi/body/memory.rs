@@ -6,7 +6,11 @@
 //! the system costs more than the bytes that go into it. Pages that were unused for a while go back
 //! to the system. Any thread may call anything; a lock is held for a few instructions.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
+
+use crate::wsgi::spool_space::SpoolSpace;
 
 /// A page, and what a body may hold outside of pages. Bytes.
 const PAGE_BYTES: usize = 64 * 1024;
@@ -25,6 +29,8 @@ pub struct BodyMemory {
     page_bytes: usize,
     pages_max: usize,
     stock: Mutex<Stock>,
+    /// What bodies in temporary files may hold together.
+    files: Arc<SpoolSpace>,
 }
 
 #[derive(Debug, Default)]
@@ -45,13 +51,27 @@ impl BodyMemory {
         Self::of_pages(body_bytes_max, PAGE_BYTES, all_bytes_max / PAGE_BYTES)
     }
 
+    /// The files of bodies that do not stay in memory hold at most `bytes_max` together.
+    #[must_use]
+    pub fn with_files_of(self, bytes_max: u64) -> Self {
+        Self {
+            files: Arc::new(SpoolSpace::new(bytes_max)),
+            ..self
+        }
+    }
+
     pub(super) fn of_pages(body_bytes_max: usize, page_bytes: usize, pages_max: usize) -> Self {
         Self {
             body_bytes_max,
             page_bytes,
             pages_max,
             stock: Mutex::default(),
+            files: Arc::new(SpoolSpace::new(u64::MAX)),
         }
+    }
+
+    pub(super) fn files(&self) -> &Arc<SpoolSpace> {
+        &self.files
     }
 
     pub(super) fn body_bytes_max(&self) -> usize {

@@ -4,8 +4,11 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
+use std::sync::Arc;
 
 use memchr::memchr;
+
+use crate::wsgi::spool_space::SpoolSpace;
 
 /// One buffer for both directions: small pushes are gathered in it before they go to the file, and
 /// lines and small reads are served from it. Bytes.
@@ -15,6 +18,8 @@ pub(super) const WINDOW_BYTES: usize = 64 * 1024;
 /// process is killed.
 pub(super) struct Spill {
     file: File,
+    /// What all bodies in files may hold together. This one has taken `len` bytes of it.
+    space: Arc<SpoolSpace>,
     /// Bytes pushed so far, in the file or still in `window`.
     len: u64,
     /// Either (`unwritten`) the tail of the body that the file does not have yet, or a copy of a
@@ -35,8 +40,14 @@ impl std::fmt::Debug for Spill {
     }
 }
 
+impl Drop for Spill {
+    fn drop(&mut self) {
+        self.space.give_back(self.len);
+    }
+}
+
 impl Spill {
-    pub(super) fn create() -> io::Result<Self> {
+    pub(super) fn create(space: &Arc<SpoolSpace>) -> io::Result<Self> {
         let file = tempfile::tempfile().map_err(|error| {
             let folder = std::env::temp_dir();
             told(
@@ -47,12 +58,13 @@ impl Spill {
                 ),
             )
         })?;
-        Ok(Self::on(file))
+        Ok(Self::on(file, space))
     }
 
-    pub(super) fn on(file: File) -> Self {
+    pub(super) fn on(file: File, space: &Arc<SpoolSpace>) -> Self {
         Self {
             file,
+            space: Arc::clone(space),
             len: 0,
             window: Vec::new(),
             window_at: 0,
@@ -67,6 +79,15 @@ impl Spill {
     }
 
     pub(super) fn push(&mut self, data: &[u8]) -> io::Result<()> {
+        self.space.take(data.len() as u64)?;
+        let pushed = self.store(data);
+        if pushed.is_err() {
+            self.space.give_back(data.len() as u64);
+        }
+        pushed
+    }
+
+    fn store(&mut self, data: &[u8]) -> io::Result<()> {
         if !self.unwritten {
             self.window.clear();
             self.window_at = self.len;

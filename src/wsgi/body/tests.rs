@@ -375,7 +375,7 @@ fn a_file_is_read_in_windows_whatever_the_line_length() {
 /// A body in a file, and the file's handle in the test's hands.
 fn on(file: File) -> RequestBody {
     RequestBody {
-        store: Store::File(Box::new(Spill::on(file))),
+        store: Store::File(Box::new(Spill::on(file, BodyMemory::new(0).files()))),
         position: 0,
     }
 }
