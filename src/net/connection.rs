@@ -9,7 +9,7 @@ use crate::wsgi::environ::Peer;
 use crate::wsgi::{Head, RequestBody, RequestFacts, Summary};
 
 use super::client::{Forwarded, requester};
-use super::io::Io;
+use super::output::Io;
 use super::reader::Reader;
 use super::settings::Settings;
 use super::slots::SlotId;

@@ -12,9 +12,9 @@ use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink};
 
 use super::client::requester;
 use super::connection::{Exchange, facts};
-use super::io::Io;
+use super::output::Io;
+use super::output::Records;
 use super::ownership::ResponseOwner;
-use super::records::Records;
 use super::state::Net;
 
 /// The parts of an exchange that a worker needs, borrowed separately.

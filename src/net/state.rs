@@ -11,9 +11,9 @@ use mio::Interest;
 use parking_lot::{Condvar, Mutex, RwLock, RwLockWriteGuard};
 
 use super::connection::{Connection, Exchange};
-use super::io::Io;
 use super::listener::Listener;
 use super::occasionally::Occasionally;
+use super::output::Io;
 use super::parked::ParkedQueue;
 use super::poll::{self, SharedPoll};
 use super::services::RequestLog;

@@ -10,8 +10,7 @@ use crate::protocol::http::response as wire;
 use crate::wsgi::{Head, RequestFacts, Summary, UNREAD, canned};
 
 use super::super::connection::{Answered, Connection, Phase};
-use super::super::output::Flushed;
-use super::super::records::Records;
+use super::super::output::{Flushed, Records};
 use super::super::services::{Dispatch, Record, Rejected};
 use super::super::state::{Net, count};
 use super::super::tls_stream::TlsStream;

@@ -9,10 +9,10 @@ use std::fs::File;
 use std::io;
 
 #[cfg(target_os = "linux")]
-use super::os::sendfile_linux::send_file_piece;
+use super::super::os::sendfile_linux::send_file_piece;
 #[cfg(not(target_os = "linux"))]
-use super::os::sendfile_portable::send_file_piece;
-use super::stream::Stream;
+use super::super::os::sendfile_portable::send_file_piece;
+use super::super::stream::Stream;
 use crate::protocol::fastcgi::record::{self, CONTENT_BYTES_MAX, HEADER_BYTES, Kind};
 
 /// Bytes of a file per step, so that one fast reader of a large file does not delay the other

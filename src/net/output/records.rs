@@ -7,18 +7,18 @@ use crate::wsgi::ClientGone;
 use super::io::Io;
 
 /// Writes the response to one request.
-pub(super) struct Records<'a> {
+pub(in crate::net) struct Records<'a> {
     io: &'a mut Io,
     id: u16,
 }
 
 impl<'a> Records<'a> {
-    pub(super) fn new(io: &'a mut Io, id: u16) -> Self {
+    pub(in crate::net) fn new(io: &'a mut Io, id: u16) -> Self {
         Self { io, id }
     }
 
     /// Sends both pieces: the first, which is small, copied behind its header; the second as it is.
-    pub(super) fn send(&mut self, first: &[u8], second: &[u8]) -> Result<(), ClientGone> {
+    pub(in crate::net) fn send(&mut self, first: &[u8], second: &[u8]) -> Result<(), ClientGone> {
         let (mut first, mut second) = (first, second);
         while !first.is_empty() || !second.is_empty() {
             let (head, later) = first.split_at(first.len().min(CONTENT_BYTES_MAX));
@@ -35,13 +35,13 @@ impl<'a> Records<'a> {
     }
 
     /// Sends the last piece, and the end of the response in the same write.
-    pub(super) fn end(&mut self, rest: &[u8]) -> Result<(), ClientGone> {
+    pub(in crate::net) fn end(&mut self, rest: &[u8]) -> Result<(), ClientGone> {
         let last = self.last(rest)?;
         self.io.send(&last, &[])
     }
 
     /// As [`end`](Self::end), when the end of the connection follows at once.
-    pub(super) fn end_ahead(&mut self, rest: &[u8]) -> Result<(), ClientGone> {
+    pub(in crate::net) fn end_ahead(&mut self, rest: &[u8]) -> Result<(), ClientGone> {
         let last = self.last(rest)?;
         self.io.send_ahead(&last)
     }

@@ -7,26 +7,26 @@ use std::io;
 
 use crate::wsgi::ClientGone;
 
-use super::output::{Flushed, Output};
-use super::stream::Stream;
+use super::super::stream::Stream;
+use super::queue::{Flushed, Output};
 
 /// The sending half of a connection.
-pub(super) struct Io {
-    pub(super) stream: Stream,
-    pub(super) output: Output,
-    pub(super) broken: bool,
+pub(in crate::net) struct Io {
+    pub(in crate::net) stream: Stream,
+    pub(in crate::net) output: Output,
+    pub(in crate::net) broken: bool,
     /// The peer takes the end of the connection for the end of a body: a response that is cut short
     /// ends with a reset.
-    pub(super) resets_if_cut: bool,
+    pub(in crate::net) resets_if_cut: bool,
     /// Closing the socket resets the connection: part of a response was sent, and the rest may not
     /// follow.
     is_armed: bool,
     /// The connection began with a PROXY preamble, which no other process will see: it cannot move.
-    pub(super) had_preamble: bool,
+    pub(in crate::net) had_preamble: bool,
 }
 
 impl Io {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(in crate::net) fn new(stream: Stream) -> Self {
         Self {
             stream,
             output: Output::default(),
@@ -38,27 +38,27 @@ impl Io {
     }
 
     /// Whether another process can continue the connection.
-    pub(super) fn can_move(&self) -> bool {
+    pub(in crate::net) fn can_move(&self) -> bool {
         !self.had_preamble && self.stream.can_move()
     }
 
     /// A part of a response is sent and the rest is not here yet. From now on the socket resets the
     /// connection when it is closed, also by the end of the process; see [`disarm`](Self::disarm).
-    pub(super) fn arm(&mut self) {
+    pub(in crate::net) fn arm(&mut self) {
         if self.resets_if_cut && !self.is_armed {
             self.is_armed = self.stream.set_reset_on_close(true).is_ok();
         }
     }
 
     /// The kernel has the whole response.
-    pub(super) fn disarm(&mut self) {
+    pub(in crate::net) fn disarm(&mut self) {
         if self.is_armed && self.stream.set_reset_on_close(false).is_ok() {
             self.is_armed = false;
         }
     }
 
     /// Sends both pieces behind the queued output; the kernel takes as much as it can now.
-    pub(super) fn send(&mut self, first: &[u8], second: &[u8]) -> Result<(), ClientGone> {
+    pub(in crate::net) fn send(&mut self, first: &[u8], second: &[u8]) -> Result<(), ClientGone> {
         if self.broken {
             return Err(ClientGone);
         }
@@ -84,7 +84,7 @@ impl Io {
     }
 
     /// Sends bytes that are followed at once by more, or by the end of the connection.
-    pub(super) fn send_ahead(&mut self, bytes: &[u8]) -> Result<(), ClientGone> {
+    pub(in crate::net) fn send_ahead(&mut self, bytes: &[u8]) -> Result<(), ClientGone> {
         if self.broken {
             return Err(ClientGone);
         }
@@ -98,7 +98,7 @@ impl Io {
     }
 
     /// Sends a head and a part of a file; the kernel takes as much as it can now.
-    pub(super) fn send_file(
+    pub(in crate::net) fn send_file(
         &mut self,
         head: &[u8],
         file: File,
@@ -119,18 +119,18 @@ impl Io {
         }
     }
 
-    pub(super) fn flush(&mut self) -> Result<Flushed, ClientGone> {
+    pub(in crate::net) fn flush(&mut self) -> Result<Flushed, ClientGone> {
         match self.output.flush(&mut self.stream) {
             Ok(flushed) => Ok(flushed),
             Err(_) => Err(self.fail()),
         }
     }
 
-    pub(super) fn has_output(&self) -> bool {
+    pub(in crate::net) fn has_output(&self) -> bool {
         !self.output.is_empty() || self.stream.has_pending()
     }
 
-    pub(super) fn fail(&mut self) -> ClientGone {
+    pub(in crate::net) fn fail(&mut self) -> ClientGone {
         self.broken = true;
         self.output.clear();
         ClientGone
