@@ -16,6 +16,7 @@
 //! - `background`: work that belongs to no request: timers, cron, file monitors; knows no Python
 //! - `app`: generations of workers: where requests meet the application
 //! - `os`: what differs between systems and is no socket
+//! - `waiter`: the first process, which waits for those that succeed it; knows no Python
 //! - `reload`: everything that renews what is served
 //! - `admin`: how a running server is asked and told
 //! - [`server`]: the composition root: starts, supervises, stops
@@ -35,4 +36,5 @@ pub mod server;
 pub(crate) mod shared;
 pub(crate) mod telemetry;
 pub(crate) mod tls;
+pub(crate) mod waiter;
 pub mod wsgi;

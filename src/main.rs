@@ -2,26 +2,38 @@
 
 use singlemalt::config::{self, Command};
 use singlemalt::python::exit_now;
-use singlemalt::server;
+use singlemalt::server::{self, Exit, Failure};
 
 fn main() {
+    let exit = match server::wait_if_waiter() {
+        Some(waited) => waited.unwrap_or_else(|failure| failed(&failure)),
+        None => run(),
+    };
+    let code = match &exit.fallback {
+        Some(file) => server::start_with(file).unwrap_or_else(|why| {
+            say_error(&why);
+            1
+        }),
+        None => exit.code,
+    };
+    // Python is never finalised and its threads may still run: leave without running C's exit
+    // handlers.
+    exit_now(code)
+}
+
+fn failed(failure: &Failure) -> Exit {
+    say_error(&failure.text);
+    Exit::with(i32::from(failure.code))
+}
+
+fn run() -> Exit {
     let code = match config::from_args(std::env::args_os().skip(1), std::env::vars_os()) {
         Ok(Command::Run(config)) => {
             say(&config.prints);
-            let code = match server::run(&config) {
-                Ok(code) => code,
-                Err(failure) => {
-                    say_error(&failure.text);
-                    i32::from(failure.code)
-                }
-            };
-            match &config.start.fallback {
-                Some(file) if code == 1 => server::start_with(file).unwrap_or_else(|why| {
-                    say_error(&why);
-                    1
-                }),
-                _ => code,
-            }
+            return server::run(&config).unwrap_or_else(|failure| {
+                let exit = failed(&failure);
+                Exit::of_first(&config, exit.code)
+            });
         }
         Ok(Command::CheckConfig(config)) => {
             say(&config.prints);
@@ -63,9 +75,7 @@ fn main() {
             1
         }
     };
-    // Python is never finalised and its threads may still run: leave without running C's exit
-    // handlers.
-    exit_now(code)
+    Exit::with(code)
 }
 
 /// What `print` in a configuration file asked for.

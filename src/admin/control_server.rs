@@ -29,7 +29,7 @@ use crate::net::Handle;
 use crate::os::pidfile;
 use crate::os::secret::{Secret, random};
 use crate::reload::event::Event;
-use crate::reload::handover::origin::Inheritance;
+use crate::reload::handover::inherited::InheritedSockets;
 use crate::reload::history::{Progress, ReloadHistory};
 
 /// Clients that are served at once; the connections of further ones are closed.
@@ -80,7 +80,7 @@ struct Wanted {
 
 impl ControlServer {
     /// Opens what is wanted; `left` is open already. Main thread, before privileges are dropped.
-    pub fn open(config: &Config, left: &mut Inheritance) -> Result<Self, Failure> {
+    pub fn open(config: &Config, left: &mut InheritedSockets) -> Result<Self, Failure> {
         let mut control = Self::default();
         let mut left = std::mem::take(&mut left.control).into_iter();
         for wanted in wanted(config)? {

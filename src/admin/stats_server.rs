@@ -17,7 +17,7 @@ use super::stats_document::HTTP_HEAD;
 use crate::config::Failure;
 use crate::config::{Address, Config};
 use crate::net::Handle;
-use crate::reload::handover::origin::Inheritance;
+use crate::reload::handover::inherited::InheritedSockets;
 
 /// What a client is given to ask, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ pub struct StatsServer {
 
 impl StatsServer {
     /// Opens it, if it is wanted; `left` is open already. Main thread, when privileges are dropped.
-    pub fn open(config: &Config, left: &mut Inheritance) -> Result<Option<Self>, Failure> {
+    pub fn open(config: &Config, left: &mut InheritedSockets) -> Result<Option<Self>, Failure> {
         let Some(address) = &config.control.stats else {
             return Ok(None);
         };

@@ -60,7 +60,7 @@ pub use process::types::{
 };
 pub use python::types::{OneShot, PythonConfig};
 pub use read::{from_args, read_again};
-pub use readers::system_facts::SUCCESSOR_VARIABLE;
+pub use readers::system_facts::PROCESS_VARIABLE;
 pub use reload::types::{
     CanaryStage, Exceptions, MemoryLimits, ProbeRules, Recycling, ReloadConfig, ReloadMode,
 };

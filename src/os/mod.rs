@@ -21,9 +21,6 @@ pub mod file_locks;
 #[cfg_attr(windows, path = "file_owner_windows.rs")]
 pub mod file_owner;
 #[cfg(unix)]
-#[path = "held_signals_unix.rs"]
-pub mod held_signals;
-#[cfg(unix)]
 #[path = "inherited_unix.rs"]
 pub mod inherited;
 #[cfg_attr(unix, path = "limits_unix.rs")]
@@ -45,5 +42,8 @@ pub mod process_name;
 pub mod redirect;
 pub mod secret;
 pub mod service_manager;
+#[cfg(unix)]
+#[path = "signals_unix.rs"]
+pub mod signals;
 pub mod title;
 pub mod vacuum;

@@ -9,7 +9,7 @@ const AUTOMATIC: &str = "uWSGI master";
 
 /// The whole title; `None` leaves the process its own. As in uWSGI, what stands around the title
 /// needs a title.
-fn wanted(config: &Config) -> Option<String> {
+pub fn wanted(config: &Config) -> Option<String> {
     let title = &config.process.procname;
     let inner = match &title.title {
         Some(inner) => inner.as_str(),

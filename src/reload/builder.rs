@@ -7,8 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::failed_load::LastLoad;
-use super::handover::message::Word;
-use super::handover::origin::Origin;
+use super::handover::successor_process::SuccessorStarter;
 use super::task::{Failed, Loaded, Rolled, RollingFailure, TaskOutcome};
 use super::version::{MakeVersion, Renewal, Version};
 use crate::app::worker_context::WorkerContext;
@@ -23,9 +22,7 @@ pub struct GenerationBuilder {
     pub version: Mutex<Arc<Version>>,
     /// Makes the next version.
     pub maker: Box<dyn MakeVersion>,
-    pub origin: Origin,
-    /// Makes the messages that give a successor the sockets beside the listeners.
-    pub successor_messages: Box<dyn Fn() -> std::io::Result<Vec<Word>> + Send + Sync>,
+    pub successors: SuccessorStarter,
     pub runtime: &'static Runtime,
     pub current: Arc<Current>,
     /// What the threads of all generations share.
@@ -42,17 +39,13 @@ impl GenerationBuilder {
         self.start_successor(deadlines)
     }
 
-    /// Starts a successor that loads the application (see [`Origin::stand_in`]).
+    /// Starts a successor that loads the application.
     pub(super) fn start_successor(&self, deadlines: &Deadlines) -> TaskOutcome {
         let (net, current) = (&self.context.net, &self.current);
         // The applications that are loaded now have to load again.
         let needed = current.load().map(|serving| serving.loaded());
-        TaskOutcome::SuccessorReady(self.origin.stand_in(
-            net,
-            &needed.unwrap_or_default(),
-            &*self.successor_messages,
-            deadlines,
-        ))
+        let needed = needed.unwrap_or_default();
+        TaskOutcome::SuccessorReady(self.successors.start(net, &needed, deadlines))
     }
 
     pub(super) fn version(&self) -> Arc<Version> {

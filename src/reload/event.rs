@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crossbeam::channel::Sender;
 
-use super::handover::successor_process::Heard;
+use super::handover::message::FromPredecessor;
 use super::task::TaskResult;
 use crate::app::RecycleRequest;
 
@@ -71,11 +71,14 @@ pub enum Event {
     /// is up.
     Drained {
         /// The successor's process id.
-        pid: i32,
+        pid: u32,
         all_closed: bool,
     },
-    /// A message from the predecessor or the successor.
-    StandIn(Heard),
+    /// A message from the predecessor.
+    Predecessor(FromPredecessor),
+    SuccessorEnded {
+        how: String,
+    },
     Stopped,
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::handover::successor_process::StandIn;
+use super::handover::successor_process::Successor;
 use super::resize::Resized;
 use super::version::Version;
 use crate::app::{Generation, Report, StartError};
@@ -19,7 +19,7 @@ pub(super) enum TaskOutcome {
     /// The interpreters were replaced one after the other.
     Rolled(Rolled),
     /// A successor has loaded the application and can serve.
-    SuccessorReady(Result<StandIn, String>),
+    SuccessorReady(Result<Successor, String>),
     /// A worker has a fresh interpreter, beside which the old one ended.
     Replaced {
         worker: usize,

@@ -11,15 +11,15 @@ use super::settings::plan;
 use super::sockets::Listening;
 use super::{applications, settings};
 use crate::app::process::Process;
-use crate::config::{Change, Config, Failure, TakesEffect};
+use crate::config::{self, Change, Config, Failure, TakesEffect};
 use crate::python::Runtime;
 use crate::reload::failed_load::LastLoad;
-use crate::reload::handover::origin::Origin;
 use crate::reload::version::{MakeVersion, Renewal, Version};
+use crate::waiter::message::Program;
 
 /// What all versions have in common.
 pub struct VersionMaker {
-    pub origin: Origin,
+    pub program: Program,
     pub runtime: &'static Runtime,
     pub process: Arc<Process>,
     pub listening: Vec<Listening>,
@@ -87,7 +87,7 @@ impl VersionMaker {
         if !before.config.reads_again {
             return Ok(None);
         }
-        let mut config = self.origin.read_configuration().map_err(|why| {
+        let mut config = read_configuration(&self.program).map_err(|why| {
             // The lines after the first one are hints.
             let lines: Vec<&str> = why.lines().map(str::trim).collect();
             format!("the configuration cannot be used: {}", lines.join(": "))
@@ -104,11 +104,11 @@ impl VersionMaker {
     }
 
     fn version(&self, config: Arc<Config>, before: &Version) -> Result<Version, Failure> {
-        let folders = Folders::new(&config, self.origin.folder());
+        let folders = Folders::new(&config, self.program.folder());
         let load = self.resolve(&config, &folders.load, &before.plan.folder)?;
         let folder = self.resolve(&config, &folders.run, &before.folder)?;
         check_harakiri(&config, self.runtime)?;
-        check_home(&config, self.origin.folder(), self.runtime)?;
+        check_home(&config, self.program.folder(), self.runtime)?;
         let added = settings::added_fields(&config, &load)?;
         let memory = Arc::clone(&before.site.settings.body_memory);
         let site = Arc::new(site(&config, added, memory, &self.last_load, &load)?);
@@ -129,7 +129,7 @@ impl VersionMaker {
     fn resolve(&self, config: &Config, path: &Path, before: &Path) -> Result<PathBuf, Failure> {
         match path.canonicalize() {
             Ok(real) => Ok(real),
-            Err(_) if path == self.origin.folder() => Ok(before.to_path_buf()),
+            Err(_) if path == self.program.folder() => Ok(before.to_path_buf()),
             Err(error) => Err(Failure::about(
                 config,
                 "chdir",
@@ -137,4 +137,13 @@ impl VersionMaker {
             )),
         }
     }
+}
+
+/// Reads the configuration once more, as it is now.
+fn read_configuration(program: &Program) -> Result<Config, String> {
+    let arguments = program.arguments.iter().skip(1).cloned();
+    let environment = program.environment.iter().cloned();
+    config::read_again(arguments, environment, program.folder())
+        .map(|config| *config)
+        .map_err(|error| error.to_string())
 }

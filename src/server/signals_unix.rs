@@ -1,23 +1,31 @@
 //! Unix: signals become events of the supervisor. Runs on `sm-signals`.
 
 use std::io::{self, IsTerminal as _};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use crossbeam::channel::{Receiver, Sender};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU};
-use signal_hook::iterator::Signals;
 
-use super::handover::waiter::Keeper;
 use crate::config::SignalMeaning;
+use crate::os::signals::{self, CaughtSignals};
 use crate::reload::event::Event;
 
-/// Gets the signals when this process is no longer the server.
-static KEEPER: Mutex<Option<Arc<Keeper>>> = Mutex::new(None);
-/// How many signals to stop came directly, and by way of the waiting process.
+/// How many signals to stop came each [`Way`].
 static STOPS: Mutex<[u32; 3]> = Mutex::new([0; 3]);
-
 static MEANINGS: OnceLock<Vec<(i32, SignalMeaning)>> = OnceLock::new();
+static CAUGHT: OnceLock<CaughtSignals> = OnceLock::new();
+/// Held while signals are read and sent on.
+static READING: Mutex<()> = Mutex::new(());
+
+/// How a signal reaches this process. Ctrl-C in a terminal and a service manager's signal reach
+/// every process of the server, and some pass it on too: all count as one signal.
+#[derive(Clone, Copy)]
+enum Way {
+    Direct,
+    Waiter,
+    Predecessor,
+}
 
 /// Starts a thread that passes signals on. `meanings` override the usual ones; of several for one
 /// signal the last one counts.
@@ -30,7 +38,7 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
         .map(|meaning| (number(*meaning), *meaning))
         .collect();
     let meanings = MEANINGS.get_or_init(|| meanings);
-    let mut wanted = vec![SIGINT, SIGTERM, SIGQUIT, SIGHUP];
+    let mut wanted = signals::ENDING.to_vec();
     // gunicorn's signals for one worker more or less. A terminal sends them too, to stop background
     // processes that use it.
     if !io::stderr().is_terminal() {
@@ -44,26 +52,26 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
                 format!("signal {number} cannot be given a meaning (unix_signal)"),
             ));
         }
-        wanted.push(*number);
+        if !wanted.contains(number) {
+            wanted.push(*number);
+        }
     }
-    let mut signals = Signals::new(wanted)?;
+    let caught = CaughtSignals::catch(wanted)?;
+    let caught = CAUGHT.get_or_init(|| caught);
     std::thread::Builder::new()
         .name("sm-signals".to_owned())
         .spawn(move || {
-            for signal in signals.forever() {
-                let event = event(meanings, signal);
-                match &*KEEPER.lock() {
-                    Some(keeper) => keeper.forward(signal, is_stop(&event)),
-                    None => pass(event, 0, &events),
+            while caught.wait().is_ok() {
+                let _reading = READING.lock();
+                for signal in caught.read() {
+                    pass(event(meanings, signal), Way::Direct, &events);
                 }
             }
         })
         .map(drop)
 }
 
-/// Ctrl-C in a terminal and a service manager's signal reach every process of the server, and one
-/// of them passes it on too: both count as one signal.
-fn pass(event: Event, way: usize, events: &Sender<Event>) {
+fn pass(event: Event, way: Way, events: &Sender<Event>) {
     if matches!(event, Event::Stop { .. }) && !is_new_stop(way) {
         return;
     }
@@ -71,46 +79,64 @@ fn pass(event: Event, way: usize, events: &Sender<Event>) {
     let _gone = events.send(event);
 }
 
-fn is_stop(event: &Event) -> bool {
-    matches!(event, Event::Stop { .. } | Event::StopNow { .. })
-}
-
 /// Counts a stop that came this way. Whether it is not the same one that came another way before.
-fn is_new_stop(way: usize) -> bool {
+fn is_new_stop(way: Way) -> bool {
     let mut stops = STOPS.lock();
     let before = stops.iter().max().copied().unwrap_or_default();
-    let Some(count) = stops.get_mut(way) else {
-        return false;
+    let [direct, waiter, predecessor] = &mut *stops;
+    let count = match way {
+        Way::Direct => direct,
+        Way::Waiter => waiter,
+        Way::Predecessor => predecessor,
     };
     *count += 1;
     *count > before
 }
 
-/// The predecessor passes a stop on. Whether this process has not heard of it yet.
+/// The predecessor passes a stop on. Whether this process has not received it otherwise.
 pub fn is_new_stop_of_predecessor() -> bool {
-    is_new_stop(2)
+    is_new_stop(Way::Predecessor)
 }
 
-/// The waiting process got a signal.
+/// The waiter was sent a signal.
 pub fn forwarded(signal: i32, events: &Sender<Event>) {
     let meanings = MEANINGS.get().map_or(&[][..], Vec::as_slice);
-    pass(event(meanings, signal), 1, events);
+    pass(event(meanings, signal), Way::Waiter, events);
 }
 
-/// Another process is the server: it gets this one's signals, and the events that wait here.
-pub fn forward_to(keeper: &Arc<Keeper>, waiting: &Receiver<Event>) {
-    let mut forwards = KEEPER.lock();
-    for event in waiting.try_iter() {
-        match event {
-            Event::Stop { signal: 0, .. } | Event::StopNow { .. } => {
-                keeper.forward(SIGTERM, true);
-            }
-            Event::Stop { signal, .. } => keeper.forward(signal, true),
-            Event::Reload { .. } => keeper.forward(SIGHUP, false),
-            _ => {}
-        }
+/// A successor has handlers now: signals that were held while it started come through.
+pub fn release() {
+    signals::release(&signals::ENDING);
+}
+
+/// The signals that this process catches, which nothing reads any more.
+pub struct Unread {
+    _reading: MutexGuard<'static, ()>,
+}
+
+/// Another process is the server: signals to this one stay unread from now on.
+pub fn stop_reading() -> Unread {
+    Unread {
+        _reading: READING.lock(),
     }
-    *forwards = Some(Arc::clone(keeper));
+}
+
+impl Unread {
+    /// All of them.
+    pub fn caught(&self) -> Option<&'static CaughtSignals> {
+        CAUGHT.get()
+    }
+
+    /// Signals for the events that wait here.
+    pub fn unhandled(&self, waiting: &Receiver<Event>) -> Vec<i32> {
+        let number = |event| match event {
+            Event::Stop { signal: 0, .. } | Event::StopNow { .. } => Some(SIGTERM),
+            Event::Stop { signal, .. } => Some(signal),
+            Event::Reload { .. } => Some(SIGHUP),
+            _ => None,
+        };
+        waiting.try_iter().filter_map(number).collect()
+    }
 }
 
 fn event(meanings: &[(i32, SignalMeaning)], signal: i32) -> Event {
@@ -134,7 +160,7 @@ fn usual(signal: i32) -> Event {
 }
 
 fn meant(meaning: SignalMeaning) -> Event {
-    let by = name(number(meaning));
+    let by = signals::name(number(meaning));
     match meaning {
         SignalMeaning::GracefulStop(signal) => Event::stop(by, signal),
         SignalMeaning::Stop(_) => Event::StopNow { by },
@@ -149,8 +175,4 @@ fn number(meaning: SignalMeaning) -> i32 {
         | SignalMeaning::Reload(signal)
         | SignalMeaning::ReloadAtOnce(signal) => signal,
     }
-}
-
-fn name(signal: i32) -> &'static str {
-    signal_hook::low_level::signal_name(signal).unwrap_or("a signal")
 }

@@ -1,11 +1,9 @@
 //! Windows: Ctrl-C, Ctrl-Break and a closing console become events of the supervisor.
 
 use std::io;
-use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender};
 
-use super::handover::waiter::Keeper;
 use crate::config::SignalMeaning;
 use crate::reload::event::Event;
 
@@ -16,7 +14,7 @@ const CTRL_C: i32 = 2;
 pub fn forwarded(_signal: i32, _events: &Sender<Event>) {}
 
 /// Does nothing (see [`forwarded`]).
-pub fn forward_to(_keeper: &Arc<Keeper>, _waiting: &Receiver<Event>) {}
+pub fn release() {}
 
 /// Passes the console's events on. `meanings` are without effect: there are no signals.
 ///
@@ -36,4 +34,19 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
 /// The predecessor passes a stop on: signals do not, here.
 pub fn is_new_stop_of_predecessor() -> bool {
     true
+}
+
+/// There are no signals.
+pub struct Unread;
+
+/// Does nothing (see [`forwarded`]).
+pub fn stop_reading() -> Unread {
+    Unread
+}
+
+impl Unread {
+    /// None (see [`forwarded`]).
+    pub fn unhandled(&self, _waiting: &Receiver<Event>) -> Vec<i32> {
+        Vec::new()
+    }
 }

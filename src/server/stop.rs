@@ -12,7 +12,7 @@ use crossbeam::channel::Sender;
 use crate::app::{Current, Workers};
 use crate::net::{Net, Turn};
 use crate::reload::event::Event;
-use crate::reload::handover::successor_process::StandIn;
+use crate::reload::handover::successor_process::Successor;
 
 /// How long an interpreter's own threads may take when it ends. No client waits for an answer any
 /// more then, so a stop waits less for them than for a request.
@@ -98,10 +98,14 @@ impl Shutdown {
 
 /// Waits on `sm-stop` until the successor has ended, and kills it at the deadline. Returns whether
 /// the thread could be started.
-pub fn wait_for_successor(successor: &StandIn, deadline: Instant, events: &Sender<Event>) -> bool {
+pub fn wait_for_successor(
+    successor: &Successor,
+    deadline: Instant,
+    events: &Sender<Event>,
+) -> bool {
     let (successor, events) = (successor.clone(), events.clone());
     let wait = move || {
-        successor.see_off(deadline);
+        successor.wait(deadline);
         // The supervisor has ended: a second signal came.
         let _gone = events.send(Event::Stopped);
     };

@@ -12,18 +12,17 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::actions::Actions;
 use super::engine::Engine;
-use super::handover::drain::Relay;
+use super::exit::KILLED_BY;
 use super::stop::{self, Shutdown};
 use crate::app::{Acceptor, Workers};
 use crate::os::service_manager::notify::Notifier;
 use crate::reload::event::Event;
-use crate::reload::handover::successor_process::{Heard, StandIn};
+use crate::reload::handover::drain::Drain;
+use crate::reload::handover::message::FromPredecessor;
+use crate::reload::handover::successor_process::Successor;
 use crate::reload::interval::Interval;
 use crate::reload::reloader::{Action, Reloader};
 use crate::reload::task::TaskResult;
-
-/// The exit code after a signal is this and its number, as in a shell.
-const KILLED_BY: i32 = 128;
 
 /// How the supervision ended.
 pub enum End {
@@ -31,8 +30,8 @@ pub enum End {
     Stop(i32),
     /// Another process is the server from now on.
     Succeeded {
-        /// `None`: it has died since.
-        successor: Option<StandIn>,
+        /// It may have died since.
+        successor: Successor,
         /// One more reload was asked for meanwhile.
         wants_reload: bool,
     },
@@ -45,7 +44,7 @@ enum Phase {
     /// A stop was asked for and begins later (`--shutdown-delay`).
     StopDelayed(DelayedStop),
     /// A reload by another process: a successor serves, and this process drains.
-    HandingOver(Relay),
+    HandingOver(Drain),
     /// The server stops.
     Stopping(Stopping),
 }
@@ -57,9 +56,9 @@ struct DelayedStop {
 
 struct Stopping {
     /// A successor that stops with this process.
-    successor: Option<StandIn>,
+    successor: Option<Successor>,
     /// The same one, when all else has ended.
-    waited_for: Option<StandIn>,
+    waited_for: Option<Successor>,
     exit_code: i32,
 }
 
@@ -174,17 +173,15 @@ impl<'a> Supervisor<'a> {
             }
             (
                 Phase::Stopping(_),
-                Event::StandIn(Heard::Stop)
+                Event::Predecessor(_)
                 | Event::Retired { .. }
                 | Event::Due(_)
                 | Event::Touched(_)
                 | Event::Adjust { .. }
                 | Event::Rest { .. },
             ) => {}
-            (_, Event::StandIn(Heard::Stop)) => return self.stop("the process before this one", 0),
-            (_, Event::StandIn(Heard::Left(how))) => self.successor_left(&how),
-            // These come before there is a supervisor.
-            (_, Event::StandIn(Heard::OneMore | Heard::Farewell(_))) => {}
+            (_, Event::Predecessor(sent)) => return self.predecessor_sends(&sent),
+            (_, Event::SuccessorEnded { how }) => self.successor_ended(&how),
             (_, Event::Drained { pid, all_closed }) => self.drained(pid, all_closed),
             (_, Event::Stopped) => return self.stopped(),
             (_, Event::Asked { number, is_rolling }) => {
@@ -198,9 +195,9 @@ impl<'a> Supervisor<'a> {
                 tracing::info!("{by}: a reload is a stop here (--exit-on-reload)");
                 return self.stop("reload", 0);
             }
-            (Phase::HandingOver(relay), Event::Reload { by } | Event::ChainReload { by }) => {
+            (Phase::HandingOver(drain), Event::Reload { by } | Event::ChainReload { by }) => {
                 tracing::info!("{by}: a reload is under way; one more follows");
-                relay.wants_reload = true;
+                drain.wants_reload = true;
             }
             (Phase::Serving, Event::Reload { by }) => self.reload(&by),
             (Phase::Serving, Event::ChainReload { by }) => self.reloader.ask_reload(&by, true),
@@ -233,6 +230,14 @@ impl<'a> Supervisor<'a> {
             (_, Event::Rest { by }) => self.reloader.rest(&by),
         }
         None
+    }
+
+    fn predecessor_sends(&mut self, sent: &FromPredecessor) -> Option<End> {
+        match sent {
+            FromPredecessor::Stop => self.stop("the process before this one", 0),
+            // It ends. The rest is sent before there is a supervisor.
+            FromPredecessor::Gone | FromPredecessor::Reload | FromPredecessor::Finished(_) => None,
+        }
     }
 
     fn reload(&mut self, by: &str) {
@@ -292,17 +297,17 @@ impl<'a> Supervisor<'a> {
     }
 
     /// The successor serves from now on, and this process drains.
-    fn hand_over(&mut self, successor: StandIn) {
+    fn hand_over(&mut self, successor: Successor) {
         let Engine { net, current, .. } = self.engine;
         let pid = successor.pid();
-        match Relay::begin(net, current, successor, &self.events, self.mercy) {
-            Ok(mut relay) => {
+        match Drain::begin(net, current, successor, &self.events, self.mercy) {
+            Ok(mut drain) => {
                 tracing::info!(
                     "the new version is loaded: process {pid} serves, and this one finishes what \
                      it has begun"
                 );
-                relay.wants_reload = self.reloader.has_waiting();
-                self.phase = Phase::HandingOver(relay);
+                drain.wants_reload = self.reloader.has_waiting();
+                self.phase = Phase::HandingOver(drain);
             }
             Err(why) => self
                 .reloader
@@ -311,10 +316,10 @@ impl<'a> Supervisor<'a> {
     }
 
     /// No request is in progress here any more: the generation ends, and then this process.
-    fn drained(&mut self, pid: i32, all_closed: bool) {
+    fn drained(&mut self, pid: u32, all_closed: bool) {
         match &mut self.phase {
-            Phase::HandingOver(relay) if relay.pid() == pid && !relay.is_drained => {
-                relay.is_drained = true;
+            Phase::HandingOver(drain) if drain.successor().pid() == pid && !drain.is_complete => {
+                drain.is_complete = true;
             }
             _ => return,
         }
@@ -327,11 +332,11 @@ impl<'a> Supervisor<'a> {
     /// The handover has failed: this process serves on, and begins a reload that was asked for
     /// meanwhile.
     fn go_back(&mut self, why: String) {
-        let Phase::HandingOver(relay) = std::mem::replace(&mut self.phase, Phase::Serving) else {
+        let Phase::HandingOver(drain) = std::mem::replace(&mut self.phase, Phase::Serving) else {
             return;
         };
-        let wants_reload = relay.wants_reload;
-        relay.go_back(&self.engine.net, &self.engine.current);
+        let wants_reload = drain.wants_reload;
+        drain.go_back(&self.engine.net, &self.engine.current);
         if wants_reload {
             self.reloader
                 .ask_reload("a reload that was asked for meanwhile", false);
@@ -339,14 +344,14 @@ impl<'a> Supervisor<'a> {
         self.reloader.not_renewed(why);
     }
 
-    fn successor_left(&mut self, how: &str) {
+    fn successor_ended(&mut self, how: &str) {
         match &mut self.phase {
             Phase::Stopping(stopping) => {
                 if stopping.successor.take().is_some() {
                     tracing::info!("the new process {how}");
                 }
             }
-            Phase::HandingOver(relay) if relay.is_drained => {
+            Phase::HandingOver(drain) if drain.is_complete => {
                 tracing::error!("the process that serves in the place of this one {how}");
             }
             Phase::HandingOver(_) => {
@@ -383,10 +388,10 @@ impl<'a> Supervisor<'a> {
         };
         let mut is_ending = false;
         match std::mem::replace(&mut self.phase, Phase::Serving) {
-            Phase::HandingOver(relay) => {
+            Phase::HandingOver(drain) => {
                 tracing::info!("{by}: stopping, and so does the new process");
-                is_ending = relay.is_drained;
-                stopping.successor = Some(relay.stop(&self.engine.net));
+                is_ending = drain.is_complete;
+                stopping.successor = Some(drain.stop(&self.engine.net));
             }
             Phase::Serving | Phase::StopDelayed(_) | Phase::Stopping(_) => {
                 tracing::info!(
@@ -431,17 +436,17 @@ impl<'a> Supervisor<'a> {
     /// Connections and workers have ended.
     fn stopped(&mut self) -> Option<End> {
         match std::mem::replace(&mut self.phase, Phase::Serving) {
-            Phase::HandingOver(relay) => {
-                let (successor, wants_reload) = relay.finish(&self.engine.net);
+            Phase::HandingOver(drain) => {
+                let wants_reload = drain.wants_reload;
                 Some(End::Succeeded {
-                    successor,
+                    successor: drain.end(&self.engine.net),
                     wants_reload,
                 })
             }
             Phase::Stopping(mut stopping) => {
                 // The successor has requests to finish too.
                 let successor = stopping.successor.take();
-                if let Some(successor) = successor.filter(|one| one.left().is_none()) {
+                if let Some(successor) = successor.filter(|one| !one.has_ended()) {
                     let deadline = Instant::now() + self.mercy;
                     if stop::wait_for_successor(&successor, deadline, &self.events) {
                         stopping.waited_for = Some(successor);
@@ -459,10 +464,10 @@ impl<'a> Supervisor<'a> {
     /// No successor outlives a server that stops at once.
     fn kill_successor(&mut self) {
         match &self.phase {
-            Phase::HandingOver(relay) => relay.stand_in().kill(),
+            Phase::HandingOver(drain) => drain.successor().kill(),
             Phase::Stopping(stopping) => {
                 let both = [&stopping.successor, &stopping.waited_for];
-                both.into_iter().flatten().for_each(StandIn::kill);
+                both.into_iter().flatten().for_each(Successor::kill);
             }
             Phase::Serving | Phase::StopDelayed(_) => {}
         }

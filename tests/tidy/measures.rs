@@ -18,7 +18,7 @@ const LONG_FILES_MAX: usize = 0;
 const PARAMETERS_MAX: usize = 7;
 const BAD_PARAMETERS_MAX: usize = 0;
 /// Names of code that are not the field's words.
-const ODD_NAMES_MAX: usize = 132;
+const ODD_NAMES_MAX: usize = 0;
 /// Columns of a line of `src/`, and how many lines may be longer.
 const COLUMNS_MAX: usize = 120;
 const WIDE_LINES_MAX: usize = 40;

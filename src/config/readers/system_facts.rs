@@ -8,9 +8,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Marks a process that is to replace another one, which is at the other end. Not one of ours that
-/// could be an option.
-pub const SUCCESSOR_VARIABLE: &str = "_SINGLEMALT_REBIRTH";
+/// The role of a process that another one of the server has started. It is no option's name.
+pub const PROCESS_VARIABLE: &str = "_SINGLEMALT_PROCESS";
 
 /// Facts of the machine and of this process.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +68,7 @@ impl SystemFacts {
         let host = host().or_else(|| named("COMPUTERNAME").map(str::to_owned));
         SystemFacts {
             directory: std::env::current_dir().unwrap_or_default(),
-            is_reload: environment.contains_key(SUCCESSOR_VARIABLE),
+            is_reload: environment.contains_key(PROCESS_VARIABLE),
             host: host.unwrap_or_default(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             started_micros: now.map_or(0, |now| now.as_micros()),

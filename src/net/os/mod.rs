@@ -7,8 +7,5 @@ pub mod port_owner;
 #[cfg(target_os = "linux")]
 pub mod sendfile_linux;
 pub mod sendfile_portable;
-#[cfg(windows)]
-#[path = "share_windows.rs"]
-pub mod share;
 #[cfg(target_os = "linux")]
 pub mod wake_all_linux;

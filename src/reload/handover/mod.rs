@@ -1,12 +1,18 @@
-//! One process hands its server over to another: for apps that live in the main interpreter.
+//! One process hands its server over to another: for applications of the main interpreter.
+//!
+//! The new process, the successor, loads the application; if it cannot, nothing has changed. Then
+//! it serves, while its predecessor finishes the requests in progress and hands idle connections
+//! over. The listening sockets stay open all the while. `waiter` starts the successor and waits for
+//! both.
+//!
+//! - [`message`]: what they send each other; read it first
+//! - [`successor_process`]: the successor, as seen by its predecessor
+//! - [`drain`]: the predecessor, while both are there
+//! - [`predecessor`]: the predecessor, as seen by its successor
+//! - [`inherited`]: sockets and connections that the successor gets
 
-#[cfg_attr(unix, path = "channel_unix.rs")]
-#[cfg_attr(windows, path = "channel_windows.rs")]
-pub mod channel;
-#[cfg_attr(unix, path = "child_process_unix.rs")]
-#[cfg_attr(windows, path = "child_process_windows.rs")]
-pub mod child_process;
+pub mod drain;
+pub mod inherited;
 pub mod message;
-pub mod origin;
-pub mod rendezvous;
+pub mod predecessor;
 pub mod successor_process;

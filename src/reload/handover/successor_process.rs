@@ -1,55 +1,61 @@
-//! A successor, as the process that it succeeds sees it.
+//! A successor, as seen by its predecessor.
 //!
-//! It is started as this process was, with the same configuration, and is handed the listening
-//! sockets. What it does itself is in `successor`. A thread (`sm-line`) hears what it says, and
-//! reaps it.
+//! It is started as this process was, with the same configuration, and gets the listening sockets.
+//! `predecessor` is its side. A thread (`sm-successor`) receives its messages and reports its end.
 
 use std::fmt;
-use std::process::Command;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use super::channel::Line;
-use super::child_process::Offspring;
-use super::message::Word;
+use super::message::{FromSuccessor, SocketKind, ToSuccessor};
 use crate::app::Deadlines;
-use crate::net::ParkedConnection;
+use crate::net::{Handle, Net, ParkedConnection};
+use crate::waiter::channel::Channel;
+use crate::waiter::link::{Child, Link};
+use crate::waiter::message::Program;
 
-/// How often it is looked at whether the application is loaded.
+/// How often is looked whether the application is loaded.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// It ends at once when it is killed.
-const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A process that has closed its channel ends, or the waiter kills it.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What it tells, apart from what is waited for.
-#[derive(Debug)]
-pub enum Heard {
-    /// From the process before this one: one more reload was asked for meanwhile.
-    OneMore,
-    /// From the process before this one: it stops, and so does the server.
-    Stop,
-    /// From the process before this one: nothing is left there. What its reloads were
-    /// (`ReloadHistory::for_successor`).
-    Farewell(String),
-    /// It has left, or died: how.
-    Left(String),
+/// A socket that a successor gets.
+pub struct SharedSocket {
+    /// What it is for.
+    pub kind: SocketKind,
+    /// A second handle to it.
+    pub handle: Handle,
 }
 
-type Listening = Box<dyn FnMut(Heard) + Send>;
+/// Makes second handles to the sockets beside the listeners.
+pub type ShareSockets = dyn Fn() -> io::Result<Vec<SharedSocket>> + Send + Sync;
 
-/// A handle on it.
+/// How successors are started.
+pub struct SuccessorStarter {
+    /// This program, as it was started.
+    pub program: Program,
+    /// The waiter, which starts it.
+    pub link: Arc<Link>,
+    /// The sockets that it gets beside the listeners.
+    pub share_sockets: Box<ShareSockets>,
+}
+
+/// Receives how the successor ended.
+type OnEnd = Box<dyn FnOnce(String) + Send>;
+
+/// A handle on the successor. Any thread.
 #[derive(Clone)]
-pub struct StandIn(Arc<Inner>);
+pub struct Successor(Arc<Inner>);
 
 struct Inner {
-    pid: i32,
-    process: Mutex<Offspring>,
-    line: Line,
-    state: (Mutex<State>, Condvar),
-    /// Who is told what.
-    listening: Mutex<Option<Listening>>,
+    child: Child,
+    channel: Arc<Channel>,
+    state: Mutex<State>,
+    on_end: Mutex<Option<OnEnd>>,
 }
 
 #[derive(Default)]
@@ -58,232 +64,208 @@ struct State {
     /// Why it cannot serve.
     failed: Option<String>,
     /// How it ended.
-    left: Option<String>,
+    ended: Option<String>,
 }
 
-impl fmt::Debug for StandIn {
+impl fmt::Debug for Successor {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "StandIn({})", self.0.pid)
+        write!(out, "Successor({})", self.pid())
     }
 }
 
-impl StandIn {
-    /// Starts one, tells it this, and waits until it has loaded the application. Why it does not
-    /// goes to standard error, so to the log. Runs on `sm-reload`.
+impl SuccessorStarter {
+    /// Starts a successor and waits until it has loaded the application. `needed`: the applications
+    /// that have to load. Its errors go to standard error, so to the log. Runs on `sm-reload`.
     ///
     /// # Errors
-    /// In words for the log, and in a second line, if it has told, why. There is no such process
-    /// any more then.
-    pub fn start(command: Command, told: Vec<Word>, deadlines: &Deadlines) -> Result<Self, String> {
-        let (line, process) = Line::to_new(command, deadlines)?;
-        let stand_in = Self::over(process, line);
-        if let Err(error) = stand_in.listen() {
-            stand_in.kill();
+    /// In words for the log, and in a second line the reason, if the successor has given one. The
+    /// process has ended then.
+    pub fn start(
+        &self,
+        net: &Net,
+        needed: &[bool],
+        deadlines: &Deadlines,
+    ) -> Result<Successor, String> {
+        let failed = |error| format!("cannot share the sockets: {error}");
+        let listeners = net.share_listeners().map_err(failed)?.into_iter();
+        let kind = SocketKind::Listener;
+        let mut sockets: Vec<SharedSocket> = listeners
+            .map(|handle| SharedSocket { kind, handle })
+            .collect();
+        sockets.extend((self.share_sockets)().map_err(failed)?);
+        let folder = self.program.folder();
+        if !folder.is_dir() {
+            let folder = folder.display();
+            return Err(format!(
+                "the folder that the server was started in is gone: {folder}"
+            ));
+        }
+        let needed = needed.iter().zip(0..u32::BITS);
+        let needed = needed.fold(0, |bits, (is_needed, at)| {
+            bits | (u32::from(*is_needed) << at)
+        });
+        let (child, channel) = self.link.start(&self.program)?;
+        let successor = Successor::new(child, channel);
+        if let Err(error) = successor.listen() {
+            successor.kill();
             return Err(format!("cannot talk to a process: {error}"));
         }
-        let said = told.iter().try_for_each(|word| stand_in.0.line.say(word));
-        if let Err(error) = said {
-            tracing::debug!(%error, "speaking to the successor");
+        let sent = sockets.iter().try_for_each(|socket| {
+            successor.send(&ToSuccessor::Socket(socket.kind), Some(&socket.handle))
+        });
+        let sent = sent.and_then(|()| successor.send(&ToSuccessor::Load { needed }, None));
+        if let Err(error) = sent {
+            tracing::debug!(%error, "sending the sockets to the successor");
         }
-        // On some systems a socket has to stay open until the other end has it, which it has when
-        // it says that it is ready.
-        let _told = told;
+        // On some systems a socket has to stay open until the other process has it.
+        let _open = sockets;
+        successor.wait_until_ready(deadlines)
+    }
+}
+
+impl Successor {
+    fn new(child: Child, channel: Arc<Channel>) -> Self {
+        Self(Arc::new(Inner {
+            child,
+            channel,
+            state: Default::default(),
+            on_end: Mutex::default(),
+        }))
+    }
+
+    /// Listens to it from now on.
+    fn listen(&self) -> io::Result<()> {
+        let inner = Arc::clone(&self.0);
+        let thread = std::thread::Builder::new().name("sm-successor".to_owned());
+        thread.spawn(move || inner.listen()).map(drop)
+    }
+
+    fn wait_until_ready(self, deadlines: &Deadlines) -> Result<Self, String> {
         loop {
             {
-                let state = stand_in.0.state.0.lock();
-                if state.left.is_some() {
-                    // What it has written, and, where there is no log, the last line of it.
+                let state = self.0.state.lock();
+                if state.ended.is_some() {
+                    // Where there is no log, the reason is its last line.
                     let mut why = "the application could not be loaded, see above".to_owned();
-                    if let Some(gist) = &state.failed {
-                        why = format!("{why}\n{gist}");
+                    if let Some(reason) = &state.failed {
+                        why = format!("{why}\n{reason}");
                     }
                     return Err(why);
                 }
                 if state.is_ready {
-                    return Ok(stand_in.clone());
+                    break;
                 }
             }
             if let Err(why) = deadlines.pause(LOOK_INTERVAL) {
-                stand_in.kill();
+                self.kill();
                 return Err(why.to_string());
             }
         }
+        Ok(self)
     }
 
-    /// One that was started by this process.
-    fn over(process: Offspring, line: Line) -> Self {
-        Self(Arc::new(Inner {
-            pid: process.pid(),
-            process: Mutex::new(process),
-            line,
-            state: Default::default(),
-            listening: Mutex::default(),
-        }))
-    }
-
-    /// Begins to listen to it. Once.
-    ///
-    /// # Errors
-    /// There is no thread to be had.
-    fn listen(&self) -> std::io::Result<()> {
-        let inner = Arc::clone(&self.0);
-        std::thread::Builder::new()
-            .name("sm-line".to_owned())
-            .spawn(move || inner.listen())
-            .map(drop)
+    fn send(&self, message: &ToSuccessor, handle: Option<&Handle>) -> io::Result<()> {
+        self.0.channel.send(message, handle)
     }
 
     /// Its process id.
-    pub fn pid(&self) -> i32 {
-        self.0.pid
+    pub fn pid(&self) -> u32 {
+        self.0.child.pid()
     }
 
-    /// From now on whatever it tells is told to this; called on `sm-line`. If it has left, that is
-    /// told now.
-    pub fn tell(&self, mut listening: impl FnMut(Heard) + Send + 'static) {
-        let mut told = self.0.listening.lock();
-        if let Some(how) = &self.0.state.0.lock().left {
-            listening(Heard::Left(how.clone()));
-            return;
+    /// Calls this with how it ended, on `sm-successor`; now, if it has.
+    pub fn on_end(&self, on_end: impl FnOnce(String) + Send + 'static) {
+        let mut set = self.0.on_end.lock();
+        let ended = self.0.state.lock().ended.clone();
+        match ended {
+            Some(how) => on_end(how),
+            None => *set = Some(Box::new(on_end)),
         }
-        *told = Some(Box::new(listening));
     }
 
-    /// How it ended, if it has.
-    pub fn left(&self) -> Option<String> {
-        self.0.state.0.lock().left.clone()
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.0.state.lock().ended.is_some()
     }
 
     /// It serves from now on.
     ///
     /// # Errors
     /// It is gone.
-    pub fn serve(&self) -> std::io::Result<()> {
-        self.0.line.say(&Word::Serve)
+    pub fn serve(&self) -> io::Result<()> {
+        self.send(&ToSuccessor::Serve, None)
     }
 
-    /// It goes on with this connection.
+    /// It gets this connection.
     ///
     /// # Errors
     /// It is gone; the connection is given back.
     pub fn hand(&self, parked: ParkedConnection) -> Result<(), ParkedConnection> {
-        let word = Word::Connection(parked);
-        match (self.0.line.say(&word), word) {
-            (Err(error), Word::Connection(parked)) => {
-                tracing::debug!(%error, "handing a connection to the successor");
-                // Half a word may have been said: there is nothing more to be said.
-                self.kill();
-                Err(parked)
-            }
-            _ => Ok(()),
-        }
+        let message = ToSuccessor::Connection {
+            listener: parked.listener,
+            unread: parked.unread.clone(),
+        };
+        self.send(&message, Some(&parked.socket)).map_err(|error| {
+            tracing::debug!(%error, "handing a connection to the successor");
+            // Half a message may have been sent: nothing more can be.
+            self.kill();
+            parked
+        })
     }
 
-    /// Nothing is left here: it goes on alone. `reloads`: see `ReloadHistory::for_successor`.
+    /// Nothing is in progress here: it serves alone. `reloads`: see `ReloadHistory::for_successor`.
     ///
     /// # Errors
     /// It is gone.
-    pub fn bid_farewell(&self, reloads: String, one_more: bool) -> std::io::Result<()> {
-        if one_more {
-            self.0.line.say(&Word::OneMore)?;
+    pub fn finish(&self, reloads: String, wants_reload: bool) -> io::Result<()> {
+        if wants_reload {
+            self.send(&ToSuccessor::Reload, None)?;
         }
-        self.0.line.say(&Word::Farewell(reloads))
+        self.send(&ToSuccessor::Finished { reloads }, None)
     }
 
-    /// It is to stop as at a stop of the server.
+    /// It stops, as the whole server does.
     pub fn stop(&self) {
-        if let Err(error) = self.0.line.say(&Word::Stop) {
-            tracing::debug!(%error, "speaking to the successor");
+        if let Err(error) = self.send(&ToSuccessor::Stop, None) {
+            tracing::debug!(%error, "sending to the successor");
         }
     }
 
-    /// It ends now.
+    /// Kills it.
     pub fn kill(&self) {
-        // Not when it was reaped: the number may be another's by now.
-        let state = self.0.state.0.lock();
-        if state.left.is_none() {
-            self.0.process.lock().kill();
-        }
+        self.0.child.kill();
     }
 
-    /// Waits until it has left, and kills it at `deadline`.
-    pub fn see_off(&self, deadline: Instant) {
-        let has_left = |state: &State| state.left.is_some();
-        if !self.wait(deadline, has_left) {
-            tracing::warn!("the time is up: the successor is cut off");
+    /// Waits until it has ended, and kills it at `deadline`.
+    pub fn wait(&self, deadline: Instant) {
+        if self.0.child.wait(deadline).is_none() {
+            tracing::warn!("the time is up: the successor is killed");
             self.kill();
-            self.wait(Instant::now() + KILL_TIMEOUT, has_left);
-        }
-    }
-
-    fn wait(&self, deadline: Instant, is_done: impl Fn(&State) -> bool) -> bool {
-        let (mutex, changed) = &self.0.state;
-        let mut state = mutex.lock();
-        loop {
-            if is_done(&state) {
-                return true;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            changed.wait_for(&mut state, left);
         }
     }
 }
 
 impl Inner {
-    /// The life of `sm-line`.
+    /// Receives until its end. Runs on `sm-successor`.
     fn listen(&self) {
         loop {
-            match self.line.hear() {
-                Ok(Some(Word::Ready)) => self.note(|state| state.is_ready = true),
-                Ok(Some(Word::Failed(why))) => self.note(|state| state.failed = Some(why)),
-                Ok(Some(word)) => tracing::error!(?word, "the successor says what it should not"),
+            match self.channel.receive() {
+                Ok(Some((FromSuccessor::Ready, _))) => self.state.lock().is_ready = true,
+                Ok(Some((FromSuccessor::Failed(why), _))) => self.state.lock().failed = Some(why),
                 Ok(None) => break,
-                // It died with words of ours unread, or in the middle of one.
+                // It was killed in the middle of a message, or before it had read all of ours.
                 Err(error) => {
-                    tracing::debug!(%error, "listening to the successor");
+                    tracing::debug!(%error, "receiving from the successor");
                     break;
                 }
             }
         }
-        let how = self.reap();
-        self.state.1.notify_all();
-        self.tell(Heard::Left(how));
-    }
-
-    /// Waits for the end of a child that has let go of its line. How it ended, in words.
-    fn reap(&self) -> String {
-        /// What it is given to leave by itself.
-        const LEAVING: Duration = Duration::from_secs(5);
-        let until = Instant::now() + LEAVING;
-        loop {
-            // Under the mutex: a thread that wants to kill it meets it, or hears that it has left,
-            // and never another process.
-            let mut state = self.state.0.lock();
-            let mut process = self.process.lock();
-            let Some(how) = process.ended() else {
-                if Instant::now() > until {
-                    process.kill();
-                }
-                drop((process, state));
-                std::thread::sleep(LOOK_INTERVAL);
-                continue;
-            };
-            state.left = Some(how.clone());
-            return how;
-        }
-    }
-
-    fn note(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.0.lock());
-        self.state.1.notify_all();
-    }
-
-    fn tell(&self, heard: Heard) {
-        if let Some(listening) = &mut *self.listening.lock() {
-            listening(heard);
+        let how = self.child.wait(Instant::now() + END_TIMEOUT);
+        let how = how.unwrap_or_else(|| "does not end".to_owned());
+        let mut on_end = self.on_end.lock();
+        self.state.lock().ended = Some(how.clone());
+        if let Some(on_end) = on_end.take() {
+            on_end(how);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::python::{Isolation, sources_of};
 use crate::reload::autoscale::Autoscaler;
 use crate::reload::builder::{GenerationBuilder, can_roll};
 use crate::reload::event::Event;
-use crate::reload::handover::successor_process::StandIn;
+use crate::reload::handover::successor_process::Successor;
 use crate::reload::history::{Outcome, ReloadHistory, Way};
 use crate::reload::memory_watch::{MemoryWatch, TICK};
 use crate::reload::pending::{Asked, PendingRenewals, Resize, Task};
@@ -28,7 +28,7 @@ pub enum Action {
     GoOn,
     /// Let this successor take over. The reload runs until
     /// [`not_renewed`](Reloader::not_renewed), or the end of the process.
-    HandOver(StandIn),
+    HandOver(Successor),
     /// Stop: there was no request for the configured time.
     Stop,
 }

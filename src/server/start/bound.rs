@@ -15,7 +15,7 @@ use crate::net::{Listener, ParkedConnection};
 use crate::os::file_locks::Locks;
 use crate::os::vacuum::Vacuum;
 use crate::os::{pidfile, privileges};
-use crate::reload::handover::origin::Places;
+use crate::reload::handover::inherited::Places;
 use crate::server::certificates::Certificates;
 use crate::server::sockets::{self, Listening};
 use crate::server::wait_for;

@@ -8,16 +8,16 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use crate::background::alarms::Alarms;
 use crate::config::{Config, Failure, Phase};
 use crate::reload::event::Event;
-use crate::reload::handover::origin::Origin;
-use crate::server::handover::successor::Succession;
-use crate::server::handover::waiter::Keeper;
+use crate::reload::handover::predecessor::Predecessor;
 use crate::server::hooks::{self, HookContext, Next};
 use crate::server::log_target::LogOutput;
+use crate::waiter::link::Link;
+use crate::waiter::message::Program;
 
 /// How this process was started.
 pub(super) struct About {
     pub(super) started: Instant,
-    pub(super) origin: Origin,
+    pub(super) program: Program,
     /// How many sockets the service manager has handed over.
     pub(super) handed_over: u32,
     /// The process title overwrites the environment's memory too.
@@ -28,9 +28,9 @@ pub(super) struct About {
 pub(super) struct Launch<'a> {
     pub(super) config: Arc<Config>,
     pub(super) about: About,
-    /// The tie to the predecessor; `None` at a first start.
-    pub(super) succession: Option<&'a mut Succession>,
-    pub(super) keeper: &'a Arc<Keeper>,
+    /// `None` at a first start.
+    pub(super) predecessor: Option<&'a mut Predecessor>,
+    pub(super) link: &'a Arc<Link>,
     pub(super) alarms: &'a Arc<Alarms>,
     pub(super) output: &'a mut LogOutput,
     pub(super) events: Sender<Event>,
@@ -54,8 +54,8 @@ impl<'a> Launch<'a> {
     pub(super) fn new(
         config: &Config,
         about: About,
-        succession: Option<&'a mut Succession>,
-        keeper: &'a Arc<Keeper>,
+        predecessor: Option<&'a mut Predecessor>,
+        link: &'a Arc<Link>,
         alarms: &'a Arc<Alarms>,
         output: &'a mut LogOutput,
     ) -> Self {
@@ -64,8 +64,8 @@ impl<'a> Launch<'a> {
         Self {
             config: Arc::new(config.clone()),
             about,
-            succession,
-            keeper,
+            predecessor,
+            link,
             alarms,
             output,
             events,
@@ -75,7 +75,7 @@ impl<'a> Launch<'a> {
 
     /// A first start, and no successor: does what is done once for the life of the server.
     pub(super) fn is_first(&self) -> bool {
-        self.succession.is_none()
+        self.predecessor.is_none()
     }
 
     /// Runs the hooks of these phases.

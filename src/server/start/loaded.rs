@@ -47,7 +47,7 @@ impl<'a> Bound<'a> {
             mut files,
         } = self;
         let config = Arc::clone(&launch.config);
-        let runtime = start_python(&config, launch.about.origin.folder())?;
+        let runtime = start_python(&config, launch.about.program.folder())?;
         check_harakiri(&config, runtime)?;
         launch.output.say(&report::greeting(runtime));
         let parts = EngineParts {

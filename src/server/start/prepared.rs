@@ -1,8 +1,10 @@
 //! The first stage: everything before the sockets are bound.
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crossbeam::channel::{Receiver, unbounded};
+use crossbeam::channel::{Receiver, Sender, unbounded};
 
 use super::launch::{EarlyExit, Launch};
 use crate::app::Apps;
@@ -12,12 +14,16 @@ use crate::net::ParkedConnection;
 use crate::os::file_locks::{self, Locks};
 use crate::os::service_manager::socket_activation;
 use crate::os::{limits, privileges};
-use crate::reload::handover::origin::Inheritance;
+use crate::python::exit_now;
+use crate::reload::event::Event;
+use crate::reload::handover::inherited::InheritedSockets;
+use crate::reload::handover::predecessor::{Listeners, Predecessor};
 use crate::server::certificates::Certificates;
-use crate::server::handover::in_place;
 use crate::server::prepare::enter_directory;
 use crate::server::settings::added_fields;
 use crate::server::{alarms, applications, hooks, signals};
+use crate::telemetry::LogWriter;
+use crate::waiter::link::Link;
 use crate::wsgi::AddedFields;
 
 /// The configuration is checked, the log open, signals are caught, and resource limits are set.
@@ -26,7 +32,7 @@ pub(super) struct Prepared<'a> {
     /// Files that are locked early and late (`--flock`).
     pub(super) locks: [Locks; 2],
     /// The predecessor's sockets.
-    pub(super) inherited: Inheritance,
+    pub(super) inherited: InheritedSockets,
     /// The predecessor's connections.
     pub(super) connections: Option<Receiver<ParkedConnection>>,
     pub(super) clockwork: Arc<Clockwork>,
@@ -38,7 +44,7 @@ pub(super) struct Prepared<'a> {
 impl<'a> Prepared<'a> {
     pub(super) fn new(
         mut launch: Launch<'a>,
-        mut inherited: Inheritance,
+        mut inherited: InheritedSockets,
         early_locks: Locks,
     ) -> Result<Self, EarlyExit> {
         let config = Arc::clone(&launch.config);
@@ -49,11 +55,10 @@ impl<'a> Prepared<'a> {
         let meanings = hooks::signals(&config);
         signals::listen(launch.events.clone(), &meanings).map_err(Failure::new)?;
         let mut connections = None;
-        if let Some(succession) = &mut launch.succession {
-            in_place::take_signals();
-            let (sender, receiver) = unbounded();
-            succession.listen(&launch.output.writer, sender, launch.events.clone())?;
-            connections = Some(receiver);
+        if let Some(predecessor) = &mut launch.predecessor {
+            let (events, writer) = (&launch.events, &launch.output.writer);
+            let link = launch.link;
+            connections = Some(connect(predecessor, link, events, writer).map_err(Failure::new)?);
         }
         for warning in &config.warnings {
             tracing::warn!("{warning}");
@@ -64,8 +69,8 @@ impl<'a> Prepared<'a> {
         let clockwork = Arc::new(Clockwork::default());
         alarms::start(&config, launch.alarms, &launch.output.writer, &clockwork)?;
         let mut apps = applications::choose(&config)?;
-        if let Some(succession) = &launch.succession {
-            applications::need(&mut apps, succession.needed);
+        if let Some(predecessor) = &launch.predecessor {
+            applications::need(&mut apps, predecessor.needed);
             clockwork.hold();
         }
         if let Some(config) = socket_activation::apply(&config, launch.about.handed_over)? {
@@ -92,4 +97,43 @@ impl<'a> Prepared<'a> {
             added_fields,
         })
     }
+}
+
+/// Listens to the waiter, with which this process ends, and to the predecessor, with which it ends
+/// until it serves. Returns what receives connections.
+fn connect(
+    predecessor: &mut Predecessor,
+    link: &Link,
+    events: &Sender<Event>,
+    writer: &LogWriter,
+) -> io::Result<Receiver<ParkedConnection>> {
+    signals::release();
+    let on_waiter_gone = {
+        let writer = writer.clone();
+        move || {
+            tracing::error!("the first process of the server is gone; this process ends too");
+            end(&writer);
+        }
+    };
+    let on_signal = {
+        let events = events.clone();
+        move |signal| signals::forwarded(signal, &events)
+    };
+    link.listen(on_signal, on_waiter_gone)?;
+    let (sender, receiver) = unbounded();
+    let writer = writer.clone();
+    predecessor.listen(Listeners {
+        connections: sender,
+        events: events.clone(),
+        is_new_stop: signals::is_new_stop_of_predecessor,
+        on_gone: Box::new(move || end(&writer)),
+    })?;
+    Ok(receiver)
+}
+
+fn end(writer: &LogWriter) {
+    /// How long the last lines of the log may take.
+    const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+    writer.flush(FLUSH_TIMEOUT);
+    exit_now(1);
 }

@@ -1,6 +1,5 @@
 //! The last stage: the threads run, and requests are answered.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
@@ -15,20 +14,24 @@ use crate::admin::fifo::Fifos;
 use crate::admin::metrics_snapshot::MetricsSnapshot;
 use crate::admin::stats_server::StatsServer;
 use crate::app::{Acceptor, Plan};
-use crate::config::Failure;
+use crate::config::{Config, Failure};
 use crate::os::file_locks::Locks;
 use crate::os::service_manager::notify::Notifier;
+#[cfg(unix)]
+use crate::os::title;
+use crate::python::Runtime;
 use crate::reload::builder::GenerationBuilder;
 use crate::reload::event::Event;
-use crate::reload::handover::message::Word;
-use crate::reload::handover::origin;
+use crate::reload::handover::inherited;
+use crate::reload::handover::message::SocketKind;
+use crate::reload::handover::predecessor::Finished;
+use crate::reload::handover::successor_process::{ShareSockets, SharedSocket, SuccessorStarter};
 use crate::reload::history::{Outcome, ReloadHistory};
 use crate::reload::reloader::Reloader;
 use crate::reload::version::Version;
 use crate::server::actions::Actions;
 use crate::server::certificates::Certificates;
 use crate::server::engine::Engine;
-use crate::server::handover::successor::Farewell;
 use crate::server::hooks::{self, HookContext};
 use crate::server::log_target;
 use crate::server::renewal::VersionMaker;
@@ -36,6 +39,9 @@ use crate::server::settings::{about, cron_commands};
 use crate::server::sockets::Listening;
 use crate::server::supervisor::{End, Supervisor};
 use crate::server::{alarms, report, signals};
+use crate::waiter::link::Link;
+use crate::waiter::message::Program;
+use crate::waiter::resume::{ServerEnd, Waiting, wait_for_others};
 
 /// The server serves.
 pub(super) struct Serving<'a> {
@@ -79,8 +85,8 @@ impl<'a> Loaded<'a> {
         alarms::watch_queue(&config, launch.alarms, &engine.net)?;
         let commands = cron_commands(&config)?;
         // From here on the predecessor begins no more requests.
-        if let Some(succession) = &launch.succession {
-            succession.take_over()?;
+        if let Some(predecessor) = &launch.predecessor {
+            predecessor.take_over().map_err(Failure::new)?;
         }
         engine.serve(generation);
         files.vacuum.spare(false);
@@ -90,13 +96,14 @@ impl<'a> Loaded<'a> {
             places,
         }) = handed_connections
         {
-            origin::adopt(connections, places, &engine.net, &engine.current)
+            inherited::adopt(connections, places, &engine.net, &engine.current)
                 .map_err(Failure::new)?;
         }
-        let mut farewell = Farewell::default();
-        if let Some(succession) = &launch.succession {
+        let mut finished = Finished::default();
+        if let Some(predecessor) = &launch.predecessor {
             acceptor.nudge();
-            farewell = succession.wait_for_farewell(&launch.events, &launch.received);
+            finished = predecessor.wait_until_finished(&launch.events, &launch.received);
+            launch.link.serving();
             engine.clockwork.release();
             files.spare_admin(false);
         }
@@ -106,16 +113,17 @@ impl<'a> Loaded<'a> {
             .output
             .say(&report::serving(&report, &listening, elapsed));
         launch.output.release_starter()?;
-        let history = Arc::new(ReloadHistory::from_predecessor(&farewell.reloads));
+        let history = Arc::new(ReloadHistory::from_predecessor(&finished.reloads));
         history.note_takeover();
         history.end(Outcome::Serves(1));
         let admin = AdminServers::start(&launch, &engine, &listening, &history, &files)?;
-        let notifier = notifier(&launch)?;
+        let notify_socket = std::env::var_os("NOTIFY_SOCKET");
+        let notifier = launch.link.notifier(notify_socket.as_deref());
         notifier.ready();
         if !launch.is_first() {
             tracing::info!("reloaded: process {} is the server now", std::process::id());
         }
-        if farewell.wants_reload {
+        if finished.wants_reload {
             // The receiver is here.
             let _received = launch
                 .events
@@ -134,15 +142,6 @@ impl<'a> Loaded<'a> {
             notifier,
             files,
         })
-    }
-}
-
-/// Tells the service manager how the server is; a successor does so through the first process.
-fn notifier(launch: &Launch<'_>) -> Result<Notifier, Failure> {
-    let socket = std::env::var_os("NOTIFY_SOCKET");
-    match &launch.succession {
-        Some(succession) => succession.notifier(socket.as_deref()).map_err(Failure::new),
-        None => Ok(Notifier::new(socket.as_deref())),
     }
 }
 
@@ -196,8 +195,8 @@ impl AdminServers {
 }
 
 impl Serving<'_> {
-    /// Serves until the server has stopped, or a successor has taken over. Returns the exit code.
-    pub(super) fn supervise(mut self) -> Result<i32, EarlyExit> {
+    /// Serves until the server has stopped, or a successor has taken over.
+    pub(super) fn supervise(mut self) -> Result<Ended, EarlyExit> {
         let builder = self.generation_builder();
         let Self {
             launch,
@@ -224,7 +223,7 @@ impl Serving<'_> {
             reloader,
             &notifier,
             actions,
-            launch.events,
+            launch.events.clone(),
             &launch.received,
         )
         .run();
@@ -235,7 +234,7 @@ impl Serving<'_> {
                     alarms: launch.alarms,
                 };
                 hooks::run_at_exit(&config, context);
-                Ok(code)
+                Ok(Ended::Stopped(code))
             }
             End::Succeeded {
                 successor,
@@ -243,28 +242,26 @@ impl Serving<'_> {
             } => {
                 files.spare(true);
                 admin.stop();
-                let is_informed = successor.is_some_and(|successor| {
-                    let reloads = history.for_successor();
-                    successor.bid_farewell(reloads, wants_reload).is_ok()
-                });
-                if !is_informed {
+                let reloads = history.for_successor();
+                let is_gone = successor.has_ended();
+                if is_gone || successor.finish(reloads, wants_reload).is_err() {
                     files.spare(false);
                     let why = "the process that was to be the server is gone; the server has \
                                stopped";
                     return Err(Failure::new(why).into());
                 }
                 history.hand_over();
-                launch.keeper.leave_to_others();
-                signals::forward_to(launch.keeper, &launch.received);
-                // Threads that the application has started are to run no further.
-                engine.runtime.halt().map_err(Failure::new)?;
-                Ok(0)
+                Ok(launch.leave(engine.runtime))
             }
         }
     }
 
     fn generation_builder(&mut self) -> GenerationBuilder {
-        let successor_messages = self.share_with_successor();
+        let successors = SuccessorStarter {
+            program: self.launch.about.program.clone(),
+            link: Arc::clone(self.launch.link),
+            share_sockets: self.share_sockets(),
+        };
         let (config, engine) = (&self.launch.config, &self.engine);
         let version = Arc::new(Version {
             config: Arc::clone(config),
@@ -273,7 +270,7 @@ impl Serving<'_> {
             folder: std::env::current_dir().unwrap_or_default(),
         });
         let maker = VersionMaker {
-            origin: self.launch.about.origin.clone(),
+            program: self.launch.about.program.clone(),
             runtime: engine.runtime,
             process: Arc::clone(&engine.process),
             listening: std::mem::take(&mut self.listening),
@@ -281,8 +278,7 @@ impl Serving<'_> {
         };
         GenerationBuilder {
             last_load: Arc::clone(&engine.last_load),
-            origin: self.launch.about.origin.clone(),
-            successor_messages,
+            successors,
             version: Mutex::new(Arc::clone(&version)),
             maker: Box::new(maker),
             runtime: engine.runtime,
@@ -303,25 +299,94 @@ impl Serving<'_> {
         }
     }
 
-    /// Makes the messages that give a successor all sockets and locks but the listeners.
-    fn share_with_successor(&mut self) -> Box<dyn Fn() -> io::Result<Vec<Word>> + Send + Sync> {
+    /// Makes second handles to all sockets and locks but the listeners.
+    fn share_sockets(&mut self) -> Box<ShareSockets> {
         let control = self.files.control.share();
         let stats = self.files.stats.as_ref().map(StatsServer::share);
         let locks = std::mem::take(&mut self.locks);
-        let keeper = Arc::clone(self.launch.keeper);
         Box::new(move || {
-            let mut words: Vec<Word> = control()?.into_iter().map(Word::Control).collect();
+            let kind = SocketKind::Control;
+            let control = control()?.into_iter();
+            let mut shared: Vec<SharedSocket> = control
+                .map(|handle| SharedSocket { kind, handle })
+                .collect();
             if let Some(stats) = &stats {
-                words.push(Word::Stats(stats()?));
+                shared.push(SharedSocket {
+                    kind: SocketKind::Stats,
+                    handle: stats()?,
+                });
             }
             #[cfg(unix)]
             for lock in locks.iter().flatten() {
-                words.push(Word::Lock(lock.try_clone()?.into()));
+                shared.push(SharedSocket {
+                    kind: SocketKind::Lock,
+                    handle: lock.try_clone()?.into(),
+                });
             }
             #[cfg(not(unix))]
             let _there_are_none = &locks;
-            words.push(Word::Keeper(keeper.invitation()?));
-            Ok(words)
+            Ok(shared)
+        })
+    }
+}
+
+/// How a process of the server ends.
+pub(super) enum Ended {
+    /// The server has stopped: the exit code.
+    Stopped(i32),
+    /// Another process is the server.
+    Succeeded(Succeeded),
+}
+
+/// What is left to do in a process that was succeeded.
+pub(super) struct Succeeded {
+    /// Signals that came and were not handled.
+    unhandled: Vec<i32>,
+    unread: signals::Unread,
+    /// Threads of the application may still run.
+    runtime: &'static Runtime,
+}
+
+impl Launch<'_> {
+    /// Another process is the server: it gets the signals that this one has not handled.
+    fn leave(&self, runtime: &'static Runtime) -> Ended {
+        let unread = signals::stop_reading();
+        let unhandled = || unread.unhandled(&self.received);
+        let unhandled = match self.is_first() {
+            true => unhandled(),
+            false => {
+                self.link.leave(unhandled);
+                Vec::new()
+            }
+        };
+        Ended::Succeeded(Succeeded {
+            unhandled,
+            unread,
+            runtime,
+        })
+    }
+}
+
+impl Succeeded {
+    /// Waits for the server's end in its first process.
+    pub(super) fn wait(self, config: &Config, program: &Program, link: &Link) -> ServerEnd {
+        let fallback = config.start.fallback.clone();
+        #[cfg(unix)]
+        let waiting = Waiting {
+            program,
+            title: title::wanted(config),
+            fallback,
+            caught: self.unread.caught(),
+            unhandled: self.unhandled,
+        };
+        #[cfg(not(unix))]
+        let waiting = Waiting { fallback };
+        #[cfg(not(unix))]
+        let _unix_only = (program, self.unread, self.unhandled);
+        wait_for_others(link, waiting, || {
+            if let Err(error) = self.runtime.halt() {
+                tracing::warn!(%error, "threads of the application run on");
+            }
         })
     }
 }
