@@ -7,6 +7,7 @@ use std::process::Command;
 use super::log_target::LogOutput;
 use crate::config::{Config, Failure};
 use crate::waiter::resume::{ServerEnd, end_by_signal, is_waiter, resume};
+use crate::waiter::role::VARIABLE;
 
 /// The exit code after a signal is this and its number, as in a shell.
 pub(super) const KILLED_BY: i32 = 128;
@@ -82,7 +83,7 @@ pub fn start_with(file: &Path) -> Result<i32, String> {
         )
     };
     let mut again = Command::new(std::env::current_exe().map_err(failed)?);
-    again.arg("--config").arg(file);
+    again.arg("--config").arg(file).env_remove(VARIABLE);
     #[cfg(unix)]
     {
         use std::os::unix::process::CommandExt as _;
