@@ -9,9 +9,9 @@ import re
 import signal
 
 import pytest
+import requests_raw
 from conftest import PYTHON
 from front_end import ask_uwsgi
-from requests_raw import get, post
 from versions import rewrite
 
 pytestmark = pytest.mark.skipif(
@@ -42,6 +42,11 @@ WAYS = [
     ("--isolation", "shared-gil", "--reload-mode", "rolling"),
     ("--isolation", "shared-gil", "--reload-mode", "exec"),
 ]
+
+
+def get(*arguments, **more):
+    """Asks for a loopback name."""
+    return requests_raw.get(*arguments, **more).replace(b"Host: example.com", b"Host: localhost")
 
 
 def way(arguments):
@@ -262,7 +267,8 @@ def test_framing_is_right_on_a_kept_connection(develop):
         )
         # An unread body does not become the next request.
         body = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n" * 20_000
-        assert connection.ask(post("/", body, accept)).status == 500
+        length = f"Content-Length: {len(body)}"
+        assert connection.ask(get("/", accept, length, method="POST") + body).status == 500
         connection.send(get("/", accept) * 3 + get("/"))
         answers = [connection.receive() for _ in range(4)]
         assert [answer.header("Content-Type").partition(";")[0] for answer in answers] == [
@@ -347,6 +353,17 @@ def test_others_get_the_old_version(develop):
         assert server.ask("/", headers={**POLL, **proxied}).text == "GET good"
     (behind_a_front_end,) = [address for address in server.addresses() if address[1] != server.port]
     assert b"good" in ask_uwsgi(behind_a_front_end, "/", HTTP_ACCEPT="text/html").body
+
+
+@pytest.mark.parametrize("host", ["rebound.example", "127.0.0.1.rebound.example", "192.0.2.1:80"])
+def test_other_names_of_this_machine_get_the_old_version(develop, host):
+    """DNS rebinding: the page of another site asks this server under the site's own name."""
+    server = develop()
+    broken(server)
+    assert server.ask("/", headers={**BROWSER, "Host": host}).text == "GET good"
+    assert server.ask("/", headers={**POLL, "Host": host}).text == "GET good"
+    for own in ("localhost", "a.localhost:8000", "[::1]:8000", "127.0.0.1"):
+        assert server.ask("/", headers={**BROWSER, "Host": own}).status == 500
 
 
 def test_clients_of_trusted_proxies_are_others(develop):

@@ -6,7 +6,7 @@
 //! soon as a version loads, and other clients get it as plain text, both with status 500. A cookie
 //! selects the old version until the next save.
 //!
-//! Only clients on this machine see tracebacks; others get the old version's answer, unless
+//! Only clients on this machine that ask for it by a loopback name see tracebacks; others get the old version's answer, unless
 //! `--catch-exceptions` allows tracebacks for all. Without `--py-autoreload` none of this runs.
 //!
 //! The main thread notes failures; the thread that polls answers requests.
@@ -139,8 +139,11 @@ fn respond(answer: &Answer, response: &mut Response, sink: &mut dyn Sink) {
     let _sent = response.finish_with(answer.body.as_bytes(), sink);
 }
 
-/// Whether the client is on this machine, and no proxy forwards for another one.
+/// Whether the client is on this machine, no proxy forwards for another one, and the name that it
+/// asked for is this machine's own: a page of another site can reach this address under the site's
+/// name (DNS rebinding), and could read the answer.
 fn is_local(head: &Head, peer: &Peer) -> bool {
+    let host = head.host();
     let Head::Http(head) = head else {
         // A front end serves other clients.
         return false;
@@ -148,9 +151,42 @@ fn is_local(head: &Head, peer: &Peer) -> bool {
     let address = std::str::from_utf8(peer.address()).ok();
     let address = address.and_then(|text| text.parse::<IpAddr>().ok());
     address.is_some_and(|address| address.is_loopback())
+        && host.is_none_or(is_loopback_name)
         && !head.fields().any(|field| {
             forwarded::is_about_the_client(field.name) || field.name.eq_ignore_ascii_case(b"Via")
         })
+}
+
+/// Whether the value of a `Host` field means this machine wherever it is looked up (RFC 6761, 6.3).
+/// An empty one is no site's.
+fn is_loopback_name(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else {
+        return false;
+    };
+    if let Some((address, port)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let address = address.parse::<IpAddr>();
+        return is_port(port) && address.is_ok_and(|address| address.to_canonical().is_loopback());
+    }
+    let name = match host.split_once(':') {
+        Some((name, port)) if is_port(&format!(":{port}")) => name,
+        Some(_) => return false,
+        None => host,
+    };
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name.is_empty()
+        || name == "localhost"
+        || name.ends_with(".localhost")
+        || name
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether this is nothing, or a colon and digits.
+fn is_port(text: &str) -> bool {
+    text.is_empty()
+        || text
+            .strip_prefix(':')
+            .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Whether `Accept` names HTML (RFC 9110, 12.5.1), as browsers do for a page. A range like `*/*`
@@ -241,6 +277,38 @@ mod tests {
             !super::is_local(&head(""), &Peer::default()),
             "a unix socket"
         );
+    }
+
+    #[test]
+    fn only_loopback_names_are_this_machines() {
+        for host in [
+            "localhost",
+            "localhost:8000",
+            "LocalHost.",
+            "app.localhost:80",
+            "127.0.0.1",
+            "127.1.2.3:8080",
+            "[::1]",
+            "[::1]:8000",
+            "[::ffff:127.0.0.1]:1",
+            "",
+        ] {
+            assert!(is_loopback_name(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "notlocalhost",
+            "localhost:80.evil.example",
+            "127.0.0.1.evil.example:8000",
+            "192.0.2.1",
+            "0.0.0.0",
+            "[2001:db8::1]",
+            "[::1].evil.example",
+            "2130706433",
+        ] {
+            assert!(!is_loopback_name(host.as_bytes()), "{host}");
+        }
     }
 
     #[test]
