@@ -2,7 +2,7 @@
 //! temporary file past a bound.
 //!
 //! net fills it from the connection (`push`), then it is read by the worker as `wsgi.input`, with
-//! the semantics of `io.BytesIO` to the letter: `read`, `readline`, `readlines`, iteration, `seek`,
+//! the semantics of `io.BytesIO` to the letter: `read`, `readline`, iteration, `seek`,
 //! `tell`. It never waits for the network (a request is complete before Python sees it) and knows
 //! no Python: sizes arrive as `Option<usize>`, where `None` stands for Python's `None` and for
 //! every negative number.
@@ -288,32 +288,6 @@ impl RequestBody {
                 Err(error)
             }
         }
-    }
-
-    /// `readlines(hint)`: gives `each` one line after the other, to the end of the body or until
-    /// the lines given so far hold `hint` bytes or more. `None` and 0 mean no hint, as in
-    /// `io.BytesIO`. `line` is a scratch buffer.
-    ///
-    /// # Errors
-    /// Those of [`readline`](Self::readline), and whatever `each` refuses with.
-    pub fn readlines<E: From<io::Error>>(
-        &mut self,
-        hint: Option<usize>,
-        line: &mut Vec<u8>,
-        mut each: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let enough = hint.filter(|hint| *hint > 0).unwrap_or(usize::MAX);
-        let mut given: usize = 0;
-        while given < enough {
-            line.clear();
-            self.readline(None, line)?;
-            if line.is_empty() {
-                break;
-            }
-            given = given.saturating_add(line.len());
-            each(line)?;
-        }
-        Ok(())
     }
 
     /// `read(size)` without a copy: the bytes themselves, and the position behind them. `None` if

@@ -1,4 +1,4 @@
-//! The errors of a response: the party to blame, and the sentence for the log.
+//! The errors of a response, each with a sentence for the log.
 //!
 //! Only pieces of what the application said are quoted, escaped and cut, so that no log line can be
 //! forged through them.
@@ -6,15 +6,6 @@
 use std::fmt;
 
 use super::sink::ClientGone;
-
-/// Who has to do something about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// The application: log it as an error.
-    App,
-    /// The client: expected, log it at debug level at most.
-    Peer,
-}
 
 /// What `start_response` was given and must not have been. The response is as if it had not been
 /// called; nothing has left.
@@ -76,13 +67,6 @@ pub enum ResponseError {
     TooLate,
     /// A header before a status: the caller's mistake, or one that went on after an error.
     NotBegun,
-}
-
-impl ResponseError {
-    /// Always the application's.
-    pub fn blame(&self) -> Blame {
-        Blame::App
-    }
 }
 
 impl fmt::Display for ResponseError {
@@ -159,16 +143,6 @@ pub enum WriteError {
     Finished,
     /// The connection is gone. Stop iterating; `close()` is still owed to the application.
     ClientGone,
-}
-
-impl WriteError {
-    /// The party to blame.
-    pub fn blame(&self) -> Blame {
-        match self {
-            Self::NotStarted | Self::Finished => Blame::App,
-            Self::ClientGone => Blame::Peer,
-        }
-    }
 }
 
 impl From<ClientGone> for WriteError {

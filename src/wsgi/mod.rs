@@ -10,7 +10,7 @@
 //! - [`Response`]: one response from `start_response` to its last byte, checked, framed and handed
 //!   to a [`Sink`];
 //! - [`Delivery`]: a file in place of its body, where the application names one;
-//! - [`ResponseError`], [`WriteError`]: its errors, and the party to blame;
+//! - [`ResponseError`], [`WriteError`]: its errors;
 //! - [`AddedFields`]: the operator's fields in every response;
 //! - [`canned()`]: small complete responses of the server itself.
 //!
@@ -37,7 +37,7 @@ mod unchunk;
 pub use added_fields::AddedFields;
 pub use body::{BodyMemory, RequestBody, SeekError, Whence};
 pub use canned::canned;
-pub use error::{Blame, ResponseError, WriteError};
+pub use error::{ResponseError, WriteError};
 pub use head::Head;
 pub use mounts::{Chosen, FrontEnd, Mounts, Place, Rules};
 pub use response_state::{Delivery, HttpDate, RequestFacts, Response, Summary, UNREAD};

@@ -165,9 +165,7 @@ pub fn run(response: &mut Response, acts: &[Act<'_>], wire: &mut Wire) {
 }
 
 pub fn shown(outcome: Result<Room, WriteError>) -> Option<String> {
-    outcome
-        .err()
-        .map(|error| format!("{error} (blame: {:?})", error.blame()))
+    outcome.err().map(|error| error.to_string())
 }
 
 /// The summary's counts against the wire itself.

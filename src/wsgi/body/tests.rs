@@ -49,21 +49,6 @@ impl Model {
         out
     }
 
-    fn readlines(&mut self, hint: Option<usize>) -> Vec<Vec<u8>> {
-        let mut lines: Vec<Vec<u8>> = Vec::new();
-        loop {
-            let line = self.readline(None);
-            if line.is_empty() {
-                return lines;
-            }
-            lines.push(line);
-            let given: usize = lines.iter().map(Vec::len).sum();
-            if hint.is_some_and(|hint| hint > 0 && given >= hint) {
-                return lines;
-            }
-        }
-    }
-
     fn seek(&mut self, offset: i64, whence: Whence) -> Result<u64, SeekError> {
         let base = match whence {
             Whence::Start if offset < 0 => return Err(SeekError::Negative(offset)),
@@ -86,7 +71,6 @@ enum Op {
     Read(Option<usize>),
     ReadInto(usize),
     ReadLine(Option<usize>),
-    ReadLines(Option<usize>),
     TakeSlice(Option<usize>),
     TakePieces(Option<usize>),
     /// So many bytes are written where the body has room for them.
@@ -105,16 +89,6 @@ fn readline(body: &mut RequestBody, size: Option<usize>) -> Vec<u8> {
     let mut out = b"kept".to_vec();
     body.readline(size, &mut out).expect("a sound file");
     out.split_off(4)
-}
-
-fn readlines(body: &mut RequestBody, hint: Option<usize>) -> Vec<Vec<u8>> {
-    let mut lines = Vec::new();
-    body.readlines(hint, &mut Vec::new(), |line| {
-        lines.push(line.to_vec());
-        Ok::<(), io::Error>(())
-    })
-    .expect("a sound file");
-    lines
 }
 
 /// Room for bodies of so many bytes.
@@ -154,11 +128,6 @@ fn check(memory: &Arc<BodyMemory>, ops: &[Op]) {
             Op::ReadLine(size) => {
                 assert_eq!(readline(&mut body, *size), model.readline(*size), "{op:?}")
             }
-            Op::ReadLines(hint) => assert_eq!(
-                readlines(&mut body, *hint),
-                model.readlines(*hint),
-                "{op:?}"
-            ),
             Op::TakeSlice(size) => {
                 let in_memory = body.is_in_one_piece();
                 match body.take_slice(*size) {
@@ -241,7 +210,6 @@ fn ops() -> impl Strategy<Value = Op> {
         2 => sizes().prop_map(Op::Read),
         1 => (0usize..100_000).prop_map(Op::ReadInto),
         3 => sizes().prop_map(Op::ReadLine),
-        1 => sizes().prop_map(Op::ReadLines),
         1 => sizes().prop_map(Op::TakeSlice),
         1 => sizes().prop_map(Op::TakeLine),
         1 => sizes().prop_map(Op::TakePieces),
@@ -287,24 +255,10 @@ fn reads_as_bytes_io_does() {
         assert_eq!(readline(&mut body, None), b"two\r\n");
         assert_eq!(read(&mut body, Some(0)), b"");
         assert_eq!(body.tell(), 9);
-        assert_eq!(readlines(&mut body, None), [&b"\n"[..], b"last"]);
+        assert_eq!(readline(&mut body, None), b"\n");
+        assert_eq!(readline(&mut body, None), b"last");
         assert_eq!(read(&mut body, None), b"");
         assert_eq!(readline(&mut body, None), b"");
-        assert!(readlines(&mut body, None).is_empty());
-
-        assert_eq!(body.seek(0, Whence::Start), Ok(0));
-        assert_eq!(readlines(&mut body, Some(0)).len(), 4, "0 is no hint");
-        assert_eq!(body.seek(0, Whence::Start), Ok(0));
-        assert_eq!(
-            readlines(&mut body, Some(4)),
-            [b"one\n"],
-            "a hint that is met by the first line"
-        );
-        assert_eq!(
-            readlines(&mut body, Some(6)),
-            [&b"two\r\n"[..], b"\n"],
-            "and one that needs a second"
-        );
 
         assert_eq!(body.seek(-4, Whence::End), Ok(10));
         assert_eq!(read(&mut body, Some(100)), b"last");
