@@ -12,6 +12,8 @@
 pub(crate) mod arenas;
 pub(crate) mod code;
 pub(crate) mod environment;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod environment_linux;
 pub(crate) mod error;
 mod release;
 pub(crate) mod trim;
