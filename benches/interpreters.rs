@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use singlemalt::python::{
     AppTarget, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeOptions,
-    STACK_BYTES_MIN, TargetKind, arena_bytes, parked_count,
+    STACK_BYTES_MIN, TargetKind, arena_bytes, environment_now, parked_count,
 };
 use singlemalt::wsgi::environ::ServerFacts;
 
@@ -115,6 +115,7 @@ fn make(runtime: &Runtime, isolation: Isolation, app: Option<&PathBuf>) -> Inter
         imports: Vec::new(),
         catch_exceptions: false,
         sys_executable: None,
+        environment: environment_now(),
         backend: Default::default(),
     };
     let mut thread = InterpreterThread::create(runtime, spec).expect("an interpreter");

@@ -21,7 +21,7 @@ use std::time::Instant;
 use singlemalt::protocol::http::{Limits, RequestHead, RequestReader, Step};
 use singlemalt::python::{
     AppTarget, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeOptions,
-    STACK_BYTES_MIN, Served, TargetKind,
+    STACK_BYTES_MIN, Served, TargetKind, environment_now,
 };
 use singlemalt::wsgi::environ::{self, Link, Peer, ServerFacts};
 use singlemalt::wsgi::{
@@ -344,6 +344,7 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
         imports: Vec::new(),
         catch_exceptions: false,
         sys_executable: None,
+        environment: environment_now(),
         backend: Default::default(),
     };
     let mut thread = InterpreterThread::create(runtime, spec).expect("an interpreter");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use singlemalt::python::{
     AppTarget, Ended, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeError,
-    RuntimeOptions, STACK_BYTES_MIN, TargetKind,
+    RuntimeOptions, STACK_BYTES_MIN, TargetKind, environment_now,
 };
 use singlemalt::wsgi::environ::ServerFacts;
 
@@ -252,6 +252,7 @@ fn load(runtime: &'static Runtime, isolation: Isolation, kind: TargetKind) {
                 imports: Vec::new(),
                 catch_exceptions: false,
                 sys_executable: None,
+                environment: environment_now(),
                 backend: Default::default(),
             };
             let mut thread = InterpreterThread::create(runtime, spec).expect("an interpreter");

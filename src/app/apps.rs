@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::python::{AppFacts, AppTarget, LoadFailure, Loaded, RefusedExtension};
+use crate::python::{AppFacts, AppTarget, Environment, LoadFailure, Loaded, RefusedExtension};
 use crate::wsgi::{Head, Mounts, Place, Rules};
 
 #[derive(Clone, Debug, Default)]
@@ -186,6 +186,7 @@ impl AppCounters {
 pub(super) struct LoadedApps {
     loaded: Mutex<BTreeMap<usize, Vec<Option<Loaded>>>>,
     totals: Mutex<AppTotals>,
+    environment: Mutex<Option<Environment>>,
     has_warned_no_app: AtomicBool,
 }
 
@@ -198,6 +199,15 @@ struct AppTotals {
 }
 
 impl LoadedApps {
+    /// The variables that the first interpreter has after it has loaded the applications.
+    pub(super) fn note_environment(&self, environment: Environment) {
+        *self.environment.lock() = Some(environment);
+    }
+
+    pub(super) fn environment(&self) -> Option<Environment> {
+        self.environment.lock().clone()
+    }
+
     /// The applications that the first interpreter loaded; `None` before it has tried. The others
     /// load the same.
     pub(super) fn loadable(&self) -> Option<Vec<bool>> {

@@ -12,7 +12,7 @@ use crossbeam::channel::{Sender, unbounded};
 
 use crate::config::IsolationChoice;
 use crate::net::{Exchange, Rejected, Turn};
-use crate::python::{BackendRef, Isolation, Runtime};
+use crate::python::{BackendRef, Environment, Isolation, Runtime};
 
 use super::generation_state::{GenerationState, Setup};
 use super::isolation::choice;
@@ -244,6 +244,11 @@ impl Generation {
 
     pub fn shares_gil(&self) -> bool {
         self.shared.setup.shares_gil()
+    }
+
+    /// The variables that the application has, after it was loaded.
+    pub fn environment(&self) -> Option<Environment> {
+        self.shared.apps.environment().filter(|one| !one.is_empty())
     }
 
     pub fn loaded(&self) -> Vec<bool> {

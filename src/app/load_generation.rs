@@ -249,6 +249,11 @@ fn create(
         }
         on_sources(&sources, group.since.elapsed());
     }
+    if group.worker == 1 {
+        shared
+            .apps
+            .note_environment(python.attached(|py| py.environment()));
+    }
     if loading.is_err() {
         end(shared, group, python);
         return reporter.report(Err(StartError::Load(NotLoaded(failed))));

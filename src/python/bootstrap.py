@@ -46,6 +46,21 @@ def add_to_path(python_path):
             at += 1
 
 
+def begin_environment(texts):
+    """`texts`: names and values in turn, a letter for each byte. The process keeps its variables: others use them."""
+    if os.supports_bytes_environ:
+        data = [text.encode("latin-1") for text in texts]
+        os.environ._data.clear()
+        os.environ._data.update(zip(data[::2], data[1::2]))
+
+
+def environment():
+    """What `begin_environment` takes, as it is now."""
+    if not os.supports_bytes_environ:
+        return []
+    return [text.decode("latin-1") for pair in list(os.environ._data.items()) for text in pair]
+
+
 def distrust_bytecode():
     """A .pyc names its source by size and time in whole seconds, so one that was made between two saves of the same second
     passes for the second one's, for ever. A reload is just when that happens: such a file is neither trusted nor made."""

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use pyo3_ffi as ffi;
 
 use super::attached::Attached;
+use super::environ;
 use super::failure;
 use super::interpreter::{Interpreter, Isolation};
 use super::namespace::{find, interpreter_dict, namespace};
@@ -143,6 +144,9 @@ pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
         None => Object::none(token),
     };
     find(&namespace, c"prepare")?.call([&python_path, &guard, &twins, &executable])?;
+    if isolation != Isolation::Main {
+        environ::begin(token, &interpreter.spec.environment)?;
+    }
     uwsgi::install(token, interpreter)?;
     adopt_thread(token, interpreter, 0)
 }

@@ -17,6 +17,7 @@ use pyo3_ffi as ffi;
 use super::object::Token;
 use super::refusal::RefusedExtension;
 use super::runtime::arenas;
+use super::runtime::environment::Environment;
 use super::runtime::error::RuntimeError;
 use super::runtime::trim;
 use super::runtime::{self, Runtime};
@@ -82,6 +83,8 @@ pub struct InterpreterSpec {
     pub sys_executable: Option<PathBuf>,
     /// Clients see tracebacks (`--catch-exceptions`).
     pub catch_exceptions: bool,
+    /// What a subinterpreter finds in `os.environ`.
+    pub environment: Environment,
     /// What answers the `uwsgi` module.
     pub backend: BackendRef,
 }

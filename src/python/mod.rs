@@ -20,6 +20,7 @@
 
 mod attached;
 mod bootstrap;
+mod environ;
 mod failure;
 mod interpreter;
 mod interruption;
@@ -46,7 +47,9 @@ pub use load::Loaded;
 pub use load_failure::LoadFailure;
 pub use refusal::{Consequence, RefusedExtension};
 pub use request::call::{Call, Served};
-pub use runtime::environment::{EnvironmentError, set_environment};
+pub use runtime::environment::{
+    Environment, EnvironmentError, environment_now, move_environment, set_environment,
+};
 pub use runtime::error::RuntimeError;
 pub use runtime::{Release, Runtime, RuntimeOptions, exit_now, linked as linked_version};
 pub use sources::{Source, sources_of};

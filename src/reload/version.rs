@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::app::Plan;
 use crate::config::Config;
 use crate::net::Site;
+use crate::python;
 
 /// See the file's header. Never changed.
 pub struct Version {
@@ -49,13 +50,16 @@ impl Version {
             && self.config.python == other.config.python
     }
 
-    /// Prepares the process for this version, in place of `before`.
+    /// Prepares the process for this version, in place of `before`. What the application itself has
+    /// put into the environment stays for the version that serves, until the new one is in charge.
     ///
     /// # Errors
     /// The process cannot change to the directory.
     pub fn enter(&self, before: &Self) -> Result<(), String> {
         // A directory that the application itself has changed to is left alone: a generation whose
         // folder is the same finds its files from anywhere.
+        let (from, to) = (&before.plan.spec.environment, &self.plan.spec.environment);
+        python::move_environment(from, to);
         if self.plan.folder != before.plan.folder || self.folder != before.folder {
             change_to(&self.folder)?;
         }

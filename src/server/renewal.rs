@@ -1,6 +1,7 @@
 //! Makes the next [`Version`] for a reload: reads the configuration again and resolves every path
 //! anew. Runs on `sm-reload`.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,10 +10,10 @@ use super::folders::Folders;
 use super::prepare::{check_harakiri, check_home};
 use super::settings::plan;
 use super::sockets::Listening;
-use super::{applications, settings};
+use super::{applications, hooks, settings};
 use crate::app::process::Process;
 use crate::config::{self, Change, Config, Failure, TakesEffect};
-use crate::python::Runtime;
+use crate::python::{Environment, Runtime};
 use crate::reload::failed_load::LastLoad;
 use crate::reload::version::{MakeVersion, Renewal, Version};
 use crate::waiter::message::Program;
@@ -24,6 +25,8 @@ pub struct VersionMaker {
     pub process: Arc<Process>,
     pub listening: Vec<Listening>,
     pub last_load: Arc<LastLoad>,
+    /// The configuration of the start, and the variables that the first interpreter started with.
+    pub first: (Arc<Config>, Environment),
 }
 
 impl MakeVersion for VersionMaker {
@@ -72,6 +75,33 @@ fn warn_of_unused(changes: &[Change]) {
     }
 }
 
+/// The variables that a configuration sets or removes.
+fn names_of_variables(config: &Config) -> impl Iterator<Item = String> {
+    let python = &config.python;
+    let set = python.environment_set.iter().map(|(name, _)| name.clone());
+    let unset = python.environment_unset.iter().cloned();
+    set.chain(unset)
+        .chain(hooks::environment(config).map(|(name, _)| name))
+}
+
+/// The value of a variable that a configuration may change.
+fn variable(config: &Config, name: &OsStr, inherited: &[(OsString, OsString)]) -> Option<OsString> {
+    let set = config.python.environment_set.iter().cloned();
+    let last = set
+        .chain(hooks::environment(config))
+        .filter(|(other, _)| OsStr::new(other) == name)
+        .last();
+    if let Some((_, value)) = last {
+        return Some(value.into());
+    }
+    let mut unset = config.python.environment_unset.iter();
+    if unset.any(|other| OsStr::new(other) == name) {
+        return None;
+    }
+    let found = inherited.iter().find(|(other, _)| other == name);
+    found.map(|(_, value)| value.clone())
+}
+
 /// The options whose change takes effect then.
 fn names(changes: &[Change], takes_effect: TakesEffect) -> String {
     let changes = changes
@@ -115,6 +145,7 @@ impl VersionMaker {
         let apps = applications::choose(&config)?;
         let added = &site.settings.added_fields;
         let mut plan = plan(&config, &self.listening, apps, &self.process, added, load);
+        plan.spec.environment = self.environment(&config);
         plan.facts.started_on = before.plan.facts.started_on;
         Ok(Version {
             config,
@@ -122,6 +153,19 @@ impl VersionMaker {
             site,
             folder,
         })
+    }
+
+    /// The variables of the start, as this configuration changes them.
+    fn environment(&self, config: &Config) -> Environment {
+        let (first, started_with) = &self.first;
+        let mut all: Vec<_> = started_with.to_vec();
+        let changed = names_of_variables(first).chain(names_of_variables(config));
+        for name in changed.map(OsString::from) {
+            all.retain(|(other, _)| *other != name);
+            let value = variable(config, &name, &self.program.environment);
+            all.extend(value.map(|value| (name, value)));
+        }
+        all.into()
     }
 
     /// The directory behind all symbolic links. One that nobody has configured, and that is gone,

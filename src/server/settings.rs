@@ -16,7 +16,7 @@ use crate::background::cron_command::CronCommand;
 use crate::config::Config;
 use crate::net::{self, Address};
 use crate::protocol::proxy::Trusted;
-use crate::python::{BackendRef, InterpreterSpec, Isolation, STACK_BYTES_MIN, UWSGI_VERSION};
+use crate::python::{self, BackendRef, InterpreterSpec, Isolation, STACK_BYTES_MIN, UWSGI_VERSION};
 use crate::wsgi::environ::ServerFacts;
 use crate::wsgi::{AddedFields, BodyMemory};
 
@@ -216,6 +216,7 @@ pub(super) fn spec(config: &Config, listeners: Vec<ServerFacts>) -> InterpreterS
         imports: imports(config),
         catch_exceptions: config.app.catch_exceptions,
         sys_executable: config.python.sys_executable.clone(),
+        environment: python::environment_now(),
         backend: BackendRef::default(),
     }
 }

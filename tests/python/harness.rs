@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use singlemalt::protocol::http::{Limits, RequestHead, RequestReader, Step};
 use singlemalt::python::{
     AppTarget, Call, Ended, InterpreterSpec, InterpreterThread, Isolation, LoadFailure, Loaded,
-    Runtime, RuntimeOptions, STACK_BYTES_MIN, Served, TargetKind,
+    Runtime, RuntimeOptions, STACK_BYTES_MIN, Served, TargetKind, environment_now,
 };
 use singlemalt::wsgi::environ::{Link, Peer, ServerFacts};
 use singlemalt::wsgi::{
@@ -124,6 +124,7 @@ pub fn spec(isolation: Isolation) -> InterpreterSpec {
         imports: Vec::new(),
         catch_exceptions: false,
         sys_executable: None,
+        environment: environment_now(),
         backend: Default::default(),
     }
 }

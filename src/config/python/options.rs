@@ -17,19 +17,23 @@ options! {
         .at_reload();
     ENV = row(GROUP, "env", Kind::Pair,
         "Set an environment variable before Python starts. May be repeated.")
-        .many();
+        .many()
+        .at_reload();
     UNENV = row(GROUP, "unenv", Kind::Text,
         "Remove an environment variable before Python starts (before --env sets any). May be \
          repeated.")
-        .many().value("KEY");
+        .many().value("KEY")
+        .at_reload();
     ENVDIR = row(GROUP, "envdir", Kind::Path,
         "Set environment variables from the files of a directory: the name of a file is the \
          variable, its first line the value, and an empty file removes it. Stronger than --env. \
          May be repeated.")
-        .many();
+        .many()
+        .at_reload();
     EARLY_ENVDIR = row(GROUP, "early-envdir", Kind::Path,
         "As --envdir, but weaker than --env and --unenv. May be repeated.")
-        .many();
+        .many()
+        .at_reload();
     NO_SITE = row(GROUP, "no-site", Kind::Flag,
         "Start Python without the site module: no site-packages, no .pth files.");
     PY_PROGRAMNAME = row(GROUP, "py-programname", Kind::Path,

@@ -1,7 +1,49 @@
-//! Environment variables, set before anything else runs (`--env`, `--unenv`).
+//! Environment variables: set before anything else runs (`--env`, `--unenv`), and for each version of
+//! the application.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Names and values.
+pub type Environment = Arc<[(OsString, OsString)]>;
+
+/// The variables of the process.
+pub fn environment_now() -> Environment {
+    std::env::vars_os().collect()
+}
+
+/// Changes the process's variables in which `to` differs from `from`. Any thread; only where
+/// writers and readers do not meet (`environment_linux`). Elsewhere only interpreters see the
+/// change, which have variables of their own.
+pub fn move_environment(from: &Environment, to: &Environment) {
+    if !cfg!(all(target_os = "linux", target_env = "gnu")) {
+        return;
+    }
+    let value_in = |all: &Environment, name: &OsString| {
+        let found = all.iter().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.clone())
+    };
+    for (name, value) in to.iter().filter(|(name, _)| can_be_set(name)) {
+        if value_in(from, name).as_ref() != Some(value) {
+            // SAFETY: `environment_linux` makes changes beside readers safe.
+            unsafe { std::env::set_var(name, value) };
+        }
+    }
+    for (name, _) in from.iter().filter(|(name, _)| can_be_set(name)) {
+        if value_in(to, name).is_none() {
+            // SAFETY: as above.
+            unsafe { std::env::remove_var(name) };
+        }
+    }
+}
+
+/// A name that begins with '=' can be inherited, but not set.
+fn can_be_set(name: &OsString) -> bool {
+    let name = name.as_encoded_bytes();
+    !name.is_empty() && !name.contains(&b'=')
+}
 
 static IS_SET: AtomicBool = AtomicBool::new(false);
 
@@ -67,8 +109,7 @@ pub fn set_environment(
         unsafe { std::env::remove_var(name) };
     }
     let moved = moves.then(std::env::vars_os).into_iter().flatten();
-    // A name that begins with '=' can be inherited, but not set.
-    for (name, value) in moved.filter(|(name, _)| !name.as_encoded_bytes().contains(&b'=')) {
+    for (name, value) in moved.filter(|(name, _)| can_be_set(name)) {
         // SAFETY: as above.
         unsafe { std::env::set_var(name, value) };
     }

@@ -122,7 +122,9 @@ impl Variables {
             // SAFETY: every entry is a string that a NUL ends; ours are never freed, and those
             // that were adopted were the system's or belong to a program that must keep them.
             let entry = unsafe { CStr::from_ptr(entry) }.to_bytes();
-            entry.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&b'='))
+            entry
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.first() == Some(&b'='))
         })
     }
 

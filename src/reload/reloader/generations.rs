@@ -9,6 +9,7 @@ use super::state::Reloader;
 use crate::app::{Generation, RecycleRequest, Workers};
 use crate::config::ReloadMode;
 use crate::os::memory::of_this_process;
+use crate::python;
 use crate::python::Isolation;
 use crate::reload::autoscale::Autoscaler;
 use crate::reload::canary::{Canary, Counts, Step};
@@ -75,6 +76,7 @@ impl Reloader {
     fn take_over(&mut self, generation: &Arc<Generation>, version: Arc<Version>, may_keep: bool) {
         let before = self.adopt(version);
         let context = &self.builder.context;
+        clean_environment(generation);
         let previous = self.builder.current.swap(Some(Arc::clone(generation)));
         // Threads that have queued a request in the canary see the swap now: see `Current`.
         generation.return_to_poll();
@@ -176,6 +178,7 @@ impl Reloader {
         self.builder.version().leave(&version);
         self.adopt(version);
         let context = &self.builder.context;
+        clean_environment(generation);
         let failed = self.builder.current.swap(Some(Arc::clone(generation)));
         generation.return_to_poll();
         generation.serve();
@@ -380,6 +383,14 @@ impl Reloader {
                  reload: a fresh one would load the newer code on the disk"
             );
         }
+    }
+}
+
+/// The process has the variables of the generation in charge, and no longer those that the one
+/// before it has set. C code and child processes see these.
+fn clean_environment(generation: &Generation) {
+    if let Some(environment) = generation.environment() {
+        python::move_environment(&python::environment_now(), &environment);
     }
 }
 

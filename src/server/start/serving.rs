@@ -275,6 +275,7 @@ impl Serving<'_> {
             process: Arc::clone(&engine.process),
             listening: std::mem::take(&mut self.listening),
             last_load: Arc::clone(&engine.last_load),
+            first: (Arc::clone(config), self.plan.spec.environment.clone()),
         };
         GenerationBuilder {
             last_load: Arc::clone(&engine.last_load),
