@@ -79,9 +79,13 @@ class Server:
             [*map(str, wrapper), str(binary()), *self.arguments],
             cwd=self.directory,
             pass_fds=pass_fds,
-            # Each server remembers for itself which extensions refuse.
             env=environment(
-                {"XDG_CACHE_HOME": str(self.directory / ".cache"), **(extra_environment or {})}
+                {
+                    # Each server remembers for itself which extensions refuse.
+                    "XDG_CACHE_HOME": str(self.directory / ".cache"),
+                    "SINGLEMALT_EXTENSION_SCAN": "off",
+                    **(extra_environment or {}),
+                }
             ),
             stdin=stdin or subprocess.DEVNULL,
             stdout=subprocess.PIPE,

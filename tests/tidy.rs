@@ -74,6 +74,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "shared",
             "background",
             "app",
+            "extensions",
             "os",
             "waiter",
             "reload",

@@ -326,6 +326,12 @@ fn load(
     if apps.count() > 0 {
         python.all_loaded();
     }
+    if group.worker == 1 && shared.setup.isolation == Isolation::OwnGil {
+        let version = shared.setup.runtime.version();
+        if let Some(environment) = python.attached(|py| py.extension_environment(version)) {
+            plan.process.refused_extensions.set_environment(environment);
+        }
+    }
     if shared.setup.isolation == Isolation::Main {
         let extensions = &plan.process.refused_extensions;
         let modules = extensions.to_be_confirmed();

@@ -80,10 +80,26 @@ fn by_name(
         .collect()
 }
 
+/// `singlemalt check app.py --json` is `singlemalt --check-extensions=json app.py`.
+fn check(arguments: &[String]) -> Option<Vec<String>> {
+    let (word, rest) = arguments.split_first()?;
+    if word != "check" {
+        return None;
+    }
+    let is_json = rest.iter().any(|argument| argument == "--json");
+    let format = if is_json { "json" } else { "table" };
+    let rest = rest.iter().filter(|argument| *argument != "--json");
+    let mut arguments = vec![format!("--check-extensions={format}")];
+    arguments.extend(rest.cloned());
+    Some(arguments)
+}
+
 pub(super) fn from_arguments(
     arguments: &[String],
     system: &SystemFacts,
 ) -> Result<Command, ConfigError> {
+    let checked = check(arguments);
+    let arguments = checked.as_deref().unwrap_or(arguments);
     if let Some((word, rest)) = arguments.split_first()
         && let Some(verb) = subcommand::verb(word)
     {

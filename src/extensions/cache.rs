@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+
+use super::known::{KnownFile, Scanned};
 
 /// A file above this size is not read. Bytes.
 const CACHE_BYTES_MAX: u64 = 64 << 20;
@@ -27,6 +28,8 @@ pub struct Cache {
 struct Contents {
     /// By application and environment.
     apps: BTreeMap<String, Vec<KnownRefusal>>,
+    /// Files of environments, and how their trials ended.
+    scanned: Scanned,
 }
 
 /// An extension that has refused an application's interpreters.
@@ -51,35 +54,6 @@ pub struct KnownRefusal {
     pub reason: String,
     /// It was not imported while the application was loaded.
     pub is_late: bool,
-}
-
-/// A file, and how to tell whether it has changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KnownFile {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Its size in bytes.
-    pub size: u64,
-    /// When it was changed, in nanoseconds since 1970.
-    pub changed: u64,
-}
-
-impl KnownFile {
-    /// The file as it is now.
-    pub fn of(path: &Path) -> Option<Self> {
-        let facts = fs::metadata(path).ok()?;
-        let changed = facts.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-        Some(Self {
-            path: path.to_owned(),
-            size: facts.len(),
-            changed: u64::try_from(changed.as_nanos()).unwrap_or(u64::MAX),
-        })
-    }
-
-    /// Whether it is the same file still.
-    pub fn is_unchanged(&self) -> bool {
-        Self::of(&self.path).is_some_and(|now| now == *self)
-    }
 }
 
 impl KnownRefusal {
@@ -127,6 +101,16 @@ impl Cache {
             let is_valid = |known: &Vec<KnownRefusal>| known.iter().all(KnownRefusal::is_valid);
             contents.apps.retain(|_, known| is_valid(known));
         });
+    }
+
+    /// What is known of extension files.
+    pub fn scanned(&self) -> Scanned {
+        self.read().scanned
+    }
+
+    /// Remembers what is known of extension files.
+    pub fn set_scanned(&self, scanned: Scanned) {
+        self.change(|contents| contents.scanned = scanned);
     }
 
     fn change(&self, change: impl FnOnce(&mut Contents)) {

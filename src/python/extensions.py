@@ -8,6 +8,7 @@ import sys
 
 LIBRARY = sys._stdlib_dir or "<none>"
 REFUSED = []  # (module, importer or "", reason, replaced by its .py twin)
+IMPORTED = []  # module, file, importer, line, the line of the app: see record_extensions
 PENDING = {}  # threads and weak references of refusals whose exceptions may still be on their way
 
 
@@ -100,6 +101,41 @@ def judge_pending():
             if error is not None:
                 judge(error)
     return bool(PENDING)
+
+
+def try_extension(name, path):
+    """Loads an extension without running its module's code: what it answers, and its words."""
+    from _frozen_importlib_external import ExtensionFileLoader, spec_from_file_location
+
+    try:
+        create_dynamic(spec_from_file_location(name, path, loader=ExtensionFileLoader(name, path)))
+    except BaseException as error:
+        return ["Refuses" if is_refusal(str(error)) else "Fails", str(error)]
+    return ["Loads", ""]
+
+
+def record_extensions():
+    """Notes who imports which extension from now on."""
+    import _imp
+
+    original = _imp.create_dynamic
+
+    def create_dynamic(spec, *rest):
+        IMPORTED.append([spec.name, spec.origin or "", *importer()])
+        return original(spec, *rest)
+
+    _imp.create_dynamic = create_dynamic
+
+
+def recorded_extensions():
+    return [fact for entry in IMPORTED for fact in entry]
+
+
+def extension_places():
+    """sys.path, an empty text, and how the names of extension files end."""
+    import _imp
+
+    return [*map(str, sys.path), "", *_imp.extension_suffixes()]
 
 
 def request():

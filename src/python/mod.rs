@@ -21,6 +21,7 @@
 mod attached;
 mod bootstrap;
 mod environ;
+mod extensions;
 mod failure;
 mod interpreter;
 mod interruption;
@@ -39,6 +40,7 @@ mod trampoline;
 mod uwsgi;
 
 pub use attached::Attached;
+pub use extensions::ExtensionImport;
 pub use interpreter::{
     Ended, InterpreterHandle, InterpreterSpec, Isolation, arena_bytes, arena_bytes_of, parked_count,
 };

@@ -13,6 +13,7 @@ mod applications;
 mod certificates;
 mod engine;
 mod exit;
+mod extension_scan;
 mod folders;
 mod hooks;
 mod log_target;

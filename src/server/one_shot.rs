@@ -6,9 +6,10 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{applications, prepare, settings};
+use super::{applications, extension_scan, prepare, settings};
 use crate::app::Apps;
 use crate::config::{Config, Failure, NO_APP, OneShot};
 use crate::os::redirect;
@@ -30,15 +31,24 @@ pub fn run(config: &Config, one_shot: &OneShot) -> Result<i32, Failure> {
         println(&mut std::io::stdout(), &python::linked_version());
         return Ok(0);
     }
+    let started = std::env::current_dir().unwrap_or_default();
+    if *one_shot == OneShot::ScanExtensions {
+        return extension_scan::scan_for_server(config, &started);
+    }
     // Before Python looks at it: the application's output is no part of the answer.
     let answer = match one_shot {
-        OneShot::TestRequest(_) => Some(redirect::keep_stdout().map_err(Failure::new)?),
+        OneShot::TestRequest(_) | OneShot::CheckExtensions { .. } | OneShot::TryExtensions => {
+            Some(redirect::keep_stdout().map_err(Failure::new)?)
+        }
         _ => None,
     };
-    let started = std::env::current_dir().unwrap_or_default();
     prepare::enter_directory(config)?;
+    let is_named = config.app.choice.is_some() || config.app.eval.is_some();
     let apps = match one_shot {
         OneShot::TestRequest(_) => applications::choose(config)?,
+        OneShot::CheckExtensions { .. } if is_named || !config.app.mounts.is_empty() => {
+            applications::choose(config)?
+        }
         _ => Apps::default(),
     };
     let runtime = prepare::start_python(config, &started)?;
@@ -47,7 +57,13 @@ pub fn run(config: &Config, one_shot: &OneShot) -> Result<i32, Failure> {
             .name("one-shot".to_owned())
             .stack_size(STACK_BYTES_MIN)
             .spawn_scoped(scope, || {
-                run_in_python(config, one_shot, &apps, runtime, answer)
+                let task = Task {
+                    config,
+                    one_shot,
+                    apps: &apps,
+                    started: &started,
+                };
+                run_in_python(&task, runtime, answer)
             })
             .map_err(Failure::new)?;
         // The panic's message is in the log already.
@@ -56,19 +72,36 @@ pub fn run(config: &Config, one_shot: &OneShot) -> Result<i32, Failure> {
     })
 }
 
+/// What is to be done.
+struct Task<'a> {
+    config: &'a Config,
+    one_shot: &'a OneShot,
+    apps: &'a Apps,
+    /// The folder that the program was started in.
+    started: &'a Path,
+}
+
 fn run_in_python(
-    config: &Config,
-    one_shot: &OneShot,
-    apps: &Apps,
+    task: &Task<'_>,
     runtime: &'static Runtime,
     answer: Option<File>,
 ) -> Result<i32, Failure> {
+    let Task {
+        config,
+        one_shot,
+        apps,
+        ..
+    } = *task;
     let spec = InterpreterSpec {
-        isolation: config
-            .workers
-            .isolation
-            .asked_for()
-            .unwrap_or(Isolation::Main),
+        isolation: match one_shot {
+            OneShot::TryExtensions => Isolation::OwnGil,
+            OneShot::CheckExtensions { .. } => Isolation::Main,
+            _ => config
+                .workers
+                .isolation
+                .asked_for()
+                .unwrap_or(Isolation::Main),
+        },
         worker_id: 1,
         ..settings::spec(
             config,
@@ -89,10 +122,49 @@ fn run_in_python(
             }),
         },
         OneShot::RunScript(path) => Ok(python.run_script(path)),
-        OneShot::PythonVersion => Ok(0),
+        OneShot::CheckExtensions { is_json } => match answer {
+            Some(file) => check_extensions(&mut python, task, runtime.version(), *is_json, file),
+            None => Ok(0),
+        },
+        OneShot::TryExtensions => match answer {
+            Some(file) => extension_scan::try_extensions(&mut python, file),
+            None => Ok(0),
+        },
+        // Without Python.
+        OneShot::PythonVersion | OneShot::ScanExtensions => Ok(0),
     };
     python.end_at_exit(END_GRACE);
     done
+}
+
+/// Loads the applications, if any are named, and prints the extensions of the environment.
+fn check_extensions(
+    python: &mut InterpreterThread,
+    task: &Task<'_>,
+    version: &str,
+    is_json: bool,
+    mut out: File,
+) -> Result<i32, Failure> {
+    let Task {
+        config,
+        apps,
+        started,
+        ..
+    } = *task;
+    python.attached(|py| py.record_extensions());
+    for (at, (place, target)) in apps.iter().enumerate() {
+        if let Err(failure) = python.load_app(at, &place.mountpoint(), target) {
+            // What it has imported until then is told all the same.
+            tracing::error!("{failure}");
+        }
+    }
+    let imports = python.attached(|py| py.recorded_extensions());
+    let imports = (apps.count() > 0).then_some(imports.as_slice());
+    let environment = python.attached(|py| py.extension_environment(version));
+    let environment = environment.unwrap_or_default();
+    let text = extension_scan::check(config, started, &environment, imports, is_json)?;
+    out.write_all(text.as_bytes()).map_err(Failure::new)?;
+    Ok(0)
 }
 
 fn module_or_file(name: &str) -> TargetKind {

@@ -95,7 +95,7 @@ pub(super) fn begin(config: &Config) -> Result<(), Failure> {
 
 /// `--virtualenv`. Its name keeps the symbolic links that lead to it: they are followed by each
 /// interpreter, and the one of a later version finds the virtualenv that belongs to it.
-fn home(config: &Config, started: &Path) -> Option<PathBuf> {
+pub(super) fn home(config: &Config, started: &Path) -> Option<PathBuf> {
     let home = config.python.virtualenv.as_ref()?;
     Some(Folders::new(config, started).load.join(home))
 }

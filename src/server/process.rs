@@ -56,7 +56,7 @@ pub fn build(
 }
 
 /// The file of `--isolation-cache`.
-fn isolation_cache(config: &Config) -> Option<PathBuf> {
+pub fn isolation_cache(config: &Config) -> Option<PathBuf> {
     match &config.workers.isolation_cache {
         IsolationCache::OfUser => Some(cache_folder::of_this_user()?.join("isolation.json")),
         IsolationCache::At(path) => std::path::absolute(path).ok(),

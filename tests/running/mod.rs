@@ -41,6 +41,7 @@ impl Running {
         let mut child = command
             .args(arguments)
             .env("XDG_CACHE_HOME", folder.join(".cache"))
+            .env("SINGLEMALT_EXTENSION_SCAN", "off")
             .envs(environment.iter().copied())
             .current_dir(folder)
             .stdin(Stdio::null())

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 
 use crate::config::IsolationChoice;
-use crate::extensions::cache::{Cache, KnownFile, KnownRefusal};
+use crate::extensions::cache::{Cache, KnownRefusal};
+use crate::extensions::known::KnownFile;
+use crate::extensions::scan::Environment;
 use crate::python::{Consequence, RefusedExtension};
 
 /// See the file's header. One for all generations.
@@ -28,6 +30,8 @@ struct State {
     needs_main: bool,
     /// Because the cache says so.
     is_remembered: bool,
+    /// Where the application's packages are.
+    environment: Option<Environment>,
 }
 
 struct Met {
@@ -124,6 +128,21 @@ impl RefusedExtensions {
         }
         drop(state);
         log(refused, choice, is_loading);
+    }
+
+    /// The application has been loaded: where its packages are.
+    pub fn set_environment(&self, environment: Environment) {
+        self.state.lock().environment = Some(environment);
+    }
+
+    /// Where the application's packages are, if it has been loaded.
+    pub fn environment(&self) -> Option<Environment> {
+        self.state.lock().environment.clone()
+    }
+
+    /// The file that remembers.
+    pub fn cache(&self) -> Option<&Path> {
+        self.cache.as_ref().map(Cache::path)
     }
 
     /// Those that were met.

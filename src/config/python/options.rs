@@ -64,6 +64,14 @@ options! {
         .value("ADDRESS");
     PYTHON_VERSION = row(GROUP, "python-version", Kind::Flag,
         "Print the version of Python and leave.");
+    CHECK_EXTENSIONS = row(GROUP, "check-extensions", Kind::Choice(&["table", "json"]),
+        "Print the extensions of the environment, which interpreters can load each of them, and \
+         which modules of the application import it, and leave. The application is loaded for \
+         that, if one is named. `singlemalt check [app.py] [--json]` is the same.")
+        .bare("table");
+    EXTENSION_WORKER = row(GROUP, "extension-worker", Kind::Choice(&["scan", "try"]),
+        "What --extension-scan and --check-extensions start this program for.")
+        .hidden();
     PYARGV = row(GROUP, "pyargv", Kind::Text,
         "What the application finds in sys.argv behind the first item, separated by spaces.")
         .value("ARGUMENTS");

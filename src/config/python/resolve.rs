@@ -96,6 +96,17 @@ impl Reader<'_> {
         {
             found.push((setting, OneShot::PythonVersion));
         }
+        if let Some(setting) = self.raw.last(&options::CHECK_EXTENSIONS) {
+            let is_json = self.chosen(&options::CHECK_EXTENSIONS)? == 1;
+            found.push((setting, OneShot::CheckExtensions { is_json }));
+        }
+        if let Some(setting) = self.raw.last(&options::EXTENSION_WORKER) {
+            let one_shot = match self.chosen(&options::EXTENSION_WORKER)? {
+                0 => OneShot::ScanExtensions,
+                _ => OneShot::TryExtensions,
+            };
+            found.push((setting, one_shot));
+        }
         found.sort_by_key(|(setting, _)| (setting.origin.layer, setting.origin.place));
         Ok(found.pop().map(|(_, one_shot)| one_shot))
     }

@@ -55,6 +55,15 @@ pub enum OneShot {
     RunScript(PathBuf),
     /// Print the version of Python (`python-version`).
     PythonVersion,
+    /// Print which interpreters can load the extensions (`check-extensions`).
+    CheckExtensions {
+        /// In JSON.
+        is_json: bool,
+    },
+    /// Find that out for a server that is at the other end of standard input and output.
+    ScanExtensions,
+    /// Load the extensions that are named on standard input.
+    TryExtensions,
 }
 
 impl OneShot {

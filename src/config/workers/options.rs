@@ -26,6 +26,10 @@ options! {
          start of one does not try others; off: none. Default: isolation.json in the user's \
          folder for caches.")
         .value("PATH|off");
+    EXTENSION_SCAN = row(GROUP, "extension-scan", Kind::Choice(&["on", "off"]),
+        "After the start, find out in another process which installed extensions would refuse \
+         interpreters with a GIL of their own, and log their packages.")
+        .default("on");
     SINGLE_INTERPRETER = row(GROUP, "single-interpreter", Kind::Flag,
         "The same as --isolation main.")
         .short('i').default("false")

@@ -21,6 +21,7 @@ impl Reader<'_> {
                 Some(path) if path.as_os_str() == "off" => IsolationCache::Off,
                 Some(path) => IsolationCache::At(path),
             },
+            scans_extensions: self.chosen(&options::EXTENSION_SCAN)? == 0,
             poll: self.poll()?,
             autoscale: self.autoscale(processes)?,
         })

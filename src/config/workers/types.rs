@@ -14,6 +14,8 @@ pub struct WorkersConfig {
     pub isolation: IsolationChoice,
     /// The file that remembers which applications need the main interpreter.
     pub isolation_cache: IsolationCache,
+    /// Tell after the start which installed extensions would refuse.
+    pub scans_extensions: bool,
     /// Who waits in the poll (for tests and development).
     pub poll: PollChoice,
     /// When there are fewer of them.

@@ -38,7 +38,7 @@ use crate::server::renewal::VersionMaker;
 use crate::server::settings::{about, cron_commands};
 use crate::server::sockets::Listening;
 use crate::server::supervisor::{End, Supervisor};
-use crate::server::{alarms, report, signals};
+use crate::server::{alarms, extension_scan, report, signals};
 use crate::waiter::link::Link;
 use crate::waiter::message::Program;
 use crate::waiter::resume::{ServerEnd, Waiting, wait_for_others};
@@ -113,6 +113,8 @@ impl<'a> Loaded<'a> {
             .output
             .say(&report::serving(&report, &listening, elapsed));
         launch.output.release_starter()?;
+        let folder = launch.about.program.folder();
+        extension_scan::start(&config, &engine.process, folder);
         let history = Arc::new(ReloadHistory::from_predecessor(&finished.reloads));
         history.note_takeover();
         history.end(Outcome::Serves(1));
