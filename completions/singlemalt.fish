@@ -148,7 +148,7 @@ complete -c singlemalt -l harakiri -s t -r -f -d 'Seconds that the application m
 complete -c singlemalt -l harakiri-verbose -d 'Log the Python stack of a request that took too long.'
 complete -c singlemalt -l harakiri-graceful-timeout -r -f -d 'Seconds between the exception and giving the worker up for a fresh one.'
 complete -c singlemalt -l harakiri-queue-threshold -r -f -d 'Waiting requests below which no request is ended for its time.'
-complete -c singlemalt -l max-connections -r -f -d 'Connections that may be open at once; further ones wait in the backlog.'
+complete -c singlemalt -l max-connections -r -f -d 'Connections that may be open at once. Then the longest idle one is closed for a new one; without an idle one new ones wait in the backlog.'
 complete -c singlemalt -l request-queue -r -f -d 'Complete requests that may wait for a worker; further ones are answered 503 with Retry-After.'
 complete -c singlemalt -l processes -s p -r -f -d 'Interpreters: each loads the application for itself and runs --threads threads.'
 complete -c singlemalt -l workers -r -f -d 'Interpreters: each loads the application for itself and runs --threads threads.'

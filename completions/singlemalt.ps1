@@ -151,7 +151,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--harakiri-verbose', 'Log the Python stack of a request that took too long.')
         ,@('--harakiri-graceful-timeout', 'Seconds between the exception and giving the worker up for a fresh one.')
         ,@('--harakiri-queue-threshold', 'Waiting requests below which no request is ended for its time.')
-        ,@('--max-connections', 'Connections that may be open at once; further ones wait in the backlog.')
+        ,@('--max-connections', 'Connections that may be open at once. Then the longest idle one is closed for a new one; without an idle one new ones wait in the backlog.')
         ,@('--request-queue', 'Complete requests that may wait for a worker; further ones are answered 503 with Retry-After.')
         ,@('--processes', 'Interpreters: each loads the application for itself and runs --threads threads.')
         ,@('--workers', 'Interpreters: each loads the application for itself and runs --threads threads.')

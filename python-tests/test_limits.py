@@ -198,6 +198,38 @@ def test_more_connections_than_allowed(serve):
         connection.close()
 
 
+def test_idle_connections_make_room(serve):
+    """A newcomer does not wait for the keep-alive timeout of others: the longest idle one goes."""
+    arguments = ["--http-keepalive", "60", "--header-timeout", "60"]
+    server = serve(*limits(connections=5), *arguments, app="echo.py")
+    kept = [server.connect() for _ in range(4)]
+    # Many requests, so that the first one has been idle for milliseconds more than the others.
+    for connection in kept[:1] + kept[1:] * 20:
+        assert connection.ask(get()).status == 200
+    with server.connect():
+        for number in range(2):
+            with server.connect() as newcomer:
+                assert newcomer.ask(get(f"/newcomer/{number}", "Connection: close")).status == 200
+    assert kept[0].rest() == b"", "the one that was idle for the longest time"
+    for connection in kept[2:]:
+        assert connection.ask(get()).status == 200
+        connection.close()
+    server.wait_for_log("the longest idle ones are closed")
+
+
+def test_requests_in_progress_make_no_room(serve):
+    """A request, or a part of one, is not idle."""
+    server = serve(*limits(connections=3), "--http-keepalive", "60", app="echo.py")
+    with server.connect() as begun, server.connect() as body, server.connect() as idle:
+        begun.send(b"GET / HTTP/1.1\r\nHo")
+        body.send(get("/", "Content-Length: 5", method="POST") + b"a")
+        assert idle.ask(get()).status == 200
+        with server.connect() as newcomer:
+            assert newcomer.ask(get("/", "Connection: close")).status == 200
+        assert begun.ask(b"st: a\r\n\r\n", "GET").status == 200
+        assert body.ask(b"bcde", "POST").status == 200
+
+
 TRAILERS = """authorization cache-control connection content-encoding content-range content-type cookie
     expect forwarded host if-match if-modified-since if-none-match if-range if-unmodified-since
     keep-alive max-forwards pragma proxy proxy-authorization range set-cookie te trailer upgrade

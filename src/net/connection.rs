@@ -59,6 +59,8 @@ pub struct Connection {
     pub(super) deadline_ms: u64,
     /// When the request's first byte (in `Head`) or the end of its head (in `Body`) arrived.
     pub(super) since_ms: u64,
+    /// The end of the last response, or the beginning of the connection.
+    pub(super) idle_since_ms: u64,
     /// Body bytes received, for the rate limit.
     pub(super) body_bytes_seen: u64,
     pub(super) io: Io,
@@ -94,6 +96,7 @@ impl Connection {
             peer_finished: false,
             deadline_ms: 0,
             since_ms: 0,
+            idle_since_ms: 0,
             body_bytes_seen: 0,
             io: Io::new(stream),
             unread: Vec::new(),

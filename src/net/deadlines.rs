@@ -4,6 +4,7 @@
 //! acceptor thread sweeps the slots: at most every [`SWEEP_MIN`], at least every [`SWEEP_MAX`]
 //! while there are connections. Five thousand idle connections cost some microseconds a second.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Phase};
@@ -69,6 +70,7 @@ impl Net {
     ) -> Option<Duration> {
         let now_ms = self.milliseconds(now);
         let draining = self.is_draining();
+        let has_paused = self.accept_paused.load(Ordering::Relaxed);
         self.resume_accepting();
         let takes_idle = draining && self.is_grace_over(now_ms);
         let earliest = self.slots.sweep(
@@ -85,6 +87,9 @@ impl Net {
         });
         Some(if draining {
             SWEEP_MIN
+        } else if has_paused {
+            // A connection may be idle long enough to make room for one that waits.
+            next.clamp(SWEEP_MIN, 2 * SWEEP_MIN)
         } else {
             next.clamp(SWEEP_MIN, SWEEP_MAX)
         })

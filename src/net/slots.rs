@@ -226,6 +226,34 @@ impl<T> Slots<T> {
         }
         earliest
     }
+
+    /// Claims the idle connections with the `count` lowest ranks; those without a rank stay. The
+    /// lowest is the last.
+    pub fn claim_lowest(&self, count: usize, rank: impl Fn(&T) -> Option<u64>) -> Vec<Box<T>> {
+        let used = self.free.lock().next;
+        let ranked = (0..used).filter_map(|index| {
+            let slot = self.slot(index)?;
+            let word = slot.word.load(Ordering::Acquire);
+            if word & STATE_MASK != IDLE {
+                return None;
+            }
+            let place = slot.place();
+            Some((rank(place.as_deref()?)?, index, word))
+        });
+        let mut ranked: Vec<(u64, u32, u32)> = ranked.collect();
+        ranked.sort_unstable();
+        ranked.truncate(count);
+        let claimed = ranked.iter().rev().filter_map(|(_, index, word)| {
+            let slot = self.slot(*index)?;
+            let busy = (word & !STATE_MASK) | BUSY;
+            let (set, fetch) = (Ordering::AcqRel, Ordering::Relaxed);
+            slot.word
+                .compare_exchange(*word, busy, set, fetch)
+                .ok()
+                .and_then(|_| slot.place().take())
+        });
+        claimed.collect()
+    }
 }
 
 #[cfg(test)]
@@ -248,6 +276,20 @@ mod tests {
             slots.give_back(id, claimed, 0).is_some(),
             "the second event must not be lost"
         );
+    }
+
+    #[test]
+    fn the_lowest_ranks_are_claimed() {
+        let slots = Slots::default();
+        for rank in [5_u8, 3, 0, 4, 9] {
+            let id = slots.open().expect("a slot");
+            assert!(slots.give_back(id, Box::new(rank), 0).is_none());
+        }
+        let busy = slots.open();
+        let claim = || slots.claim_lowest(2, |rank| (*rank != 0).then_some(u64::from(*rank)));
+        assert_eq!(claim(), [Box::new(4), Box::new(3)]);
+        assert_eq!(claim(), [Box::new(9), Box::new(5)]);
+        assert!(claim().is_empty() && busy.is_some());
     }
 
     #[test]

@@ -71,6 +71,10 @@ pub struct Net {
     pub(super) has_warned_untrusted: AtomicBool,
     /// A request body could not be stored.
     pub(super) body_warning: Occasionally,
+    /// As many connections are open as may be.
+    pub(super) full_warning: Occasionally,
+    /// The system gives no descriptor for a connection.
+    pub(super) accept_warning: Occasionally,
     pub(super) protocols: Box<[Protocol]>,
     /// Connections that used up their share of a turn and can continue.
     pub(super) unfinished: SegQueue<SlotId>,
@@ -111,6 +115,8 @@ impl Net {
             slots: Slots::default(),
             has_warned_untrusted: AtomicBool::new(false),
             body_warning: Occasionally::default(),
+            full_warning: Occasionally::default(),
+            accept_warning: Occasionally::default(),
             redirects: listeners.iter().map(Listener::redirect).collect(),
             listeners: RwLock::new(listeners),
             protocols: protocols.into_boxed_slice(),

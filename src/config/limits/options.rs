@@ -84,7 +84,8 @@ options! {
         .default("0")
         .at_reload();
     MAX_CONNECTIONS = row(GROUP, "max-connections", Kind::Number { min: 1, max: 4_000_000 },
-        "Connections that may be open at once; further ones wait in the backlog.")
+        "Connections that may be open at once. Then the longest idle one is closed for a new one; \
+         without an idle one new ones wait in the backlog.")
         .default("10000")
         .at_reload();
     REQUEST_QUEUE = row(GROUP, "request-queue", Kind::Number { min: 1, max: 1_000_000 },

@@ -212,6 +212,7 @@ impl Turn {
         }
         connection.phase = Phase::Head;
         connection.since_ms = 0;
+        connection.idle_since_ms = net.milliseconds(self.now);
         if connection.unread.is_empty() && !connection.peer_finished && !connection.may_have_more {
             return Next::Wait;
         }
