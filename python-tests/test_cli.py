@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import PYTHON
 from requests_raw import get
 
 from server import STOP_SECONDS, binary
@@ -415,6 +416,9 @@ def test_common_uwsgi_words_are_accepted(serve):
         source=HELLO,
     )
     assert server.ask("/").text == "hello"
+    # The mounted applications share an interpreter anyway; the workers keep theirs.
+    isolation = "own-gil" if PYTHON >= (3, 13) else "main"
+    assert f"isolation: {isolation}" in server.log()
 
 
 @pytest.mark.parametrize("arguments", [["-p", "2"], ["-p2"], ["--workers", "2"], ["--processes=2"]])

@@ -69,7 +69,6 @@ fn errors() {
         ("UWSGI_WORKERS=four", "app.py"),
         ("SINGLEMALT_HTTP_TIMEOUT=soon", "app.py"),
         ("", "app.py --isolation total"),
-        ("", "app.py --isolation own-gil --single-interpreter"),
         ("", "app.py --optimize 3"),
         ("", "app.py --chmod-socket=rw"),
         ("", "app.py --env =VALUE"),

@@ -300,10 +300,10 @@ mod tests {
         check("-p 4", "processes=4");
         check("-p4", "processes=4");
         check("-p=4", "processes=4");
-        check("-iL", "single-interpreter=true disable-logging=true");
+        check("-iL", "disable-logging=true single-interpreter=true");
         check(
             "-iLp4",
-            "processes=4 single-interpreter=true disable-logging=true",
+            "processes=4 disable-logging=true single-interpreter=true",
         );
         check("-i off", "single-interpreter=off");
         check("-p", "error: -p wants a value (command line)");

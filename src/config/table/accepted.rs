@@ -22,6 +22,8 @@ const APPLICATION: &[OptionRow] = accepted! { Application:
      chosen by it";
     "vhost-host" | "vhosthost" Flag => "Choose the application by the Host header.", "a mount that \
      names a host is always chosen by it";
+    "single-interpreter" Flag .short('i') => "Let the mounted applications share an \
+     interpreter.", "always so; --isolation main is what puts all requests into one interpreter";
     "max-apps" Number => "Applications that one interpreter may hold.", "it holds as many as are \
      mounted";
 };

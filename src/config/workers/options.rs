@@ -30,11 +30,6 @@ options! {
         "After the start, find out in another process which installed extensions would refuse \
          interpreters with a GIL of their own, and log their packages.")
         .default("on");
-    SINGLE_INTERPRETER = row(GROUP, "single-interpreter", Kind::Flag,
-        "The same as --isolation main.")
-        .short('i').default("false")
-        .mapped("the main interpreter serves, with processes x threads threads")
-        .at_reload();
     CHEAPER = row(GROUP, "cheaper", Kind::Number { min: 0, max: 4096 },
         "The least number of interpreters that run: others, up to --processes, are started while \
          there is too much \

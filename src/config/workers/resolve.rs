@@ -27,7 +27,7 @@ impl Reader<'_> {
         })
     }
 
-    fn isolation(&mut self) -> Result<IsolationChoice, ConfigError> {
+    fn isolation(&self) -> Result<IsolationChoice, ConfigError> {
         const CHOICES: [IsolationChoice; 4] = [
             IsolationChoice::Auto,
             IsolationChoice::OwnGil,
@@ -35,26 +35,10 @@ impl Reader<'_> {
             IsolationChoice::Main,
         ];
         let chosen = self.chosen(&options::ISOLATION)?;
-        let choice = CHOICES
+        Ok(CHOICES
             .get(chosen)
             .copied()
-            .unwrap_or(IsolationChoice::Auto);
-        if !self.flag(&options::SINGLE_INTERPRETER) {
-            return Ok(choice);
-        }
-        match (choice, self.raw.last(&options::SINGLE_INTERPRETER)) {
-            (IsolationChoice::OwnGil | IsolationChoice::SharedGil, Some(single)) => {
-                let isolation = self.raw.last(&options::ISOLATION);
-                Err(single
-                    .error(format_args!(
-                        "contradicts {} {}",
-                        isolation.map_or("--isolation", |setting| setting.spelled.as_str()),
-                        isolation.map_or("", |setting| setting.text.as_str()),
-                    ))
-                    .hint("leave one; --single-interpreter is --isolation main"))
-            }
-            _ => Ok(IsolationChoice::Main),
-        }
+            .unwrap_or(IsolationChoice::Auto))
     }
 
     fn poll(&self) -> Result<PollChoice, ConfigError> {

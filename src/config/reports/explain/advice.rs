@@ -55,13 +55,8 @@ fn threads_for(green: &str) -> u64 {
 }
 
 /// What to know about the number of interpreters.
-fn about_processes(processes: u64, threads: u64, is_single: bool) -> Option<String> {
-    if processes > 1 && is_single {
-        Some(format!(
-            "single-interpreter with processes = {processes}: the main interpreter serves with \
-             processes x threads threads, which share one GIL"
-        ))
-    } else if processes > 32 {
+fn about_processes(processes: u64, threads: u64) -> Option<String> {
+    if processes > 32 {
         Some(format!(
             "processes = {processes}: {processes} interpreters load the application for \
              themselves, each with memory of its own; as many as there are cores (%k), with \
@@ -98,9 +93,8 @@ pub(super) fn overall<'e>(
     };
     let mut lines = Vec::new();
     let processes = number("processes").unwrap_or(1);
-    let is_single = value_of("single-interpreter").is_some();
     let threads = number("threads").unwrap_or(1);
-    lines.extend(about_processes(processes, threads, is_single));
+    lines.extend(about_processes(processes, threads));
     if let Some(cheaper) = number("cheaper").filter(|cheaper| *cheaper >= processes) {
         lines.push(format!(
             "cheaper = {cheaper} wants more than {cheaper} processes, and there are \
