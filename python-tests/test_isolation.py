@@ -362,6 +362,38 @@ def test_threads_made_by_the_app_are_no_daemons_by_default(serve, mode):
     assert serve("--isolation", mode, source=source).ask("/").text == "False False"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+@pytest.mark.parametrize("mode", MODES)
+def test_signal_handlers_are_ignored_and_told_once(serve, mode):
+    source = """
+        import signal
+
+        before = signal.getsignal(signal.SIGUSR2)
+        returned = signal.signal(signal.SIGUSR2, lambda *_: None)
+        assert returned == before, returned
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        try:
+            signal.signal(9999, signal.SIG_IGN)
+        except ValueError as error:
+            wrong = str(error)
+
+        def application(environ, start_response):
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [wrong.encode()]
+    """
+    server = serve("--processes", 2, "--isolation", mode, source=source)
+    for _ in range(3):
+        assert "out of range" in server.ask("/").text
+    server.wait_for_log(r"signal\.signal\(SIGALRM\) is ignored \(app\.py, line 14\)")
+    told = re.findall(r"signal\.signal\((\w+)\) is ignored \((.*?)\)", server.log())
+    assert told == [
+        ("SIGUSR2", "app.py, line 5"),
+        ("SIGUSR2", "app.py, line 7"),
+        ("SIGALRM", "app.py, line 14"),
+    ]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_subprocesses_work(serve, mode):
     source = f"""

@@ -2,7 +2,7 @@
 
 This file, extensions.py, load.py, quiesce.py, embedded.py, harakiri.py and stacks.py are executed into one private namespace that is no module: the app cannot
 import it, and nothing here is imported that every interpreter does not need (memory: each further one pays for it).
-Rust puts `emit`, `interrupt` and `compile_module` into the namespace first.
+Rust puts `emit`, `interrupt`, `warn_once` and `compile_module` into the namespace first.
 """
 
 import os
@@ -26,6 +26,7 @@ def prepare(python_path, guard, twins, executable):
     add_to_path(python_path)
     distrust_bytecode()
     compile_without_trees()
+    ignore_signal_handlers()
     if guard:
         watch_extensions()
         replace_current_frames()
@@ -90,6 +91,36 @@ def distrust_bytecode():
 
     get_data.__module__ = set_data.__module__ = __name__
     SourceFileLoader.get_data, SourceFileLoader.set_data = get_data, set_data
+
+
+def ignore_signal_handlers():
+    """Signals are the server's, and Python sets handlers on a thread that runs no app. An app that wants to set one goes on
+    without, as under mod_wsgi."""
+    import _signal
+
+    original = _signal.signal
+    if getattr(original, "__module__", None) == __name__:
+        return
+
+    def signal(signalnum, handler, /):
+        try:
+            return original(signalnum, handler)
+        except ValueError as error:
+            if "main thread" not in str(error):
+                raise
+        before = _signal.getsignal(signalnum)
+        # The module has names, if it was imported.
+        names = getattr(sys.modules.get("signal"), "Signals", int)
+        name = getattr(names(signalnum), "name", int(signalnum))
+        frame = sys._getframe(1)
+        while frame.f_back is not None and is_library(frame.f_code.co_filename):
+            frame = frame.f_back
+        warn_once(
+            f"signal.signal({name}) is ignored ({place_of(frame)}): the server handles signals"
+        )
+        return before
+
+    _signal.signal = signal
 
 
 def compile_without_trees():

@@ -3,9 +3,11 @@
 //! The sources are embedded, and executed once per interpreter into its private namespace
 //! (`namespace`). Runs on workers, attached.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use pyo3_ffi as ffi;
 
 use super::attached::Attached;
@@ -21,10 +23,16 @@ use super::stacks;
 use super::trampoline::{self, Method};
 use super::uwsgi;
 
+/// The texts of `warn_once`.
+static WARNINGS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// Further ones are dropped: they are made of what an app does.
+const WARNINGS_MAX: usize = 1000;
+
 static EMBEDDED_CODE: Method = Method::one(c"embedded_code", embedded_code);
 static EMIT: Method = Method::one(c"emit", emit);
 static NOTE_REFUSAL: Method = Method::one(c"note_refusal", note_refusal);
 static EXPECT_REFUSAL: Method = Method::none(c"expect_refusal", expect_refusal);
+static WARN_ONCE: Method = Method::one(c"warn_once", warn_once);
 static INTERRUPT: Method = Method::one(c"interrupt", interrupt);
 
 /// The code of a module of ours, by its name.
@@ -58,6 +66,28 @@ unsafe extern "C" fn emit(
             let text = Object::from_borrowed(token, text)?.to_text();
             // The reader of the log may be slow; other threads need not wait for it.
             detached(token, || tracing::info!(target: "app.errors", "{text}"));
+            Ok(Object::none(token))
+        })
+    }
+}
+
+/// A warning that is logged once, however many interpreters give it.
+unsafe extern "C" fn warn_once(
+    _self: *mut ffi::PyObject,
+    text: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by CPython with a live argument.
+    unsafe {
+        trampoline::object(|token| {
+            let text = Object::from_borrowed(token, text)?.to_text();
+            detached(token, || {
+                let mut given = WARNINGS.lock();
+                let is_new = given.len() < WARNINGS_MAX && given.insert(text.clone());
+                drop(given);
+                if is_new {
+                    tracing::warn!(target: "app", "{text}");
+                }
+            });
             Ok(Object::none(token))
         })
     }
@@ -162,6 +192,7 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
     for (name, method) in [
         (c"emit", &EMIT),
         (c"interrupt", &INTERRUPT),
+        (c"warn_once", &WARN_ONCE),
         (c"expect_refusal", &EXPECT_REFUSAL),
         (c"note_refusal", &NOTE_REFUSAL),
         (c"embedded_code", &EMBEDDED_CODE),
