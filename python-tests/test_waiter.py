@@ -106,7 +106,7 @@ def test_no_reload_is_lost_between_servers(serve):
     server.wait_until(lambda: server.ask("/").text == "40", 60, "the last version")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGALRM, signal.SIGSYS])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSYS])
 def test_the_waiter_ends_by_the_same_signal(serve, number):
     server = main(serve, plain(1))
     reload(server, plain(2))

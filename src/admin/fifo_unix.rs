@@ -9,7 +9,6 @@ use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,12 +17,10 @@ use rustix::fs::OFlags;
 use super::control_server::ControlHandler;
 use super::fifo_command::{self, FifoCommand};
 use super::listeners::mark;
-use super::table;
 use crate::config::Config;
 use crate::config::Failure;
 use crate::os::pidfile;
 use crate::reload::event::Event;
-use crate::reload::history::seconds;
 
 /// How often one looks whether the pipe is still the one of its name.
 const LOOK_INTERVAL: Timespec = Timespec {
@@ -295,8 +292,6 @@ impl Reader {
     }
 
     fn log_status(&self) {
-        let status = serde_json::to_value(self.handler.metrics.status()).unwrap_or_default();
-        let shown = table::status(&status, seconds(SystemTime::now()));
-        tracing::info!("master-fifo: s\n{}", shown.trim_end());
+        tracing::info!("master-fifo: s\n{}", self.handler.metrics.shown());
     }
 }

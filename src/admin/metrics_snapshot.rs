@@ -10,6 +10,7 @@ use super::stats_document::{self, About};
 use super::status::{
     App, Counters, Generation, Memory, Queue, RefusedExtension, Request, Status, Thread, Worker,
 };
+use super::table;
 use crate::app::inspect::worker_status::{ThreadStatus, WorkerStatus};
 use crate::app::process::Process;
 use crate::app::{Current, Workers};
@@ -84,6 +85,14 @@ impl MetricsSnapshot {
             },
             counters: self.counters(),
         }
+    }
+
+    /// The same as `singlemalt status` shows it.
+    pub fn shown(&self) -> String {
+        let status = serde_json::to_value(self.status()).unwrap_or_default();
+        table::status(&status, seconds(SystemTime::now()))
+            .trim_end()
+            .to_owned()
     }
 
     /// The same in uWSGI's JSON.

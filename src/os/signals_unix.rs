@@ -6,6 +6,7 @@
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use nix::sys::signal::{SigSet, Signal};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -112,6 +113,24 @@ pub fn release(numbers: &[i32]) {
 
 /// The signals that end a process that has no handlers for them, and that servers are sent.
 pub const ENDING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+
+/// Signals that would end the process, that servers are hardly sent, and that mean nothing here.
+pub const UNASSIGNED: [i32; 4] = [libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF, libc::SIGIO];
+
+/// Such signals no longer end this process, except those in `assigned`. Programs that it starts get
+/// the usual handling.
+///
+/// # Errors
+/// The handlers could not be set.
+pub fn ignore_unassigned(assigned: &[i32]) -> io::Result<()> {
+    let unassigned = UNASSIGNED
+        .iter()
+        .filter(|number| !assigned.contains(number));
+    for number in unassigned {
+        signal_hook::flag::register(*number, Arc::default())?;
+    }
+    Ok(())
+}
 
 fn set_of(numbers: &[i32]) -> SigSet {
     let signals = numbers.iter().copied();

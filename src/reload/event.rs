@@ -32,6 +32,10 @@ pub enum Event {
     ReopenLog {
         by: String,
     },
+    /// Log what `singlemalt status` shows.
+    LogStatus {
+        by: &'static str,
+    },
     /// Replace one interpreter after the other.
     ChainReload {
         by: Cow<'static, str>,

@@ -3,6 +3,7 @@
 use super::certificates::Certificates;
 use super::hooks::{self, HookContext};
 use super::log_target::LogOutput;
+use crate::admin::metrics_snapshot::MetricsSnapshot;
 use crate::background::alarms::Alarms;
 use crate::config::Config;
 
@@ -16,6 +17,7 @@ pub struct Actions<'a> {
     pub output: &'a mut LogOutput,
     /// Raised by hooks.
     pub alarms: &'a Alarms,
+    pub metrics: &'a MetricsSnapshot,
 }
 
 impl Actions<'_> {
@@ -28,6 +30,10 @@ impl Actions<'_> {
     /// Opens the log again.
     pub fn reopen_log(&mut self) {
         self.output.reopen();
+    }
+
+    pub fn log_status(&self, by: &str) {
+        tracing::info!("{by}\n{}", self.metrics.shown());
     }
 
     /// Runs the hook with this number. `Some`: stop with this exit code.

@@ -121,12 +121,13 @@ impl Engine {
         &self,
         mut plan: Plan,
         is_needed: bool,
+        deadlines: &Deadlines,
     ) -> Result<(Arc<Generation>, Report), Failure> {
         if let Some(probe) = &mut plan.probe {
             // With nothing to fall back on, an unhealthy application is better than none.
             probe.is_lenient = !is_needed;
         }
-        let failures = match self.start_generation(&plan) {
+        let failures = match self.start_generation(&plan, deadlines) {
             Ok(started) => return Ok(started),
             Err(StartError::Load(failures)) if is_needed => {
                 return Err(Failure {
@@ -154,7 +155,9 @@ impl Engine {
         plan.probe = None;
         plan.interpreters = 1;
         plan.threads = 1;
-        let (generation, mut report) = self.start_generation(&plan).map_err(Failure::new)?;
+        let (generation, mut report) = self
+            .start_generation(&plan, deadlines)
+            .map_err(Failure::new)?;
         report.loaded = Err(format!(
             "{not_loaded}, see above (--need-app leaves with an error instead)"
         ));
@@ -169,8 +172,12 @@ impl Engine {
         settings::plan(config, listening, apps, &self.process, added, folder)
     }
 
-    fn start_generation(&self, plan: &Plan) -> Result<(Arc<Generation>, Report), StartError> {
-        Generation::start(1, plan, self.runtime, &self.context, &Deadlines::endless())
+    fn start_generation(
+        &self,
+        plan: &Plan,
+        deadlines: &Deadlines,
+    ) -> Result<(Arc<Generation>, Report), StartError> {
+        Generation::start(1, plan, self.runtime, &self.context, deadlines)
     }
 
     /// Starts the threads that open files and accept connections.
@@ -273,7 +280,9 @@ mod tests {
         let engine = Engine::build(&config, parts).expect("an engine");
         let apps = applications::choose(&config).expect("one application");
         let plan = engine.plan(&config, &listening, apps);
-        let (generation, report) = engine.load(plan, true).expect("it loads");
+        let (generation, report) = engine
+            .load(plan, true, &Deadlines::endless())
+            .expect("it loads");
         assert!(report.loaded.is_ok());
         let acceptor = engine.start_threads(&config).expect("threads");
         engine.serve(generation);

@@ -2,14 +2,19 @@
 
 use std::io::{self, IsTerminal as _};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender};
 use parking_lot::{Mutex, MutexGuard};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 
+use super::exit::KILLED_BY;
+use super::start::cancellation::{self, Meaning};
 use crate::config::SignalMeaning;
-use crate::os::signals::{self, CaughtSignals};
+use crate::os::signals::{self, CaughtSignals, name};
+use crate::python::exit_now;
 use crate::reload::event::Event;
+use crate::telemetry::LogWriter;
 
 /// How many signals to stop came each [`Way`].
 static STOPS: Mutex<[u32; 3]> = Mutex::new([0; 3]);
@@ -17,6 +22,9 @@ static MEANINGS: OnceLock<Vec<(i32, SignalMeaning)>> = OnceLock::new();
 static CAUGHT: OnceLock<CaughtSignals> = OnceLock::new();
 /// Held while signals are read and sent on.
 static READING: Mutex<()> = Mutex::new(());
+
+/// How long the last lines of the log may take.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a signal reaches this process. Ctrl-C in a terminal and a service manager's signal reach
 /// every process of the server, and some pass it on too: all count as one signal.
@@ -32,13 +40,17 @@ enum Way {
 ///
 /// # Errors
 /// The handlers or the thread could not be set up: a signal may be one that cannot be caught.
-pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<()> {
+pub fn listen(
+    events: Sender<Event>,
+    meanings: &[SignalMeaning],
+    writer: LogWriter,
+) -> io::Result<()> {
     let meanings: Vec<(i32, SignalMeaning)> = meanings
         .iter()
         .map(|meaning| (number(*meaning), *meaning))
         .collect();
     let meanings = MEANINGS.get_or_init(|| meanings);
-    let mut wanted = signals::ENDING.to_vec();
+    let mut wanted = [&signals::ENDING[..], &[SIGUSR1, SIGUSR2]].concat();
     // gunicorn's signals for one worker more or less. A terminal sends them too, to stop background
     // processes that use it.
     if !io::stderr().is_terminal() {
@@ -56,6 +68,7 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
             wanted.push(*number);
         }
     }
+    signals::ignore_unassigned(&wanted)?;
     let caught = CaughtSignals::catch(wanted)?;
     let caught = CAUGHT.get_or_init(|| caught);
     std::thread::Builder::new()
@@ -64,7 +77,14 @@ pub fn listen(events: Sender<Event>, meanings: &[SignalMeaning]) -> io::Result<(
             while caught.wait().is_ok() {
                 let _reading = READING.lock();
                 for signal in caught.read() {
-                    pass(event(meanings, signal), Way::Direct, &events);
+                    let event = event(meanings, signal);
+                    let cancels = || {
+                        tracing::info!("{}: stopping before the start is over", name(signal));
+                    };
+                    if is_stop(&event) && cancellation::stop(cancels) == Meaning::EndProcess {
+                        end_at_once(signal, &writer);
+                    }
+                    pass(event, Way::Direct, &events);
                 }
             }
         })
@@ -77,6 +97,17 @@ fn pass(event: Event, way: Way, events: &Sender<Event>) {
     }
     // The supervisor has ended: the server has stopped.
     let _gone = events.send(event);
+}
+
+fn is_stop(event: &Event) -> bool {
+    matches!(event, Event::Stop { .. } | Event::StopNow { .. })
+}
+
+/// A second signal during the start.
+fn end_at_once(signal: i32, writer: &LogWriter) {
+    tracing::warn!("{}: stopping now", name(signal));
+    writer.flush(FLUSH_TIMEOUT);
+    exit_now(KILLED_BY + signal);
 }
 
 /// Counts a stop that came this way. Whether it is not the same one that came another way before.
@@ -152,6 +183,10 @@ fn usual(signal: i32) -> Event {
         SIGHUP if !io::stderr().is_terminal() => Event::reload("SIGHUP"),
         SIGTTIN => Event::adjust("SIGTTIN", true),
         SIGTTOU => Event::adjust("SIGTTOU", false),
+        SIGUSR1 => Event::ReopenLog {
+            by: "SIGUSR1".to_owned(),
+        },
+        SIGUSR2 => Event::LogStatus { by: "SIGUSR2" },
         SIGINT => Event::stop("Ctrl-C", signal),
         SIGTERM => Event::stop("SIGTERM", signal),
         SIGQUIT => Event::stop("SIGQUIT", signal),
@@ -160,7 +195,7 @@ fn usual(signal: i32) -> Event {
 }
 
 fn meant(meaning: SignalMeaning) -> Event {
-    let by = signals::name(number(meaning));
+    let by = name(number(meaning));
     match meaning {
         SignalMeaning::GracefulStop(signal) => Event::stop(by, signal),
         SignalMeaning::Stop(_) => Event::StopNow { by },

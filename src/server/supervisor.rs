@@ -211,6 +211,7 @@ impl<'a> Supervisor<'a> {
                 tracing::info!("{by}: opening the log anew");
                 self.actions.reopen_log();
             }
+            (_, Event::LogStatus { by }) => self.actions.log_status(by),
             (Phase::Stopping(_), Event::Done(result)) => result.discard(),
             (_, Event::Done(result)) => self.task_ended(*result),
             (phase, Event::Wanted(generation)) => {

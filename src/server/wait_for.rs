@@ -5,6 +5,7 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::app::Deadlines;
 use crate::config::Failure;
 use crate::config::{Awaited, WaitTarget};
 
@@ -14,14 +15,21 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Waits for these, one after the other.
-pub fn wait<'a>(all: impl Iterator<Item = &'a Awaited>, say: &dyn Fn(&str)) -> Result<(), Failure> {
+///
+/// # Errors
+/// One is not there in time, or `deadlines` have ended.
+pub fn wait<'a>(
+    all: impl Iterator<Item = &'a Awaited>,
+    say: &dyn Fn(&str),
+    deadlines: &Deadlines,
+) -> Result<(), Failure> {
     for awaited in all {
-        wait_for(awaited, say)?;
+        wait_for(awaited, say, deadlines)?;
     }
     Ok(())
 }
 
-fn wait_for(awaited: &Awaited, say: &dyn Fn(&str)) -> Result<(), Failure> {
+fn wait_for(awaited: &Awaited, say: &dyn Fn(&str), deadlines: &Deadlines) -> Result<(), Failure> {
     let Awaited {
         target,
         timeout,
@@ -45,7 +53,7 @@ fn wait_for(awaited: &Awaited, say: &dyn Fn(&str)) -> Result<(), Failure> {
         if !std::mem::replace(&mut is_said, true) {
             say(&format!("waiting for {} (--{option})", name(target)));
         }
-        std::thread::sleep(LOOK_INTERVAL);
+        deadlines.pause(LOOK_INTERVAL).map_err(Failure::new)?;
     }
 }
 

@@ -27,6 +27,9 @@ const BUFFER_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub enum Destination {
     #[default]
     Stderr,
+    /// Where standard error cannot be redirected.
+    #[cfg(windows)]
+    File(std::fs::File),
     Datagrams(UdpSocket),
 }
 
@@ -34,6 +37,8 @@ impl Destination {
     fn write(&mut self, batch: &[u8]) -> io::Result<()> {
         match self {
             Destination::Stderr => io::stderr().lock().write_all(batch),
+            #[cfg(windows)]
+            Destination::File(file) => file.write_all(batch),
             Destination::Datagrams(socket) => {
                 for line in batch.split_inclusive(|byte| *byte == b'\n') {
                     // A line that does not fit a datagram is lost; the next one may fit.

@@ -22,7 +22,13 @@ use super::processes::{Process, Processes};
 use super::role::{VARIABLE, WAITER};
 use super::wait::wait;
 use crate::os::service_manager::notify::Notifier;
-use crate::os::signals::{self, CaughtSignals, LeftSignal};
+use crate::os::signals::{self, CaughtSignals, LeftSignal, UNASSIGNED};
+
+/// Signals that the process treats in its own way after the exec, and that are held meanwhile.
+const OWN: [i32; 5] = {
+    let [a, b, c, d] = UNASSIGNED;
+    [a, b, c, d, libc::SIGTSTP]
+};
 
 /// What the process leaves to the program after the exec.
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,7 +93,7 @@ impl ServerEnd {
 /// Python. Main thread.
 pub fn wait_for_others(link: &Link, waiting: Waiting<'_>, halt: impl FnOnce()) -> ServerEnd {
     let caught = waiting.caught.into_iter().flat_map(CaughtSignals::sockets);
-    let numbers: Vec<i32> = caught.map(|(number, _)| number).collect();
+    let numbers: Vec<i32> = caught.map(|(number, _)| number).chain(OWN).collect();
     if let Err(error) = signals::hold(&numbers) {
         tracing::warn!(%error, "cannot hold signals");
     }
@@ -226,12 +232,13 @@ pub fn resume() -> io::Result<ServerEnd> {
         }
     };
     let numbers: Vec<i32> = left.iter().map(|left| left.number).collect();
+    signals::ignore_unassigned(&numbers)?;
     let own = [libc::SIGCHLD, libc::SIGTSTP, libc::SIGCONT];
     let caught = CaughtSignals::catch(numbers.iter().copied().chain(own))?;
     for number in CaughtSignals::left(left)?.read() {
         processes.signal(number);
     }
-    signals::release(&numbers);
+    signals::release(&[&numbers[..], &OWN].concat());
     wait(&mut processes, Some(&caught));
     Ok(ServerEnd {
         ended: processes.end(),

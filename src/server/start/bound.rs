@@ -109,7 +109,8 @@ impl<'a> Prepared<'a> {
         files.control.spare(!is_first);
         let say = |line: &str| launch.output.say(line);
         if is_first {
-            wait_for::wait(awaited(&config.start.awaited, false), &say)?;
+            let before = awaited(&config.start.awaited, false);
+            wait_for::wait(before, &say, &launch.deadlines).map_err(|why| launch.failed(why))?;
             launch.run_hooks(&[Phase::AsRoot])?;
             privileges::drop(&config)?;
         }
@@ -122,7 +123,8 @@ impl<'a> Prepared<'a> {
         launch.run_hooks(&[Phase::AsUser])?;
         if is_first {
             let say = |line: &str| launch.output.say(line);
-            wait_for::wait(awaited(&config.start.awaited, true), &say)?;
+            let before = awaited(&config.start.awaited, true);
+            wait_for::wait(before, &say, &launch.deadlines).map_err(|why| launch.failed(why))?;
         }
         Ok(Bound {
             launch,

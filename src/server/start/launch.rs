@@ -1,10 +1,12 @@
 //! What all stages of the start use.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
+use super::cancellation;
+use crate::app::Deadlines;
 use crate::background::alarms::Alarms;
 use crate::config::{Config, Failure, Phase};
 use crate::reload::event::Event;
@@ -35,12 +37,16 @@ pub(super) struct Launch<'a> {
     pub(super) output: &'a mut LogOutput,
     pub(super) events: Sender<Event>,
     pub(super) received: Receiver<Event>,
+    /// They end when a stop is asked for.
+    pub(super) deadlines: Deadlines,
 }
 
 /// Why the start ends before the server serves.
 pub(super) enum EarlyExit {
     /// An `exit:` hook: leave with this code.
     Code(i32),
+    /// A stop was asked for.
+    Cancelled,
     Failed(Failure),
 }
 
@@ -61,6 +67,10 @@ impl<'a> Launch<'a> {
     ) -> Self {
         // Signals that come while the application loads wait here for the supervisor.
         let (events, received) = unbounded();
+        let deadlines = match predecessor {
+            None => cancellation::begin(),
+            Some(_) => Deadlines::endless(),
+        };
         Self {
             config: Arc::new(config.clone()),
             about,
@@ -70,12 +80,21 @@ impl<'a> Launch<'a> {
             output,
             events,
             received,
+            deadlines,
         }
     }
 
     /// A first start, and no successor: does what is done once for the life of the server.
     pub(super) fn is_first(&self) -> bool {
         self.predecessor.is_none()
+    }
+
+    /// A stage has failed, perhaps because a stop was asked for.
+    pub(super) fn failed(&self, failure: Failure) -> EarlyExit {
+        match self.deadlines.pause(Duration::ZERO) {
+            Ok(()) => EarlyExit::Failed(failure),
+            Err(_) => EarlyExit::Cancelled,
+        }
     }
 
     /// Runs the hooks of these phases.

@@ -67,7 +67,8 @@ impl<'a> Bound<'a> {
         let plan = engine.plan(&config, &listening, apps);
         // A successor is of use only with the whole application.
         let is_needed = config.app.need_app || !launch.is_first();
-        let (generation, report) = engine.load(plan.clone(), is_needed)?;
+        let loaded = engine.load(plan.clone(), is_needed, &launch.deadlines);
+        let (generation, report) = loaded.map_err(|failure| launch.failed(failure))?;
         change_directory_again(&config)?;
         launch.run_hooks(&[Phase::PostApp, Phase::MasterStart])?;
         for _ in 0..config.workers.processes {

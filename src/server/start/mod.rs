@@ -9,6 +9,7 @@
 //! thread.
 
 mod bound;
+pub mod cancellation;
 mod launch;
 mod loaded;
 mod prepared;
@@ -177,6 +178,10 @@ fn serve(
     match ended {
         Ok(outcome) => Ok(outcome),
         Err(EarlyExit::Code(code)) => Ok(Ended::Stopped(code)),
+        Err(EarlyExit::Cancelled) => {
+            output.fail_starter(0);
+            Ok(Ended::Stopped(0))
+        }
         Err(EarlyExit::Failed(failure)) => {
             output.fail_starter(failure.code);
             Err(failure)

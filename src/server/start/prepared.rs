@@ -53,7 +53,8 @@ impl<'a> Prepared<'a> {
         // The configuration no longer asks for the rest of the predecessor's locks.
         inherited.locks = Locks::default();
         let meanings = hooks::signals(&config);
-        signals::listen(launch.events.clone(), &meanings).map_err(Failure::new)?;
+        let writer = launch.output.writer.clone();
+        signals::listen(launch.events.clone(), &meanings, writer).map_err(Failure::new)?;
         let mut connections = None;
         if let Some(predecessor) = &mut launch.predecessor {
             let (events, writer) = (&launch.events, &launch.output.writer);

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use super::bound::{HandedConnections, ServerFiles};
+use super::cancellation;
 use super::launch::{EarlyExit, Launch};
 use super::loaded::Loaded;
 use parking_lot::Mutex;
@@ -60,6 +61,7 @@ pub(super) struct Serving<'a> {
 
 /// The servers of control and statistics, and the FIFOs.
 struct AdminServers {
+    metrics: Arc<MetricsSnapshot>,
     accept_threads: Vec<AcceptThread>,
     fifos: Fifos,
 }
@@ -81,6 +83,7 @@ impl<'a> Loaded<'a> {
             mut files,
         } = self;
         let config = Arc::clone(&launch.config);
+        cancellation::end();
         let acceptor = engine.start_threads(&config).map_err(Failure::new)?;
         alarms::watch_queue(&config, launch.alarms, &engine.net)?;
         let commands = cron_commands(&config)?;
@@ -178,12 +181,13 @@ impl AdminServers {
         let handler = Arc::new(ControlHandler {
             events: launch.events.clone(),
             history: Arc::clone(history),
-            metrics,
+            metrics: Arc::clone(&metrics),
             is_stopping: AtomicBool::new(false),
         });
         accept_threads.extend(files.control.serve(&handler).map_err(Failure::new)?);
         let fifos = Fifos::start(config, &handler, !launch.is_first())?;
         Ok(Self {
+            metrics,
             accept_threads,
             fifos,
         })
@@ -217,6 +221,7 @@ impl Serving<'_> {
             certificates: &certificates,
             output: launch.output,
             alarms: launch.alarms,
+            metrics: &admin.metrics,
         };
         let reloader = Reloader::new(builder, launch.events.clone(), Arc::clone(&history));
         let end = Supervisor::new(
