@@ -165,7 +165,8 @@ mod tests {
     fn a_thing_that_does_not_come_is_a_failure() {
         let folder = tempfile::tempdir().expect("a folder");
         let one = awaited(WaitTarget::Path(folder.path().join("b")));
-        let failure = wait([one].iter(), &|_| {}).expect_err("it does not come");
+        let failure =
+            wait([one].iter(), &|_| {}, &Deadlines::endless()).expect_err("it does not come");
         assert!(
             failure.text.starts_with("--wait-for-fs: "),
             "{}",
