@@ -174,6 +174,11 @@ pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
         None => Object::none(token),
     };
     find(&namespace, c"prepare")?.call([&python_path, &guard, &twins, &executable])?;
+    let identity = match interpreter.identity() {
+        Some(identity) => Object::text(token, &identity)?,
+        None => Object::none(token),
+    };
+    find(&namespace, c"apply_shims")?.call([&identity])?;
     if isolation != Isolation::Main {
         environ::begin(token, &interpreter.spec.environment)?;
     }

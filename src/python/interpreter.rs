@@ -5,6 +5,7 @@
 //! last one in it; otherwise the interpreter is parked for ever. Runs on workers. Nothing in this
 //! file keeps a Python object.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -114,6 +115,8 @@ pub(super) struct Interpreter {
     /// Counts the calls of `create` in this process. It is part of keys in the interpreter's dict,
     /// since `create` can run more than once for the main interpreter.
     pub(super) serial: u64,
+    /// See [`take_identity`]; 0 for the main interpreter.
+    identity: usize,
     pub(super) id: i64,
     /// The address of its PyInterpreterState. Valid while `members` is open.
     pub(super) address: usize,
@@ -163,6 +166,8 @@ static LIFECYCLE: Mutex<()> = Mutex::new(());
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 /// Creators in the main interpreter that have not ended: the last one quiesces it.
+/// Subinterpreters that have not ended: the worker's number, and which of those with that number.
+static IDENTITIES: Mutex<BTreeSet<(usize, usize)>> = Mutex::new(BTreeSet::new());
 static MAIN_CREATORS: AtomicUsize = AtomicUsize::new(0);
 /// See `Interpreter::after_job`.
 const REQUEST_HOOK: usize = 1;
@@ -242,7 +247,12 @@ pub(super) fn create(
             ffi::PyInterpreterState_GetID(interpreter),
         )
     };
+    let identity = match spec.isolation {
+        Isolation::Main => 0,
+        Isolation::OwnGil | Isolation::SharedGil => take_identity(spec.worker_id),
+    };
     let interpreter = Interpreter {
+        identity,
         serial: SERIAL.fetch_add(1, Ordering::Relaxed),
         id,
         address,
@@ -303,7 +313,29 @@ fn new_subinterpreter(isolation: Isolation) -> Result<NonNull<ffi::PyThreadState
     Ok(state)
 }
 
+/// The lowest number that no other interpreter of this worker has: when one is replaced, both
+/// live for a while.
+fn take_identity(worker: usize) -> usize {
+    let mut taken = IDENTITIES.lock();
+    let mut number = 1;
+    while !taken.insert((worker, number)) {
+        number += 1;
+    }
+    number
+}
+
 impl Interpreter {
+    /// A name that no other subinterpreter of this process has while it lives: `2`, or `2-2` for
+    /// the second one of worker 2. `None` for the main interpreter.
+    pub(super) fn identity(&self) -> Option<String> {
+        let worker = self.spec.worker_id;
+        match self.identity {
+            0 => None,
+            1 => Some(worker.to_string()),
+            number => Some(format!("{worker}-{number}")),
+        }
+    }
+
     /// Warns, once, that the app answers with `str` where PEP 3333 wants `bytes`.
     pub(super) fn warn_of_str(&self) {
         if !self.warned_of_str.load(Ordering::Relaxed)
@@ -534,6 +566,8 @@ pub(super) unsafe fn end(
                 "ended in {:.1} ms",
                 started.elapsed().as_secs_f64() * 1000.0
             );
+            let identity = (interpreter.spec.worker_id, interpreter.identity);
+            IDENTITIES.lock().remove(&identity);
             trim::free_memory();
             return Ended::Ended;
         }

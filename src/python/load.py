@@ -165,6 +165,7 @@ def load_file(path, name=None):
     )
     module = module_from_spec(spec_from_loader(name, loader))
     sys.modules[name] = module
+    FILES_BY_NAME[name] = module.__file__
     try:
         loader.exec_module(module)
     except BaseException:

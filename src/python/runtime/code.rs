@@ -21,10 +21,11 @@ mod built {
 
 /// The sources that every interpreter executes, in this order. Tracebacks show the names, and our
 /// frames are told from the app's by them.
-const SOURCES: [(&CStr, &str); 7] = [
+const SOURCES: [(&CStr, &str); 8] = [
     (c"<singlemalt bootstrap>", include_str!("../bootstrap.py")),
     (c"<singlemalt extensions>", include_str!("../extensions.py")),
     (c"<singlemalt load>", include_str!("../load.py")),
+    (c"<singlemalt shims>", include_str!("../shims.py")),
     (c"<singlemalt quiesce>", include_str!("../quiesce.py")),
     (c"<singlemalt embedded>", include_str!("../embedded.py")),
     (c"<singlemalt harakiri>", include_str!("../harakiri.py")),
