@@ -23,6 +23,11 @@ const TICK_SHARED: Duration = Duration::from_millis(1);
 const QUIET_LOOKS_MAX: u32 = 100;
 const QUIET_TICK_MAX: Duration = Duration::from_millis(20);
 
+/// Freed memory that is worth a walk over the allocator's heaps. Bytes.
+const FREED_BYTES_MIN: usize = 8 << 20;
+/// The shortest time between two such walks: they lock the heaps.
+const TRIM_INTERVAL: Duration = Duration::from_secs(5);
+
 pub struct Acceptor {
     shared: Arc<Shared>,
 }
@@ -71,13 +76,19 @@ impl Shared {
         debug_assert!(thread.is_ok(), "a waker has one acceptor");
         let mut turn = Turn::default();
         let mut next_sweep = Some(Instant::now());
+        let mut next_trim = Instant::now();
         let mut last_turns = 0;
         let mut quiet_looks: u32 = 0;
         loop {
             let now = Instant::now();
             if next_sweep.is_none_or(|sweep| sweep <= now) || self.net.is_draining() {
                 let (next, queued) = turn.expire(&self.net, &*self.current);
-                next_sweep = next.map(|next| now + next);
+                let trim = self.free_memory(now, &mut next_trim);
+                next_sweep = [next, trim]
+                    .into_iter()
+                    .flatten()
+                    .min()
+                    .map(|next| now + next);
                 self.wake_worker(queued);
             }
             let Some(generation) = self.current.load() else {
@@ -130,6 +141,21 @@ impl Shared {
                 std::thread::park_timeout(shortest(pause, until_sweep));
             }
         }
+    }
+
+    /// Returns freed memory to the system where the allocator may have kept much of it. `Some`: the
+    /// time until it may be done again, if there is a reason to.
+    fn free_memory(&self, now: Instant, next: &mut Instant) -> Option<Duration> {
+        if self.net.freed_bytes() < FREED_BYTES_MIN {
+            return None;
+        }
+        if now < *next {
+            return Some(next.saturating_duration_since(now));
+        }
+        self.net.forget_freed();
+        crate::python::free_memory();
+        *next = now + TRIM_INTERVAL;
+        None
     }
 
     /// Polls until something happens: no interpreter serves, so no other thread polls.

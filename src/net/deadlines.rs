@@ -78,7 +78,7 @@ impl Net {
             expired,
         );
         let is_deserted = self.open_connections() == 0;
-        self.site().settings.body_memory.tidy(is_deserted);
+        self.note_freed(self.site().settings.body_memory.tidy(is_deserted));
         if is_deserted {
             return None;
         }

@@ -27,6 +27,9 @@ const SERVING: u8 = 0;
 const LEAVING: u8 = 1;
 const DRAINING: u8 = 2;
 
+/// Smaller pieces of freed memory are not counted: small requests reuse them.
+const NOTED_BYTES_MIN: usize = 16 * 1024;
+
 /// How long a stopping server keeps an idle connection open: a request may be in transit, sent
 /// before the client could know.
 const IDLE_GRACE: Duration = Duration::from_millis(500);
@@ -73,6 +76,8 @@ pub struct Net {
     pub(super) body_warning: Occasionally,
     /// As many connections are open as may be.
     pub(super) full_warning: Occasionally,
+    /// Bytes of bodies and responses that were freed since memory went back to the system.
+    freed_bytes: AtomicUsize,
     /// The system gives no descriptor for a connection.
     pub(super) accept_warning: Occasionally,
     pub(super) protocols: Box<[Protocol]>,
@@ -116,6 +121,7 @@ impl Net {
             has_warned_untrusted: AtomicBool::new(false),
             body_warning: Occasionally::default(),
             full_warning: Occasionally::default(),
+            freed_bytes: AtomicUsize::new(0),
             accept_warning: Occasionally::default(),
             redirects: listeners.iter().map(Listener::redirect).collect(),
             listeners: RwLock::new(listeners),
@@ -270,6 +276,24 @@ impl Net {
         *self.listeners_mut() = listeners;
         self.stage.store(SERVING, Ordering::SeqCst);
         self.notify_closed();
+    }
+
+    /// So many bytes of a body or a response were freed, or soon are.
+    pub(super) fn note_freed(&self, bytes: usize) {
+        if bytes >= NOTED_BYTES_MIN {
+            self.freed_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes that were freed since [`forget_freed`](Self::forget_freed): the allocator may keep
+    /// them.
+    pub fn freed_bytes(&self) -> usize {
+        self.freed_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The allocator is about to give them back.
+    pub fn forget_freed(&self) {
+        self.freed_bytes.store(0, Ordering::Relaxed);
     }
 
     fn notify_closed(&self) {

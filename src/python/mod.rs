@@ -53,6 +53,7 @@ pub use runtime::environment::{
     Environment, EnvironmentError, environment_now, move_environment, set_environment,
 };
 pub use runtime::error::RuntimeError;
+pub(crate) use runtime::trim::free_memory;
 pub use runtime::{Release, Runtime, RuntimeOptions, exit_now, linked as linked_version};
 pub use sources::{Source, sources_of};
 pub use stacks::{Frame, PythonStack, ThreadKey};

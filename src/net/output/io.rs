@@ -126,6 +126,11 @@ impl Io {
         }
     }
 
+    /// Bytes of output in memory.
+    pub(in crate::net) fn output_bytes(&self) -> usize {
+        self.output.memory_bytes()
+    }
+
     pub(in crate::net) fn has_output(&self) -> bool {
         !self.output.is_empty() || self.stream.has_pending()
     }

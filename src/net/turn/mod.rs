@@ -264,6 +264,10 @@ impl Turn {
         if !connection.io.broken {
             connection.io.stream.close_tls();
         }
+        net.note_freed(connection.io.output_bytes());
+        if connection.body.is_in_memory() {
+            net.note_freed(usize::try_from(connection.body.len()).unwrap_or(usize::MAX));
+        }
         drop(connection);
         net.connection_closed();
     }

@@ -171,6 +171,10 @@ impl Turn {
                 Err(_) => {}
             }
         }
+        // The output is freed, and so is what the application sent.
+        let answered = connection.answered.as_ref();
+        let sent = answered.map_or(0, |answered| answered.summary.body_bytes);
+        net.note_freed(usize::try_from(sent).unwrap_or(usize::MAX));
         let is_cut = connection
             .answered
             .as_ref()

@@ -110,8 +110,8 @@ impl BodyMemory {
     }
 
     /// Gives back to the system what no body has needed since the last call, or all that none has
-    /// now. Called from time to time by the loop that handles deadlines.
-    pub fn tidy(&self, all: bool) {
+    /// now. Returns the number of bytes. Called from time to time by the loop that handles deadlines.
+    pub fn tidy(&self, all: bool) -> usize {
         let mut stock = self.stock.lock();
         let spare = stock.spare.len();
         let keep = if all {
@@ -126,7 +126,7 @@ impl BodyMemory {
         }
         drop(stock);
         // Outside the lock: freeing megabytes takes its time.
-        drop(unneeded);
+        unneeded.len() * self.page_bytes
     }
 }
 
