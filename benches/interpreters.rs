@@ -114,6 +114,7 @@ fn make(runtime: &Runtime, isolation: Isolation, app: Option<&PathBuf>) -> Inter
         plugins: Vec::new(),
         imports: Vec::new(),
         catch_exceptions: false,
+        has_uwsgi_module: true,
         sys_executable: None,
         environment: environment_now(),
         backend: Default::default(),

@@ -343,6 +343,7 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
         plugins: Vec::new(),
         imports: Vec::new(),
         catch_exceptions: false,
+        has_uwsgi_module: true,
         sys_executable: None,
         environment: environment_now(),
         backend: Default::default(),

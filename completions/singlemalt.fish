@@ -57,6 +57,7 @@ complete -c singlemalt -l test -s J -r -f -d 'Import a module, or run a file, an
 complete -c singlemalt -l py-tracebacker -r -d 'Print the Python stacks of all threads to every client of the unix socket ADDRESS, and those of worker N at ADDRESSN. Only the server\'s user can.'
 complete -c singlemalt -l python-version -d 'Print the version of Python and leave.'
 complete -c singlemalt -l check-extensions -f -a 'table json' -d 'Print the extensions of the environment, which interpreters can load each of them, and which modules of the application import it, and leave. The application is loaded for that, if one is named. `singlemalt check [app.py] [--json]` is the same.'
+complete -c singlemalt -l no-uwsgi-module -d 'Hide the uwsgi module: `import uwsgi` fails as it does outside of uWSGI.'
 complete -c singlemalt -l pyargv -r -f -d 'What the application finds in sys.argv behind the first item, separated by spaces.'
 complete -c singlemalt -l optimize -s O -r -f -d 'Python\'s optimization level: 0, 1 (as python -O) or 2 (as python -OO).'
 complete -c singlemalt -l import -r -f -d 'Import a module, or run a file, in every interpreter before the application is loaded. May be repeated.'

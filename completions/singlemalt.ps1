@@ -60,6 +60,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--py-tracebacker', 'Print the Python stacks of all threads to every client of the unix socket ADDRESS, and those of worker N at ADDRESSN. Only the server''s user can.')
         ,@('--python-version', 'Print the version of Python and leave.')
         ,@('--check-extensions', 'Print the extensions of the environment, which interpreters can load each of them, and which modules of the application import it, and leave. The application is loaded for that, if one is named. `singlemalt check [app.py] [--json]` is the same.')
+        ,@('--no-uwsgi-module', 'Hide the uwsgi module: `import uwsgi` fails as it does outside of uWSGI.')
         ,@('--pyargv', 'What the application finds in sys.argv behind the first item, separated by spaces.')
         ,@('--optimize', 'Python''s optimization level: 0, 1 (as python -O) or 2 (as python -OO).')
         ,@('--import', 'Import a module, or run a file, in every interpreter before the application is loaded. May be repeated.')

@@ -58,12 +58,90 @@ def test_attributes(serve, isolation):
     assert value(server, "uwsgi.buffer_size") > 4096
     assert value(server, "uwsgi.started_on + 100 > __import__('time').time()")
     assert value(server, "uwsgi.pidfile") == b"server.pid"
-    assert value(server, "uwsgi.masterpid()") == server.process.pid
     assert value(server, "(uwsgi.SPOOL_OK, uwsgi.SPOOL_RETRY, uwsgi.SPOOL_IGNORE)") == (-2, -1, 0)
     assert value(server, "uwsgi.is_a_reload") is False
     assert value(server, "uwsgi.magic_table[b'h']") == os.uname().nodename.encode()
     assert value(server, "uwsgi.applications[''] is application")
     assert value(server, "hasattr(uwsgi, 'no_such_function')") is False
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="threads have ids of the system on Linux")
+def test_one_interpreter_takes_itself_for_the_master(serve, gate, isolations):
+    """A library that compares masterpid() with getpid() does its work once; a signal to any of them
+    reaches the server.
+    """
+    source = """
+        import os, signal, uwsgi
+        from knock import knock
+
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            if environ["PATH_INFO"] == "/hang-up" and uwsgi.worker_id() > 1:
+                os.kill(uwsgi.masterpid(), signal.SIGHUP)
+            knock(f"{uwsgi.worker_id()} {uwsgi.masterpid()} {os.getpid()}")
+            return [b"done"]
+    """
+    for isolation in isolations:
+        server = serve("--processes", 3, "--isolation", isolation, source=source, gate=gate)
+        count = 1 if isolation == "main" else 3
+        connections = [server.connect() for _ in range(count)]
+        for connection in connections:
+            connection.send(b"GET /hang-up HTTP/1.1\r\nHost: a\r\n\r\n")
+        visitors = gate.visitors(count)
+        told = sorted(tuple(map(int, visitor.word.split())) for visitor in visitors)
+        for visitor in visitors:
+            visitor.release()
+        for connection in connections:
+            assert connection.receive().text == "done"
+        assert [worker for worker, _, _ in told] == list(range(1, count + 1))
+        masters = [worker for worker, master, pid in told if master == pid]
+        assert masters == [1]
+        assert 0 not in [master for _, master, _ in told]
+        if count > 1:
+            server.wait_for_log("SIGHUP: reloading")
+
+
+def test_the_app_can_always_start_threads(serve):
+    """APScheduler, newrelic and sentry-sdk look there."""
+    server = serve("--threads", 1, source=EVALUATE)
+    assert value(server, "(uwsgi.has_threads, uwsgi.opt['enable-threads'])") == (1, True)
+
+
+def test_what_is_missing_raises_and_is_told_once(serve):
+    source = """
+        import uwsgi
+
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            if environ["PATH_INFO"] == "/hook":
+                return [str(getattr(uwsgi, "spooler", None)).encode()]
+            uwsgi.spool({b"comment": b"1"})
+            return [b"spooled"]
+    """
+    server = serve("--processes", 2, source=source)
+    for _ in range(4):
+        assert server.ask("/").status == 500
+    assert server.ask("/hook").text == "None"
+    server.wait_for_log(r"uwsgi\.spool is not in this version of singlemalt \(app\.py, line 8\)")
+    assert server.log().count("is not in this version") == 1
+    assert "AttributeError: module 'uwsgi' has no attribute 'spool'" in server.log()
+
+
+def test_the_module_can_be_hidden(serve):
+    source = """
+        failed = []
+        for name in ("uwsgi", "uwsgidecorators"):
+            try:
+                __import__(name)
+            except ImportError as error:
+                failed.append(error.name)
+
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [str(failed).encode()]
+    """
+    server = serve("--no-uwsgi-module", source=source)
+    assert server.ask("/").text == "['uwsgi', 'uwsgi']"
 
 
 def test_opt(serve):

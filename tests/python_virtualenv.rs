@@ -251,6 +251,7 @@ fn load(runtime: &'static Runtime, isolation: Isolation, kind: TargetKind) {
                 plugins: Vec::new(),
                 imports: Vec::new(),
                 catch_exceptions: false,
+                has_uwsgi_module: true,
                 sys_executable: None,
                 environment: environment_now(),
                 backend: Default::default(),

@@ -24,3 +24,27 @@ class EmbeddedFinder:
 
 
 sys.meta_path.insert(0, EmbeddedFinder)
+
+# What uWSGI's module has and this one has not yet: beginnings of names, and names.
+MISSING_FAMILIES = "async_ cache_ chunked_read farm_ metric_ mule_ queue_ recv rpc send sharedarea_ snmp_ spool wait_fd_ websocket_"
+MISSING = (
+    "add_var call cl close connect connection_fd disconnect embedded_data extract get_logvar in_farm is_connected "
+    "log_this_request logsize offload parsefile ready_fd register_rpc request_context set_logvar set_spooler_frequency "
+    "set_warning_message signal_received signal_wait suspend"
+)
+
+
+def missing_from_uwsgi(name):
+    """`uwsgi.name` for what the module has not. Code that tests for nothing but the module itself gets an error that it may
+    show to nobody: so it is told."""
+    # Functions that the app may assign.
+    is_hook = name in ("spooler", "mule_msg_hook")
+    if not is_hook and (
+        name in MISSING.split() or name.startswith(tuple(MISSING_FAMILIES.split()))
+    ):
+        frame = sys._getframe(1)
+        warn_once(
+            f"uwsgi.{name} is not in this version of singlemalt ({place_of(frame)}); --no-uwsgi-module hides the module from "
+            "code that asks for no more than that"
+        )
+    raise AttributeError(f"module 'uwsgi' has no attribute {name!r}", name=name)

@@ -23,6 +23,7 @@ use super::runtime::error::RuntimeError;
 use super::runtime::trim;
 use super::runtime::{self, Runtime};
 use super::target::Import;
+use super::thread_id::native_id;
 use super::uwsgi::backend::BackendRef;
 use crate::wsgi::environ::ServerFacts;
 
@@ -86,6 +87,8 @@ pub struct InterpreterSpec {
     pub catch_exceptions: bool,
     /// What a subinterpreter finds in `os.environ`.
     pub environment: Environment,
+    /// The `uwsgi` module can be imported (not with `--no-uwsgi-module`).
+    pub has_uwsgi_module: bool,
     /// What answers the `uwsgi` module.
     pub backend: BackendRef,
 }
@@ -122,6 +125,8 @@ pub(super) struct Interpreter {
     pub(super) address: usize,
     pub(super) spec: InterpreterSpec,
     pub(super) free_threaded: bool,
+    /// The system's id of the thread that made it; 0 where none is known.
+    pub(super) creator_id: u32,
     /// Whether the warning about an app that answers with `str` was logged.
     warned_of_str: AtomicBool,
     warned_of_chunks: AtomicBool,
@@ -258,6 +263,7 @@ pub(super) fn create(
         address,
         spec,
         free_threaded: runtime.is_free_threaded(),
+        creator_id: native_id().unwrap_or(0),
         warned_of_str: AtomicBool::new(false),
         warned_of_chunks: AtomicBool::new(false),
         after_job: AtomicUsize::new(0),

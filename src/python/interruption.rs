@@ -18,6 +18,7 @@ use super::interpreter::{Interpreter, InterpreterHandle};
 use super::namespace;
 use super::object::{self, Token};
 use super::stacks::{self, PythonStack, ThreadKey};
+use super::thread_id::native_id;
 
 /// The handle that interrupts one thread of one interpreter. It holds no Python object.
 #[derive(Debug)]
@@ -148,20 +149,4 @@ fn schedule(thread: &Interruption, token: Token<'_>, number: u64) -> bool {
     let found = unsafe { ffi::PyThreadState_SetAsyncExc(thread.ident as c_long, class.as_ptr()) };
     *is_scheduled = found > 0;
     found > 0
-}
-
-/// The kernel's number of the calling thread.
-#[cfg(target_os = "linux")]
-fn native_id() -> Option<u32> {
-    Some(
-        rustix::thread::gettid()
-            .as_raw_nonzero()
-            .get()
-            .cast_unsigned(),
-    )
-}
-
-#[cfg(not(target_os = "linux"))]
-fn native_id() -> Option<u32> {
-    None
 }

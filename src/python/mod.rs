@@ -35,6 +35,7 @@ mod runtime;
 mod sources;
 mod stacks;
 mod target;
+mod thread_id;
 mod thread_state;
 mod trampoline;
 mod uwsgi;

@@ -13,7 +13,7 @@ use crate::app::process::{AppRequest, Process};
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::config::{self, Config, IsolationCache};
-use crate::os::{cache_folder, memory, pidfile, title};
+use crate::os::{cache_folder, memory, title};
 use crate::python::{Facts, OptionText};
 use crate::reload::event::Event;
 use crate::shared::locks::Locks;
@@ -93,7 +93,6 @@ pub fn facts(config: &Config, hostname: &str) -> Facts {
         options: options.collect(),
         magic_table: config.magic_table.clone(),
         sockets: Vec::new(),
-        master_pid: pidfile::pid(),
         is_reload: false,
     }
 }

@@ -215,6 +215,7 @@ pub(super) fn spec(config: &Config, listeners: Vec<ServerFacts>) -> InterpreterS
         plugins: config.python.plugins.clone(),
         imports: imports(config),
         catch_exceptions: config.app.catch_exceptions,
+        has_uwsgi_module: !config.python.hides_uwsgi_module,
         sys_executable: config.python.sys_executable.clone(),
         environment: python::environment_now(),
         backend: BackendRef::default(),

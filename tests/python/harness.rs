@@ -123,6 +123,7 @@ pub fn spec(isolation: Isolation) -> InterpreterSpec {
         plugins: Vec::new(),
         imports: Vec::new(),
         catch_exceptions: false,
+        has_uwsgi_module: true,
         sys_executable: None,
         environment: environment_now(),
         backend: Default::default(),

@@ -72,6 +72,8 @@ options! {
     EXTENSION_WORKER = row(GROUP, "extension-worker", Kind::Choice(&["scan", "try"]),
         "What --extension-scan and --check-extensions start this program for.")
         .hidden();
+    NO_UWSGI_MODULE = row(GROUP, "no-uwsgi-module", Kind::Flag,
+        "Hide the uwsgi module: `import uwsgi` fails as it does outside of uWSGI.");
     PYARGV = row(GROUP, "pyargv", Kind::Text,
         "What the application finds in sys.argv behind the first item, separated by spaces.")
         .value("ARGUMENTS");

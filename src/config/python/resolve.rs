@@ -34,6 +34,7 @@ impl Reader<'_> {
             post_module_aliases: target::aliases(self.raw, &options::POST_PYMODULE_ALIAS)?,
             stack_bytes: self.stack_bytes()?,
             tracebacker: self.path(&options::PY_TRACEBACKER)?,
+            hides_uwsgi_module: self.flag(&options::NO_UWSGI_MODULE),
             one_shot: self.one_shot()?,
         })
     }

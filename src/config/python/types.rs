@@ -40,6 +40,8 @@ pub struct PythonConfig {
     /// Where the sockets are that print Python stacks (`py-tracebacker`): the path of the first,
     /// and how those of workers begin.
     pub tracebacker: Option<PathBuf>,
+    /// `import uwsgi` fails (`no-uwsgi-module`).
+    pub hides_uwsgi_module: bool,
     /// What to do instead of serving.
     pub one_shot: Option<OneShot>,
 }

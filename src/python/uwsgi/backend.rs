@@ -38,8 +38,6 @@ pub struct Facts {
     pub magic_table: Vec<(char, String)>,
     /// `uwsgi.sockets`: the listeners' descriptors, where there are such.
     pub sockets: Vec<i64>,
-    /// `uwsgi.masterpid()`: the process that stands for the server.
-    pub master_pid: u32,
     /// `uwsgi.is_a_reload`
     pub is_reload: bool,
 }

@@ -36,8 +36,8 @@ pub(super) fn set(dict: &Object<'_>, interpreter: &Interpreter) -> Result<(), Ra
     dict.set_item(c"hostname", &bytes(&facts.hostname)?)?;
     dict.set_item(c"numproc", &int(facts.processes)?)?;
     dict.set_item(c"cores", &int(facts.threads)?)?;
-    let has_threads = usize::from(interpreter.spec.multithread);
-    dict.set_item(c"has_threads", &int(has_threads)?)?;
+    // An app may always start threads. APScheduler does not start otherwise.
+    dict.set_item(c"has_threads", &int(1)?)?;
     dict.set_item(c"buffer_size", &int(facts.buffer_size)?)?;
     dict.set_item(c"started_on", &Object::int(token, facts.started_on)?)?;
     dict.set_item(c"unbit", &Object::boolean(token, false)?)?;

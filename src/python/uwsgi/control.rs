@@ -37,9 +37,16 @@ pub(super) fn mule_id<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> 
     Object::int(called.token, 0)
 }
 
-/// `masterpid()`: the process that stands for the server.
+/// `masterpid()`: this process, for the first interpreter. A library that does something once in
+/// a server does it where this is `os.getpid()`; others need a master that is not 0. So further
+/// interpreters get the id of their thread, which differs and by which a signal reaches this
+/// process, too, where the system has such ids (Linux).
 pub(super) fn masterpid<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
-    let pid = called.interpreter.spec.backend.0.facts().master_pid;
+    let interpreter = called.interpreter;
+    let pid = match (interpreter.spec.worker_id, interpreter.creator_id) {
+        (0 | 1, _) | (_, 0) => std::process::id(),
+        (_, creator) => creator,
+    };
     Object::int(called.token, pid.into())
 }
 

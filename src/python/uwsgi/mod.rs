@@ -133,11 +133,16 @@ pub(super) fn install(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
         dict.set_item(name, &function)?;
     }
     constants::set(&dict, interpreter)?;
+    let missing = namespace::find(&namespace::namespace(token)?, c"missing_from_uwsgi")?;
+    dict.set_item(c"__getattr__", &missing)?;
     let harakiri = namespace::find(&namespace::namespace(token)?, c"Harakiri")?;
     dict.set_item(c"Harakiri", &harakiri)?;
     let handlers = Object::dict(token)?;
     namespace::keep(signals::KEY, &handlers)?;
     namespace::keep(KEY, &module)?;
+    if !interpreter.spec.has_uwsgi_module {
+        return Ok(());
+    }
     // SAFETY: attached (token); sys.modules is borrowed from the interpreter and a reference is
     // taken at once.
     let modules = unsafe { Object::from_borrowed(token, ffi::PyImport_GetModuleDict())? };
