@@ -143,6 +143,38 @@ def test_request_logging(serve, tmp_path):
     assert "GET /?2 " not in server.log()
 
 
+def test_where_the_log_goes(serve, tmp_path):
+    server = start(serve, tmp_path)
+    reload_with(server, "logto = logs/one.log\n")
+    # There is no such folder: everything else is as the new configuration says.
+    server.wait_for_log(r"logto \(site.ini line 4\): cannot log to .*one.log")
+    (tmp_path / "logs").mkdir()
+    for name, line in (("two", "logto = logs/two.log\n"), ("three", "logto2 = logs/three.log\n")):
+        reload_with(server, line)
+        log = tmp_path / "logs" / f"{name}.log"
+        server.wait_until(log.exists, what=f"{log} is there")
+        assert evaluate(server, f"print('from the app, {name}')") == "None"
+        server.wait_until(
+            lambda text=f"from the app, {name}", log=log: text in log.read_text(),
+            what="the output of the application is in it",
+        )
+    # One process all the while.
+    assert evaluate(server, "os.getpid()") == str(server.process.pid)
+
+
+def test_commands_of_cron_and_how_to_reload(serve, tmp_path):
+    server = start(serve, tmp_path, "cron = 0 0 1 1 -1 true\n")
+    edit(server, "cron = 0 0 2 1 -1 true\nreload-mercy = 7\nshutdown-delay = 0\n")
+    server.wait_for_log(r"has changed: reload-mercy \(.*cron \(site.ini line 4\)$")
+    # A minute that never comes is refused before anything changes.
+    edit(server, "cron = 99 0 1 1 -1 true\n", "reload failed: .*cron.*; generation 2 serves on")
+    edit(server, "exit-on-reload = true\n")
+    assert evaluate(server, "os.getpid()") == str(server.process.pid)
+    reload(server)
+    assert server.wait_for_exit() == 0
+    assert "a reload is a stop here" in server.log()
+
+
 def test_touching_the_file_itself_reads_it(serve, tmp_path):
     server = start(serve, tmp_path, "touch-reload = %p\n")
     (tmp_path / "site.ini").write_text(settings("touch-reload = %p\nprocesses = 2\n"))

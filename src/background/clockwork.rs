@@ -39,6 +39,7 @@ struct State {
     /// The generation in charge, for a thread that starts later.
     in_charge: Option<(u64, Deliver)>,
     is_stopped: bool,
+    has_commands: bool,
     /// Orders that wait until another process has released the clock.
     held: Option<Vec<Order>>,
 }
@@ -81,9 +82,12 @@ impl Clockwork {
         self.state.lock().send(Order::Add(generation, trigger));
     }
 
-    pub fn run_commands(&self, commands: Vec<CronCommand>) {
-        if !commands.is_empty() {
-            self.state.lock().send(Order::Commands(commands));
+    /// These commands, in the place of those before.
+    pub fn set_commands(&self, commands: Vec<CronCommand>) {
+        let mut state = self.state.lock();
+        if !commands.is_empty() || state.has_commands {
+            state.has_commands = true;
+            state.send(Order::Commands(commands));
         }
     }
 
@@ -233,7 +237,12 @@ impl Thread {
                 }),
                 Trigger::File { number, path } => self.monitor(number, path),
             },
-            Order::Commands(commands) => self.commands.extend(commands),
+            Order::Commands(mut commands) => {
+                for command in &mut commands {
+                    command.take_over(&self.commands);
+                }
+                self.commands = commands;
+            }
             Order::Add(..) | Order::Stop => {}
         }
     }

@@ -22,6 +22,15 @@ pub struct CronCommand {
 }
 
 impl CronCommand {
+    /// Goes on where the same command among these is: it may run, or have run in this minute.
+    pub fn take_over(&mut self, before: &[Self]) {
+        let same = |one: &&Self| one.when == self.when && one.command == self.command;
+        if let Some(same) = before.iter().find(same) {
+            self.last = same.last;
+            self.running = Arc::clone(&same.running);
+        }
+    }
+
     /// A command for the shell. A unique one is not started again while it runs. It is killed after
     /// `time_max`.
     pub fn new(when: When, command: String, is_unique: bool, time_max: Option<Duration>) -> Self {
@@ -146,6 +155,18 @@ mod tests {
     fn always(command: &str, is_unique: bool, time_max: Option<Duration>) -> CronCommand {
         let when = When::new(-1, -1, -1, -1, -1).expect("any time");
         CronCommand::new(when, command.to_owned(), is_unique, time_max)
+    }
+
+    #[test]
+    fn a_command_that_is_given_again_goes_on_where_it_was() {
+        let mut before = always("true", true, None);
+        before.last = Some(7);
+        let mut same = always("true", true, Some(PATIENCE));
+        let mut other = always("false", true, None);
+        same.take_over(std::slice::from_ref(&before));
+        other.take_over(std::slice::from_ref(&before));
+        assert_eq!((same.last, other.last), (Some(7), None));
+        assert!(Arc::ptr_eq(&same.running, &before.running));
     }
 
     fn wait_until(what: &str, holds: impl Fn() -> bool) {

@@ -1,16 +1,25 @@
 //! What the supervisor does at reloads and for touched files. Main thread.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use super::certificates::Certificates;
+use super::folders::Folders;
 use super::hooks::{self, HookContext};
 use super::log_target::LogOutput;
+use super::settings::cron_commands;
 use crate::admin::metrics_snapshot::MetricsSnapshot;
 use crate::background::alarms::Alarms;
+use crate::background::clockwork::Clockwork;
 use crate::config::Config;
 
 /// What the supervisor's actions need.
 pub struct Actions<'a> {
     /// The configuration.
-    pub config: &'a Config,
+    pub config: Arc<Config>,
+    /// The folder that the server was started in.
+    pub started_in: PathBuf,
+    pub clockwork: &'a Clockwork,
     /// Read again at a reload.
     pub certificates: &'a Certificates,
     /// Opened again at a reload.
@@ -25,6 +34,23 @@ impl Actions<'_> {
     pub fn prepare_reload(&mut self) {
         self.reopen_log();
         self.certificates.reload();
+    }
+
+    /// Another version is in charge, and this is its configuration.
+    pub fn adopt(&mut self, config: Arc<Config>) {
+        let target_of =
+            |config: &Config| (config.log.target.clone(), config.log.late_target.clone());
+        if target_of(&self.config) != target_of(&config) {
+            let folders = Folders::new(&config, &self.started_in);
+            self.output.change_target(&config, &folders);
+        }
+        if self.config.background.cron != config.background.cron {
+            match cron_commands(&config) {
+                Ok(commands) => self.clockwork.set_commands(commands),
+                Err(failure) => tracing::error!("{}", failure.text),
+            }
+        }
+        self.config = config;
     }
 
     /// Opens the log again.
@@ -42,6 +68,6 @@ impl Actions<'_> {
             say: &|line| self.output.say(line),
             alarms: self.alarms,
         };
-        hooks::run_touched(self.config, number, context)
+        hooks::run_touched(&self.config, number, context)
     }
 }

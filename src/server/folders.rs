@@ -28,6 +28,8 @@ const AFTER: [Phase; 7] = [
 /// See the file's header. Symbolic links are as they were written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folders {
+    /// At the start of the process: `--force-cwd`.
+    pub start: PathBuf,
     /// While the application is loaded: `--force-cwd`, `--chdir` and hooks of the start.
     pub load: PathBuf,
     /// Afterwards: `--chdir2` and hooks.
@@ -40,12 +42,17 @@ impl Folders {
         let mut at = started.to_path_buf();
         at.extend(&config.start.folder);
         follow_hooks(config, &[Phase::Asap], &mut at);
+        let start = at.clone();
         at.extend(&config.app.chdir);
         follow_hooks(config, &BEFORE, &mut at);
         let load = at.clone();
         at.extend(&config.process.chdir2);
         follow_hooks(config, &AFTER, &mut at);
-        Self { load, run: at }
+        Self {
+            start,
+            load,
+            run: at,
+        }
     }
 }
 

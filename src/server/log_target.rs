@@ -6,8 +6,10 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::path::Path;
 use std::time::Duration;
 
+use super::folders::Folders;
 use crate::config::Failure;
 use crate::config::{Config, LogTarget};
 use crate::os::daemon::Starter;
@@ -67,9 +69,9 @@ impl LogOutput {
     }
 
     /// `--logto2`: opens the target after privileges were dropped.
-    pub fn open_late(&mut self, config: &Config) -> Result<(), Failure> {
+    pub fn open_late(&mut self, config: &Config, folders: &Folders) -> Result<(), Failure> {
         if let Some(target) = &config.log.late_target {
-            self.target = Some(Log::open(config, "logto2", target)?);
+            self.target = Some(Log::open(config, "logto2", target, &folders.load)?);
             self.redirect_unless_starting()?;
         }
         Ok(())
@@ -79,6 +81,28 @@ impl LogOutput {
     pub fn reopen(&mut self) {
         if let Some(log) = &mut self.target {
             log.reopen(&self.writer);
+        }
+    }
+
+    /// Sends everything to another target, which a reload has named. On an error the old one stays.
+    pub fn change_target(&mut self, config: &Config, folders: &Folders) {
+        let late = config.log.late_target.as_ref();
+        let late = late.map(|target| ("logto2", target, &folders.load));
+        let early = config.log.target.as_ref();
+        let early = early.map(|target| ("logto", target, &folders.start));
+        let Some((option, target, folder)) = late.or(early) else {
+            tracing::warn!(
+                "the log stays where it is: standard error, as it was before --logto, is gone"
+            );
+            return;
+        };
+        let changed = Log::open(config, option, target, folder).and_then(|log| {
+            log.redirect(&self.writer).map_err(Failure::new)?;
+            Ok(log)
+        });
+        match changed {
+            Ok(log) => self.target = Some(log),
+            Err(failure) => tracing::error!("{}", failure.text),
         }
     }
 
@@ -121,8 +145,8 @@ pub struct Targets {
 /// # Errors
 /// One cannot be opened. In a successor that is none: its standard error is the log already, and
 /// the file may belong to another user.
-pub fn open_all(config: &Config, is_first: bool) -> Result<Targets, Failure> {
-    let open = |option, target| match Log::open(config, option, target) {
+pub fn open_all(config: &Config, folders: &Folders, is_first: bool) -> Result<Targets, Failure> {
+    let open = |option, target| match Log::open(config, option, target, &folders.start) {
         Ok(log) => Ok(Some(log)),
         Err(_) if !is_first => Ok(None),
         Err(failure) => Err(failure),
@@ -153,8 +177,13 @@ enum Opened {
 }
 
 impl Log {
-    /// Opens the target of `option`. A relative path is made absolute, for later.
-    fn open(config: &Config, option: &'static str, target: &LogTarget) -> Result<Self, Failure> {
+    /// Opens the target of `option`. A relative path is meant from `folder`, for later, too.
+    fn open(
+        config: &Config,
+        option: &'static str,
+        target: &LogTarget,
+        folder: &Path,
+    ) -> Result<Self, Failure> {
         let failed = |error: io::Error| {
             let name = match target {
                 LogTarget::File(path) => path.display().to_string(),
@@ -167,7 +196,7 @@ impl Log {
             )
         };
         let target = match target {
-            LogTarget::File(path) => LogTarget::File(std::path::absolute(path).map_err(failed)?),
+            LogTarget::File(path) => LogTarget::File(folder.join(path)),
             LogTarget::Udp(address) => LogTarget::Udp(address.clone()),
         };
         let opened = open(&target).map_err(failed)?;

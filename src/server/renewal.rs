@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::engine::site;
 use super::folders::Folders;
 use super::prepare::{check_harakiri, check_home};
-use super::settings::plan;
+use super::settings::{cron_commands, plan};
 use super::sockets::Listening;
 use super::{applications, hooks, settings};
 use crate::app::process::Process;
@@ -138,6 +138,7 @@ impl VersionMaker {
         let load = self.resolve(&config, &folders.load, &before.plan.folder)?;
         let folder = self.resolve(&config, &folders.run, &before.folder)?;
         check_harakiri(&config, self.runtime)?;
+        cron_commands(&config)?;
         check_home(&config, self.program.folder(), self.runtime)?;
         let added = settings::added_fields(&config, &load)?;
         let memory = Arc::clone(&before.site.settings.body_memory);

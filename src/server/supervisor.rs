@@ -108,6 +108,7 @@ impl<'a> Supervisor<'a> {
     pub fn run(mut self) -> End {
         self.reloader.begin();
         loop {
+            self.adopt_configuration();
             let end = match self.next_event() {
                 Ok(event) => self.handle(event),
                 Err(RecvTimeoutError::Timeout) => self.time_passed(),
@@ -116,6 +117,15 @@ impl<'a> Supervisor<'a> {
             if let Some(end) = end {
                 return end;
             }
+        }
+    }
+
+    /// A reload, or a rollback, may have put another configuration in charge.
+    fn adopt_configuration(&mut self) {
+        let config = self.reloader.config();
+        if matches!(self.phase, Phase::Serving) && !Arc::ptr_eq(&config, &self.actions.config) {
+            self.mercy = config.process.reload_mercy;
+            self.actions.adopt(config);
         }
     }
 

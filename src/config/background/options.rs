@@ -9,18 +9,22 @@ options! {
         "Run a command at certain times: minute, hour, day of the month, month, weekday (0 and 7 \
          are \
          Sunday); -1 is any, -n every n-th. May be repeated.")
-        .many().value("'M H D M W COMMAND'");
+        .many().value("'M H D M W COMMAND'")
+        .at_reload();
     UNIQUE_CRON = row(GROUP, "unique-cron", Kind::Text,
         "As --cron, but not while the last run still goes on. May be repeated.")
-        .many().value("'M H D M W COMMAND'");
+        .many().value("'M H D M W COMMAND'")
+        .at_reload();
     CRON2 = row(GROUP, "cron2", Kind::Text,
         "Run a command at certain times: \
          minute=,hour=,day=,month=,week=,unique=1,harakiri=SECONDS; \
          what is left out is any. May be repeated.")
-        .many().value("'KEY=N,... COMMAND'");
+        .many().value("'KEY=N,... COMMAND'")
+        .at_reload();
     CRON_HARAKIRI = row(GROUP, "cron-harakiri", Kind::Seconds,
         "Seconds that such a command may take before it is killed; 0 is no limit.")
-        .default("0");
+        .default("0")
+        .at_reload();
     TOUCH_EXEC = row(GROUP, "touch-exec", Kind::Text,
         "Run a command, without waiting for it, when a file is touched. May be repeated.")
         .many().value("'FILE COMMAND'");

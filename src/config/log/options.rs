@@ -11,10 +11,12 @@ options! {
         .at_reload();
     LOGTO = row(GROUP, "logto", Kind::Text,
         "Log to a file, or to a UDP address (udp:127.0.0.1:514), instead of standard error.")
-        .value("FILE");
+        .value("FILE")
+        .at_reload();
     LOGTO2 = row(GROUP, "logto2", Kind::Text,
         "As --logto, but opened after privileges were dropped.")
-        .value("FILE");
+        .value("FILE")
+        .at_reload();
     TOUCH_LOGREOPEN = row(GROUP, "touch-logreopen", Kind::Path,
         "Open the log anew when a file is touched. May be repeated.")
         .many();

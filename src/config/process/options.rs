@@ -9,14 +9,17 @@ options! {
         "Stop when the first request has been answered.");
     RELOAD_MERCY = row(GROUP, "reload-mercy", Kind::Seconds,
         "Seconds that requests in progress have to finish after a stop or a reload was asked for.")
-        .also(&["worker-reload-mercy"]).default("60");
+        .also(&["worker-reload-mercy"]).default("60")
+        .at_reload();
     SHUTDOWN_DELAY = row(GROUP, "shutdown-delay", Kind::Seconds,
         "Seconds between a signal to stop and the stop: requests are answered meanwhile, each with \
          Connection: close, and \
          --ready-path says 503, so that load balancers look elsewhere.")
-        .also(&["lame-duck"]).default("0");
+        .also(&["lame-duck"]).default("0")
+        .at_reload();
     EXIT_ON_RELOAD = row(Group::Reload, "exit-on-reload", Kind::Flag,
-        "Leave with code 0 when a reload is asked for.");
+        "Leave with code 0 when a reload is asked for.")
+        .at_reload();
     UID = row(GROUP, "uid", Kind::Text,
         "Become this user after the sockets are bound; if that fails, the server does not start.")
         .value("USER")

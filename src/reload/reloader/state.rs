@@ -8,7 +8,7 @@ use crossbeam::channel::{Sender, bounded};
 
 use super::other_generations::OtherGenerations;
 use crate::app::{Deadlines, Generation, RecycleRequest, StartError, Workers};
-use crate::config::ReloadMode;
+use crate::config::{Config, ReloadMode};
 use crate::os::memory::of_this_process;
 use crate::python::{Isolation, sources_of};
 use crate::reload::autoscale::Autoscaler;
@@ -96,6 +96,11 @@ impl Reloader {
         };
         reloader.warn_of_unused_options(isolation);
         reloader
+    }
+
+    /// The configuration of the version in charge.
+    pub fn config(&self) -> Arc<Config> {
+        self.builder.config()
     }
 
     pub fn history(&self) -> &ReloadHistory {

@@ -17,6 +17,7 @@ use crate::os::vacuum::Vacuum;
 use crate::os::{pidfile, privileges};
 use crate::reload::handover::inherited::Places;
 use crate::server::certificates::Certificates;
+use crate::server::folders::Folders;
 use crate::server::sockets::{self, Listening};
 use crate::server::wait_for;
 use crate::wsgi::AddedFields;
@@ -114,7 +115,8 @@ impl<'a> Prepared<'a> {
             launch.run_hooks(&[Phase::AsRoot])?;
             privileges::drop(&config)?;
         }
-        launch.output.open_late(&config)?;
+        let folders = Folders::new(&config, launch.about.program.folder());
+        launch.output.open_late(&config, &folders)?;
         if is_first {
             pidfiles.after_privileges(&config, &mut files.vacuum)?;
         }

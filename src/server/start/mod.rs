@@ -25,6 +25,7 @@ use self::prepared::Prepared;
 use self::serving::{Ended, Serving};
 use super::alarms;
 use super::exit::Exit;
+use super::folders::Folders;
 use super::hooks::{self, HookContext, Next};
 use super::log_target::{self, LogOutput};
 use super::one_shot;
@@ -156,7 +157,8 @@ fn serve(
             return Ok(Ended::Stopped(code));
         }
     }
-    let targets = log_target::open_all(config, is_first)?;
+    let folders = Folders::new(config, about.program.folder());
+    let targets = log_target::open_all(config, &folders, is_first)?;
     let mut starter = None;
     if targets.daemon.is_some() && is_first {
         match detach(config)? {

@@ -93,7 +93,7 @@ impl<'a> Loaded<'a> {
         }
         engine.serve(generation);
         files.vacuum.spare(false);
-        engine.clockwork.run_commands(commands);
+        engine.clockwork.set_commands(commands);
         if let Some(HandedConnections {
             connections,
             places,
@@ -217,7 +217,9 @@ impl Serving<'_> {
         } = self;
         let config = Arc::clone(&launch.config);
         let actions = Actions {
-            config: &config,
+            config: Arc::clone(&config),
+            started_in: launch.about.program.folder().to_path_buf(),
+            clockwork: &engine.clockwork,
             certificates: &certificates,
             output: launch.output,
             alarms: launch.alarms,
