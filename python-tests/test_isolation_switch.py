@@ -100,6 +100,77 @@ def test_nothing_is_lost_in_the_switch(serve, gate):
     assert server.ask("/late").text == "45"
 
 
+@needs("numpy")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--reload-canary", "50%,60s"),
+        ("--keep-previous", "60"),
+        ("--reload-mode", "rolling"),
+        ("--reload-mode", "exec"),
+        ("--processes", "4", "--cheaper", "1"),
+        ("--exit-on-reload",),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_the_switch_is_at_once_whatever_a_reload_does(serve, arguments):
+    """What serves lacks an extension: it is neither compared with nor kept."""
+    server = serve(*CONTROL, *arguments, source=LATE_NUMPY)
+    pid = server.process.pid
+    server.ask("/late")
+    server.wait_for_log(SWITCHED, seconds=10)
+    assert [server.ask("/late").text for _ in range(4)] == ["45"] * 4
+    after = status(server)
+    assert (after["pid"], after["generation"]["isolation"], after["kept"]) == (pid, "main", None)
+
+
+@needs("numpy")
+def test_a_thread_of_the_app_imports_it(serve):
+    source = LATE_NUMPY.replace(
+        'text = total() if environ["PATH_INFO"] == "/late" else "hello"',
+        """
+        text = "hello"
+        if environ["PATH_INFO"] == "/late":
+            import threading
+            text = []
+            thread = threading.Thread(target=lambda: text.append(total()))
+            thread.start()
+            thread.join()
+            text = text[0]
+""".strip(),
+    )
+    server = serve(*CONTROL, source=source)
+    assert server.ask("/late").text == "without numpy"
+    server.wait_for_log(SWITCHED, seconds=10)
+    assert server.ask("/late").text == "45"
+    [refused] = status(server)["refused_extensions"]
+    assert refused["request"] == "", "no request of its own"
+
+
+@needs("numpy")
+def test_a_fresh_interpreter_that_is_refused_one_at_its_load(serve):
+    """The first ones have loaded without it."""
+    source = """
+        import os
+
+        numpy = None
+        if os.path.exists("flag"):
+            try:
+                import numpy
+            except ImportError:
+                pass
+
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [str(numpy is not None).encode()]
+    """
+    server = serve("--max-requests", 2, "--min-worker-lifetime", 0, source=source)
+    assert server.ask("/").text == "False"
+    (server.directory / "flag").touch()
+    server.wait_until(lambda: server.ask("/").text == "True")
+    assert re.search(SWITCHED, server.log())
+
+
 @needs("argon2")
 @needs("django")
 def test_a_login_of_django_with_argon2(serve):
