@@ -1,6 +1,6 @@
 """Runs once in every interpreter, before the app: streams, sys.path, threads, and the two WSGI objects that need no C.
 
-This file, extensions.py, load.py, shims.py, quiesce.py, embedded.py, harakiri.py and stacks.py are executed into one private namespace that is no module: the app cannot
+This file, extensions.py, load.py, shims.py, quiesce.py, embedded.py, harakiri.py, stacks.py and fork.py are executed into one private namespace that is no module: the app cannot
 import it, and nothing here is imported that every interpreter does not need (memory: each further one pays for it).
 Rust puts `emit`, `interrupt`, `warn_once` and `compile_module` into the namespace first.
 """

@@ -13,6 +13,7 @@ use pyo3_ffi as ffi;
 use super::attached::Attached;
 use super::environ;
 use super::failure;
+use super::fork;
 use super::interpreter::{Interpreter, Isolation};
 use super::namespace::{find, interpreter_dict, namespace};
 use super::object::{self, Object, Raised, Token, detached};
@@ -202,6 +203,7 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
         (c"note_refusal", &NOTE_REFUSAL),
         (c"embedded_code", &EMBEDDED_CODE),
         (c"own_frames", &stacks::OWN_FRAMES),
+        (c"is_child", &fork::IN_CHILD),
     ] {
         // SAFETY: the function has no self.
         let function = unsafe { trampoline::function(token, method, std::ptr::null_mut())? };

@@ -27,6 +27,7 @@ def load(kind, target, expression, isolated, imports):
     except Failure as failure:
         return failure.kind, failure.facts
     except BaseException as error:
+        end_child(error)
         if isinstance(error, SystemExit) and error.__context__ is None and error.__cause__ is None:
             problem = f"it called sys.exit({error.code!r}) while it was loaded"
             return "raised", {"exception": problem, "traceback": trimmed(error), "hint": None}
@@ -48,6 +49,7 @@ def import_only(kind, target, isolated):
     except Failure as failure:
         return failure.kind, failure.facts
     except BaseException as error:
+        end_child(error)
         return explained(error, isolated)
     return "imported", {}
 
@@ -211,6 +213,7 @@ def import_all(targets, isolated):
                 f"[ERROR] cannot import {target}: {failure.facts.get('problem') or 'there is no such ' + kind}"
             )
         except BaseException as error:
+            end_child(error)
             if isolated and refusal(error) is not None:
                 raise
             advice = hint(error)

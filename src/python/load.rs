@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::attached::Attached;
 use super::bootstrap;
 use super::failure;
+use super::fork;
 use super::interpreter::Isolation;
 use super::load_failure::LoadFailure;
 use super::namespace;
@@ -102,13 +103,17 @@ pub(super) fn run_script(attached: &mut Attached<'_>, path: &Path) -> i32 {
             namespace::find(&namespace::namespace(token)?, c"run_script")?.call([&path])
         })
         .and_then(|code| code.to_u64());
-    match code {
+    let code = match code {
         Ok(code) => i32::try_from(code).unwrap_or(1),
         Err(Raised) => {
             tracing::error!("{}", failure::start_error(token));
             1
         }
+    };
+    if fork::is_child() {
+        fork::leave_with(code);
     }
+    code
 }
 
 /// Whether extension modules may refuse the attached interpreter.

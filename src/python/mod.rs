@@ -23,6 +23,7 @@ mod bootstrap;
 mod environ;
 mod extensions;
 mod failure;
+mod fork;
 mod interpreter;
 mod interruption;
 mod load;
@@ -42,6 +43,7 @@ mod uwsgi;
 
 pub use attached::Attached;
 pub use extensions::ExtensionImport;
+pub use fork::is_child;
 pub use interpreter::{
     Ended, InterpreterHandle, InterpreterSpec, Isolation, arena_bytes, arena_bytes_of, parked_count,
 };

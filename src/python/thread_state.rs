@@ -16,6 +16,7 @@ use pyo3_ffi as ffi;
 use super::attached::Attached;
 use super::bootstrap;
 use super::failure;
+use super::fork;
 use super::interpreter::{self, Ended, Interpreter, InterpreterHandle, InterpreterSpec, Isolation};
 use super::interruption::Interruption;
 use super::load::{self, Loaded};
@@ -217,12 +218,14 @@ impl InterpreterThread {
         // SAFETY: attached until `_detach` is dropped, which is after `work`; the lifetime is that
         // of this call.
         let token = unsafe { Token::assume() };
-        work(&mut Attached {
+        let done = work(&mut Attached {
             token,
             interpreter: &self.interpreter,
             interruption: &self.interruption,
             caches: &mut self.caches,
-        })
+        });
+        fork::leave_if_child(token);
+        done
     }
 
     /// Ends this thread's part, and the interpreter if this thread made it: the interpreter's own

@@ -14,6 +14,7 @@ use crate::config::Failure;
 use crate::config::{Config, LogTarget};
 use crate::os::daemon::Starter;
 use crate::os::redirect;
+use crate::python::is_child;
 use crate::telemetry::{self, Destination, LogWriter};
 
 /// How long the last lines of the log may take.
@@ -31,7 +32,7 @@ pub struct LogOutput {
 impl LogOutput {
     /// Starts the thread that writes. Call it after the last fork.
     pub fn start(target: Option<Log>, starter: Option<Starter>) -> Result<Self, Failure> {
-        let writer = LogWriter::start().map_err(Failure::new)?;
+        let writer = LogWriter::start(is_child).map_err(Failure::new)?;
         let level = std::env::var("SINGLEMALT_LOG").ok();
         telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
         Ok(Self {

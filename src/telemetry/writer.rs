@@ -114,6 +114,9 @@ pub type Observer = Box<dyn FnMut(&[u8]) + Send>;
 
 #[derive(Default)]
 struct Shared {
+    /// Whether this process was made by a fork of the server's: threads that are not in it may hold
+    /// the locks, so it writes by itself.
+    is_child: Option<fn() -> bool>,
     state: Mutex<State>,
     output: Mutex<Output>,
     observer: Mutex<Option<Observer>>,
@@ -126,8 +129,12 @@ struct Shared {
 pub struct LogWriter(Arc<Shared>);
 
 impl LogWriter {
-    pub fn start() -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+    /// `is_child`: whether the calling process was made by a fork of this one.
+    pub fn start(is_child: fn() -> bool) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            is_child: Some(is_child),
+            ..Shared::default()
+        });
         let writer = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("sm-log".to_owned())
@@ -137,6 +144,9 @@ impl LogWriter {
 
     /// Appends what `format` writes, as a whole: lines of several threads never mix.
     pub fn append(&self, format: impl FnOnce(&mut Vec<u8>)) {
+        if self.0.is_child() {
+            return write_in_child(format);
+        }
         let mut state = self.0.state.lock();
         if state.lines.len() > BUFFER_BYTES_MAX {
             state.dropped += 1;
@@ -153,6 +163,9 @@ impl LogWriter {
     /// As [`append`](Self::append), and writes the lines before it returns. Waits for the reader of
     /// the log.
     pub fn append_now(&self, format: impl FnOnce(&mut Vec<u8>)) {
+        if self.0.is_child() {
+            return write_in_child(format);
+        }
         let mut output = self.0.output.lock();
         let mut batch = self.0.take();
         format(&mut batch);
@@ -165,6 +178,9 @@ impl LogWriter {
     /// Writes text that this thread's application put into the log, which may end within a line. The
     /// thread may go on with the line; if another one writes first, the line ends there.
     pub fn append_text(&self, text: &[u8]) {
+        if self.0.is_child() {
+            return write_in_child(|lines| lines.extend_from_slice(text));
+        }
         let mut output = self.0.output.lock();
         let batch = self.0.take();
         output.write_lines(&batch);
@@ -203,7 +219,24 @@ impl LogWriter {
     }
 }
 
+/// Writes to standard error without a lock.
+fn write_in_child(format: impl FnOnce(&mut Vec<u8>)) {
+    let mut lines = Vec::new();
+    format(&mut lines);
+    #[cfg(unix)]
+    {
+        let mut rest = &lines[..];
+        while let Ok(written @ 1..) = rustix::io::write(rustix::stdio::stderr(), rest) {
+            rest = &rest[written..];
+        }
+    }
+}
+
 impl Shared {
+    fn is_child(&self) -> bool {
+        self.is_child.is_some_and(|is_child| is_child())
+    }
+
     fn run(&self) {
         loop {
             self.wait_for_lines();

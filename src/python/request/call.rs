@@ -12,6 +12,7 @@ use super::file_wrapper;
 use super::start_response::{self, Exchange, bytes_of, copied, is_buffer, settle, type_name};
 use crate::python::attached::Attached;
 use crate::python::failure;
+use crate::python::fork;
 use crate::python::interpreter::Interpreter;
 use crate::python::object::detached;
 use crate::python::object::{self, Object, Raised, Token};
@@ -84,6 +85,8 @@ impl Attached<'_> {
         let served = catch_unwind(AssertUnwindSafe(|| {
             self.answer(chosen.app, request, body, &mut *response, &mut *sink)
         }));
+        // Objects that go with the request may run the app's code.
+        fork::leave_if_child(self.token);
         self.interruption.calm(self.token);
         served.unwrap_or_else(|_panic| {
             // The panic hook has logged the place. A Python exception that may be set is dropped.
@@ -269,8 +272,10 @@ impl<'py> Job<'_, 'py, '_> {
                     arguments.len(),
                     std::ptr::null_mut(),
                 ),
-            )?
+            )
         };
+        fork::leave_if_child(self.token);
+        let result = result?;
         // SAFETY: the result is alive; attached (token).
         let plain = unsafe {
             ffi::PyList_CheckExact(result.as_ptr()) != 0
@@ -419,6 +424,7 @@ impl<'py> Job<'_, 'py, '_> {
         loop {
             // SAFETY: the iterator is alive; attached (token).
             let block = unsafe { Object::from_new(self.token, ffi::PyIter_Next(blocks.as_ptr())) };
+            fork::leave_if_child(self.token);
             let Ok(block) = block else { break };
             // SAFETY: the exchange is this request's, and `block` is alive.
             unsafe { start_response::send_piece(self.token, self.exchange, block.as_ptr())? };
@@ -434,6 +440,7 @@ impl<'py> Job<'_, 'py, '_> {
     fn send_pieces(&self, iterable: &Object<'py>) -> Result<(), Raised> {
         // SAFETY: `iterable` is alive; attached (token).
         let iterator = unsafe { ffi::PyObject_GetIter(iterable.as_ptr()) };
+        fork::leave_if_child(self.token);
         // SAFETY: a new reference or null.
         let Ok(iterator) = (unsafe { Object::from_new(self.token, iterator) }) else {
             return Err(self.not_iterable(iterable));
@@ -443,6 +450,7 @@ impl<'py> Job<'_, 'py, '_> {
             // end.
             let piece =
                 unsafe { Object::from_new(self.token, ffi::PyIter_Next(iterator.as_ptr())) };
+            fork::leave_if_child(self.token);
             let Ok(piece) = piece else { break };
             if self.is_file(&piece) {
                 self.send_file_piece(&piece)?;
@@ -500,6 +508,7 @@ impl<'py> Job<'_, 'py, '_> {
             .err()
             .and_then(|Raised| object::take_exception(self.token));
         let closed = self.call_close(result);
+        fork::leave_if_child(self.token);
         match before {
             None => closed,
             Some(error) => {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use pyo3_ffi as ffi;
 
+use crate::python::fork;
 use crate::python::interpreter::Interpreter;
 use crate::python::object::detached;
 use crate::python::object::{Kept, Object, Raised, Token};
@@ -446,6 +447,10 @@ pub(crate) unsafe fn send_piece(
     exchange: *mut Exchange<'_>,
     piece: *mut ffi::PyObject,
 ) -> Result<(), Raised> {
+    if fork::is_child() {
+        let text = "this process was made by os.fork(): the client belongs to its parent";
+        return Err(raise(token, Exception::Runtime, text));
+    }
     // SAFETY: the exchange is alive, and its interpreter is not changed; `piece` is alive.
     let copy = unsafe { copied(token, (*exchange).interpreter, piece)? };
     let piece = copy.as_ref().map_or(piece, Object::as_ptr);

@@ -21,7 +21,7 @@ mod built {
 
 /// The sources that every interpreter executes, in this order. Tracebacks show the names, and our
 /// frames are told from the app's by them.
-const SOURCES: [(&CStr, &str); 8] = [
+const SOURCES: [(&CStr, &str); 9] = [
     (c"<singlemalt bootstrap>", include_str!("../bootstrap.py")),
     (c"<singlemalt extensions>", include_str!("../extensions.py")),
     (c"<singlemalt load>", include_str!("../load.py")),
@@ -30,6 +30,7 @@ const SOURCES: [(&CStr, &str); 8] = [
     (c"<singlemalt embedded>", include_str!("../embedded.py")),
     (c"<singlemalt harakiri>", include_str!("../harakiri.py")),
     (c"<singlemalt stacks>", include_str!("../stacks.py")),
+    (c"<singlemalt fork>", include_str!("../fork.py")),
 ];
 
 /// Modules that apps may import; embedded.py finds them.

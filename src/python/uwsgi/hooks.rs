@@ -8,6 +8,7 @@ use super::module::module;
 use crate::python::attached::Attached;
 use crate::python::bootstrap;
 use crate::python::failure;
+use crate::python::fork;
 use crate::python::interpreter::Interpreter;
 use crate::python::object::{self, Raised, Token};
 
@@ -23,7 +24,9 @@ fn call(token: Token<'_>, name: &CStr) {
         if hook.is_none() {
             return Ok(());
         }
-        hook.call([]).map(drop)
+        let called = hook.call([]).map(drop);
+        fork::leave_if_child(token);
+        called
     })();
     if outcome == Err(Raised)
         && let Some(error) = object::take_exception(token)

@@ -9,6 +9,7 @@ use pyo3_ffi as ffi;
 use super::arguments::Called;
 use crate::python::attached::Attached;
 use crate::python::failure;
+use crate::python::fork;
 use crate::python::object::detached;
 use crate::python::object::{self, Object, Raised};
 use crate::python::trampoline::{Exception, caught, raise};
@@ -52,6 +53,10 @@ pub(super) fn register_signal<'py>(called: &Called<'py>) -> Result<Object<'py>, 
 pub(super) fn signal<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     let arguments = &called.arguments;
     arguments.count(1, 2)?;
+    if fork::is_child() {
+        let text = "a process that was made by os.fork() cannot raise signals of the server";
+        return Err(raise(called.token, Exception::Runtime, text));
+    }
     let number = arguments.signal(0)?;
     if arguments.get(1).is_some_and(|node| !node.is_none()) && !arguments.bytes(1)?.is_empty() {
         let text = "signals to other servers are not yet in this version: uwsgi.signal(NUMBER) \
@@ -172,7 +177,9 @@ pub(in crate::python) fn run_handler(attached: &mut Attached<'_>, number: u8) ->
         let Some(handler) = handlers.map(|all| all.get(&key)).transpose()?.flatten() else {
             return Ok(false);
         };
-        handler.call([&key]).map(|_ignored| true)
+        let called = handler.call([&key]).map(|_ignored| true);
+        fork::leave_if_child(token);
+        called
     });
     match outcome {
         Ok(true) => true,
