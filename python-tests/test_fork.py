@@ -126,7 +126,9 @@ def test_a_child_that_leaves_the_application_ends(serve, how, code):
     assert log.count("made by os.fork(): the client") == (3 if how == "write" else 0)
 
 
-@pytest.mark.parametrize("how", ["generator_returns", "generator_yields", "generator_raises", "close"])
+@pytest.mark.parametrize(
+    "how", ["generator_returns", "generator_yields", "generator_raises", "close"]
+)
 def test_a_child_of_an_iterable_ends(serve, how):
     server = serve(*MAIN, source=FORKS)
     with server.connect() as connection:
@@ -166,7 +168,9 @@ def test_a_child_made_by_a_signal_handler_ends(serve):
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("how", ["pass", "raise SystemExit(3)", "raise LookupError('of the child')"])
+@pytest.mark.parametrize(
+    "how", ["pass", "raise SystemExit(3)", "raise LookupError('of the child')"]
+)
 @pytest.mark.parametrize("where", ["app", "import"])
 def test_a_child_made_while_the_application_is_loaded_ends(serve, how, where):
     forking = f"""
