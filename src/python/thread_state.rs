@@ -72,6 +72,7 @@ impl InterpreterThread {
     /// prepares it for an app. It belongs to the calling thread from now on, which must not belong
     /// to another one. On return the thread is detached.
     pub fn create(runtime: &Runtime, spec: InterpreterSpec) -> Result<Self, RuntimeError> {
+        fork::watch();
         let (state, interpreter) = interpreter::create(runtime, spec)?;
         // SAFETY: attached by `create`; the token does not leave this function.
         let token = unsafe { Token::assume() };

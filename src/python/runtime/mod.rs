@@ -30,7 +30,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::types::PyAnyMethods;
 use pyo3_ffi as ffi;
 
-use crate::python::fork;
 use crate::python::object::{self, Raised, Token};
 use error::RuntimeError;
 pub use release::Release;
@@ -107,7 +106,6 @@ impl Runtime {
         if STARTED.swap(true, Ordering::SeqCst) {
             return Err(RuntimeError::AlreadyStarted);
         }
-        fork::watch();
         initialise(options, home, release)?;
         // SAFETY: attached as the main thread since `initialise`, until PyEval_SaveThread below.
         let token = unsafe { Token::assume() };
