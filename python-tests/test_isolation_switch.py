@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import textwrap
 import threading
 from pathlib import Path
 
@@ -221,6 +222,47 @@ def test_an_optional_import_at_load_is_no_fallback(serve):
     log = server.log()
     assert re.search(r"isolation: main.*because\s.*\s.*PIL\._imaging \([Pp]illow \S+\)", log)
     assert "pure Python" not in log
+
+
+@needs("_testsinglephase")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "try:\n    import _testsinglephase\n    application = answer\nexcept ImportError:\n    pass\n",
+        "try:\n    import _testsinglephase\nexcept ImportError:\n    import no_such_module\n"
+        "application = answer\n",
+        "try:\n    import _testsinglephase\nexcept ImportError:\n    raise SystemExit(3)\n"
+        "application = answer\n",
+    ],
+    ids=["no application", "another import", "exit"],
+)
+def test_an_app_that_is_none_without_it(serve, text):
+    answer = """
+        def answer(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"hello"]
+    """
+    server = serve("app.py", files={"app.py": textwrap.dedent(answer) + text})
+    assert server.ask("/").text == "hello"
+    assert "isolation: main" in server.log()
+
+
+@needs("_curses")
+def test_code_that_copes_without_a_terminal_stays(serve):
+    """As tornado.log does."""
+    source = """
+        try:
+            import curses
+        except ImportError:
+            curses = None
+
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [str(curses).encode()]
+    """
+    server = serve(*CONTROL, source=source)
+    assert server.ask("/").text == "None"
+    assert status(server)["generation"]["isolation"] == "own-gil"
 
 
 @needs("numpy")

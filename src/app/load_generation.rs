@@ -363,12 +363,13 @@ fn complete(
             shared.needs_main();
             Ok(app)
         }
-        Ok(_) | Err(LoadFailure::Raised { .. }) => Err(LoadFailure::ExtensionsRefused {
+        Err(failure @ LoadFailure::ExtensionsRefused { .. }) => Err(failure),
+        // Whatever has failed, it may have done so for want of them.
+        _ => Err(LoadFailure::ExtensionsRefused {
             refused,
             isolation: shared.setup.isolation,
             traceback: String::new(),
         }),
-        failed => failed,
     }
 }
 

@@ -27,6 +27,10 @@ Refused.__module__, Refused.__name__, Refused.__qualname__ = (
 )
 
 
+# Many a Python is built without them.
+OF_TERMINALS = ("readline", "_curses", "_curses_panel", "_tkinter")
+
+
 def watch_extensions():
     """Sees every extension that refuses, also those whose exception nobody gets to see: all loaders end in these functions."""
     import _imp
@@ -86,8 +90,8 @@ def judge(error):
     module = file = ""
     if frame is not None:
         module, file = frame.f_globals.get("__name__") or "", frame.f_code.co_filename
-    # The standard library copes with its own, as traceback does without _suggestions.
-    copes = module and is_library(facts[1]) and is_library(file)
+    # The standard library copes with its own, as traceback does without _suggestions; and all code with the want of a terminal.
+    copes = module and is_library(facts[1]) and (is_library(file) or facts[0] in OF_TERMINALS)
     note_refusal([*facts, module, file, "library" if copes else ""])
 
 

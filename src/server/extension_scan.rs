@@ -118,7 +118,7 @@ pub(super) fn scan_for_server(config: &Config, folder: &Path) -> Result<i32, Fai
 /// Ends this process when its standard input is closed.
 fn leave_with_the_server() -> Result<(), Failure> {
     std::thread::Builder::new()
-        .name("sm-watch".to_owned())
+        .name("sm-server".to_owned())
         .spawn(|| {
             let _ended = io::copy(&mut io::stdin(), &mut io::sink());
             exit_now(1);
