@@ -168,6 +168,23 @@ def test_an_application_below_the_link_is_found_again(serve, tmp_path):
     assert server.ask("/name.txt").text == "two"
 
 
+@OWN_GIL
+def test_a_watched_file_is_that_of_the_release_that_serves(serve, tmp_path):
+    make_release(tmp_path, "one")
+    switch(tmp_path, "one")
+    (tmp_path / "site.ini").write_text(SETTINGS + "touch-reload = data.txt\n")
+    server = serve("site.ini", directory=tmp_path, virtualenv=False)
+    make_release(tmp_path, "two")
+    switch(tmp_path, "two")
+    # The file that the link leads to is another one now.
+    server.wait_for_log(r"touch-reload: .*current/data.txt has changed: reloading")
+    server.wait_for_log(r"generation 2 serves \(")
+    shutil.rmtree(tmp_path / "releases/one")
+    (tmp_path / "releases/two/data.txt").write_text("touched")
+    server.wait_for_log(r"generation 3 serves \(")
+    assert server.ask("/").text == "two touched touched two"
+
+
 NAMED = """\
 from fromvenv import VENV
 

@@ -34,6 +34,8 @@ pub struct Triggers {
     /// The application's modules that are watched.
     sources: Mutex<HashSet<PathBuf>>,
     ignored: Vec<String>,
+    /// What relative paths are meant from.
+    folder: PathBuf,
 }
 
 impl fmt::Debug for Triggers {
@@ -51,11 +53,13 @@ enum Effect {
 }
 
 impl Triggers {
-    /// Starts to watch, if anything is to be watched. Call it after the last fork.
+    /// Starts to watch, if anything is to be watched. Call it after the last fork. Relative paths are
+    /// meant from `folder`, whose symbolic links may be switched later.
     pub fn start(
         config: &Config,
         events: &Sender<Event>,
         clockwork: &Arc<Clockwork>,
+        folder: &Path,
     ) -> io::Result<Option<Arc<Self>>> {
         let reload = &config.reload;
         if !is_wanted(config) {
@@ -67,6 +71,7 @@ impl Triggers {
             asked_at: Arc::default(),
             sources: Mutex::default(),
             ignored: reload.python_ignored.clone(),
+            folder: folder.to_path_buf(),
         };
         let files = [
             ("touch-reload", &reload.touch, Effect::Reload),
@@ -80,7 +85,7 @@ impl Triggers {
         ];
         for (option, paths, effect) in files {
             for path in paths {
-                if !path.exists() {
+                if !triggers.folder.join(path).exists() {
                     tracing::warn!(
                         "--{option}: {} is not there; when it appears, that counts as a touch",
                         path.display()
@@ -91,9 +96,11 @@ impl Triggers {
         }
         triggers.add_commands(config, clockwork);
         for path in &reload.folders {
-            if path.is_dir() {
+            if triggers.folder.join(path).is_dir() {
                 let on_change = triggers.on_change("fs-reload", Effect::Reload);
-                triggers.watch.add_tree(path, on_change);
+                triggers
+                    .watch
+                    .add_tree(&triggers.folder.join(path), on_change);
             } else {
                 triggers.add(path, "fs-reload", Effect::Reload);
             }
@@ -105,7 +112,7 @@ impl Triggers {
     fn add_commands(&self, config: &Config, clockwork: &Arc<Clockwork>) {
         for (hook, path) in touched(config) {
             let events = self.events.clone();
-            self.watch.add(path, move |_: &Path| {
+            self.watch.add(&self.folder.join(path), move |_: &Path| {
                 // The supervisor has ended: the server stops.
                 let _gone = events.send(Event::Touched(hook));
             });
@@ -113,19 +120,21 @@ impl Triggers {
         let background = &config.background;
         for (path, command) in &background.touch_exec {
             let command = command.clone();
-            self.watch.add(path, move |path: &Path| {
+            self.watch.add(&self.folder.join(path), move |path: &Path| {
                 tracing::info!("touch-exec: {} has changed", path.display());
                 commands::start("touch-exec", &command);
             });
         }
         for (path, number) in &background.touch_signals {
-            self.watch.add(path, raise(clockwork, *number));
+            let path = self.folder.join(path);
+            self.watch.add(&path, raise(clockwork, *number));
         }
         for (path, number) in &background.folder_signals {
+            let path = self.folder.join(path);
             if path.is_dir() {
-                self.watch.add_tree(path, raise(clockwork, *number));
+                self.watch.add_tree(&path, raise(clockwork, *number));
             } else {
-                self.watch.add(path, raise(clockwork, *number));
+                self.watch.add(&path, raise(clockwork, *number));
             }
         }
     }
@@ -154,7 +163,8 @@ impl Triggers {
     }
 
     fn add(&self, path: &Path, option: &'static str, effect: Effect) {
-        self.watch.add(path, self.on_change(option, effect));
+        let path = self.folder.join(path);
+        self.watch.add(&path, self.on_change(option, effect));
     }
 
     fn on_change(
@@ -237,6 +247,7 @@ mod tests {
             asked_at: Arc::default(),
             sources: Mutex::default(),
             ignored: Vec::new(),
+            folder: PathBuf::new(),
         };
         let folder =
             std::env::temp_dir().join(format!("singlemalt-triggers-{}", std::process::id()));

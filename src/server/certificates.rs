@@ -4,7 +4,7 @@
 //! paths are relative to the directory where it was started, and a key that only root can read can
 //! be used. A key that the server may no longer read at a reload is logged, and the old one stays.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Failure;
@@ -20,8 +20,8 @@ struct Entry {
 }
 
 impl Certificates {
-    /// Reads the configured files.
-    pub fn open(config: &Config) -> Result<Self, Failure> {
+    /// Reads the configured files; relative paths are meant from `folder`.
+    pub fn open(config: &Config, folder: &Path) -> Result<Self, Failure> {
         let mut entries = Vec::with_capacity(config.sockets.listen.len());
         for listen in &config.sockets.listen {
             let Some(tls) = &listen.tls else {
@@ -29,11 +29,16 @@ impl Certificates {
                 continue;
             };
             let plan = Plan {
-                own: files(&tls.files),
-                hosts: config.tls.hosts.iter().map(host).collect(),
-                folder: config.tls.folder.as_deref().map(absolute),
+                own: files(&tls.files, folder),
+                hosts: config
+                    .tls
+                    .hosts
+                    .iter()
+                    .map(|one| host(one, folder))
+                    .collect(),
+                folder: config.tls.folder.as_ref().map(|path| folder.join(path)),
                 client: tls.client.as_ref().map(|client| ClientAuthority {
-                    file: absolute(&client.file),
+                    file: folder.join(&client.file),
                     is_required: client.is_required,
                 }),
                 keeps_certificate: config.tls.exports_certificate,
@@ -76,22 +81,17 @@ impl Certificates {
     }
 }
 
-fn files(files: &TlsFiles) -> Files {
+fn files(files: &TlsFiles, folder: &Path) -> Files {
     Files {
-        certificate: absolute(&files.certificate),
-        key: absolute(&files.key),
+        certificate: folder.join(&files.certificate),
+        key: folder.join(&files.key),
     }
 }
 
-fn host((host, named): &(TlsHost, TlsFiles)) -> (Host, Files) {
+fn host((host, named): &(TlsHost, TlsFiles), folder: &Path) -> (Host, Files) {
     let host = match host {
         TlsHost::Name(name) => Host::Name(name.clone()),
         TlsHost::Pattern(text) => Host::Pattern(text.clone()),
     };
-    (host, files(named))
-}
-
-/// The absolute path, before the server changes its directory.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+    (host, files(named, folder))
 }

@@ -50,6 +50,8 @@ pub(super) struct EngineParts<'a> {
     pub(super) events: &'a Sender<Event>,
     pub(super) clockwork: Arc<Clockwork>,
     pub(super) alarms: &'a Arc<Alarms>,
+    /// What relative paths of watched files are meant from.
+    pub(super) watched_from: &'a Path,
 }
 
 impl Engine {
@@ -63,6 +65,7 @@ impl Engine {
             events,
             clockwork,
             alarms,
+            watched_from,
         } = parts;
         let last_load = Arc::new(LastLoad::default());
         let folder = std::env::current_dir().unwrap_or_default();
@@ -77,7 +80,8 @@ impl Engine {
             request_log,
         );
         let net = Arc::new(net.map_err(Failure::new)?);
-        let triggers = Triggers::start(config, events, &clockwork).map_err(Failure::new)?;
+        let triggers =
+            Triggers::start(config, events, &clockwork, watched_from).map_err(Failure::new)?;
         let current = Arc::new(Current::default());
         let context = WorkerContext {
             net: Arc::clone(&net),
@@ -261,7 +265,7 @@ mod tests {
     fn an_engine_answers_a_request_and_stops() {
         let folder = tempfile::tempdir().expect("a folder");
         let config = configured(folder.path());
-        let certificates = Certificates::open(&config).expect("no TLS");
+        let certificates = Certificates::open(&config, folder.path()).expect("no TLS");
         let mut vacuum = Vacuum::new(false);
         let listeners = sockets::bind(&config, &certificates, &mut vacuum).expect("a port");
         let listening = sockets::listening(&config, &listeners);
@@ -276,6 +280,7 @@ mod tests {
             events: &events,
             clockwork: Arc::new(Clockwork::default()),
             alarms: &alarms,
+            watched_from: folder.path(),
         };
         let engine = Engine::build(&config, parts).expect("an engine");
         let apps = applications::choose(&config).expect("one application");

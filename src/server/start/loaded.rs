@@ -11,6 +11,7 @@ use crate::os::file_locks::Locks;
 use crate::os::pidfile;
 use crate::server::certificates::Certificates;
 use crate::server::engine::{Engine, EngineParts};
+use crate::server::folders::Folders;
 use crate::server::prepare::{change_directory_again, check_harakiri, request_log, start_python};
 use crate::server::report;
 use crate::server::sockets::Listening;
@@ -50,6 +51,7 @@ impl<'a> Bound<'a> {
         let runtime = start_python(&config, launch.about.program.folder())?;
         check_harakiri(&config, runtime)?;
         launch.output.say(&report::greeting(runtime));
+        let folders = Folders::new(&config, launch.about.program.folder());
         let parts = EngineParts {
             runtime,
             listeners,
@@ -59,6 +61,7 @@ impl<'a> Bound<'a> {
             events: &launch.events,
             clockwork,
             alarms: launch.alarms,
+            watched_from: &folders.load,
         };
         let engine = Engine::build(&config, parts)?;
         launch.run_hooks(&[Phase::PreApp])?;

@@ -19,6 +19,7 @@ use crate::reload::event::Event;
 use crate::reload::handover::inherited::InheritedSockets;
 use crate::reload::handover::predecessor::{Listeners, Predecessor};
 use crate::server::certificates::Certificates;
+use crate::server::folders::Folders;
 use crate::server::prepare::enter_directory;
 use crate::server::settings::added_fields;
 use crate::server::{alarms, applications, hooks, signals};
@@ -78,7 +79,8 @@ impl<'a> Prepared<'a> {
             launch.config = Arc::new(config);
         }
         let config = Arc::clone(&launch.config);
-        let certificates = Certificates::open(&config)?;
+        let folders = Folders::new(&config, launch.about.program.folder());
+        let certificates = Certificates::open(&config, &folders.start)?;
         enter_directory(&config)?;
         let folder = std::env::current_dir().unwrap_or_default();
         let added_fields = added_fields(&config, &folder)?;
