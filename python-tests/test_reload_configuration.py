@@ -275,3 +275,22 @@ def test_a_rollback_brings_the_settings_back(serve, tmp_path):
     server.wait_for_log("generation 1 serves again")
     assert server.ask("/static/a.txt?1").text == "1"
     assert server.ask("/?1", "POST", body=b"x" * 2000).status == 200
+
+
+def test_an_application_in_the_main_interpreter(serve, tmp_path):
+    """Another process reads the configuration; the log names what it cannot take up either."""
+    server = start(serve, tmp_path, "processes = 2\n")
+    in_main = "[uwsgi]\nwsgi-file = app.py\nisolation = main\nenv = NAME=main\n"
+    rewrite(server, in_main, "site.ini")
+    reload(server)
+    server.wait_for_log(r"generation 2 serves \(")
+    assert evaluate(server, 'os.environ["NAME"]') == "main"
+    # From the main interpreter on a reload needs another process.
+    rewrite(server, in_main + "processes = many\n", "site.ini")
+    reload(server)
+    server.wait_for_log("reload failed: .*; generation 2 serves on")
+    rewrite(server, in_main + "max-fd = 512\nlocks = 3\n", "site.ini")
+    reload(server)
+    server.wait_for_log(r"max-fd \(site.ini line 5\) cannot change while the server runs")
+    server.wait_for_log("is the server now")
+    assert evaluate(server, 'os.environ["NAME"]') == "main"

@@ -152,7 +152,9 @@ unsafe extern "C" fn interrupt(
 /// Prepares a new interpreter, or the main one once more, on the thread that made it.
 pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Result<(), Raised> {
     let dict = interpreter_dict(token)?;
-    let namespace = match dict.item(c"singlemalt")? {
+    let known = dict.item(c"singlemalt")?;
+    let is_new = known.is_none();
+    let namespace = match known {
         Some(namespace) => namespace,
         None => {
             let namespace = execute(token)?;
@@ -180,7 +182,7 @@ pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
         None => Object::none(token),
     };
     find(&namespace, c"apply_shims")?.call([&identity])?;
-    if isolation != Isolation::Main {
+    if is_new {
         environ::begin(token, &interpreter.spec.environment)?;
     }
     uwsgi::install(token, interpreter)?;

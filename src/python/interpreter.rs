@@ -85,7 +85,7 @@ pub struct InterpreterSpec {
     pub sys_executable: Option<PathBuf>,
     /// Clients see tracebacks (`--catch-exceptions`).
     pub catch_exceptions: bool,
-    /// What a subinterpreter finds in `os.environ`.
+    /// What the application finds in `os.environ`.
     pub environment: Environment,
     /// The `uwsgi` module can be imported (not with `--no-uwsgi-module`).
     pub has_uwsgi_module: bool,
