@@ -17,6 +17,11 @@ use super::output::Records;
 use super::ownership::ResponseOwner;
 use super::state::Net;
 
+/// Files that may wait on one connection: each has a descriptor.
+const FILES_MAX: usize = 16;
+/// What a client that a worker waits for must take within the write timeout. Bytes.
+const PROGRESS_BYTES: u64 = 64 * 1024;
+
 /// The parts of an exchange that a worker needs, borrowed separately.
 pub struct Parts<'a> {
     pub listener: usize,
@@ -84,10 +89,63 @@ impl<'a> ResponseSink<'a> {
     }
 
     fn room(&self) -> Room {
-        if self.io.output.memory_bytes() > self.net.site().settings.output_bytes_max {
-            Room::Full
+        let output = &self.io.output;
+        let is_full = output.memory_bytes() > self.net.site().settings.output_bytes_max
+            || output.files() > FILES_MAX;
+        if is_full { Room::Full } else { Room::Ready }
+    }
+
+    /// Waits on the socket itself until half of the bounds is free. The client must take
+    /// [`PROGRESS_BYTES`] or all of that within the write timeout.
+    fn wait_for_client(&mut self) -> Result<(), ClientGone> {
+        let site = self.net.site();
+        let settings = &site.settings;
+        let mut deadline = Instant::now() + settings.deadlines.write;
+        let mut waiting = self.io.output.waiting_bytes();
+        while self.io.output.memory_bytes() > settings.output_bytes_max / 2
+            || self.io.output.files() > FILES_MAX / 2
+        {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.owner.is_some_and(|owner| !owner.may_send()) {
+                return Err(self.io.fail());
+            }
+            if left.is_zero() || self.io.stream.set_blocking_writes(Some(left)).is_err() {
+                return Err(self.io.fail());
+            }
+            self.io.flush()?;
+            let now_waiting = self.io.output.waiting_bytes();
+            if waiting.saturating_sub(now_waiting) >= PROGRESS_BYTES {
+                waiting = now_waiting;
+                deadline = Instant::now() + settings.deadlines.write;
+            }
+        }
+        match self.io.stream.set_blocking_writes(None) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.io.fail()),
+        }
+    }
+
+    /// No temporary file takes the response.
+    fn note_full(&self, error: &std::io::Error) {
+        if !self
+            .net
+            .output_warning
+            .is_due(self.net.milliseconds(Instant::now()))
+        {
+            return;
+        }
+        if error.kind() == std::io::ErrorKind::QuotaExceeded {
+            tracing::warn!(
+                "responses that clients read slowly are at their bound (--response-files-total): \
+                 workers wait for clients"
+            );
         } else {
-            Room::Ready
+            let folder = std::env::temp_dir();
+            tracing::error!(
+                %error,
+                "cannot store a response in a temporary file under {}: workers wait for clients",
+                folder.display()
+            );
         }
     }
 }
@@ -141,24 +199,26 @@ impl Sink for ResponseSink<'_> {
         })
     }
 
-    /// Waits on the socket itself: half of the bound must be sent within the write timeout.
+    /// Moves what waits to a temporary file. Without room in one, waits on the socket itself.
     fn wait_for_room(&mut self) -> Result<(), ClientGone> {
-        let site = self.net.site();
-        let settings = &site.settings;
-        let deadline = Instant::now() + settings.deadlines.write;
-        while self.io.output.memory_bytes() > settings.output_bytes_max / 2 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.owner.is_some_and(|owner| !owner.may_send()) {
-                return Err(self.io.fail());
+        self.io.flush()?;
+        if self.io.output.files() <= FILES_MAX {
+            match self.io.output.spill(&self.net.output_files) {
+                Ok(()) => return Ok(()),
+                Err(error) => self.note_full(&error),
             }
-            if left.is_zero() || self.io.stream.set_blocking_writes(Some(left)).is_err() {
-                return Err(self.io.fail());
-            }
-            self.io.flush()?;
         }
-        match self.io.stream.set_blocking_writes(None) {
+        self.wait_for_client()
+    }
+
+    fn settle(&mut self) -> Result<(), ClientGone> {
+        let (memory, files) = (&self.net.output_memory, &self.net.output_files);
+        match self.io.output.settle(memory, files) {
             Ok(()) => Ok(()),
-            Err(_) => Err(self.io.fail()),
+            Err(error) => {
+                self.note_full(&error);
+                self.wait_for_client()
+            }
         }
     }
 

@@ -16,6 +16,10 @@ pub struct Settings {
     pub body_memory: Arc<BodyMemory>,
     /// Bytes of a response that may wait in memory before the application has to wait.
     pub output_bytes_max: usize,
+    /// Bytes of complete responses that may wait in memory together, beyond that.
+    pub output_memory_bytes_max: u64,
+    /// Bytes of responses that may wait in temporary files together.
+    pub output_file_bytes_max: u64,
     /// How long clients may take.
     pub deadlines: Deadlines,
     /// Connections at the same time; further ones wait in the kernel.

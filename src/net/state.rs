@@ -20,6 +20,7 @@ use super::services::RequestLog;
 use super::site::Site;
 use super::slots::{SlotId, Slots};
 use crate::protocol::listen::{Protocol, Redirect};
+use crate::wsgi::SpoolSpace;
 
 /// Requests are served and connections stay open.
 const SERVING: u8 = 0;
@@ -78,6 +79,12 @@ pub struct Net {
     pub(super) full_warning: Occasionally,
     /// Bytes of bodies and responses that were freed since memory went back to the system.
     freed_bytes: AtomicUsize,
+    /// Temporary files have no room for a response.
+    pub(super) output_warning: Occasionally,
+    /// What complete responses may hold in memory together, beyond what each one may.
+    pub(super) output_memory: Arc<SpoolSpace>,
+    /// What temporary files of responses may hold together.
+    pub(super) output_files: Arc<SpoolSpace>,
     /// The system gives no descriptor for a connection.
     pub(super) accept_warning: Occasionally,
     pub(super) protocols: Box<[Protocol]>,
@@ -111,6 +118,8 @@ impl Net {
             poll.registry()
                 .register(listener, poll::listener_token(index), Interest::READABLE)?;
         }
+        let output_memory = site.settings.output_memory_bytes_max;
+        let output_files = site.settings.output_file_bytes_max;
         Ok(Self {
             site: ArcSwap::new(site),
             counters: Counters::default(),
@@ -122,6 +131,9 @@ impl Net {
             body_warning: Occasionally::default(),
             full_warning: Occasionally::default(),
             freed_bytes: AtomicUsize::new(0),
+            output_warning: Occasionally::default(),
+            output_memory: Arc::new(SpoolSpace::new(output_memory)),
+            output_files: Arc::new(SpoolSpace::new(output_files)),
             accept_warning: Occasionally::default(),
             redirects: listeners.iter().map(Listener::redirect).collect(),
             listeners: RwLock::new(listeners),

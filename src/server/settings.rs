@@ -26,9 +26,6 @@ use super::sockets::Listening;
 use super::stop;
 use crate::config::Failure;
 
-/// Bytes of a response that its client does not read, before the application has to wait.
-const OUTPUT_BYTES_MAX: usize = 1 << 20;
-
 /// Bytes of a page of `--error-page-*`: it is kept in memory.
 const ERROR_PAGE_BYTES_MAX: usize = 1 << 20;
 
@@ -41,7 +38,9 @@ pub(super) fn settings(
     net::Settings {
         limits: limits.request,
         body_memory,
-        output_bytes_max: OUTPUT_BYTES_MAX,
+        output_bytes_max: config.limits.output_bytes_max,
+        output_memory_bytes_max: config.limits.output_memory_bytes_max,
+        output_file_bytes_max: config.limits.output_file_bytes_max,
         deadlines: limits.deadlines,
         connections_max: limits.connections_max,
         logs_requests: config.log.requests,

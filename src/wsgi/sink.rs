@@ -72,6 +72,15 @@ pub trait Sink {
     /// The connection is gone, or was given up at the deadline.
     fn wait_for_room(&mut self) -> Result<(), ClientGone>;
 
+    /// The response is complete, and more of it waits than there is room for: finds a place for it
+    /// that costs no memory, or blocks until there is room. Called detached, as `wait_for_room`.
+    ///
+    /// # Errors
+    /// As [`wait_for_room`](Self::wait_for_room).
+    fn settle(&mut self) -> Result<(), ClientGone> {
+        Ok(())
+    }
+
     /// The body of this response ends with the connection and with nothing else (no length,
     /// and HTTP/1.0 or a front end's protocol): one that is cut short must not end in good order.
     fn ends_with_connection(&mut self) {}

@@ -45,6 +45,18 @@ options! {
     POST_BUFFERING_TOTAL = row(GROUP, "post-buffering-total", Kind::Bytes { min: 0, max: u64::MAX },
         "Bytes that all request bodies in temporary files may have together; a body past that is \
          answered 507. Unless set, as much as one body may have, 1G at least. 0 is no limit.");
+    RESPONSE_BUFFERING = row(GROUP, "response-buffering", Kind::Bytes { min: 4096, max: BUFFER_MAX },
+        "Bytes of a response that wait in memory for a slow client; past that they wait in a \
+         temporary file.")
+        .default("1M");
+    RESPONSE_MEMORY_TOTAL = row(GROUP, "response-memory-total", Kind::Bytes { min: 0, max: u64::MAX },
+        "Bytes of responses past --response-buffering that may wait in memory together because \
+         the application gave them in one piece; past that they wait in temporary files.")
+        .default("64M");
+    RESPONSE_FILES_TOTAL = row(GROUP, "response-files-total", Kind::Bytes { min: 0, max: u64::MAX },
+        "Bytes of responses that may wait in temporary files together; past that a worker waits \
+         for its client. 0 is no files.")
+        .default("1G");
     HEADER_TIMEOUT = row(GROUP, "header-timeout", Kind::Seconds,
         "Seconds from the first byte of a request's head to its last; then 408.")
         .also(&["http-headers-timeout", "http-header-timeout"]).default("20")

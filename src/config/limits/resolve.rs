@@ -42,6 +42,9 @@ impl Reader<'_> {
             queue_max: self.count(&options::REQUEST_QUEUE)?,
             body_memory_bytes_max: self.count(&options::POST_BUFFERING)?,
             body_file_bytes_max: self.body_file_bytes_max()?,
+            output_bytes_max: self.count(&options::RESPONSE_BUFFERING)?,
+            output_memory_bytes_max: self.number(&options::RESPONSE_MEMORY_TOTAL)?,
+            output_file_bytes_max: self.number(&options::RESPONSE_FILES_TOTAL)?,
         })
     }
 

@@ -22,6 +22,12 @@ pub struct LimitsConfig {
     pub body_memory_bytes_max: usize,
     /// Bytes that all temporary files of request bodies may have together.
     pub body_file_bytes_max: u64,
+    /// Bytes of one response that may wait in memory.
+    pub output_bytes_max: usize,
+    /// Bytes of complete responses that may wait in memory together, beyond that.
+    pub output_memory_bytes_max: u64,
+    /// Bytes of responses that may wait in temporary files together.
+    pub output_file_bytes_max: u64,
 }
 
 /// What becomes of requests that take too long.

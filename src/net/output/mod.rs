@@ -4,6 +4,7 @@
 mod io;
 mod queue;
 mod records;
+mod spool;
 
 pub(super) use io::Io;
 pub(super) use queue::Flushed;

@@ -7,13 +7,16 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 #[cfg(target_os = "linux")]
 use super::super::os::sendfile_linux::send_file_piece;
 #[cfg(not(target_os = "linux"))]
 use super::super::os::sendfile_portable::send_file_piece;
 use super::super::stream::Stream;
+use super::spool::{Lease, Spool};
 use crate::protocol::fastcgi::record::{self, CONTENT_BYTES_MAX, HEADER_BYTES, Kind};
+use crate::wsgi::SpoolSpace;
 
 /// Bytes of a file per step, so that one fast reader of a large file does not delay the other
 /// connections of the turn.
@@ -30,6 +33,7 @@ enum Piece {
         left: u64,
         records: Option<Framed>,
     },
+    Spool(Spool),
 }
 
 /// The state of a file that is sent in FastCGI records.
@@ -77,6 +81,8 @@ pub struct Output {
     pieces: VecDeque<Piece>,
     /// Bytes in memory, without files, for comparison with the bound.
     memory_bytes: usize,
+    /// What a complete response holds of the memory for all of them.
+    lease: Option<Lease>,
 }
 
 impl Output {
@@ -100,6 +106,56 @@ impl Output {
                 bytes: bytes.to_vec(),
                 sent: 0,
             });
+        }
+    }
+
+    /// All bytes that wait, in memory and in files.
+    pub fn waiting_bytes(&self) -> u64 {
+        let left = |piece: &Piece| match piece {
+            Piece::Bytes { bytes, sent } => (bytes.len() - sent) as u64,
+            Piece::File { left, .. } => *left,
+            Piece::Spool(spool) => spool.left(),
+        };
+        self.pieces.iter().map(left).sum()
+    }
+
+    /// Files that wait, each with a descriptor.
+    pub fn files(&self) -> usize {
+        let is_file = |piece: &&Piece| matches!(piece, Piece::File { .. });
+        self.pieces.iter().filter(is_file).count()
+    }
+
+    /// Moves what waits in memory to temporary files. On an error the rest stays.
+    pub fn spill(&mut self, space: &Arc<SpoolSpace>) -> io::Result<()> {
+        let mut pieces = VecDeque::with_capacity(self.pieces.len());
+        let mut outcome = Ok(());
+        for piece in std::mem::take(&mut self.pieces) {
+            let Piece::Bytes { bytes, sent } = piece else {
+                pieces.push_back(piece);
+                continue;
+            };
+            let rest = bytes.get(sent..).unwrap_or_default();
+            if outcome.is_ok() {
+                outcome = append(&mut pieces, rest, space);
+            }
+            match outcome {
+                Ok(()) => self.memory_bytes -= rest.len(),
+                Err(_) => pieces.push_back(Piece::Bytes { bytes, sent }),
+            }
+        }
+        self.pieces = pieces;
+        outcome
+    }
+
+    /// The response is complete: what waits in memory stays there if all such responses have room
+    /// for it, else it moves to a temporary file, if those have.
+    pub fn settle(&mut self, memory: &Arc<SpoolSpace>, files: &Arc<SpoolSpace>) -> io::Result<()> {
+        match Lease::take(memory, self.memory_bytes as u64) {
+            Ok(lease) => {
+                self.lease = Some(lease);
+                Ok(())
+            }
+            Err(_) => self.spill(files),
         }
     }
 
@@ -161,6 +217,11 @@ impl Output {
                         Err(error) => return Err(error),
                     }
                 }
+                Piece::Spool(spool) => {
+                    if let Some(flushed) = send_spool(spool, stream, &mut file_bytes)? {
+                        return Ok(flushed);
+                    }
+                }
                 Piece::File {
                     file,
                     offset,
@@ -198,6 +259,7 @@ impl Output {
             self.pieces.pop_front();
         }
         self.pieces = VecDeque::new();
+        self.lease = None;
         // TLS may have taken the last bytes and not sent them.
         match stream.flush() {
             Ok(()) => Ok(Flushed::All),
@@ -205,4 +267,44 @@ impl Output {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Appends bytes to the file at the end of `pieces`, or to a new one there.
+fn append(pieces: &mut VecDeque<Piece>, bytes: &[u8], space: &Arc<SpoolSpace>) -> io::Result<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    if let Some(Piece::Spool(spool)) = pieces.back_mut() {
+        return spool.push(bytes);
+    }
+    let mut spool = Spool::create(space)?;
+    spool.push(bytes)?;
+    pieces.push_back(Piece::Spool(spool));
+    Ok(())
+}
+
+/// Sends from a temporary file. `None`: it is sent whole.
+fn send_spool(
+    spool: &mut Spool,
+    stream: &mut Stream,
+    file_bytes: &mut u64,
+) -> io::Result<Option<Flushed>> {
+    while spool.left() > 0 {
+        if *file_bytes >= FILE_PIECE_BYTES_MAX {
+            return Ok(Some(Flushed::More));
+        }
+        let want = spool.left().min(FILE_PIECE_BYTES_MAX);
+        match send_file_piece(stream, spool.file(), spool.offset(), want) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                spool.took(count);
+                *file_bytes += count;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(Some(Flushed::Blocked));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }

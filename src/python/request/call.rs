@@ -20,7 +20,7 @@ use crate::python::sources;
 use crate::python::trampoline::{Exception, caught, raise};
 use crate::python::uwsgi;
 use crate::wsgi::environ::{Link, Peer};
-use crate::wsgi::{Chosen, Head, RequestBody, Response, Sink};
+use crate::wsgi::{Chosen, Head, RequestBody, Response, Room, Sink, WriteError};
 
 /// A list or tuple of pieces that together are at most this large is sent as one, with its length.
 /// Bytes.
@@ -382,11 +382,7 @@ impl<'py> Job<'_, 'py, '_> {
                         .response
                         .send_file(file, offset, length, &mut *exchange.sink)?;
                 let end = exchange.response.finish(&mut *exchange.sink)?;
-                Ok(if room == crate::wsgi::Room::Full {
-                    room
-                } else {
-                    end
-                })
+                Ok(if room == Room::Full { room } else { end })
             });
         }
         self.send_pieces(result)
@@ -490,14 +486,19 @@ impl<'py> Job<'_, 'py, '_> {
         self.complete(|exchange| exchange.response.finish_with(bytes, &mut *exchange.sink))
     }
 
-    /// Completes the response. It need not wait for room, since nothing follows.
+    /// Completes the response. It need not wait for room, since nothing follows; but what waits may
+    /// need another place.
     fn complete(
         &self,
-        send: impl FnOnce(&mut Exchange<'_>) -> Result<crate::wsgi::Room, crate::wsgi::WriteError>,
+        send: impl FnOnce(&mut Exchange<'_>) -> Result<Room, WriteError>,
     ) -> Result<(), Raised> {
         // SAFETY: the exchange is this request's, and no Python code runs while it is borrowed.
         let exchange = unsafe { &mut *self.exchange };
-        let sent = send(exchange).map(|_| crate::wsgi::Room::Ready);
+        let mut sent = send(exchange);
+        if sent == Ok(Room::Full) {
+            let settled = detached(self.token, || exchange.sink.settle());
+            sent = settled.map_err(WriteError::from).map(|()| Room::Ready);
+        }
         settle(self.token, exchange, sent)
     }
 
