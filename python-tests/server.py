@@ -83,7 +83,7 @@ class Server:
                 {
                     # Each server remembers for itself which extensions refuse.
                     "XDG_CACHE_HOME": str(self.directory / ".cache"),
-                    "SINGLEMALT_EXTENSION_SCAN": "off",
+                    "UWSGI_EXTENSION_SCAN": "off",
                     **(extra_environment or {}),
                 }
             ),
