@@ -25,7 +25,7 @@ use super::metrics_snapshot::MetricsSnapshot;
 use super::status::CanaryReport;
 use crate::config::Failure;
 use crate::config::{self, Address, Config, ControlDoor};
-use crate::net::Handle;
+use crate::net::{Handle, vital};
 use crate::os::pidfile;
 use crate::os::secret::{Secret, random};
 use crate::reload::event::Event;
@@ -300,6 +300,10 @@ pub fn accept_clients(
         while goes_on.load(Ordering::SeqCst) {
             let client = match entrance.as_ref().accept() {
                 Ok(client) => client,
+                Err(error) if vital::is_loss(&error) && goes_on.load(Ordering::SeqCst) => {
+                    let by = "the application has closed a descriptor that is not its own";
+                    return tracing::error!("{name}: the socket is closed: {by}");
+                }
                 Err(error) => {
                     tracing::debug!(%error, "{name}: cannot accept a client");
                     std::thread::sleep(PAUSE);

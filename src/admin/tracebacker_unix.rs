@@ -23,6 +23,7 @@ use crate::app::inspect::stacks::{PythonSide, Stacks};
 use crate::app::process::Process;
 use crate::config::Config;
 use crate::config::Failure;
+use crate::net::vital;
 use crate::os::vacuum::Vacuum;
 use crate::python::{Isolation, PythonStack};
 
@@ -91,7 +92,7 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn serve(sockets: &[UnixListener], process: &Process, threads: usize) -> ! {
+fn serve(sockets: &[UnixListener], process: &Process, threads: usize) {
     loop {
         let mut ready: Vec<_> = sockets
             .iter()
@@ -116,6 +117,10 @@ fn serve(sockets: &[UnixListener], process: &Process, threads: usize) -> ! {
                     answer(client, &text).ok();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if vital::is_loss(&error) => {
+                    let by = "the application has closed a descriptor that is not its own";
+                    return tracing::error!("--py-tracebacker: the socket is closed: {by}");
+                }
                 Err(_) => std::thread::sleep(PAUSE),
             }
         }

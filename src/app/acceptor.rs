@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::net::turn::Wait;
-use crate::net::{Net, Turn};
+use crate::net::{Net, SharedPoll, Turn};
 
 use super::acceptor_waker::AcceptorWaker;
 use super::current::Current;
@@ -22,6 +22,10 @@ const TICK_SHARED: Duration = Duration::from_millis(1);
 /// Looks without any activity after which the acceptor sleeps until the next deadline.
 const QUIET_LOOKS_MAX: u32 = 100;
 const QUIET_TICK_MAX: Duration = Duration::from_millis(20);
+/// How often to look for lost descriptors while something runs.
+const LOSS_INTERVAL: Duration = Duration::from_secs(1);
+/// The same while nothing does: a thread of the application may close them.
+const LOSS_INTERVAL_IDLE: Duration = Duration::from_secs(5);
 
 /// Freed memory that is worth a walk over the allocator's heaps. Bytes.
 const FREED_BYTES_MIN: usize = 8 << 20;
@@ -79,8 +83,14 @@ impl Shared {
         let mut next_trim = Instant::now();
         let mut last_turns = 0;
         let mut quiet_looks: u32 = 0;
+        let mut next_look = Instant::now();
         loop {
             let now = Instant::now();
+            // At the latest before a long wait: an application may have closed the listeners.
+            if now >= next_look || quiet_looks > QUIET_LOOKS_MAX {
+                self.net.look_for_loss();
+                next_look = now + LOSS_INTERVAL;
+            }
             if next_sweep.is_none_or(|sweep| sweep <= now) || self.net.is_draining() {
                 let (next, queued) = turn.expire(&self.net, &*self.current);
                 let trim = self.free_memory(now, &mut next_trim);
@@ -109,6 +119,7 @@ impl Shared {
                 TICK
             };
             let until_sweep = next_sweep.map(|sweep| sweep.saturating_duration_since(now));
+            let until_sweep = Some(shortest(LOSS_INTERVAL_IDLE, until_sweep));
             if self.shares_poll && generation.is_idle() {
                 drop(generation);
                 self.poll_alone(&mut turn, until_sweep, &mut quiet_looks);
@@ -187,6 +198,7 @@ impl Shared {
                 self.wake_worker(queued.max(usize::from(has_jobs)));
             }
             Err(error) => {
+                SharedPoll::note_failure(&error);
                 tracing::error!(%error, "waiting for readiness failed");
                 std::thread::park_timeout(TICK);
             }

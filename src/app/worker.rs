@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::net::turn::Wait;
-use crate::net::{Answered, Exchange, Net, Turn};
+use crate::net::{Answered, Exchange, Net, SharedPoll, Turn};
 use crate::python::{Attached, Call, InterpreterThread, Served};
 use crate::wsgi::environ::Link;
 use crate::wsgi::{Head, Response, Summary};
@@ -413,6 +413,7 @@ impl Worker {
                 }
             }
             Err(error) => {
+                SharedPoll::note_failure(&error);
                 tracing::error!(%error, "waiting for readiness failed");
                 std::thread::sleep(SURPLUS_WAIT);
             }

@@ -14,6 +14,7 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::vital::Identity;
 use super::address::Address;
 #[cfg(target_os = "linux")]
 use super::os::close_backlog_linux;
@@ -95,11 +96,13 @@ pub struct Listener {
     expects_proxy: bool,
     /// Another process (systemd) owns it too and keeps it open.
     is_lent: bool,
+    identity: Identity,
 }
 
 impl Listener {
     fn new(socket: Kind, address: Address) -> Self {
         Self {
+            identity: each!(&socket, listener => Identity::of(listener)),
             socket,
             address,
             tls: None,
@@ -213,6 +216,11 @@ impl Listener {
     /// Whether connections begin with the PROXY protocol.
     pub fn expects_proxy(&self) -> bool {
         self.expects_proxy
+    }
+
+    /// Whether the descriptor is still this listener.
+    pub(super) fn is_there(&self) -> bool {
+        each!(&self.socket, listener => Identity::of(listener)) == self.identity
     }
 
     /// Answers every request with a redirect.

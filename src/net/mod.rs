@@ -35,6 +35,7 @@ mod tls_stream;
 pub mod turn;
 
 pub mod ownership;
+pub mod vital;
 
 pub use address::Address;
 pub use connection::{Answered, Exchange};

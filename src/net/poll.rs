@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 #[cfg(target_os = "linux")]
 use super::os::wake_all_linux::WakeAllEvent;
+use super::vital::{Identity, is_loss, lost};
 
 pub(super) const EVENTS_PER_TURN: usize = 64;
 
@@ -21,6 +22,9 @@ pub(super) const EVENTS_PER_TURN: usize = 64;
 const WAKER: usize = usize::MAX;
 const WAKE_ALL: usize = WAKER - 1;
 const FIRST_LISTENER: usize = WAKER - 2;
+
+const POLL_NAME: &str = "the poll";
+const WAKER_NAME: &str = "an event of the poll";
 
 /// The token of listener `index`.
 pub(super) fn listener_token(index: usize) -> Token {
@@ -54,6 +58,7 @@ fn decode(token: usize, peer_finished: bool) -> Option<Ready> {
 
 pub struct SharedPoll {
     registry: Registry,
+    identity: Identity,
     waker: Waker,
     #[cfg(target_os = "linux")]
     wake_all: WakeAllEvent,
@@ -69,6 +74,7 @@ impl SharedPoll {
         Ok(Self {
             #[cfg(target_os = "linux")]
             wake_all: WakeAllEvent::new(&registry, WAKE_ALL)?,
+            identity: Identity::of(&registry),
             registry,
             waker,
             poll: Mutex::new((poll, Events::with_capacity(EVENTS_PER_TURN))),
@@ -82,7 +88,28 @@ impl SharedPoll {
     /// Wakes one of the waiting threads.
     pub fn wake(&self) {
         if let Err(error) = self.waker.wake() {
+            if is_loss(&error) {
+                lost(WAKER_NAME);
+            }
             tracing::error!(%error, "cannot wake a worker");
+        }
+    }
+
+    /// Ends the process if a descriptor of the poll is not there any more.
+    pub(super) fn look(&self) {
+        if Identity::of(&self.registry) != self.identity {
+            lost(POLL_NAME);
+        }
+        #[cfg(target_os = "linux")]
+        if !self.wake_all.is_there() {
+            lost(WAKER_NAME);
+        }
+    }
+
+    /// A wait has failed: ends the process if the poll is lost.
+    pub fn note_failure(error: &io::Error) {
+        if is_loss(error) {
+            lost(POLL_NAME);
         }
     }
 

@@ -19,6 +19,7 @@ use super::poll::{self, SharedPoll};
 use super::services::RequestLog;
 use super::site::Site;
 use super::slots::{SlotId, Slots};
+use super::vital;
 use crate::protocol::listen::{Protocol, Redirect};
 use crate::wsgi::SpoolSpace;
 
@@ -152,6 +153,16 @@ impl Net {
 
     pub fn poll(&self) -> &SharedPoll {
         &self.poll
+    }
+
+    /// Ends the process if a descriptor is lost without which the server cannot go on.
+    pub fn look_for_loss(&self) {
+        self.poll.look();
+        let is_whole = self.with_listeners(|listeners| listeners.iter().all(Listener::is_there));
+        if !is_whole {
+            vital::lost("a listener");
+        }
+        vital::look();
     }
 
     pub(super) fn redirect(&self, listener: usize) -> Option<Redirect> {

@@ -71,16 +71,21 @@ impl CaughtSignals {
     /// Waits until a signal has come. It is not read yet.
     ///
     /// # Errors
-    /// The system refuses to wait.
+    /// The system refuses to wait, or the application has closed a socket that is not its own.
     pub fn wait(&self) -> io::Result<()> {
         let sockets = self.sockets();
         let mut polled: Vec<PollFd<'_>> = sockets
             .map(|(_, socket)| PollFd::from_borrowed_fd(socket, PollFlags::IN))
             .collect();
         match poll(&mut polled, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
+        let closed = PollFlags::NVAL | PollFlags::HUP | PollFlags::ERR;
+        if polled.iter().any(|one| one.revents().intersects(closed)) {
+            return Err(rustix::io::Errno::BADF.into());
+        }
+        Ok(())
     }
 
     /// The signals that have come and were not read yet.

@@ -3,11 +3,22 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::log_target::LogOutput;
 use crate::config::{Config, Failure};
+use crate::net::vital;
+use crate::python::exit_now;
+use crate::telemetry::LogWriter;
 use crate::waiter::resume::{ServerEnd, end_by_signal, is_waiter, resume};
 use crate::waiter::role::VARIABLE;
+
+/// The exit code when a descriptor is lost without which the server cannot go on: that of an
+/// internal error in sysexits.h.
+const DESCRIPTOR_LOST: i32 = 70;
+
+/// How long the last lines of the log may take.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The exit code after a signal is this and its number, as in a shell.
 pub(super) const KILLED_BY: i32 = 128;
@@ -51,6 +62,19 @@ impl Exit {
             }
         }
     }
+}
+
+/// From now on the loss of a descriptor that the server needs ends the process.
+pub(super) fn end_at_loss(writer: LogWriter) {
+    vital::on_loss(Box::new(move |name| {
+        tracing::error!(
+            "{name} was closed, and not by the server: the application has closed descriptors that \
+             are not its own (os.closerange, os.close, or a library that becomes a daemon). The \
+             server cannot go on and ends with code {DESCRIPTOR_LOST}"
+        );
+        writer.flush(FLUSH_TIMEOUT);
+        exit_now(DESCRIPTOR_LOST);
+    }));
 }
 
 /// If this process only waits for the server's processes: waits until they have ended. Main thread,

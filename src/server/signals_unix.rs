@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SI
 use super::exit::KILLED_BY;
 use super::start::cancellation::{self, Meaning};
 use crate::config::SignalMeaning;
+use crate::net::vital::{self, Identity};
 use crate::os::signals::{self, CaughtSignals, name};
 use crate::python::exit_now;
 use crate::reload::event::Event;
@@ -19,6 +20,9 @@ use crate::telemetry::LogWriter;
 /// How many signals to stop came each [`Way`].
 static STOPS: Mutex<[u32; 3]> = Mutex::new([0; 3]);
 static MEANINGS: OnceLock<Vec<(i32, SignalMeaning)>> = OnceLock::new();
+/// The name of the sockets of signals, for the log.
+const SOCKETS: &str = "a socket of signals";
+
 static CAUGHT: OnceLock<CaughtSignals> = OnceLock::new();
 /// Held while signals are read and sent on.
 static READING: Mutex<()> = Mutex::new(());
@@ -71,6 +75,7 @@ pub fn listen(
     signals::ignore_unassigned(&wanted)?;
     let caught = CaughtSignals::catch(wanted)?;
     let caught = CAUGHT.get_or_init(|| caught);
+    watch(caught);
     std::thread::Builder::new()
         .name("sm-signals".to_owned())
         .spawn(move || {
@@ -87,8 +92,20 @@ pub fn listen(
                     pass(event, Way::Direct, &events);
                 }
             }
+            vital::lost(SOCKETS);
         })
         .map(drop)
+}
+
+/// Without its sockets the server gets no signal any more.
+fn watch(caught: &'static CaughtSignals) {
+    let sockets: Vec<_> = caught.sockets().map(|(_, socket)| socket).collect();
+    let identities: Vec<Identity> = sockets.iter().map(Identity::of).collect();
+    let is_there = move || {
+        let now = sockets.iter().map(Identity::of);
+        now.eq(identities.iter().copied())
+    };
+    vital::watch(SOCKETS, Box::new(is_there));
 }
 
 fn pass(event: Event, way: Way, events: &Sender<Event>) {

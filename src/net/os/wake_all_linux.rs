@@ -32,6 +32,11 @@ impl WakeAllEvent {
         })
     }
 
+    /// Whether the descriptor is open.
+    pub(crate) fn is_there(&self) -> bool {
+        rustix::fs::fstat(&self.descriptor).is_ok()
+    }
+
     pub(crate) fn set(&self) {
         let mut users = self.users.lock();
         *users += 1;

@@ -8,6 +8,7 @@ use std::io;
 use crate::wsgi::ClientGone;
 
 use super::super::stream::Stream;
+use super::super::vital;
 use super::queue::{Flushed, Output};
 
 /// The sending half of a connection.
@@ -115,7 +116,13 @@ impl Io {
         match written {
             Ok(count) => Ok(count),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            Err(_) => Err(self.fail()),
+            Err(error) => {
+                if vital::is_closed(&error) {
+                    // The number may be another file's soon, which this connection would close.
+                    vital::lost("a connection");
+                }
+                Err(self.fail())
+            }
         }
     }
 

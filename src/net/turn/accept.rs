@@ -9,6 +9,7 @@ use crate::wsgi::environ::Peer;
 use super::super::connection::{Connection, Phase};
 use super::super::services::Dispatch;
 use super::super::state::Net;
+use super::super::vital;
 use super::{Accepted, Turn};
 
 /// Connections accepted per listener before the others are served.
@@ -133,6 +134,9 @@ impl Turn {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
+                    if vital::is_loss(&error) {
+                        vital::lost("a listener");
+                    }
                     // Out of descriptors or memory. An idle connection has a descriptor; without
                     // one the next sweep tries again.
                     if net.accept_warning.is_due(net.milliseconds(self.now)) {

@@ -22,7 +22,7 @@ use crate::server::certificates::Certificates;
 use crate::server::folders::Folders;
 use crate::server::prepare::enter_directory;
 use crate::server::settings::added_fields;
-use crate::server::{alarms, applications, hooks, signals};
+use crate::server::{alarms, applications, exit, hooks, signals};
 use crate::telemetry::LogWriter;
 use crate::waiter::link::Link;
 use crate::wsgi::AddedFields;
@@ -55,6 +55,7 @@ impl<'a> Prepared<'a> {
         inherited.locks = Locks::default();
         let meanings = hooks::signals(&config);
         let writer = launch.output.writer.clone();
+        exit::end_at_loss(writer.clone());
         signals::listen(launch.events.clone(), &meanings, writer).map_err(Failure::new)?;
         let mut connections = None;
         if let Some(predecessor) = &mut launch.predecessor {
