@@ -14,7 +14,6 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::vital::Identity;
 use super::address::Address;
 #[cfg(target_os = "linux")]
 use super::os::close_backlog_linux;
@@ -22,6 +21,7 @@ use super::os::port_owner;
 use super::plain_stream::{Handle, PlainStream};
 use super::stream::Stream;
 use super::tls_stream::TlsStream;
+use super::vital::Identity;
 use crate::protocol::listen::{Redirect, SocketOptions};
 use crate::tls::Port;
 

@@ -65,10 +65,7 @@ pub fn is_loss(error: &io::Error) -> bool {
 /// Whether a call failed because its descriptor is closed, or is no socket by now.
 pub(super) fn is_closed(error: &io::Error) -> bool {
     #[cfg(unix)]
-    return matches!(
-        error.raw_os_error(),
-        Some(libc::EBADF | libc::ENOTSOCK)
-    );
+    return matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK));
     // An application cannot close what it does not know.
     #[cfg(not(unix))]
     {
