@@ -37,7 +37,14 @@ fn meant(file: &Path) -> Result<String, String> {
     let mut inside = false;
     for line in format!("{config:#?}").lines() {
         let of_config = line.strip_prefix("    ").unwrap_or(line);
-        let lists = ["magic_table", "written", "warnings", "remarks", "origins"];
+        let lists = [
+            "magic_table",
+            "written",
+            "values",
+            "warnings",
+            "remarks",
+            "origins",
+        ];
         let begins = lists
             .iter()
             .any(|list| of_config.starts_with(&format!("{list}: [")));
