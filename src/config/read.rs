@@ -106,7 +106,7 @@ pub(super) fn from_arguments(
         return subcommand::read(word, verb, rest, system);
     }
     let variables = environment::utf8(system)?;
-    let command_line = command_line::read(arguments)?;
+    let command_line = command_line::read_in(arguments, &system.directory)?;
     let (environment, no_options) = environment::read(&variables)?;
     let asked = Asked::of(&environment, &command_line);
     if let Some(command) = asked.command(system)? {

@@ -5,6 +5,7 @@
 //! disagree; the check comes before a byte is written anywhere.
 
 use super::error::{Quoted, ResponseError};
+use crate::protocol::http::response::is_hop_by_hop;
 
 /// A header that means something to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,16 +35,8 @@ pub(super) fn header_kind(name: &[u8]) -> HeaderKind {
         6 if is("server") => HeaderKind::Server,
         14 if is("content-length") => HeaderKind::ContentLength,
         10 if is("connection") => HeaderKind::Connection,
-        // The list of wsgiref.util.is_hop_by_hop, which PEP 3333 points to, with RFC 9110's
-        // spelling of `Trailer` and with `Proxy-Connection`.
-        2 if is("te") => HeaderKind::HopByHop,
-        7 if is("upgrade") || is("trailer") => HeaderKind::HopByHop,
-        8 if is("trailers") => HeaderKind::HopByHop,
-        10 if is("keep-alive") => HeaderKind::HopByHop,
-        16 if is("proxy-connection") => HeaderKind::HopByHop,
         17 if is("transfer-encoding") => HeaderKind::TransferEncoding,
-        18 if is("proxy-authenticate") => HeaderKind::HopByHop,
-        19 if is("proxy-authorization") => HeaderKind::HopByHop,
+        _ if is_hop_by_hop(name) => HeaderKind::HopByHop,
         _ => HeaderKind::Plain,
     }
 }

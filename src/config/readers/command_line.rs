@@ -8,6 +8,7 @@
 //! | `--master=false`, `--master off` | a flag with its word |
 //! | `--chmod-socket`, `--chmod-socket=660`, `-C660` | a value that may be left out |
 //! | `site.ini`, `site.xml` ... | `--ini site.ini` |
+//! | `site.conf`, a file that begins with `[uwsgi]` | `--ini site.conf` |
 //! | `app.py`, `app.py:create_app()`, `pkg.module:app` | `--app ...` |
 //! | `--` | only bare names follow |
 //!
@@ -16,6 +17,8 @@
 //! are only collected here; `resolve` reads them.
 
 use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::Path;
 
 use super::layers::{COMMAND_LINE, Layer, Written};
 use super::options as configuration;
@@ -26,8 +29,13 @@ use crate::config::table;
 use crate::config::table::row::{Kind, OptionRow, Takes};
 use crate::config::values::value;
 
-/// Reads the arguments behind the program's name.
+/// Reads the arguments behind the program's name; the working directory is the process's own.
 pub(crate) fn read(arguments: &[String]) -> Result<Layer, ConfigError> {
+    read_in(arguments, Path::new(""))
+}
+
+/// The same, with bare names of files relative to `folder`.
+pub(crate) fn read_in(arguments: &[String], folder: &Path) -> Result<Layer, ConfigError> {
     let mut layer = Layer::new(COMMAND_LINE);
     let mut rest = Arguments { arguments, next: 0 };
     let mut only_bare = false;
@@ -45,7 +53,7 @@ pub(crate) fn read(arguments: &[String]) -> Result<Layer, ConfigError> {
             );
         };
         if only_bare || argument == "-" || !argument.starts_with('-') {
-            let row = meaning_of_bare(argument);
+            let row = meaning_of_bare(argument, folder);
             push(row, row.name, argument.to_owned(), argument.to_owned());
         } else if argument == "--" {
             only_bare = true;
@@ -194,8 +202,11 @@ fn is_known_option(text: &str) -> bool {
     }
 }
 
+/// What is read of a file to see whether it is a configuration. Bytes.
+const INI_START_BYTES: u64 = 16 * 1024;
+
 /// What a bare argument is: a configuration file by its ending, else the application.
-fn meaning_of_bare(text: &str) -> &'static OptionRow {
+fn meaning_of_bare(text: &str, folder: &Path) -> &'static OptionRow {
     let file = match text.rsplit_once(':') {
         Some((file, _section)) if !file.is_empty() => file,
         _ => text,
@@ -218,7 +229,39 @@ fn meaning_of_bare(text: &str) -> &'static OptionRow {
         .into_iter()
         .filter_map(ending)
         .find_map(|ending| by_ending(&ending))
-        .unwrap_or(&app::APP)
+        .unwrap_or_else(|| {
+            if is_ini_by_name(text) || is_ini_by_content(&folder.join(text)) {
+                &configuration::INI
+            } else {
+                &app::APP
+            }
+        })
+}
+
+/// Endings that configurations have and applications do not; a missing file is an error then.
+fn is_ini_by_name(text: &str) -> bool {
+    !text.contains(':') && (text.ends_with(".conf") || text.ends_with(".cfg"))
+}
+
+/// Whether a file without a known ending, such as `uwsgi.conf`, is a configuration: its first line
+/// that is no comment names the section.
+fn is_ini_by_content(file: &Path) -> bool {
+    if file.extension().is_some_and(|ending| ending == "py") {
+        return false;
+    }
+    let mut start = Vec::new();
+    let read = std::fs::File::open(file)
+        .ok()
+        .filter(|file| file.metadata().is_ok_and(|about| about.is_file()))
+        .map(|file| file.take(INI_START_BYTES).read_to_end(&mut start));
+    if !matches!(read, Some(Ok(_))) {
+        return false;
+    }
+    String::from_utf8_lossy(&start)
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with(['#', ';']))
+        .is_some_and(|line| matches!(line, "[uwsgi]" | "[singlemalt]"))
 }
 
 fn unknown(spelled: &str, name: &str) -> ConfigError {

@@ -7,6 +7,7 @@ use crate::config::error::ConfigError;
 use crate::config::readers::layers::Setting;
 use crate::config::table::row::OptionRow;
 use crate::config::values::reader::Reader;
+use crate::protocol::http::response::is_hop_by_hop;
 
 impl Reader<'_> {
     /// `FILE REST`
@@ -66,6 +67,9 @@ impl Reader<'_> {
                     setting.text
                 )));
             }
+            if is_servers(name) {
+                return Err(of_the_server(setting, name));
+            }
             Ok(name.to_owned())
         };
         self.raw.all(row).iter().map(name).collect()
@@ -84,10 +88,31 @@ impl Reader<'_> {
             if value.contains(|c: char| c.is_control() && c != '\t') {
                 return Err(setting.error("has a control character in its value"));
             }
+            let closes = name.eq_ignore_ascii_case("connection")
+                && value
+                    .split(',')
+                    .any(|word| word.trim().eq_ignore_ascii_case("close"));
+            if is_servers(name) && !closes {
+                return Err(of_the_server(setting, name));
+            }
             Ok((name.to_owned(), value.to_owned()))
         };
         self.raw.all(row).iter().map(header).collect()
     }
+}
+
+fn of_the_server(setting: &Setting, name: &str) -> ConfigError {
+    let (spelled, origin) = (&setting.spelled, &setting.origin);
+    ConfigError::new(format!(
+        "{spelled} ({origin}): {name} is about one response or one connection, so the server says it"
+    ))
+}
+
+/// Whether only the server may say a field of this name.
+fn is_servers(name: &str) -> bool {
+    name.eq_ignore_ascii_case("content-length")
+        || name.eq_ignore_ascii_case("connection")
+        || is_hop_by_hop(name.as_bytes())
 }
 
 /// A byte of a field's name (RFC 9110, 5.6.2).

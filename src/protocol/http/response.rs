@@ -84,6 +84,25 @@ pub const fn choose(exchange: Exchange, status: u16, length: Option<u64>) -> Pla
     Plan { body, keep_alive }
 }
 
+/// Whether a field of this name is about one connection, which is the server's: the list of
+/// wsgiref.util.is_hop_by_hop, which PEP 3333 points to, with RFC 9110's spelling of `Trailer` and
+/// with `Proxy-Connection`. `Connection` itself is not among them: an application may close.
+pub fn is_hop_by_hop(name: &[u8]) -> bool {
+    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    // By length first: most names are compared with nothing at all.
+    match name.len() {
+        2 => is("te"),
+        7 => is("upgrade") || is("trailer"),
+        8 => is("trailers"),
+        10 => is("keep-alive"),
+        16 => is("proxy-connection"),
+        17 => is("transfer-encoding"),
+        18 => is("proxy-authenticate"),
+        19 => is("proxy-authorization"),
+        _ => false,
+    }
+}
+
 /// The interim answer to `Expect: 100-continue`, complete.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Ends a chunked body; there are never trailers.

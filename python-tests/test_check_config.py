@@ -1,0 +1,71 @@
+"""--check-config and --explain say what the start says."""
+
+import subprocess
+
+import pytest
+
+from server import binary, environment
+
+APP = """
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [b"hello"]
+"""
+SECTION = "# a comment\n\n[uwsgi]\nhttp-socket = 127.0.0.1:0\nmodule = app\n"
+
+
+def run(folder, *arguments):
+    command = [binary(), *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def started(folder, *arguments):
+    """Whether the server starts; it stops after one request that it makes itself."""
+    return run(folder, *arguments, "--test-request", "GET /")
+
+
+REFUSED = [
+    "add-header = Connection: Keep-Alive",
+    "add-header = Content-Length: 5",
+    "add-header = Transfer-Encoding: chunked",
+    "add-header = Upgrade: h2c",
+    "add-header = TE: trailers",
+    "rem-header = Content-Length",
+    "rem-header = Keep-Alive",
+]
+ACCEPTED = ["add-header = Connection: close", "add-header = X-A: b", "rem-header = Server"]
+
+
+@pytest.mark.parametrize("line", [*REFUSED, *ACCEPTED])
+def test_all_three_agree(tmp_path, line):
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "site.ini").write_text(f"{SECTION}{line}\n")
+    good = line in ACCEPTED
+    code, text = run(tmp_path, "--check-config", "site.ini")
+    assert (code == 0) == good, text
+    code, text = started(tmp_path, "site.ini")
+    assert (code == 0) == good, text
+    code, text = run(tmp_path, "--explain", "site.ini")
+    assert ("starts with it as it is" in text) == good, text
+    if not good:
+        assert "so the server says it" in text
+
+
+@pytest.mark.parametrize("name", ["uwsgi.conf", "site.cfg", "site", "site.uwsgi", "deploy.live"])
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_configuration_of_any_ending_is_read(tmp_path, name, ready):
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / name).write_text(SECTION + ("" if ready else "processes = many\n"))
+    code, text = run(tmp_path, "--check-config", name)
+    assert (code == 0) == ready, text
+    code, text = started(tmp_path, name)
+    assert (code == 0) == ready, text
+
+
+@pytest.mark.parametrize("name", ["missing.conf", "missing.cfg", "missing.ini"])
+def test_a_missing_file_is_an_error(tmp_path, name):
+    code, text = run(tmp_path, "--check-config", name)
+    assert code == 1 and f"{name} cannot be read" in text
