@@ -69,3 +69,33 @@ def test_a_configuration_of_any_ending_is_read(tmp_path, name, ready):
 def test_a_missing_file_is_an_error(tmp_path, name):
     code, text = run(tmp_path, "--check-config", name)
     assert code == 1 and f"{name} cannot be read" in text
+
+
+@pytest.mark.parametrize(
+    "plugin", ["/usr/lib/uwsgi/python3", "/usr/lib/uwsgi/plugins/python3_plugin.so", "python3"]
+)
+def test_uwsgis_own_python_plugin_is_built_in(tmp_path, plugin):
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "site.ini").write_text(f"{SECTION}plugins = {plugin}\n")
+    for arguments in (["--check-config"], ["--test-request", "GET /"]):
+        code, text = run(tmp_path, "site.ini", *arguments)
+        assert code == 0, text
+    (tmp_path / "site.ini").write_text(f"{SECTION}plugins = /usr/lib/uwsgi/geoip_plugin.so\n")
+    code, text = run(tmp_path, "site.ini", "--check-config")
+    assert code == 1 and "a plugin of uWSGI in C" in text
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1", 75), ("true", 75), ("2", 2), ("0", 0)])
+def test_keep_alive_that_is_on(serve, text, seconds):
+    """uWSGI's http-keepalive is a flag in most configurations."""
+    ini = f"[uwsgi]\nhttp-socket = 127.0.0.1:0\nmodule = app\nhttp-keepalive = {text}\n"
+    server = serve("site.ini", listen=(), files={"app.py": APP, "site.ini": ini})
+    with server.connect() as connection:
+        response = connection.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert response.keeps_alive == (seconds > 0)
+        connection.socket.settimeout(3.5)
+        if seconds == 2:
+            assert connection.socket.recv(1) == b""
+        elif seconds:
+            with pytest.raises(TimeoutError):
+                connection.socket.recv(1)

@@ -7,6 +7,7 @@ use super::options;
 use super::types::{AppChoice, AppTarget, Mount};
 use crate::config::error::ConfigError;
 use crate::config::python::options as python;
+use crate::config::readers::language::logic::is_built_in_plugin;
 use crate::config::readers::layers::{Raw, Setting};
 use crate::config::table::row::OptionRow;
 
@@ -275,7 +276,8 @@ pub(crate) fn imports(raw: &Raw, row: &OptionRow) -> Result<Vec<AppTarget>, Conf
     raw.all(row).iter().map(import).collect()
 }
 
-/// The plugins that an option names. `0:python` names a slot too.
+/// The plugins that an option names. `0:python` names a slot too, and Debian's files are named by
+/// their path: `/usr/lib/uwsgi/plugins/python3_plugin.so` is `python3`.
 pub(crate) fn plugin_names(text: &str) -> impl Iterator<Item = &str> {
     let names = text.split([',', ' ']).filter(|name| !name.is_empty());
     names.map(|name| {
@@ -283,7 +285,11 @@ pub(crate) fn plugin_names(text: &str) -> impl Iterator<Item = &str> {
             // A drive of Windows is a letter.
             slot.bytes().all(|byte| byte.is_ascii_digit())
         });
-        slot.map_or(name, |(_, name)| name)
+        let name = slot.map_or(name, |(_, name)| name);
+        let file = name.rsplit('/').next().unwrap_or(name);
+        let base = file.strip_suffix(".so").unwrap_or(file);
+        let base = base.strip_suffix("_plugin").unwrap_or(base);
+        if is_built_in_plugin(base) { base } else { name }
     })
 }
 

@@ -9,6 +9,9 @@ use super::options;
 use super::types::HttpConfig;
 use crate::config::values::value;
 
+/// The default of the option, in the type of its value.
+const KEEP_ALIVE_DEFAULT: Duration = Duration::from_secs(75);
+
 impl Reader<'_> {
     pub(crate) fn http(&mut self) -> Result<HttpConfig, ConfigError> {
         Ok(HttpConfig {
@@ -36,7 +39,7 @@ impl Reader<'_> {
         Ok(Some(path.clone()))
     }
 
-    /// uWSGI's `http-keepalive = true` switches keep-alive on without saying for how long.
+    /// uWSGI's `http-keepalive = true`, and 1, switch keep-alive on without saying for how long.
     pub(crate) fn keep_alive(&mut self) -> Result<Duration, ConfigError> {
         let row = &options::HTTP_KEEPALIVE;
         let word = self.raw.last(row).map(|setting| setting.text.as_str());
@@ -45,6 +48,7 @@ impl Reader<'_> {
             .map(value::flag)
         {
             Some(read) if !read.value => Ok(Duration::ZERO),
+            None if word == Some("1") => Ok(KEEP_ALIVE_DEFAULT),
             Some(_) | None => self.seconds(row),
         }
     }
