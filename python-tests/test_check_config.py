@@ -1,6 +1,7 @@
 """--check-config and --explain say what the start says."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -99,3 +100,22 @@ def test_keep_alive_that_is_on(serve, text, seconds):
         elif seconds:
             with pytest.raises(TimeoutError):
                 connection.socket.recv(1)
+
+
+ROOT = Path(__file__).resolve().parent.parent
+KNOWN = {".ini", ".toml", ".xml", ".yaml", ".yml", ".json"}
+TREE = sorted(
+    path
+    for folder in ("configs", "docs", "tests/explain", "examples")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in KNOWN
+)
+
+
+@pytest.mark.parametrize("path", TREE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_check_config_and_explain_agree_on_every_configuration(path):
+    """What --explain says about a start is what --check-config says."""
+    checked, said = run(path.parent, "--check-config", path.name)
+    code, explained = run(path.parent, "--explain", path.name)
+    assert code == 0 or checked != 0, f"{said}\n{explained}"
+    assert ("starts with it as it is" in explained) == (checked == 0), f"{said}\n{explained}"
