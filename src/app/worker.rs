@@ -206,7 +206,9 @@ impl Worker {
         let counters = self.group.counters.of(self.id.core);
         self.gil_slot.begin_job();
         counters.begin_signal(number);
+        self.watch.begin_signal(number);
         let run = catch_unwind(AssertUnwindSafe(|| py.run_signal(number)));
+        self.watch.end_signal();
         counters.end_signal();
         if run.is_err() {
             tracing::error!(

@@ -27,6 +27,7 @@ def prepare(python_path, guard, twins, executable):
     distrust_bytecode()
     compile_without_trees()
     ignore_signal_handlers()
+    tell_of_exit()
     if guard:
         watch_extensions()
         replace_current_frames()
@@ -121,6 +122,21 @@ def ignore_signal_handlers():
         return before
 
     _signal.signal = signal
+
+
+def tell_of_exit():
+    """`os._exit` ends the whole server: the log says so."""
+    original = os._exit
+    if getattr(original, "__module__", None) == __name__:
+        return
+
+    def _exit(status):
+        if not is_child():
+            note_exit(status)
+        original(status)
+
+    _exit.__doc__ = original.__doc__
+    os._exit = _exit
 
 
 def compile_without_trees():

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use pyo3_ffi as ffi;
 
 use super::attached::Attached;
+use super::crash;
 use super::environ;
 use super::failure;
 use super::fork;
@@ -206,6 +207,7 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
         (c"embedded_code", &EMBEDDED_CODE),
         (c"own_frames", &stacks::OWN_FRAMES),
         (c"is_child", &fork::IN_CHILD),
+        (c"note_exit", &crash::NOTE_EXIT),
     ] {
         // SAFETY: the function has no self.
         let function = unsafe { trampoline::function(token, method, std::ptr::null_mut())? };

@@ -11,6 +11,7 @@
 //! - `interpreter`, `thread_state`, `bootstrap`, `interruption`, `stacks`: the life of an
 //!   interpreter
 //! - `load`, `target`, `sources`, `refusal`, `failure`: the app, and errors as text
+//! - `crash`, `fork`: ends of the process, and copies of it
 //! - `runtime`, `request`, `uwsgi`: rooms of their own
 
 #![allow(
@@ -20,6 +21,7 @@
 
 mod attached;
 mod bootstrap;
+mod crash;
 mod environ;
 mod extensions;
 mod failure;
@@ -42,6 +44,7 @@ mod trampoline;
 mod uwsgi;
 
 pub use attached::Attached;
+pub use crash::{Cause, watch as watch_crashes};
 pub use extensions::ExtensionImport;
 pub use fork::is_child;
 pub use interpreter::{

@@ -15,6 +15,7 @@ use pyo3_ffi as ffi;
 
 use super::attached::Attached;
 use super::bootstrap;
+use super::crash::HandlerStack;
 use super::failure;
 use super::fork;
 use super::interpreter::{self, Ended, Interpreter, InterpreterHandle, InterpreterSpec, Isolation};
@@ -53,6 +54,7 @@ pub struct InterpreterThread {
     creator: bool,
     /// Dropped explicitly, attached; leaked where that is not possible.
     caches: ManuallyDrop<Box<Caches>>,
+    _handler_stack: HandlerStack,
     over: bool,
     not_send: PhantomData<*mut ()>,
 }
@@ -88,6 +90,7 @@ impl InterpreterThread {
                 interpreter,
                 creator: true,
                 caches: ManuallyDrop::new(Box::new(caches)),
+                _handler_stack: HandlerStack::of_this_thread(),
                 over: false,
                 not_send: PhantomData,
             }),
@@ -130,6 +133,7 @@ impl InterpreterThread {
                 interpreter,
                 creator: false,
                 caches: ManuallyDrop::new(Box::new(caches)),
+                _handler_stack: HandlerStack::of_this_thread(),
                 over: false,
                 not_send: PhantomData,
             }),

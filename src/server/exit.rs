@@ -3,12 +3,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::log_target::LogOutput;
+use crate::app::inspect::in_progress::{self, Line};
 use crate::config::{Config, Failure};
 use crate::net::vital;
-use crate::python::exit_now;
+use crate::python::{Cause, exit_now, watch_crashes};
 use crate::telemetry::LogWriter;
 use crate::waiter::resume::{ServerEnd, end_by_signal, is_waiter, resume};
 use crate::waiter::role::VARIABLE;
@@ -22,6 +24,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The exit code after a signal is this and its number, as in a shell.
 pub(super) const KILLED_BY: i32 = 128;
+
+/// Where lines wait that a crash would lose.
+static WRITER: OnceLock<LogWriter> = OnceLock::new();
 
 /// The end of the process.
 pub struct Exit {
@@ -75,6 +80,45 @@ pub(super) fn end_at_loss(writer: LogWriter) {
         writer.flush(FLUSH_TIMEOUT);
         exit_now(DESCRIPTOR_LOST);
     }));
+}
+
+/// From now on a crash of the process leaves the requests in progress in the log, as its last
+/// lines.
+pub(super) fn report_crashes(writer: &LogWriter) {
+    WRITER.get_or_init(|| writer.clone());
+    watch_crashes(report_crash);
+}
+
+/// Runs in the handler of a signal, so it neither allocates nor waits.
+fn report_crash(cause: Cause, thread: u64) {
+    if let Some(writer) = WRITER.get() {
+        writer.write_in_crash();
+    }
+    let mut line = Line::default();
+    match cause {
+        Cause::Signal(number) => {
+            line.push(b"[ERROR] the process crashes: ");
+            line.push(signal_name(number).as_bytes());
+        }
+        Cause::OsExit(code) => {
+            line.push(b"[ERROR] the application ends the process: os._exit(");
+            line.push(itoa::Buffer::new().format(code).as_bytes());
+            line.push(b")");
+        }
+        Cause::Exit => line.push(b"[ERROR] code outside of Python ends the process: exit()"),
+    }
+    line.end();
+    in_progress::report(thread);
+}
+
+#[cfg(unix)]
+fn signal_name(number: i32) -> &'static str {
+    crate::os::signals::name(number)
+}
+
+#[cfg(not(unix))]
+fn signal_name(_number: i32) -> &'static str {
+    "a signal"
 }
 
 /// If this process only waits for the server's processes: waits until they have ended. Main thread,

@@ -202,6 +202,14 @@ impl LogWriter {
         *self.0.observer.lock() = Some(observer);
     }
 
+    /// Writes the lines that wait, in a process that crashes: without a wait, an allocation or a
+    /// lock, and so not in every case.
+    pub fn write_in_crash(&self) {
+        if let Some(state) = self.0.state.try_lock() {
+            write_unlocked(&state.lines);
+        }
+    }
+
     /// Waits until everything that was appended before has been written, but no longer than
     /// `timeout`.
     pub fn flush(&self, timeout: Duration) {
@@ -223,9 +231,15 @@ impl LogWriter {
 fn write_in_child(format: impl FnOnce(&mut Vec<u8>)) {
     let mut lines = Vec::new();
     format(&mut lines);
+    write_unlocked(&lines);
+}
+
+fn write_unlocked(lines: &[u8]) {
+    #[cfg(not(unix))]
+    let _nothing_forks = lines;
     #[cfg(unix)]
     {
-        let mut rest = &lines[..];
+        let mut rest = lines;
         while let Ok(written @ 1..) = rustix::io::write(rustix::stdio::stderr(), rest) {
             rest = &rest[written..];
         }

@@ -17,6 +17,7 @@ use crate::net::ownership::{ClientHandle, Outcome, ResponseOwner};
 use crate::python::Interruption;
 
 use super::limits::RequestLimits;
+use crate::app::inspect::in_progress::InProgress;
 use crate::app::worker_group::WorkerGroup;
 use crate::app::worker_id::WorkerId;
 
@@ -105,6 +106,7 @@ pub struct WorkerRecord {
     current: Mutex<WatchedRequest>,
     is_abandoned: AtomicBool,
     phase: AtomicU8,
+    in_progress: InProgress,
 }
 
 impl WorkerRecord {
@@ -113,7 +115,12 @@ impl WorkerRecord {
         place: WorkerPlace,
         interruption: Arc<Interruption>,
     ) -> Self {
+        let in_progress = InProgress::new(place.id, interruption.ident());
+        if !place.is_sibling {
+            in_progress.begin(b"the start of", b"the application", Instant::now());
+        }
         Self {
+            in_progress,
             limits: Arc::clone(limits),
             place,
             interruption,
@@ -125,8 +132,10 @@ impl WorkerRecord {
         }
     }
 
-    /// Notes a request. Two plain stores, if requests are not watched.
+    /// Notes a request. A few plain stores, if requests are not watched.
     pub(crate) fn begin(&self, exchange: &Exchange, net: &Net, now: Instant) {
+        let head = exchange.head();
+        self.in_progress.begin(head.method(), head.target(), now);
         let is_watched = self.limits.is_wanted();
         self.owner.begin(is_watched);
         if !is_watched {
@@ -180,6 +189,7 @@ impl WorkerRecord {
 
     /// The request has ended; from now on only the worker touches its client.
     pub(crate) fn end(&self) -> ClientOutcome {
+        self.in_progress.end();
         let outcome = self.owner.end();
         if !self.limits.is_wanted() {
             return ClientOutcome::Application;
@@ -197,6 +207,17 @@ impl WorkerRecord {
             }
             Outcome::Taken => ClientOutcome::BrokenOff,
         }
+    }
+
+    /// Notes a signal, which has no limit.
+    pub(crate) fn begin_signal(&self, number: u8) {
+        let mut text = itoa::Buffer::new();
+        let number = text.format(number).as_bytes();
+        self.in_progress.begin(b"signal", number, Instant::now());
+    }
+
+    pub(crate) fn end_signal(&self) {
+        self.in_progress.end();
     }
 
     pub(crate) fn deadline(&self) -> Option<u64> {
@@ -221,6 +242,14 @@ impl WorkerRecord {
     }
 
     pub(crate) fn set_phase(&self, phase: ThreadPhase) {
+        match phase {
+            ThreadPhase::Loading => {}
+            ThreadPhase::Serving => self.in_progress.end(),
+            ThreadPhase::Leaving => {
+                let (what, of) = (b"the end of", b"the interpreter");
+                self.in_progress.begin(what, of, Instant::now());
+            }
+        }
         let phase = match phase {
             ThreadPhase::Loading => LOADING,
             ThreadPhase::Serving => SERVING,

@@ -55,6 +55,7 @@ impl<'a> Prepared<'a> {
         inherited.locks = Locks::default();
         let meanings = hooks::signals(&config);
         let writer = launch.output.writer.clone();
+        exit::report_crashes(&writer);
         exit::end_at_loss(writer.clone());
         signals::listen(launch.events.clone(), &meanings, writer).map_err(Failure::new)?;
         let mut connections = None;
