@@ -425,9 +425,9 @@ class Daemon:
         path = self.directory / "app.log"
         return path.read_text() if path.exists() else ""
 
-    def wait_for_log(self, text, seconds=LOG_SECONDS):
+    def wait_for_log(self, text, seconds=LOG_SECONDS, count=1):
         end = time.monotonic() + seconds
-        while text not in self.log():
+        while self.log().count(text) < count:
             assert time.monotonic() < end, f"{text!r} not within {seconds} s:\n{self.log()}"
             time.sleep(0.02)
 
@@ -485,6 +485,24 @@ def test_daemonize(daemonize, option):
     # The folder stays: relative paths mean what they meant.
     assert facts["cwd"] == str(daemon.directory)
     daemon.wait_for_log("GET /")
+    daemon.stop()
+    assert "SIGTERM: stopping" in daemon.log()
+
+
+@linux
+def test_a_daemon_is_succeeded_and_keeps_its_process_id(daemonize):
+    daemon = daemonize("--daemonize2", "app.log", "--isolation", "main", source=FACTS)
+    pid = daemon.pid
+    for count in (1, 2):
+        os.kill(pid, signal.SIGHUP)
+        daemon.wait_for_log(" is the server now", count=count)
+        facts = daemon.ask().json()
+        assert facts["pid"] != pid and daemon.pid == pid
+        assert facts["sid"] not in (os.getsid(0), pid) and facts["cwd"] == str(daemon.directory)
+        # The waiter, too, has the log.
+        for process in (pid, facts["pid"]):
+            log = str(daemon.directory / "app.log")
+            assert os.readlink(f"/proc/{process}/fd/2") == log
     daemon.stop()
     assert "SIGTERM: stopping" in daemon.log()
 

@@ -63,13 +63,17 @@ def test_twenty_reloads_under_load_lose_nothing(serve, tmp_path, arguments):
     site = Site(tmp_path)
     site.version(1)
     server = serve("app.py", *arguments, directory=tmp_path)
+    # Without an isolation of its own a row takes the one of the run: the main interpreter is renewed
+    # with its process.
+    mode = "exec" if "isolation: main" in server.log() else "swap"
     with Load(server.address, seed=arguments) as load:
-        last = reload_often(server, site, reloads=20, seed=arguments)
+        last = reload_often(server, site, reloads=20, seed=arguments, mode=mode)
     assert not load.failures, load.failures[:5]
     assert load.newest == last
     assert load.answered > 100
     # Every old generation has ended, so nothing of it is left.
-    server.wait_for_log(r"generation \d+ ended \(", count=16)
+    if mode == "swap":
+        server.wait_for_log(r"generation \d+ ended \(", count=16)
     assert "parked" not in server.log()
 
 
