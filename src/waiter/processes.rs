@@ -98,17 +98,20 @@ impl Processes {
                 self.set_serving(from, false);
                 self.tell(from, &Notice::Hold);
             }
-            Request::Unhandled(signals) => {
-                // They are older than those that were held meanwhile.
-                let newer = std::mem::replace(&mut self.held, signals);
-                self.held.extend(newer);
-                if self.server.is_some() {
-                    for signal in std::mem::take(&mut self.held) {
-                        self.signal(signal);
-                    }
-                }
-            }
+            Request::Unhandled(signals) => self.pass_on(signals),
             Request::Notify(text) => self.notifier.send(&text),
+        }
+    }
+
+    /// Passes on what a process was sent and has not handled. It is older than what was held
+    /// meanwhile.
+    pub(super) fn pass_on(&mut self, signals: Vec<i32>) {
+        let newer = std::mem::replace(&mut self.held, signals);
+        self.held.extend(newer);
+        if self.server.is_some() {
+            for signal in std::mem::take(&mut self.held) {
+                self.signal(signal);
+            }
         }
     }
 
@@ -286,6 +289,9 @@ mod tests {
         processes.handle(1, Request::Unhandled(vec![1]), None);
         assert_eq!(next(&ends[1]), Some(Notice::Signal(15)));
         assert_eq!(next(&ends[1]), Some(Notice::Signal(1)));
+        // As the first process does before it executes itself.
+        processes.pass_on(vec![2]);
+        assert_eq!(next(&ends[1]), Some(Notice::Signal(2)));
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub fn wait_for_others(link: &Link, waiting: Waiting<'_>, halt: impl FnOnce()) -
             fallback: None,
         };
     };
-    processes.held.extend_from_slice(&waiting.unhandled);
+    processes.pass_on(waiting.unhandled.clone());
     let error = execute(&processes, &waiting);
     tracing::warn!(
         "cannot execute {} again to wait with less memory ({error}); this process waits as it is",
