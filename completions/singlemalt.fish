@@ -316,6 +316,7 @@ complete -c singlemalt -l reload-on-uss -r -f -d 'Megabytes of memory of its own
 complete -c singlemalt -l reload-on-pss -r -f -d 'Megabytes of proportional memory per interpreter after which the oldest one is replaced (Linux).'
 complete -c singlemalt -l reload-on-cgroup -r -f -d 'Percent of the memory limit of the container (cgroup) at which the oldest interpreter is replaced, if the process has grown. 0 is off; without such a limit nothing happens (Linux).'
 complete -c singlemalt -l disable-logging -s L -d 'Do not write a line for each request; errors are still logged.'
+complete -c singlemalt -l log-times -d 'Write request lines in a format of singlemalt\'s own: with the times that a request was queued, worked on and sent, to a tenth of a millisecond. The default is uWSGI\'s line.'
 complete -c singlemalt -l logto -r -f -d 'Log to a file, or to a UDP address (udp:127.0.0.1:514), instead of standard error.'
 complete -c singlemalt -l logto2 -r -f -d 'As --logto, but opened after privileges were dropped.'
 complete -c singlemalt -l touch-logreopen -r -d 'Open the log anew when a file is touched. May be repeated.'

@@ -319,6 +319,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--reload-on-pss', 'Megabytes of proportional memory per interpreter after which the oldest one is replaced (Linux).')
         ,@('--reload-on-cgroup', 'Percent of the memory limit of the container (cgroup) at which the oldest interpreter is replaced, if the process has grown. 0 is off; without such a limit nothing happens (Linux).')
         ,@('--disable-logging', 'Do not write a line for each request; errors are still logged.')
+        ,@('--log-times', 'Write request lines in a format of singlemalt''s own: with the times that a request was queued, worked on and sent, to a tenth of a millisecond. The default is uWSGI''s line.')
         ,@('--logto', 'Log to a file, or to a UDP address (udp:127.0.0.1:514), instead of standard error.')
         ,@('--logto2', 'As --logto, but opened after privileges were dropped.')
         ,@('--touch-logreopen', 'Open the log anew when a file is touched. May be repeated.')

@@ -471,7 +471,7 @@ def test_daemonize(daemonize, option):
     assert daemon.done.returncode == 0, daemon.done.stderr
     if option != "--daemonize2":
         assert daemon.done.stdout + daemon.done.stderr == ""
-        daemon.wait_for_log("\nready ")
+        daemon.wait_for_log("ready after")
     else:
         # The command returned when the server served, and showed the log until then.
         assert "\nready " in daemon.done.stderr

@@ -907,7 +907,11 @@ def test_slow_readers_cost_no_memory(serve, tmp_path):
 def test_a_reader_that_stops_is_let_go(serve, tmp_path):
     (tmp_path / "big").write_bytes(bytes(64 << 20))
     server = serve(
-        "--check-static", tmp_path, *deadlines(write="500ms"), source=APP, directory=tmp_path
+        "--log-times",
+        *("--check-static", tmp_path),
+        *deadlines(write="500ms"),
+        source=APP,
+        directory=tmp_path,
     )
     with Connection(server.address, receive_buffer_bytes=4096) as connection:
         connection.send(get("/big"))
@@ -1004,7 +1008,7 @@ def test_descriptors_come_back(site):
 def test_the_log_has_a_line(site, ask):
     ask("/static/text.txt?logged")
     site.wait_for_log(
-        r"worker: 0\.0\] 127\.0\.0\.1 .* GET /static/text\.txt\?logged => generated 10 bytes in .* \(HTTP/1\.1 200\)"
+        r"app: -1\|req: -1/\d+\] 127\.0\.0\.1 .* GET /static/text\.txt\?logged => generated 10 bytes in .* \(HTTP/1\.1 200\)"
     )
     ask("/static/text.txt?part", "Range: bytes=0-1")
     site.wait_for_log(r"GET /static/text\.txt\?part => generated 2 bytes in .* \(HTTP/1\.1 206\)")
@@ -1107,4 +1111,4 @@ def test_django_as_the_documentation_has_it(serve, tmp_path):
         assert answer.body == (tmp_path / path.lstrip("/")).read_bytes()
     # Nothing of it went through Django, which would have answered 404.
     assert server.ask("/static/none.css").status == 404
-    server.wait_for_log(r"worker: 0\.0\] .* GET /static/", count=len(wanted))
+    server.wait_for_log(r"app: -1\|req: -1/\d+\] .* GET /static/", count=len(wanted))

@@ -442,6 +442,6 @@ def test_an_open_address_is_warned_of(serve):
 def test_the_log_line_is_about_the_front_ends_client(echo):
     ask_uwsgi(echo.address, "/logged?x=1", REMOTE_ADDR="198.51.100.9", SERVER_PROTOCOL="HTTP/2.0")
     line = echo.wait_for_log(r"^.*GET /logged\?x=1 .*$")[0]
-    assert " 198.51.100.9 () {14 fields in " in line and "(HTTP/2.0 200)" in line
+    assert " 198.51.100.9 () {28 vars in " in line and "(HTTP/2.0 200)" in line
     ask_uwsgi(echo.address, "/escaped", REMOTE_ADDR="\x1b[31m\n", SERVER_PROTOCOL="\n")
     assert r" \x1b[31m\x0a () " in echo.wait_for_log(r"^.*GET /escaped .*$")[0]

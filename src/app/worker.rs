@@ -60,6 +60,8 @@ pub struct Worker {
     /// Modules that were loaded when the application's files were last reported.
     modules_known: Cell<usize>,
     has_panicked: bool,
+    /// The number of the application that the last request was for.
+    application: Option<usize>,
     app_counters: Arc<AppCounters>,
 }
 
@@ -89,6 +91,7 @@ impl Worker {
             requests_max,
             modules_known: Cell::new(0),
             has_panicked: false,
+            application: None,
         }
     }
 
@@ -263,6 +266,7 @@ impl Worker {
         let sent_bytes = summary.body_bytes + summary.header_bytes as u64;
         let counters = self.group.counters.of(self.id.core);
         counters.end_request(at.saturating_duration_since(taken_at), sent_bytes, end);
+        let answers = self.group.count_answer();
         let answered = Answered {
             summary,
             queued,
@@ -270,9 +274,10 @@ impl Worker {
             at,
             worker: self.id.worker,
             core: self.id.core,
+            application: self.application,
+            requests: answers,
         };
         self.gil_slot.end_job(&mut self.quick_jobs);
-        let answers = self.group.count_answer();
         if answers >= self.requests_max {
             self.due(|| format!("{answers} requests (--max-requests)"));
         }
@@ -296,6 +301,7 @@ impl Worker {
         }
         let apps = &self.shared.setup.plan.apps;
         let chosen = apps.mounts().choose_for(parts.head);
+        self.application = chosen.map(|chosen| chosen.app);
         let response = &mut self.response;
         let served = catch_unwind(AssertUnwindSafe(|| {
             panic_if_asked(parts.head);

@@ -45,6 +45,10 @@ pub struct Answered {
     /// Which interpreter answered, from 1; 0 for an answer made without the application.
     pub worker: usize,
     pub core: usize,
+    /// The number of the application; `None` for an answer made without one.
+    pub application: Option<usize>,
+    /// How many requests this interpreter has answered.
+    pub requests: u64,
 }
 
 pub struct Connection {

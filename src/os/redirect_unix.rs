@@ -20,7 +20,15 @@ pub fn private(options: &mut OpenOptions) {
 pub fn to_file(file: &File, writer: &LogWriter) -> io::Result<()> {
     standard_streams(file)?;
     writer.send_to(Destination::Stderr);
+    writer.set_times(is_stderr_a_file());
     Ok(())
+}
+
+/// Whether standard error is a file on a disk.
+pub fn is_stderr_a_file() -> bool {
+    let facts = rustix::fs::fstat(io::stderr());
+    let kind = facts.map(|facts| rustix::fs::FileType::from_raw_mode(facts.st_mode));
+    kind == Ok(rustix::fs::FileType::RegularFile)
 }
 
 /// What the application prints goes to `socket`.

@@ -12,7 +12,13 @@ pub fn private(_options: &mut OpenOptions) {}
 /// Our lines go to `file`.
 pub fn to_file(file: &File, writer: &LogWriter) -> io::Result<()> {
     writer.send_to(Destination::File(file.try_clone()?));
+    writer.set_times(true);
     Ok(())
+}
+
+/// Whether standard error is a file on a disk: not asked for here.
+pub fn is_stderr_a_file() -> bool {
+    false
 }
 
 /// Standard output, which is shared with whatever the application prints.

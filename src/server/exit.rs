@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::log_target::LogOutput;
 use crate::app::inspect::in_progress::{self, Line};
@@ -107,8 +107,15 @@ fn report_crash(cause: Cause, thread: u64) {
         }
         Cause::Exit => line.push(b"[ERROR] code outside of Python ends the process: exit()"),
     }
+    line.push(b", at ");
+    line.push_time(now());
     line.end();
     in_progress::report(thread);
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 #[cfg(unix)]

@@ -34,6 +34,7 @@ impl LogOutput {
     pub fn start(target: Option<Log>, starter: Option<Starter>) -> Result<Self, Failure> {
         let writer = LogWriter::start(is_child).map_err(Failure::new)?;
         let level = std::env::var("SINGLEMALT_LOG").ok();
+        writer.set_times(redirect::is_stderr_a_file());
         telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
         Ok(Self {
             writer,
@@ -125,11 +126,14 @@ impl LogOutput {
     }
 }
 
-/// Writes a line to the log as it is.
+/// Writes lines to the log as they are.
 pub fn say(writer: &LogWriter, line: &str) {
     writer.append(|lines| {
-        lines.extend_from_slice(line.as_bytes());
-        lines.push(b'\n');
+        for line in line.split('\n') {
+            writer.begin_message(lines);
+            lines.extend_from_slice(line.as_bytes());
+            lines.push(b'\n');
+        }
     });
 }
 
@@ -211,6 +215,7 @@ impl Log {
             Opened::Udp(socket) => {
                 redirect::standard_streams_to_socket(socket)?;
                 writer.send_to(Destination::Datagrams(socket.try_clone()?));
+                writer.set_times(false);
                 Ok(())
             }
         }

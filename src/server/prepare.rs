@@ -145,7 +145,7 @@ pub(super) fn request_log(
     writer: &LogWriter,
     events: &Sender<Event>,
 ) -> Box<dyn RequestLog> {
-    let log = Box::new(Lines::new(writer.clone()));
+    let log = Box::new(Lines::new(writer.clone(), config.log.times));
     if config.process.once {
         Box::new(Once::new(log, events.clone()))
     } else {

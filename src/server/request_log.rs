@@ -1,25 +1,31 @@
 //! Turns answered requests into lines of the request log.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use crossbeam::channel::Sender;
 
 use crate::net::{Record, RequestLog};
 use crate::reload::event::Event;
-use crate::telemetry::{LogWriter, RequestLine, append};
+use crate::telemetry::{LogWriter, RequestLine, append, append_with_times};
+use crate::wsgi::Head;
 
 /// Writes a line for each request.
 pub struct Lines {
     writer: LogWriter,
     pid: u32,
+    /// `--log-times`
+    has_times: bool,
+    requests: AtomicU64,
 }
 
 impl Lines {
     /// Lines go to `writer`.
-    pub fn new(writer: LogWriter) -> Self {
+    pub fn new(writer: LogWriter, has_times: bool) -> Self {
         Self {
             writer,
+            has_times,
+            requests: AtomicU64::new(0),
             pid: std::process::id(),
         }
     }
@@ -27,6 +33,7 @@ impl Lines {
 
 impl RequestLog for Lines {
     fn record(&self, record: &Record<'_>) {
+        let requests = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         // `--disable-logging`
         if !record.is_wanted {
             return;
@@ -36,10 +43,15 @@ impl RequestLog for Lines {
         let line = RequestLine {
             worker: answered.worker,
             core: answered.core,
+            application: answered.application,
+            worker_requests: answered.requests,
+            requests,
             peer: record
                 .head
                 .remote_address()
                 .unwrap_or(record.peer.address()),
+            user: record.head.remote_user().unwrap_or_default(),
+            request_variables: variables(record.head),
             request_fields: record.head.field_count(),
             request_head_bytes: record.head.received_bytes(),
             method: record.head.method(),
@@ -49,15 +61,31 @@ impl RequestLog for Lines {
             body_bytes: summary.body_bytes,
             header_count: summary.header_count,
             header_bytes: summary.header_bytes,
+            pieces: summary.pieces,
             queued: answered.queued,
             app: answered.app,
             sent: record.write,
             is_broken: record.broken,
         };
         let now = SystemTime::now();
+        let format = if self.has_times {
+            append_with_times
+        } else {
+            append
+        };
         self.writer
-            .append(|lines| append(&line, self.pid, now, lines));
+            .append(|lines| format(&line, self.pid, now, lines));
     }
+}
+
+/// uWSGI counts the names and the values of the variables. Of an HTTP request it makes one of each
+/// field, and nine more.
+fn variables(head: &Head) -> usize {
+    let own = match head {
+        Head::Http(_) => 9,
+        Head::Variables(_) => 0,
+    };
+    2 * (own + head.field_count())
 }
 
 /// Writes nothing.

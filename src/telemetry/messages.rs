@@ -53,6 +53,7 @@ impl<S: Subscriber> Layer<S> for Messages {
             Level::TRACE => "TRACE",
         };
         let format = |lines: &mut Vec<u8>| {
+            self.0.begin_message(lines);
             // A Vec takes everything.
             let _infallible = if metadata.target() == APP_STDERR {
                 writeln!(lines, "{}", text.message)

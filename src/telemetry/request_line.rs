@@ -1,12 +1,17 @@
-//! The line of one request, in the shape that uWSGI's users know.
+//! The line of one request: uWSGI's, which fail2ban, GoAccess and log shippers know, or one with the
+//! times that uWSGI has not (`--log-times`).
 //!
-//! `[pid: 7|worker: 1.0] 127.0.0.1 () {2 fields in 78 bytes} [2026-11-21 03:50:16] GET / =>
+//! `[pid: 7|app: 0|req: 1/3] 127.0.0.1 () {24 vars in 244 bytes} [Mon Nov 30 10:45:39 2026] GET / =>
+//! generated 5 bytes in 0 msecs (HTTP/1.1 200) 1 headers in 45 bytes (1 switches on core 0)`
+//!
+//! `[pid: 7|worker: 1.0] 127.0.0.1 () {2 fields in 78 bytes} [Mon Nov 30 10:45:39 2026] GET / =>
 //! generated 5 bytes in 0.3 msecs (HTTP/1.1 200) 4 headers in 120 bytes (queued 0.0 msecs, sent 0.0
 //! msecs)`
 
-use std::cell::Cell;
 use std::io::Write as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
+
+use super::local_time::append_time;
 
 /// What the line says. All bytes are the client's or the application's own, unescaped.
 #[derive(Debug)]
@@ -14,9 +19,19 @@ pub struct RequestLine<'a> {
     /// Which interpreter answered, from 1; 0: the server itself.
     pub worker: usize,
     pub core: usize,
+    /// The number of the application; `None`: the server answered by itself.
+    pub application: Option<usize>,
+    /// Requests that the interpreter has answered.
+    pub worker_requests: u64,
+    /// Requests that the server has answered.
+    pub requests: u64,
     /// The client's address; empty for a unix socket.
     pub peer: &'a [u8],
+    /// The user that the front end has authenticated.
+    pub user: &'a [u8],
     pub request_fields: usize,
+    /// Names and values of the CGI variables that uWSGI makes of the request.
+    pub request_variables: usize,
     pub request_head_bytes: usize,
     /// `GET`, ...; empty if the request was refused before it was known.
     pub method: &'a [u8],
@@ -27,6 +42,8 @@ pub struct RequestLine<'a> {
     pub body_bytes: u64,
     pub header_count: usize,
     pub header_bytes: usize,
+    /// Pieces of the body that the application gave.
+    pub pieces: usize,
     pub queued: Duration,
     pub app: Duration,
     /// From the application's end to the last byte.
@@ -35,50 +52,51 @@ pub struct RequestLine<'a> {
     pub is_broken: bool,
 }
 
-/// Appends the line for a request that was answered at `now`.
+/// Appends uWSGI's line for a request that was answered at `now`.
 pub fn append(line: &RequestLine<'_>, pid: u32, now: SystemTime, out: &mut Vec<u8>) {
-    let RequestLine {
-        worker,
-        core,
-        request_fields,
-        request_head_bytes,
-        status,
-        body_bytes,
-        header_count,
-        header_bytes,
-        ..
-    } = line;
+    out.extend_from_slice(b"[pid: ");
+    number(pid, out);
+    match line.application {
+        Some(application) => {
+            out.extend_from_slice(b"|app: ");
+            number(application, out);
+            out.extend_from_slice(b"|req: ");
+            number(line.worker_requests, out);
+        }
+        None => out.extend_from_slice(b"|app: -1|req: -1"),
+    }
+    out.push(b'/');
+    number(line.requests, out);
+    client(line, out);
+    number(line.request_variables, out);
+    out.extend_from_slice(b" vars in ");
+    let took = line.app + line.sent;
+    let began = now.checked_sub(line.queued + took).unwrap_or(now);
+    request(line, began, out);
+    number(took.as_millis(), out);
+    out.extend_from_slice(b" msecs");
+    response(line, out);
+    number(line.pieces, out);
+    out.extend_from_slice(b" switches on core ");
+    number(line.core, out);
+    out.extend_from_slice(b")\n");
+}
+
+/// Appends the line with the times that the request was queued and sent.
+pub fn append_with_times(line: &RequestLine<'_>, pid: u32, now: SystemTime, out: &mut Vec<u8>) {
     out.extend_from_slice(b"[pid: ");
     number(pid, out);
     out.extend_from_slice(b"|worker: ");
-    number(*worker, out);
+    number(line.worker, out);
     out.push(b'.');
-    number(*core, out);
-    out.extend_from_slice(b"] ");
-    escape(line.peer, out);
-    out.extend_from_slice(b" () {");
-    number(*request_fields, out);
+    number(line.core, out);
+    client(line, out);
+    number(line.request_fields, out);
     out.extend_from_slice(b" fields in ");
-    number(*request_head_bytes, out);
-    out.extend_from_slice(b" bytes} [");
-    timestamp(now, out);
-    out.extend_from_slice(b"] ");
-    escape(or_dash(line.method), out);
-    out.push(b' ');
-    escape(or_dash(line.target), out);
-    out.extend_from_slice(b" => generated ");
-    number(*body_bytes, out);
-    out.extend_from_slice(b" bytes in ");
+    request(line, now, out);
     milliseconds(line.app, out);
-    out.extend_from_slice(b" (");
-    escape(or_dash(line.version), out);
-    out.push(b' ');
-    number(*status, out);
-    out.extend_from_slice(b") ");
-    number(*header_count, out);
-    out.extend_from_slice(b" headers in ");
-    number(*header_bytes, out);
-    out.extend_from_slice(b" bytes (queued ");
+    response(line, out);
+    out.extend_from_slice(b"queued ");
     milliseconds(line.queued, out);
     out.extend_from_slice(b", sent ");
     milliseconds(line.sent, out);
@@ -88,6 +106,39 @@ pub fn append(line: &RequestLine<'_>, pid: u32, now: SystemTime, out: &mut Vec<u
         b")\n"
     };
     out.extend_from_slice(end);
+}
+
+fn client(line: &RequestLine<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"] ");
+    escape(line.peer, out);
+    out.extend_from_slice(b" (");
+    escape(line.user, out);
+    out.extend_from_slice(b") {");
+}
+
+fn request(line: &RequestLine<'_>, time: SystemTime, out: &mut Vec<u8>) {
+    number(line.request_head_bytes, out);
+    out.extend_from_slice(b" bytes} [");
+    append_time(time, out);
+    out.extend_from_slice(b"] ");
+    escape(or_dash(line.method), out);
+    out.push(b' ');
+    escape(or_dash(line.target), out);
+    out.extend_from_slice(b" => generated ");
+    number(line.body_bytes, out);
+    out.extend_from_slice(b" bytes in ");
+}
+
+fn response(line: &RequestLine<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b" (");
+    escape(or_dash(line.version), out);
+    out.push(b' ');
+    number(line.status, out);
+    out.extend_from_slice(b") ");
+    number(line.header_count, out);
+    out.extend_from_slice(b" headers in ");
+    number(line.header_bytes, out);
+    out.extend_from_slice(b" bytes (");
 }
 
 fn number(number: impl itoa::Integer, out: &mut Vec<u8>) {
@@ -130,69 +181,75 @@ fn milliseconds(time: Duration, out: &mut Vec<u8>) {
     out.extend_from_slice(b" msecs");
 }
 
-/// `2026-11-21 03:50:16`
-type Stamp = [u8; 19];
-
-/// UTC, to the second. The text is made once a second by each thread that needs it.
-fn timestamp(now: SystemTime, out: &mut Vec<u8>) {
-    thread_local! {
-        static LAST: Cell<(u64, Stamp)> = const { Cell::new((u64::MAX, [0; 19])) };
-    }
-    let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (made, mut stamp) = LAST.get();
-    if made != second {
-        stamp = stamp_of(second);
-        LAST.set((second, stamp));
-    }
-    out.extend_from_slice(&stamp);
-}
-
-fn stamp_of(second: u64) -> Stamp {
-    let mut stamp = *b"0000-00-00 00:00:00";
-    let mut room = &mut stamp[..];
-    // `2026-11-21T03:50:16Z`: what finds no room is the Z, and years that have five digits.
-    let _cut = write!(
-        room,
-        "{}",
-        humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(second))
-    );
-    stamp[10] = b' ';
-    stamp
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_line_reads_like_uwsgis() {
+    const LINE: RequestLine<'_> = RequestLine {
+        worker: 2,
+        core: 1,
+        application: Some(0),
+        worker_requests: 3,
+        requests: 12,
+        peer: b"127.0.0.1",
+        user: b"ann",
+        request_fields: 3,
+        request_variables: 24,
+        request_head_bytes: 78,
+        method: b"GET",
+        target: b"/caf\xc3\xa9?a=\\1",
+        version: b"HTTP/1.1",
+        status: 200,
+        body_bytes: 5,
+        header_count: 4,
+        header_bytes: 120,
+        pieces: 1,
+        queued: Duration::from_micros(40),
+        app: Duration::from_micros(1_260),
+        sent: Duration::ZERO,
+        is_broken: false,
+    };
+
+    /// The time depends on the machine's zone.
+    fn text(
+        append: fn(&RequestLine<'_>, u32, SystemTime, &mut Vec<u8>),
+        line: &RequestLine<'_>,
+    ) -> String {
         let mut out = Vec::new();
-        append(
-            &RequestLine {
-                worker: 2,
-                core: 1,
-                peer: b"127.0.0.1",
-                request_fields: 3,
-                request_head_bytes: 78,
-                method: b"GET",
-                target: b"/caf\xc3\xa9?a=\\1",
-                version: b"HTTP/1.1",
-                status: 200,
-                body_bytes: 5,
-                header_count: 4,
-                header_bytes: 120,
-                queued: Duration::from_micros(40),
-                app: Duration::from_micros(1_260),
-                sent: Duration::ZERO,
-                is_broken: false,
-            },
-            7,
-            UNIX_EPOCH + Duration::from_secs(1_000_000_000),
-            &mut out,
-        );
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        append(line, 7, now, &mut out);
+        let mut text = String::from_utf8_lossy(&out).into_owned();
+        let at = text
+            .find('[')
+            .and_then(|_| text.rfind('['))
+            .expect("a time");
+        text.replace_range(at + 1..at + 25, "ctime");
+        text
+    }
+
+    #[test]
+    fn the_line_is_uwsgis() {
         assert_eq!(
-            String::from_utf8_lossy(&out),
-            "[pid: 7|worker: 2.1] 127.0.0.1 () {3 fields in 78 bytes} [2001-09-09 01:46:40] \
+            text(append, &LINE),
+            "[pid: 7|app: 0|req: 3/12] 127.0.0.1 (ann) {24 vars in 78 bytes} [ctime] \
+             GET /caf\\xc3\\xa9?a=\\x5c1 => generated 5 bytes in 1 msecs (HTTP/1.1 200) \
+             4 headers in 120 bytes (1 switches on core 1)\n"
+        );
+        let own = RequestLine {
+            application: None,
+            worker: 0,
+            core: 0,
+            pieces: 0,
+            ..LINE
+        };
+        assert!(text(append, &own).starts_with("[pid: 7|app: -1|req: -1/12] "));
+    }
+
+    #[test]
+    fn the_other_line_has_times() {
+        assert_eq!(
+            text(append_with_times, &LINE),
+            "[pid: 7|worker: 2.1] 127.0.0.1 (ann) {3 fields in 78 bytes} [ctime] \
              GET /caf\\xc3\\xa9?a=\\x5c1 => generated 5 bytes in 1.2 msecs (HTTP/1.1 200) \
              4 headers in 120 bytes (queued 0.0 msecs, sent 0.0 msecs)\n"
         );

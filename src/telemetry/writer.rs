@@ -9,10 +9,13 @@
 use std::io::{self, Write};
 use std::net::UdpSocket;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ThreadId;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
+
+use super::local_time::append_time;
 
 /// How long lines may wait for company. A person at a terminal does not notice; a busy server saves
 /// a system call and a wake-up per line.
@@ -21,6 +24,10 @@ const BATCH_TIME: Duration = Duration::from_millis(10);
 const BATCH_BYTES: usize = 64 * 1024;
 /// Past this, lines are dropped and counted: the reader of our log is stuck.
 const BUFFER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How often, and after which pauses, a crash looks whether nothing is being written.
+const CRASH_TRIES_MAX: u32 = 100;
+const CRASH_PAUSE: Duration = Duration::from_millis(1);
 
 /// Where lines go.
 #[derive(Debug, Default)]
@@ -117,6 +124,8 @@ struct Shared {
     /// Whether this process was made by a fork of the server's: threads that are not in it may hold
     /// the locks, so it writes by itself.
     is_child: Option<fn() -> bool>,
+    /// Messages begin with the time of day.
+    has_times: AtomicBool,
     state: Mutex<State>,
     output: Mutex<Output>,
     observer: Mutex<Option<Observer>>,
@@ -140,6 +149,16 @@ impl LogWriter {
             .name("sm-log".to_owned())
             .spawn(move || writer.run())?;
         Ok(Self(shared))
+    }
+
+    /// Whether each message begins with the time of day, as in a file: elsewhere its reader knows it.
+    pub fn set_times(&self, has_times: bool) {
+        self.0.has_times.store(has_times, Ordering::Relaxed);
+    }
+
+    /// Begins a message.
+    pub fn begin_message(&self, lines: &mut Vec<u8>) {
+        self.0.begin_message(lines);
     }
 
     /// Appends what `format` writes, as a whole: lines of several threads never mix.
@@ -202,11 +221,23 @@ impl LogWriter {
         *self.0.observer.lock() = Some(observer);
     }
 
-    /// Writes the lines that wait, in a process that crashes: without a wait, an allocation or a
-    /// lock, and so not in every case.
+    /// Writes the lines that wait, and lets no thread write after them: the process crashes. May run
+    /// in a handler of a signal, so it allocates nothing, and does not wait long for a lock, which
+    /// the crashed thread may hold itself.
     pub fn write_in_crash(&self) {
+        for _ in 0..CRASH_TRIES_MAX {
+            if let Some(output) = self.0.output.try_lock() {
+                if output.unfinished.is_some() {
+                    write_unlocked(b"\n");
+                }
+                std::mem::forget(output);
+                break;
+            }
+            std::thread::sleep(CRASH_PAUSE);
+        }
         if let Some(state) = self.0.state.try_lock() {
             write_unlocked(&state.lines);
+            std::mem::forget(state);
         }
     }
 
@@ -249,6 +280,14 @@ fn write_unlocked(lines: &[u8]) {
 impl Shared {
     fn is_child(&self) -> bool {
         self.is_child.is_some_and(|is_child| is_child())
+    }
+
+    fn begin_message(&self, lines: &mut Vec<u8>) {
+        if self.has_times.load(Ordering::Relaxed) {
+            append_time(SystemTime::now(), lines);
+            // uWSGI's, with `log-date`.
+            lines.extend_from_slice(b" - ");
+        }
     }
 
     fn run(&self) {
@@ -299,6 +338,7 @@ impl Shared {
         let mut batch = std::mem::take(&mut state.lines);
         if state.dropped > 0 {
             let dropped = std::mem::take(&mut state.dropped);
+            self.begin_message(&mut batch);
             // A Vec takes everything.
             let _infallible = writeln!(
                 batch,

@@ -84,6 +84,14 @@ impl Head {
         }
     }
 
+    /// The user that the front end has authenticated.
+    pub fn remote_user(&self) -> Option<&[u8]> {
+        match self {
+            Self::Http(_) => None,
+            Self::Variables(variables) => variables.remote_user(),
+        }
+    }
+
     /// A body may follow.
     pub fn has_body(&self) -> bool {
         match self {

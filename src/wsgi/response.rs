@@ -210,6 +210,11 @@ impl Response {
         )
     }
 
+    /// The application gave so many pieces, which come as one.
+    pub fn join_pieces(&mut self, count: usize) {
+        self.pieces += count.saturating_sub(1);
+    }
+
     /// One piece of the body while the length of the whole is not known here: `write()` and all
     /// pieces of an iterable but a single one. The head leaves in front of the first byte. An empty
     /// piece sends nothing, not even the head.
@@ -217,6 +222,7 @@ impl Response {
     /// # Errors
     /// There is no status, the response is complete already, or the client is gone.
     pub fn write(&mut self, data: &[u8], sink: &mut dyn Sink) -> Result<Room, WriteError> {
+        self.pieces += 1;
         if data.is_empty() && !matches!(self.phase, Phase::Aborted(Abort::ClientGone)) {
             return Ok(Room::Ready);
         }
@@ -245,6 +251,7 @@ impl Response {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn finish_with(&mut self, only: &[u8], sink: &mut dyn Sink) -> Result<Room, WriteError> {
+        self.pieces += 1;
         if only.is_empty() {
             return self.finish(sink);
         }
@@ -325,6 +332,7 @@ impl Response {
             },
             header_bytes: self.header_bytes,
             header_count: self.said.header_count,
+            pieces: self.pieces,
             body_bytes: self.body_bytes,
             dropped_bytes: self.dropped_bytes,
             keep_alive: self.keep_alive && self.phase == Phase::Complete,

@@ -32,6 +32,7 @@ pub struct Response {
     pub(super) app_chunks: Option<Box<AppChunks>>,
     pub(super) keep_alive: bool,
     pub(super) header_bytes: usize,
+    pub(super) pieces: usize,
     pub(super) body_bytes: u64,
     pub(super) dropped_bytes: u64,
     pub(super) added: Option<Arc<AddedFields>>,
@@ -81,6 +82,8 @@ pub struct Summary {
     pub header_bytes: usize,
     /// Header lines in it, the server's own included.
     pub header_count: usize,
+    /// Pieces of the body that the application gave.
+    pub pieces: usize,
     /// Bytes of the body that were given to the sink, without chunk framing.
     pub body_bytes: u64,
     /// Bytes that the application produced and that were not sent: past its own `Content-Length`,
@@ -107,6 +110,7 @@ impl Default for Response {
             app_chunks: None,
             keep_alive: false,
             header_bytes: 0,
+            pieces: 0,
             body_bytes: 0,
             dropped_bytes: 0,
             added: None,

@@ -202,7 +202,7 @@ impl Line {
     }
 
     /// Seconds since 1970, as the time of day in UTC.
-    fn push_time(&mut self, seconds: u64) {
+    pub fn push_time(&mut self, seconds: u64) {
         let (year, month, day) = date_of(seconds / 86_400);
         self.push_digits(year, 4);
         self.push(b"-");

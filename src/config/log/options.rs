@@ -9,6 +9,10 @@ options! {
         "Do not write a line for each request; errors are still logged.")
         .short('L').default("false")
         .at_reload();
+    LOG_TIMES = row(GROUP, "log-times", Kind::Flag,
+        "Write request lines in a format of singlemalt's own: with the times that a request was queued, \
+        worked on and sent, to a tenth of a millisecond. The default is uWSGI's line.")
+        .default("false");
     LOGTO = row(GROUP, "logto", Kind::Text,
         "Log to a file, or to a UDP address (udp:127.0.0.1:514), instead of standard error.")
         .value("FILE")

@@ -11,6 +11,7 @@ impl Reader<'_> {
     pub(crate) fn log(&mut self) -> Result<LogConfig, ConfigError> {
         Ok(LogConfig {
             requests: !self.flag(&options::DISABLE_LOGGING),
+            times: self.flag(&options::LOG_TIMES),
             target: self.log_target(&options::LOGTO)?,
             late_target: self.log_target(&options::LOGTO2)?,
             touch_reopen: self.paths(&options::TOUCH_LOGREOPEN)?,

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 pub struct LogConfig {
     /// Write a line for each request.
     pub requests: bool,
+    /// With the times that a request was queued and sent (`log-times`).
+    pub times: bool,
     /// Log there instead of to standard error (`logto`).
     pub target: Option<LogTarget>,
     /// As `logto`, but opened after privileges were dropped (`logto2`).

@@ -144,6 +144,8 @@ impl Turn {
             at: self.now,
             worker: 0,
             core: 0,
+            application: None,
+            requests: 0,
         });
         connection.unread = Vec::new();
         connection.body = Default::default();
@@ -284,6 +286,7 @@ fn summary_of(status: u16, answer: &[u8]) -> Summary {
         // The status line and the empty line are not fields.
         header_count: memchr::memchr_iter(b'\n', head).count().saturating_sub(2),
         body_bytes: (answer.len() - head_bytes) as u64,
+        pieces: 0,
         dropped_bytes: 0,
         keep_alive: false,
         aborted: false,

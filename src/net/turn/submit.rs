@@ -136,6 +136,8 @@ impl Turn {
             at,
             worker: 0,
             core: 0,
+            application: None,
+            requests: 0,
         });
         connection.phase = Phase::Flushing;
         self.now = at;

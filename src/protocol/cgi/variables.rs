@@ -81,10 +81,11 @@ enum Notable {
     Https,
     Scheme,
     RemoteAddress,
+    RemoteUser,
 }
 
 impl Notable {
-    const COUNT: usize = Self::RemoteAddress as usize + 1;
+    const COUNT: usize = Self::RemoteUser as usize + 1;
 
     fn of(name: &[u8]) -> Option<Self> {
         Some(match name {
@@ -100,6 +101,7 @@ impl Notable {
             b"HTTPS" => Self::Https,
             b"UWSGI_SCHEME" => Self::Scheme,
             b"REMOTE_ADDR" => Self::RemoteAddress,
+            b"REMOTE_USER" => Self::RemoteUser,
             _ => return None,
         })
     }
@@ -332,6 +334,11 @@ impl Variables {
     /// `REMOTE_ADDR`: the client of the front end.
     pub fn remote_address(&self) -> Option<&[u8]> {
         self.get(Notable::RemoteAddress)
+    }
+
+    /// `REMOTE_USER`: who the client is, as the front end knows.
+    pub fn remote_user(&self) -> Option<&[u8]> {
+        self.get(Notable::RemoteUser)
     }
 
     /// How long the body is.

@@ -320,8 +320,13 @@ impl<'py> Job<'_, 'py, '_> {
             at += 1;
         }
         if whole {
-            return self
-                .complete(|exchange| exchange.response.finish_with(&joined, &mut *exchange.sink));
+            return self.complete(|exchange| {
+                if at == 0 {
+                    return exchange.response.finish(&mut *exchange.sink);
+                }
+                exchange.response.join_pieces(at);
+                exchange.response.finish_with(&joined, &mut *exchange.sink)
+            });
         }
         self.send_pieces(pieces)
     }
