@@ -253,8 +253,12 @@ def test_ten_thousand_around_the_deadline(serve, mode, tmp_path):
         ),
         app="stuck.py",
     )
+    # A thread is ready a moment before it waits for work.
+    server.wait_until(
+        lambda: {doing for *_, doing in workers_of(sockets)} == {"idle"}, what="idle workers"
+    )
     before = sorted(workers_of(sockets))
-    assert {doing for *_, doing in before} == {"idle"} and len(before) == 16
+    assert len(before) == 16
 
     def length(number):
         """In milliseconds: 30 to 49."""

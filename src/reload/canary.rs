@@ -66,6 +66,11 @@ impl Canary {
         (self.stage + 1, self.stages.len())
     }
 
+    /// How long the present stage is.
+    pub fn time(&self) -> Duration {
+        self.stages[self.stage].time
+    }
+
     pub fn left(&self, now: Instant) -> Duration {
         self.until.saturating_duration_since(now)
     }

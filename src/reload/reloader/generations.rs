@@ -372,7 +372,7 @@ impl Reloader {
             "generation {id} gets {} % of the requests for {}, generation {serving} the others \
              (--reload-canary)",
             percent(canary.share()),
-            report::time(canary.left(Instant::now()))
+            report::time(canary.time())
         );
     }
 
