@@ -212,7 +212,7 @@ complete -c singlemalt -l procname-prefix-spaced -r -f -d 'What stands in front 
 complete -c singlemalt -l procname-append -r -f -d 'What stands behind the title of the process.'
 complete -c singlemalt -l auto-procname -d 'Call the process "uWSGI master".'
 complete -c singlemalt -l cpu-affinity -r -f -d 'Cores for each worker thread (Linux).'
-complete -c singlemalt -l limit-as -r -f -d 'Megabytes of address space of the process (RLIMIT_AS).'
+complete -c singlemalt -l limit-as -r -f -d 'Megabytes of address space of the process for each interpreter (RLIMIT_AS).'
 complete -c singlemalt -l limit-nproc -r -f -d 'Processes and threads that the user may have (RLIMIT_NPROC).'
 complete -c singlemalt -l max-fd -r -f -d 'Descriptors that the process may open (RLIMIT_NOFILE).'
 complete -c singlemalt -l chdir2 -r -d 'Change to this directory after the application was loaded.'

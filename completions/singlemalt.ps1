@@ -215,7 +215,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--procname-append', 'What stands behind the title of the process.')
         ,@('--auto-procname', 'Call the process "uWSGI master".')
         ,@('--cpu-affinity', 'Cores for each worker thread (Linux).')
-        ,@('--limit-as', 'Megabytes of address space of the process (RLIMIT_AS).')
+        ,@('--limit-as', 'Megabytes of address space of the process for each interpreter (RLIMIT_AS).')
         ,@('--limit-nproc', 'Processes and threads that the user may have (RLIMIT_NPROC).')
         ,@('--max-fd', 'Descriptors that the process may open (RLIMIT_NOFILE).')
         ,@('--chdir2', 'Change to this directory after the application was loaded.')

@@ -80,7 +80,7 @@ impl fmt::Display for StartError {
             StartError::Runtime(error) => error.fmt(out),
             StartError::Thread(error) => write!(
                 out,
-                "cannot start a thread: {error}. Lower --processes or --threads, or raise the limit (ulimit -u)"
+                "cannot start a thread: {error}. Lower --processes or --threads, or raise the limit of threads (ulimit -u) or of the address space (limit-as, ulimit -v)"
             ),
             StartError::Panicked => {
                 write!(out, "a worker panicked while it started; this is a bug")

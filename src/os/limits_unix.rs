@@ -11,12 +11,15 @@ const OTHER_DESCRIPTORS: u64 = 512;
 /// `--limit-as`, `--limit-nproc`, `--max-fd`. What the system refuses is warned of, as in uWSGI.
 pub fn apply(config: &Config) {
     let process = &config.process;
-    if let Some(bytes) = process.limit_as_bytes {
-        limit(config, Resource::As, "limit-as", bytes);
-        if config.workers.processes > 1 {
+    if let Some(each) = process.limit_as_bytes {
+        let workers = config.workers.processes;
+        let all = each.saturating_mul(workers as u64);
+        limit(config, Resource::As, "limit-as", all);
+        if workers > 1 {
             tracing::info!(
-                "--limit-as holds for the whole process: uWSGI would have given each of {} workers as much",
-                config.workers.processes
+                "--limit-as: the process may have {} MB of address space, {} MB for each of {workers} workers",
+                all >> 20,
+                each >> 20
             );
         }
     }

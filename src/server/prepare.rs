@@ -109,18 +109,29 @@ pub(super) fn check_home(
     match home(config, started) {
         Some(home) => runtime
             .check_home(&home)
-            .map_err(|error| about_home(config, error)),
+            .map_err(|error| about_home(config, started, error)),
         None => Ok(()),
     }
 }
 
-fn about_home(config: &Config, error: RuntimeError) -> Failure {
-    match config.origin("virtualenv") {
-        Some(origin) if config.python.virtualenv.is_some() => {
-            Failure::new(format_args!("{origin}: {error}"))
-        }
-        _ => Failure::new(error),
+fn about_home(config: &Config, started: &Path, error: RuntimeError) -> Failure {
+    let (Some(origin), Some(home)) = (config.origin("virtualenv"), &config.python.virtualenv)
+    else {
+        return Failure::new(error);
+    };
+    if home.is_absolute() {
+        return Failure::new(format_args!("{origin}: {error}"));
     }
+    let folder = Folders::new(config, started).load;
+    let which = if folder == started {
+        "that the server was started in"
+    } else {
+        "that it serves in (chdir)"
+    };
+    Failure::new(format_args!(
+        "{origin}: {error}; a relative path is looked for from the folder {which}, {}",
+        folder.display()
+    ))
 }
 
 /// `started`: the folder that the server was started in.
@@ -137,7 +148,7 @@ pub(super) fn start_python(config: &Config, started: &Path) -> Result<&'static R
         program_name: config.python.program_name.clone(),
         no_site: config.python.no_site,
     })
-    .map_err(|error| about_home(config, error))
+    .map_err(|error| about_home(config, started, error))
 }
 
 pub(super) fn request_log(

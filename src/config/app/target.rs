@@ -58,7 +58,7 @@ pub(crate) fn choose(
             described(setting)
         ));
     }
-    with_callable(raw, setting, choice).map(Some)
+    with_callable(raw, setting, choice, warnings).map(Some)
 }
 
 /// Every application that an option names. The last one here is loaded first in uWSGI.
@@ -99,19 +99,32 @@ fn with_callable(
     raw: &Raw,
     setting: &Setting,
     mut choice: AppChoice,
+    warnings: &mut Vec<String>,
 ) -> Result<AppChoice, ConfigError> {
     let Some(callable) = raw.last(&options::CALLABLE) else {
         return Ok(choice);
     };
     let text = callable_name(callable, &callable.text)?;
     match &choice.callable {
-        Some(own) if *own != text && callable.origin.layer == setting.origin.layer => {
+        Some(own)
+            if *own != text
+                && callable.origin.layer == setting.origin.layer
+                && setting.name != options::MODULE.name =>
+        {
             return Err(ConfigError::new(format!(
                 "two callables are named: '{own}' by {} and '{text}' by {}",
                 described(setting),
                 callable.place()
             ))
             .hint("leave one"));
+        }
+        // What is behind the module's colon counts in uWSGI.
+        Some(own) if *own != text && callable.origin.layer == setting.origin.layer => {
+            warnings.push(format!(
+                "{} is passed over, as in uWSGI: {} names the callable '{own}'; leave one",
+                described(callable),
+                described(setting)
+            ));
         }
         Some(_) if callable.origin.layer < setting.origin.layer => {}
         None if matches!(choice.target, AppTarget::Paste(_)) => {}

@@ -91,7 +91,8 @@ options! {
         .mapped("cores are given to threads, not to processes")
         .at_reload();
     LIMIT_AS = row(GROUP, "limit-as", Kind::Megabytes,
-        "Megabytes of address space of the process (RLIMIT_AS).")
+        "Megabytes of address space of the process for each interpreter (RLIMIT_AS).")
+        .mapped("the limit is one worker's: times --processes, it holds for the one process")
         .at_start();
     LIMIT_NPROC = row(GROUP, "limit-nproc", Kind::Number { min: 1, max: u64::MAX },
         "Processes and threads that the user may have (RLIMIT_NPROC).")

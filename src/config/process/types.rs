@@ -70,7 +70,7 @@ pub struct ProcessConfig {
     pub procname: ProcessTitle,
     /// Cores for each worker thread (`cpu-affinity`, Linux).
     pub cpu_affinity: Option<usize>,
-    /// RLIMIT_AS, in bytes (`limit-as`, given in megabytes).
+    /// RLIMIT_AS for each worker, in bytes (`limit-as`, given in megabytes).
     pub limit_as_bytes: Option<u64>,
     /// RLIMIT_NPROC (`limit-nproc`).
     pub limit_nproc: Option<u64>,

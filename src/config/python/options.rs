@@ -91,7 +91,7 @@ options! {
          and its init() is called once for each version of the application. --plugin-list names \
          what is built in.")
         .also(&["plugins", "need-plugin", "need-plugins"]).many().value("NAME|FILE.py")
-        .mapped("what uWSGI's own plugins do is built in, and plugins in C cannot be loaded")
+        .mapped("python, http and signal are built in, and plugins in C cannot be loaded")
         .at_reload();
     PYMODULE_ALIAS = row(GROUP, "pymodule-alias", Kind::Pair,
         "Make a module, or a file, importable under another name as well, before anything else is \

@@ -29,7 +29,7 @@ pub(crate) fn collect(
     about_unknown(unknown, strict, &mut notices)?;
     let mut accepted = Vec::new();
     let mut later = Vec::new();
-    plugins(raw, &mut notices)?;
+    plugins(raw, strict, &mut notices)?;
     for (row, settings) in raw.written() {
         let Some(setting) = settings.last().filter(|setting| !is_off(row, setting)) else {
             continue;
@@ -70,6 +70,11 @@ pub(crate) fn collect(
                     .error("is not yet in this version")
                     .hint(instead.to_owned()));
             }
+            (_, Ready::Later) if strict => {
+                return Err(setting
+                    .error("is not yet in this version")
+                    .hint("leave it out, or leave out --strict to start without it"));
+            }
             (_, Ready::Later) => later.push(spellings(settings)),
             (_, Ready::Now) => {}
         }
@@ -90,7 +95,7 @@ pub(crate) fn collect(
 
 /// What uWSGI's plugins of these names do is built in, or named by its options; other plugins and
 /// files are not.
-fn plugins(raw: &Raw, notices: &mut Notices) -> Result<(), ConfigError> {
+fn plugins(raw: &Raw, strict: bool, notices: &mut Notices) -> Result<(), ConfigError> {
     for setting in raw.all(&python::PLUGIN) {
         for name in target::plugin_names(&setting.text) {
             if name.ends_with(".py") {
@@ -104,7 +109,7 @@ fn plugins(raw: &Raw, notices: &mut Notices) -> Result<(), ConfigError> {
                         "leave it out, or write plugin instead of need-plugin to start without it",
                     ));
             }
-            if is_built_in_plugin(name) {
+            if is_there(name) {
                 notices.remarks.push(format!(
                     "accepted, nothing to do: the plugin {name} ({})",
                     setting.place()
@@ -117,18 +122,34 @@ fn plugins(raw: &Raw, notices: &mut Notices) -> Result<(), ConfigError> {
                         "names {name}, a plugin of uWSGI in C, which cannot be loaded"
                     ))
                     .hint(
-                        "leave it out: what uWSGI's own plugins do is built in; your own can be a \
+                        "leave it out: python, http and signal are built in; your own can be a \
                          Python file with init(): \
                          --plugin ./plugin.py",
                     ));
             }
-            notices.warnings.push(format!(
-                "there is no plugin {name}: nothing is loaded for it ({})",
-                setting.place()
-            ));
+            let why = without(name);
+            if strict {
+                return Err(setting
+                    .error(format_args!("names the plugin {name}: {why}"))
+                    .hint("leave it out, or leave out --strict to start without it"));
+            }
+            notices
+                .warnings
+                .push(format!("the plugin {name}: {why} ({})", setting.place()));
         }
     }
     Ok(())
+}
+
+/// Why nothing is loaded for a plugin whose work is not done here.
+pub(super) fn without(name: &str) -> &'static str {
+    if name.starts_with("python") && is_built_in_plugin(name) {
+        "there is no such Python, the application runs in the one that is built in"
+    } else if is_built_in_plugin(name) {
+        "what it does is not in this version"
+    } else {
+        "there is none, and nothing is loaded for it"
+    }
 }
 
 /// A key that is no option is a placeholder in uWSGI, without a word; a near miss is a typo.

@@ -26,7 +26,7 @@ Each option has a class, which compares it with uWSGI's option of the same name:
 | A | accepted without effect; the text says why none is needed |
 | X | not supported; the text says why, or what to use instead. The server starts with a warning, except with `--strict`, or if that would be dangerous or useless |
 
-\"Later\" marks options that this version does not implement yet; using one is a warning at start.
+\"Later\" marks options that this version does not implement yet; using one is a warning at start, and an error with `--strict`.
 ";
 
 fn markdown() -> String {

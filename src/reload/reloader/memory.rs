@@ -13,7 +13,12 @@ use crate::reload::memory_watch::{count, megabytes, pause_after};
 impl Reloader {
     /// Checks whether memory makes an interpreter due. Once a tick.
     pub(super) fn look_at_memory(&mut self, workers: &Workers) {
-        let why = self.memory.exceeded(workers.groups().len());
+        // The main interpreter does the work of all processes, each of which has a share.
+        let shares = match workers.isolation() {
+            Isolation::Main => self.builder.config().workers.processes,
+            Isolation::OwnGil | Isolation::SharedGil => workers.groups().len(),
+        };
+        let why = self.memory.exceeded(shares);
         if why.is_some_and(|why| workers.recycle_oldest(&why)) {
             self.memory.note_replacement();
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::entries::{Entry, Standing};
 use super::loader::{Incoming, Loader, Stop};
-use super::magic::{self, FileMagic, Magic};
+use super::magic::{self, FileMagic, Magic, Replaced};
 use super::traps;
 use crate::config::error::ConfigError;
 use crate::config::readers::contents::{self, Unreadable};
@@ -67,7 +67,7 @@ impl Loader<'_> {
             Err(Failure::NoSection(_)) if named.row.is_some_and(is_paste) => return Ok(()),
             Err(failure) => return Err(unread(failure, &source, format, section, named).into()),
         };
-        self.warn_of(&lines, &replaced.removed, format, &source);
+        self.warn_of(&lines, &replaced, format, &source);
         self.last = Some(magic);
         self.depth += 1;
         // A condition or loop around the line that names the file does not reach into the file.
@@ -109,17 +109,14 @@ impl Loader<'_> {
 
     /// Warns of magic variables that are none, and of lines of ini files that say something else
     /// than they seem to.
-    fn warn_of(
-        &mut self,
-        lines: &[Line],
-        removed: &[(char, u32)],
-        format: Format,
-        source: &Rc<str>,
-    ) {
-        for (letter, number) in removed {
-            if lines.iter().any(|line| line.number == *number) {
-                self.warnings.push(magic::warning(*letter, source, *number));
-            }
+    fn warn_of(&mut self, lines: &[Line], replaced: &Replaced, format: Format, source: &Rc<str>) {
+        let is_read = |number: u32| lines.iter().any(|line| line.number == number);
+        for (letter, number) in replaced.removed.iter().filter(|(_, line)| is_read(*line)) {
+            self.warnings.push(magic::warning(*letter, source, *number));
+        }
+        for (digit, number) in replaced.no_folder.iter().filter(|(_, line)| is_read(*line)) {
+            let warning = magic::folder_warning(*digit, source, *number);
+            self.warnings.push(warning);
         }
         if format == Format::Ini {
             let traps = lines.iter().filter_map(|line| traps::warning(line, source));

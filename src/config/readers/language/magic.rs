@@ -78,6 +78,8 @@ pub(crate) struct Replaced {
     pub(crate) text: String,
     /// Letters that are no variable, and the lines where they stood.
     pub(crate) removed: Vec<(char, u32)>,
+    /// Digits that hardly mean a folder of the file's path, and their lines.
+    pub(crate) no_folder: Vec<(char, u32)>,
 }
 
 impl Magic<'_> {
@@ -109,10 +111,18 @@ impl Magic<'_> {
         })
     }
 
+    /// Whether `%2` can mean the third folder of the file's path: the path has one, and what
+    /// follows is no letter, as in the `%2f` of a URL and the `%2x` of a format.
+    fn is_folder(&self, digit: char, mut rest: std::str::Chars<'_>) -> bool {
+        let is_escape = rest.next().is_some_and(|next| next.is_ascii_alphanumeric());
+        !is_escape && self.file.get(digit).is_some()
+    }
+
     pub(crate) fn replace(&self, text: &str) -> Replaced {
         let mut replaced = Replaced {
             text: String::with_capacity(text.len() + 64),
             removed: Vec::new(),
+            no_folder: Vec::new(),
         };
         let mut line = 1;
         let mut letters = text.chars();
@@ -137,6 +147,9 @@ impl Magic<'_> {
                 }
                 Some(variable) => {
                     letters.next();
+                    if variable.is_ascii_digit() && !self.is_folder(variable, letters.clone()) {
+                        replaced.no_folder.push((variable, line));
+                    }
                     match self.value(variable) {
                         Some(value) => replaced.text.push_str(&value),
                         None => replaced.removed.push((variable, line)),
@@ -156,6 +169,14 @@ impl Magic<'_> {
             .filter_map(|letter| Some((letter, self.value(letter)?)))
             .collect()
     }
+}
+
+pub(crate) fn folder_warning(digit: char, file: &str, line: u32) -> String {
+    format!(
+        "%{digit} is folder {digit} of this file's path, or nothing, as in uWSGI; write %%{digit} \
+         for a percent sign ({})",
+        layers::place(file, line)
+    )
 }
 
 pub(crate) fn warning(letter: char, file: &str, line: u32) -> String {

@@ -3,7 +3,8 @@
 
 use crate::config::app::target;
 use crate::config::python::options as python;
-use crate::config::readers::language::logic::is_built_in_plugin;
+use crate::config::readers::language::logic::is_there;
+use crate::config::reports::notices;
 use crate::config::sockets::options as sockets;
 use crate::config::table::row::OptionRow;
 use crate::config::values::value;
@@ -22,12 +23,12 @@ pub(super) fn about(row: &OptionRow, text: &str) -> Option<String> {
             let file = names
                 .iter()
                 .find(|name| name.contains('/') || name.ends_with(".so"));
-            let odd = names.iter().find(|name| !is_built_in_plugin(name));
+            let odd = names.iter().find(|name| !is_there(name));
             match (file, odd) {
                 (Some(file), _) => {
                     format!("{file} is a plugin of uWSGI in C, and cannot be loaded")
                 }
-                (None, Some(odd)) => format!("there is no plugin {odd}"),
+                (None, Some(odd)) => format!("{odd}: {}", notices::without(odd)),
                 (None, None) => return None,
             }
         }
@@ -115,7 +116,13 @@ pub(super) fn overall<'e>(
                 .to_owned(),
         );
     }
-    for name in ["reload-on-rss"] {
+    for name in [
+        "reload-on-rss",
+        "reload-on-as",
+        "reload-on-uss",
+        "reload-on-pss",
+        "limit-as",
+    ] {
         if let Some(limit) = number(name).filter(|_| processes > 1) {
             lines.push(format!(
                 "{name} = {limit}: meant for one of {processes} worker processes, \

@@ -18,11 +18,15 @@ enum Equivalent {
     Certificate,
     /// A bound; 0 is none.
     Bound(&'static str),
+    /// Addresses, or `*`.
+    TrustedProxies,
     /// A file to be explained by itself.
     ConfigFile,
     /// Nothing has to be said.
     Nothing(&'static str),
 }
+
+const LOG_LEVEL: Equivalent = Equivalent::Nothing("set SINGLEMALT_LOG=debug to see more");
 
 /// Settings of gunicorn by their names in files; on the command line `-` stands for `_`.
 const SETTINGS: &[(&str, &str, Equivalent)] = &[
@@ -90,16 +94,8 @@ const SETTINGS: &[(&str, &str, Equivalent)] = &[
         "",
         Equivalent::Nothing("there are no worker processes to watch over"),
     ),
-    (
-        "loglevel",
-        "",
-        Equivalent::Nothing("set SINGLEMALT_LOG=debug to see more"),
-    ),
-    (
-        "log_level",
-        "",
-        Equivalent::Nothing("set SINGLEMALT_LOG=debug to see more"),
-    ),
+    ("loglevel", "", LOG_LEVEL),
+    ("log_level", "", LOG_LEVEL),
     (
         "sendfile",
         "",
@@ -115,11 +111,7 @@ const SETTINGS: &[(&str, &str, Equivalent)] = &[
         "D",
         Equivalent::Nothing("name the log file: daemonize = FILE"),
     ),
-    (
-        "forwarded_allow_ips",
-        "",
-        Equivalent::Nothing("REMOTE_ADDR is always the peer's"),
-    ),
+    ("forwarded_allow_ips", "", Equivalent::TrustedProxies),
 ];
 
 /// Flags of the command line, which take no value.
@@ -163,6 +155,7 @@ struct Equivalence {
     certificate: Option<String>,
     key: Option<String>,
     logs_requests: bool,
+    has_timeout: bool,
 }
 
 pub(super) fn explain_command_line(text: &str) -> String {
@@ -293,6 +286,7 @@ impl Equivalence {
             }
             Equivalent::Bound(option) => self.line(option, text),
             Equivalent::ConfigFile => {
+                self.has_timeout = true;
                 // It may say where requests are logged.
                 self.logs_requests = true;
                 self.notes.push(format!(
@@ -310,8 +304,10 @@ impl Equivalence {
                 }
                 self.line("processes", text);
             }
+            Equivalent::TrustedProxies => self.trusted_proxies(text),
             Equivalent::WorkerClass => self.worker_class(text),
             Equivalent::Timeout => {
+                self.has_timeout = true;
                 if text != "0" {
                     self.line("harakiri", text);
                     self.notes.push(
@@ -335,6 +331,17 @@ impl Equivalence {
                 self.line(option, text);
             }
         }
+    }
+
+    fn trusted_proxies(&mut self, text: &str) {
+        self.line("trusted-proxies", text.trim());
+        let note = if text.trim() == "*" {
+            "forwarded_allow_ips = *: every client may say who it is; name the proxy's address"
+        } else {
+            "forwarded_allow_ips: trusted-proxies believes the same proxies, and takes REMOTE_ADDR \
+             from them, too"
+        };
+        self.notes.push(note.to_owned());
     }
 
     fn worker_class(&mut self, text: &str) {
@@ -380,6 +387,13 @@ impl Equivalence {
             self.notes.push(
                 "gunicorn logs requests only where accesslog says so; leave disable-logging out to \
                  see them"
+                    .to_owned(),
+            );
+        }
+        if !self.has_timeout {
+            self.notes.push(
+                "timeout: gunicorn kills a worker that is silent for 30 seconds; without harakiri \
+                 = 30 a request may take as long as it likes here"
                     .to_owned(),
             );
         }

@@ -129,7 +129,7 @@ impl<'l> Report<'l> {
                     (Class::Unsupported(_), _) => (4, "not supported (X)"),
                     (Class::Accepted(_), _) => (2, "not needed (A)"),
                     (_, Ready::Later | Ready::LaterAndEssential(_)) => {
-                        (3, "not yet in this version")
+                        (3, "not yet in this version (L)")
                     }
                     (Class::Same, _) => (0, "the same (E)"),
                     (Class::Mapped(_), _) => (1, "mapped to one process (M)"),
@@ -248,6 +248,9 @@ impl<'l> Report<'l> {
                 "passed over, as in uWSGI: {stronger} is the application"
             ));
         }
+        if self.is_passed_over_callable(row) {
+            parts.push("passed over, as in uWSGI: module names its own callable".to_owned());
+        }
         match row.ready {
             Ready::Now => {}
             Ready::Later => parts.push("not yet in this version".to_owned()),
@@ -265,11 +268,12 @@ impl<'l> Report<'l> {
         if row.name == sockets::SOCKET.name && self.protocol() == "uwsgi" {
             parts.push("nginx's uwsgi_pass goes on as it is".to_owned());
         }
-        let mark = match row.class {
-            Class::Same => "E",
-            Class::Mapped(_) => "M",
-            Class::Accepted(_) => "A",
-            Class::Unsupported(_) => "X",
+        let mark = match (row.class, row.ready) {
+            (Class::Accepted(_), _) => "A",
+            (Class::Unsupported(_), _) => "X",
+            (_, Ready::Later | Ready::LaterAndEssential(_)) => "L",
+            (Class::Same, Ready::Now) => "E",
+            (Class::Mapped(_), Ready::Now) => "M",
         };
         (mark, parts.join("; "))
     }
@@ -279,6 +283,12 @@ impl<'l> Report<'l> {
         let stronger = order.iter().position(|name| *name == row.name)?;
         let is_there = |name: &&&str| self.value_of(name).is_some();
         order.iter().take(stronger).find(is_there).copied()
+    }
+
+    /// `module = a:b` beside `callable = c`.
+    fn is_passed_over_callable(&self, row: &OptionRow) -> bool {
+        let module = self.value_of(app::MODULE.name);
+        row.name == app::CALLABLE.name && module.is_some_and(|module| module.contains(':'))
     }
 
     fn about_unknown(&self, entry: &Entry) -> String {
@@ -350,6 +360,7 @@ impl<'l> Report<'l> {
             let needs_nothing = replacement.is_none()
                 && matches!(row.class, Class::Accepted(_) | Class::Unsupported(_));
             let is_passed_over = self.stronger_application(row).is_some()
+                || self.is_passed_over_callable(row)
                 || matches!(effective(row, &entry.text), Ok((_, Some(why))) if why == value::NO_NUMBER);
             if row.language || needs_nothing || !is_last || is_default || is_passed_over {
                 continue;
