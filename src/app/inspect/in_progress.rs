@@ -70,14 +70,17 @@ impl InProgress {
     pub(crate) fn begin(&self, first: &[u8], second: &[u8], now: Instant) {
         let Some(slot) = self.0 else { return };
         slot.length.store(0, Ordering::Relaxed);
-        let mut bytes = first.iter().chain(b" ").chain(second).copied();
-        let length = (first.len() + 1 + second.len()).min(TEXT_BYTES_MAX);
-        for word in slot.words.iter().take(length.div_ceil(8)) {
-            let mut piece = [0; 8];
-            for byte in &mut piece {
-                *byte = bytes.next().unwrap_or_default();
-            }
-            word.store(u64::from_ne_bytes(piece), Ordering::Relaxed);
+        let mut text = [0; TEXT_BYTES_MAX];
+        let mut length = 0;
+        for part in [first, b" ", second] {
+            let part = &part[..part.len().min(text.len() - length)];
+            text[length..length + part.len()].copy_from_slice(part);
+            length += part.len();
+        }
+        let (pieces, _rest) = text.as_chunks::<8>();
+        let pieces = pieces.iter().take(length.div_ceil(8));
+        for (word, piece) in slot.words.iter().zip(pieces) {
+            word.store(u64::from_ne_bytes(*piece), Ordering::Relaxed);
         }
         let since = ORIGIN
             .get()
