@@ -20,6 +20,8 @@ pub struct Apps {
     mounts: Mounts,
     /// By application; missing entries are not needed.
     needed: Vec<bool>,
+    /// The server is for something else: static files, cron, timers of imported modules.
+    is_without: bool,
 }
 
 impl Apps {
@@ -31,7 +33,20 @@ impl Apps {
             targets,
             mounts: Mounts::new(places, rules),
             needed: Vec::new(),
+            is_without: false,
         }
+    }
+
+    /// For a server without an application, as it is meant.
+    pub fn none_wanted() -> Self {
+        Self {
+            is_without: true,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn are_none_wanted(&self) -> bool {
+        self.is_without
     }
 
     pub fn mounts(&self) -> &Mounts {
@@ -254,7 +269,7 @@ impl LoadedApps {
     }
 
     pub(super) fn reports(&self, apps: &Apps) -> Result<Vec<AppReport>, String> {
-        if apps.count() == 0 {
+        if apps.count() == 0 && !apps.is_without {
             return Err("no application was named".to_owned());
         }
         let loaded = self.loaded.lock();

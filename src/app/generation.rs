@@ -239,7 +239,8 @@ impl Generation {
     }
 
     pub fn is_healthy(&self) -> bool {
-        !self.shared.idle_state.is_broken() && self.loaded().contains(&true)
+        !self.shared.idle_state.is_broken()
+            && (self.loaded().contains(&true) || self.shared.setup.plan.apps.are_none_wanted())
     }
 
     pub fn shares_gil(&self) -> bool {

@@ -317,13 +317,19 @@ fn load(
             }
         }
     }
+    if apps.are_none_wanted()
+        && let Err(failure) = python.load_imports()
+    {
+        failed.push((String::new(), failure));
+        return Err(InVain);
+    }
     if apps.count() > 0 && loaded.iter().all(Option::is_none) {
         return Err(InVain);
     }
     for (mountpoint, failure) in failed {
         tracing::error!("{}: {failure}", shown(mountpoint));
     }
-    if apps.count() > 0 {
+    if apps.count() > 0 || apps.are_none_wanted() {
         python.all_loaded();
     }
     if group.worker == 1 && shared.setup.isolation == Isolation::OwnGil {

@@ -39,7 +39,8 @@ impl Workers {
     }
 
     pub fn has_application(&self) -> bool {
-        self.0.setup.plan.apps.count() > 0
+        let apps = &self.0.setup.plan.apps;
+        apps.count() > 0 || apps.are_none_wanted()
     }
 
     /// The serial numbers and worker numbers of serving groups, by worker number.

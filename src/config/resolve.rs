@@ -73,6 +73,7 @@ pub(super) fn resolve_loaded(
         && resolved.app.choice.is_none()
         && resolved.app.mounts.is_empty()
         && resolved.app.eval.is_none()
+        && !stands_alone(&resolved)
     {
         return Err(ConfigError::new("no application was named")
             .hint("give a file or a module: singlemalt app.py, or singlemalt pkg.module:app"));
@@ -84,6 +85,21 @@ pub(super) fn resolve_loaded(
         prints: loaded.prints.clone(),
         ..resolved
     })
+}
+
+/// Whether the server has something to do without an application: files, commands at their times,
+/// modules that are imported.
+fn stands_alone(config: &Config) -> bool {
+    let background = &config.background;
+    let python = &config.python;
+    !config.app.need_app
+        && config.python.one_shot.is_none()
+        && (config.static_files.is_serving()
+            || !background.cron.is_empty()
+            || !background.touch_exec.is_empty()
+            || !python.shared_imports.is_empty()
+            || !python.imports.is_empty()
+            || !python.plugins.is_empty())
 }
 
 fn values(raw: &Raw) -> Vec<(&'static str, Vec<String>)> {

@@ -19,6 +19,8 @@ def load(kind, target, expression, isolated, imports):
         if imports is not None:
             FILES.clear()
             import_all(zip(imports[::3], imports[1::3], imports[2::3]), isolated)
+        if kind == "nothing":
+            return "imported", {}
         if kind.startswith("paste"):
             app, name, note = load_paste(target, kind == "paste logged")
         else:

@@ -44,7 +44,8 @@ pub(super) fn load(
     let token = attached.token;
     let before = attached.interpreter.refused().len();
     let mut load = || {
-        let answer = ask(attached, target)?;
+        let (kind, text) = described(&target.kind);
+        let answer = ask(attached, kind, &text, target.callable.as_deref())?;
         bootstrap::judge_refusals(token, attached.interpreter);
         let refused = attached.interpreter.refused().split_off(before);
         let facts = Facts(answer.element(1)?);
@@ -57,6 +58,28 @@ pub(super) fn load(
                 loaded(&facts, started, refused).map(Ok)
             }
             kind => failure_of(attached, kind, &facts, target, refused).map(Err),
+        }
+    };
+    load().unwrap_or_else(|Raised| Err(internal(token)))
+}
+
+/// Imports what the settings of the interpreter name, for a server without an app.
+pub(super) fn load_imports(attached: &mut Attached<'_>) -> Result<(), LoadFailure> {
+    let token = attached.token;
+    let nothing = AppTarget {
+        kind: TargetKind::Code(String::new()),
+        callable: None,
+    };
+    let mut load = || {
+        let answer = ask(attached, "nothing", "", None)?;
+        bootstrap::judge_refusals(token, attached.interpreter);
+        let refused = attached.interpreter.refused();
+        match answer.element(0)?.to_text().as_str() {
+            "imported" => Ok(Ok(())),
+            kind => {
+                let facts = Facts(answer.element(1)?);
+                failure_of(attached, kind, &facts, &nothing, refused).map(Err)
+            }
         }
     };
     load().unwrap_or_else(|Raised| Err(internal(token)))
@@ -122,15 +145,19 @@ fn isolated<'py>(attached: &Attached<'py>) -> Result<Object<'py>, Raised> {
     Object::boolean(attached.token, is_isolated)
 }
 
-fn ask<'py>(attached: &mut Attached<'py>, target: &AppTarget) -> Result<Object<'py>, Raised> {
+fn ask<'py>(
+    attached: &mut Attached<'py>,
+    kind: &str,
+    text: &str,
+    callable: Option<&str>,
+) -> Result<Object<'py>, Raised> {
     let token = attached.token;
     let is_first = !std::mem::replace(&mut attached.caches.has_loaded, true);
     if is_first {
         namespace::begin_apps(token, attached.interpreter)?;
     }
-    let (kind, text) = described(&target.kind);
     let kind = Object::text(token, kind)?;
-    let text = Object::text(token, &text)?;
+    let text = Object::text(token, text)?;
     let mut imports = Vec::new();
     let spec = &attached.interpreter.spec;
     let kind_of_plugin = if !spec.plugins.is_empty() && spec.backend.0.is_first() {
@@ -156,7 +183,7 @@ fn ask<'py>(attached: &mut Attached<'py>, target: &AppTarget) -> Result<Object<'
     } else {
         Object::none(token)
     };
-    let expression = match &target.callable {
+    let expression = match callable {
         Some(expression) => Object::text(token, expression)?,
         None => Object::none(token),
     };

@@ -183,6 +183,14 @@ impl InterpreterThread {
         self.attached(|attached| load::load(attached, at, mountpoint, target))
     }
 
+    /// Imports what is imported before the first app, where there is none.
+    ///
+    /// # Errors
+    /// As for [`load_app`](Self::load_app).
+    pub fn load_imports(&mut self) -> Result<(), LoadFailure> {
+        self.attached(load::load_imports)
+    }
+
     /// Extensions that have refused this interpreter while its apps were loaded.
     #[must_use]
     pub fn refused_extensions(&self) -> Vec<RefusedExtension> {

@@ -24,6 +24,9 @@ pub fn choose(config: &Config) -> Result<Apps, Failure> {
         )));
     }
     let root = named.or(code);
+    if root.is_none() && config.app.mounts.is_empty() {
+        return Ok(Apps::none_wanted());
+    }
     let at_root = |mount: &&config::Mount| mount.host.is_none() && mount.prefix.is_empty();
     if let (Some(root), Some(mount)) = (&root, config.app.mounts.iter().find(at_root)) {
         return Err(Failure::new(format_args!(

@@ -156,6 +156,7 @@ impl Engine {
             "it could not be loaded"
         };
         plan.apps = Apps::default();
+        plan.spec.imports.clear();
         plan.probe = None;
         plan.interpreters = 1;
         plan.threads = 1;

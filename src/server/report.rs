@@ -88,6 +88,12 @@ fn write_serving(
 
 /// A line for each application; the only one, at the root, needs no number and no place.
 fn write_apps(text: &mut String, apps: &[AppReport]) -> std::fmt::Result {
+    if apps.is_empty() {
+        return writeln!(
+            text,
+            "app: none is named, requests that no static file answers are answered 500"
+        );
+    }
     for (number, app) in apps.iter().enumerate() {
         match apps {
             [only] if only.mountpoint.is_empty() => write!(text, "app: ")?,

@@ -154,20 +154,60 @@ impl<'l> Report<'l> {
         )
     }
 
-    /// Whether the server starts with it, which is found out by trying, up to the start.
+    /// Whether the server starts with it.
     fn verdict(&self) -> String {
-        let tried =
-            self.loaded
-                .stack()
-                .settle()
-                .and_then(|raw| match self.loaded.left_out.first() {
-                    Some(error) => Err(error.clone()),
-                    None => resolve_loaded(&raw, Vec::new(), self.loaded, self.system),
-                });
-        match tried {
-            Ok(_) => "singlemalt starts with it as it is.\n".to_owned(),
-            Err(error) => format!("singlemalt does not start with it as it is: {error}\n"),
+        let Err(mut error) = self.tried(&[]) else {
+            return "singlemalt starts with it as it is.\n".to_owned();
+        };
+        if !self.names_application() {
+            match self.tried(&["sample"]) {
+                Ok(()) => {
+                    return format!(
+                        "singlemalt starts with it and an application, which it does not name: \
+                         singlemalt {} --module pkg.module\n",
+                        self.name
+                    );
+                }
+                Err(other) => error = other,
+            }
         }
+        format!("singlemalt does not start with it as it is: {error}\n")
+    }
+
+    /// What the server says to it, up to the start, with these modules of the command line.
+    fn tried(&self, modules: &[&str]) -> Result<(), ConfigError> {
+        let mut layer = Layer::new(layers::COMMAND_LINE);
+        for module in modules {
+            layer.push(
+                &app::MODULE,
+                Written {
+                    name: app::MODULE.name.to_owned(),
+                    spelled: "--module".to_owned(),
+                    text: (*module).to_owned(),
+                    place: 0,
+                },
+            );
+        }
+        let raw = self.loaded.stack().on_top(layer).settle()?;
+        match self.loaded.left_out.first() {
+            Some(error) => Err(error.clone()),
+            None => resolve_loaded(&raw, Vec::new(), self.loaded, self.system).map(drop),
+        }
+    }
+
+    fn names_application(&self) -> bool {
+        let serves = [
+            "module",
+            "wsgi-file",
+            "app",
+            "mount",
+            "eval",
+            "ini-paste",
+            "paste",
+        ];
+        let rows = serves.into_iter().filter_map(table::named);
+        rows.filter(|row| row.has_effect())
+            .any(|row| self.entries.iter().any(|entry| is_of(entry, row)))
     }
 
     fn lines(&self) -> String {
@@ -399,21 +439,7 @@ impl<'l> Report<'l> {
     /// Lines for what a server needs and the file does not say: an application, an address.
     fn missing(&self) -> String {
         let mut text = String::new();
-        let named = |name: &str| {
-            table::named(name)
-                .filter(|row| row.has_effect())
-                .is_some_and(|row| self.entries.iter().any(|entry| is_of(entry, row)))
-        };
-        let serves = [
-            "module",
-            "wsgi-file",
-            "app",
-            "mount",
-            "eval",
-            "ini-paste",
-            "paste",
-        ];
-        if !serves.into_iter().any(named) {
+        if !self.names_application() && self.tried(&[]).is_err() {
             text.push_str(
                 "; name the application: module = pkg.module:app, or wsgi-file = app.py\n",
             );
