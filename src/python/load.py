@@ -15,6 +15,7 @@ class Failure(Exception):
 def load(kind, target, expression, isolated, imports):
     """`imports`: kinds, targets and second names in turn, of what is wanted before the first app; None for a further one."""
     where = "--eval" if kind == "code" else target
+    table = getattr(sys.modules.get("uwsgi"), "applications", None)
     try:
         if imports is not None:
             FILES.clear()
@@ -25,7 +26,12 @@ def load(kind, target, expression, isolated, imports):
             app, name, note = load_paste(target, kind == "paste logged")
         else:
             found = load_app_file(target) if kind == "file" else LOADERS[kind](target)
-            app, name, note = find_callable(found, expression, where)
+            several = declared_apps(found, table) if kind == "module" else None
+            if several:
+                app, name = by_script_name(several), "applications"
+                note = "`applications` is served: " + ", ".join(place or "/" for place in several)
+            else:
+                app, name, note = find_callable(found, expression, where)
     except Failure as failure:
         return failure.kind, failure.facts
     except BaseException as error:
@@ -267,6 +273,48 @@ def begin_plugin(path):
 
 
 LOADERS = {"file": load_file, "module": load_module, "code": load_code, "plugin": begin_plugin}
+
+
+def declared_apps(module, table):
+    """As in uWSGI a module may declare apps by their mountpoints: `uwsgi.applications = {...}` while it is imported, else
+    `applications = {...}`. Both str and bytes are mountpoints. A table of something else is none: None."""
+    declared = getattr(sys.modules.get("uwsgi"), "applications", None)
+    if declared is table or not isinstance(declared, dict):
+        declared = getattr(module, "applications", None)
+    if not isinstance(declared, dict):
+        return None
+    apps = {}
+    for place, app in declared.items():
+        place = place.decode("latin-1") if isinstance(place, bytes) else place
+        app = getattr(module, app, None) if isinstance(app, str) else app
+        if not isinstance(place, str) or place[:1] not in ("", "/") or not callable(app):
+            return None
+        apps[place.rstrip("/")] = app
+    return apps
+
+
+def by_script_name(apps):
+    """The app of several that the front end's SCRIPT_NAME names, or under manage-script-name the path; else the first one."""
+    first = next(iter(apps.values()))
+    options = getattr(sys.modules.get("uwsgi"), "opt", {})
+    manages = options.get("manage-script-name") not in (None, b"false", b"no", b"off", b"0")
+    # The first one is uWSGI's app 0, at the root whatever its place is.
+    places = sorted((place for place in list(apps)[1:] if place), key=len, reverse=True)
+
+    def application(environ, start_response):
+        script, path = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
+        if manages:
+            for place in places:
+                if path == place or path.startswith(place + "/"):
+                    environ["SCRIPT_NAME"], environ["PATH_INFO"] = place, path[len(place) :]
+                    return apps[place](environ, start_response)
+        return (
+            apps.get(script, first)(environ, start_response)
+            if script
+            else first(environ, start_response)
+        )
+
+    return application
 
 
 def find_callable(module, expression, where):
