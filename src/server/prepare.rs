@@ -119,7 +119,8 @@ fn about_home(config: &Config, started: &Path, error: RuntimeError) -> Failure {
     else {
         return Failure::new(error);
     };
-    if home.is_absolute() {
+    let is_missing = matches!(error, RuntimeError::NoVirtualenv { exists: false, .. });
+    if home.is_absolute() || !is_missing {
         return Failure::new(format_args!("{origin}: {error}"));
     }
     let folder = Folders::new(config, started).load;
