@@ -6,6 +6,7 @@ import signal
 import sys
 
 import pytest
+from conftest import PYTHON
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
 
@@ -67,6 +68,8 @@ TIME = r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, for \d+\.\d{3} s"
 
 
 def crash(serve, gate, how, *arguments):
+    if how == "overflow" and PYTHON < (3, 13):
+        pytest.skip("CPython 3.12 counts calls from C, too, and ends them in time")
     server = serve("--threads", 3, *arguments, source=CRASHES, gate=gate)
     server.exit_code_expected, said = HOW[how]
     server.never = re.compile("panicked")
