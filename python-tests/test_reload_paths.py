@@ -47,7 +47,7 @@ def make_release(site, name):
     packages = folder / "venv/lib/python{}.{}/site-packages".format(*PYTHON)
     for path in (folder / "lib", folder / "static", folder / "venv/bin", packages):
         path.mkdir(parents=True)
-    python = Path(sys.base_prefix) / "bin/python3"
+    python = Path(sys._base_executable)
     version = ".".join(map(str, sys.version_info[:3]))
     (folder / "venv/pyvenv.cfg").write_text(f"home = {python.parent}\nversion = {version}\n")
     (folder / "venv/bin/python").symlink_to(python)
