@@ -160,7 +160,7 @@ def tell_children_of_files(module):
     def spawnv_passfds(path, args, passfds):
         args = list(args)
         at = args.index("-c") + 1 if "-c" in args[:-1] else 0
-        if at and FILES_BY_NAME and args[at].startswith("from multiprocessing."):
+        if at and FILES_BY_NAME and "from multiprocessing." in args[at]:
             args[at] = CHILD.format(files=FILES_BY_NAME) + args[at]
         return original(path, args, passfds)
 
