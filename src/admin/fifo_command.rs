@@ -1,6 +1,7 @@
 //! The letters of the master fifo, uWSGI's (core/fifo.c), and what each does in one process. Pure.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(windows, expect(dead_code, reason = "there is no fifo"))]
 pub enum FifoCommand {
     /// `0` to `9`: read the fifo of this number from now on.
     Slot(usize),
@@ -35,6 +36,7 @@ pub enum FifoCommand {
 }
 
 /// What a byte of a fifo means; `None` is the white space of `echo`.
+#[cfg_attr(windows, expect(dead_code, reason = "there is no fifo"))]
 pub fn read(byte: u8) -> Option<FifoCommand> {
     Some(match byte {
         b'0'..=b'9' => FifoCommand::Slot(usize::from(byte - b'0')),

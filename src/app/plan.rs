@@ -23,6 +23,10 @@ pub struct Plan {
     pub threads: usize,
     pub isolation: IsolationChoice,
     /// `--cpu-affinity`: cores for each of uWSGI's workers; `None` leaves it to the kernel.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "threads are not placed there")
+    )]
     pub cores_per_worker: Option<usize>,
     /// Name threads like uWSGI's processes.
     pub uwsgi_names: bool,

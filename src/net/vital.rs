@@ -27,6 +27,7 @@ pub fn on_loss(end: OnLoss) {
 }
 
 /// Adds a descriptor of another room.
+#[cfg_attr(windows, expect(dead_code, reason = "handles are not lost there"))]
 pub fn watch(name: &'static str, is_there: IsThere) {
     OTHERS.lock().push((name, is_there));
 }
@@ -76,7 +77,7 @@ pub(super) fn is_closed(error: &io::Error) -> bool {
 
 /// What a descriptor was when it was opened. Another file may get its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity(#[cfg(unix)] Option<(u64, u64)>);
+pub struct Identity(#[cfg(unix)] Option<(libc::dev_t, libc::ino_t)>);
 
 impl Identity {
     #[cfg(unix)]

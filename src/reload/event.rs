@@ -33,6 +33,7 @@ pub enum Event {
         by: String,
     },
     /// Log what `singlemalt status` shows.
+    #[cfg_attr(windows, expect(dead_code, reason = "only a signal asks for it"))]
     LogStatus {
         by: &'static str,
     },

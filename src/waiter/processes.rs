@@ -64,6 +64,10 @@ impl Processes {
     }
 
     /// Whether the waiter is a thread of a process of the server.
+    #[cfg_attr(
+        windows,
+        expect(dead_code, reason = "the waiter is always a thread there")
+    )]
     pub(super) fn has_own(&self) -> bool {
         self.list.iter().any(|process| process.child.is_none())
     }

@@ -78,6 +78,7 @@ pub struct WorkerStack {
     pub core: usize,
     /// CPython's number of the interpreter; the main one is 0.
     pub interpreter: i64,
+    #[cfg_attr(windows, expect(dead_code, reason = "only the tracebacker asks"))]
     pub isolation: Isolation,
     pub doing: Doing,
     pub is_abandoned: bool,
