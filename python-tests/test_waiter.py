@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,12 @@ def status(pid):
     )
 
 
+def sockets(pid):
+    """The inodes of its sockets."""
+    targets = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
+    return set(re.findall(r"socket:\[(\d+)\]", " ".join(targets)))
+
+
 def is_waiter(server):
     """The first process has executed itself: there are the main thread, and the one that writes the log."""
     server.wait_until(
@@ -52,23 +59,19 @@ def test_the_waiter_is_the_same_process_without_python(serve):
         name: Path(f"/proc/{pid}/{name}").read_bytes() for name in ("comm", "cmdline", "environ")
     }
     reload(server, plain(2))
-    reloaded(server)
+    successor = reloaded(server)
     is_waiter(server)
     assert Path(f"/proc/{pid}/comm").read_bytes() == before["comm"]
     assert Path(f"/proc/{pid}/cmdline").read_bytes() == before["cmdline"]
     maps = Path(f"/proc/{pid}/maps").read_text()
     assert "site-packages" not in maps and "lib-dynload" not in maps
-    # It has no socket that clients connect to.
+    # It has no socket that clients connect to; its successor has.
     listening = {
         line.split()[9]
-        for name in ("tcp", "tcp6", "unix")
-        for line in Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]
-        if name != "unix" and line.split()[3] == "0A"
+        for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+        if line.split()[3] == "0A"
     }
-    opened = set()
-    for descriptor in os.listdir(f"/proc/{pid}/fd"):
-        opened |= set(re.findall(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{descriptor}")))
-    assert opened and not opened & listening
+    assert sockets(successor) & listening and not sockets(pid) & listening
     assert server.ask("/").text == "2"
 
 
@@ -219,15 +222,33 @@ def test_a_first_process_that_cannot_be_executed_again_waits_as_it_is(serve, gat
     assert server.stop() == 0
 
 
-def test_a_successor_of_another_version_is_refused(serve):
-    """The program that is installed now may speak other messages: it says so, and the old version serves on."""
-    server = main(serve, plain(1))
+def test_a_successor_of_a_waiter_of_another_version_says_so(serve):
+    """A reload starts the program that is installed now. The first message of every version begins alike."""
+    ours, theirs = socket.socketpair()
+    begin = bytes([0, 99, 1, 0])
+    ours.sendall(len(begin).to_bytes(4, "little") + begin)
+    environment = {**os.environ, "_SINGLEMALT_PROCESS": "successor"}
+    with ours, theirs:
+        done = subprocess.run(
+            [binary(), "--module", "wsgiref.simple_server:demo_app"],
+            stdin=theirs,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 22
+    assert "it speaks version 99 of our messages, and this program version" in done.stderr
+    assert "stop the server, and start it with this program" in done.stderr
+
+
+def test_the_variable_alone_makes_no_successor(serve):
     variable = {"_SINGLEMALT_PROCESS": "successor"}
-    alone = serve(source=plain(2), environment=variable, wait=False)
-    alone.exit_code_expected = 22
-    assert alone.wait_for_exit() == 22
-    assert "cannot succeed a process of the running server" in alone.log()
-    assert server.ask("/").text == "1"
+    server = serve(source=plain(1), environment=variable, wait=False)
+    server.exit_code_expected = 22
+    assert server.wait_for_exit() == 22
+    assert "cannot succeed a process of the running server" in server.log()
 
 
 def test_the_app_does_not_see_the_variable(serve):
@@ -245,8 +266,8 @@ def test_the_app_does_not_see_the_variable(serve):
     assert len(family(server)) == 2
 
 
-def test_a_successor_that_hangs_at_its_end_is_killed(serve, gate):
-    """It has closed nothing: the stop's time limit ends it, and the waiter leaves with it."""
+def test_the_waiter_ends_with_a_server_whose_time_is_up(serve, gate):
+    """A request does not end within --reload-mercy."""
     server = main(serve, app(1, held=False), "--reload-mercy", "1", gate=gate)
     reload(server, app(2, held=False))
     reloaded(server)

@@ -7,9 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use super::stats_document::{self, About};
-use super::status::{
-    App, Counters, Generation, Memory, Queue, RefusedExtension, Request, Status, Thread, Worker,
-};
+use super::status::{App, Counters, Generation, Memory, Queue, Request, Status, Thread, Worker};
 use super::table;
 use crate::app::inspect::worker_status::{ThreadStatus, WorkerStatus};
 use crate::app::process::Process;
@@ -69,7 +67,7 @@ impl MetricsSnapshot {
             reload: self.history.latest(),
             reloads: self.history.counts(),
             kept: self.history.kept(),
-            refused_extensions: self.refused_extensions(),
+            refused_extensions: self.process.refused_extensions.met(),
             queue: Queue {
                 length: serving.as_ref().map_or(0, Workers::queued),
                 max: self.queue_max,
@@ -111,22 +109,6 @@ impl MetricsSnapshot {
             ..self.about.clone()
         };
         stats_document::render(&self.status(), &about, seconds(SystemTime::now()))
-    }
-
-    fn refused_extensions(&self) -> Vec<RefusedExtension> {
-        let met = self.process.refused_extensions.met().into_iter();
-        met.map(|one| RefusedExtension {
-            consequence: one.consequence.word(),
-            module: one.module,
-            file: one.file,
-            distribution: one.distribution,
-            importer: one.importer,
-            line: one.line,
-            begun: one.begun,
-            request: one.request,
-            reason: one.reason,
-        })
-        .collect()
     }
 
     fn counters(&self) -> Counters {

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+pub use crate::python::RefusedExtension;
 pub use crate::reload::record::{CanaryReport, Reload, Reloads, RollbackTarget};
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -51,25 +52,6 @@ pub struct Generation {
     pub isolation: &'static str,
     /// Whether it has an application; without one everything is answered 500.
     pub has_application: bool,
-}
-
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct RefusedExtension {
-    pub module: String,
-    /// Its file; empty for one that is part of Python.
-    pub file: String,
-    /// The package that it is a part of, with its version.
-    pub distribution: Option<String>,
-    pub importer: String,
-    /// The file and line of that import.
-    pub line: String,
-    /// The file and line of the application that began it, if another one.
-    pub begun: String,
-    pub request: String,
-    /// The exception's text.
-    pub reason: String,
-    /// `missing`, `own-fallback`, `twin`.
-    pub consequence: &'static str,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]

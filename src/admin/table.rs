@@ -406,7 +406,7 @@ mod tests {
                 importer: "shop".to_owned(),
                 line: "shop.py, line 3".to_owned(),
                 request: "GET /late".to_owned(),
-                consequence: "missing",
+
                 ..RefusedExtension::default()
             }],
             ..Status::default()

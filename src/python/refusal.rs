@@ -4,10 +4,12 @@
 use std::fmt;
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::extensions::distribution::Distribution;
 
 /// An extension module that refused to be loaded into a subinterpreter.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RefusedExtension {
     /// Its name: `google._upb._message`.
     pub module: String,
@@ -30,7 +32,8 @@ pub struct RefusedExtension {
 }
 
 /// How the import of a refused extension ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Consequence {
     /// The code that wanted it has not got it.
     #[default]
@@ -39,18 +42,6 @@ pub enum Consequence {
     OwnFallback,
     /// The .py of the same name beside it was loaded in its place.
     Twin,
-}
-
-impl Consequence {
-    /// The word in JSON.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::OwnFallback => "own-fallback",
-            Self::Twin => "twin",
-        }
-    }
 }
 
 /// The facts that extensions.py passes on, in order.

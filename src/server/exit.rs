@@ -55,13 +55,15 @@ impl Exit {
     }
 
     /// The server has ended in another process: this one ends alike.
-    pub(super) fn like(end: &ServerEnd) -> Self {
+    pub(super) fn like(end: &ServerEnd, writer: &LogWriter) -> Self {
         match end.code() {
             Ok(code) => Self {
                 code,
                 fallback: end.fallback().cloned(),
             },
             Err(signal) => {
+                tracing::error!("the server was killed by signal {signal}");
+                writer.flush(FLUSH_TIMEOUT);
                 end_by_signal(signal);
                 Self::with(KILLED_BY + signal)
             }
@@ -137,11 +139,7 @@ pub fn wait_if_waiter() -> Option<Result<Exit, Failure>> {
     is_waiter().then(|| {
         let output = LogOutput::start(None, None)?;
         let end = resume().map_err(Failure::new)?;
-        if let Err(signal) = end.code() {
-            tracing::error!("the server was killed by signal {signal}");
-        }
-        output.flush();
-        Ok(Exit::like(&end))
+        Ok(Exit::like(&end, &output.writer))
     })
 }
 

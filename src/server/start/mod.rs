@@ -117,7 +117,7 @@ fn start_process(
         Ok(Ended::Stopped(code)) if predecessor.is_none() => Ok(Exit::of_first(config, code)),
         Ok(Ended::Stopped(code)) => Ok(Exit::with(code)),
         Ok(Ended::Succeeded(_)) if predecessor.is_some() => Ok(Exit::with(0)),
-        Ok(Ended::Succeeded(succeeded)) => Ok(Exit::like(&succeeded.wait(config, &program, &link))),
+        Ok(Ended::Succeeded(succeeded)) => Ok(succeeded.wait(config, &program, &link)),
         Err(failure) => {
             if let Some(predecessor) = predecessor {
                 predecessor.fail(&failure.text);

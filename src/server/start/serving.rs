@@ -33,6 +33,7 @@ use crate::reload::version::Version;
 use crate::server::actions::Actions;
 use crate::server::certificates::Certificates;
 use crate::server::engine::Engine;
+use crate::server::exit::Exit;
 use crate::server::hooks::{self, HookContext};
 use crate::server::log_target;
 use crate::server::renewal::VersionMaker;
@@ -40,9 +41,10 @@ use crate::server::settings::{about, cron_commands};
 use crate::server::sockets::Listening;
 use crate::server::supervisor::{End, Supervisor};
 use crate::server::{alarms, extension_scan, report, signals};
+use crate::telemetry::LogWriter;
 use crate::waiter::link::Link;
 use crate::waiter::message::Program;
-use crate::waiter::resume::{ServerEnd, Waiting, wait_for_others};
+use crate::waiter::resume::{Waiting, wait_for_others};
 
 /// The server serves.
 pub(super) struct Serving<'a> {
@@ -353,6 +355,7 @@ pub(super) struct Succeeded {
     /// Signals that came and were not handled.
     unhandled: Vec<i32>,
     unread: signals::Unread,
+    writer: LogWriter,
     /// Threads of the application may still run.
     runtime: &'static Runtime,
 }
@@ -372,6 +375,7 @@ impl Launch<'_> {
         Ended::Succeeded(Succeeded {
             unhandled,
             unread,
+            writer: self.output.writer.clone(),
             runtime,
         })
     }
@@ -379,7 +383,7 @@ impl Launch<'_> {
 
 impl Succeeded {
     /// Waits for the server's end in its first process.
-    pub(super) fn wait(self, config: &Config, program: &Program, link: &Link) -> ServerEnd {
+    pub(super) fn wait(self, config: &Config, program: &Program, link: &Link) -> Exit {
         let fallback = config.start.fallback.clone();
         #[cfg(unix)]
         let waiting = Waiting {
@@ -393,10 +397,11 @@ impl Succeeded {
         let waiting = Waiting { fallback };
         #[cfg(not(unix))]
         let _unix_only = (program, self.unread, self.unhandled);
-        wait_for_others(link, waiting, || {
+        let end = wait_for_others(link, waiting, || {
             if let Err(error) = self.runtime.halt() {
                 tracing::warn!(%error, "threads of the application run on");
             }
-        })
+        });
+        Exit::like(&end, &self.writer)
     }
 }
