@@ -31,8 +31,8 @@ pub fn remove_scratch() {
     }
 }
 
-/// Tries all, in order; only the first ones if no process starts any more. `command` starts such a process, whose other output is thrown away; it runs
-/// in a folder that is removed afterwards.
+/// Tries all files in order; only the first ones if no more processes can be started. `command`
+/// starts such a process, in a folder that is removed afterwards. Its other output is discarded.
 pub fn try_all(files: &[Found], command: &dyn Fn() -> Command) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(files.len());
     let Ok(scratch) = tempfile::Builder::new().prefix(SCRATCH_PREFIX).tempdir() else {

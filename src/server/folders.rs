@@ -1,5 +1,5 @@
 //! The directories that relative paths of the configuration are meant from. Resolved anew for each
-//! version of the application: a deployment switches a symbolic link (`current`), and whoever
+//! version of the application: a deployment switches a symbolic link (`current`), and a user who
 //! follows it once keeps the old release.
 
 use std::path::{Path, PathBuf};
