@@ -1,7 +1,7 @@
 """Compatibility shims: what takes an interpreter for a process, changed when it is imported.
 
 Libraries tell processes apart by os.getpid() and by what the kernel keeps for a process; here several interpreters share both.
-docs/isolation.md has the table. A shim changes as little as it can, and its library's own tests would still pass.
+docs/subinterpreters.md has the table. A shim changes as little as it can, and its library's own tests would still pass.
 """
 
 import os
