@@ -6,6 +6,7 @@ import signal
 import socket
 import struct
 import sys
+import textwrap
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from client import Connection
 from front_end import exchange
 from requests_raw import get
 
-from server import FOLDER, virtualenv_arguments
+from server import FOLDER
 
 DEPLOY = FOLDER.parent / "docs" / "deploy"
 ECHO = """
@@ -246,7 +247,14 @@ def test_a_reload_that_fails_is_over_too(serve, tmp_path):
         (server.directory / "app.py").write_text("broken(")
         server.send_signal(signal.SIGHUP)
         assert manager.hear()["RELOADING"] == "1"
-        assert manager.hear()["READY"] == "1"
+        ready = manager.hear()
+        assert ready["READY"] == "1"
+        assert ready["STATUS"].startswith("serving; the last reload failed: ")
+        assert "was never closed" in ready["STATUS"]
+        (server.directory / "app.py").write_text(textwrap.dedent(ECHO))
+        server.send_signal(signal.SIGHUP)
+        assert manager.hear()["RELOADING"] == "1"
+        assert manager.hear()["STATUS"] == "serving"
 
 
 @pytest.mark.parametrize("name", ["relative", "/nowhere/at/all", "", "@"])
@@ -286,7 +294,7 @@ def test_the_documented_units_start_the_server(serve, tmp_path):
     arguments = [
         str(tmp_path) if word == dict(service)["WorkingDirectory"] else word for word in command[1:]
     ]
-    arguments = [*arguments, *virtualenv_arguments()]
+    (tmp_path / ".venv").symlink_to(sys.prefix)
     listening = opened(
         *[
             tmp_path / "shop.sock" if stream.startswith("/") else ("127.0.0.1", 0)

@@ -289,6 +289,16 @@ impl<'a> Supervisor<'a> {
         }
         self.acceptor.nudge();
         if matches!(self.phase, Phase::Serving) && !self.reloader.is_busy() {
+            self.tell_service_manager();
+        }
+    }
+
+    /// No reload runs any more.
+    fn tell_service_manager(&self) {
+        let last = self.reloader.history().latest();
+        if last.outcome == "failed" {
+            self.notifier.reload_failed(&last.reason);
+        } else {
             self.notifier.ready();
         }
     }
@@ -368,7 +378,7 @@ impl<'a> Supervisor<'a> {
             Phase::HandingOver(_) => {
                 self.go_back(format!("the new process {how}"));
                 self.acceptor.nudge();
-                self.notifier.ready();
+                self.tell_service_manager();
             }
             Phase::Serving | Phase::StopDelayed(_) => {}
         }

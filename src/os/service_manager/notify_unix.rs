@@ -56,9 +56,19 @@ impl Notifier {
     }
 
     pub fn ready(&self) {
+        self.ready_as("serving");
+    }
+
+    /// A reload has failed, for the reason in one line; the old version serves on.
+    pub fn reload_failed(&self, why: &str) {
+        let why: String = why.chars().filter(|c| !c.is_control()).collect();
+        self.ready_as(&format!("serving; the last reload failed: {why}"));
+    }
+
+    fn ready_as(&self, status: &str) {
         // After --daemonize it is not the process that was started.
         let id = pidfile::pid();
-        self.send(&format!("READY=1\nMAINPID={id}\nSTATUS=serving"));
+        self.send(&format!("READY=1\nMAINPID={id}\nSTATUS={status}"));
     }
 
     /// A reload begins; [`ready`](Self::ready) ends it.

@@ -23,6 +23,8 @@ impl Notifier {
 
     pub fn ready(&self) {}
 
+    pub fn reload_failed(&self, _why: &str) {}
+
     pub fn reloading(&self) {}
 
     pub fn stopping(&self) {}
