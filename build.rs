@@ -14,6 +14,8 @@ use pyo3_build_config::{InterpreterConfig, PythonImplementation};
 
 /// Minor versions of CPython 3 that are supported.
 const SUPPORTED: std::ops::RangeInclusive<u8> = 12..=15;
+/// The first minor version whose free-threaded build is supported: pyo3 has no 3.13t.
+const FREE_THREADED: u8 = 14;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -55,6 +57,12 @@ fn check(config: &InterpreterConfig, target_os: &str) -> Result<(), String> {
     let is_cpython = config.target_abi().implementation() == PythonImplementation::CPython;
     if !is_cpython || version.major != 3 || !SUPPORTED.contains(&version.minor) {
         return Err(format!("singlemalt cannot embed {what}: {}", way_out()));
+    }
+    if config.target_abi().kind().is_free_threaded() && version.minor < FREE_THREADED {
+        return Err(format!(
+            "singlemalt cannot embed {what}: free-threaded CPython is supported from 3.{FREE_THREADED} on; {}",
+            way_out()
+        ));
     }
     let Some(executable) = config.executable() else {
         return Ok(()); // a cross build: no interpreter of that system is here to look at
