@@ -4,6 +4,7 @@ import contextlib
 import os
 import shlex
 import sys
+import sysconfig
 import tempfile
 import textwrap
 from pathlib import Path
@@ -14,6 +15,13 @@ from gate import Gate
 from server import APPS, Server, binary, virtualenv_arguments
 
 PYTHON = sys.version_info[:2]
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+# 3.12 has no usable own-GIL interpreters, and a free-threaded Python has no GIL.
+HAS_OWN_GIL = PYTHON >= (3, 13) and not FREE_THREADED
+# The isolation modes that this Python supports.
+ISOLATIONS = ["main"]
+if not FREE_THREADED:
+    ISOLATIONS += ["shared-gil", "own-gil"] if HAS_OWN_GIL else ["shared-gil"]
 
 
 def pytest_configure(config):
@@ -80,6 +88,10 @@ class Servers:
             command += ["--pythonpath", APPS]
         # For another run of the whole suite, as `SINGLEMALT_TEST_ARGUMENTS="--poll acceptor"`.
         command += shlex.split(os.environ.get("SINGLEMALT_TEST_ARGUMENTS", ""))
+        # The one place that knows which tests cannot run on a free-threaded Python. A test of the
+        # refusal itself does not wait for a server.
+        if FREE_THREADED and wait and {"own-gil", "shared-gil"} & set(map(str, arguments)):
+            pytest.skip("a free-threaded Python has no subinterpreters")
         with contextlib.ExitStack() as stack:
             opened = None
             if stdin is not None:
@@ -129,5 +141,4 @@ def gate():
 
 @pytest.fixture(scope="session")
 def isolations():
-    """The isolation modes that this Python supports (3.12 has no usable own-GIL interpreters)."""
-    return ["main", "shared-gil", "own-gil"] if PYTHON >= (3, 13) else ["main", "shared-gil"]
+    return ISOLATIONS

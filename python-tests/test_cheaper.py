@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from client import together
-from conftest import PYTHON
+from conftest import ISOLATIONS
 from requests_raw import get
 
-ISOLATIONS = ["shared-gil", "own-gil"] if PYTHON >= (3, 13) else ["shared-gil"]
+SUBINTERPRETERS = [mode for mode in ISOLATIONS if mode != "main"]
 # Within so many seconds an algorithm decides.
 FAST = ("--cheaper-overload", "0.05", "--cheaper-idle", "0.05")
 
@@ -33,7 +33,7 @@ APP = """
 """
 
 
-@pytest.fixture(params=ISOLATIONS)
+@pytest.fixture(params=SUBINTERPRETERS)
 def isolation(request):
     return request.param
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PYTHON
+from conftest import HAS_OWN_GIL
 from requests_raw import get
 
 from server import STOP_SECONDS, binary
@@ -417,7 +417,7 @@ def test_common_uwsgi_words_are_accepted(serve):
     )
     assert server.ask("/").text == "hello"
     # The mounted applications share an interpreter anyway; the workers keep theirs.
-    isolation = "own-gil" if PYTHON >= (3, 13) else "main"
+    isolation = "own-gil" if HAS_OWN_GIL else "main"
     assert f"isolation: {isolation}" in server.log()
 
 

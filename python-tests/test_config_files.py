@@ -3,7 +3,7 @@ what they mean).
 """
 
 import pytest
-from conftest import PYTHON
+from conftest import HAS_OWN_GIL
 
 APP = """
 def application(environ, start_response):
@@ -33,7 +33,7 @@ def workers(server):
 
 
 def expected(interpreters, threads):
-    if PYTHON < (3, 13):
+    if not HAS_OWN_GIL:
         interpreters, threads = 1, interpreters * threads
     plural = ["" if count == 1 else "s" for count in (interpreters, threads)]
     return f"{interpreters} interpreter{plural[0]} x {threads} thread{plural[1]}"
@@ -61,7 +61,7 @@ def test_a_file_overrides_the_environment_and_the_command_line_before_it(serve):
     server = start(
         serve, "--workers", 3, "uwsgi.ini", "--threads", 1, files={"uwsgi.ini": FILES["uwsgi.ini"]}
     )
-    assert server.ask("/").text == f"multithread {PYTHON < (3, 13)}"
+    assert server.ask("/").text == f"multithread {not HAS_OWN_GIL}"
     assert workers(server) == expected(2, 1)
 
 

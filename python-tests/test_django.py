@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 from client import together
-from conftest import PYTHON
+from conftest import HAS_OWN_GIL
 from multipart import CONTENT_TYPE, form_data
 from requests_raw import get
 
@@ -61,7 +61,7 @@ def data(tmp_path_factory):
     return folder
 
 
-MODES = [("auto", 1, 2), ("main", 1, 4)] + ([("own-gil", 2, 2)] if PYTHON >= (3, 13) else [])
+MODES = [("auto", 1, 2), ("main", 1, 4)] + ([("own-gil", 2, 2)] if HAS_OWN_GIL else [])
 
 
 @pytest.fixture(

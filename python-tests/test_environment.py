@@ -7,10 +7,10 @@ import signal
 import threading
 
 import pytest
-from conftest import PYTHON
+from conftest import HAS_OWN_GIL
 from versions import reload, rewrite
 
-OWN_GIL = pytest.mark.skipif(PYTHON < (3, 13), reason="needs own-GIL interpreters")
+OWN_GIL = pytest.mark.skipif(not HAS_OWN_GIL, reason="needs own-GIL interpreters")
 
 # Each request works for a moment, so that the interpreters work side by side.
 BUSY = """\

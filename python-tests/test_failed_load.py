@@ -10,7 +10,7 @@ import signal
 
 import pytest
 import requests_raw
-from conftest import PYTHON
+from conftest import HAS_OWN_GIL
 from front_end import ask_uwsgi
 from versions import rewrite
 
@@ -35,7 +35,7 @@ AUTORELOAD = ("--py-autoreload", "1")
 WAYS = [
     pytest.param(
         ("--isolation", "own-gil"),
-        marks=pytest.mark.skipif(PYTHON < (3, 13), reason="no own-GIL interpreters"),
+        marks=pytest.mark.skipif(not HAS_OWN_GIL, reason="no own-GIL interpreters"),
     ),
     ("--isolation", "shared-gil"),
     ("--isolation", "main"),

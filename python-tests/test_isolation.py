@@ -9,14 +9,13 @@ import textwrap
 
 import pytest
 from client import together
-from conftest import PYTHON
+from conftest import HAS_OWN_GIL, ISOLATIONS, PYTHON
 from test_frameworks import needs
 
-SUBINTERPRETERS_HAVE_A_GIL = PYTHON >= (3, 13)
-MODES = ["main", "shared-gil", *(["own-gil"] if SUBINTERPRETERS_HAVE_A_GIL else []), "auto"]
+MODES = [*ISOLATIONS, "auto"]
 COUNTS = [(1, 1), (1, 4), (2, 1), (2, 2), (4, 2), (2, 8), (8, 1)]
 own_gil_only = pytest.mark.skipif(
-    not SUBINTERPRETERS_HAVE_A_GIL, reason="own-GIL interpreters need CPython 3.13 (3.12's crash)"
+    not HAS_OWN_GIL, reason="own-GIL interpreters need CPython 3.13 (3.12's crash)"
 )
 HELLO = """
     def application(environ, start_response):
@@ -26,7 +25,7 @@ HELLO = """
 
 
 def interpreters_expected(mode, processes):
-    if mode == "main" or (mode == "auto" and not SUBINTERPRETERS_HAVE_A_GIL):
+    if mode == "main" or (mode == "auto" and not HAS_OWN_GIL):
         return 1
     return processes
 
@@ -81,11 +80,11 @@ def test_the_report_names_the_mode_and_the_python(serve, gate, mode):
     server = serve("--processes", 2, "--isolation", mode, app="who.py", gate=gate)
     log = server.log()
     assert "{}.{}.{}".format(*sys.version_info) in log
-    chosen = mode if mode != "auto" else "own-gil" if SUBINTERPRETERS_HAVE_A_GIL else "main"
+    chosen = mode if mode != "auto" else "own-gil" if HAS_OWN_GIL else "main"
     assert chosen in log
 
 
-@pytest.mark.skipif(SUBINTERPRETERS_HAVE_A_GIL, reason="3.12 only")
+@pytest.mark.skipif(PYTHON >= (3, 13), reason="3.12 only")
 def test_own_gil_is_refused_on_3_12_with_the_reason(serve):
     server = serve("--isolation", "own-gil", source=HELLO, wait=False)
     server.exit_code_expected = None
@@ -293,7 +292,7 @@ def test_eight_interpreters_import_at_once(serve, mode, part):
     """30 starts (in three parts, for parallel runs) of 8 interpreters that import at the same time,
     serve and end.
     """
-    starts = 10 if mode == "own-gil" or not SUBINTERPRETERS_HAVE_A_GIL else 2
+    starts = 10 if mode == "own-gil" or not HAS_OWN_GIL else 2
     for _ in range(starts):
         server = serve("--processes", 8, "--isolation", mode, source=IMPORTS)
         assert together(8, lambda _: server.ask("/").text) == ["42 2024-07-01T00:00:00+00:00"] * 8
@@ -320,7 +319,7 @@ THREADS = {
 @pytest.mark.parametrize("thread", THREADS)
 @pytest.mark.parametrize("mode", MODES)
 def test_threads_of_the_app_do_not_hinder_the_end(serve, mode, thread):
-    if thread == "daemon busy" and mode == "shared-gil" and not SUBINTERPRETERS_HAVE_A_GIL:
+    if thread == "daemon busy" and mode == "shared-gil" and PYTHON < (3, 13):
         pytest.skip(
             "CPython 3.12 asks its own interpreter, not the holder's, to let go of a shared GIL: a busy thread of another keeps it"
         )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import HAS_OWN_GIL
 from requests_raw import get
 from test_isolation import MODES
 
@@ -183,7 +184,7 @@ def test_whether_a_module_can_be_imported(run, option, module, code, why):
 def test_an_extension_that_refuses(run):
     pytest.importorskip("numpy")
     run("--test", "numpy")
-    if sys.version_info >= (3, 13):
+    if HAS_OWN_GIL:
         assert (
             b"--isolation main can"
             in run("--test", "numpy", "--isolation", "own-gil", code=1).stderr

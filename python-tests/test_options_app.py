@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PYTHON
+from conftest import HAS_OWN_GIL
 from requests_raw import get
 
 # The two extremes: separate interpreters, and only the main one. CPython 3.12 has shared-gil at the
 # most.
-ISOLATIONS = ["own-gil" if PYTHON >= (3, 13) else "shared-gil", "main"]
+ISOLATIONS = ["own-gil" if HAS_OWN_GIL else "shared-gil", "main"]
 
 HELLO = """
     def application(environ, start_response):

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import HAS_OWN_GIL
 from control import ask, singlemalt
 
 from server import START_SECONDS, virtualenv_arguments
@@ -189,7 +190,7 @@ def test_it_serves_as_that_user(serve, public, isolation):
     assert not (public / "public/app.sock").exists() and not (public / "public/pid").exists()
 
 
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="the main interpreter cannot be swapped")
+@pytest.mark.skipif(not HAS_OWN_GIL, reason="the main interpreter cannot be swapped")
 def test_it_reloads_as_that_user(serve, public):
     server = become(serve, public, "--processes", 2)
     assert server.ask("/").json() == facts("one")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import pytest
-from conftest import PYTHON
+from conftest import HAS_OWN_GIL
 from storm import BROKEN, Load, Site, reload_often
 from versions import reload, rewrite
 
@@ -16,7 +16,7 @@ from server import binary
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a reload is asked for by SIGHUP"),
     pytest.mark.skipif(
-        PYTHON < (3, 13), reason="two generations in one process need own-GIL interpreters"
+        not HAS_OWN_GIL, reason="two generations in one process need own-GIL interpreters"
     ),
 ]
 

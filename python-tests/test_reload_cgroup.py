@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from conftest import PYTHON
+from conftest import HAS_OWN_GIL
 from requests_raw import get
 from storm import BROKEN
 from versions import rewrite
@@ -28,7 +28,7 @@ made_up = pytest.mark.skipif(
     reason="the made-up cgroup is for builds with debug assertions",
 )
 
-MANY = "own-gil" if PYTHON >= (3, 13) else "shared-gil"
+MANY = "own-gil" if HAS_OWN_GIL else "shared-gil"
 GROUP = ("--isolation", MANY, "--processes", "2")
 AT_ONCE = ("--min-worker-lifetime", "0")
 MB = 1 << 20
@@ -414,7 +414,7 @@ def test_a_further_interpreter_is_no_growth(serve, cgroup):
 @pytest.mark.parametrize(
     "limit, option", [("max", ()), (500, ("--reload-on-cgroup", "0"))], ids=["no limit", "option 0"]
 )
-@pytest.mark.skipif(PYTHON < (3, 13), reason="a reload is a swap with own-GIL interpreters")
+@pytest.mark.skipif(not HAS_OWN_GIL, reason="a reload is a swap with own-GIL interpreters")
 def test_without_a_limit_or_with_0_nothing_is_looked_at(serve, cgroup, limit, option):
     cgroup = cgroup(limit)
     cgroup.use(490)
@@ -442,7 +442,7 @@ def test_the_percentage_is_an_option(serve, cgroup):
 
 
 @made_up
-@pytest.mark.skipif(PYTHON < (3, 13), reason="a reload is a swap with own-GIL interpreters")
+@pytest.mark.skipif(not HAS_OWN_GIL, reason="a reload is a swap with own-GIL interpreters")
 def test_a_swap_without_room_is_warned_of_and_done(serve, cgroup):
     cgroup = cgroup(500)
     server = start(serve, cgroup, *GROUP)
@@ -488,7 +488,7 @@ def test_other_reloads_without_room_are_warned_of_too(serve, cgroup, arguments, 
 
 @made_up
 @pytest.mark.skipif(
-    PYTHON < (3, 13), reason="a version is kept after a swap, with own-GIL interpreters"
+    not HAS_OWN_GIL, reason="a version is kept after a swap, with own-GIL interpreters"
 )
 def test_a_version_that_is_kept_goes_first(serve, cgroup):
     cgroup = cgroup(2000)

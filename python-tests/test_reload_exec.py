@@ -19,7 +19,7 @@ import control
 import pytest
 from certificates import Authority, TlsConnection
 from client import Connection
-from conftest import PYTHON
+from conftest import HAS_OWN_GIL
 from storm import BROKEN, Load, Site, reload_often
 from versions import reload, rewrite
 
@@ -203,7 +203,7 @@ def test_reloads_under_load_lose_nothing(serve, tmp_path):
     assert Path(f"/proc/{pid}").exists() and server.process.poll() is None, "the process id stays"
 
 
-@pytest.mark.skipif(PYTHON < (3, 13), reason="there are no own-GIL interpreters")
+@pytest.mark.skipif(not HAS_OWN_GIL, reason="there are no own-GIL interpreters")
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -729,7 +729,7 @@ def test_a_renewal_that_fails_is_put_off(serve):
     "isolation",
     [
         "main",
-        pytest.param("own-gil", marks=pytest.mark.skipif(PYTHON < (3, 13), reason="no own-GIL")),
+        pytest.param("own-gil", marks=pytest.mark.skipif(not HAS_OWN_GIL, reason="no own-GIL")),
     ],
 )
 def test_too_many_workers_that_were_given_up_renew_the_process(serve, isolation):

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PYTHON
+from conftest import HAS_OWN_GIL, PYTHON
 
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "SIGHUP"), reason="a reload is asked for by SIGHUP"
 )
-OWN_GIL = pytest.mark.skipif(PYTHON < (3, 13), reason="needs own-GIL interpreters")
+OWN_GIL = pytest.mark.skipif(not HAS_OWN_GIL, reason="needs own-GIL interpreters")
 BOTH = pytest.mark.parametrize("isolation", [pytest.param("own-gil", marks=OWN_GIL), "main"])
 
 APP = """\

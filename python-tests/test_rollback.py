@@ -3,13 +3,13 @@
 import signal
 
 import pytest
-from conftest import PYTHON
+from conftest import HAS_OWN_GIL
 from versions import answers, reload, roll_back, version, visited
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a reload is asked for by SIGHUP"),
     pytest.mark.skipif(
-        PYTHON < (3, 13), reason="two generations in one process need own-GIL interpreters"
+        not HAS_OWN_GIL, reason="two generations in one process need own-GIL interpreters"
     ),
 ]
 

@@ -5,11 +5,11 @@ import os
 import sys
 
 import pytest
-from conftest import PYTHON
+from conftest import HAS_OWN_GIL
 from versions import reload
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-OWN_GIL = pytest.mark.skipif(PYTHON < (3, 13), reason="needs own-GIL interpreters")
+OWN_GIL = pytest.mark.skipif(not HAS_OWN_GIL, reason="needs own-GIL interpreters")
 EVERY = pytest.mark.parametrize("isolation", [pytest.param("own-gil", marks=OWN_GIL), "main"])
 
 POOLS = """\

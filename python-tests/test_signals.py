@@ -6,9 +6,7 @@ import re
 
 import pytest
 from client import together
-from conftest import PYTHON
-
-ISOLATIONS = ["main", "shared-gil", "own-gil"] if PYTHON >= (3, 13) else ["main", "shared-gil"]
+from conftest import ISOLATIONS
 
 # Handlers write whole lines: several interpreters share one standard output.
 SAY = """

@@ -9,12 +9,12 @@ import time
 
 import pytest
 from client import Closed, Connection, together
-from conftest import PYTHON
+from conftest import HAS_OWN_GIL
 from options import deadlines, limits
 from requests_raw import chunked, get, post
 
 pytestmark = pytest.mark.stress
-MODES = ["auto", "main"] if PYTHON >= (3, 13) else ["main"]
+MODES = ["auto", "main"] if HAS_OWN_GIL else ["main"]
 HELLO = """
     def application(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])

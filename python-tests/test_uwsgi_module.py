@@ -8,9 +8,7 @@ import sys
 
 import pytest
 from client import together
-from conftest import PYTHON
-
-ISOLATIONS = ["main", "shared-gil", "own-gil"] if PYTHON >= (3, 13) else ["main", "shared-gil"]
+from conftest import ISOLATIONS
 
 EVALUATE = """
     import urllib.parse
