@@ -11,7 +11,7 @@ from client import together
 from front_end import ask_uwsgi
 from requests_raw import get
 from test_frameworks import needs
-from test_isolation import MODES, SUBINTERPRETERS_HAVE_A_GIL, own_gil_only
+from test_isolation import MODES, HAS_OWN_GIL, own_gil_only
 
 from server import APPS
 
@@ -585,7 +585,7 @@ SAYS = """
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "main"])
-@pytest.mark.skipif(not SUBINTERPRETERS_HAVE_A_GIL, reason="3.12 is main, which cannot be renewed")
+@pytest.mark.skipif(not HAS_OWN_GIL, reason="3.12 is main, which cannot be renewed")
 def test_a_reload_renews_all_or_none(serve, mode):
     files = {"root.py": SAYS.format("root", 1), "shop.py": SAYS.format("shop", 1), "bad.py": BROKEN}
     mounts = ["--mount", "/a=shop.py", "--mount", "/bad=bad.py"]
@@ -664,7 +664,7 @@ def test_mounts_that_cannot_be_meant(serve, arguments, why):
 
 
 # Without GILs of their own two processes become one interpreter with two threads.
-WORKERS_OF_TWO = (1, 2) if SUBINTERPRETERS_HAVE_A_GIL else (1,)
+WORKERS_OF_TWO = (1, 2) if HAS_OWN_GIL else (1,)
 
 
 def test_each_application_counts_for_itself(serve):
