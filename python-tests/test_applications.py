@@ -11,7 +11,7 @@ from client import together
 from front_end import ask_uwsgi
 from requests_raw import get
 from test_frameworks import needs
-from test_isolation import MODES, HAS_OWN_GIL, own_gil_only
+from test_isolation import HAS_OWN_GIL, MODES, own_gil_only
 
 from server import APPS
 
