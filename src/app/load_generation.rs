@@ -29,6 +29,7 @@ use super::thread_placement;
 use super::worker::{Exit, Worker};
 use super::worker_group::{StartGate, WorkerGroup};
 use super::worker_id::WorkerId;
+use super::working_folder;
 
 /// Starts a thread of the group, counted until it ends.
 fn spawn(
@@ -233,6 +234,7 @@ fn create(
 ) {
     let mut reporter = StartReporter::new(group, reports);
     shared.signals.registrations.begin_anew(group.worker);
+    let folder = working_folder::enter(&shared.setup, None);
     let plan = shared.setup.plan.seen_from_here();
     let spec = shared.spec(&plan, group.worker);
     let mut python = match InterpreterThread::create(shared.setup.runtime, spec) {
@@ -255,6 +257,7 @@ fn create(
             .note_environment(python.attached(|py| py.environment()));
     }
     if loading.is_err() {
+        working_folder::explain_failure(&shared.setup, folder.as_ref());
         end(shared, group, python);
         return reporter.report(Err(StartError::Load(NotLoaded(failed))));
     }
@@ -270,9 +273,11 @@ fn create(
         return reporter.report(Err(StartError::Probe(unanswered)));
     }
     shared.counts.note_spawn(group.worker);
+    group.set_place(folder.as_ref().and_then(working_folder::place));
     let handle = python.handle();
     reporter.report(Ok(handle.clone()));
     if group.wait_at_start_gate() == StartGate::Open {
+        working_folder::follow_process(&shared.setup, folder.as_ref());
         work(shared, group, &watch, &mut python, &handle);
     }
     group.wait_for_siblings();
@@ -398,6 +403,7 @@ fn spawn_sibling(
     spawn(shared, group, core, move |shared, group| {
         let _sibling = sibling;
         let mut reporter = StartReporter::new(group, reports);
+        let folder = working_folder::enter(&shared.setup, group.place());
         let mut python = match InterpreterThread::join(&handle, core) {
             Ok(python) => python,
             Err(error) => return reporter.report(Err(StartError::Runtime(error))),
@@ -405,6 +411,7 @@ fn spawn_sibling(
         let watch = record(shared, group, core, true, &python);
         reporter.report(Ok(handle.clone()));
         if group.wait_at_start_gate() == StartGate::Open {
+            working_folder::follow_process(&shared.setup, folder.as_ref());
             work(shared, group, &watch, &mut python, &handle);
         }
         end(shared, group, python);

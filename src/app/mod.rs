@@ -31,6 +31,7 @@ pub mod worker_context;
 pub mod worker_group;
 pub mod worker_id;
 pub mod workers;
+mod working_folder;
 
 pub mod canary;
 pub mod current;

@@ -14,6 +14,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 
 use super::inspect::counters::GroupCounters;
+use super::working_folder::Place;
 use crate::net::SharedPoll;
 
 /// The state that a group's threads wait for before they serve.
@@ -46,6 +47,9 @@ pub struct WorkerGroup {
     /// In milliseconds of age. Until then no replacement is requested: the last one failed.
     put_off_until_ms: AtomicU64,
     start_gate: (Mutex<StartGate>, Condvar),
+    /// Where the application was when it was loaded, if the interpreter has a working directory of
+    /// its own.
+    place: Mutex<Option<Place>>,
     is_stopped: Arc<AtomicBool>,
     /// An abandoned thread has caused a replacement.
     is_replaced: AtomicBool,
@@ -77,6 +81,7 @@ impl WorkerGroup {
             is_due: AtomicBool::new(false),
             put_off_until_ms: AtomicU64::new(0),
             start_gate: (Mutex::new(start_gate), Condvar::new()),
+            place: Mutex::default(),
             is_stopped: Arc::default(),
             is_replaced: AtomicBool::new(false),
             sleeping: AtomicUsize::new(0),
@@ -113,6 +118,14 @@ impl WorkerGroup {
         let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
         self.put_off_until_ms.store(until, Ordering::Relaxed);
         self.is_due.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_place(&self, place: Option<Place>) {
+        *self.place.lock() = place;
+    }
+
+    pub(super) fn place(&self) -> Option<Place> {
+        self.place.lock().clone()
     }
 
     pub(super) fn open_start_gate(&self) {

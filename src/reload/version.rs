@@ -15,8 +15,8 @@ pub struct Version {
     pub plan: Plan,
     /// What connections and static files go by while it is in charge.
     pub site: Arc<Site>,
-    /// The working directory once its application is loaded. The process has one, so the
-    /// generation before it sees the change, too.
+    /// The working directory once its application is loaded. Where interpreters have none of
+    /// their own, the generation before it sees the change, too.
     pub folder: PathBuf,
 }
 
