@@ -347,7 +347,7 @@ fn errors_in_files() {
         b"[uwsgi]\nmodule = app\nstrict = true\nvaccum = true\n",
         b"[uwsgi]\nmodule = app\nstrict = true\nzzzzzzzzz = true\n",
         b"[uwsgi]\nmodule = app\nsocket = /run/app.sock\nprotocol = raw\n",
-        b"[uwsgi]\nif-env = DEBUG\nfor = a b\nendif =\n",
+        b"[uwsgi]\nif-not-env = DEBUG\nfor = a b\nendif =\n",
         b"[uwsgi]\nmodule = app\nprocesses = ${WORKERS:-2}\n",
         b"[uwsgi]\nini = $(EXTRA_INI)\n",
         b"[uwsgi]\nlogto = /var/log/@(exec://date).log\n",

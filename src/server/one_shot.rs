@@ -9,14 +9,15 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{applications, extension_scan, prepare, settings};
+use super::{applications, extension_scan, prepare, process, settings};
 use crate::app::Apps;
 use crate::config::{Config, Failure, NO_APP, OneShot};
 use crate::os::redirect;
 use crate::protocol::http::response::Form;
 use crate::protocol::http::{Limits, RequestHead, RequestReader, Step, Version};
 use crate::python::{
-    self, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, STACK_BYTES_MIN, TargetKind,
+    self, BackendRef, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime,
+    STACK_BYTES_MIN, TargetKind,
 };
 use crate::wsgi::Head;
 use crate::wsgi::environ::{Link, Peer, ServerFacts};
@@ -92,6 +93,7 @@ fn run_in_python(
         apps,
         ..
     } = *task;
+    let hostname = settings::hostname();
     let spec = InterpreterSpec {
         isolation: match one_shot {
             OneShot::TryExtensions => Isolation::OwnGil,
@@ -103,10 +105,8 @@ fn run_in_python(
                 .unwrap_or(Isolation::Main),
         },
         worker_id: 1,
-        ..settings::spec(
-            config,
-            vec![ServerFacts::new(None, &settings::hostname(), "http")],
-        )
+        backend: BackendRef::without_server(process::facts(config, &hostname)),
+        ..settings::spec(config, vec![ServerFacts::new(None, &hostname, "http")])
     };
     let mut python = InterpreterThread::create(runtime, spec).map_err(Failure::new)?;
     let done = match one_shot {

@@ -200,11 +200,20 @@ impl fmt::Debug for BackendRef {
 impl Default for BackendRef {
     /// A backend without a server: for tests and benches of this room.
     fn default() -> Self {
-        Self(Arc::new(NoServer::default()))
+        Self::without_server(Facts::default())
     }
 }
 
-#[derive(Debug, Default)]
+impl BackendRef {
+    /// The backend of an interpreter that serves no listener: the constants, and calls without
+    /// effect.
+    #[must_use]
+    pub fn without_server(facts: Facts) -> Self {
+        Self(Arc::new(NoServer { facts }))
+    }
+}
+
+#[derive(Debug)]
 struct NoServer {
     facts: Facts,
 }

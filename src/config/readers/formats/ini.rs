@@ -8,12 +8,15 @@
 
 use super::{Failure, Line};
 
+/// What uWSGI leaves out around keys and values; other spaces of Unicode belong to them.
+const SPACES: [char; 3] = [' ', '\t', '\r'];
+
 pub(super) fn read(text: &str, wanted: &str) -> Result<Vec<Line>, Failure> {
     let mut lines = Vec::new();
     let mut sections: Vec<String> = Vec::new();
     let mut inside = false;
     for (number, line) in (1..).zip(text.lines()) {
-        let line = line.trim();
+        let line = line.trim_matches(SPACES);
         if line.is_empty() || line.starts_with([';', '#']) {
             continue;
         }
@@ -26,15 +29,20 @@ pub(super) fn read(text: &str, wanted: &str) -> Result<Vec<Line>, Failure> {
         if !inside {
             continue;
         }
-        let (key, value) = match line.split_once('=') {
-            Some((key, value)) => (key.trim_end(), value.trim_start()),
-            None => (line, "true"),
+        let (key, value, of_placeholder) = match line.split_once('=') {
+            Some((key, value)) => (
+                key.trim_end_matches(SPACES),
+                value.trim_start_matches(SPACES),
+                None,
+            ),
+            None => (line, "true", Some("")),
         };
         if !key.is_empty() {
             lines.push(Line {
                 number,
                 key: key.to_owned(),
                 value: value.to_owned(),
+                of_placeholder,
             });
         }
     }

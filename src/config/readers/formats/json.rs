@@ -43,6 +43,7 @@ fn section(text: &str, object: &str) -> Result<Vec<Line>, Failure> {
                 number,
                 key: key.clone(),
                 value,
+                of_placeholder: of_placeholder(item),
             });
         }
     }
@@ -57,6 +58,15 @@ fn scalar(raw: &str) -> Option<String> {
         Some(b'n') => Some("false".to_owned()),
         Some(b'{' | b'[') | None => None,
         Some(_) => Some(raw.to_owned()),
+    }
+}
+
+/// uWSGI makes numbers of the words.
+fn of_placeholder(raw: &str) -> Option<&'static str> {
+    match raw {
+        "true" => Some("1"),
+        "false" | "null" => Some("0"),
+        _ => None,
     }
 }
 

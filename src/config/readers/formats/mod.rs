@@ -94,6 +94,9 @@ pub(crate) struct Line {
     pub(crate) number: u32,
     pub(crate) key: String,
     pub(crate) value: String,
+    /// The value if the key is a placeholder, where it differs: a key alone is an option that is
+    /// on, and for uWSGI an empty placeholder.
+    pub(crate) of_placeholder: Option<&'static str>,
 }
 
 /// Why a text has no lines to give.

@@ -55,6 +55,7 @@ pub(super) fn read(text: &str, section: Section<'_>) -> Result<Vec<Line>, Failur
         number: ends.line(offset),
         key,
         value,
+        of_placeholder: None,
     };
     Ok(lines.into_iter().map(line).collect())
 }

@@ -106,6 +106,7 @@ impl Walk<'_> {
                     number,
                     key: name,
                     value: String::new(),
+                    of_placeholder: None,
                 });
             }
             // <app><module>...: only the text counts, as in uWSGI.
@@ -140,7 +141,10 @@ impl Walk<'_> {
             Some(stanza) if self.depth == stanza + 1 => {
                 if let Some(mut line) = self.option.take().filter(|line| !line.key.is_empty()) {
                     line.value = match line.value.trim() {
-                        "" => "true".to_owned(),
+                        "" => {
+                            line.of_placeholder = Some("1");
+                            "true".to_owned()
+                        }
                         text => text.to_owned(),
                     };
                     self.lines.push(line);

@@ -49,6 +49,7 @@ fn plain(text: &str, wanted: &str) -> Option<Vec<Line>> {
                     number,
                     key: key.trim_end().to_owned(),
                     value: value.to_owned(),
+                    of_placeholder: None,
                 });
             }
         }
@@ -159,6 +160,7 @@ impl Walk<'_> {
                         number,
                         key: key.clone(),
                         value,
+                        of_placeholder: None,
                     };
                     self.lines.push(line);
                 } else if self.path.len() == 1 && key == self.wanted {

@@ -6,8 +6,8 @@
 
 /// How many names one value may refer to, directly or not, before it must be a circle.
 const NAMES_MAX: usize = 512;
-/// How many bytes may be looked through for the parentheses that close names: of thousands that
-/// nothing closes, each leads through the rest of the text.
+/// How many bytes may be looked through for names: after each that is replaced, those around it are
+/// read again.
 const STEPS_MAX: usize = 8 << 20;
 /// The longest value that may come out.
 const BYTES_MAX: usize = 1 << 20;
@@ -27,51 +27,86 @@ pub(crate) fn pass<E>(
     symbol: char,
     mut lookup: impl FnMut(&str) -> Result<Option<String>, E>,
 ) -> Result<String, Failure<E>> {
-    let open = [symbol as u8, b'('];
     let mut text = text.to_owned();
     let mut from = 0;
     let mut names = 0;
     let mut steps = 0;
-    while let Some(at) =
-        memchr::memmem::find(text.as_bytes().get(from..).unwrap_or_default(), &open)
-    {
-        let start = from + at;
-        let found = name_at(&text, start + 2);
-        steps += found.map_or(text.len(), |(_, end)| end) - start;
-        names += usize::from(found.is_some());
+    while let Some(found) = next_name(text.as_bytes(), symbol as u8, from) {
+        steps += found.end - from;
+        names += 1;
         if names > NAMES_MAX || steps > STEPS_MAX {
             return Err(Failure::Circle);
         }
-        let Some((name, end)) = found else {
-            from = start + 2;
-            continue;
-        };
+        let name = text.get(found.start + 2..found.end - 1).unwrap_or_default();
         match lookup(name).map_err(Failure::Name)? {
-            None => from = start + 2,
+            // As in uWSGI the text goes on behind a name that stands for nothing.
+            None => from = found.end,
             Some(value) => {
                 if text.len() + value.len() > BYTES_MAX {
                     return Err(Failure::Circle);
                 }
-                text.replace_range(start..end, &value);
-                from = start;
+                text.replace_range(found.start..found.end, &value);
+                from = found.around;
             }
         }
     }
     Ok(text)
 }
 
-/// The name up to the parenthesis that closes it, and where the text goes on.
-fn name_at(text: &str, start: usize) -> Option<(&str, usize)> {
-    let mut depth = 0;
-    for (at, byte) in text.bytes().enumerate().skip(start) {
-        match byte {
-            b'(' => depth += 1,
-            b')' if depth == 0 => {
-                let name = text.get(start..at).filter(|name| !name.is_empty())?;
-                return Some((name, at + 1));
+/// A name in a text: `%(name)`.
+struct Found {
+    /// Where the symbol stands.
+    start: usize,
+    /// Where the text goes on behind the parenthesis that closes the name.
+    end: usize,
+    /// Where the outermost name begins that this one is a part of: `%(of_%(site))`. It is `start`
+    /// if there is none.
+    around: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Reading {
+    Text,
+    Symbol(usize),
+    Name { start: usize, depth: usize },
+}
+
+/// The next name that is closed. Of names in each other it is the innermost, as in uWSGI.
+fn next_name(text: &[u8], symbol: u8, from: usize) -> Option<Found> {
+    let mut reading = Reading::Text;
+    let mut around = None;
+    for (at, byte) in text.iter().copied().enumerate().skip(from) {
+        reading = match reading {
+            Reading::Name { start, .. } if byte == symbol => {
+                around.get_or_insert(start);
+                Reading::Symbol(at)
             }
-            b')' => depth -= 1,
-            _ => {}
+            _ if byte == symbol => Reading::Symbol(at),
+            Reading::Symbol(start) if byte == b'(' => Reading::Name { start, depth: 0 },
+            Reading::Name { start, depth } => match byte {
+                b'(' => Reading::Name {
+                    start,
+                    depth: depth + 1,
+                },
+                b')' if depth > 0 => Reading::Name {
+                    start,
+                    depth: depth - 1,
+                },
+                // Without a name in them the parentheses are text.
+                b')' if at == start + 2 => Reading::Text,
+                b')' => {
+                    return Some(Found {
+                        start,
+                        end: at + 1,
+                        around: around.unwrap_or(start),
+                    });
+                }
+                _ => reading,
+            },
+            Reading::Symbol(_) | Reading::Text => Reading::Text,
+        };
+        if matches!(reading, Reading::Text) {
+            around = None;
         }
     }
     None
@@ -183,20 +218,25 @@ mod tests {
 
     #[test]
     fn names_are_replaced_and_looked_at_again() {
-        let read = |text| expand(text).unwrap();
+        let read = |text: &str| expand(text).unwrap();
         assert_eq!(read("%(a)%(a)-%(two)"), "11-2");
         assert_eq!(read("%(ref)"), "<1>");
         assert_eq!(read("%(uri) %() %( %(a"), "%(uri) %() %( %(a");
-        assert_eq!(read("%(nope (a) %(a)) %(two)"), " 2");
+        assert_eq!(read("%(nope (a) %(a)) %(two)"), "1 2");
         assert_eq!(read("é%(a)é"), "é1é");
         assert_eq!(expand("%(self)"), Err(Failure::Circle));
         let many = "%(nope)".repeat(NAMES_MAX);
         assert_eq!(read(&many), many);
         assert_eq!(expand(&format!("{many}%(a)")), Err(Failure::Circle));
         let open = "%(".repeat(20_000);
-        assert_eq!(expand(&open), Err(Failure::Circle));
+        assert_eq!(read(&open), open);
         let nested = format!("{open}{}", ")".repeat(20_000));
-        assert_eq!(expand(&nested), Err(Failure::Circle));
+        assert_eq!(read(&nested), nested);
+        let deep = |name| format!("{open}{name}{}", ")".repeat(20_000));
+        assert!(read(&deep("%(a)")) == deep("1"));
+        // What uWSGI 2.0.31 says.
+        assert_eq!(read("%(b(c%(a)))d %(nope%(a))x"), "%(b(c1))d %(nope1)x");
+        assert_eq!(read("%(t%(ref)wo)"), "%(t<1>wo)");
         let long = "a".repeat(BYTES_MAX / 2);
         assert!(read(&format!("%({long})")).len() == long.len() + 3);
     }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::entries::{Entry, Standing};
 use super::loader::{Incoming, Loader, Stop};
+use super::logic::Logic;
 use super::magic::{self, FileMagic, Magic, Replaced};
 use super::traps;
 use crate::config::error::ConfigError;
@@ -12,6 +13,7 @@ use crate::config::readers::contents::{self, Unreadable};
 use crate::config::readers::formats::{Failure, Format, Line, Section};
 use crate::config::readers::layers;
 use crate::config::readers::options as configuration;
+use crate::config::table;
 use crate::config::table::row::OptionRow;
 
 /// How deep files may name files; deeper is a circle.
@@ -36,7 +38,10 @@ impl Loader<'_> {
             ))
             .into());
         }
-        let (file, section) = split(&named.text, inside);
+        let same_file = self
+            .file_of_section(&named.text)
+            .or(inside.map(str::to_owned));
+        let (file, section) = split(&named.text, same_file.as_deref());
         if file.is_empty() {
             return Err(named
                 .error(format_args!("wants a file, got '{}'", named.text))
@@ -68,24 +73,47 @@ impl Loader<'_> {
             Err(failure) => return Err(unread(failure, &source, format, section, named).into()),
         };
         self.warn_of(&lines, &replaced, format, &source);
+        if format == Format::Ini {
+            self.last_ini = Some(file.to_owned());
+        }
         self.last = Some(magic);
         self.depth += 1;
         // A condition or loop around the line that names the file does not reach into the file.
         let around = std::mem::take(&mut self.logic);
         for line in lines {
+            let of_placeholder = line
+                .of_placeholder
+                .filter(|_| table::named(&line.key).is_none());
             let incoming = Incoming {
                 spelled: line.key.clone(),
                 key: line.key,
-                text: line.value,
+                text: of_placeholder.map_or(line.value, str::to_owned),
                 place: line.number,
                 standing: Standing::Written,
             };
             self.add(incoming, &source, Some(file))?;
         }
-        self.close_logic();
-        self.logic = around;
+        match around {
+            // As in uWSGI, what no end closes goes on behind the file.
+            Logic::None => self.warn_of_open_logic(&source),
+            around => {
+                self.close_logic();
+                self.logic = around;
+            }
+        }
         self.depth -= 1;
         Ok(())
+    }
+
+    /// The file of `:blue`: for uWSGI the ini file that was read last. Only if that has no such
+    /// section it is the file that the line stands in.
+    fn file_of_section(&self, text: &str) -> Option<String> {
+        let section = text.strip_prefix(':')?;
+        let last = self.last_ini.as_ref()?;
+        let bytes = contents::read(last, false, &self.system.directory).ok()?;
+        let text = std::str::from_utf8(&bytes).ok()?;
+        let is_there = Format::Ini.read(text, Section::Named(section)).is_ok();
+        is_there.then(|| last.clone())
     }
 
     /// The bytes of a file; `None` if a report goes on without them.

@@ -211,8 +211,17 @@ impl Loader<'_> {
                     )));
                 };
                 let key = fill(key);
-                let Some(row) = table::named(&key).filter(|row| !row.language && !row.command)
-                else {
+                let row = table::named(&key);
+                if row.is_none() {
+                    self.warnings.push(format!(
+                        "{} is declared with {key}, which is no option and has no effect, as in \
+                         uWSGI ({})",
+                        entry.spelled,
+                        entry.position()
+                    ));
+                    continue;
+                }
+                let Some(row) = row.filter(|row| !row.language && !row.command) else {
                     return Err(
                         entry.error(format_args!("is declared with {key}, which it cannot set"))
                     );

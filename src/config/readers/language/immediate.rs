@@ -91,6 +91,15 @@ impl Loader<'_> {
                 entry.position()
             ));
         }
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if entry.key == "for-times" && !is_number(entry.text.trim()) {
+            self.warnings.push(format!(
+                "for-times {} is read as {}, as in uWSGI ({})",
+                entry.text,
+                logic::times(&entry.text),
+                entry.position()
+            ));
+        }
         self.logic = Logic::Open {
             option: entry.key.clone(),
             thing: entry.text.clone(),

@@ -47,6 +47,8 @@ pub(crate) struct Loader<'s> {
     pub(crate) declared: Vec<(String, String)>,
     pub(crate) first: Option<FileMagic>,
     pub(crate) last: Option<FileMagic>,
+    /// The ini file that was read last, as it was named.
+    pub(crate) last_ini: Option<String>,
     pub(crate) inheriting: bool,
     pub(crate) depth: usize,
     pub(crate) warnings: Vec<String>,
@@ -79,6 +81,7 @@ impl<'s> Loader<'s> {
             declared: Vec::new(),
             first: None,
             last: None,
+            last_ini: None,
             inheriting: false,
             depth: 0,
             warnings: Vec::new(),
@@ -108,7 +111,14 @@ impl<'s> Loader<'s> {
             debug_assert!(table::named(&incoming.key).is_some_and(|other| other.name == row.name));
             self.add(incoming, &source, None)?;
         }
-        self.close_logic();
+        // One of a file stays open, and was warned of.
+        let is_of_layer = |logic: &Logic| match logic {
+            Logic::Open { place, .. } => **place == *source,
+            _ => true,
+        };
+        if is_of_layer(&self.logic) {
+            self.close_logic();
+        }
         Ok(())
     }
 
@@ -176,7 +186,7 @@ impl<'s> Loader<'s> {
 
     /// What the open condition or loop makes of a line.
     fn fate(
-        &self,
+        &mut self,
         incoming: &Incoming,
         row: Option<&OptionRow>,
         source: &Rc<str>,
@@ -184,21 +194,37 @@ impl<'s> Loader<'s> {
         match &self.logic {
             Logic::None | Logic::Else { read: true, .. } => Ok(Fate::Read),
             Logic::Else { read: false, .. } => Ok(Fate::Skip),
-            Logic::Open { option, place, .. } if row.is_some_and(is_logic) => {
-                let position = layers::place(source, incoming.place);
-                Err(ConfigError::new(format!(
-                    "{} cannot stand inside {option} ({position})",
-                    incoming.key,
-                ))
-                .hint(format!(
-                    "{option} begins at {place}; close it with endif or endfor"
-                )))
-            }
             Logic::Open {
                 option,
                 thing,
                 place,
-            } => self.decide(option, thing, place),
+            } => {
+                let fate = self.decide(option, thing, place)?;
+                let is_read = match &fate {
+                    Fate::Read => true,
+                    Fate::ReadFor(values) => !values.is_empty(),
+                    Fate::Skip => false,
+                };
+                if !row.is_some_and(is_logic) {
+                    return Ok(fate);
+                }
+                let position = layers::place(source, incoming.place);
+                let key = &incoming.key;
+                if is_read {
+                    return Err(ConfigError::new(format!(
+                        "{key} cannot stand inside {option} ({position})"
+                    ))
+                    .hint(format!(
+                        "{option} begins at {place}; close it with endif or endfor"
+                    )));
+                }
+                // uWSGI does not read it, and so does not know that it needs an end of its own.
+                self.warnings.push(format!(
+                    "{key} is inside {option}, which begins at {place}: the first end below closes \
+                     {option}, as in uWSGI ({position})"
+                ));
+                Ok(Fate::Skip)
+            }
         }
     }
 
@@ -258,13 +284,20 @@ impl<'s> Loader<'s> {
         self.entries.push(entry);
     }
 
+    /// Warns of a condition or loop that its file does not close.
+    pub(super) fn warn_of_open_logic(&mut self, source: &str) {
+        if let Logic::Open { option, place, .. } = &self.logic {
+            let end = logic::end_of(option);
+            self.warnings.push(format!(
+                "{option} has no {end}: what is read behind {source} belongs to it, too, as in \
+                 uWSGI ({place})"
+            ));
+        }
+    }
+
     pub(super) fn close_logic(&mut self) {
         if let Logic::Open { option, place, .. } = std::mem::take(&mut self.logic) {
-            let end = if option.starts_with("if") {
-                "endif"
-            } else {
-                "endfor"
-            };
+            let end = logic::end_of(&option);
             self.warnings.push(format!(
                 "{option} has no {end}: it ends with its source ({place})"
             ));

@@ -156,10 +156,7 @@ pub(crate) fn decide(
             return Ok(Fate::ReadFor(words.map(str::to_owned).collect()));
         }
         "for-times" => {
-            let times: u64 = thing
-                .trim()
-                .parse()
-                .map_err(|_| format!("wants a number, got '{thing}'"))?;
+            let times = times(thing);
             if times > TIMES_MAX {
                 return Err(format!("wants at most {TIMES_MAX}, got {times}"));
             }
@@ -182,6 +179,30 @@ pub(crate) fn decide(
         (true, Some(value)) => Fate::ReadFor(vec![value]),
         (true, None) => Fate::Read,
     })
+}
+
+/// The option that closes a condition or a loop.
+pub(crate) fn end_of(option: &str) -> &'static str {
+    if option.starts_with("if") {
+        "endif"
+    } else {
+        "endfor"
+    }
+}
+
+/// How often `for-times` reads, as in uWSGI (atoi): what is no number is 0, and so is what is below
+/// it; what follows a number is left out.
+pub(crate) fn times(thing: &str) -> u64 {
+    let digits = thing.trim_start().trim_start_matches('+');
+    let end = digits
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(digits.len());
+    let digits = digits.get(..end).unwrap_or_default();
+    match digits.parse() {
+        Ok(times) => times,
+        Err(_) if digits.is_empty() => 0,
+        Err(_) => u64::MAX,
+    }
 }
 
 /// A loop over the lines of a file that is not there.

@@ -398,7 +398,8 @@ fn conditions() {
     let site = Site::new(&[("a.ini", "[uwsgi]\nif-env = NAME\na = 1\n")]);
     assert_eq!(
         site.warnings("{}/a.ini"),
-        "if-env has no endif: it ends with its source (a.ini line 2)"
+        "if-env has no endif: what is read behind a.ini belongs to it, too, as in uWSGI (a.ini \
+         line 2)"
     );
 }
 
@@ -449,7 +450,7 @@ fn files_stand_where_they_are_named() {
     ]);
     assert_eq!(
         site.shown("--threads 1 {}/a.ini -p 2 {}/d.yaml"),
-        "threads=1, p1=1, p2=2, y=y, c=1, c=true, c=false, p3=3, processes=2, d=1"
+        "threads=1, p1=1, p2=2, y=y, c=1, c=1, c=0, p3=3, processes=2, d=1"
     );
     assert_eq!(site.shown("{}/a.ini:more"), "p4=4");
     assert_eq!(site.shown("{}/t.ini"), "a=1, a=2, b=%(a)");
