@@ -1,23 +1,19 @@
 """The request line is uWSGI's, which log readers have patterns for; compared with uWSGI itself."""
 
-import os
 import re
-import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
 
 import pytest
 from client import ask
+from uwsgi_peer import Uwsgi, speak_uwsgi
 
 LINE = re.compile(
     r"^\[pid: (?P<pid>\d+)\|app: (?P<app>-?\d+)\|req: (?P<worker_requests>-?\d+)/(?P<requests>\d+)\]"
     r" (?P<address>\S*) \((?P<user>[^)]*)\)"
     r" \{(?P<variables>\d+) vars in (?P<bytes>\d+) bytes\}"
     r" \[(?P<time>\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4})\] (?P<method>\S+) (?P<uri>\S+)"
-    r" => generated (?P<generated>\d+) bytes in (?P<msecs>\d+) msecs"
+    r" => generated (?P<generated>\d+) bytes in (?P<msecs>\d+) msecs(?: via sendfile\(\))?"
     r" \((?P<protocol>\S+) (?P<status>\d+)\) (?P<headers>\d+) headers in (?P<header_bytes>\d+) bytes"
     r" \((?P<switches>\d+) switches on core (?P<core>\d+)\)$",
     re.MULTILINE,
@@ -52,53 +48,6 @@ REQUESTS = [
 ]
 
 
-class Uwsgi:
-    """uWSGI with the same application."""
-
-    def __init__(self, folder):
-        script = shutil.which("uwsgi", path=os.path.dirname(sys.executable))
-        if script is None:
-            pytest.skip("uwsgi is not installed")
-        self.log_file = folder / "uwsgi.log"
-        self.sockets = [folder / "http.sock", folder / "uwsgi.sock"]
-        ports = []
-        for _ in range(2):
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                ports.append(free.getsockname()[1])
-        self.addresses = [("127.0.0.1", port) for port in ports]
-        with open(self.log_file, "wb") as log:
-            self.process = subprocess.Popen(
-                [script, "--http-socket", f"127.0.0.1:{ports[0]}", "--socket", f"127.0.0.1:{ports[1]}",
-                 "--wsgi-file", "app.py", "--master", "--die-on-term"],
-                cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        self.wait_for("spawned uWSGI worker 1")
-
-    def wait_for(self, pattern, count=1):
-        end = time.monotonic() + 20
-        while len(found := re.findall(pattern, self.log_file.read_text(), re.MULTILINE)) < count:
-            assert time.monotonic() < end, self.log_file.read_text()
-            time.sleep(0.01)
-        return found
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
-
-
-def speak_uwsgi(address, variables):
-    packet = b"".join(
-        len(text).to_bytes(2, "little") + text
-        for pair in variables.items()
-        for text in (part.encode() for part in pair)
-    )
-    with socket.create_connection(address) as connection:
-        connection.sendall(b"\0" + len(packet).to_bytes(2, "little") + b"\0" + packet)
-        while connection.recv(65536):
-            pass
-
-
 def requests_of(http, uwsgi):
     for method, path, body in REQUESTS:
         ask(http, path, method, body, {"X-Some": "field"}, 30)
@@ -116,12 +65,10 @@ def requests_of(http, uwsgi):
 def test_the_line_is_that_of_uwsgi_itself(serve, tmp_path):
     count = len(REQUESTS) + 2
     server = serve("--uwsgi-socket", "127.0.0.1:0", source=APP, directory=tmp_path)
-    peer = Uwsgi(tmp_path)
-    try:
+    with Uwsgi(tmp_path) as peer:
+        peer.wait_until_ready()
         requests_of(*peer.addresses)
         peer.wait_for(r"^\[pid: ", count)
-    finally:
-        peer.stop()
     requests_of(*server.addresses())
     server.wait_for_log(r"^\[pid: ", count=count)
     theirs = list(LINE.finditer(peer.log_file.read_text()))

@@ -19,7 +19,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("wsgi", &["protocol"]),
     ("files", &["wsgi"]),
     ("config", &["protocol"]),
-    ("telemetry", &[]),
+    ("telemetry", &["config"]),
     ("extensions", &[]),
     ("python", &["protocol", "wsgi", "extensions"]),
     ("tls", &["wsgi"]),

@@ -36,6 +36,8 @@ pub struct Process {
     pub on_request: Box<dyn Fn(AppRequest) + Send + Sync>,
     /// Bytes of the process: resident and address space; zeros if unknown.
     pub memory: fn() -> (u64, u64),
+    /// Bytes of the log file; 0 if the log is none.
+    pub log_bytes: fn() -> u64,
     pub set_title: fn(&str),
 }
 

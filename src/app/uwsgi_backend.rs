@@ -124,6 +124,10 @@ impl Backend for UwsgiBackend {
         (self.process.memory)()
     }
 
+    fn log_bytes(&self) -> u64 {
+        (self.process.log_bytes)()
+    }
+
     fn lock(&self, number: usize, interpreter: u64, thread: u64) -> Result<(), LockRefused> {
         let owner = LockOwner {
             interpreter,

@@ -51,6 +51,8 @@ pub struct Worker {
     group: Arc<WorkerGroup>,
     context: WorkerContext,
     gil_slot: Arc<GilSlot>,
+    /// When this thread asked for the GIL, for the first job that it then runs.
+    gil_wait_began: Option<Instant>,
     watch: Arc<WorkerRecord>,
     turn: Turn,
     response: Response,
@@ -88,6 +90,7 @@ impl Worker {
             turn: Turn::default(),
             response,
             quick_jobs: 0,
+            gil_wait_began: None,
             requests_max,
             modules_known: Cell::new(0),
             has_panicked: false,
@@ -185,6 +188,7 @@ impl Worker {
                 let Next::Job(job) = self.shared.queue().next() else {
                     break;
                 };
+                self.gil_wait_began = (count == 0).then_some(began_at);
                 // More than one job: wake another worker.
                 if count == 0 && self.context.shares_poll && self.shared.queue().has_jobs() {
                     self.shared.queue().wake_if_idle(&self.context.net);
@@ -234,6 +238,8 @@ impl Worker {
         let net = &*self.context.net;
         let taken_at = Instant::now();
         let queued = taken_at.saturating_duration_since(exchange.received_at());
+        let gil_wait = self.gil_wait_began.take();
+        let gil_wait = gil_wait.map_or(Duration::ZERO, |began| taken_at.duration_since(began));
         if queued > STALE_AFTER && exchange.is_client_gone() {
             tracing::debug!("dropped a queued request: its client has gone");
             self.turn.abandon(net, exchange);
@@ -276,6 +282,9 @@ impl Worker {
             core: self.id.core,
             application: self.application,
             requests: answers,
+            generation: self.shared.setup.id,
+            gil: gil_wait,
+            notes: py.take_log_notes(),
         };
         self.gil_slot.end_job(&mut self.quick_jobs);
         if answers >= self.requests_max {

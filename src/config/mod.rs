@@ -53,7 +53,8 @@ pub use error::ConfigError;
 pub use failure::{Failure, NO_APP};
 pub use http::types::HttpConfig;
 pub use limits::types::{HarakiriRules, LimitsConfig};
-pub use log::types::{LogConfig, LogTarget};
+pub use log::format::{Known, Piece, Variable};
+pub use log::types::{DatePrefix, LineStyle, LogConfig, LogTarget, LoggedRequests, MemoryReport};
 pub use process::types::{
     HOOK_WAIT_MAX, Hook, HookAction, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning,

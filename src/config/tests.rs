@@ -33,6 +33,8 @@ fn sample(row: &OptionRow) -> String {
         "reload-probe" => "/sample",
         "reload-canary" => "5%,60s",
         "ready-path" => "/readyz",
+        "log-date" => "%Y",
+        "memory-report" => "2",
         "cheaper-algo" => "busyness",
         _ => "",
     };
@@ -65,6 +67,9 @@ fn effect(row: &OptionRow, name: &str) -> (bool, bool) {
     let mut without = words(if names_app { &[] } else { &["app.py"] });
     if row.name == sockets::PROTOCOL.name {
         without.extend(words(&["--socket", ":1"]));
+    }
+    if row.name == "log-format-strftime" {
+        without.extend(words(&["--log-date=%Y"]));
     }
     if row.name == "cron-harakiri" {
         without.extend(words(&["--cron=5 -1 -1 -1 -1 sample"]));

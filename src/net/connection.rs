@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::http::Version;
 use crate::wsgi::environ::Peer;
-use crate::wsgi::{Head, RequestBody, RequestFacts, Summary};
+use crate::wsgi::{Head, LogNotes, RequestBody, RequestFacts, Summary};
 
 use super::client::{Forwarded, requester};
 use super::output::Io;
@@ -49,6 +49,12 @@ pub struct Answered {
     pub application: Option<usize>,
     /// How many requests this interpreter has answered.
     pub requests: u64,
+    /// The version of the application; 0 for an answer made without one.
+    pub generation: u64,
+    /// From the worker's wake to its hold of the GIL.
+    pub gil: Duration,
+    /// What the application said about the log line, if it said anything.
+    pub notes: Option<Box<LogNotes>>,
 }
 
 pub struct Connection {

@@ -26,9 +26,19 @@ pub fn to_file(file: &File, writer: &LogWriter) -> io::Result<()> {
 
 /// Whether standard error is a file on a disk.
 pub fn is_stderr_a_file() -> bool {
-    let facts = rustix::fs::fstat(io::stderr());
-    let kind = facts.map(|facts| rustix::fs::FileType::from_raw_mode(facts.st_mode));
-    kind == Ok(rustix::fs::FileType::RegularFile)
+    bytes_of_file().is_some()
+}
+
+/// Bytes of the log file; 0 if the log is none.
+pub fn log_bytes() -> u64 {
+    bytes_of_file().unwrap_or(0)
+}
+
+fn bytes_of_file() -> Option<u64> {
+    let facts = rustix::fs::fstat(io::stderr()).ok()?;
+    let kind = rustix::fs::FileType::from_raw_mode(facts.st_mode);
+    let is_file = kind == rustix::fs::FileType::RegularFile;
+    u64::try_from(facts.st_size).ok().filter(|_| is_file)
 }
 
 /// What the application prints goes to `socket`.

@@ -28,8 +28,8 @@ sys.meta_path.insert(0, EmbeddedFinder)
 # What uWSGI's module has and this one has not yet: beginnings of names, and names.
 MISSING_FAMILIES = "async_ cache_ chunked_read farm_ metric_ mule_ queue_ recv rpc send sharedarea_ snmp_ spool wait_fd_ websocket_"
 MISSING = (
-    "add_var call cl close connect connection_fd disconnect embedded_data extract get_logvar in_farm is_connected "
-    "log_this_request logsize offload parsefile ready_fd register_rpc request_context set_logvar set_spooler_frequency "
+    "call cl close connect connection_fd disconnect embedded_data extract in_farm is_connected "
+    "offload parsefile ready_fd register_rpc request_context set_spooler_frequency "
     "set_warning_message signal_received signal_wait suspend"
 )
 

@@ -80,6 +80,8 @@ pub(super) enum Exception {
     Overflow,
     /// RuntimeError
     Runtime,
+    /// SystemError
+    System,
     /// TypeError
     Type,
     /// ValueError
@@ -96,6 +98,7 @@ pub(super) fn raise(token: Token<'_>, exception: Exception, text: &str) -> Raise
             Exception::Os => ffi::PyExc_OSError,
             Exception::Overflow => ffi::PyExc_OverflowError,
             Exception::Runtime => ffi::PyExc_RuntimeError,
+            Exception::System => ffi::PyExc_SystemError,
             Exception::Type => ffi::PyExc_TypeError,
             Exception::Value => ffi::PyExc_ValueError,
         };

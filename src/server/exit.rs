@@ -137,7 +137,7 @@ fn signal_name(_number: i32) -> &'static str {
 /// It cannot.
 pub fn wait_if_waiter() -> Option<Result<Exit, Failure>> {
     is_waiter().then(|| {
-        let output = LogOutput::start(None, None)?;
+        let output = LogOutput::start(None, None, None)?;
         let end = resume().map_err(Failure::new)?;
         Ok(Exit::like(&end, &output.writer))
     })

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use super::folders::Folders;
 use crate::config::Failure;
-use crate::config::{Config, LogTarget};
+use crate::config::{Config, DatePrefix, LogTarget};
 use crate::os::daemon::Starter;
 use crate::os::redirect;
 use crate::python::is_child;
-use crate::telemetry::{self, Destination, LogWriter};
+use crate::telemetry::{self, Destination, LogWriter, MessageStyle};
 
 /// How long the last lines of the log may take.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,11 +30,19 @@ pub struct LogOutput {
 }
 
 impl LogOutput {
-    /// Starts the thread that writes. Call it after the last fork.
-    pub fn start(target: Option<Log>, starter: Option<Starter>) -> Result<Self, Failure> {
+    /// Starts the thread that writes. `date`: what is in front of messages. Call it after the last
+    /// fork.
+    pub fn start(
+        target: Option<Log>,
+        starter: Option<Starter>,
+        date: Option<&DatePrefix>,
+    ) -> Result<Self, Failure> {
         let writer = LogWriter::start(is_child).map_err(Failure::new)?;
         let level = std::env::var("SINGLEMALT_LOG").ok();
         writer.set_times(redirect::is_stderr_a_file());
+        if let Some(date) = date {
+            writer.set_style(MessageStyle::of(date));
+        }
         telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
         Ok(Self {
             writer,

@@ -157,7 +157,7 @@ pub(super) fn request_log(
     writer: &LogWriter,
     events: &Sender<Event>,
 ) -> Box<dyn RequestLog> {
-    let log = Box::new(Lines::new(writer.clone(), config.log.times));
+    let log = Box::new(Lines::new(writer.clone(), &config.log));
     if config.process.once {
         Box::new(Once::new(log, events.clone()))
     } else {

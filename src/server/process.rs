@@ -13,7 +13,7 @@ use crate::app::process::{AppRequest, Process};
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::config::{self, Config, IsolationCache};
-use crate::os::{cache_folder, memory, title};
+use crate::os::{cache_folder, memory, redirect, title};
 use crate::python::{Facts, OptionText};
 use crate::reload::event::Event;
 use crate::shared::locks::Locks;
@@ -51,6 +51,7 @@ pub fn build(
         harakiri: Harakiri::new(config.limits.harakiri.clone(), abandoned_max, on_overrun),
         on_request: Box::new(wish),
         memory: memory::of_this_process,
+        log_bytes: redirect::log_bytes,
         set_title: title::set_to,
     })
 }

@@ -1,14 +1,32 @@
 //! The log: operational messages (`tracing` events) and the request log, both through one writer.
 //!
 //! Every room logs; `server` installs the subscriber and chooses the destination. Any thread
-//! appends to a buffer, and one thread, `sm-log`, writes: a thread that serves requests never waits
-//! for a terminal, a pipe or a disk. Imports no other room. Read `writer` first.
+//! appends to a queue, and one thread, `sm-log`, makes lines and writes them: a thread that serves
+//! requests never waits for a terminal, a pipe or a disk. Uses the types of `config`. Read `writer`
+//! first.
+//!
+//! - `record`: a request on its way; `queue`: what waits; `writer`: the thread that writes
+//! - `lines`: which line a request has; `request_line`: uWSGI's; `format`: by `--log-format`
+//! - `messages`: `tracing` events; `message_style`: what is in front of them
+//! - `output`: where lines go
 
+mod format;
+mod lines;
 mod local_time;
+mod memory;
+mod message_style;
 mod messages;
+mod output;
+mod queue;
+mod record;
 mod request_line;
+mod text;
 mod writer;
 
+pub use lines::RequestLines;
+pub use memory::MemoryUsed;
+pub use message_style::MessageStyle;
 pub use messages::install;
-pub use request_line::{RequestLine, append, append_with_times};
-pub use writer::{Destination, LogWriter};
+pub use output::Destination;
+pub use record::{Capture, Figures, Record};
+pub use writer::LogWriter;

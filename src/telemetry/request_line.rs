@@ -8,99 +8,124 @@
 //! generated 5 bytes in 0.3 msecs (HTTP/1.1 200) 4 headers in 120 bytes (queued 0.0 msecs, sent 0.0
 //! msecs)`
 
-use std::io::Write as _;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::local_time::append_time;
+use super::memory::Memory;
+use super::record::{Capture, Record};
+use super::text::{escape, milliseconds, number, or_dash};
+use crate::config::MemoryReport;
 
-/// What the line says. All bytes are the client's or the application's own, unescaped.
+/// What both lines need, in the order of these places.
+pub(super) const CAPTURES: [Capture; 5] = [
+    Capture::Address,
+    Capture::User,
+    Capture::Method,
+    Capture::Target,
+    Capture::Protocol,
+];
+const ADDRESS: usize = 0;
+const USER: usize = 1;
+const METHOD: usize = 2;
+const TARGET: usize = 3;
+const PROTOCOL: usize = 4;
+
+/// What uWSGI's line has besides.
 #[derive(Debug)]
-pub struct RequestLine<'a> {
-    /// Which interpreter answered, from 1; 0: the server itself.
-    pub worker: usize,
-    pub core: usize,
-    /// The number of the application; `None`: the server answered by itself.
-    pub application: Option<usize>,
-    /// Requests that the interpreter has answered.
-    pub worker_requests: u64,
-    /// Requests that the server has answered.
-    pub requests: u64,
-    /// The client's address; empty for a unix socket.
-    pub peer: &'a [u8],
-    /// The user that the front end has authenticated.
-    pub user: &'a [u8],
-    pub request_fields: usize,
-    /// Names and values of the CGI variables that uWSGI makes of the request.
-    pub request_variables: usize,
-    pub request_head_bytes: usize,
-    /// `GET`, ...; empty if the request was refused before it was known.
-    pub method: &'a [u8],
-    pub target: &'a [u8],
-    /// `HTTP/1.1`; a front end may say anything.
-    pub version: &'a [u8],
-    pub status: u16,
-    pub body_bytes: u64,
-    pub header_count: usize,
-    pub header_bytes: usize,
-    /// Pieces of the body that the application gave.
-    pub pieces: usize,
-    pub queued: Duration,
-    pub app: Duration,
-    /// From the application's end to the last byte.
-    pub sent: Duration,
-    /// The client went away before the last byte.
-    pub is_broken: bool,
+pub(super) struct UwsgiLine {
+    pub(super) pid: u32,
+    /// `--log-micros`
+    pub(super) has_micros: bool,
+    /// `--memory-report`
+    pub(super) report: MemoryReport,
 }
 
-/// Appends uWSGI's line for a request that was answered at `now`.
-pub fn append(line: &RequestLine<'_>, pid: u32, now: SystemTime, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"[pid: ");
-    number(pid, out);
-    match line.application {
-        Some(application) => {
-            out.extend_from_slice(b"|app: ");
-            number(application, out);
-            out.extend_from_slice(b"|req: ");
-            number(line.worker_requests, out);
+impl UwsgiLine {
+    /// Appends uWSGI's line.
+    pub(super) fn append(&self, record: &Record, memory: &mut Memory, out: &mut Vec<u8>) {
+        let figures = &record.figures;
+        if self.report != MemoryReport::Off {
+            self.append_memory(memory, out);
         }
-        None => out.extend_from_slice(b"|app: -1|req: -1"),
+        out.extend_from_slice(b"[pid: ");
+        number(self.pid, out);
+        match figures.application {
+            Some(application) => {
+                out.extend_from_slice(b"|app: ");
+                number(application, out);
+                out.extend_from_slice(b"|req: ");
+                number(figures.worker_requests, out);
+            }
+            None => out.extend_from_slice(b"|app: -1|req: -1"),
+        }
+        out.push(b'/');
+        number(figures.requests, out);
+        client(record, out);
+        number(figures.request_variables, out);
+        out.extend_from_slice(b" vars in ");
+        request(record, figures.began(), out);
+        let took = figures.took();
+        if self.has_micros {
+            number(took.as_micros(), out);
+            out.extend_from_slice(b" micros");
+        } else {
+            number(took.as_millis(), out);
+            out.extend_from_slice(b" msecs");
+        }
+        if figures.is_file {
+            out.extend_from_slice(b" via sendfile()");
+        }
+        response(record, out);
+        number(figures.pieces, out);
+        out.extend_from_slice(b" switches on core ");
+        number(figures.core, out);
+        out.extend_from_slice(b")\n");
     }
-    out.push(b'/');
-    number(line.requests, out);
-    client(line, out);
-    number(line.request_variables, out);
-    out.extend_from_slice(b" vars in ");
-    let took = line.app + line.sent;
-    let began = now.checked_sub(line.queued + took).unwrap_or(now);
-    request(line, began, out);
-    number(took.as_millis(), out);
-    out.extend_from_slice(b" msecs");
-    response(line, out);
-    number(line.pieces, out);
-    out.extend_from_slice(b" switches on core ");
-    number(line.core, out);
-    out.extend_from_slice(b")\n");
+
+    fn append_memory(&self, memory: &mut Memory, out: &mut Vec<u8>) {
+        let has_shares = self.report == MemoryReport::Shares;
+        let used = memory.used(has_shares);
+        let mut figures: &[_] = &[
+            ("address space", used.address_space),
+            ("rss", used.resident),
+            ("uss", used.unshared),
+            ("pss", used.proportional),
+        ];
+        if !has_shares {
+            figures = figures.get(..2).unwrap_or_default();
+        }
+        for (name, bytes) in figures {
+            out.push(b'{');
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b" usage: ");
+            number(*bytes, out);
+            out.extend_from_slice(b" bytes/");
+            number(bytes >> 20, out);
+            out.extend_from_slice(b"MB} ");
+        }
+    }
 }
 
 /// Appends the line with the times that the request was queued and sent.
-pub fn append_with_times(line: &RequestLine<'_>, pid: u32, now: SystemTime, out: &mut Vec<u8>) {
+pub(super) fn append_with_times(record: &Record, pid: u32, out: &mut Vec<u8>) {
+    let figures = &record.figures;
     out.extend_from_slice(b"[pid: ");
     number(pid, out);
     out.extend_from_slice(b"|worker: ");
-    number(line.worker, out);
+    number(figures.worker, out);
     out.push(b'.');
-    number(line.core, out);
-    client(line, out);
-    number(line.request_fields, out);
+    number(figures.core, out);
+    client(record, out);
+    number(figures.request_fields, out);
     out.extend_from_slice(b" fields in ");
-    request(line, now, out);
-    milliseconds(line.app, out);
-    response(line, out);
+    request(record, figures.ended, out);
+    milliseconds(figures.app, out);
+    response(record, out);
     out.extend_from_slice(b"queued ");
-    milliseconds(line.queued, out);
+    milliseconds(figures.queued, out);
     out.extend_from_slice(b", sent ");
-    milliseconds(line.sent, out);
-    let end: &[u8] = if line.is_broken {
+    milliseconds(figures.sent, out);
+    let end: &[u8] = if figures.is_broken {
         b") (client gone)\n"
     } else {
         b")\n"
@@ -108,157 +133,131 @@ pub fn append_with_times(line: &RequestLine<'_>, pid: u32, now: SystemTime, out:
     out.extend_from_slice(end);
 }
 
-fn client(line: &RequestLine<'_>, out: &mut Vec<u8>) {
+fn client(record: &Record, out: &mut Vec<u8>) {
     out.extend_from_slice(b"] ");
-    escape(line.peer, out);
+    escape(record.captured(ADDRESS), out);
     out.extend_from_slice(b" (");
-    escape(line.user, out);
+    escape(record.captured(USER), out);
     out.extend_from_slice(b") {");
 }
 
-fn request(line: &RequestLine<'_>, time: SystemTime, out: &mut Vec<u8>) {
-    number(line.request_head_bytes, out);
+fn request(record: &Record, time: SystemTime, out: &mut Vec<u8>) {
+    number(record.figures.request_head_bytes, out);
     out.extend_from_slice(b" bytes} [");
     append_time(time, out);
     out.extend_from_slice(b"] ");
-    escape(or_dash(line.method), out);
+    escape(or_dash(record.captured(METHOD)), out);
     out.push(b' ');
-    escape(or_dash(line.target), out);
+    escape(or_dash(record.captured(TARGET)), out);
     out.extend_from_slice(b" => generated ");
-    number(line.body_bytes, out);
+    number(record.figures.body_bytes, out);
     out.extend_from_slice(b" bytes in ");
 }
 
-fn response(line: &RequestLine<'_>, out: &mut Vec<u8>) {
+fn response(record: &Record, out: &mut Vec<u8>) {
+    let figures = &record.figures;
     out.extend_from_slice(b" (");
-    escape(or_dash(line.version), out);
+    escape(or_dash(record.captured(PROTOCOL)), out);
     out.push(b' ');
-    number(line.status, out);
+    number(figures.status, out);
     out.extend_from_slice(b") ");
-    number(line.header_count, out);
+    number(figures.header_count, out);
     out.extend_from_slice(b" headers in ");
-    number(line.header_bytes, out);
+    number(figures.header_bytes, out);
     out.extend_from_slice(b" bytes (");
-}
-
-fn number(number: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-/// An unknown value is a dash, as in other servers' logs.
-fn or_dash(bytes: &[u8]) -> &[u8] {
-    if bytes.is_empty() { b"-" } else { bytes }
-}
-
-/// Controls and bytes beyond ASCII as `\xNN`: a client must not be able to write lines or colours
-/// into a log.
-fn escape(bytes: &[u8], out: &mut Vec<u8>) {
-    let is_plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'\\';
-    // Without an exit in it, so that it goes many bytes at a time: nearly all is plain.
-    if bytes
-        .iter()
-        .fold(true, |plain, &byte| plain & is_plain(byte))
-    {
-        out.extend_from_slice(bytes);
-        return;
-    }
-    for &byte in bytes {
-        if is_plain(byte) {
-            out.push(byte);
-        } else {
-            // A Vec takes everything.
-            let _infallible = write!(out, "\\x{byte:02x}");
-        }
-    }
-}
-
-/// With one digit behind the point: most requests take less than a millisecond.
-fn milliseconds(time: Duration, out: &mut Vec<u8>) {
-    let tenths = time.as_micros() as u64 / 100;
-    number(tenths / 10, out);
-    out.push(b'.');
-    out.push(b'0' + (tenths % 10) as u8);
-    out.extend_from_slice(b" msecs");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::memory::MemoryUsed;
+    use crate::telemetry::record::Figures;
+    use crate::telemetry::record::tests::{FIGURES, record};
 
-    const LINE: RequestLine<'_> = RequestLine {
-        worker: 2,
-        core: 1,
-        application: Some(0),
-        worker_requests: 3,
-        requests: 12,
-        peer: b"127.0.0.1",
-        user: b"ann",
-        request_fields: 3,
-        request_variables: 24,
-        request_head_bytes: 78,
-        method: b"GET",
-        target: b"/caf\xc3\xa9?a=\\1",
-        version: b"HTTP/1.1",
-        status: 200,
-        body_bytes: 5,
-        header_count: 4,
-        header_bytes: 120,
-        pieces: 1,
-        queued: Duration::from_micros(40),
-        app: Duration::from_micros(1_260),
-        sent: Duration::ZERO,
-        is_broken: false,
-    };
+    const CAPTURED: [&[u8]; 5] = [
+        b"127.0.0.1",
+        b"ann",
+        b"GET",
+        b"/caf\xc3\xa9?a=\\1",
+        b"HTTP/1.1",
+    ];
 
     /// The time depends on the machine's zone.
-    fn text(
-        append: fn(&RequestLine<'_>, u32, SystemTime, &mut Vec<u8>),
-        line: &RequestLine<'_>,
-    ) -> String {
-        let mut out = Vec::new();
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        append(line, 7, now, &mut out);
-        let mut text = String::from_utf8_lossy(&out).into_owned();
-        let at = text
-            .find('[')
-            .and_then(|_| text.rfind('['))
-            .expect("a time");
+    fn without_time(line: &[u8]) -> String {
+        let mut text = String::from_utf8_lossy(line).into_owned();
+        let at = text.rfind('[').expect("a time");
         text.replace_range(at + 1..at + 25, "ctime");
         text
     }
 
+    fn uwsgis(line: &UwsgiLine, figures: Figures) -> String {
+        let mut memory = Memory::new(|_| MemoryUsed {
+            resident: 5 << 20,
+            address_space: (9 << 20) + 1,
+            unshared: 7,
+            proportional: 3 << 20,
+        });
+        let mut out = Vec::new();
+        line.append(&record(figures, &CAPTURED), &mut memory, &mut out);
+        without_time(&out)
+    }
+
+    const LINE: UwsgiLine = UwsgiLine {
+        pid: 7,
+        has_micros: false,
+        report: MemoryReport::Off,
+    };
+
     #[test]
     fn the_line_is_uwsgis() {
         assert_eq!(
-            text(append, &LINE),
+            uwsgis(&LINE, FIGURES),
             "[pid: 7|app: 0|req: 3/12] 127.0.0.1 (ann) {24 vars in 78 bytes} [ctime] \
              GET /caf\\xc3\\xa9?a=\\x5c1 => generated 5 bytes in 1 msecs (HTTP/1.1 200) \
              4 headers in 120 bytes (1 switches on core 1)\n"
         );
-        let own = RequestLine {
+        let own = Figures {
             application: None,
             worker: 0,
             core: 0,
             pieces: 0,
+            ..FIGURES
+        };
+        assert!(uwsgis(&LINE, own).starts_with("[pid: 7|app: -1|req: -1/12] "));
+    }
+
+    #[test]
+    fn the_line_can_say_more() {
+        let line = UwsgiLine {
+            has_micros: true,
+            report: MemoryReport::Shares,
             ..LINE
         };
-        assert!(text(append, &own).starts_with("[pid: 7|app: -1|req: -1/12] "));
+        let text = uwsgis(&line, FIGURES);
+        assert!(
+            text.starts_with(
+                "{address space usage: 9437185 bytes/9MB} {rss usage: 5242880 bytes/5MB} \
+                 {uss usage: 7 bytes/0MB} {pss usage: 3145728 bytes/3MB} [pid: 7|"
+            ),
+            "{text}"
+        );
+        assert!(text.contains(" in 1260 micros (HTTP/1.1 200)"), "{text}");
+        let file = Figures {
+            is_file: true,
+            ..FIGURES
+        };
+        assert!(uwsgis(&LINE, file).contains(" in 1 msecs via sendfile() (HTTP/1.1 200)"));
     }
 
     #[test]
     fn the_other_line_has_times() {
+        let mut out = Vec::new();
+        append_with_times(&record(FIGURES, &CAPTURED), 7, &mut out);
         assert_eq!(
-            text(append_with_times, &LINE),
+            without_time(&out),
             "[pid: 7|worker: 2.1] 127.0.0.1 (ann) {3 fields in 78 bytes} [ctime] \
              GET /caf\\xc3\\xa9?a=\\x5c1 => generated 5 bytes in 1.2 msecs (HTTP/1.1 200) \
              4 headers in 120 bytes (queued 0.0 msecs, sent 0.0 msecs)\n"
         );
-    }
-
-    #[test]
-    fn a_refused_request_has_a_line_too() {
-        let mut out = Vec::new();
-        escape(b"\x1b[31m\r\n", &mut out);
-        assert_eq!(out, br"\x1b[31m\x0d\x0a");
     }
 }

@@ -1,121 +1,36 @@
 //! The one writer of the log: to standard error, or to where `--logto` points.
 //!
-//! Lines are collected in memory and written by a thread, a batch at a time: a request costs a
-//! copy, not a system call, and a stuck terminal delays no request. The buffer is bounded; what
+//! Requests and lines wait in a queue, and a thread writes them, a batch at a time: a request costs
+//! a copy, not a system call, and a stuck terminal delays no request. The queue is bounded; what
 //! does not fit is counted and the count is written. Nothing is lost at a normal exit: `flush`
 //! waits. The application's own lines are written at once, in order with its standard error and
 //! with the lines before them, so that a crash loses none.
 
-use std::io::{self, Write};
-use std::net::UdpSocket;
+use std::io;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::ThreadId;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::local_time::append_time;
+use super::lines::RequestLines;
+use super::message_style::MessageStyle;
+use super::output::{Destination, Output};
+use super::queue::{Entry, Queue};
+use super::record::{Capture, Figures, Record};
 
 /// How long lines may wait for company. A person at a terminal does not notice; a busy server saves
 /// a system call and a wake-up per line.
 const BATCH_TIME: Duration = Duration::from_millis(10);
-/// Past this a batch does not wait.
+/// Past this a batch does not wait, and is written before more is made. Bytes.
 const BATCH_BYTES: usize = 64 * 1024;
-/// Past this, lines are dropped and counted: the reader of our log is stuck.
-const BUFFER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// How often `flush` looks again.
+const FLUSH_PAUSE: Duration = Duration::from_millis(10);
 /// How often, and after which pauses, a crash looks whether nothing is being written.
 const CRASH_TRIES_MAX: u32 = 100;
 const CRASH_PAUSE: Duration = Duration::from_millis(1);
-
-/// Where lines go.
-#[derive(Debug, Default)]
-pub enum Destination {
-    #[default]
-    Stderr,
-    /// Where standard error cannot be redirected.
-    #[cfg(windows)]
-    File(std::fs::File),
-    Datagrams(UdpSocket),
-}
-
-impl Destination {
-    fn write(&mut self, batch: &[u8]) -> io::Result<()> {
-        match self {
-            Destination::Stderr => io::stderr().lock().write_all(batch),
-            #[cfg(windows)]
-            Destination::File(file) => file.write_all(batch),
-            Destination::Datagrams(socket) => {
-                for line in batch.split_inclusive(|byte| *byte == b'\n') {
-                    // A line that does not fit a datagram is lost; the next one may fit.
-                    let _lost = socket.send(line);
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-#[derive(Default)]
-struct State {
-    lines: Vec<u8>,
-    dropped: u64,
-    /// The thread waits for the first line of a batch.
-    is_waiting: bool,
-    /// A thread waits in `flush`: write at once.
-    is_urgent: bool,
-    /// Lines were taken and are being written.
-    is_writing: bool,
-}
-
-/// Where lines go, and the line that is not complete there.
-#[derive(Default)]
-struct Output {
-    destination: Destination,
-    /// The thread whose text was the last and has no line end yet.
-    unfinished: Option<ThreadId>,
-    /// Threads whose line was ended by another's.
-    interrupted: Vec<ThreadId>,
-}
-
-impl Output {
-    fn write_lines(&mut self, lines: &[u8]) {
-        if !lines.is_empty() {
-            self.end_line();
-            self.write(lines);
-        }
-    }
-
-    fn write_text(&mut self, thread: ThreadId, text: &[u8]) {
-        let mut text = text;
-        if self.unfinished != Some(thread) {
-            self.end_line();
-            if let Some(at) = self.interrupted.iter().position(|one| *one == thread) {
-                self.interrupted.swap_remove(at);
-                text = text.strip_prefix(b"\n").unwrap_or(text);
-            }
-        }
-        if !text.is_empty() {
-            self.write(text);
-            self.unfinished = (!text.ends_with(b"\n")).then_some(thread);
-        }
-    }
-
-    fn end_line(&mut self) {
-        if let Some(thread) = self.unfinished.take() {
-            self.write(b"\n");
-            if !self.interrupted.contains(&thread) {
-                self.interrupted.push(thread);
-            }
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // A log that cannot be written has no place to report that.
-        let _unread = self.destination.write(bytes);
-    }
-}
 
 pub type Observer = Box<dyn FnMut(&[u8]) + Send>;
 
@@ -124,12 +39,17 @@ struct Shared {
     /// Whether this process was made by a fork of the server's: threads that are not in it may hold
     /// the locks, so it writes by itself.
     is_child: Option<fn() -> bool>,
+    queue: Queue,
     /// Messages begin with the time of day.
     has_times: AtomicBool,
-    state: Mutex<State>,
+    style: OnceLock<MessageStyle>,
+    /// Entries were taken and are being written.
+    is_writing: AtomicBool,
+    /// A thread waits in `flush`: write at once.
+    is_urgent: AtomicBool,
     output: Mutex<Output>,
     observer: Mutex<Option<Observer>>,
-    has_lines: Condvar,
+    flushing: Mutex<()>,
     is_written: Condvar,
 }
 
@@ -152,8 +72,19 @@ impl LogWriter {
     }
 
     /// Whether each message begins with the time of day, as in a file: elsewhere its reader knows it.
+    /// A style that says the time itself overrules it.
     pub fn set_times(&self, has_times: bool) {
         self.0.has_times.store(has_times, Ordering::Relaxed);
+    }
+
+    /// How messages look from now on. Once.
+    pub fn set_style(&self, style: MessageStyle) {
+        self.0.style.get_or_init(|| style);
+    }
+
+    /// How requests become lines from now on.
+    pub fn set_lines(&self, lines: RequestLines) {
+        self.0.output.lock().requests = Some(lines);
     }
 
     /// Begins a message.
@@ -161,22 +92,29 @@ impl LogWriter {
         self.0.begin_message(lines);
     }
 
+    /// Appends a request. `captures` are those of its lines; `capture` pushes the bytes of one.
+    pub fn append_request(
+        &self,
+        figures: Figures,
+        captures: &[Capture],
+        capture: impl Fn(&Capture, &mut Record),
+    ) {
+        let queue = &self.0.queue;
+        let mut record = queue.record(figures);
+        for one in captures {
+            capture(one, &mut record);
+        }
+        queue.push(Entry::Request(record));
+    }
+
     /// Appends what `format` writes, as a whole: lines of several threads never mix.
     pub fn append(&self, format: impl FnOnce(&mut Vec<u8>)) {
         if self.0.is_child() {
             return write_in_child(format);
         }
-        let mut state = self.0.state.lock();
-        if state.lines.len() > BUFFER_BYTES_MAX {
-            state.dropped += 1;
-            return;
-        }
-        format(&mut state.lines);
-        if state.is_waiting {
-            state.is_waiting = false;
-            drop(state);
-            self.0.has_lines.notify_one();
-        }
+        let mut lines = Vec::new();
+        format(&mut lines);
+        self.0.queue.push(Entry::Lines(lines));
     }
 
     /// As [`append`](Self::append), and writes the lines before it returns. Waits for the reader of
@@ -186,12 +124,10 @@ impl LogWriter {
             return write_in_child(format);
         }
         let mut output = self.0.output.lock();
-        let mut batch = self.0.take();
-        format(&mut batch);
-        output.write_lines(&batch);
-        drop(output);
-        self.0.observe(&batch);
-        self.0.is_done();
+        let mut lines = Vec::new();
+        format(&mut lines);
+        self.0.drain(&mut output);
+        self.0.write(&mut output, &lines);
     }
 
     /// Writes text that this thread's application put into the log, which may end within a line. The
@@ -201,13 +137,10 @@ impl LogWriter {
             return write_in_child(|lines| lines.extend_from_slice(text));
         }
         let mut output = self.0.output.lock();
-        let batch = self.0.take();
-        output.write_lines(&batch);
+        self.0.drain(&mut output);
         output.write_text(std::thread::current().id(), text);
         drop(output);
-        self.0.observe(&batch);
         self.0.observe(text);
-        self.0.is_done();
     }
 
     /// From the next batch on, lines go there.
@@ -222,12 +155,20 @@ impl LogWriter {
     }
 
     /// Writes the lines that wait, and lets no thread write after them: the process crashes. May run
-    /// in a handler of a signal, so it allocates nothing, and does not wait long for a lock, which
-    /// the crashed thread may hold itself.
+    /// in a handler of a signal, so it allocates nothing, and does not wait long for the writer or
+    /// for a lock, which the crashed thread may hold itself.
     pub fn write_in_crash(&self) {
+        let shared = &*self.0;
+        shared.is_urgent.store(true, Ordering::SeqCst);
+        shared.queue.wake();
+        let mut tries = 0;
+        while tries < CRASH_TRIES_MAX && !shared.queue.is_writer() && shared.has_unwritten() {
+            std::thread::sleep(CRASH_PAUSE);
+            tries += 1;
+        }
         for _ in 0..CRASH_TRIES_MAX {
-            if let Some(output) = self.0.output.try_lock() {
-                if output.unfinished.is_some() {
+            if let Some(output) = shared.output.try_lock() {
+                if output.is_within_line() {
                     write_unlocked(b"\n");
                 }
                 std::mem::forget(output);
@@ -235,25 +176,19 @@ impl LogWriter {
             }
             std::thread::sleep(CRASH_PAUSE);
         }
-        if let Some(state) = self.0.state.try_lock() {
-            write_unlocked(&state.lines);
-            std::mem::forget(state);
-        }
     }
 
     /// Waits until everything that was appended before has been written, but no longer than
     /// `timeout`.
     pub fn flush(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
-        let mut state = self.0.state.lock();
-        while !state.lines.is_empty() || state.is_writing {
-            state.is_urgent = true;
-            self.0.has_lines.notify_one();
+        let mut flushing = self.0.flushing.lock();
+        while self.0.has_unwritten() && Instant::now() < deadline {
+            self.0.is_urgent.store(true, Ordering::SeqCst);
+            self.0.queue.wake();
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            self.0.is_written.wait_for(&mut state, left);
+            let pause = left.min(FLUSH_PAUSE);
+            self.0.is_written.wait_for(&mut flushing, pause);
         }
     }
 }
@@ -283,34 +218,82 @@ impl Shared {
     }
 
     fn begin_message(&self, lines: &mut Vec<u8>) {
-        if self.has_times.load(Ordering::Relaxed) {
-            append_time(SystemTime::now(), lines);
-            // uWSGI's, with `log-date`.
-            lines.extend_from_slice(b" - ");
+        match self.style.get() {
+            Some(style) => style.begin(lines),
+            None if self.has_times.load(Ordering::Relaxed) => MessageStyle::Ctime.begin(lines),
+            None => {}
         }
+    }
+
+    fn has_unwritten(&self) -> bool {
+        // In this order: entries are taken after the flag is set.
+        !self.queue.is_empty() || self.is_writing.load(Ordering::SeqCst)
     }
 
     fn run(&self) {
+        self.queue.set_writer();
         loop {
-            self.wait_for_lines();
-            // Before lines are taken: batches are written in the order in which they are taken.
+            self.wait_for_batch();
             let mut output = self.output.lock();
-            let batch = self.take();
-            output.write_lines(&batch);
+            self.drain(&mut output);
             drop(output);
-            self.observe(&batch);
-            self.is_done();
+            if self.is_urgent.swap(false, Ordering::SeqCst) {
+                self.is_written.notify_all();
+            }
         }
     }
 
-    fn is_done(&self) {
-        let mut state = self.state.lock();
-        state.is_writing = false;
-        if state.lines.is_empty() {
-            state.is_urgent = false;
+    /// Waits for a line, and gives it a moment to find company.
+    fn wait_for_batch(&self) {
+        self.queue.wait();
+        let began = Instant::now();
+        while !self.is_urgent.load(Ordering::SeqCst) && self.queue.bytes() < BATCH_BYTES {
+            match BATCH_TIME.checked_sub(began.elapsed()) {
+                Some(left) if !left.is_zero() => std::thread::park_timeout(left),
+                _ => return,
+            }
         }
-        drop(state);
-        self.is_written.notify_all();
+    }
+
+    /// Writes everything that waits. Entries are written in the order in which they are taken,
+    /// because the caller holds the output.
+    fn drain(&self, output: &mut Output) {
+        if self.queue.is_empty() {
+            return;
+        }
+        self.is_writing.store(true, Ordering::SeqCst);
+        let mut batch = output.take_buffer();
+        while let Some(entry) = self.queue.pop() {
+            match entry {
+                Entry::Lines(lines) => batch.extend_from_slice(&lines),
+                Entry::Request(record) => {
+                    if let Some(requests) = &mut output.requests {
+                        requests.append(&record, &mut batch);
+                    }
+                    self.queue.recycle(record);
+                }
+            }
+            if batch.len() >= BATCH_BYTES {
+                self.write(output, &batch);
+                batch.clear();
+            }
+        }
+        let dropped = self.queue.take_dropped();
+        if dropped > 0 {
+            self.begin_message(&mut batch);
+            let told = format!(
+                "[WARN] {dropped} log lines were dropped: the reader of this log does not keep up\n"
+            );
+            batch.extend_from_slice(told.as_bytes());
+        }
+        self.write(output, &batch);
+        output.give_buffer(batch);
+        self.is_writing.store(false, Ordering::SeqCst);
+    }
+
+    fn write(&self, output: &mut Output, lines: &[u8]) {
+        output.write_lines(lines);
+        self.observe(lines);
     }
 
     fn observe(&self, batch: &[u8]) {
@@ -318,43 +301,14 @@ impl Shared {
             observer(batch);
         }
     }
-
-    /// Waits for a line, and gives it a moment to find company.
-    fn wait_for_lines(&self) {
-        let mut state = self.state.lock();
-        while state.lines.is_empty() {
-            state.is_waiting = true;
-            self.has_lines.wait(&mut state);
-        }
-        state.is_waiting = false;
-        if !state.is_urgent && state.lines.len() < BATCH_BYTES {
-            self.has_lines.wait_for(&mut state, BATCH_TIME);
-        }
-    }
-
-    /// Takes all lines that wait; the caller writes them.
-    fn take(&self) -> Vec<u8> {
-        let mut state = self.state.lock();
-        let mut batch = std::mem::take(&mut state.lines);
-        if state.dropped > 0 {
-            let dropped = std::mem::take(&mut state.dropped);
-            self.begin_message(&mut batch);
-            // A Vec takes everything.
-            let _infallible = writeln!(
-                batch,
-                "[WARN] {dropped} log lines were dropped: the reader of this log does not keep up"
-            );
-        }
-        state.is_writing = !batch.is_empty();
-        batch
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::queue::BYTES_MAX;
 
-    /// A writer without its thread, so that a test sees the buffer.
+    /// A writer without its thread, so that a test sees the queue.
     fn unread() -> LogWriter {
         LogWriter(Arc::new(Shared::default()))
     }
@@ -366,43 +320,12 @@ mod tests {
         for _ in 0..20 {
             writer.append(|lines| lines.extend_from_slice(&line));
         }
-        let batch = writer.0.take();
-        assert!(batch.len() < BUFFER_BYTES_MAX + 2 * line.len());
-        let text = String::from_utf8_lossy(&batch);
-        assert!(
-            text.ends_with("does not keep up\n"),
-            "{}",
-            &text[text.len() - 80..]
-        );
+        assert!(writer.0.queue.bytes() < BYTES_MAX + 2 * line.len());
+        assert_eq!(writer.0.queue.take_dropped(), 11);
     }
 
     #[test]
-    fn a_line_that_another_one_interrupts_ends_there() {
-        // Not connected: nothing is sent.
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let mut output = Output {
-            destination: Destination::Datagrams(socket),
-            ..Output::default()
-        };
-        let (one, other) = (std::thread::current().id(), spawned());
-        let mut told = |thread, text: &str| {
-            output.write_text(thread, text.as_bytes());
-            (output.unfinished, output.interrupted.clone())
-        };
-        assert_eq!(told(one, "a"), (Some(one), vec![]));
-        assert_eq!(told(one, "b\n"), (None, vec![]));
-        assert_eq!(told(one, "c"), (Some(one), vec![]));
-        assert_eq!(told(other, "d\n"), (None, vec![one]));
-        assert_eq!(told(one, "\n"), (None, vec![]), "its line has ended");
-    }
-
-    fn spawned() -> ThreadId {
-        let thread = std::thread::spawn(|| std::thread::current().id());
-        thread.join().expect("it returns")
-    }
-
-    #[test]
-    fn flush_returns_when_nobody_writes() {
+    fn flush_returns_when_no_thread_writes() {
         let writer = unread();
         writer.append(|lines| lines.push(b'x'));
         let before = Instant::now();

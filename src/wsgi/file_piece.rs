@@ -75,6 +75,7 @@ impl Response {
         let mut room = sink.send_file(&self.buffer, file, offset, length)?;
         self.buffer.clear();
         self.body_bytes += length;
+        self.is_file = true;
         if chunked {
             room = room.and(sink.send(CHUNK_END, b"")?);
         }

@@ -335,6 +335,7 @@ impl Response {
             pieces: self.pieces,
             body_bytes: self.body_bytes,
             dropped_bytes: self.dropped_bytes,
+            is_file: self.is_file,
             keep_alive: self.keep_alive && self.phase == Phase::Complete,
             aborted: matches!(self.phase, Phase::Aborted(_)),
         }

@@ -35,6 +35,7 @@ pub struct Response {
     pub(super) pieces: usize,
     pub(super) body_bytes: u64,
     pub(super) dropped_bytes: u64,
+    pub(super) is_file: bool,
     pub(super) added: Option<Arc<AddedFields>>,
 }
 
@@ -95,6 +96,8 @@ pub struct Summary {
     /// The head has left and the rest will not: close the connection at once, so that the client
     /// notices.
     pub aborted: bool,
+    /// A file was sent, or a part of one.
+    pub is_file: bool,
 }
 
 impl Default for Response {
@@ -113,6 +116,7 @@ impl Default for Response {
             pieces: 0,
             body_bytes: 0,
             dropped_bytes: 0,
+            is_file: false,
             added: None,
         }
     }

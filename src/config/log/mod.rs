@@ -1,5 +1,7 @@
-//! Logs: where they go and when they are opened anew.
+//! Logs: what is in them, where they go and when they are opened anew.
 
+pub(super) mod format;
 pub(super) mod options;
 pub(super) mod resolve;
+mod time_format;
 pub(super) mod types;

@@ -78,9 +78,6 @@ const RELOAD: &[OptionRow] = planned! { Reload:
 };
 
 const LOGGING: &[OptionRow] = planned! { Logging:
-    "log-format" | "logformat" Text .value("FORMAT") => "The format of request lines.";
-    "log-format-strftime" | "logformat-strftime" Flag => "Put the time into request lines by \
-     strftime.";
     "logger" Text .many().value("[NAME] KIND:ARGS") => "Log to a file, syslog, a socket or \
      standard output.";
     "req-logger" | "logger-req" Text .many().value("[NAME] KIND:ARGS") => "Log request lines to a \
@@ -101,23 +98,9 @@ const LOGGING: &[OptionRow] = planned! { Logging:
     "log-truncate" Flag => "Empty the log file at start.";
     "log-maxsize" Bytes => "Bytes after which the log file is rotated.";
     "log-backupname" Path => "The name of a rotated log file.";
-    "log-date" | "logdate" Text .bare("true").value("FORMAT") => "Put the time in front of log \
-     lines.";
-    "log-prefix" Text .bare("") => "Put a text in front of log lines.";
     "logfile-chown" Flag => "Give log files to the user that the server becomes.";
     "logfile-chmod" Mode => "The file mode of log files.";
     "touch-logrotate" Path .many() => "Rotate the logs when a file changes.";
-    "log-zero" Flag => "Log responses without a body.";
-    "log-slow" Number .value("MSECS") => "Log requests that took longer than this many \
-     milliseconds.";
-    "log-4xx" Flag => "Log requests that were answered 4xx.";
-    "log-5xx" Flag => "Log requests that were answered 5xx.";
-    "log-big" Bytes => "Log responses longer than this many bytes.";
-    "log-sendfile" Flag => "Log requests that were answered with a file.";
-    "log-ioerror" Flag => "Log requests when the client has gone away.";
-    "log-micros" Flag => "Write response times in microseconds.";
-    "memory-report" Text .short('m').bare("true").value("LEVEL") => "Write memory use into request \
-     lines.";
 };
 
 const MONITORING: &[OptionRow] = planned! { Monitoring:

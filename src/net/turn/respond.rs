@@ -146,6 +146,9 @@ impl Turn {
             core: 0,
             application: None,
             requests: 0,
+            generation: 0,
+            gil: Duration::ZERO,
+            notes: None,
         });
         connection.unread = Vec::new();
         connection.body = Default::default();
@@ -290,5 +293,6 @@ fn summary_of(status: u16, answer: &[u8]) -> Summary {
         dropped_bytes: 0,
         keep_alive: false,
         aborted: false,
+        is_file: false,
     }
 }

@@ -138,6 +138,9 @@ impl Turn {
             core: 0,
             application: None,
             requests: 0,
+            generation: 0,
+            gil: Duration::ZERO,
+            notes: None,
         });
         connection.phase = Phase::Flushing;
         self.now = at;

@@ -7,4 +7,4 @@ pub mod cgroup;
 #[cfg_attr(not(target_os = "linux"), path = "process_other.rs")]
 mod process;
 
-pub use process::{IS_KNOWN, anonymous, exceeded, of_this_process, used};
+pub use process::{IS_KNOWN, anonymous, exceeded, of_this_process, shares, used};

@@ -54,6 +54,16 @@ pub fn of_this_process() -> (u64, u64) {
     used(&MemoryLimits::default()).map_or((0, 0), |used| (used.resident, used.address))
 }
 
+/// Bytes that no other process shares, and those with a share of what others share; zeros if they
+/// are not known.
+pub fn shares() -> (u64, u64) {
+    let all = MemoryLimits {
+        own_bytes: Some(0),
+        ..MemoryLimits::default()
+    };
+    used(&all).map_or((0, 0), |used| (used.own, used.proportional))
+}
+
 /// Bytes resident that are no files': what interpreters take and give back, since all of them share
 /// the libraries.
 pub fn anonymous() -> Option<u64> {

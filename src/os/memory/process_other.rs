@@ -23,3 +23,8 @@ pub fn anonymous() -> Option<u64> {
 pub fn exceeded(_limits: &MemoryLimits, _used: &Used, _interpreters: usize) -> Option<String> {
     None
 }
+
+/// Not known on this system.
+pub fn shares() -> (u64, u64) {
+    (0, 0)
+}

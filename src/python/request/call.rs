@@ -20,7 +20,7 @@ use crate::python::sources;
 use crate::python::trampoline::{Exception, caught, raise};
 use crate::python::uwsgi;
 use crate::wsgi::environ::{Link, Peer};
-use crate::wsgi::{Chosen, Head, RequestBody, Response, Room, Sink, WriteError};
+use crate::wsgi::{Chosen, Head, LogNotes, RequestBody, Response, Room, Sink, WriteError};
 
 /// A list or tuple of pieces that together are at most this large is sent as one, with its length.
 /// Bytes.
@@ -82,6 +82,7 @@ impl Attached<'_> {
             link,
             prefix_bytes: chosen.prefix_bytes,
         };
+        uwsgi::log::begin_request();
         let served = catch_unwind(AssertUnwindSafe(|| {
             self.answer(chosen.app, request, body, &mut *response, &mut *sink)
         }));
@@ -94,6 +95,11 @@ impl Attached<'_> {
             response.fail(500, sink);
             Served::Failed
         })
+    }
+
+    /// What the app said about the log line of the request that this thread served last.
+    pub fn take_log_notes(&self) -> Option<Box<LogNotes>> {
+        uwsgi::log::end_request()
     }
 
     /// Withdraws an interruption that was meant for a request. [`serve`](Self::serve) does so by

@@ -164,6 +164,9 @@ pub trait Backend: Send + Sync {
     /// Bytes of the process: resident, and of address space.
     fn memory(&self) -> (u64, u64);
 
+    /// Bytes of the log file; 0 if the log is none.
+    fn log_bytes(&self) -> u64;
+
     /// Takes a lock, waiting for it. `thread` tells the threads of one interpreter apart,
     /// `interpreter` the interpreters.
     fn lock(&self, number: usize, interpreter: u64, thread: u64) -> Result<(), LockRefused>;
@@ -257,6 +260,10 @@ impl Backend for NoServer {
 
     fn memory(&self) -> (u64, u64) {
         (0, 0)
+    }
+
+    fn log_bytes(&self) -> u64 {
+        0
     }
 
     fn lock(&self, _: usize, _: u64, _: u64) -> Result<(), LockRefused> {

@@ -13,6 +13,7 @@
 //! - `signals`: signals, timers, cron entries, monitors
 //! - `control`: reload, stop, counters, names
 //! - `locks`: locks
+//! - `log`: what the app says about the log line of its request
 //! - `hooks`: functions that the app assigned
 
 mod arguments;
@@ -21,6 +22,7 @@ pub(crate) mod constants;
 mod control;
 mod hooks;
 mod locks;
+pub(super) mod log;
 pub(crate) mod module;
 mod signals;
 
@@ -86,6 +88,7 @@ functions! {
     control::micros, control::ready, control::workers, control::log, control::alarm, control::setprocname,
     control::set_user_harakiri, control::i_am_the_spooler, control::i_am_the_lord, control::accepting,
     locks::lock, locks::unlock, locks::is_locked,
+    log::log_this_request, log::set_logvar, log::get_logvar, log::add_var, log::logsize,
 }
 
 /// # Safety

@@ -128,7 +128,7 @@ fn start_process(
 }
 
 fn run_one_shot(config: &Config, one_shot: &OneShot) -> Result<i32, Failure> {
-    let output = LogOutput::start(None, None)?;
+    let output = LogOutput::start(None, None, None)?;
     let done = one_shot::run(config, one_shot);
     output.flush();
     done
@@ -166,7 +166,11 @@ fn serve(
             daemon::Role::Daemon(waiting) => starter = waiting,
         }
     }
-    let mut output = LogOutput::start(targets.log.or(targets.daemon), starter)?;
+    let mut output = LogOutput::start(
+        targets.log.or(targets.daemon),
+        starter,
+        config.log.date.as_ref(),
+    )?;
     title::set(config, about.title_spills);
     output.redirect_unless_starting()?;
     let launch = Launch::new(config, about, predecessor, link, &alarms, &mut output);
