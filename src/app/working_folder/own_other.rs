@@ -1,15 +1,14 @@
 //! Only Linux has working directories of threads: here the process has one, and a umask.
 
-use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// There is none.
-pub struct OwnFolder(Infallible);
+pub enum OwnFolder {}
 
 /// There is none.
 #[derive(Clone)]
-pub struct Place(Infallible);
+pub enum Place {}
 
 impl OwnFolder {
     pub fn separate() -> Option<Self> {
@@ -23,18 +22,18 @@ impl OwnFolder {
     /// # Errors
     /// None.
     pub fn enter(&self, _folder: &Path) -> io::Result<()> {
-        match self.0 {}
+        match *self {}
     }
 
     /// # Errors
     /// None.
     pub fn place(&self) -> io::Result<Place> {
-        match self.0 {}
+        match *self {}
     }
 
     /// # Errors
     /// None.
     pub fn go_to(&self, _place: &Place) -> io::Result<()> {
-        match self.0 {}
+        match *self {}
     }
 }
