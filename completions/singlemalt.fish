@@ -315,6 +315,8 @@ complete -c singlemalt -l evil-reload-on-as -r -f -d 'Megabytes of address space
 complete -c singlemalt -l reload-on-uss -r -f -d 'Megabytes of memory of its own per interpreter after which the oldest one is replaced (Linux).'
 complete -c singlemalt -l reload-on-pss -r -f -d 'Megabytes of proportional memory per interpreter after which the oldest one is replaced (Linux).'
 complete -c singlemalt -l reload-on-cgroup -r -f -d 'Percent of the memory limit of the container (cgroup) at which the oldest interpreter is replaced, if the process has grown. 0 is off; without such a limit nothing happens (Linux).'
+complete -c singlemalt -l max-parked-interpreters -r -f -d 'How many interpreters that cannot be ended (parked) the process keeps, before a successor takes its place, which frees them. 0 is no limit.'
+complete -c singlemalt -l max-parked-memory -r -f -d 'Megabytes that such interpreters may hold before a successor takes the place of the process; an estimate (Linux). 0 is no limit.'
 complete -c singlemalt -l disable-logging -s L -d 'Do not write a line for each request; errors are still logged. --log-4xx, --log-5xx, --log-slow, --log-big, --log-zero, --log-sendfile and --log-ioerror name requests that have a line all the same.'
 complete -c singlemalt -l log-format -r -f -d 'The format of request lines, such as \'%(addr) %(method) %(uri) %(status) %(msecs)\'. docs/log.md lists the variables.'
 complete -c singlemalt -l logformat -r -f -d 'The format of request lines, such as \'%(addr) %(method) %(uri) %(status) %(msecs)\'. docs/log.md lists the variables.'

@@ -318,6 +318,8 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--reload-on-uss', 'Megabytes of memory of its own per interpreter after which the oldest one is replaced (Linux).')
         ,@('--reload-on-pss', 'Megabytes of proportional memory per interpreter after which the oldest one is replaced (Linux).')
         ,@('--reload-on-cgroup', 'Percent of the memory limit of the container (cgroup) at which the oldest interpreter is replaced, if the process has grown. 0 is off; without such a limit nothing happens (Linux).')
+        ,@('--max-parked-interpreters', 'How many interpreters that cannot be ended (parked) the process keeps, before a successor takes its place, which frees them. 0 is no limit.')
+        ,@('--max-parked-memory', 'Megabytes that such interpreters may hold before a successor takes the place of the process; an estimate (Linux). 0 is no limit.')
         ,@('--disable-logging', 'Do not write a line for each request; errors are still logged. --log-4xx, --log-5xx, --log-slow, --log-big, --log-zero, --log-sendfile and --log-ioerror name requests that have a line all the same.')
         ,@('--log-format', 'The format of request lines, such as ''%(addr) %(method) %(uri) %(status) %(msecs)''. docs/log.md lists the variables.')
         ,@('--logformat', 'The format of request lines, such as ''%(addr) %(method) %(uri) %(status) %(msecs)''. docs/log.md lists the variables.')

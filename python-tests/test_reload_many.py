@@ -133,7 +133,11 @@ def test_a_thread_that_is_stuck_in_c_parks_its_interpreter_and_nothing_else(serv
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [b"whole"]
     """
-    server = serve("--reload-mercy", "0.5", source=source, files={"stuck": ""})
+    server = serve(
+        *("--reload-mercy", "0.5", "--max-parked-interpreters", "0"),
+        source=source,
+        files={"stuck": ""},
+    )
     for count in range(1, 4):
         reload_and_settle(server, count)
     server.wait_for_log("an interpreter is parked", count=3)

@@ -24,6 +24,7 @@ use super::generation_state::GenerationState;
 use super::harakiri::worker_record::{ThreadPhase, WorkerPlace, WorkerRecord};
 use super::plan::Plan;
 use super::probe::{Probe, Unanswered};
+use super::process::AppRequest;
 use super::start_report::{Deadlines, StartError, StartReport};
 use super::thread_placement;
 use super::worker::{Exit, Worker};
@@ -522,6 +523,8 @@ fn end(shared: &GenerationState, group: &WorkerGroup, python: InterpreterThread)
                 threads_left,
                 "an interpreter is parked: the application left threads that cannot be ended"
             );
+            let process = &shared.setup.plan.process;
+            (process.on_request)(AppRequest::InterpreterParked);
         }
         Ended::Ended | Ended::Left => {}
     }

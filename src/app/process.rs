@@ -19,6 +19,8 @@ pub enum AppRequest {
     Stop,
     /// An extension refuses the interpreters that serve.
     MainInterpreter,
+    /// An interpreter could not be ended and stays.
+    InterpreterParked,
 }
 
 /// Made once, by the server.

@@ -63,7 +63,8 @@ pub use python::types::{OneShot, PythonConfig};
 pub use read::{from_args, read_again};
 pub use readers::system_facts::PROCESS_VARIABLE;
 pub use reload::types::{
-    CanaryStage, Exceptions, MemoryLimits, ProbeRules, Recycling, ReloadConfig, ReloadMode,
+    CanaryStage, Exceptions, MemoryLimits, ParkedLimits, ProbeRules, Recycling, ReloadConfig,
+    ReloadMode,
 };
 pub use settings::{Change, Config};
 pub use sockets::types::{ListenAddress, SocketConfig};

@@ -1,8 +1,7 @@
-//! One interpreter: what it is asked to be, how it is made, and how it is ended.
+//! One interpreter: what it is asked to be, how it is made, and which threads belong to it.
 //!
-//! Holds rules 2 and 5 of docs/internals/interpreters.md: one OS thread makes and ends an
-//! interpreter, one interpreter at a time in the process, and only when that thread's state is the
-//! last one in it; otherwise the interpreter is parked for ever. Runs on workers. Nothing in this
+//! Holds rule 2 of docs/internals/interpreters.md: one OS thread makes and ends an interpreter, one
+//! interpreter at a time in the process. `interpreter_end` ends it. Runs on workers. Nothing in this
 //! file keeps a Python object.
 
 use std::collections::BTreeSet;
@@ -10,7 +9,7 @@ use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use pyo3_ffi as ffi;
@@ -20,7 +19,6 @@ use super::refusal::RefusedExtension;
 use super::runtime::arenas;
 use super::runtime::environment::Environment;
 use super::runtime::error::RuntimeError;
-use super::runtime::trim;
 use super::runtime::{self, Runtime};
 use super::target::Import;
 use super::thread_id::native_id;
@@ -152,40 +150,21 @@ struct Members {
     siblings: usize,
 }
 
-/// The outcome of ending an interpreter, or a thread's part in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// The creator left and the interpreter has ended; the main interpreter lives on.
-    Ended,
-    /// A further thread left; the interpreter lives on.
-    Left,
-    /// The interpreter could not be ended safely and stays for ever, detached.
-    Parked {
-        /// How many threads are still in it.
-        threads_left: usize,
-    },
-}
-
 /// Held while an interpreter is made or ended. No thread waits for it attached.
-static LIFECYCLE: Mutex<()> = Mutex::new(());
+pub(super) static LIFECYCLE: Mutex<()> = Mutex::new(());
 static SERIAL: AtomicU64 = AtomicU64::new(0);
-static PARKED: AtomicUsize = AtomicUsize::new(0);
-/// Creators in the main interpreter that have not ended: the last one quiesces it.
 /// Subinterpreters that have not ended: the worker's number, and which of those with that number.
 static IDENTITIES: Mutex<BTreeSet<(usize, usize)>> = Mutex::new(BTreeSet::new());
+/// Creators in the main interpreter that have not ended: the last one quiesces it.
 static MAIN_CREATORS: AtomicUsize = AtomicUsize::new(0);
 /// See `Interpreter::after_job`.
 const REQUEST_HOOK: usize = 1;
 const REFUSALS: usize = 2;
 const ONE_LOCK: usize = 4;
-/// The least grace time: a finished thread may take this long from its last line of Python to the
-/// end of its state.
-const LINGER: Duration = Duration::from_millis(100);
-
-/// How many interpreters of this process were parked since it started.
+/// How many subinterpreters this process has now, parked ones included.
 #[must_use]
-pub fn parked_count() -> usize {
-    PARKED.load(Ordering::Relaxed)
+pub fn subinterpreter_count() -> usize {
+    IDENTITIES.lock().len()
 }
 
 /// Bytes in the memory arenas of own-GIL interpreters (CPython 3.12 and 3.13 only, else 0).
@@ -331,6 +310,12 @@ fn take_identity(worker: usize) -> usize {
 }
 
 impl Interpreter {
+    /// It has ended: another interpreter may have its identity.
+    pub(super) fn free_identity(&self) {
+        let identity = (self.spec.worker_id, self.identity);
+        IDENTITIES.lock().remove(&identity);
+    }
+
     /// A name that no other subinterpreter of this process has while it lives: `2`, or `2-2` for
     /// the second one of worker 2. `None` for the main interpreter.
     pub(super) fn identity(&self) -> Option<String> {
@@ -536,64 +521,4 @@ impl Drop for Look<'_> {
     fn drop(&mut self) {
         self.0.is_looked_at.store(false, Ordering::SeqCst);
     }
-}
-
-/// Ends a subinterpreter, or parks it if a thread is left in it at `until`. On return this thread
-/// is detached and must never attach `state` again.
-///
-/// # Safety
-/// The calling thread made the interpreter, is detached, has quiesced it, and Rust holds no object
-/// of it.
-pub(super) unsafe fn end(
-    interpreter: &Interpreter,
-    state: NonNull<ffi::PyThreadState>,
-    until: Instant,
-) -> Ended {
-    let until = until.max(Instant::now() + LINGER);
-    let mut others;
-    loop {
-        let one_at_a_time = LIFECYCLE.lock();
-        let started = Instant::now();
-        // SAFETY: `state` is this thread's and detached (the caller's promise).
-        unsafe { ffi::PyEval_RestoreThread(state.as_ptr()) };
-        others = interpreter.other_states(state);
-        if others == 0 {
-            // SAFETY: attached, on the thread that made the interpreter, and `state` is the last
-            // one in it: nothing can add one, since no Python code runs between the count and the
-            // end but on this thread.
-            unsafe { ffi::Py_EndInterpreter(state.as_ptr()) };
-            if interpreter.spec.isolation == Isolation::OwnGil {
-                // SAFETY: it has ended, Rust holds nothing of it, and `one_at_a_time` is held.
-                unsafe { arenas::give_back(interpreter.address) };
-            }
-            drop(one_at_a_time);
-            tracing::debug!(
-                interpreter = interpreter.id,
-                "ended in {:.1} ms",
-                started.elapsed().as_secs_f64() * 1000.0
-            );
-            let identity = (interpreter.spec.worker_id, interpreter.identity);
-            IDENTITIES.lock().remove(&identity);
-            trim::free_memory();
-            return Ended::Ended;
-        }
-        // SAFETY: attached just now.
-        unsafe { ffi::PyEval_SaveThread() };
-        drop(one_at_a_time);
-        if Instant::now() >= until {
-            break;
-        }
-        // `join` returns before a thread has left C, and CPython offers nothing to wait for that
-        // end, so the count is polled.
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    park();
-    Ended::Parked {
-        threads_left: others,
-    }
-}
-
-/// Counts an interpreter that stays for ever.
-pub(super) fn park() {
-    PARKED.fetch_add(1, Ordering::Relaxed);
 }

@@ -8,8 +8,8 @@
 //! Read `interpreter` first, then `thread_state`, then `request/call`.
 //!
 //! - `object`, `trampoline`, `namespace`, `attached`: the layer that everything else stands on
-//! - `interpreter`, `thread_state`, `bootstrap`, `interruption`, `stacks`: the life of an
-//!   interpreter
+//! - `interpreter`, `interpreter_end`, `thread_state`, `bootstrap`, `interruption`, `stacks`: the
+//!   life of an interpreter
 //! - `load`, `target`, `sources`, `refusal`, `failure`: the app, and errors as text
 //! - `crash`, `fork`: ends of the process, and copies of it
 //! - `runtime`, `request`, `uwsgi`: rooms of their own
@@ -27,6 +27,7 @@ mod extensions;
 mod failure;
 mod fork;
 mod interpreter;
+mod interpreter_end;
 mod interruption;
 mod load;
 mod load_failure;
@@ -48,8 +49,10 @@ pub use crash::{Cause, watch as watch_crashes};
 pub use extensions::ExtensionImport;
 pub use fork::is_child;
 pub use interpreter::{
-    Ended, InterpreterHandle, InterpreterSpec, Isolation, arena_bytes, arena_bytes_of, parked_count,
+    InterpreterHandle, InterpreterSpec, Isolation, arena_bytes, arena_bytes_of,
+    subinterpreter_count,
 };
+pub use interpreter_end::{Ended, parked_count};
 pub use interruption::Interruption;
 pub use load::Loaded;
 pub use load_failure::LoadFailure;

@@ -18,7 +18,8 @@ use super::bootstrap;
 use super::crash::HandlerStack;
 use super::failure;
 use super::fork;
-use super::interpreter::{self, Ended, Interpreter, InterpreterHandle, InterpreterSpec, Isolation};
+use super::interpreter::{self, Interpreter, InterpreterHandle, InterpreterSpec, Isolation};
+use super::interpreter_end::{self, Ended};
 use super::interruption::Interruption;
 use super::load::{self, Loaded};
 use super::load_failure::LoadFailure;
@@ -102,7 +103,7 @@ impl InterpreterThread {
                 } else {
                     // SAFETY: this thread made it a moment ago, is detached, and holds no object of
                     // it.
-                    unsafe { interpreter::end(&interpreter, state, Instant::now()) };
+                    unsafe { interpreter_end::end(&interpreter, state, Instant::now()) };
                 }
                 Err(error)
             }
@@ -285,7 +286,7 @@ impl InterpreterThread {
         // gone.
         unsafe {
             let until = until.min(Instant::now() + daemon_grace);
-            interpreter::end(&self.interpreter, self.state, until)
+            interpreter_end::end(&self.interpreter, self.state, until)
         }
     }
 
@@ -308,7 +309,7 @@ impl Drop for InterpreterThread {
         }
         if self.creator && self.interpreter.spec.isolation != Isolation::Main {
             self.interpreter.close(Instant::now());
-            interpreter::park();
+            interpreter_end::park();
         } else {
             self.finish(Duration::ZERO, Duration::ZERO);
         }

@@ -72,6 +72,8 @@ pub enum Event {
     },
     /// The application needs the main interpreter: an extension has refused another one.
     MainInterpreter,
+    /// An interpreter could not be ended and stays.
+    InterpreterParked,
     /// This process, which a successor replaces, has no request in progress any more, or its time
     /// is up.
     Drained {

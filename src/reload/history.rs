@@ -163,6 +163,12 @@ impl ReloadHistory {
         self.update(|running| running.way = way);
     }
 
+    /// Whether a reload of this kind is running.
+    pub fn is_under_way(&self, way: Way) -> bool {
+        let state = self.state.lock();
+        state.running.as_ref().is_some_and(|one| one.way == way)
+    }
+
     /// The generation that the running reload makes.
     pub fn set_generation(&self, generation: u64) {
         self.update(|running| running.makes = generation);

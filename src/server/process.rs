@@ -35,6 +35,7 @@ pub fn build(
         let event = match wish {
             AppRequest::Reload => Event::reload("uwsgi.reload()"),
             AppRequest::MainInterpreter => Event::MainInterpreter,
+            AppRequest::InterpreterParked => Event::InterpreterParked,
             // A second request would stop at once.
             AppRequest::Stop if is_stopping.swap(true, Ordering::SeqCst) => return,
             AppRequest::Stop => Event::stop("uwsgi.stop()", 0),

@@ -212,6 +212,8 @@ impl<'a> Supervisor<'a> {
             (Phase::Serving, Event::Reload { by }) => self.reload(&by),
             (Phase::Serving, Event::ChainReload { by }) => self.reloader.ask_reload(&by, true),
             (_, event @ (Event::Renew { .. } | Event::MainInterpreter)) => self.renew(&event),
+            (Phase::Serving, Event::InterpreterParked) => self.reloader.interpreter_was_parked(),
+            (_, Event::InterpreterParked) => {}
             (_, Event::Rollback { by, reply }) => {
                 let done = self.roll_back(&by);
                 // An error: the client has gone.

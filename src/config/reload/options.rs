@@ -138,4 +138,14 @@ options! {
          (Linux).")
         .default("90").value("PERCENT")
         .at_reload();
+    MAX_PARKED_INTERPRETERS = row(GROUP, "max-parked-interpreters", ANY,
+        "How many interpreters that cannot be ended (parked) the process keeps, before a successor \
+         takes its place, which frees them. 0 is no limit.")
+        .default("4")
+        .at_reload();
+    MAX_PARKED_MEMORY = row(GROUP, "max-parked-memory", Kind::Megabytes,
+        "Megabytes that such interpreters may hold before a successor takes the place of the \
+         process; an estimate (Linux). 0 is no limit.")
+        .default("256")
+        .at_reload();
 }

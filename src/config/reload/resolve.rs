@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::options;
 use super::types::{
-    CanaryStage, Exceptions, MemoryLimits, ProbeRules, Recycling, ReloadConfig, ReloadMode,
+    CanaryStage, Exceptions, MemoryLimits, ParkedLimits, ProbeRules, Recycling, ReloadConfig,
+    ReloadMode,
 };
 use crate::config::error::ConfigError;
 use crate::config::table::row::OptionRow;
@@ -46,6 +47,10 @@ impl Reader<'_> {
                 proportional_bytes: self.megabytes(&options::RELOAD_ON_PSS)?,
             },
             cgroup_percent: self.limit(&options::RELOAD_ON_CGROUP)?,
+            parked: ParkedLimits {
+                interpreters: self.limit(&options::MAX_PARKED_INTERPRETERS)?,
+                bytes: self.megabytes(&options::MAX_PARKED_MEMORY)?,
+            },
         })
     }
 

@@ -36,6 +36,17 @@ pub struct ReloadConfig {
     pub memory: MemoryLimits,
     /// Percent of the cgroup's memory limit (`reload-on-cgroup`).
     pub cgroup_percent: Option<u64>,
+    /// When interpreters that cannot be ended renew the process.
+    pub parked: ParkedLimits,
+}
+
+/// The interpreters that cannot be ended which one process keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ParkedLimits {
+    /// Their number (`max-parked-interpreters`).
+    pub interpreters: Option<u64>,
+    /// What they hold (`max-parked-memory`).
+    pub bytes: Option<u64>,
 }
 
 /// After how much an interpreter is replaced by a fresh one.

@@ -10,11 +10,13 @@
 //! - `replacement`: one interpreter is replaced
 //! - `autoscaling`: more or fewer interpreters
 //! - `memory`: replacements because of memory limits
+//! - `parked`: a renewal of the process because of interpreters that cannot be ended
 
 mod autoscaling;
 mod generations;
 mod memory;
 mod other_generations;
+mod parked;
 mod replacement;
 mod state;
 

@@ -50,7 +50,7 @@ pub struct Reloader {
     pub(super) memory: MemoryWatch,
     pub(super) missing: Option<MissingWorker>,
     /// The next reload renews the process, which has workers that cannot be ended otherwise.
-    needs_new_process: bool,
+    pub(super) needs_new_process: bool,
     /// The next reload makes a generation in the main interpreter, which it has not had.
     pub(super) is_switching: bool,
     /// The worker of the main interpreter that is due to be replaced, and with it the process.
