@@ -60,6 +60,7 @@ complete -c singlemalt -l check-extensions -f -a 'table json' -d 'Print the exte
 complete -c singlemalt -l no-uwsgi-module -d 'Hide the uwsgi module: `import uwsgi` fails as it does outside of uWSGI.'
 complete -c singlemalt -l pyargv -r -f -d 'What the application finds in sys.argv behind the first item, separated by spaces.'
 complete -c singlemalt -l optimize -s O -r -f -d 'Python\'s optimization level: 0, 1 (as python -O) or 2 (as python -OO).'
+complete -c singlemalt -l lazy-imports -r -f -a 'all none' -d 'Which import statements wait until what they import is used: all at the top level of modules (less memory, a faster start), or none but those that the source marks as lazy. Without it Python decides (PYTHON_LAZY_IMPORTS). Needs CPython 3.15.'
 complete -c singlemalt -l import -r -f -d 'Import a module, or run a file, in every interpreter before the application is loaded. May be repeated.'
 complete -c singlemalt -l pyimport -r -f -d 'Import a module, or run a file, in every interpreter before the application is loaded. May be repeated.'
 complete -c singlemalt -l py-import -r -f -d 'Import a module, or run a file, in every interpreter before the application is loaded. May be repeated.'

@@ -63,6 +63,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--no-uwsgi-module', 'Hide the uwsgi module: `import uwsgi` fails as it does outside of uWSGI.')
         ,@('--pyargv', 'What the application finds in sys.argv behind the first item, separated by spaces.')
         ,@('--optimize', 'Python''s optimization level: 0, 1 (as python -O) or 2 (as python -OO).')
+        ,@('--lazy-imports', 'Which import statements wait until what they import is used: all at the top level of modules (less memory, a faster start), or none but those that the source marks as lazy. Without it Python decides (PYTHON_LAZY_IMPORTS). Needs CPython 3.15.')
         ,@('--import', 'Import a module, or run a file, in every interpreter before the application is loaded. May be repeated.')
         ,@('--pyimport', 'Import a module, or run a file, in every interpreter before the application is loaded. May be repeated.')
         ,@('--py-import', 'Import a module, or run a file, in every interpreter before the application is loaded. May be repeated.')

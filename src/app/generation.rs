@@ -62,7 +62,12 @@ impl Generation {
             }
             Err(error) => Err(error),
             Ok((generation, mut report)) => {
-                report.why = why;
+                // The application may have turned the GIL on.
+                report.why = if runtime.is_free_threaded() {
+                    choice::of_free_threaded(runtime)
+                } else {
+                    why
+                };
                 Ok((generation, report))
             }
         }

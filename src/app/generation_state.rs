@@ -189,8 +189,10 @@ impl GenerationState {
         self.gil_gates.remove_group(group.serial);
     }
 
-    pub(super) fn gil_gate_of(&self, group: &WorkerGroup, core: usize) -> Arc<GilGate> {
-        self.gil_gates.get(self.setup.gil_of(group.serial, core))
+    pub(super) fn gil_gate_of(&self, group: &WorkerGroup) -> Arc<GilGate> {
+        let runtime = self.setup.runtime;
+        let key = self.setup.gil_of(group.serial);
+        self.gil_gates.get(key, || runtime.runs_in_parallel())
     }
 
     pub(super) fn tick(&self) -> bool {

@@ -7,6 +7,9 @@
 //! requests are slow, and parks when they are quick. Concurrency grows only while running threads
 //! block.
 //!
+//! Without a GIL (free-threaded CPython) all threads are active. If an extension turns the GIL on,
+//! the gate is closed to one ([`GilGates::close_all`]).
+//!
 //! Any thread may call every method, except `begin_job`, `end_job` and `park_if_surplus`: only the
 //! slot's own thread calls these.
 
@@ -34,27 +37,38 @@ pub struct GilGate {
     slots: Mutex<Vec<Arc<GilSlot>>>,
     /// Threads that are ACTIVE or RUNNING: they compete for the GIL.
     active: AtomicUsize,
-    /// How many may be active while none is stuck.
-    base: usize,
+    /// How many may be active while none is stuck: 1, or [`ALL`].
+    base: AtomicUsize,
 }
 
-/// Names a GIL, as far as worker groups and their threads have their own.
+/// As many as there are: there is no GIL.
+const ALL: usize = usize::MAX;
+
+/// Names a GIL: that of a worker group, or the one that all share.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct GilKey {
-    pub(super) group: Option<u64>,
-    pub(super) core: Option<usize>,
-}
+pub(super) struct GilKey(pub(super) Option<u64>);
 
 #[derive(Default)]
 pub(super) struct GilGates(Mutex<HashMap<GilKey, Arc<GilGate>>>);
 
 impl GilGates {
-    pub(super) fn get(&self, key: GilKey) -> Arc<GilGate> {
-        Arc::clone(self.0.lock().entry(key).or_insert_with(GilGate::new))
+    /// The gate of a GIL. `is_open` tells whether threads run in parallel; it is asked under the
+    /// lock that [`close_all`](Self::close_all) takes, so no gate stays open by mistake.
+    pub(super) fn get(&self, key: GilKey, is_open: impl FnOnce() -> bool) -> Arc<GilGate> {
+        let mut gates = self.0.lock();
+        let gate = gates.entry(key).or_insert_with(|| GilGate::new(is_open()));
+        Arc::clone(gate)
     }
 
     pub(super) fn remove_group(&self, serial: u64) {
-        self.0.lock().retain(|key, _| key.group != Some(serial));
+        self.0.lock().retain(|key, _| key.0 != Some(serial));
+    }
+
+    /// The GIL was turned on: from now on threads compete for it.
+    pub(super) fn close_all(&self) {
+        for gate in self.0.lock().values() {
+            gate.close();
+        }
     }
 
     pub(super) fn tick(&self) -> bool {
@@ -88,19 +102,29 @@ pub struct GilSlot {
 }
 
 impl GilGate {
-    pub fn new() -> Arc<Self> {
+    /// With `is_open` all threads are active until [`close`](Self::close).
+    pub fn new(is_open: bool) -> Arc<Self> {
         Arc::new(Self {
             slots: Mutex::new(Vec::new()),
             active: AtomicUsize::new(0),
-            base: 1,
+            base: AtomicUsize::new(if is_open { ALL } else { 1 }),
         })
+    }
+
+    /// One thread is active from now on; the others step back after a few quick jobs.
+    pub fn close(&self) {
+        self.base.store(1, Ordering::SeqCst);
+    }
+
+    fn base(&self) -> usize {
+        self.base.load(Ordering::Relaxed)
     }
 
     /// Adds the calling thread, of interpreter `worker`. The first one is active at once. After
     /// setting `is_stopped`, call [`unpark_all`](Self::unpark_all).
     pub fn join(self: &Arc<Self>, worker: usize, is_stopped: Arc<AtomicBool>) -> Arc<GilSlot> {
         let mut slots = self.slots.lock();
-        let is_active = self.active.load(Ordering::SeqCst) < self.base;
+        let is_active = self.active.load(Ordering::SeqCst) < self.base();
         if is_active {
             self.active.fetch_add(1, Ordering::SeqCst);
         }
@@ -133,7 +157,7 @@ impl GilGate {
                 self.active.fetch_sub(1, Ordering::SeqCst);
             }
         }
-        if self.active.load(Ordering::SeqCst) < self.base {
+        if self.active.load(Ordering::SeqCst) < self.base() {
             self.activate_one(slots.iter());
         }
         is_running
@@ -216,7 +240,7 @@ impl GilSlot {
     }
 
     pub fn is_surplus(&self) -> bool {
-        self.gil_gate.active.load(Ordering::Relaxed) > self.gil_gate.base
+        self.gil_gate.active.load(Ordering::Relaxed) > self.gil_gate.base()
     }
 
     /// Whether this thread should step back: jobs are quick and another thread is active too.
@@ -233,7 +257,7 @@ impl GilSlot {
         let stepped_back = gil_gate
             .active
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |active| {
-                (active > gil_gate.base).then(|| active - 1)
+                (active > gil_gate.base()).then(|| active - 1)
             })
             .is_ok();
         if stepped_back {
@@ -256,7 +280,7 @@ impl GilSlot {
         if state == ACTIVE || state == RUNNING {
             self.gil_gate.active.fetch_sub(1, Ordering::SeqCst);
         }
-        if self.gil_gate.active.load(Ordering::SeqCst) < self.gil_gate.base {
+        if self.gil_gate.active.load(Ordering::SeqCst) < self.gil_gate.base() {
             self.gil_gate.activate_one(slots.iter());
         }
     }
@@ -292,14 +316,14 @@ mod tests {
 
     #[test]
     fn one_thread_of_a_domain_is_active() {
-        let gil_gate = GilGate::new();
+        let gil_gate = GilGate::new(false);
         let _runners: Vec<_> = (0..3).map(|_| gil_gate.join(1, stays())).collect();
         assert_eq!(states(&gil_gate), [ACTIVE, PARKED, PARKED]);
     }
 
     #[test]
     fn a_job_seen_twice_makes_the_next_thread_active() {
-        let gil_gate = GilGate::new();
+        let gil_gate = GilGate::new(false);
         let slots: Vec<_> = (0..2).map(|_| gil_gate.join(1, stays())).collect();
         slots[0].begin_job();
         assert!(gil_gate.tick());
@@ -311,7 +335,7 @@ mod tests {
 
     #[test]
     fn quick_jobs_never_activate_another_thread() {
-        let gil_gate = GilGate::new();
+        let gil_gate = GilGate::new(false);
         let slots: Vec<_> = (0..2).map(|_| gil_gate.join(1, stays())).collect();
         let mut quick_jobs = 0;
         for _ in 0..20 {
@@ -329,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_runner_that_comes_back_is_surplus_until_jobs_are_quick() {
-        let gil_gate = GilGate::new();
+        let gil_gate = GilGate::new(false);
         let slots: Vec<_> = (0..2).map(|_| gil_gate.join(1, stays())).collect();
         slots[0].begin_job();
         gil_gate.tick();
@@ -348,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_single_thread_is_never_stuck() {
-        let gil_gate = GilGate::new();
+        let gil_gate = GilGate::new(false);
         let slot = gil_gate.join(1, stays());
         slot.begin_job();
         gil_gate.tick();
@@ -358,7 +382,7 @@ mod tests {
 
     #[test]
     fn dismissed_runners_never_park_again() {
-        let gil_gate = GilGate::new();
+        let gil_gate = GilGate::new(false);
         let _active = gil_gate.join(1, stays());
         let is_stopped = stays();
         let waiting = std::thread::spawn({
@@ -386,7 +410,7 @@ mod tests {
 
     #[test]
     fn a_parked_thread_is_roused_for_what_only_its_interpreter_can_do() {
-        let gil_gate = GilGate::new();
+        let gil_gate = GilGate::new(false);
         let _runners: Vec<_> = [1, 2, 2]
             .map(|worker| gil_gate.join(worker, stays()))
             .into();
@@ -399,7 +423,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_needed_does_not_rest() {
-        let gil_gate = GilGate::new();
+        let gil_gate = GilGate::new(false);
         let slots: Vec<_> = [1, 2].map(|worker| gil_gate.join(worker, stays())).into();
         assert!(gil_gate.activate_for(&[2]));
         // Something came for interpreter 2 while it was active, so no thread was activated.
@@ -409,8 +433,36 @@ mod tests {
     }
 
     #[test]
+    fn all_threads_of_an_open_gate_are_active_until_it_is_closed() {
+        let gil_gate = GilGate::new(true);
+        let slots: Vec<_> = (0..3).map(|_| gil_gate.join(1, stays())).collect();
+        assert_eq!(states(&gil_gate), [ACTIVE, ACTIVE, ACTIVE]);
+        assert!(slots.iter().all(|slot| !slot.should_park(QUICK_JOBS_MAX)));
+
+        // A thread that is stuck meanwhile changes nothing.
+        slots[0].begin_job();
+        gil_gate.tick();
+        gil_gate.tick();
+        let mut quick_jobs = 0;
+        slots[0].end_job(&mut quick_jobs);
+        assert_eq!(states(&gil_gate), [ACTIVE, ACTIVE, ACTIVE]);
+
+        gil_gate.close();
+        assert!(slots.iter().all(|slot| slot.should_park(QUICK_JOBS_MAX)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let latecomer = gil_gate.join(1, Arc::clone(&stop));
+        assert_eq!(states(&gil_gate), [ACTIVE, ACTIVE, ACTIVE, PARKED]);
+        latecomer.leave();
+        for slot in slots.iter().skip(1) {
+            slot.park_if_surplus(|| true);
+        }
+        assert_eq!(gil_gate.active.load(Ordering::SeqCst), 3, "all are needed");
+        assert!(slots[0].is_surplus());
+    }
+
+    #[test]
     fn leaving_lets_another_become_active() {
-        let gil_gate = GilGate::new();
+        let gil_gate = GilGate::new(false);
         let slots: Vec<_> = (0..2).map(|_| gil_gate.join(1, stays())).collect();
         slots[0].leave();
         assert_eq!(states(&gil_gate), [ACTIVE]);

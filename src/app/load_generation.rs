@@ -457,7 +457,7 @@ fn work(
 ) {
     let (id, is_sibling) = (watch.place.id, watch.place.is_sibling);
     let core = id.core;
-    let gil_gate = shared.gil_gate_of(group, core);
+    let gil_gate = shared.gil_gate_of(group);
     let gil_slot = gil_gate.join(group.worker, group.stopped_flag());
     let (ours, theirs) = (Arc::clone(shared), Arc::clone(group));
     let mut worker = Worker::new(id, ours, theirs, gil_slot, Arc::clone(watch));

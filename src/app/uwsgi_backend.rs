@@ -174,6 +174,20 @@ impl Backend for UwsgiBackend {
         }
     }
 
+    fn gil_turned_on(&self, extension: &str, is_loading: bool) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.gil_gates.close_all();
+        }
+        // Else the start report names it.
+        if !is_loading {
+            tracing::warn!(
+                "the extension {extension} does not declare that it works without a GIL: CPython \
+                 has turned the GIL on, and threads take turns from now on. PYTHON_GIL=0 in the \
+                 environment keeps it off at your own risk"
+            );
+        }
+    }
+
     fn release_locks(&self, interpreter: u64, thread: Option<u64>) -> Vec<usize> {
         self.process.locks.release(interpreter, thread)
     }

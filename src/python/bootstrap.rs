@@ -15,6 +15,7 @@ use super::crash;
 use super::environ;
 use super::failure;
 use super::fork;
+use super::gil;
 use super::interpreter::{Interpreter, Isolation};
 use super::namespace::{find, interpreter_dict, namespace};
 use super::object::{self, Object, Raised, Token, detached};
@@ -33,6 +34,7 @@ const WARNINGS_MAX: usize = 1000;
 static EMBEDDED_CODE: Method = Method::one(c"embedded_code", embedded_code);
 static EMIT: Method = Method::one(c"emit", emit);
 static NOTE_REFUSAL: Method = Method::one(c"note_refusal", note_refusal);
+static NOTE_GIL: Method = Method::one(c"note_gil", note_gil);
 static EXPECT_REFUSAL: Method = Method::none(c"expect_refusal", expect_refusal);
 static WARN_ONCE: Method = Method::one(c"warn_once", warn_once);
 static INTERRUPT: Method = Method::one(c"interrupt", interrupt);
@@ -117,6 +119,32 @@ unsafe extern "C" fn note_refusal(
     }
 }
 
+/// The GIL of a free-threaded Python is on. The facts of the import that has turned it on, as
+/// `note_refusal` takes them, or an empty list: it was on from the start.
+unsafe extern "C" fn note_gil(
+    _self: *mut ffi::PyObject,
+    facts: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by CPython with a live argument.
+    unsafe {
+        trampoline::object(|token| {
+            let facts = Object::from_borrowed(token, facts)?.to_texts()?;
+            let interpreter = uwsgi::module::own_interpreter(token)?;
+            // Files are read.
+            detached(token, || {
+                let extension = RefusedExtension::from_facts(facts).map(|one| one.to_string());
+                gil::note(extension.clone());
+                if let (Some(interpreter), Some(extension)) = (interpreter, extension) {
+                    let is_loading = interpreter.is_loading();
+                    let backend = &interpreter.spec.backend.0;
+                    backend.gil_turned_on(&extension, is_loading);
+                }
+            });
+            Ok(Object::none(token))
+        })
+    }
+}
+
 /// An extension refuses the interpreter, and its exception is on its way.
 unsafe extern "C" fn expect_refusal(
     _self: *mut ffi::PyObject,
@@ -178,6 +206,9 @@ pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
         None => Object::none(token),
     };
     find(&namespace, c"prepare")?.call([&python_path, &guard, &twins, &executable])?;
+    if interpreter.free_threaded {
+        find(&namespace, c"watch_gil")?.call([])?;
+    }
     let identity = match interpreter.identity() {
         Some(identity) => Object::text(token, &identity)?,
         None => Object::none(token),
@@ -204,6 +235,7 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
         (c"warn_once", &WARN_ONCE),
         (c"expect_refusal", &EXPECT_REFUSAL),
         (c"note_refusal", &NOTE_REFUSAL),
+        (c"note_gil", &NOTE_GIL),
         (c"embedded_code", &EMBEDDED_CODE),
         (c"own_frames", &stacks::OWN_FRAMES),
         (c"is_child", &fork::IN_CHILD),

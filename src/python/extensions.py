@@ -63,6 +63,47 @@ def watch_extensions():
     _imp.exec_builtin = watched(_imp.exec_builtin, spec_of)
 
 
+GIL_LOADS = []  # extensions that are being created
+GIL_SUSPECTS = []  # those that found the GIL on, while others were created
+
+
+def watch_gil():
+    """Tells the server which extension turns the GIL of a free-threaded Python on. CPython turns it on for each while it is
+    created, and leaves it on for one that does not declare Py_MOD_GIL_NOT_USED: so only the last of several knows."""
+    import _imp
+
+    original = _imp.create_dynamic
+    if getattr(original, "__module__", None) == __name__:
+        return
+    if sys._is_gil_enabled():
+        note_gil([])
+        return
+    lock = threading.Lock()
+
+    def create_dynamic(spec, *rest):
+        with lock:
+            GIL_LOADS.append(spec)
+        try:
+            return original(spec, *rest)
+        finally:
+            is_on = sys._is_gil_enabled()
+            facts = [spec.name, spec.origin or "", *importer(), request()] if is_on else None
+            told = []
+            with lock:
+                GIL_LOADS.remove(spec)
+                if is_on:
+                    GIL_SUSPECTS.append(facts)
+                if not GIL_LOADS:
+                    told += GIL_SUSPECTS
+                    GIL_SUSPECTS.clear()
+            if told and sys._is_gil_enabled():
+                _imp.create_dynamic = original
+                for facts in told:
+                    note_gil([*facts, "turns the GIL on", "", "", ""])
+
+    _imp.create_dynamic = create_dynamic
+
+
 def refused(spec, reason):
     from _weakref import ref
 

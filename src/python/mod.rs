@@ -26,6 +26,7 @@ mod environ;
 mod extensions;
 mod failure;
 mod fork;
+mod gil;
 mod interpreter;
 mod interpreter_end;
 mod interruption;
@@ -43,6 +44,7 @@ mod thread_id;
 mod thread_state;
 mod trampoline;
 mod uwsgi;
+mod world;
 
 pub use attached::Attached;
 pub use crash::{Cause, watch as watch_crashes};

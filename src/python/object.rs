@@ -256,20 +256,7 @@ impl<'py> Object<'py> {
 
     /// `self[key]` where `self` is a dict; `None` if there is none.
     pub(super) fn item(&self, key: &CStr) -> Result<Option<Object<'py>>, Raised> {
-        let name = Self::text(self.token, &key.to_string_lossy())?;
-        // SAFETY: both are alive; attached (token). The result is borrowed from the dict and taken
-        // at once.
-        unsafe {
-            let found = ffi::PyDict_GetItemWithError(self.as_ptr(), name.as_ptr());
-            if found.is_null() {
-                return if ffi::PyErr_Occurred().is_null() {
-                    Ok(None)
-                } else {
-                    Err(Raised)
-                };
-            }
-            Self::from_borrowed(self.token, found).map(Some)
-        }
+        self.get(&Self::text(self.token, &key.to_string_lossy())?)
     }
 
     /// `getattr(self, name)`.
@@ -411,6 +398,32 @@ impl Kept {
             pointer: self.0,
             token,
         }
+    }
+}
+
+impl Kept {
+    /// Whether exactly `count` references to the object exist, so that a caller who holds all of
+    /// them may use it anew.
+    #[cfg(not(Py_GIL_DISABLED))]
+    #[expect(clippy::disallowed_methods, reason = "the one place: there is a GIL")]
+    pub(super) fn has_references(&self, _token: Token<'_>, count: isize) -> bool {
+        // SAFETY: the object is alive; attached (token).
+        unsafe { ffi::Py_REFCNT(self.as_ptr()) == count }
+    }
+
+    /// Whether exactly `count` references to the object exist, all of them this thread's, so that a
+    /// caller who holds all of them may use it anew. `false` if another thread may have one.
+    ///
+    /// Without a GIL an object counts the references of its owner, the thread that made it, apart
+    /// from all others. `self` is one of the owner's or one of the others; so if there are none of
+    /// the others, this thread is the owner. A weak reference counts as one of the others.
+    #[cfg(Py_GIL_DISABLED)]
+    pub(super) fn has_references(&self, _token: Token<'_>, count: isize) -> bool {
+        use std::sync::atomic::Ordering;
+        // SAFETY: the object is alive; its counts are atomics.
+        let object = unsafe { self.0.as_ref() };
+        object.ob_ref_shared.load(Ordering::Acquire) == 0
+            && object.ob_ref_local.load(Ordering::Relaxed) as isize == count
     }
 }
 

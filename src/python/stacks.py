@@ -32,8 +32,17 @@ def replace_current_frames():
 
 
 def current_frame_pairs():
-    """Where there is no GIL."""
-    return tuple(sys._current_frames().items())
+    """Where there is no GIL: the innermost frames by threads, without the calling thread, which only looks."""
+    frames = sys._current_frames()
+    frames.pop(threading.get_ident(), None)
+    return tuple(frames.items())
+
+
+def name_of_thread(ident):
+    thread = threading._active.get(ident)
+    if thread is None or isinstance(thread, threading._DummyThread):
+        return None
+    return str(thread._name)
 
 
 def outermost(frame):

@@ -4,7 +4,8 @@
 //! interpreters and counts references to them from this one, without their GILs. This file walks
 //! only the attached interpreter's own states; their threads do not run while we have its GIL.
 //! stacks.py replaces `sys._current_frames` by the same walk in every subinterpreter. No Python
-//! code runs during the walk, so all stacks are of one moment.
+//! code runs during the walk, so all stacks are of one moment. Without a GIL the other threads are
+//! stopped for the walk, and none of their frames is looked at before or after it.
 //!
 //! Runs on threads that no other thread waits for (`InterpreterHandle::stacks`), and on workers
 //! (`sys._current_frames`).
@@ -23,6 +24,7 @@ use super::object::{self, Object, Raised, Token};
 use super::runtime::error::RuntimeError;
 use super::trampoline::{self, Method};
 use super::uwsgi::module;
+use super::world;
 
 /// The most calls of one thread that are reported: the innermost ones.
 const FRAMES_MAX: usize = 200;
@@ -144,28 +146,44 @@ pub(super) fn of_thread(
     interpreter: &Interpreter,
     is_wanted: impl Fn(ThreadKey) -> bool,
 ) -> Option<PythonStack> {
-    let mut threads = innermost(token, interpreter).into_iter();
-    let (thread, frame) = threads.find(|(thread, _)| is_wanted(*thread))?;
-    Some(of_chain(thread, &chain_of(frame)))
+    let mut chains = chains(token, interpreter).into_iter();
+    let (thread, chain) = chains.find(|(thread, _)| is_wanted(*thread))?;
+    Some(of_chain(thread, &chain))
 }
 
 fn all(token: Token<'_>, interpreter: &Interpreter) -> Vec<PythonStack> {
-    let threads = innermost(token, interpreter).into_iter();
-    let chains: Vec<_> = threads
-        .map(|(thread, frame)| (thread, chain_of(frame)))
-        .collect();
-    // Until here, no Python code has run.
+    let chains = chains(token, interpreter);
     let mut stacks: Vec<_> = chains
         .iter()
         .map(|(thread, chain)| of_chain(*thread, chain))
         .collect();
-    for (stack, (_, chain)) in stacks.iter_mut().zip(&chains) {
-        if let Ok((name, request)) = described(chain) {
+    for (stack, (thread, chain)) in stacks.iter_mut().zip(&chains) {
+        let described = match thread {
+            ThreadKey::State(_) => described(chain),
+            // Its variables change while it runs.
+            ThreadKey::Ident(ident) => named(token, *ident).map(|name| (name, None)),
+        };
+        if let Ok((name, request)) = described {
             (stack.name, stack.request) = (name, request);
         }
         drop(object::take_exception(token));
     }
     stacks
+}
+
+/// The calls of every thread that runs Python code.
+fn chains<'py>(
+    token: Token<'py>,
+    interpreter: &Interpreter,
+) -> Vec<(ThreadKey, Vec<CallOfThread<'py>>)> {
+    if !world::CAN_STOP {
+        return Vec::new();
+    }
+    let threads = innermost(token, interpreter).into_iter();
+    let _stopped = world::stop(token);
+    threads
+        .map(|(thread, frame)| (thread, chain_of(frame)))
+        .collect()
 }
 
 fn innermost<'py>(token: Token<'py>, interpreter: &Interpreter) -> Vec<(ThreadKey, Object<'py>)> {
@@ -210,16 +228,45 @@ fn of_free_threads(token: Token<'_>) -> Result<Vec<(ThreadKey, Object<'_>)>, Rai
     Ok(frames)
 }
 
-fn chain_of(innermost: Object<'_>) -> Vec<Object<'_>> {
+/// A call that had not returned when its thread was looked at.
+struct CallOfThread<'py> {
+    frame: Object<'py>,
+    line: usize,
+    /// Does not change, whatever its thread does.
+    code: Option<Object<'py>>,
+}
+
+impl<'py> CallOfThread<'py> {
+    /// Runs no Python code.
+    fn of(frame: Object<'py>) -> Self {
+        // SAFETY: a live frame object, whose thread does not run; its code is a new reference.
+        // Attached (the token of `frame`).
+        let (line, code) = unsafe {
+            let pointer = frame.as_ptr().cast();
+            let line = ffi::PyFrame_GetLineNumber(pointer);
+            (
+                line,
+                Object::from_new(frame.token(), ffi::PyFrame_GetCode(pointer).cast()),
+            )
+        };
+        Self {
+            frame,
+            line: usize::try_from(line).unwrap_or(0),
+            code: code.ok(),
+        }
+    }
+}
+
+fn chain_of(innermost: Object<'_>) -> Vec<CallOfThread<'_>> {
     let token = innermost.token();
-    let mut chain = vec![innermost];
+    let mut chain = vec![CallOfThread::of(innermost)];
     while let Some(inner) = chain.last() {
         // SAFETY: `inner` is a live frame object; the call gives a new reference or null, and runs
         // no Python code.
-        let outer = unsafe { ffi::PyFrame_GetBack(inner.as_ptr().cast()) };
+        let outer = unsafe { ffi::PyFrame_GetBack(inner.frame.as_ptr().cast()) };
         // SAFETY: as the line above says; attached (token).
         match unsafe { Object::from_new(token, outer.cast()) } {
-            Ok(outer) => chain.push(outer),
+            Ok(outer) => chain.push(CallOfThread::of(outer)),
             Err(Raised) => break,
         }
     }
@@ -233,7 +280,7 @@ pub(super) fn place_here(token: Token<'_>) -> String {
     let here = unsafe { Object::from_borrowed(token, ffi::PyEval_GetFrame().cast()) };
     match here {
         Ok(here) => {
-            let Frame { file, line, .. } = frame(&here);
+            let Frame { file, line, .. } = frame(&CallOfThread::of(here));
             format!("{file}, line {line}")
         }
         Err(Raised) => {
@@ -243,7 +290,7 @@ pub(super) fn place_here(token: Token<'_>) -> String {
     }
 }
 
-fn of_chain(thread: ThreadKey, chain: &[Object<'_>]) -> PythonStack {
+fn of_chain(thread: ThreadKey, chain: &[CallOfThread<'_>]) -> PythonStack {
     let mut frames: Vec<Frame> = chain.iter().take(FRAMES_MAX).map(frame).collect();
     frames.reverse();
     PythonStack {
@@ -255,26 +302,16 @@ fn of_chain(thread: ThreadKey, chain: &[Object<'_>]) -> PythonStack {
     }
 }
 
-fn frame(frame: &Object<'_>) -> Frame {
-    let token = frame.token();
-    // SAFETY: a live frame object; its code is a new reference. Neither runs Python code; attached
-    // (token).
-    let (line, code) = unsafe {
-        let pointer = frame.as_ptr().cast();
-        let line = ffi::PyFrame_GetLineNumber(pointer);
-        (
-            line,
-            Object::from_new(token, ffi::PyFrame_GetCode(pointer).cast()),
-        )
-    };
+fn frame(call: &CallOfThread<'_>) -> Frame {
+    let token = call.frame.token();
     let text = |name: &CStr| -> String {
-        let code = code.as_ref().map_err(|_| Raised);
+        let code = call.code.as_ref().ok_or(Raised);
         let text = code.and_then(|code| code.attribute(name));
         text.map_or_else(|Raised| String::new(), |text| text.to_text())
     };
     let told = Frame {
         file: text(c"co_filename"),
-        line: usize::try_from(line).unwrap_or(0),
+        line: call.line,
         function: text(c"co_qualname"),
         text: String::new(),
     };
@@ -285,16 +322,16 @@ fn frame(frame: &Object<'_>) -> Frame {
 type Described = (Option<String>, Option<(String, String)>);
 
 /// The thread's name and the request, from its outermost calls.
-fn described(chain: &[Object<'_>]) -> Result<Described, Raised> {
+fn described(chain: &[CallOfThread<'_>]) -> Result<Described, Raised> {
     /// How many of the outermost calls may have the environ: a few layers of middleware.
     const OUTERMOST: usize = 8;
     let Some(outermost) = chain.last() else {
         return Ok((None, None));
     };
-    let token = outermost.token();
+    let token = outermost.frame.token();
     let outer = Object::list(token)?;
-    for frame in chain.iter().rev().take(OUTERMOST) {
-        outer.push(frame)?;
+    for call in chain.iter().rev().take(OUTERMOST) {
+        outer.push(&call.frame)?;
     }
     let namespace = namespace::namespace(token)?;
     let told = namespace::find(&namespace, c"describe_stack")?.call([&outer])?;
@@ -307,6 +344,14 @@ fn described(chain: &[Object<'_>]) -> Result<Described, Raised> {
         _ => None,
     };
     Ok((text(0)?, request))
+}
+
+/// `threading`'s name of the thread with this ident, if it has started it.
+fn named(token: Token<'_>, ident: u64) -> Result<Option<String>, Raised> {
+    let namespace = namespace::namespace(token)?;
+    let name =
+        namespace::find(&namespace, c"name_of_thread")?.call([&Object::int(token, ident)?])?;
+    Ok((!name.is_none()).then(|| name.to_text()))
 }
 
 /// Pairs of state numbers and innermost frames, of the interpreter it is called in.

@@ -148,6 +148,7 @@ pub(super) fn start_python(config: &Config, started: &Path) -> Result<&'static R
         optimize: config.python.optimize,
         program_name: config.python.program_name.clone(),
         no_site: config.python.no_site,
+        lazy_imports: config.python.lazy_imports,
     })
     .map_err(|error| about_home(config, started, error))
 }

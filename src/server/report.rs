@@ -17,9 +17,14 @@ const WHY_ON_THE_LINE_MAX: usize = 80;
 /// The first line, before the application loads.
 pub fn greeting(runtime: &Runtime) -> String {
     format!(
-        "singlemalt {} with CPython {} ({})",
+        "singlemalt {} with CPython {}{} ({})",
         env!("CARGO_PKG_VERSION"),
         runtime.version(),
+        if runtime.is_free_threaded() {
+            ", free-threaded"
+        } else {
+            ""
+        },
         runtime.prefix()
     )
 }

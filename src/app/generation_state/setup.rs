@@ -30,7 +30,7 @@ impl Setup {
 
     /// Whether several threads share a GIL.
     pub(in crate::app) fn shares_gil(&self) -> bool {
-        !self.runtime.is_free_threaded()
+        !self.runtime.runs_in_parallel()
             && match self.isolation {
                 Isolation::OwnGil => self.plan.threads > 1,
                 Isolation::SharedGil | Isolation::Main => {
@@ -39,12 +39,9 @@ impl Setup {
             }
     }
 
-    pub(super) fn gil_of(&self, group: u64, core: usize) -> GilKey {
-        let is_free = self.runtime.is_free_threaded();
-        let has_own = is_free || self.isolation == Isolation::OwnGil;
-        GilKey {
-            group: has_own.then_some(group),
-            core: is_free.then_some(core),
-        }
+    /// The GIL of a group's threads.
+    pub(super) fn gil_of(&self, group: u64) -> GilKey {
+        let has_own = self.isolation == Isolation::OwnGil;
+        GilKey(has_own.then_some(group))
     }
 }

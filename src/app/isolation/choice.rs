@@ -14,14 +14,13 @@ pub(in crate::app) fn choose(plan: &Plan, runtime: &Runtime) -> (Isolation, Stri
     if let Some(isolation) = plan.isolation.asked_for() {
         return (isolation, "asked for".to_owned());
     }
+    if runtime.is_free_threaded() {
+        return (Isolation::Main, of_free_threaded(runtime));
+    }
     if !runtime.supports_own_gil() {
         let version = runtime.version();
         let why = format!("CPython {version} has no usable own-GIL interpreters; 3.13 has");
         return (Isolation::Main, why);
-    }
-    if runtime.is_free_threaded() {
-        let why = "free-threaded CPython runs threads in parallel";
-        return (Isolation::Main, why.to_owned());
     }
     let extensions = &plan.process.refused_extensions;
     extensions.recall(key(plan, runtime));
@@ -36,6 +35,29 @@ pub(in crate::app) fn choose(plan: &Plan, runtime: &Runtime) -> (Isolation, Stri
         return (Isolation::Main, why);
     }
     (Isolation::OwnGil, String::new())
+}
+
+/// Why the main interpreter is right for a free-threaded CPython, and what its GIL is on for.
+pub(in crate::app) fn of_free_threaded(runtime: &Runtime) -> String {
+    if runtime.runs_in_parallel() {
+        return "free-threaded CPython runs its threads in parallel".to_owned();
+    }
+    let extensions = runtime.gil_turned_on_by();
+    if extensions.is_empty() {
+        return "free-threaded CPython, but its GIL is on (PYTHON_GIL=1)".to_owned();
+    }
+    let mut lines = vec![
+        "free-threaded CPython, but its GIL is on: these extensions do not declare that they work \
+         without it"
+            .to_owned(),
+    ];
+    lines.extend(extensions.iter().map(|one| format!("  {one}")));
+    lines.push(
+        "until all of them do, threads take turns; PYTHON_GIL=0 in the environment keeps it off at \
+         your own risk"
+            .to_owned(),
+    );
+    lines.join("\n")
 }
 
 /// The application and its environment, for the file that remembers.

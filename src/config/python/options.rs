@@ -80,6 +80,10 @@ options! {
     OPTIMIZE = row(GROUP, "optimize", Kind::Number { min: 0, max: 2 },
         "Python's optimization level: 0, 1 (as python -O) or 2 (as python -OO).")
         .short('O').value("LEVEL").default("0");
+    LAZY_IMPORTS = row(GROUP, "lazy-imports", Kind::Choice(&["all", "none"]),
+        "Which import statements wait until what they import is used: all at the top level of \
+         modules (less memory, a faster start), or none but those that the source marks as lazy. \
+         Without it Python decides (PYTHON_LAZY_IMPORTS). Needs CPython 3.15.");
     IMPORT = row(GROUP, "import", Kind::Text,
         "Import a module, or run a file, in every interpreter before the application is \
          loaded. May be repeated.")

@@ -24,6 +24,7 @@ impl Reader<'_> {
             program_name: self.path(&options::PY_PROGRAMNAME)?,
             sys_executable: self.path(&options::PY_SYS_EXECUTABLE)?,
             optimize: self.small(&options::OPTIMIZE)?,
+            lazy_imports: self.lazy_imports()?,
             argv: self.text(&options::PYARGV),
             environment_unset: environment.unset,
             environment_set: environment.set,
@@ -110,6 +111,14 @@ impl Reader<'_> {
         }
         found.sort_by_key(|(setting, _)| (setting.origin.layer, setting.origin.place));
         Ok(found.pop().map(|(_, one_shot)| one_shot))
+    }
+
+    fn lazy_imports(&mut self) -> Result<Option<bool>, ConfigError> {
+        let row = &options::LAZY_IMPORTS;
+        if self.raw.last(row).is_none() {
+            return Ok(None);
+        }
+        Ok(Some(self.chosen(row)? == 0))
     }
 
     /// Kilobytes, as uWSGI counts them here.

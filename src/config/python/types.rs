@@ -19,6 +19,8 @@ pub struct PythonConfig {
     pub sys_executable: Option<PathBuf>,
     /// Python's optimization level: 0, 1 (`-O`) or 2 (`-OO`).
     pub optimize: u8,
+    /// Whether imports wait until what they import is used (`lazy-imports`); `None`: as Python has it.
+    pub lazy_imports: Option<bool>,
     /// What stands behind `sys.argv[0]`, separated by spaces.
     pub argv: Option<String>,
     /// Environment variables to remove before Python starts; done before `environment_set`.

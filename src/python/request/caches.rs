@@ -2,8 +2,6 @@
 //! environs, and the objects of the last request that the app did not keep. Owned by its
 //! `InterpreterThread`, used and dropped attached (docs/internals/interpreters.md, rule 4).
 
-use pyo3_ffi as ffi;
-
 use super::environ::Environs;
 use super::input;
 use super::start_response::{self, Functions};
@@ -31,9 +29,6 @@ pub(crate) struct Caches {
     pub(crate) close: Kept,
     functions: Option<Functions>,
     input: Option<Kept>,
-    /// Whether objects of a request may serve the next one if their reference count is one: not
-    /// without a GIL, where the count is split between threads.
-    reuses: bool,
     /// Type and message of the last exception of the app.
     pub(crate) raised: Option<(String, String)>,
 }
@@ -81,7 +76,6 @@ impl Caches {
             close: Object::text(token, "close")?.keep(),
             functions: None,
             input: None,
-            reuses: !interpreter.free_threaded,
             raised: None,
         })
     }
@@ -115,7 +109,7 @@ impl Caches {
     /// released them.
     pub(crate) fn take_functions(&mut self, token: Token<'_>) -> Result<Functions, Raised> {
         match self.functions.take() {
-            Some(functions) if self.reuses && functions.are_free() => Ok(functions),
+            Some(functions) if functions.are_free(token) => Ok(functions),
             _ => Functions::new(&self.carrier_type.get(token)),
         }
     }
@@ -132,8 +126,7 @@ impl Caches {
         body: RequestBody,
     ) -> Result<Kept, Raised> {
         match self.input.take() {
-            // SAFETY: the object is alive because it is kept, and this thread is attached (token).
-            Some(kept) if self.reuses && unsafe { ffi::Py_REFCNT(kept.as_ptr()) } == 1 => {
+            Some(kept) if kept.has_references(token, 1) => {
                 input::renew(&kept, body);
                 Ok(kept)
             }

@@ -116,14 +116,11 @@ impl Functions {
     }
 
     /// Whether the app has released all three, so that they can serve another request.
-    pub(crate) fn are_free(&self) -> bool {
-        // SAFETY: all three are alive, and their thread is attached. Two functions and `self` hold
-        // the carrier.
-        unsafe {
-            ffi::Py_REFCNT(self.start_response.as_ptr()) == 1
-                && ffi::Py_REFCNT(self.write.as_ptr()) == 1
-                && ffi::Py_REFCNT(self.carrier.as_ptr()) == 3
-        }
+    pub(crate) fn are_free(&self, token: Token<'_>) -> bool {
+        // Two functions and `self` hold the carrier.
+        self.start_response.has_references(token, 1)
+            && self.write.has_references(token, 1)
+            && self.carrier.has_references(token, 3)
     }
 
     /// The function to call the app with.

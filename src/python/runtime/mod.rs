@@ -30,7 +30,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::types::PyAnyMethods;
 use pyo3_ffi as ffi;
 
+use crate::python::gil;
 use crate::python::object::{self, Raised, Token};
+use crate::python::world;
 use error::RuntimeError;
 pub use release::Release;
 use virtualenv::Home;
@@ -52,6 +54,9 @@ pub struct RuntimeOptions {
     pub program_name: Option<PathBuf>,
     /// Without the site module (`python -S`).
     pub no_site: bool,
+    /// Whether imports at the top level of modules wait until what they import is used; `None`: as
+    /// the environment says. From CPython 3.15 on.
+    pub lazy_imports: Option<bool>,
 }
 
 /// Python is running; facts about it, all plain data.
@@ -69,7 +74,7 @@ static STARTED: AtomicBool = AtomicBool::new(false);
 
 impl Runtime {
     /// Stops all Python code of the main interpreter and of those that share its GIL, for good, as
-    /// the end of the process does: threads that an application left there stop at their next
+    /// the end of the process does (without a GIL by stopping the other threads): threads that an application left there stop at their next
     /// instruction.
     #[expect(
         clippy::disallowed_methods,
@@ -80,6 +85,8 @@ impl Runtime {
             .name("sm-halt".to_owned())
             .spawn(|| {
                 pyo3::Python::attach(|_py| {
+                    // SAFETY: attached until the end of this closure, which never comes.
+                    let _stopped = world::stop(unsafe { Token::assume() });
                     loop {
                         std::thread::park();
                     }
@@ -123,9 +130,7 @@ impl Runtime {
         // attaches again.
         unsafe { ffi::PyEval_SaveThread() };
         let (prefix, executable) = facts?;
-        // The free-threaded builds say so in their version text: "experimental free-threading
-        // build" or without the first word.
-        let free_threaded = full_version().contains("free-threading build");
+        let free_threaded = is_free_threaded_build();
         Ok(RUNTIME.get_or_init(|| Self {
             version,
             release,
@@ -193,6 +198,19 @@ impl Runtime {
         self.free_threaded
     }
 
+    /// Whether threads of one interpreter run Python code at the same time. An extension can end
+    /// that (see [`gil_turned_on_by`](Self::gil_turned_on_by)).
+    #[must_use]
+    pub fn runs_in_parallel(&self) -> bool {
+        self.free_threaded && !gil::is_on()
+    }
+
+    /// The extensions that have turned the GIL of a free-threaded Python on, for people.
+    #[must_use]
+    pub fn gil_turned_on_by(&self) -> Vec<String> {
+        gil::turned_on_by()
+    }
+
     /// `sys.prefix`: the virtualenv, if there is one.
     #[must_use]
     pub fn prefix(&self) -> &str {
@@ -224,6 +242,19 @@ fn full_version() -> &'static str {
     unsafe { CStr::from_ptr(ffi::Py_GetVersion()) }
         .to_str()
         .unwrap_or("0.0.0")
+}
+
+/// The free-threaded builds say so in their version text: "experimental free-threading build", or
+/// without the first word.
+fn is_free_threaded_build() -> bool {
+    full_version().contains("free-threading build")
+}
+
+/// The name of the folder with the standard library, and of the program: `python3.13`, or
+/// `python3.14t` for a free-threaded build.
+pub(crate) fn python_name(release: Release) -> String {
+    let build = if is_free_threaded_build() { "t" } else { "" };
+    format!("python{release}{build}")
 }
 
 /// The version of the CPython that we are linked with, like `3.13.0`. It need not run.
@@ -349,6 +380,9 @@ fn initialise(
     check("reading its configuration", unsafe {
         ffi::PyConfig_Read(&raw mut *config.0)
     })?;
+    if let Some(is_lazy) = options.lazy_imports {
+        set_lazy_imports(&mut config, is_lazy);
+    }
     if config.0.tracemalloc > 0 {
         return Err(RuntimeError::Tracemalloc);
     }
@@ -357,6 +391,19 @@ fn initialise(
     check("starting", unsafe {
         ffi::Py_InitializeFromConfig(&raw const *config.0)
     })
+}
+
+/// The option is stronger than the environment, which was read before.
+#[cfg(Py_3_15)]
+fn set_lazy_imports(config: &mut Config, is_lazy: bool) {
+    config.0.lazy_imports = is_lazy.into();
+}
+
+#[cfg(not(Py_3_15))]
+fn set_lazy_imports(_config: &mut Config, is_lazy: bool) {
+    if is_lazy {
+        tracing::warn!("lazy-imports has no effect: imports are lazy from CPython 3.15 on");
+    }
 }
 
 fn set_argv(config: &mut Config, argv: &[String]) -> Result<(), RuntimeError> {
@@ -423,9 +470,10 @@ fn linked_program(release: Release) -> Option<PathBuf> {
         PathBuf::from(std::ffi::OsStr::from_bytes(CStr::from_ptr(name).to_bytes()))
     };
     let library = library.canonicalize().ok()?;
+    let name = python_name(release);
     let beside = library.ancestors().skip(1).find_map(|prefix| {
-        let program = prefix.join(format!("bin/python{release}"));
-        let is_home = prefix.join(format!("lib/python{release}/os.py")).is_file();
+        let program = prefix.join("bin").join(&name);
+        let is_home = prefix.join("lib").join(&name).join("os.py").is_file();
         (is_home && program.is_file()).then_some(program)
     });
     // A statically linked libpython is part of our own file, and says nothing about its home.

@@ -1,12 +1,13 @@
 //! A virtualenv on disk: is it one, for which Python was it made, where is its interpreter.
 //!
-//! Pure reading of files: no CPython, no environment variables. Runs on the main thread before
+//! Pure reading of files: no Python that runs, no environment variables. Runs on the main thread before
 //! Python starts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::RuntimeError;
+use super::python_name;
 use super::release::Release;
 
 /// The place that Python is told it was started from, so that `sys.prefix` and site-packages are
@@ -30,9 +31,8 @@ pub(crate) fn read(
     running_text: &str,
 ) -> Result<Home, RuntimeError> {
     let Ok(settings) = fs::read_to_string(path.join("pyvenv.cfg")) else {
-        return if path.join(format!("lib/python{running}/os.py")).is_file()
-            || path.join("Lib/os.py").is_file()
-        {
+        let library = path.join("lib").join(python_name(running));
+        return if library.join("os.py").is_file() || path.join("Lib/os.py").is_file() {
             Ok(Home::Installation {
                 prefix: path.to_path_buf(),
             })

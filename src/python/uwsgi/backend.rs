@@ -185,6 +185,10 @@ pub trait Backend: Send + Sync {
     /// Called detached.
     fn extension_refused(&self, refused: &RefusedExtension, is_loading: bool);
 
+    /// An extension has turned the GIL of a free-threaded Python on, for good; `is_loading`: while
+    /// apps were loaded. Called detached.
+    fn gil_turned_on(&self, extension: &str, is_loading: bool);
+
     /// Releases the locks of a thread or, with `None`, of all threads of the interpreter. Returns
     /// their numbers.
     fn release_locks(&self, interpreter: u64, thread: Option<u64>) -> Vec<usize>;
@@ -281,6 +285,8 @@ impl Backend for NoServer {
     fn limit_request(&self, _: u64, _: u64, _: Option<Duration>) {}
 
     fn extension_refused(&self, _: &RefusedExtension, _: bool) {}
+
+    fn gil_turned_on(&self, _: &str, _: bool) {}
 
     fn release_locks(&self, _: u64, _: Option<u64>) -> Vec<usize> {
         Vec::new()
