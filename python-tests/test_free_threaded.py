@@ -74,7 +74,7 @@ def test_an_extension_that_turns_it_on_is_named_in_the_report(serve, site):
     server = start(serve, site, "import does_without, needs_gil")
     log = server.log()
     assert IN_PARALLEL not in log and "its GIL is on: these extensions do not declare" in log
-    assert "needs_gil, imported by app (app.py, line 4)" in log and "does_without" not in log
+    assert "needs_gil, imported by uwsgi_file_app (app.py, line 3)" in log and "does_without" not in log
     assert together(8, lambda _: server.ask("/").text) == ["True"] * 8
 
 
@@ -85,7 +85,7 @@ def test_one_in_a_request_is_named_in_the_log(serve, site):
     assert server.ask("/").text == "False"
     assert server.ask("/late").text == "True"
     server.wait_for_log(
-        r"the extension needs_gil, imported by app \(app.py, line 6\) in GET /late does not declare"
+        r"the extension needs_gil, imported by uwsgi_file_app \(app.py, line 6\) in GET /late does not declare"
     )
     # Threads that take turns still answer everything.
     answers = together(8, lambda _: [server.ask("/late").text for _ in range(25)])

@@ -120,7 +120,7 @@ def test_requests_and_threads(serve, mode, tmp_path, waiting):
     assert "thread (without a name) of the application" in text
     try:
         waiting(server, f"/wait{go}?why=not")
-        text = read_until(sockets, r"GET /wait")
+        text = read_until(sockets, r"GET /wait(?s:.*)in wait_for_it")
         assert re.search(
             rf"worker \d core \d \(generation 1, interpreter \d+\): GET /wait{go}\?why=not for \d+\.\d{{3}} s\n",
             text,

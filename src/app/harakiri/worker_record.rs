@@ -273,6 +273,11 @@ impl WorkerRecord {
         (watched.client.is_some()).then(|| Self::request_line(&current))
     }
 
+    /// The request, as it is noted for the case of a crash.
+    pub(crate) fn line_in_progress(&self) -> Option<String> {
+        self.in_progress.text()
+    }
+
     /// For the log.
     pub(crate) fn request_line(current: &WatchedRequest) -> String {
         if current.method.is_empty() {

@@ -91,6 +91,27 @@ impl InProgress {
         slot.length.store(length, Ordering::Release);
     }
 
+    /// The job in progress, as far as there is room for its words; `None` also if it changes
+    /// meanwhile. Any thread.
+    pub(crate) fn text(&self) -> Option<String> {
+        let slot = self.0?;
+        let now = || {
+            (
+                slot.length.load(Ordering::Acquire),
+                slot.since_micros.load(Ordering::Acquire),
+            )
+        };
+        let before = now();
+        let length = before.0.min(TEXT_BYTES_MAX);
+        let words = slot.words.iter().take(length.div_ceil(8));
+        let mut bytes: Vec<u8> = words
+            .flat_map(|word| word.load(Ordering::Acquire).to_ne_bytes())
+            .collect();
+        bytes.truncate(length);
+        let is_whole = length > 0 && now() == before;
+        is_whole.then(|| bytes.escape_ascii().to_string())
+    }
+
     /// The job has ended.
     pub(crate) fn end(&self) {
         if let Some(slot) = self.0 {

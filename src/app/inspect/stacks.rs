@@ -280,6 +280,8 @@ fn doing(watch: &WorkerRecord, python: &PythonSide) -> Doing {
                 }),
                 _ => None,
             });
+            // Without a GIL no other thread reads the environ.
+            let line = line.or_else(|| watch.line_in_progress());
             Doing::Request {
                 line,
                 since: since(at),

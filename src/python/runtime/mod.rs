@@ -35,6 +35,7 @@ use crate::python::object::{self, Raised, Token};
 use crate::python::world;
 use error::RuntimeError;
 pub use release::Release;
+use release::{full_version, is_free_threaded_build, python_name};
 use virtualenv::Home;
 
 /// The options that Python is started with.
@@ -233,28 +234,6 @@ pub fn exit_now(code: i32) -> ! {
     drop(std::io::stderr().flush());
     // SAFETY: `_exit` takes any code and does not return.
     unsafe { libc::_exit(code) }
-}
-
-/// The version text of the CPython that we are linked with; it is valid before Python is started.
-fn full_version() -> &'static str {
-    // SAFETY: Py_GetVersion returns a static, NUL-terminated ASCII string and may be called at any
-    // time.
-    unsafe { CStr::from_ptr(ffi::Py_GetVersion()) }
-        .to_str()
-        .unwrap_or("0.0.0")
-}
-
-/// The free-threaded builds say so in their version text: "experimental free-threading build", or
-/// without the first word.
-fn is_free_threaded_build() -> bool {
-    full_version().contains("free-threading build")
-}
-
-/// The name of the folder with the standard library, and of the program: `python3.13`, or
-/// `python3.14t` for a free-threaded build.
-pub(crate) fn python_name(release: Release) -> String {
-    let build = if is_free_threaded_build() { "t" } else { "" };
-    format!("python{release}{build}")
 }
 
 /// The version of the CPython that we are linked with, like `3.13.0`. It need not run.

@@ -7,8 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::RuntimeError;
-use super::python_name;
-use super::release::Release;
+use super::release::{Release, python_name};
 
 /// The place that Python is told it was started from, so that `sys.prefix` and site-packages are
 /// the user's.
