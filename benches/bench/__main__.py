@@ -57,6 +57,7 @@ def arguments():
     # Arguments from tools/bench.
     parser.add_argument("--singlemalt", type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--venv", type=pathlib.Path, help=argparse.SUPPRESS)
+    parser.add_argument("--default-build", type=pathlib.Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     unknown = [name for name in given.scenarios if name not in BY_NAME]
     if unknown:
@@ -184,7 +185,8 @@ def main():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     started = time.monotonic()
-    tools = peers.Tools(given.singlemalt.resolve(), given.venv.absolute())
+    tools = peers.Tools(given.singlemalt.resolve(), given.venv.absolute(), given.default_build)
+    free_threaded = tools.is_free_threaded()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="singlemalt-bench-"))
     tables = {}
     try:
@@ -198,7 +200,8 @@ def main():
             if given.scenarios and scenario.name not in given.scenarios:
                 continue
             measured = (special if scenario.kind else measure).measured(bench, scenario)
-            tables[scenario.name] = {**measured, "when": report.now(), "commit": machine.commit()}
+            when = {"when": report.now(), "commit": machine.commit()}
+            tables[scenario.name] = {**measured, **when, "free_threaded": free_threaded}
             print(report.terminal(tables[scenario.name]), flush=True)
             if given.write:
                 save(given, here, versions, tables)

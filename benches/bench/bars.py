@@ -118,12 +118,33 @@ BARS = [
     ("tls", "req/s / granian's", ratio("granian", "rate"), ">=", 1.0),
 ]
 
+# Those of a build for free-threaded CPython (BENCH_PYTHON=python3.14t).
+FREE_THREADED_BARS = [
+    ("threads-cpu", "req/s / one thread's", ratio("singlemalt, one thread", "rate"), ">=", 1.85),
+    ("threads-django", "req/s / gunicorn's", ratio("gunicorn, 4 processes", "rate"), ">=", 1.0),
+    (
+        "threads-hello",
+        "CPU / with a GIL",
+        ratio("singlemalt, default CPython", "cpu"),
+        "<=",
+        1.2,
+    ),
+    (
+        "memory",
+        "Django, main, 4 threads / gunicorn's 4 processes",
+        against("django_4", "singlemalt, main, 4 threads", "gunicorn", "django_4"),
+        "<=",
+        0.6,
+    ),
+]
+
 
 def judged(tables):
     """(scenario, text, figure or None, comparison, bound, met or None) of each bar whose scenario
     is in the tables.
     """
-    for name, text, read, comparison, bound in BARS:
+    free_threaded = any(one.get("free_threaded") for one in tables.values())
+    for name, text, read, comparison, bound in BARS + FREE_THREADED_BARS * free_threaded:
         if name not in tables:
             continue
         try:

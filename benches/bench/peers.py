@@ -73,9 +73,16 @@ class Tools:
 
     singlemalt: pathlib.Path
     venv: pathlib.Path
+    # The build for the default CPython, where BENCH_PYTHON names another one.
+    default_build: pathlib.Path | None = None
 
     def python(self, name="python"):
         return self.venv / "bin" / name
+
+    def is_free_threaded(self):
+        asked = 'import sysconfig; print(sysconfig.get_config_var("Py_GIL_DISABLED"))'
+        done = subprocess.run([self.python(), "-c", asked], capture_output=True, text=True)
+        return done.stdout.strip() == "1"
 
     def need(self, package):
         """The reason why a peer is not installed is in a file of its name, left there by
@@ -115,6 +122,16 @@ def singlemalt(case):
     if shape.isolation:
         command += ["--isolation", shape.isolation]
     return command if shape.log else [*command, "--disable-logging"]
+
+
+def default_build(case):
+    """singlemalt for the default CPython. Its packages would be another virtualenv's."""
+    only_http(case)
+    if not case.tools.default_build:
+        raise Unfit("BENCH_PYTHON names no other CPython")
+    command = [case.tools.default_build, APPS / f"{case.app}.py", "--http", case.address]
+    command += ["--processes", case.shape.processes, "--threads", case.shape.threads]
+    return [*command, "--isolation", case.shape.isolation or "auto", "--disable-logging"]
 
 
 def bjoern(case):
@@ -322,6 +339,8 @@ PEERS = {
     "waitress": waitress,
     "cheroot": cheroot,
 }
+# In rows of their own only.
+OTHER_BUILDS = {"singlemalt-default": default_build}
 PACKAGES = {"uwsgi-router": "uwsgi", "gunicorn-sync": "gunicorn"}
 OURS = "singlemalt"
 
@@ -329,7 +348,7 @@ OURS = "singlemalt"
 def start(name, app, shape, tools, folder, cores=None, label=None):
     """Starts a peer and does not wait for it."""
     case = Case(app, shape, free_port(), folder, tools)
-    command = PEERS[name](case)
+    command = {**PEERS, **OTHER_BUILDS}[name](case)
     environment = {
         "PYTHONPATH": str(APPS),
         "SINGLEMALT_BENCH_DATABASE": str(folder / "django.sqlite3"),
