@@ -148,3 +148,74 @@ def test_stacks_are_read_while_all_threads_run(serve, tmp_path):
 
     done = together(5, lambda number: look(number) if number == 4 else load(number))
     assert done == [True] * 5
+
+
+SHARES = """
+    import os, threading, uwsgi
+
+    COUNT = [0]
+    KEPT = {}
+
+    def application(environ, start_response):
+        body, pieces, refused = environ["wsgi.input"], [], []
+
+        def read():
+            while piece := body.read(7):
+                pieces.append(piece)
+
+        def call():
+            try:
+                start_response("500 No", [])
+            except RuntimeError:
+                refused.append(1)
+
+        others = [threading.Thread(target=work) for work in (read, read, call)]
+        for other in others:
+            other.start()
+        read()
+        for other in others:
+            other.join()
+
+        # What a thread kept of its last request is over.
+        stale = 0
+        last = KEPT.pop(threading.get_ident(), None)
+        if last is not None:
+            try:
+                last[0]("200 OK", [])
+            except RuntimeError:
+                stale += 1
+            try:
+                last[1].read(1)
+            except ValueError:
+                stale += 1
+        else:
+            stale = 2
+        if environ["PATH_INFO"] == "/kept":
+            KEPT[threading.get_ident()] = start_response, body
+
+        uwsgi.lock()
+        COUNT[0] += 1
+        number = COUNT[0]
+        uwsgi.unlock()
+        os.environ["SHARED"] = str(number)
+        uwsgi.workers()
+        total = sum(map(len, pieces))
+        start_response("200 OK", [("Content-Type", "text/plain"), ("X-Number", str(number))])
+        return [f"{total} {len(refused)} {stale}".encode()]
+"""
+
+
+def test_threads_share_an_input_and_keep_what_is_over(serve):
+    server = serve("--isolation", "main", "--threads", 4, source=SHARES)
+    numbers = []
+
+    def client(number):
+        for turn in range(40):
+            length = 100 + 37 * number + turn
+            path = "/kept" if turn % 3 == 0 else "/"
+            answer = server.ask(path, method="POST", body=b"x" * length)
+            assert answer.text == f"{length} 1 2", (number, turn)
+            numbers.append(int(answer.headers["X-Number"]))
+
+    together(8, client)
+    assert sorted(numbers) == list(range(1, 321))

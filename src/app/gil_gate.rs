@@ -460,6 +460,62 @@ mod tests {
         assert!(slots[0].is_surplus());
     }
 
+    /// Many threads work, park, join and leave while the gate ticks and is closed: the count of
+    /// active threads is that of their states, and never none while threads are there.
+    #[test]
+    fn the_count_of_active_threads_is_right_whatever_happens_at_once() {
+        for round in 0..20 {
+            let gil_gate = GilGate::new(round % 2 == 0);
+            let is_stopped = stays();
+            let work = |number: u32| {
+                let (gil_gate, is_stopped) = (Arc::clone(&gil_gate), Arc::clone(&is_stopped));
+                move || {
+                    let mut done = 0_u32;
+                    while !is_stopped.load(Ordering::SeqCst) {
+                        let slot = gil_gate.join(1, Arc::clone(&is_stopped));
+                        let mut quick_jobs = 0;
+                        for _ in 0..50 {
+                            slot.wait_until_active();
+                            slot.begin_job();
+                            if (done + number).is_multiple_of(7) {
+                                std::thread::yield_now();
+                            }
+                            slot.end_job(&mut quick_jobs);
+                            done += 1;
+                            if slot.should_park(quick_jobs) {
+                                slot.park_if_surplus(|| done.is_multiple_of(11));
+                            }
+                        }
+                        slot.leave();
+                    }
+                    done
+                }
+            };
+            let threads: Vec<_> = (0..6)
+                .map(|number| std::thread::spawn(work(number)))
+                .collect();
+            for tick in 0..300 {
+                gil_gate.tick();
+                if tick == 100 {
+                    gil_gate.close();
+                }
+                std::thread::yield_now();
+            }
+            is_stopped.store(true, Ordering::SeqCst);
+            while threads.iter().any(|thread| !thread.is_finished()) {
+                gil_gate.unpark_all();
+                std::thread::yield_now();
+            }
+            let done: u32 = threads
+                .into_iter()
+                .map(|thread| thread.join().expect("no panic"))
+                .sum();
+            assert!(done > 0);
+            assert!(gil_gate.slots.lock().is_empty());
+            assert_eq!(gil_gate.active.load(Ordering::SeqCst), 0, "round {round}");
+        }
+    }
+
     #[test]
     fn leaving_lets_another_become_active() {
         let gil_gate = GilGate::new(false);
