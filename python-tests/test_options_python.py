@@ -6,6 +6,7 @@ import re
 import sys
 
 import pytest
+from conftest import ISOLATIONS, PYTHON
 from test_frameworks import needs
 from test_isolation import MODES
 from test_options_app import refused
@@ -306,3 +307,49 @@ def test_write_to_a_client_that_is_gone(serve, quiet):
         connection.socket.recv(1000)
     server.wait_for_log("went on to the end" if quiet else "raised BrokenPipeError")
     assert ("raised" in server.log()) != quiet
+
+
+LAZY = """
+    import sys
+    import tabnanny
+    from inner import application
+"""
+INNER = """
+    import colorsys, sys
+
+    def application(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        early = [name for name in ("tabnanny", "colorsys") if name in sys.modules]
+        return [f"{early} {colorsys.rgb_to_hsv(0, 0, 0)}".encode()]
+"""
+
+
+@pytest.mark.skipif(PYTHON < (3, 15), reason="imports are lazy from CPython 3.15 on")
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize(
+    ("mode", "environment", "early"),
+    [
+        ("all", "normal", []),
+        ("none", "all", ["tabnanny", "colorsys"]),
+        (None, "all", []),
+        (None, "normal", ["tabnanny", "colorsys"]),
+    ],
+)
+def test_lazy_imports(serve, isolation, mode, environment, early):
+    arguments = ["--lazy-imports", mode] if mode else []
+    server = serve(
+        "--isolation",
+        isolation,
+        *arguments,
+        source=LAZY,
+        files={"inner.py": INNER},
+        environment={"PYTHON_LAZY_IMPORTS": environment},
+    )
+    assert server.ask("/").text == f"{early} (0.0, 0.0, 0)"
+
+
+@pytest.mark.skipif(PYTHON >= (3, 15), reason="it has an effect")
+def test_lazy_imports_need_a_newer_python(serve):
+    server = serve("--lazy-imports", "all", source=INNER)
+    server.wait_for_log("lazy-imports has no effect: imports are lazy from CPython 3.15 on")
+    assert server.ask("/").text == "['colorsys'] (0.0, 0.0, 0)"

@@ -17,6 +17,15 @@ pub enum RuntimeError {
         /// The version that we are linked with.
         running: String,
     },
+    /// The virtualenv is of the same version, but of the build with or without a GIL.
+    VirtualenvBuild {
+        /// The virtualenv.
+        path: PathBuf,
+        /// `python3.14`
+        made_for: String,
+        /// `python3.14t`
+        running: String,
+    },
     /// The path is neither a virtualenv nor an installation.
     NoVirtualenv {
         /// The path that was given.
@@ -69,6 +78,19 @@ impl fmt::Display for RuntimeError {
                  other one (PYO3_PYTHON={}/bin/python)",
                 path.display(),
                 short(running),
+                path.display(),
+                path.display(),
+            ),
+            Self::VirtualenvBuild {
+                path,
+                made_for,
+                running,
+            } => write!(
+                f,
+                "the virtualenv {} was made with {made_for}, but this singlemalt runs {running}: \
+                 the one without a GIL has other extensions. Make it anew with `{running} -m venv \
+                 {}`, or build singlemalt for the other one (PYO3_PYTHON={}/bin/python)",
+                path.display(),
                 path.display(),
                 path.display(),
             ),

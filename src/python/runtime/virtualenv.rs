@@ -51,6 +51,14 @@ pub(crate) fn read(
             running: running_text.to_owned(),
         });
     }
+    let name = python_name(running);
+    if let Some(other) = made_for_other_build(path, running, &name) {
+        return Err(RuntimeError::VirtualenvBuild {
+            path: path.to_path_buf(),
+            made_for: other,
+            running: name,
+        });
+    }
     let programs = ["bin/python", "bin/python3", "Scripts/python.exe"];
     match programs
         .iter()
@@ -62,6 +70,20 @@ pub(crate) fn read(
             path: path.to_path_buf(),
         }),
     }
+}
+
+/// The name of the build that a virtualenv was made with, if that is the other one of this version:
+/// with or without a GIL. Their extensions differ, and each looks in its own folder.
+fn made_for_other_build(path: &Path, running: Release, name: &str) -> Option<String> {
+    let library = path.join("lib");
+    if library.join(name).is_dir() {
+        return None;
+    }
+    let with_gil = format!("python{running}");
+    let builds = [format!("{with_gil}t"), with_gil];
+    builds
+        .into_iter()
+        .find(|build| library.join(build).is_dir())
 }
 
 /// The version that `pyvenv.cfg` names: `version` is venv's key, `version_info` that of virtualenv
@@ -116,6 +138,25 @@ mod tests {
             error.contains("3.11.7") && error.contains("3.13.0"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_other_build_of_the_version_is_refused() {
+        let running = Release::new(3, 14);
+        let name = python_name(running);
+        let other = match name.strip_suffix('t') {
+            Some(with_gil) => with_gil.to_owned(),
+            None => format!("{name}t"),
+        };
+        let folder = folder(Some("version = 3.14.2\n"), true);
+        fs::create_dir_all(folder.path().join("lib").join(&other)).expect("lib");
+        let error = read(folder.path(), running, "3.14.2").expect_err("another build");
+        let error = error.to_string();
+        assert!(error.contains(&format!("made with {other},")), "{error}");
+        assert!(error.contains(&format!("`{name} -m venv ")), "{error}");
+        // Virtualenvs of both builds in one folder.
+        fs::create_dir(folder.path().join("lib").join(&name)).expect("lib");
+        assert!(read(folder.path(), running, "3.14.2").is_ok());
     }
 
     #[test]
