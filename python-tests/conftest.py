@@ -18,6 +18,10 @@ PYTHON = sys.version_info[:2]
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 # 3.12 has no usable own-GIL interpreters, and a free-threaded Python has no GIL.
 HAS_OWN_GIL = PYTHON >= (3, 13) and not FREE_THREADED
+# Its allocator keeps what was freed for each thread, so figures of memory say little of the server.
+keeps_freed_memory = pytest.mark.skipif(
+    FREE_THREADED, reason="a free-threaded CPython keeps large objects that were freed"
+)
 # The isolation modes that this Python supports.
 ISOLATIONS = ["main"]
 if not FREE_THREADED:

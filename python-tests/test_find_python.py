@@ -1,6 +1,7 @@
 """tools/find-python: which CPython the build takes, with interpreters that say what they are told to."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,11 @@ class Machine:
         self.bin = folder / "bin"
         self.bin.mkdir()
         self.folder = folder
+        # Without the Pythons that lie beside them.
+        self.tools = folder / "tools"
+        self.tools.mkdir()
+        for name in ("awk", "dirname", "grep", "head", "mkdir", "sort", "tr", "uname"):
+            (self.tools / name).symlink_to(shutil.which(name))
 
     def add(self, name, version, free_threaded):
         label = f"{version[0]}.{version[1]}" + ("t" if free_threaded else "")
@@ -48,10 +54,10 @@ class Machine:
         return str(path)
 
     def find(self, *arguments, **environment):
-        common = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self.folder)}
+        common = {"PATH": f"{self.bin}:{self.tools}", "HOME": str(self.folder)}
         common["CARGO_TARGET_DIR"] = str(self.folder / "target")
         return subprocess.run(
-            ["sh", FIND, *arguments],
+            [shutil.which("sh"), FIND, *arguments],
             env={**common, **environment},
             capture_output=True,
             text=True,

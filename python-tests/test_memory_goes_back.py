@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from client import Connection
+from conftest import keeps_freed_memory
 from requests_raw import get
 
 pytestmark = pytest.mark.skipif(
@@ -45,6 +46,7 @@ def test_uploads_that_break_off(serve):
     connections[-1].close()
 
 
+@keeps_freed_memory
 def test_large_responses_that_nobody_reads(serve):
     server = serve(source=SOURCE)
     server.ask()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import HAS_OWN_GIL, PYTHON
+from conftest import FREE_THREADED, HAS_OWN_GIL, PYTHON
 
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "SIGHUP"), reason="a reload is asked for by SIGHUP"
@@ -44,7 +44,8 @@ error-page-500 = 500.html
 def make_release(site, name):
     """A release that says its name from the code, a file, a library, a virtualenv."""
     folder = site / "releases" / name
-    packages = folder / "venv/lib/python{}.{}/site-packages".format(*PYTHON)
+    library = "python{}.{}".format(*PYTHON) + ("t" if FREE_THREADED else "")
+    packages = folder / "venv/lib" / library / "site-packages"
     for path in (folder / "lib", folder / "static", folder / "venv/bin", packages):
         path.mkdir(parents=True)
     python = Path(sys._base_executable)

@@ -22,6 +22,11 @@ SAY = """
 """
 
 
+several_interpreters = pytest.mark.skipif(
+    ISOLATIONS == ["main"], reason="this Python has the main interpreter alone"
+)
+
+
 @pytest.fixture(params=ISOLATIONS)
 def isolation(request):
     return request.param
@@ -235,6 +240,7 @@ def test_a_handler_that_raises_is_logged(serve, isolation):
     server.wait_for_log(r"^after$")
 
 
+@several_interpreters
 def test_only_one_interpreter_registers(serve):
     source = app("""
     def handler(number):
@@ -423,6 +429,7 @@ def test_pending_signals_are_dropped_at_the_stop(serve):
     assert len(re.findall(r"^handled$", server.log(), re.MULTILINE)) < 150
 
 
+@several_interpreters
 def test_timers_over_a_reload(serve):
     """The new version's timers replace the old one's: no tick is doubled, and none is raised in the
     old version.

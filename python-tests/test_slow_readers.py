@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from client import Connection
+from conftest import keeps_freed_memory
 from front_end import connect, fastcgi_request, variables
 from requests_raw import get
 
@@ -68,6 +69,7 @@ def test_streams_hold_no_worker(serve, isolation, isolations):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is looked up in /proc")
+@keeps_freed_memory
 @pytest.mark.parametrize("path", ["/stream", "/whole"])
 def test_memory_is_bounded_in_all(serve, path):
     arguments = ("--processes", "1", "--response-memory-total", "20M")

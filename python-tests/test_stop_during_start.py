@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from conftest import ISOLATIONS
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there are no signals here")
 
@@ -25,7 +26,7 @@ def isolation_arguments(isolation):
     return ["--isolation", isolation] if isolation else []
 
 
-@pytest.mark.parametrize("isolation", ["", "main", "shared-gil"])
+@pytest.mark.parametrize("isolation", ["", *(mode for mode in ISOLATIONS if mode != "own-gil")])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_ends_an_import_that_does_not_return(serve, gate, tmp_path, isolation, number):
     server = serve(

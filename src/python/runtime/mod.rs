@@ -355,13 +355,13 @@ fn initialise(
         }
     }
     set_argv(&mut config, &options.argv)?;
+    if let Some(is_lazy) = options.lazy_imports {
+        set_lazy_imports(&mut config, is_lazy)?;
+    }
     // SAFETY: the config is initialised and not shared.
     check("reading its configuration", unsafe {
         ffi::PyConfig_Read(&raw mut *config.0)
     })?;
-    if let Some(is_lazy) = options.lazy_imports {
-        set_lazy_imports(&mut config, is_lazy);
-    }
     if config.0.tracemalloc > 0 {
         return Err(RuntimeError::Tracemalloc);
     }
@@ -372,17 +372,25 @@ fn initialise(
     })
 }
 
-/// The option is stronger than the environment, which was read before.
+/// As `python -X lazy_imports=...`, which is stronger than the environment.
 #[cfg(Py_3_15)]
-fn set_lazy_imports(config: &mut Config, is_lazy: bool) {
-    config.0.lazy_imports = is_lazy.into();
+fn set_lazy_imports(config: &mut Config, is_lazy: bool) -> Result<(), RuntimeError> {
+    let mode = if is_lazy { "all" } else { "normal" };
+    let text = format!("lazy_imports={mode}\0");
+    let wide: Vec<libc::wchar_t> = text.bytes().map(libc::wchar_t::from).collect();
+    // SAFETY: the list belongs to a config that is initialised; the text is NUL-terminated and
+    // copied.
+    check("lazy-imports", unsafe {
+        ffi::PyWideStringList_Append(&raw mut config.0.xoptions, wide.as_ptr())
+    })
 }
 
 #[cfg(not(Py_3_15))]
-fn set_lazy_imports(_config: &mut Config, is_lazy: bool) {
+fn set_lazy_imports(_config: &mut Config, is_lazy: bool) -> Result<(), RuntimeError> {
     if is_lazy {
         tracing::warn!("lazy-imports has no effect: imports are lazy from CPython 3.15 on");
     }
+    Ok(())
 }
 
 fn set_argv(config: &mut Config, argv: &[String]) -> Result<(), RuntimeError> {
