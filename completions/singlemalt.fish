@@ -187,6 +187,7 @@ complete -c singlemalt -l worker-reload-mercy -r -f -d 'Seconds that requests in
 complete -c singlemalt -l shutdown-delay -r -f -d 'Seconds between a signal to stop and the stop: requests are answered meanwhile, each with Connection: close, and --ready-path says 503, so that load balancers look elsewhere.'
 complete -c singlemalt -l lame-duck -r -f -d 'Seconds between a signal to stop and the stop: requests are answered meanwhile, each with Connection: close, and --ready-path says 503, so that load balancers look elsewhere.'
 complete -c singlemalt -l exit-on-reload -d 'Leave with code 0 when a reload is asked for.'
+complete -c singlemalt -l supervise -f -a 'on off warm' -d 'Restart the server when it crashes: a small first process keeps the sockets meanwhile, so that no connection is refused. With warm, a second server is loaded already and takes over at once; it needs as much memory as the first.'
 complete -c singlemalt -l uid -r -f -d 'Become this user after the sockets are bound; if that fails, the server does not start.'
 complete -c singlemalt -l gid -r -f -d 'Become this group after the sockets are bound; if that fails, the server does not start.'
 complete -c singlemalt -l add-gid -r -f -d 'Become a member of this group too. May be repeated.'

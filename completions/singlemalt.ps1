@@ -190,6 +190,7 @@ Register-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {
         ,@('--shutdown-delay', 'Seconds between a signal to stop and the stop: requests are answered meanwhile, each with Connection: close, and --ready-path says 503, so that load balancers look elsewhere.')
         ,@('--lame-duck', 'Seconds between a signal to stop and the stop: requests are answered meanwhile, each with Connection: close, and --ready-path says 503, so that load balancers look elsewhere.')
         ,@('--exit-on-reload', 'Leave with code 0 when a reload is asked for.')
+        ,@('--supervise', 'Restart the server when it crashes: a small first process keeps the sockets meanwhile, so that no connection is refused. With warm, a second server is loaded already and takes over at once; it needs as much memory as the first.')
         ,@('--uid', 'Become this user after the sockets are bound; if that fails, the server does not start.')
         ,@('--gid', 'Become this group after the sockets are bound; if that fails, the server does not start.')
         ,@('--add-gid', 'Become a member of this group too. May be repeated.')

@@ -43,8 +43,14 @@ def sockets(pid):
 
 def is_waiter(server):
     """The first process has executed itself: there are the main thread, and the one that writes the log."""
+    process = Path(f"/proc/{server.process.pid}")
+    # Before, other threads may be about to start.
     server.wait_until(
-        lambda: status(server.process.pid)["Threads"] == "2", what="the waiter's threads"
+        lambda: (
+            status(server.process.pid)["Threads"] == "2"
+            and "lib-dynload" not in (process / "maps").read_text()
+        ),
+        what="the waiter's threads",
     )
 
 

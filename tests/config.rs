@@ -72,6 +72,8 @@ fn errors() {
         ("UWSGI_WORKERS=four", "app.py"),
         ("SINGLEMALT_HTTP_TIMEOUT=soon", "app.py"),
         ("", "app.py --isolation total"),
+        ("", "app.py --supervise=hot"),
+        ("", "app.py --supervise --daemonize2 log"),
         ("", "app.py --optimize 3"),
         ("", "app.py --chmod-socket=rw"),
         ("", "app.py --env =VALUE"),

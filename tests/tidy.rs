@@ -32,6 +32,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "protocol",
             "config",
             "wsgi",
+            "telemetry",
             "extensions",
             "python",
             "net",
@@ -40,7 +41,7 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("os", &["config", "telemetry"]),
-    ("waiter", &["config", "os"]),
+    ("waiter", &["config", "telemetry", "os"]),
     (
         "reload",
         &[

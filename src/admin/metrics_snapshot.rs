@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use super::stats_document::{self, About};
-use super::status::{App, Counters, Generation, Memory, Queue, Request, Status, Thread, Worker};
+use super::status::{
+    App, Counters, Generation, Memory, Queue, Request, Status, Supervised, Thread, Worker,
+};
 use super::table;
 use crate::app::inspect::worker_status::{ThreadStatus, WorkerStatus};
 use crate::app::process::Process;
@@ -33,7 +35,12 @@ pub struct MetricsSnapshot {
     pub started: (Instant, SystemTime),
     /// What else uWSGI's statistics tell.
     pub about: About,
+    /// The crashes of the server; `None` without `--supervise`.
+    pub supervised: SupervisedNow,
 }
+
+/// Knows the crashes of the server at this moment.
+pub type SupervisedNow = Box<dyn Fn() -> Option<Supervised> + Send + Sync>;
 
 impl MetricsSnapshot {
     /// How the server is. From now on what workers work on is noted.
@@ -81,6 +88,7 @@ impl MetricsSnapshot {
                 resident_bytes,
                 address_bytes,
             },
+            supervised: (self.supervised)(),
             counters: self.counters(),
         }
     }

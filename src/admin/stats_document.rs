@@ -42,6 +42,9 @@ struct Stats<'a> {
     locks: Vec<Lock<'a>>,
     sockets: Vec<Socket<'a>>,
     workers: Vec<WorkerStats<'a>>,
+    /// Not uWSGI's: with `--supervise`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crashes: Option<u32>,
 }
 
 struct Lock<'a>(&'a str, u32);
@@ -151,6 +154,7 @@ pub fn render(status: &Status, about: &About, now: u64) -> Vec<u8> {
             .iter()
             .map(|worker| worker_stats(worker, status, about, now))
             .collect(),
+        crashes: status.supervised.as_ref().map(|known| known.crashes),
     };
     let written = if about.minified {
         written(&stats, serde_json::ser::CompactFormatter)

@@ -40,8 +40,24 @@ pub struct Status {
     /// Threads that have not come back from a request that was given up.
     pub stuck_threads: usize,
     pub memory: Memory,
+    /// With `--supervise`.
+    pub supervised: Option<Supervised>,
     /// Since the process began.
     pub counters: Counters,
+}
+
+/// The crashes of the server, which its first process counts.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Supervised {
+    pub crashes: u32,
+    pub last_crash: Option<Crash>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Crash {
+    pub at: u64,
+    /// `was killed by signal 11 (SIGSEGV)`
+    pub how: String,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]

@@ -34,6 +34,7 @@ pub fn status(status: &Value, now: u64) -> String {
             span(number(status, "/kept/until").saturating_sub(now) as f64)
         ));
     }
+    lines.extend(crash_line(status, now));
     lines.extend(refused_lines(status));
     lines.extend(traffic_lines(status));
     lines.push(String::new());
@@ -82,6 +83,18 @@ fn generation_lines(status: &Value, now: u64) -> Vec<String> {
         lines.push(format!("ending      generation {}", ending.join(", ")));
     }
     lines
+}
+
+/// With `--supervise`, once the server has crashed.
+fn crash_line(status: &Value, now: u64) -> Option<String> {
+    let last = status.pointer("/supervised/last_crash")?;
+    let at = last.get("at")?.as_u64()?;
+    Some(format!(
+        "crashes     {}, the last one {} ago: the server {}",
+        number(status, "/supervised/crashes"),
+        whole_span(now.saturating_sub(at)),
+        text(last, "/how")
+    ))
 }
 
 fn refused_lines(status: &Value) -> Vec<String> {

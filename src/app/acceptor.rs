@@ -5,7 +5,7 @@
 //! shared, it always polls.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::net::turn::Wait;
@@ -41,6 +41,8 @@ struct Shared {
     current: Arc<Current>,
     waker: Arc<AcceptorWaker>,
     shares_poll: bool,
+    /// How often the thread has looked.
+    looks: AtomicU64,
 }
 
 impl Acceptor {
@@ -56,12 +58,18 @@ impl Acceptor {
             current,
             waker,
             shares_poll,
+            looks: AtomicU64::new(0),
         });
         let acceptor = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("sm-acceptor".to_owned())
             .spawn(move || acceptor.run())?;
         Ok(Self { shared })
+    }
+
+    /// How often the acceptor has looked: the number stands still if the thread hangs.
+    pub fn looks(&self) -> u64 {
+        self.shared.looks.load(Ordering::Relaxed)
     }
 
     /// Makes the acceptor look at once.
@@ -85,6 +93,7 @@ impl Shared {
         let mut quiet_looks: u32 = 0;
         let mut next_look = Instant::now();
         loop {
+            self.looks.fetch_add(1, Ordering::Relaxed);
             let now = Instant::now();
             // At the latest before a long wait: an application may have closed the listeners.
             if now >= next_look || quiet_looks > QUIET_LOOKS_MAX {

@@ -57,11 +57,11 @@ pub use log::format::{Known, Piece, Variable};
 pub use log::types::{DatePrefix, LineStyle, LogConfig, LogTarget, LoggedRequests, MemoryReport};
 pub use process::types::{
     HOOK_WAIT_MAX, Hook, HookAction, Phase, PidfileCommand, PidfileRequest, Principal,
-    ProcessConfig, ProcessTitle, SignalMeaning,
+    ProcessConfig, ProcessTitle, SignalMeaning, Supervise,
 };
 pub use python::types::{OneShot, PythonConfig};
 pub use read::{from_args, read_again};
-pub use readers::system_facts::PROCESS_VARIABLE;
+pub use readers::system_facts::{PROCESS_VARIABLE, SERVER_PROCESS};
 pub use reload::types::{
     CanaryStage, Exceptions, MemoryLimits, ParkedLimits, ProbeRules, Recycling, ReloadConfig,
     ReloadMode,

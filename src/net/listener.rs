@@ -172,7 +172,7 @@ impl Listener {
         &self.address
     }
 
-    pub(super) fn handle(&self) -> io::Result<Handle> {
+    pub fn handle(&self) -> io::Result<Handle> {
         #[cfg(unix)]
         use std::os::fd::AsFd as _;
         #[cfg(windows)]

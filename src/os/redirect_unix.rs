@@ -54,6 +54,11 @@ pub fn keep_stdout() -> io::Result<File> {
     Ok(File::from(kept))
 }
 
+/// Standard output and standard error are this from now on.
+pub fn standard_streams_to(to: &impl AsFd) -> io::Result<()> {
+    standard_streams(to)
+}
+
 fn standard_streams(to: &impl AsFd) -> io::Result<()> {
     dup2_stdout(to)?;
     dup2_stderr(to)?;

@@ -37,6 +37,9 @@ mod object;
 mod refusal;
 mod request;
 mod runtime;
+#[cfg(target_os = "linux")]
+#[path = "shared_memory_linux.rs"]
+mod shared_memory;
 mod sources;
 mod stacks;
 mod target;
@@ -66,6 +69,8 @@ pub use runtime::environment::{
 pub use runtime::error::RuntimeError;
 pub(crate) use runtime::trim::free_memory;
 pub use runtime::{Release, Runtime, RuntimeOptions, exit_now, linked as linked_version};
+#[cfg(target_os = "linux")]
+pub use shared_memory::shared_memory;
 pub use sources::{Source, sources_of};
 pub use stacks::{Frame, PythonStack, ThreadKey};
 pub use target::{AppTarget, Import, TargetKind};

@@ -12,6 +12,7 @@ use crate::admin::metrics_snapshot::MetricsSnapshot;
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::config::Config;
+use crate::waiter::link::Link;
 
 /// What the supervisor's actions need.
 pub struct Actions<'a> {
@@ -27,6 +28,7 @@ pub struct Actions<'a> {
     /// Raised by hooks.
     pub alarms: &'a Alarms,
     pub metrics: &'a MetricsSnapshot,
+    pub link: &'a Link,
 }
 
 impl Actions<'_> {
@@ -43,6 +45,7 @@ impl Actions<'_> {
         if target_of(&self.config) != target_of(&config) {
             let folders = Folders::new(&config, &self.started_in);
             self.output.change_target(&config, &folders);
+            self.link.share_log();
         }
         if self.config.background.cron != config.background.cron {
             match cron_commands(&config) {
@@ -56,6 +59,7 @@ impl Actions<'_> {
     /// Opens the log again.
     pub fn reopen_log(&mut self) {
         self.output.reopen();
+        self.link.share_log();
     }
 
     pub fn log_status(&self, by: &str) {

@@ -199,6 +199,12 @@ impl Engine {
         )
     }
 
+    /// The number of the generation that serves.
+    pub(super) fn generation(&self) -> Option<u64> {
+        let workers = self.current.load().map(|generation| generation.workers());
+        workers.map(|workers| workers.generation())
+    }
+
     /// Puts the first generation in charge: it answers requests from now on.
     pub(super) fn serve(&self, generation: Arc<Generation>) {
         self.current.swap(Some(Arc::clone(&generation)));

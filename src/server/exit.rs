@@ -7,11 +7,11 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::log_target::LogOutput;
-use crate::app::inspect::in_progress::{self, Line};
 use crate::config::{Config, Failure};
 use crate::net::vital;
 use crate::python::{Cause, exit_now, watch_crashes};
 use crate::telemetry::LogWriter;
+use crate::telemetry::in_progress::{self, Line};
 use crate::waiter::resume::{ServerEnd, end_by_signal, is_waiter, resume};
 use crate::waiter::role::VARIABLE;
 
@@ -57,10 +57,13 @@ impl Exit {
     /// The server has ended in another process: this one ends alike.
     pub(super) fn like(end: &ServerEnd, writer: &LogWriter) -> Self {
         match end.code() {
-            Ok(code) => Self {
-                code,
-                fallback: end.fallback().cloned(),
-            },
+            Ok(code) => {
+                writer.flush(FLUSH_TIMEOUT);
+                Self {
+                    code,
+                    fallback: end.fallback().cloned(),
+                }
+            }
             Err(signal) => {
                 tracing::error!("the server was killed by signal {signal}");
                 writer.flush(FLUSH_TIMEOUT);

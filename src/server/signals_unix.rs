@@ -82,14 +82,7 @@ pub fn listen(
             while caught.wait().is_ok() {
                 let _reading = READING.lock();
                 for signal in caught.read() {
-                    let event = event(meanings, signal);
-                    let cancels = || {
-                        tracing::info!("{}: stopping before the start is over", name(signal));
-                    };
-                    if is_stop(&event) && cancellation::stop(cancels) == Meaning::EndProcess {
-                        end_at_once(signal, &writer);
-                    }
-                    pass(event, Way::Direct, &events);
+                    pass(signal, Way::Direct, &events, &writer);
                 }
             }
             vital::lost(SOCKETS);
@@ -108,9 +101,14 @@ fn watch(caught: &'static CaughtSignals) {
     vital::watch(SOCKETS, Box::new(is_there));
 }
 
-fn pass(event: Event, way: Way, events: &Sender<Event>) {
+fn pass(signal: i32, way: Way, events: &Sender<Event>, writer: &LogWriter) {
+    let event = event(meanings(), signal);
     if matches!(event, Event::Stop { .. }) && !is_new_stop(way) {
         return;
+    }
+    let cancels = || tracing::info!("{}: stopping before the start is over", name(signal));
+    if is_stop(&event) && cancellation::stop(cancels) == Meaning::EndProcess {
+        end_at_once(signal, writer);
     }
     // The supervisor has ended: the server has stopped.
     let _gone = events.send(event);
@@ -147,9 +145,20 @@ pub fn is_new_stop_of_predecessor() -> bool {
 }
 
 /// The waiter was sent a signal.
-pub fn forwarded(signal: i32, events: &Sender<Event>) {
-    let meanings = MEANINGS.get().map_or(&[][..], Vec::as_slice);
-    pass(event(meanings, signal), Way::Waiter, events);
+pub fn forwarded(signal: i32, events: &Sender<Event>, writer: &LogWriter) {
+    pass(signal, Way::Waiter, events, writer);
+}
+
+/// The signals that stop the server.
+pub fn stops() -> Vec<i32> {
+    let caught = CAUGHT.get().into_iter().flat_map(CaughtSignals::sockets);
+    let numbers = caught.map(|(number, _)| number);
+    let is_one = |number: &i32| is_stop(&event(meanings(), *number));
+    numbers.filter(is_one).collect()
+}
+
+fn meanings() -> &'static [(i32, SignalMeaning)] {
+    MEANINGS.get().map_or(&[][..], Vec::as_slice)
 }
 
 /// A successor has handlers now: signals that were held while it started come through.

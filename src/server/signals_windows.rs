@@ -19,7 +19,21 @@ const CTRL_C: i32 = 2;
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Does nothing: every process of a console gets its events itself.
-pub fn forwarded(_signal: i32, _events: &Sender<Event>) {}
+pub fn forwarded(_signal: i32, _events: &Sender<Event>, _writer: &LogWriter) {}
+
+/// What stops the server.
+pub fn stops() -> Vec<i32> {
+    vec![CTRL_C]
+}
+
+/// The number of each signal, when it comes. Each call waits for the next one.
+pub fn numbers(events: Receiver<Event>) -> impl FnMut() -> Option<i32> + Send {
+    move || {
+        let mut events = events.iter();
+        let stop = events.find(|event| matches!(event, Event::Stop { .. }));
+        stop.map(|_| CTRL_C)
+    }
+}
 
 /// Does nothing (see [`forwarded`]).
 pub fn release() {}

@@ -15,7 +15,9 @@ use super::engine::Engine;
 use super::exit::KILLED_BY;
 use super::stop::{self, Shutdown};
 use crate::app::{Acceptor, Workers};
+use crate::os::pidfile;
 use crate::os::service_manager::notify::Notifier;
+use crate::os::service_manager::watchdog::Watchdog;
 use crate::reload::event::Event;
 use crate::reload::handover::drain::Drain;
 use crate::reload::handover::message::FromPredecessor;
@@ -75,7 +77,12 @@ pub struct Supervisor<'a> {
     mercy: Duration,
     ticks: Interval,
     looks: Interval,
+    watchdog: Watchdog,
+    /// How often the acceptor had looked when the watchdog was told.
+    acceptor_looks: Option<u64>,
     phase: Phase,
+    /// The generation that serves.
+    generation: Option<u64>,
 }
 
 impl<'a> Supervisor<'a> {
@@ -100,7 +107,10 @@ impl<'a> Supervisor<'a> {
             received,
             ticks: Interval::default(),
             looks: Interval::default(),
+            watchdog: Watchdog::of_environment(pidfile::pid()),
+            acceptor_looks: None,
             phase: Phase::Serving,
+            generation: engine.generation(),
         }
     }
 
@@ -109,6 +119,7 @@ impl<'a> Supervisor<'a> {
         self.reloader.begin();
         loop {
             self.adopt_configuration();
+            self.note_generation();
             let end = match self.next_event() {
                 Ok(event) => self.handle(event),
                 Err(RecvTimeoutError::Timeout) => self.time_passed(),
@@ -117,6 +128,15 @@ impl<'a> Supervisor<'a> {
             if let Some(end) = end {
                 return end;
             }
+        }
+    }
+
+    /// After a reload, a second server that waits has an old version (`--supervise=warm`).
+    fn note_generation(&mut self) {
+        let generation = self.engine.generation();
+        if generation.is_some() && generation != self.generation {
+            self.generation = generation;
+            self.actions.link.renewed();
         }
     }
 
@@ -132,14 +152,16 @@ impl<'a> Supervisor<'a> {
     /// Waits for the next event, or until something is due.
     fn next_event(&mut self) -> Result<Event, RecvTimeoutError> {
         let now = Instant::now();
-        let next_tick = self.ticks.next(self.reloader.tick_period(), now);
-        let next_look = self.looks.next(self.reloader.look_period(), now);
         let stop = match &self.phase {
-            Phase::Stopping(_) => return self.received.recv().map_err(RecvTimeoutError::from),
             Phase::StopDelayed(stop) => Some(stop.at),
-            Phase::Serving | Phase::HandingOver(_) => None,
+            Phase::Serving | Phase::HandingOver(_) | Phase::Stopping(_) => None,
         };
-        match [next_tick, next_look, stop].into_iter().flatten().min() {
+        let mut dues = vec![self.watchdog.next(), stop];
+        if !matches!(self.phase, Phase::Stopping(_)) {
+            dues.push(self.ticks.next(self.reloader.tick_period(), now));
+            dues.push(self.looks.next(self.reloader.look_period(), now));
+        }
+        match dues.into_iter().flatten().min() {
             Some(next) => self
                 .received
                 .recv_timeout(next.saturating_duration_since(now)),
@@ -147,8 +169,28 @@ impl<'a> Supervisor<'a> {
         }
     }
 
+    /// This thread works, which calls this; so does the acceptor, if it has looked since the last
+    /// time. A request that hangs is no reason for a restart: `--harakiri` ends it.
+    fn tell_watchdog(&mut self) {
+        let looks = Some(self.acceptor.looks());
+        if looks == self.acceptor_looks {
+            tracing::error!("the thread that accepts connections hangs; the watchdog is not told");
+        } else {
+            self.notifier.alive();
+        }
+        self.acceptor_looks = looks;
+        // It looks until the next time, though nothing happens.
+        self.acceptor.nudge();
+    }
+
     fn time_passed(&mut self) -> Option<End> {
         let now = Instant::now();
+        if self.watchdog.is_due(now) {
+            self.tell_watchdog();
+        }
+        if matches!(self.phase, Phase::Stopping(_)) {
+            return None;
+        }
         if let Phase::StopDelayed(DelayedStop { at, by }) = self.phase
             && at <= now
         {
@@ -391,6 +433,7 @@ impl<'a> Supervisor<'a> {
         let delay = self.actions.config.process.shutdown_delay;
         let at = Instant::now() + delay;
         self.phase = Phase::StopDelayed(DelayedStop { at, by });
+        self.actions.link.stopping();
         self.engine.net.start_leaving();
         self.notifier.stopping();
         tracing::info!(
@@ -401,6 +444,7 @@ impl<'a> Supervisor<'a> {
 
     /// Begins to stop (see `stop`).
     fn stop(&mut self, by: &str, exit_code: i32) -> Option<End> {
+        self.actions.link.stopping();
         self.reloader.history().close("the server stops");
         self.engine.clockwork.stop();
         self.notifier.stopping();

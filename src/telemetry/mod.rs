@@ -11,6 +11,7 @@
 //! - `output`: where lines go
 
 mod format;
+pub mod in_progress;
 mod lines;
 mod local_time;
 mod memory;

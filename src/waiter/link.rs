@@ -6,17 +6,19 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use parking_lot::{Condvar, Mutex};
 
-use super::channel::{Channel, Offer};
-use super::message::{Notice, Program, Request};
+use super::channel::{Channel, Handle, Offer, log_handle};
+use super::message::{Notice, Program, Request, SharedSocket, Supervision};
 use super::processes::Processes;
 use super::wait::WaiterThread;
 use crate::os::service_manager::notify::Notifier;
 
 /// A killed process ends at once; its end is reported soon.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a process that waits for the order to serve looks whether it is to end.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// The waiter does nothing that takes longer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -37,18 +39,24 @@ struct Connection {
     channel: OnceLock<Channel>,
     children: Mutex<HashMap<u32, Child>>,
     answers: Mutex<Option<Answers>>,
+    /// With `--supervise`.
+    supervision: Mutex<Option<Supervision>>,
+    /// Sockets that the waiter was sent.
+    sent: Mutex<Vec<SharedSocket>>,
 }
 
 /// What the waiter answers.
 struct Answers {
     started: Receiver<Result<Child, String>>,
     held: Receiver<()>,
+    serve: Receiver<()>,
 }
 
 /// The listening side of [`Answers`].
 struct Answering {
     started: Sender<Result<Child, String>>,
     held: Sender<()>,
+    serve: Sender<()>,
 }
 
 /// A process that this one has asked for: a child of the waiter.
@@ -76,14 +84,77 @@ impl Link {
         }
     }
 
-    /// That of a successor.
-    pub fn of_successor(channel: Channel) -> Self {
-        let connection = Connection::default();
+    /// That of a successor, or of a server that the waiter has started.
+    pub fn to_waiter(channel: Channel, supervision: Option<Supervision>) -> Self {
+        let connection = Connection {
+            supervision: Mutex::new(supervision),
+            ..Connection::default()
+        };
         // It is empty.
         let _set = connection.channel.set(channel);
         Self {
             connection: Arc::new(connection),
             own: None,
+        }
+    }
+
+    /// What the waiter knows of the server's crashes. `None`: it is not supervised.
+    pub fn supervision(&self) -> Option<Supervision> {
+        self.connection.supervision.lock().clone()
+    }
+
+    /// The application is loaded: waits for the waiter's order to serve. Returns whether it came;
+    /// `is_cancelled` ends the waiting.
+    pub fn wait_to_serve(&self, resident_bytes: u64, is_cancelled: impl Fn() -> bool) -> bool {
+        self.request(&Request::Loaded { resident_bytes });
+        let answers = self.connection.answers.lock();
+        let Some(serve) = answers.as_ref().map(|answers| answers.serve.clone()) else {
+            return false;
+        };
+        drop(answers);
+        loop {
+            match serve.recv_timeout(LOOK_INTERVAL) {
+                Ok(()) => return true,
+                Err(RecvTimeoutError::Timeout) if !is_cancelled() => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// These are the sockets of the server, for one that is started after a crash.
+    pub fn keep(&self, sockets: Vec<SharedSocket>) {
+        for socket in &sockets {
+            self.request_with(&Request::Keep(socket.kind), &socket.handle);
+        }
+        // On some systems a socket has to stay open until the other process has it.
+        *self.connection.sent.lock() = sockets;
+    }
+
+    /// This memory has the requests in progress of this process.
+    pub fn share_jobs(&self, memory: &Handle) {
+        self.request_with(&Request::InProgress, memory);
+    }
+
+    /// The waiter's lines go where those of this process go.
+    pub fn share_log(&self) {
+        if self.supervision().is_some()
+            && let Some(log) = log_handle()
+        {
+            self.request_with(&Request::Log, &log);
+        }
+    }
+
+    /// Another version of the application serves.
+    pub fn renewed(&self) {
+        if self.supervision().is_some() {
+            self.request(&Request::Renewed);
+        }
+    }
+
+    /// The server stops.
+    pub fn stopping(&self) {
+        if self.supervision().is_some() {
+            self.request(&Request::Stopping);
         }
     }
 
@@ -206,6 +277,11 @@ impl Link {
         Ok(())
     }
 
+    fn request_with(&self, request: &Request, handle: &Handle) {
+        // If the waiter is gone, this process ends.
+        let _gone = self.connection.send(request, Some(handle));
+    }
+
     fn request(&self, request: &Request) {
         // If the waiter is gone, this process ends.
         let _gone = self.connection.send(request, None);
@@ -218,7 +294,7 @@ fn spawn_listener(listen: impl FnOnce() + Send + 'static) -> io::Result<()> {
 }
 
 impl Connection {
-    fn send(&self, request: &Request, handle: Option<&super::channel::Handle>) -> io::Result<()> {
+    fn send(&self, request: &Request, handle: Option<&Handle>) -> io::Result<()> {
         let channel = self.channel.get().ok_or(io::ErrorKind::NotConnected)?;
         channel.send(request, handle)
     }
@@ -226,11 +302,17 @@ impl Connection {
     fn answering(&self) -> Answering {
         let (started, receives_started) = unbounded();
         let (held, receives_held) = unbounded();
+        let (serve, receives_serve) = unbounded();
         *self.answers.lock() = Some(Answers {
             started: receives_started,
             held: receives_held,
+            serve: receives_serve,
         });
-        Answering { started, held }
+        Answering {
+            started,
+            held,
+            serve,
+        }
     }
 
     /// Listens until the waiter is gone. Runs on `sm-link`.
@@ -254,7 +336,16 @@ impl Connection {
                 Notice::Hold => {
                     let _late = answering.held.send(());
                 }
-                Notice::Begin { .. } => tracing::error!("the waiter begins twice"),
+                Notice::Serve(supervision) => {
+                    *self.supervision.lock() = Some(supervision);
+                    let _late = answering.serve.send(());
+                }
+                Notice::Begin { .. }
+                | Notice::Supervision(_)
+                | Notice::Socket(_)
+                | Notice::Load => {
+                    tracing::error!("the waiter begins twice");
+                }
             }
         }
         for (_, child) in self.children.lock().drain() {
@@ -397,7 +488,7 @@ mod tests {
     #[test]
     fn a_process_that_leaves_gets_no_more_signals() {
         let (ours, theirs) = Channel::local_pair().expect("a pair");
-        let link = Link::of_successor(ours);
+        let link = Link::to_waiter(ours, None);
         let (signal, signals) = unbounded();
         link.listen(
             move |number| signal.send(number).expect("a receiver"),

@@ -10,6 +10,8 @@
 //! - [`channel`]: carries messages and sockets between two processes
 //! - [`link`]: a process's connection to its waiter; a thread `sm-link` listens
 //! - `processes`: the waiter's state and rules
+//! - `restart`: the same for a server that the waiter starts itself (`--supervise`); `supervision`
+//!   has what it knows
 //! - `wait`: the waiter's loop: a thread (`sm-waiter`), and the main thread after the exec
 //! - [`resume`]: the exec, and the program after it
 //! - [`role`]: for which of these a process was started, and how it was started
@@ -23,11 +25,15 @@ pub mod channel;
 #[cfg_attr(unix, path = "child_process_unix.rs")]
 #[cfg_attr(windows, path = "child_process_windows.rs")]
 mod child_process;
+#[cfg_attr(target_os = "linux", path = "in_progress_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "in_progress_other.rs")]
+mod in_progress;
 pub mod link;
 pub mod message;
 mod processes;
 #[cfg(any(windows, test))]
 mod rendezvous;
+mod restart;
 #[cfg_attr(unix, path = "resume_unix.rs")]
 #[cfg_attr(windows, path = "resume_windows.rs")]
 pub mod resume;
@@ -35,6 +41,7 @@ pub mod role;
 #[cfg(windows)]
 #[path = "share_windows.rs"]
 mod share;
+pub mod supervision;
 #[cfg_attr(unix, path = "wait_unix.rs")]
 #[cfg_attr(windows, path = "wait_windows.rs")]
 mod wait;

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::channel::{Channel, Handle};
 use super::child_process::{ChildProcess, Ended};
-use super::message::{Notice, Program, Request, VERSION};
+use super::message::{Notice, Program, Request, SharedSocket, VERSION};
 use super::role::SUCCESSOR;
+use super::supervision::Supervisor;
 use crate::os::service_manager::notify::Notifier;
+use crate::os::service_manager::watchdog::Watchdog;
 
 /// How long a process may take to end after it has closed its channel.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,6 +25,10 @@ pub(super) struct Processes {
     server_end: Option<Ended>,
     last_end: Option<Ended>,
     notifier: Arc<Notifier>,
+    /// With `--supervise`.
+    pub(super) supervisor: Option<Supervisor>,
+    /// When the service manager is told that the waiter works, while no server does.
+    watchdog: Watchdog,
 }
 
 /// A process of the server.
@@ -37,6 +43,28 @@ pub(super) struct Process {
     pub(super) is_serving: bool,
     /// Its channel is closed; it is killed then.
     pub(super) kill_at: Option<Instant>,
+    /// It serves no more, and another process does.
+    pub(super) has_left: bool,
+    /// Sockets for a server that the waiter starts.
+    pub(super) keeps: Vec<SharedSocket>,
+    /// Memory with its requests in progress.
+    pub(super) in_progress: Option<Handle>,
+}
+
+impl Process {
+    pub(super) fn new(pid: u32, channel: Channel, child: Option<ChildProcess>) -> Self {
+        Self {
+            pid,
+            channel: Arc::new(channel),
+            child,
+            starter: None,
+            is_serving: false,
+            kill_at: None,
+            has_left: false,
+            keeps: Vec::new(),
+            in_progress: None,
+        }
+    }
 }
 
 impl Processes {
@@ -48,19 +76,27 @@ impl Processes {
             server_end: None,
             last_end: None,
             notifier,
+            supervisor: None,
+            watchdog: Watchdog::of_environment(std::process::id()),
         }
+    }
+
+    /// Tells the service manager's watchdog that a server is coming, while none serves. Returns
+    /// when to do it again.
+    pub(super) fn tell_watchdog(&mut self) -> Option<Instant> {
+        if self.serves() {
+            return None;
+        }
+        if self.watchdog.is_due(Instant::now()) {
+            self.notifier.alive();
+        }
+        self.watchdog.next()
     }
 
     /// Adds the process that the waiter is a thread of.
     pub(super) fn add_own(&mut self, channel: Channel) {
-        self.list.push(Process {
-            pid: std::process::id(),
-            channel: Arc::new(channel),
-            child: None,
-            starter: None,
-            is_serving: false,
-            kill_at: None,
-        });
+        self.list
+            .push(Process::new(std::process::id(), channel, None));
     }
 
     /// Whether the waiter is a thread of a process of the server.
@@ -93,6 +129,7 @@ impl Processes {
             Request::Serving => {
                 self.server = Some(from);
                 self.set_serving(from, true);
+                self.serving(from);
                 for signal in std::mem::take(&mut self.held) {
                     self.signal(signal);
                 }
@@ -104,6 +141,20 @@ impl Processes {
             }
             Request::Unhandled(signals) => self.pass_on(signals),
             Request::Notify(text) => self.notifier.send(&text),
+            Request::Loaded { resident_bytes } => self.loaded(from, resident_bytes),
+            Request::Keep(kind) => {
+                if let (Some(process), Some(handle)) = (self.process(from), handle) {
+                    process.keeps.push(SharedSocket { kind, handle });
+                }
+            }
+            Request::InProgress => {
+                if let Some(process) = self.process(from) {
+                    process.in_progress = handle;
+                }
+            }
+            Request::Log => log_to(handle),
+            Request::Renewed => self.renewed(),
+            Request::Stopping => self.stopping(),
         }
     }
 
@@ -126,32 +177,39 @@ impl Processes {
         invitation: Option<String>,
         handle: Option<Handle>,
     ) -> Result<u32, String> {
-        let mut command = program.command(SUCCESSOR);
-        command.current_dir(&program.folder);
-        let (channel, mut child) = Channel::to_child(command)?;
+        let pid = self.spawn(program, SUCCESSOR)?;
         let begin = Notice::Begin {
             version: VERSION,
             waiter: std::process::id(),
             invitation,
         };
-        if let Err(error) = channel.send(&begin, handle.as_ref()) {
-            child.kill();
-            tracing::debug!(%error, "a process ended before it began");
+        let known = self.supervisor.as_ref().map(Supervisor::supervision);
+        if let Some(process) = self.list.iter_mut().find(|process| process.pid == pid) {
+            process.starter = Some(from);
+            let sent = process.channel.send(&begin, handle.as_ref());
+            let known = Notice::Supervision(known);
+            if let Err(error) = sent.and_then(|()| process.channel.send(&known, None)) {
+                tracing::debug!(%error, "a process ended before it began");
+            }
         }
+        Ok(pid)
+    }
+
+    /// Starts a process in this role.
+    pub(super) fn spawn(&mut self, program: &Program, role: &str) -> Result<u32, String> {
+        let mut command = program.command(role);
+        command.current_dir(&program.folder);
+        let (channel, child) = Channel::to_child(command)?;
         let pid = child.pid();
-        self.list.push(Process {
-            pid,
-            channel: Arc::new(channel),
-            child: Some(child),
-            starter: Some(from),
-            is_serving: false,
-            kill_at: None,
-        });
+        self.list.push(Process::new(pid, channel, Some(child)));
         Ok(pid)
     }
 
     /// This process was sent a signal: the server gets it.
     pub(super) fn signal(&mut self, number: i32) {
+        if self.stops_by(number) {
+            return;
+        }
         match self.server {
             Some(server) if self.tell(server, &Notice::Signal(number)) => {}
             _ => self.held.push(number),
@@ -190,21 +248,25 @@ impl Processes {
 
     /// A child has ended and is reaped.
     pub(super) fn has_ended(&mut self, pid: u32, how: Ended) {
+        let Some(channel) = self.process(pid).map(|one| Arc::clone(&one.channel)) else {
+            return;
+        };
+        // It may have sent something before its end.
+        while channel.has_message()
+            && let Ok(Some((request, handle))) = channel.receive()
+        {
+            self.handle(pid, request, handle);
+        }
         let Some(index) = self.list.iter().position(|process| process.pid == pid) else {
             return;
         };
         let process = self.list.remove(index);
-        // It may have sent something before its end.
-        while process.channel.has_message()
-            && let Ok(Some((request, handle))) = process.channel.receive()
-        {
-            self.handle(pid, request, handle);
-        }
         self.server.take_if(|server| *server == pid);
         self.last_end = Some(how);
         if process.is_serving {
             self.server_end = Some(how);
         }
+        self.supervised_has_ended(&process, how);
         if let Some(starter) = process.starter {
             let how = how.to_string();
             self.tell(starter, &Notice::Ended { pid, how });
@@ -219,18 +281,41 @@ impl Processes {
     }
 
     fn set_serving(&mut self, pid: u32, is_serving: bool) {
-        let mut list = self.list.iter_mut();
-        if let Some(process) = list.find(|process| process.pid == pid) {
+        if let Some(process) = self.process(pid) {
             process.is_serving = is_serving;
+            process.has_left = !is_serving;
         }
     }
 
+    fn process(&mut self, pid: u32) -> Option<&mut Process> {
+        self.list.iter_mut().find(|process| process.pid == pid)
+    }
+
+    /// This is how the server ended, for [`end`](Self::end).
+    pub(super) fn set_end(&mut self, how: Ended) {
+        self.server_end = Some(how);
+    }
+
     /// Sends to a process. Returns whether it could.
-    fn tell(&self, pid: u32, notice: &Notice) -> bool {
+    pub(super) fn tell(&self, pid: u32, notice: &Notice) -> bool {
         let process = self.list.iter().find(|process| process.pid == pid);
         process.is_some_and(|process| process.channel.send(notice, None).is_ok())
     }
 }
+
+/// The lines of the waiter go to the log of the server.
+#[cfg(unix)]
+fn log_to(log: Option<Handle>) {
+    if let Some(log) = log
+        && let Err(error) = crate::os::redirect::standard_streams_to(&log)
+    {
+        tracing::warn!(%error, "cannot write to the log of the server");
+    }
+}
+
+/// Does not apply: only sockets are sent.
+#[cfg(windows)]
+fn log_to(_log: Option<Handle>) {}
 
 #[cfg(all(test, unix))]
 mod tests {
@@ -242,14 +327,7 @@ mod tests {
         let mut ends = Vec::new();
         for pid in pids {
             let (ours, theirs) = Channel::local_pair().expect("a pair");
-            processes.list.push(Process {
-                pid: *pid,
-                channel: Arc::new(ours),
-                child: None,
-                starter: None,
-                is_serving: false,
-                kill_at: None,
-            });
+            processes.list.push(Process::new(*pid, ours, None));
             ends.push(theirs);
         }
         (processes, ends)

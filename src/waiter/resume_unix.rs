@@ -15,11 +15,12 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::channel::Channel;
-use super::child_process::{ChildProcess, Ended};
+use super::child_process::{ChildProcess, Ended, reap};
 use super::link::Link;
-use super::message::{Program, VERSION};
+use super::message::{Program, SharedSocket, SocketKind, VERSION};
 use super::processes::{Process, Processes};
 use super::role::{VARIABLE, WAITER};
+use super::supervision::{Settings, Supervisor};
 use super::wait::wait;
 use crate::os::service_manager::notify::Notifier;
 use crate::os::signals::{self, CaughtSignals, LeftSignal, UNASSIGNED};
@@ -39,6 +40,8 @@ enum Saved {
         starter: Option<u32>,
         is_serving: bool,
     },
+    /// A socket for a server that the waiter starts; it comes with the message.
+    Kept(SocketKind),
     /// A signal that was caught; the socket of its handler comes with the message.
     Signal(i32),
     /// The last message.
@@ -49,6 +52,7 @@ enum Saved {
         /// The short name of the process.
         name: String,
         fallback: Option<OsString>,
+        supervised: Option<Settings>,
     },
 }
 
@@ -92,18 +96,47 @@ impl ServerEnd {
 /// here on. Returns only if the exec fails: then it waits as it is, after `halt` has stopped
 /// Python. Main thread.
 pub fn wait_for_others(link: &Link, waiting: Waiting<'_>, halt: impl FnOnce()) -> ServerEnd {
-    let caught = waiting.caught.into_iter().flat_map(CaughtSignals::sockets);
-    let numbers: Vec<i32> = caught.map(|(number, _)| number).chain(OWN).collect();
-    if let Err(error) = signals::hold(&numbers) {
-        tracing::warn!(%error, "cannot hold signals");
-    }
+    let numbers = hold(&waiting);
     let thread = link.take_waiter();
-    let Some(mut processes) = thread.and_then(|thread| thread.join()) else {
+    let Some(processes) = thread.and_then(|thread| thread.join()) else {
         return ServerEnd {
             ended: Ended::from_code(1),
             fallback: None,
         };
     };
+    wait_with_less_memory(processes, waiting, &numbers, halt)
+}
+
+/// `--supervise`: this process, the first, starts the server with these sockets, and again after a
+/// crash. Before Python. Main thread.
+pub fn supervise(
+    settings: Settings,
+    sockets: Vec<SharedSocket>,
+    waiting: Waiting<'_>,
+) -> ServerEnd {
+    let numbers = hold(&waiting);
+    let notify_socket = std::env::var_os("NOTIFY_SOCKET");
+    let mut processes = Processes::none(Arc::new(Notifier::new(notify_socket.as_deref())));
+    processes.supervisor = Some(Supervisor::new(settings, sockets));
+    wait_with_less_memory(processes, waiting, &numbers, || ())
+}
+
+/// Holds the signals that come before the exec. Returns them.
+fn hold(waiting: &Waiting<'_>) -> Vec<i32> {
+    let caught = waiting.caught.into_iter().flat_map(CaughtSignals::sockets);
+    let numbers: Vec<i32> = caught.map(|(number, _)| number).chain(OWN).collect();
+    if let Err(error) = signals::hold(&numbers) {
+        tracing::warn!(%error, "cannot hold signals");
+    }
+    numbers
+}
+
+fn wait_with_less_memory(
+    mut processes: Processes,
+    waiting: Waiting<'_>,
+    held: &[i32],
+    halt: impl FnOnce(),
+) -> ServerEnd {
     processes.pass_on(waiting.unhandled.clone());
     let error = execute(&processes, &waiting);
     tracing::warn!(
@@ -111,7 +144,10 @@ pub fn wait_for_others(link: &Link, waiting: Waiting<'_>, halt: impl FnOnce()) -
         waiting.program.path.display()
     );
     halt();
-    signals::release(&numbers);
+    signals::release(held);
+    for number in std::mem::take(&mut processes.held) {
+        processes.signal(number);
+    }
     wait(&mut processes, waiting.caught);
     ServerEnd {
         ended: processes.end(),
@@ -147,6 +183,9 @@ fn save(channel: &Channel, processes: &Processes, waiting: &Waiting<'_>) -> io::
         let handle = process.channel.as_fd().try_clone_to_owned()?;
         channel.send(&saved, Some(&handle))?;
     }
+    for socket in processes.supervisor.iter().flat_map(|one| &one.kept) {
+        channel.send(&Saved::Kept(socket.kind), Some(&socket.handle))?;
+    }
     for (number, socket) in waiting.caught.into_iter().flat_map(CaughtSignals::sockets) {
         let handle = socket.try_clone_to_owned()?;
         channel.send(&Saved::Signal(number), Some(&handle))?;
@@ -163,6 +202,10 @@ fn save(channel: &Channel, processes: &Processes, waiting: &Waiting<'_>) -> io::
         held: processes.held.clone(),
         name,
         fallback: waiting.fallback.clone().map(OsString::from),
+        supervised: processes
+            .supervisor
+            .as_ref()
+            .map(|one| one.settings.clone()),
     };
     channel.send(&rest, None)
 }
@@ -194,6 +237,7 @@ pub fn resume() -> io::Result<ServerEnd> {
     let notifier = Notifier::new(notify_socket.as_deref());
     let mut processes = Processes::none(Arc::new(notifier));
     let mut left: Vec<LeftSignal> = Vec::new();
+    let mut kept = Vec::new();
     let fallback = loop {
         let missing = || io::Error::other("the waiter's state is missing");
         let (saved, handle) = channel.receive::<Saved>()?.ok_or_else(missing)?;
@@ -202,13 +246,17 @@ pub fn resume() -> io::Result<ServerEnd> {
                 pid,
                 starter,
                 is_serving,
-            } => processes.list.push(Process {
-                pid,
-                channel: Arc::new(Channel::over(handle.ok_or_else(missing)?)?),
-                child: Some(ChildProcess::of(pid)),
-                starter,
-                is_serving,
-                kill_at: None,
+            } => {
+                let channel = Channel::over(handle.ok_or_else(missing)?)?;
+                processes.list.push(Process {
+                    starter,
+                    is_serving,
+                    ..Process::new(pid, channel, Some(ChildProcess::of(pid)))
+                });
+            }
+            Saved::Kept(kind) => kept.push(SharedSocket {
+                kind,
+                handle: handle.ok_or_else(missing)?,
             }),
             Saved::Signal(number) => left.push(LeftSignal {
                 number,
@@ -220,8 +268,10 @@ pub fn resume() -> io::Result<ServerEnd> {
                 held,
                 name,
                 fallback,
+                supervised,
                 ..
             } => {
+                processes.supervisor = supervised.map(|settings| Supervisor::new(settings, kept));
                 processes.server = server;
                 processes.held = held;
                 if let Err(error) = crate::os::process_name::set_short(&name) {
@@ -235,7 +285,13 @@ pub fn resume() -> io::Result<ServerEnd> {
     signals::ignore_unassigned(&numbers)?;
     let own = [libc::SIGCHLD, libc::SIGTSTP, libc::SIGCONT];
     let caught = CaughtSignals::catch(numbers.iter().copied().chain(own))?;
-    for number in CaughtSignals::left(left)?.read() {
+    // Those that ended before SIGCHLD was caught.
+    while let Some((pid, how)) = reap() {
+        processes.has_ended(pid, how);
+    }
+    let held = std::mem::take(&mut processes.held);
+    let unread = CaughtSignals::left(left)?.read();
+    for number in held.into_iter().chain(unread) {
         processes.signal(number);
     }
     signals::release(&[&numbers[..], &OWN].concat());

@@ -2,9 +2,15 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::child_process::Ended;
 use super::link::Link;
+use super::message::SharedSocket;
+use super::processes::Processes;
+use super::supervision::{Settings, Supervisor};
+use super::wait::WaiterThread;
+use crate::os::service_manager::notify::Notifier;
 
 /// How the first process waits.
 pub struct Waiting {
@@ -41,6 +47,32 @@ pub fn wait_for_others(link: &Link, waiting: Waiting, halt: impl FnOnce()) -> Se
     let thread = link.take_waiter();
     ServerEnd {
         ended: thread.map_or(Ended::from_code(1), |thread| thread.wait()),
+        fallback: waiting.fallback,
+    }
+}
+
+/// `--supervise`: this process, the first, starts the server with these sockets, and again after a
+/// crash. Before Python. Main thread. `next_signal` waits for a signal to this process.
+pub fn supervise(
+    settings: Settings,
+    sockets: Vec<SharedSocket>,
+    waiting: Waiting,
+    next_signal: impl FnMut() -> Option<i32> + Send + 'static,
+) -> ServerEnd {
+    let mut processes = Processes::none(Arc::new(Notifier::new(None)));
+    processes.supervisor = Some(Supervisor::new(settings, sockets));
+    let thread = WaiterThread::start(processes).and_then(|thread| {
+        thread.pass_signals(next_signal)?;
+        Ok(thread)
+    });
+    ServerEnd {
+        ended: match thread {
+            Ok(thread) => thread.wait(),
+            Err(error) => {
+                tracing::error!(%error, "cannot wait for the processes of the server");
+                Ended::from_code(1)
+            }
+        },
         fallback: waiting.fallback,
     }
 }

@@ -5,10 +5,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::channel::Channel;
-use super::message::{Notice, Program, VERSION};
+use super::channel::{Channel, Handle};
+use super::message::{Notice, Program, SharedSocket, Supervision, VERSION};
 
 pub use crate::config::PROCESS_VARIABLE as VARIABLE;
+pub(super) use crate::config::SERVER_PROCESS as SERVER;
 
 /// Its value for a successor.
 pub(super) const SUCCESSOR: &str = "successor";
@@ -22,6 +23,8 @@ pub enum Role {
     First,
     /// Started to succeed a process of the server.
     Successor(Begun),
+    /// Started by the waiter (`--supervise`).
+    Server(Started),
 }
 
 /// What a successor has from the beginning.
@@ -30,32 +33,90 @@ pub struct Begun {
     pub link: Channel,
     /// The waiter's process id, which stands for the server.
     pub waiter: u32,
+    /// With `--supervise`.
+    pub supervision: Option<Supervision>,
     /// The channel to its predecessor.
     pub predecessor: Channel,
 }
 
-/// What this process was started for. Once: a successor's standard input is used up.
+/// What a process has from the beginning that the waiter has started.
+pub struct Started {
+    /// The channel to its waiter.
+    pub link: Channel,
+    /// The waiter's process id, which stands for the server.
+    pub waiter: u32,
+    /// What the waiter knows.
+    pub supervision: Supervision,
+    /// The sockets of the server.
+    pub sockets: Vec<SharedSocket>,
+}
+
+/// What this process was started for. Once: the standard input of another than the first process
+/// is used up.
 ///
 /// # Errors
-/// The variable says that it is a successor, and the waiter is not there or of another version.
+/// The variable says that it is another one, and the waiter is not there or of another version.
 pub fn role() -> io::Result<Role> {
+    let explained = |what: &'static str| {
+        move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"))
+    };
     match std::env::var(VARIABLE).as_deref() {
-        Ok(SUCCESSOR) => begin().map(Role::Successor).map_err(|error| {
-            let text = format!("cannot succeed a process of the running server: {error}");
-            io::Error::new(error.kind(), text)
-        }),
+        Ok(SUCCESSOR) => begin()
+            .map(Role::Successor)
+            .map_err(explained("cannot succeed a process of the running server")),
+        Ok(SERVER) => started().map(Role::Server).map_err(explained(
+            "cannot serve for the first process of the server",
+        )),
         _ => Ok(Role::First),
     }
 }
 
 fn begin() -> io::Result<Begun> {
+    let link = Channel::to_starter()?;
+    let first = receive_begin(&link)?;
+    let predecessor = Channel::accepted(first.handle, first.invitation.as_deref())?;
+    Ok(Begun {
+        link: link.with_peer(first.waiter),
+        waiter: first.waiter,
+        supervision: first.supervision,
+        predecessor,
+    })
+}
+
+fn started() -> io::Result<Started> {
+    let link = Channel::to_starter()?;
+    let first = receive_begin(&link)?;
+    let mut sockets = Vec::new();
+    loop {
+        match link.receive()?.ok_or(io::ErrorKind::UnexpectedEof)? {
+            (Notice::Socket(kind), Some(handle)) => sockets.push(SharedSocket { kind, handle }),
+            (Notice::Load, _) => break,
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+    Ok(Started {
+        link: link.with_peer(first.waiter),
+        waiter: first.waiter,
+        supervision: first.supervision.unwrap_or_default(),
+        sockets,
+    })
+}
+
+/// The waiter's first messages.
+struct First {
+    waiter: u32,
+    invitation: Option<String>,
+    supervision: Option<Supervision>,
+    handle: Option<Handle>,
+}
+
+fn receive_begin(link: &Channel) -> io::Result<First> {
     let other_version = |version: &str| {
         io::Error::other(format!(
             "it speaks version {version} of our messages, and this program version {VERSION}: \
              stop the server, and start it with this program"
         ))
     };
-    let link = Channel::to_starter()?;
     let (begin, handle) = link
         .receive()
         .map_err(|_| other_version("?"))?
@@ -71,11 +132,16 @@ fn begin() -> io::Result<Begun> {
     if version != VERSION {
         return Err(other_version(&version.to_string()));
     }
-    let predecessor = Channel::accepted(handle, invitation.as_deref())?;
-    Ok(Begun {
-        link,
+    let (Notice::Supervision(supervision), _) =
+        link.receive()?.ok_or(io::ErrorKind::UnexpectedEof)?
+    else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    Ok(First {
         waiter,
-        predecessor,
+        invitation,
+        supervision,
+        handle,
     })
 }
 

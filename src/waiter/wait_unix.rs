@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -47,10 +47,13 @@ pub(super) fn wait(processes: &mut Processes, caught: Option<&CaughtSignals>) {
     let has_own = processes.has_own();
     loop {
         processes.look_for_ends();
-        if processes.list.is_empty() || processes.has_own() != has_own {
+        processes.keep_serving();
+        if processes.is_over() || processes.has_own() != has_own {
             return;
         }
-        let (readable, has_signal) = match poll_all(processes, caught) {
+        let next = [processes.next_start(), processes.tell_watchdog()];
+        let next = next.into_iter().flatten().min();
+        let (readable, has_signal) = match poll_all(processes, caught, next) {
             Ok(polled) => polled,
             Err(error) => {
                 tracing::error!(%error, "cannot wait for the processes of the server");
@@ -70,8 +73,13 @@ pub(super) fn wait(processes: &mut Processes, caught: Option<&CaughtSignals>) {
     }
 }
 
-/// The processes whose channels can be read, and whether a signal has come.
-fn poll_all(processes: &Processes, caught: Option<&CaughtSignals>) -> io::Result<(Vec<u32>, bool)> {
+/// The processes whose channels can be read, and whether a signal has come. Waits until `next`
+/// at the latest.
+fn poll_all(
+    processes: &Processes,
+    caught: Option<&CaughtSignals>,
+    next: Option<Instant>,
+) -> io::Result<(Vec<u32>, bool)> {
     let is_open = |process: &&Process| process.kill_at.is_none();
     let open: Vec<&Process> = processes.list.iter().filter(is_open).collect();
     let mut polled: Vec<PollFd<'_>> = open
@@ -90,6 +98,8 @@ fn poll_all(processes: &Processes, caught: Option<&CaughtSignals>) -> io::Result
         false if has_children && !catches_ends => Some(LOOK_INTERVAL),
         false => None,
     };
+    let next = next.map(|at| at.saturating_duration_since(Instant::now()));
+    let timeout = timeout.into_iter().chain(next).min();
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     match poll(&mut polled, timeout.as_ref()) {
         Ok(_) => {}

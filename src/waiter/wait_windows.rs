@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use super::channel::Channel;
 use super::child_process::Ended;
 use super::message::Request;
-use super::processes::Processes;
+use super::processes::{Process, Processes};
 
 /// How often the end of a child is looked for that has closed its channel: it ends now.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -42,10 +42,33 @@ impl WaiterThread {
 
     /// Waits until every process has ended. Returns how the server did.
     pub(super) fn wait(&self) -> Ended {
-        let mut processes = self.0.processes.lock();
-        let is_left = |processes: &mut Processes| !processes.list.is_empty();
-        self.0.changed.wait_while(&mut processes, is_left);
-        processes.end()
+        loop {
+            self.0.change(Processes::keep_serving);
+            let mut processes = self.0.processes.lock();
+            if processes.is_over() {
+                return processes.end();
+            }
+            match processes.next_start() {
+                Some(at) => drop(self.0.changed.wait_until(&mut processes, at)),
+                None => self.0.changed.wait(&mut processes),
+            }
+        }
+    }
+
+    /// Signals to this process are passed on from now on, on a thread.
+    pub(super) fn pass_signals(
+        &self,
+        mut next_signal: impl FnMut() -> Option<i32> + Send + 'static,
+    ) -> io::Result<()> {
+        let shared = Arc::clone(&self.0);
+        let pass = move || {
+            while let Some(number) = next_signal() {
+                shared.change(|processes| processes.signal(number));
+                shared.changed.notify_all();
+            }
+        };
+        let thread = std::thread::Builder::new().name("sm-signals".to_owned());
+        thread.spawn(pass).map(drop)
     }
 }
 
@@ -55,7 +78,7 @@ struct Listened {
     channel: Arc<Channel>,
 }
 
-fn listened(process: &super::processes::Process) -> Listened {
+fn listened(process: &Process) -> Listened {
     Listened {
         pid: process.pid,
         channel: Arc::clone(&process.channel),
@@ -81,10 +104,17 @@ impl Shared {
         request: Request,
         handle: Option<super::channel::Handle>,
     ) {
+        self.change(|processes| processes.handle(pid, request, handle));
+        self.changed.notify_all();
+    }
+
+    /// Changes what is known of the processes, and listens to those that were started by it.
+    fn change(self: &Arc<Self>, change: impl FnOnce(&mut Processes)) {
         let mut processes = self.processes.lock();
-        let before = processes.list.len();
-        processes.handle(pid, request, handle);
-        let started: Vec<Listened> = processes.list.iter().skip(before).map(listened).collect();
+        let before: Vec<u32> = processes.list.iter().map(|process| process.pid).collect();
+        change(&mut processes);
+        let is_new = |process: &&Process| !before.contains(&process.pid);
+        let started: Vec<Listened> = processes.list.iter().filter(is_new).map(listened).collect();
         drop(processes);
         for one in started {
             if let Err(error) = self.listen(one) {

@@ -15,9 +15,9 @@ use crate::net::Exchange;
 use crate::net::Net;
 use crate::net::ownership::{ClientHandle, Outcome, ResponseOwner};
 use crate::python::Interruption;
+use crate::telemetry::in_progress::InProgress;
 
 use super::limits::RequestLimits;
-use crate::app::inspect::in_progress::InProgress;
 use crate::app::worker_group::WorkerGroup;
 use crate::app::worker_id::WorkerId;
 
@@ -115,7 +115,7 @@ impl WorkerRecord {
         place: WorkerPlace,
         interruption: Arc<Interruption>,
     ) -> Self {
-        let in_progress = InProgress::new(place.id, interruption.ident());
+        let in_progress = InProgress::new(place.id.worker, place.id.core, interruption.ident());
         if !place.is_sibling {
             in_progress.begin(b"the start of", b"the application", Instant::now());
         }

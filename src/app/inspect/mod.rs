@@ -7,7 +7,6 @@
 //! on the way of each request, so counting there is a plain store.
 
 pub mod counters;
-pub mod in_progress;
 #[cfg(target_os = "linux")]
 pub mod native_thread_linux;
 #[cfg(not(target_os = "linux"))]

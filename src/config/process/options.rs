@@ -20,6 +20,12 @@ options! {
     EXIT_ON_RELOAD = row(Group::Reload, "exit-on-reload", Kind::Flag,
         "Leave with code 0 when a reload is asked for.")
         .at_reload();
+    SUPERVISE = row(GROUP, "supervise", Kind::Choice(&["on", "off", "warm"]),
+        "Restart the server when it crashes: a small first process keeps the sockets meanwhile, so \
+         that no connection is refused. With warm, a second server is loaded already and takes \
+         over at once; it needs as much memory as the first.")
+        .bare("on")
+        .at_start();
     UID = row(GROUP, "uid", Kind::Text,
         "Become this user after the sockets are bound; if that fails, the server does not start.")
         .value("USER")

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use super::hook;
 use super::options;
 use super::types::{
-    Hook, HookAction, Phase, PidfileCommand, PidfileRequest, Principal, ProcessConfig, ProcessTitle,
+    Hook, HookAction, Phase, PidfileCommand, PidfileRequest, Principal, ProcessConfig,
+    ProcessTitle, Supervise,
 };
 use crate::config::error::ConfigError;
 use crate::config::readers::layers::Raw;
@@ -23,6 +24,7 @@ impl Reader<'_> {
             reload_mercy: self.seconds(&options::RELOAD_MERCY)?,
             shutdown_delay: self.seconds(&options::SHUTDOWN_DELAY)?,
             once: self.flag(&options::ONCE),
+            supervise: self.supervise()?,
             uid: self.principal(&options::UID)?,
             gid: self.principal(&options::GID)?,
             add_gid: self
@@ -52,6 +54,27 @@ impl Reader<'_> {
             exit_on_reload: self.flag(&options::EXIT_ON_RELOAD),
             hooks: self.hooks()?,
         })
+    }
+
+    fn supervise(&self) -> Result<Supervise, ConfigError> {
+        let Some(setting) = self.raw.last(&options::SUPERVISE) else {
+            return Ok(Supervise::Off);
+        };
+        let supervise = match setting.text.as_str() {
+            "warm" => Supervise::Warm,
+            text if !value::is_flag_word(text) => {
+                return Err(setting.error(format_args!("wants on, off or warm, got '{text}'")));
+            }
+            text if value::flag(text).value => Supervise::On,
+            _ => Supervise::Off,
+        };
+        if supervise != Supervise::Off && self.raw.last(&options::DAEMONIZE2).is_some() {
+            return Err(setting.error(format_args!(
+                "cannot be combined with --daemonize2, which waits for the server in the process \
+                 that detaches: use --daemonize"
+            )));
+        }
+        Ok(supervise)
     }
 
     fn principal(&self, row: &OptionRow) -> Result<Option<Principal>, ConfigError> {

@@ -38,6 +38,8 @@ pub struct ProcessConfig {
     pub shutdown_delay: Duration,
     /// Stop when the first request has been answered (`once`).
     pub once: bool,
+    /// Whether the server is started again when it crashes (`supervise`).
+    pub supervise: Supervise,
     /// Become this user after the sockets are bound (`uid`). Failing is fatal.
     pub uid: Option<Principal>,
     /// Become this group after the sockets are bound (`gid`), before `uid`. Failing is fatal.
@@ -84,6 +86,18 @@ pub struct ProcessConfig {
     /// phase (`hook-*` and `exec-*`; uWSGI runs the hooks of a phase before its commands, and so
     /// does the order here).
     pub hooks: Vec<Hook>,
+}
+
+/// Whether the first process only keeps the sockets and starts the server, again after a crash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Supervise {
+    /// The first process is the server.
+    #[default]
+    Off,
+    /// It starts the server.
+    On,
+    /// It also starts a second server, which is loaded and waits.
+    Warm,
 }
 
 /// What the process is called in `ps`.

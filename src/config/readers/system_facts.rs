@@ -10,6 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The role of a process that another one of the server has started. It is no option's name.
 pub const PROCESS_VARIABLE: &str = "_SINGLEMALT_PROCESS";
+/// Its value for a process that the waiter starts itself (`--supervise`), and not for a reload.
+pub const SERVER_PROCESS: &str = "server";
 
 /// Facts of the machine and of this process.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +70,9 @@ impl SystemFacts {
         let host = host().or_else(|| named("COMPUTERNAME").map(str::to_owned));
         SystemFacts {
             directory: std::env::current_dir().unwrap_or_default(),
-            is_reload: environment.contains_key(PROCESS_VARIABLE),
+            is_reload: environment
+                .get(PROCESS_VARIABLE)
+                .is_some_and(|role| role != SERVER_PROCESS),
             host: host.unwrap_or_default(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             started_micros: now.map_or(0, |now| now.as_micros()),

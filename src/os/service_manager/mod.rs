@@ -1,4 +1,4 @@
-//! systemd's two protocols: notifications to it, and sockets from it.
+//! systemd's protocols: notifications to it, its watchdog, and sockets from it.
 
 #[cfg_attr(unix, path = "notify_unix.rs")]
 #[cfg_attr(windows, path = "notify_windows.rs")]
@@ -6,3 +6,4 @@ pub mod notify;
 #[cfg_attr(unix, path = "socket_activation_unix.rs")]
 #[cfg_attr(windows, path = "socket_activation_windows.rs")]
 pub mod socket_activation;
+pub mod watchdog;

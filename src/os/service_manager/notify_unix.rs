@@ -84,6 +84,11 @@ impl Notifier {
         self.send("STOPPING=1\nSTATUS=stopping");
     }
 
+    /// The server works. Within each `WatchdogSec`.
+    pub fn alive(&self) {
+        self.send("WATCHDOG=1");
+    }
+
     /// Sends a message, as another process has written it.
     pub fn send(&self, message: &str) {
         let sent = match &self.0 {

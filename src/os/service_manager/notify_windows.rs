@@ -28,4 +28,6 @@ impl Notifier {
     pub fn reloading(&self) {}
 
     pub fn stopping(&self) {}
+
+    pub fn alive(&self) {}
 }

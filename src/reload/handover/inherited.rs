@@ -8,6 +8,7 @@ use crossbeam::channel::Receiver;
 use crate::app::Current;
 use crate::net::{Handle, Net, ParkedConnection, Turn};
 use crate::os::file_locks::Locks;
+use crate::waiter::message::{SharedSocket, SocketKind};
 
 /// What comes before the application is loaded.
 #[derive(Default)]
@@ -20,6 +21,22 @@ pub struct InheritedSockets {
     pub stats: Option<Handle>,
     /// Files that are locked (`--flock`).
     pub locks: Locks,
+}
+
+impl InheritedSockets {
+    /// One more.
+    pub fn add(&mut self, socket: SharedSocket) {
+        let SharedSocket { kind, handle } = socket;
+        match kind {
+            SocketKind::Listener => self.listeners.push(handle),
+            SocketKind::Control => self.control.push(handle),
+            SocketKind::Stats => self.stats = Some(handle),
+            #[cfg(unix)]
+            SocketKind::Lock => self.locks.push(handle.into()),
+            #[cfg(not(unix))]
+            SocketKind::Lock => tracing::error!("locked files are not inherited here"),
+        }
+    }
 }
 
 /// For each of the predecessor's listeners its place among those of this process.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::waiter::message::SocketKind;
+
 /// To a successor. The sockets that are named come with the messages.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToSuccessor {
@@ -30,19 +32,6 @@ pub enum ToSuccessor {
         /// Its reloads (`ReloadHistory::for_successor`).
         reloads: String,
     },
-}
-
-/// What a socket is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SocketKind {
-    /// It listens for clients.
-    Listener,
-    /// It listens for commands.
-    Control,
-    /// It listens for readers of the statistics.
-    Stats,
-    /// No socket: a locked file (`--flock`).
-    Lock,
 }
 
 /// From a successor.

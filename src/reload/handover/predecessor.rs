@@ -13,10 +13,11 @@ use std::sync::Arc;
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::inherited::InheritedSockets;
-use super::message::{FromPredecessor, FromSuccessor, SocketKind, ToSuccessor};
+use super::message::{FromPredecessor, FromSuccessor, ToSuccessor};
 use crate::net::ParkedConnection;
 use crate::reload::event::Event;
 use crate::waiter::channel::Channel;
+use crate::waiter::message::SharedSocket;
 
 /// The channel to the predecessor, and what has come from it.
 pub struct Predecessor {
@@ -61,7 +62,10 @@ impl Predecessor {
         let needed = loop {
             let (message, handle) = channel.receive()?.ok_or_else(gone)?;
             match message {
-                ToSuccessor::Socket(kind) => add(&mut sockets, kind, handle.ok_or_else(gone)?),
+                ToSuccessor::Socket(kind) => sockets.add(SharedSocket {
+                    kind,
+                    handle: handle.ok_or_else(gone)?,
+                }),
                 ToSuccessor::Load { needed } => break needed,
                 _ => return Err(gone()),
             }
@@ -147,18 +151,6 @@ impl Predecessor {
 pub fn tell_failure(channel: &Channel, why: &str) {
     if let Err(error) = channel.send(&FromSuccessor::failed(why), None) {
         tracing::debug!(%error, "the predecessor is gone");
-    }
-}
-
-fn add(sockets: &mut InheritedSockets, kind: SocketKind, handle: crate::net::Handle) {
-    match kind {
-        SocketKind::Listener => sockets.listeners.push(handle),
-        SocketKind::Control => sockets.control.push(handle),
-        SocketKind::Stats => sockets.stats = Some(handle),
-        #[cfg(unix)]
-        SocketKind::Lock => sockets.locks.push(handle.into()),
-        #[cfg(not(unix))]
-        SocketKind::Lock => tracing::error!("locked files are not inherited here"),
     }
 }
 

@@ -10,26 +10,18 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::message::{FromSuccessor, SocketKind, ToSuccessor};
+use super::message::{FromSuccessor, ToSuccessor};
 use crate::app::Deadlines;
 use crate::net::{Handle, Net, ParkedConnection};
 use crate::waiter::channel::Channel;
 use crate::waiter::link::{Child, Link};
-use crate::waiter::message::Program;
+use crate::waiter::message::{Program, SharedSocket, SocketKind};
 
 /// How often is looked whether the application is loaded.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A process that has closed its channel ends, or the waiter kills it.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A socket that a successor gets.
-pub struct SharedSocket {
-    /// What it is for.
-    pub kind: SocketKind,
-    /// A second handle to it.
-    pub handle: Handle,
-}
 
 /// Makes second handles to the sockets beside the listeners.
 pub type ShareSockets = dyn Fn() -> io::Result<Vec<SharedSocket>> + Send + Sync;
@@ -41,7 +33,7 @@ pub struct SuccessorStarter {
     /// The waiter, which starts it.
     pub link: Arc<Link>,
     /// The sockets that it gets beside the listeners.
-    pub share_sockets: Box<ShareSockets>,
+    pub share_sockets: Arc<ShareSockets>,
 }
 
 /// Receives how the successor ended.

@@ -16,10 +16,12 @@ use crate::os::file_locks::Locks;
 use crate::os::vacuum::Vacuum;
 use crate::os::{pidfile, privileges};
 use crate::reload::handover::inherited::Places;
+use crate::reload::handover::successor_process::ShareSockets;
 use crate::server::certificates::Certificates;
 use crate::server::folders::Folders;
 use crate::server::sockets::{self, Listening};
 use crate::server::wait_for;
+use crate::waiter::message::{SharedSocket, SocketKind};
 use crate::wsgi::AddedFields;
 
 /// The sockets are bound, and privileges are dropped.
@@ -58,6 +60,35 @@ impl ServerFiles {
         self.spare_admin(is_spared);
     }
 
+    /// Makes second handles to all sockets and locks but the listeners.
+    pub(super) fn share_sockets(&self, locks: [Locks; 2]) -> Arc<ShareSockets> {
+        let control = self.control.share();
+        let stats = self.stats.as_ref().map(StatsServer::share);
+        Arc::new(move || {
+            let kind = SocketKind::Control;
+            let control = control()?.into_iter();
+            let mut shared: Vec<SharedSocket> = control
+                .map(|handle| SharedSocket { kind, handle })
+                .collect();
+            if let Some(stats) = &stats {
+                shared.push(SharedSocket {
+                    kind: SocketKind::Stats,
+                    handle: stats()?,
+                });
+            }
+            #[cfg(unix)]
+            for lock in locks.iter().flatten() {
+                shared.push(SharedSocket {
+                    kind: SocketKind::Lock,
+                    handle: lock.try_clone()?.into(),
+                });
+            }
+            #[cfg(not(unix))]
+            let _there_are_none = &locks;
+            Ok(shared)
+        })
+    }
+
     /// As [`spare`](Self::spare), for the sockets of control and statistics.
     pub(super) fn spare_admin(&mut self, is_spared: bool) {
         self.control.spare(is_spared);
@@ -83,8 +114,8 @@ impl<'a> Prepared<'a> {
         let config = Arc::clone(&launch.config);
         let is_first = launch.is_first();
         let mut vacuum = Vacuum::new(config.sockets.vacuum);
-        // The predecessor still serves at its sockets.
-        vacuum.spare(!is_first);
+        // A predecessor still serves at its sockets.
+        vacuum.spare(launch.spares_files());
         let (listeners, places) = match is_first {
             true => (
                 sockets::bind(&config, &certificates, &mut vacuum)?,
@@ -96,7 +127,9 @@ impl<'a> Prepared<'a> {
             }
         };
         let listening = sockets::listening(&config, &listeners);
-        sockets::warn_of_open_protocols(&listening);
+        if !launch.is_waiter() {
+            sockets::warn_of_open_protocols(&listening);
+        }
         let mut pidfiles = if is_first {
             pidfile::Files::before_privileges(&config, &mut vacuum)?
         } else {
@@ -107,7 +140,7 @@ impl<'a> Prepared<'a> {
             control: ControlServer::open(&config, &mut inherited)?,
             vacuum,
         };
-        files.control.spare(!is_first);
+        files.control.spare(launch.spares_files());
         let say = |line: &str| launch.output.say(line);
         if is_first {
             let before = awaited(&config.start.awaited, false);
@@ -121,7 +154,7 @@ impl<'a> Prepared<'a> {
             pidfiles.after_privileges(&config, &mut files.vacuum)?;
         }
         files.stats = StatsServer::open(&config, &mut inherited)?;
-        files.spare_admin(!is_first);
+        files.spare_admin(launch.spares_files());
         launch.run_hooks(&[Phase::AsUser])?;
         if is_first {
             let say = |line: &str| launch.output.say(line);

@@ -1,6 +1,7 @@
 //! What all stages of the start use.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
@@ -8,7 +9,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use super::cancellation;
 use crate::app::Deadlines;
 use crate::background::alarms::Alarms;
-use crate::config::{Config, Failure, Phase};
+use crate::config::{Config, Failure, Phase, Supervise};
 use crate::reload::event::Event;
 use crate::reload::handover::predecessor::Predecessor;
 use crate::server::hooks::{self, HookContext, Next};
@@ -16,8 +17,20 @@ use crate::server::log_target::LogOutput;
 use crate::waiter::link::Link;
 use crate::waiter::message::Program;
 
+/// Who has started this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A user, a shell or a service manager.
+    First,
+    /// The waiter (`--supervise`), at the start or after a crash.
+    Waiter,
+    /// A process of the server, to succeed it.
+    Predecessor,
+}
+
 /// How this process was started.
 pub(super) struct About {
+    pub(super) origin: Origin,
     pub(super) started: Instant,
     pub(super) program: Program,
     /// How many sockets the service manager has handed over.
@@ -30,7 +43,7 @@ pub(super) struct About {
 pub(super) struct Launch<'a> {
     pub(super) config: Arc<Config>,
     pub(super) about: About,
-    /// `None` at a first start.
+    /// In a successor.
     pub(super) predecessor: Option<&'a mut Predecessor>,
     pub(super) link: &'a Arc<Link>,
     pub(super) alarms: &'a Arc<Alarms>,
@@ -39,6 +52,8 @@ pub(super) struct Launch<'a> {
     pub(super) received: Receiver<Event>,
     /// They end when a stop is asked for.
     pub(super) deadlines: Deadlines,
+    /// Requests are answered.
+    pub(super) is_serving: Arc<AtomicBool>,
 }
 
 /// Why the start ends before the server serves.
@@ -81,12 +96,29 @@ impl<'a> Launch<'a> {
             events,
             received,
             deadlines,
+            is_serving: Arc::default(),
         }
     }
 
-    /// A first start, and no successor: does what is done once for the life of the server.
+    /// The first process: does what is done once for the life of the server.
     pub(super) fn is_first(&self) -> bool {
-        self.predecessor.is_none()
+        self.about.origin == Origin::First
+    }
+
+    /// The first process, which only starts the server (`--supervise`).
+    pub(super) fn is_waiter(&self) -> bool {
+        self.is_first() && self.config.process.supervise != Supervise::Off
+    }
+
+    /// Whether files and sockets are left as they are at the end, because another process serves
+    /// with them, or will.
+    pub(super) fn spares_files(&self) -> bool {
+        let supervision = self.link.supervision();
+        match self.about.origin {
+            Origin::First => self.is_waiter(),
+            Origin::Waiter => supervision.is_some_and(|known| known.has_served),
+            Origin::Predecessor => true,
+        }
     }
 
     /// A stage has failed, perhaps because a stop was asked for.

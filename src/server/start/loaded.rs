@@ -69,7 +69,7 @@ impl<'a> Bound<'a> {
         tracebacker::start(&config, &engine.process, &mut files.vacuum)?;
         let plan = engine.plan(&config, &listening, apps);
         // A successor is of use only with the whole application.
-        let is_needed = config.app.need_app || !launch.is_first();
+        let is_needed = config.app.need_app || launch.predecessor.is_some();
         let loaded = engine.load(plan.clone(), is_needed, &launch.deadlines);
         let (generation, report) = loaded.map_err(|failure| launch.failed(failure))?;
         change_directory_again(&config)?;

@@ -5,24 +5,31 @@
 //! - [`Loaded`]: Python started, first generation loaded
 //! - [`Serving`]: threads run, requests are answered
 //!
-//! A first start and a successor take the same way; [`Launch::is_first`] tells them apart. Main
-//! thread.
+//! A first start, a successor and a server that the waiter starts (`--supervise`) take the same
+//! way; [`Origin`] tells them apart. A first process that supervises leaves this way when the
+//! sockets are bound ([`supervising`]). Main thread.
 
 mod bound;
 pub mod cancellation;
+mod ended;
 mod launch;
 mod loaded;
 mod prepared;
 mod serving;
+#[cfg_attr(target_os = "linux", path = "shared_jobs_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "shared_jobs_other.rs")]
+mod shared_jobs;
+mod succeeded;
+mod supervising;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::bound::Bound;
-use self::launch::{About, EarlyExit, Launch};
+use self::ended::Ended;
+use self::launch::{About, EarlyExit, Launch, Origin};
 use self::loaded::Loaded;
 use self::prepared::Prepared;
-use self::serving::{Ended, Serving};
+use self::serving::Serving;
 use super::alarms;
 use super::exit::Exit;
 use super::folders::Folders;
@@ -30,7 +37,7 @@ use super::hooks::{self, HookContext, Next};
 use super::log_target::{self, LogOutput};
 use super::one_shot;
 use super::prepare::{begin, say_early, set_umask};
-use crate::config::{Config, Failure, NO_APP, OneShot, Phase};
+use crate::config::{Config, Failure, NO_APP, OneShot, Phase, Supervise};
 use crate::os::daemon;
 use crate::os::service_manager::socket_activation;
 use crate::os::{file_locks, pidfile, title};
@@ -38,7 +45,7 @@ use crate::reload::handover::inherited::InheritedSockets;
 use crate::reload::handover::predecessor::{Predecessor, tell_failure};
 use crate::waiter::link::Link;
 use crate::waiter::message::Program;
-use crate::waiter::role::{Begun, Role, VARIABLE, role};
+use crate::waiter::role::{Role, VARIABLE, role};
 
 /// Serves until the server is told to stop. Call from the main thread, before any other thread
 /// exists.
@@ -49,15 +56,15 @@ pub fn run(config: &Config) -> Result<Exit, Failure> {
     let started = Instant::now();
     let program = Program::of_this_process().map_err(Failure::new)?;
     match role() {
-        Ok(Role::First) => start_process(config, program, None, started),
         // With this code the failure of a successor starts no `--fallback-config`.
-        Ok(Role::Successor(begun)) => {
-            let ended = start_process(config, program, Some(begun), started);
+        Ok(role @ Role::Successor(_)) => {
+            let ended = start_process(config, program, role, started);
             ended.map_err(|failure| Failure {
                 code: NO_APP,
                 ..failure
             })
         }
+        Ok(role) => start_process(config, program, role, started),
         Err(error) => Err(Failure {
             code: NO_APP,
             ..Failure::new(error)
@@ -77,7 +84,7 @@ pub fn could_not_begin(why: &str) {
 fn start_process(
     config: &Config,
     program: Program,
-    begun: Option<Begun>,
+    role: Role,
     started: Instant,
 ) -> Result<Exit, Failure> {
     begin(config)?;
@@ -89,14 +96,31 @@ fn start_process(
     let mut environment = config.python.environment_set.clone();
     environment.extend(hooks::environment(config));
     let title_spills = title::wants_the_environments_room(config);
-    let (link, mut predecessor) = match begun {
-        Some(begun) => {
-            pidfile::belongs_to(begun.waiter);
-            let predecessor = Predecessor::receive_sockets(begun.predecessor);
-            let predecessor = predecessor.map_err(Failure::new)?;
-            (Link::of_successor(begun.link), Some(predecessor))
+    let origin = match role {
+        Role::First => Origin::First,
+        Role::Server(_) => Origin::Waiter,
+        Role::Successor(_) => Origin::Predecessor,
+    };
+    let mut predecessor = None;
+    let mut inherited = InheritedSockets::default();
+    let link = match role {
+        Role::First => Link::first(),
+        Role::Server(started) => {
+            pidfile::belongs_to(started.waiter);
+            started
+                .sockets
+                .into_iter()
+                .for_each(|socket| inherited.add(socket));
+            Link::to_waiter(started.link, Some(started.supervision))
         }
-        None => (Link::first(), None),
+        Role::Successor(begun) => {
+            pidfile::belongs_to(begun.waiter);
+            let mut received =
+                Predecessor::receive_sockets(begun.predecessor).map_err(Failure::new)?;
+            inherited = std::mem::take(&mut received.sockets);
+            predecessor = Some(received);
+            Link::to_waiter(begun.link, begun.supervision)
+        }
     };
     let link = Arc::new(link);
     // The service manager handed the sockets over to the first process.
@@ -104,6 +128,7 @@ fn start_process(
     unset.extend(says);
     crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
     let about = About {
+        origin,
         started,
         program: program.clone(),
         handed_over,
@@ -111,11 +136,17 @@ fn start_process(
     };
     let ended = match &config.python.one_shot {
         Some(one_shot) => run_one_shot(config, one_shot).map(Ended::Stopped),
-        None => serve(config, about, predecessor.as_mut(), &link),
+        None => serve(config, about, predecessor.as_mut(), inherited, &link),
     };
     match ended {
-        Ok(Ended::Stopped(code)) if predecessor.is_none() => Ok(Exit::of_first(config, code)),
-        Ok(Ended::Stopped(code)) => Ok(Exit::with(code)),
+        Ok(Ended::Stopped(code)) => {
+            link.stopping();
+            Ok(match origin {
+                Origin::First => Exit::of_first(config, code),
+                Origin::Waiter | Origin::Predecessor => Exit::with(code),
+            })
+        }
+        Ok(Ended::Supervising(supervising)) => Ok(supervising.wait(config, &program)),
         Ok(Ended::Succeeded(_)) if predecessor.is_some() => Ok(Exit::with(0)),
         Ok(Ended::Succeeded(succeeded)) => Ok(succeeded.wait(config, &program, &link)),
         Err(failure) => {
@@ -138,15 +169,13 @@ fn run_one_shot(config: &Config, one_shot: &OneShot) -> Result<i32, Failure> {
 fn serve(
     config: &Config,
     about: About,
-    mut predecessor: Option<&mut Predecessor>,
+    predecessor: Option<&mut Predecessor>,
+    mut inherited: InheritedSockets,
     link: &Arc<Link>,
 ) -> Result<Ended, Failure> {
     let alarms = alarms::of(config);
-    let is_first = predecessor.is_none();
-    let mut inherited = match &mut predecessor {
-        Some(predecessor) => std::mem::take(&mut predecessor.sockets),
-        None => InheritedSockets::default(),
-    };
+    let is_first = about.origin == Origin::First;
+    let is_waiter = is_first && config.process.supervise != Supervise::Off;
     let locks = file_locks::take(config, false, &say_early, &mut inherited.locks)?;
     if is_first {
         let context = HookContext {
@@ -174,11 +203,14 @@ fn serve(
     title::set(config, about.title_spills);
     output.redirect_unless_starting()?;
     let launch = Launch::new(config, about, predecessor, link, &alarms, &mut output);
-    let ended = Prepared::new(launch, inherited, locks)
-        .and_then(Prepared::bind)
-        .and_then(Bound::load)
-        .and_then(Loaded::serve)
-        .and_then(Serving::supervise);
+    let bound = Prepared::new(launch, inherited, locks).and_then(Prepared::bind);
+    let ended = bound.and_then(|bound| match is_waiter {
+        true => bound.supervise().map(Ended::Supervising),
+        false => bound
+            .load()
+            .and_then(Loaded::serve)
+            .and_then(Serving::supervise),
+    });
     alarms.flush(alarms::FLUSH_TIMEOUT);
     output.flush();
     match ended {

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
 use super::launch::{EarlyExit, Launch};
+use super::shared_jobs::share_jobs;
 use crate::app::Apps;
 use crate::background::clockwork::Clockwork;
-use crate::config::{Failure, Phase};
+use crate::config::{Config, Failure, Phase};
 use crate::net::ParkedConnection;
 use crate::os::file_locks::{self, Locks};
 use crate::os::service_manager::socket_activation;
@@ -24,7 +26,6 @@ use crate::server::prepare::enter_directory;
 use crate::server::settings::added_fields;
 use crate::server::{alarms, applications, exit, hooks, signals};
 use crate::telemetry::LogWriter;
-use crate::waiter::link::Link;
 use crate::wsgi::AddedFields;
 
 /// The configuration is checked, the log open, signals are caught, and resource limits are set.
@@ -59,22 +60,23 @@ impl<'a> Prepared<'a> {
         exit::end_at_loss(writer.clone());
         signals::listen(launch.events.clone(), &meanings, writer).map_err(Failure::new)?;
         let mut connections = None;
+        if !launch.is_first() {
+            connect_to_waiter(&launch).map_err(Failure::new)?;
+        }
         if let Some(predecessor) = &mut launch.predecessor {
             let (events, writer) = (&launch.events, &launch.output.writer);
-            let link = launch.link;
-            connections = Some(connect(predecessor, link, events, writer).map_err(Failure::new)?);
+            connections = Some(connect(predecessor, events, writer).map_err(Failure::new)?);
         }
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
-        for remark in &config.remarks {
-            tracing::info!("{remark}");
+        if !launch.is_waiter() {
+            say_notices(&config);
         }
         let clockwork = Arc::new(Clockwork::default());
         alarms::start(&config, launch.alarms, &launch.output.writer, &clockwork)?;
         let mut apps = applications::choose(&config)?;
         if let Some(predecessor) = &launch.predecessor {
             applications::need(&mut apps, predecessor.needed);
+        }
+        if !launch.is_first() {
             clockwork.hold();
         }
         if let Some(config) = socket_activation::apply(&config, launch.about.handed_over)? {
@@ -104,27 +106,50 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Listens to the waiter, with which this process ends, and to the predecessor, with which it ends
-/// until it serves. Returns what receives connections.
-fn connect(
-    predecessor: &mut Predecessor,
-    link: &Link,
-    events: &Sender<Event>,
-    writer: &LogWriter,
-) -> io::Result<Receiver<ParkedConnection>> {
+fn say_notices(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    for remark in &config.remarks {
+        tracing::info!("{remark}");
+    }
+}
+
+/// Listens to the waiter. When that is gone, this process stops too.
+fn connect_to_waiter(launch: &Launch<'_>) -> io::Result<()> {
     signals::release();
     let on_waiter_gone = {
-        let writer = writer.clone();
+        let (events, writer) = (launch.events.clone(), launch.output.writer.clone());
+        let is_serving = Arc::clone(&launch.is_serving);
         move || {
-            tracing::error!("the first process of the server is gone; this process ends too");
-            end(&writer);
+            tracing::error!("the first process of the server is gone; this process stops too");
+            if !is_serving.load(Ordering::SeqCst) {
+                end(&writer);
+            }
+            // An error: the supervisor has ended, and so does this process.
+            let _gone = events.send(Event::stop("the end of the first process", 0));
         }
     };
     let on_signal = {
-        let events = events.clone();
-        move |signal| signals::forwarded(signal, &events)
+        let (events, writer) = (launch.events.clone(), launch.output.writer.clone());
+        move |signal| signals::forwarded(signal, &events, &writer)
     };
-    link.listen(on_signal, on_waiter_gone)?;
+    launch.link.listen(on_signal, on_waiter_gone)?;
+    if launch.link.supervision().is_some()
+        && let Err(error) = share_jobs(launch.link)
+    {
+        tracing::warn!(%error, "the requests in progress will not be known after a SIGKILL");
+    }
+    Ok(())
+}
+
+/// Listens to the predecessor, with which this process ends until it serves. Returns what receives
+/// connections.
+fn connect(
+    predecessor: &mut Predecessor,
+    events: &Sender<Event>,
+    writer: &LogWriter,
+) -> io::Result<Receiver<ParkedConnection>> {
     let (sender, receiver) = unbounded();
     let writer = writer.clone();
     predecessor.listen(Listeners {

@@ -1,55 +1,47 @@
 //! The last stage: the threads run, and requests are answered.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use super::bound::{HandedConnections, ServerFiles};
 use super::cancellation;
-use super::launch::{EarlyExit, Launch};
+use super::ended::Ended;
+use super::launch::{EarlyExit, Launch, Origin};
 use super::loaded::Loaded;
 use parking_lot::Mutex;
 
 use crate::admin::control_server::{AcceptThread, ControlHandler};
 use crate::admin::fifo::Fifos;
-use crate::admin::metrics_snapshot::MetricsSnapshot;
-use crate::admin::stats_server::StatsServer;
+use crate::admin::metrics_snapshot::{MetricsSnapshot, SupervisedNow};
+use crate::admin::status::{Crash, Supervised};
 use crate::app::{Acceptor, Plan};
-use crate::config::{Config, Failure};
-use crate::os::file_locks::Locks;
+use crate::config::Failure;
 use crate::os::service_manager::notify::Notifier;
-#[cfg(unix)]
-use crate::os::title;
-use crate::python::Runtime;
 use crate::reload::builder::GenerationBuilder;
 use crate::reload::event::Event;
 use crate::reload::handover::inherited;
-use crate::reload::handover::message::SocketKind;
 use crate::reload::handover::predecessor::Finished;
-use crate::reload::handover::successor_process::{ShareSockets, SharedSocket, SuccessorStarter};
+use crate::reload::handover::successor_process::{ShareSockets, SuccessorStarter};
 use crate::reload::history::{Outcome, ReloadHistory};
 use crate::reload::reloader::Reloader;
 use crate::reload::version::Version;
 use crate::server::actions::Actions;
 use crate::server::certificates::Certificates;
 use crate::server::engine::Engine;
-use crate::server::exit::Exit;
 use crate::server::hooks::{self, HookContext};
 use crate::server::log_target;
 use crate::server::renewal::VersionMaker;
 use crate::server::settings::{about, cron_commands};
 use crate::server::sockets::Listening;
 use crate::server::supervisor::{End, Supervisor};
-use crate::server::{alarms, extension_scan, report, signals};
-use crate::telemetry::LogWriter;
+use crate::server::{alarms, extension_scan, report};
 use crate::waiter::link::Link;
-use crate::waiter::message::Program;
-use crate::waiter::resume::{Waiting, wait_for_others};
 
 /// The server serves.
 pub(super) struct Serving<'a> {
     launch: Launch<'a>,
-    locks: [Locks; 2],
+    share_sockets: Arc<ShareSockets>,
     certificates: Certificates,
     listening: Vec<Listening>,
     engine: Engine,
@@ -85,6 +77,11 @@ impl<'a> Loaded<'a> {
             mut files,
         } = self;
         let config = Arc::clone(&launch.config);
+        let share_sockets = files.share_sockets(locks);
+        let elapsed = launch.about.started.elapsed();
+        if launch.about.origin == Origin::Waiter {
+            launch.wait_to_serve()?;
+        }
         cancellation::end();
         let acceptor = engine.start_threads(&config).map_err(Failure::new)?;
         alarms::watch_queue(&config, launch.alarms, &engine.net)?;
@@ -94,6 +91,7 @@ impl<'a> Loaded<'a> {
             predecessor.take_over().map_err(Failure::new)?;
         }
         engine.serve(generation);
+        launch.is_serving.store(true, Ordering::SeqCst);
         files.vacuum.spare(false);
         engine.clockwork.set_commands(commands);
         if let Some(HandedConnections {
@@ -104,19 +102,16 @@ impl<'a> Loaded<'a> {
             inherited::adopt(connections, places, &engine.net, &engine.current)
                 .map_err(Failure::new)?;
         }
-        let mut finished = Finished::default();
-        if let Some(predecessor) = &launch.predecessor {
-            acceptor.nudge();
-            finished = predecessor.wait_until_finished(&launch.events, &launch.received);
-            launch.link.serving();
-            engine.clockwork.release();
+        let finished = launch.wait_for_predecessor(&acceptor);
+        if !launch.is_first() {
+            launch.become_server(&engine, &*share_sockets)?;
             files.spare_admin(false);
         }
         pidfiles.when_ready(&config, &mut files.vacuum)?;
-        let elapsed = launch.about.started.elapsed();
         launch
             .output
             .say(&report::serving(&report, &listening, elapsed));
+        launch.say_supervision();
         launch.output.release_starter()?;
         let folder = launch.about.program.folder();
         extension_scan::start(&config, &engine.process, folder);
@@ -127,18 +122,10 @@ impl<'a> Loaded<'a> {
         let notify_socket = std::env::var_os("NOTIFY_SOCKET");
         let notifier = launch.link.notifier(notify_socket.as_deref());
         notifier.ready();
-        if !launch.is_first() {
-            tracing::info!("reloaded: process {} is the server now", std::process::id());
-        }
-        if finished.wants_reload {
-            // The receiver is here.
-            let _received = launch
-                .events
-                .send(Event::reload("a reload that was asked for meanwhile"));
-        }
+        launch.go_on_after(&finished);
         Ok(Serving {
             launch,
-            locks,
+            share_sockets,
             certificates,
             listening,
             engine,
@@ -150,6 +137,55 @@ impl<'a> Loaded<'a> {
             files,
         })
     }
+}
+
+impl Launch<'_> {
+    /// Waits until a predecessor has finished its requests.
+    fn wait_for_predecessor(&self, acceptor: &Acceptor) -> Finished {
+        let Some(predecessor) = &self.predecessor else {
+            return Finished::default();
+        };
+        acceptor.nudge();
+        predecessor.wait_until_finished(&self.events, &self.received)
+    }
+
+    /// This process is the server from now on, and not the first one.
+    fn become_server(&self, engine: &Engine, share: &ShareSockets) -> Result<(), Failure> {
+        if self.link.supervision().is_some() {
+            let listeners = engine.net.share_listeners().map_err(Failure::new)?;
+            self.keep_sockets(listeners, share().map_err(Failure::new)?);
+        }
+        self.link.serving();
+        engine.clockwork.release();
+        Ok(())
+    }
+
+    /// The predecessor has finished.
+    fn go_on_after(&self, finished: &Finished) {
+        if self.about.origin == Origin::Predecessor {
+            tracing::info!("reloaded: process {} is the server now", std::process::id());
+        }
+        if finished.wants_reload {
+            // The receiver is here.
+            let reload = Event::reload("a reload that was asked for meanwhile");
+            let _received = self.events.send(reload);
+        }
+    }
+}
+
+/// The crashes that the waiter counts.
+fn supervised(link: &Arc<Link>) -> SupervisedNow {
+    let link = Arc::clone(link);
+    Box::new(move || {
+        let known = link.supervision()?;
+        Some(Supervised {
+            crashes: known.crashes,
+            last_crash: known.last_crash.map(|crash| Crash {
+                at: crash.at,
+                how: crash.how,
+            }),
+        })
+    })
 }
 
 impl AdminServers {
@@ -172,6 +208,7 @@ impl AdminServers {
             queue_max: config.limits.queue_max,
             started: (started, SystemTime::now() - started.elapsed()),
             about: about(config, listening),
+            supervised: supervised(launch.link),
         });
         let mut accept_threads = Vec::new();
         if let Some(stats) = &files.stats {
@@ -226,6 +263,7 @@ impl Serving<'_> {
             output: launch.output,
             alarms: launch.alarms,
             metrics: &admin.metrics,
+            link: launch.link,
         };
         let reloader = Reloader::new(builder, launch.events.clone(), Arc::clone(&history));
         let end = Supervisor::new(
@@ -262,7 +300,7 @@ impl Serving<'_> {
                     return Err(Failure::new(why).into());
                 }
                 history.hand_over();
-                Ok(launch.leave(engine.runtime))
+                Ok(Ended::Succeeded(launch.leave(engine.runtime)))
             }
         }
     }
@@ -271,7 +309,7 @@ impl Serving<'_> {
         let successors = SuccessorStarter {
             program: self.launch.about.program.clone(),
             link: Arc::clone(self.launch.link),
-            share_sockets: self.share_sockets(),
+            share_sockets: Arc::clone(&self.share_sockets),
         };
         let (config, engine) = (&self.launch.config, &self.engine);
         let version = Arc::new(Version {
@@ -309,99 +347,5 @@ impl Serving<'_> {
                 }
             }),
         }
-    }
-
-    /// Makes second handles to all sockets and locks but the listeners.
-    fn share_sockets(&mut self) -> Box<ShareSockets> {
-        let control = self.files.control.share();
-        let stats = self.files.stats.as_ref().map(StatsServer::share);
-        let locks = std::mem::take(&mut self.locks);
-        Box::new(move || {
-            let kind = SocketKind::Control;
-            let control = control()?.into_iter();
-            let mut shared: Vec<SharedSocket> = control
-                .map(|handle| SharedSocket { kind, handle })
-                .collect();
-            if let Some(stats) = &stats {
-                shared.push(SharedSocket {
-                    kind: SocketKind::Stats,
-                    handle: stats()?,
-                });
-            }
-            #[cfg(unix)]
-            for lock in locks.iter().flatten() {
-                shared.push(SharedSocket {
-                    kind: SocketKind::Lock,
-                    handle: lock.try_clone()?.into(),
-                });
-            }
-            #[cfg(not(unix))]
-            let _there_are_none = &locks;
-            Ok(shared)
-        })
-    }
-}
-
-/// How a process of the server ends.
-pub(super) enum Ended {
-    /// The server has stopped: the exit code.
-    Stopped(i32),
-    /// Another process is the server.
-    Succeeded(Succeeded),
-}
-
-/// What is left to do in a process that was succeeded.
-pub(super) struct Succeeded {
-    /// Signals that came and were not handled.
-    unhandled: Vec<i32>,
-    unread: signals::Unread,
-    writer: LogWriter,
-    /// Threads of the application may still run.
-    runtime: &'static Runtime,
-}
-
-impl Launch<'_> {
-    /// Another process is the server: it gets the signals that this one has not handled.
-    fn leave(&self, runtime: &'static Runtime) -> Ended {
-        let unread = signals::stop_reading();
-        let unhandled = || unread.unhandled(&self.received);
-        let unhandled = match self.is_first() {
-            true => unhandled(),
-            false => {
-                self.link.leave(unhandled);
-                Vec::new()
-            }
-        };
-        Ended::Succeeded(Succeeded {
-            unhandled,
-            unread,
-            writer: self.output.writer.clone(),
-            runtime,
-        })
-    }
-}
-
-impl Succeeded {
-    /// Waits for the server's end in its first process.
-    pub(super) fn wait(self, config: &Config, program: &Program, link: &Link) -> Exit {
-        let fallback = config.start.fallback.clone();
-        #[cfg(unix)]
-        let waiting = Waiting {
-            program,
-            title: title::wanted(config),
-            fallback,
-            caught: self.unread.caught(),
-            unhandled: self.unhandled,
-        };
-        #[cfg(not(unix))]
-        let waiting = Waiting { fallback };
-        #[cfg(not(unix))]
-        let _unix_only = (program, self.unread, self.unhandled);
-        let end = wait_for_others(link, waiting, || {
-            if let Err(error) = self.runtime.halt() {
-                tracing::warn!(%error, "threads of the application run on");
-            }
-        });
-        Exit::like(&end, &self.writer)
     }
 }
