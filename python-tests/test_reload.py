@@ -272,14 +272,12 @@ def test_exit_hooks_of_the_old_version_run(serve):
     assert "goodbye from new" not in server.log()
 
 
-def test_a_thread_that_cannot_be_ended_parks_its_interpreter(serve, gate):
+def test_a_thread_that_cannot_be_ended_parks_its_interpreter(serve):
     source = """\
-    import _thread
-    from knock import knock
-    _thread.start_new_thread(knock, ("stubborn",))
+    import _thread, os
+    _thread.start_new_thread(os.read, (os.pipe()[0], 1))
     """ + HELLO.lstrip()
-    server = serve("--reload-mercy", "0.5", gate=gate, source=source.format("old"))
-    gate.visitor()
+    server = serve("--reload-mercy", "0.5", source=source.format("old"))
     reload(server, HELLO.format("new"))
     server.wait_for_log(r"an interpreter is parked: .*generation=1 worker=1 threads_left=1")
     server.wait_for_log(

@@ -25,6 +25,7 @@ use super::runtime::code;
 use super::stacks;
 use super::trampoline::{self, Method};
 use super::uwsgi;
+use super::waits::functions;
 
 /// The texts of `warn_once`.
 static WARNINGS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
@@ -240,6 +241,12 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
         (c"own_frames", &stacks::OWN_FRAMES),
         (c"is_child", &fork::IN_CHILD),
         (c"note_exit", &crash::NOTE_EXIT),
+        (c"interruptible_sleep", &functions::INTERRUPTIBLE_SLEEP),
+        (c"built_in", &functions::BUILT_IN),
+        (c"wake_descriptor", &functions::WAKE_DESCRIPTOR),
+        (c"end_waits", &functions::END_WAITS),
+        (c"end_reads", &functions::END_READS),
+        (c"nudge", &functions::NUDGE),
     ] {
         // SAFETY: the function has no self.
         let function = unsafe { trampoline::function(token, method, std::ptr::null_mut())? };

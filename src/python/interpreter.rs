@@ -23,6 +23,7 @@ use super::runtime::{self, Runtime};
 use super::target::Import;
 use super::thread_id::native_id;
 use super::uwsgi::backend::BackendRef;
+use super::waits::Waits;
 use crate::wsgi::environ::ServerFacts;
 
 /// How an interpreter is isolated from the others.
@@ -140,6 +141,7 @@ pub(super) struct Interpreter {
     is_looked_at: AtomicBool,
     members: Mutex<Members>,
     left: Condvar,
+    pub(super) waits: Waits,
 }
 
 #[derive(Debug)]
@@ -254,6 +256,7 @@ pub(super) fn create(
             siblings: 0,
         }),
         left: Condvar::new(),
+        waits: Waits::default(),
     };
     Ok((state, Arc::new(interpreter)))
 }

@@ -85,6 +85,7 @@ pub(super) unsafe fn end(
         // end, so the count is polled.
         std::thread::sleep(Duration::from_millis(1));
     }
+    interpreter.waits.go_on();
     park();
     Ended::Parked {
         threads_left: others,

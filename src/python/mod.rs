@@ -8,8 +8,8 @@
 //! Read `interpreter` first, then `thread_state`, then `request/call`.
 //!
 //! - `object`, `trampoline`, `namespace`, `attached`: the layer that everything else stands on
-//! - `interpreter`, `interpreter_end`, `thread_state`, `bootstrap`, `interruption`, `stacks`: the
-//!   life of an interpreter
+//! - `interpreter`, `interpreter_end`, `waits`, `thread_state`, `bootstrap`, `interruption`,
+//!   `stacks`: the life of an interpreter
 //! - `load`, `target`, `sources`, `refusal`, `failure`: the app, and errors as text
 //! - `crash`, `fork`: ends of the process, and copies of it
 //! - `runtime`, `request`, `uwsgi`: rooms of their own
@@ -47,6 +47,7 @@ mod thread_id;
 mod thread_state;
 mod trampoline;
 mod uwsgi;
+mod waits;
 mod world;
 
 pub use attached::Attached;

@@ -2,6 +2,11 @@
 
 import sys
 
+# Seconds that threads have after SystemExit, also if others have used up the time before it.
+LEAST_AFTER_EXIT = 1.0
+# Seconds between two looks at threads that have not ended.
+LOOK = 0.1
+
 
 def quiesce(seconds, daemon_seconds):
     import atexit
@@ -19,12 +24,8 @@ def quiesce(seconds, daemon_seconds):
     for thread in others(me):
         if not thread.daemon:
             join(thread, left())
-    stubborn = others(me)
-    for thread in stubborn:
-        interrupt(thread.ident)
-    daemons_end = time.monotonic() + daemon_seconds
-    for thread in stubborn:
-        join(thread, min(left(), max(0.0, daemons_end - time.monotonic())))
+    if others(me) or places():
+        end_threads(me, min(daemon_seconds, max(LEAST_AFTER_EXIT, left())))
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             run(stream.flush)
@@ -38,6 +39,32 @@ def quiesce(seconds, daemon_seconds):
     if phantom is not None:
         vars(phantom).pop("_track_dummy_thread_ref", None)
     return left_over
+
+
+def end_threads(me, seconds):
+    """Raises SystemExit in all threads. One that has not moved since waits in C: its wait is ended. One that has moved may be
+    at work that ends with it (a `finally`), and has half of the time for that."""
+    import time
+
+    end = time.monotonic() + seconds
+    half = end - seconds / 2
+    run(interrupt_threads, others(me))
+    at_first = places()
+    run(end_waits)
+    run(end_notifications)
+    while True:
+        until = min(end, time.monotonic() + LOOK)
+        for thread in others(me):
+            join(thread, max(0.0, until - time.monotonic()))
+        now = places()
+        # A thread of _thread cannot be joined.
+        while now and not others(me) and time.monotonic() < until:
+            time.sleep(0.001)
+            now = places()
+        if not (now or others(me)) or time.monotonic() >= end:
+            return
+        if time.monotonic() >= half or all(now[one] == at_first.get(one) for one in now):
+            run(end_everything, others(me))
 
 
 def others(me):

@@ -32,6 +32,8 @@ def apply_shims(identity):
     shims = {"multiprocessing.util": tell_children_of_files}
     if identity is not None:
         refuse_to_fork()
+        make_waits_interruptible()
+        shims["select"] = watch_end
         shims["prometheus_client.values"] = lambda module: identify(module, identity)
         shims["fcntl"] = lock_by_descriptor
         shims["_posixsubprocess"] = explain_preexec

@@ -33,7 +33,7 @@ use super::target::{AppTarget, TargetKind};
 use super::uwsgi;
 
 /// The time that the app's daemon threads have to end when the process exits: enough for a loop
-/// that runs Python, not for a sleep, which cannot be interrupted.
+/// that runs Python, and for waits that `waits.py` ends.
 const DAEMON_GRACE_AT_EXIT: Duration = Duration::from_millis(200);
 
 /// The least stack of a thread that runs Python, in bytes: CPython's assumption for the main

@@ -145,8 +145,9 @@ fn a_thread_that_will_not_stop_parks_the_interpreter() {
         on_worker(move || {
             let before = python::parked_count();
             let app = App::new(
-                "import threading\nlock = threading.Lock()\nlock.acquire()\n\
-                 threading.Thread(target=lock.acquire, daemon=True).start()\napplication = print",
+                "import os, threading\npipe = os.pipe()\n\
+                 threading.Thread(target=os.read, args=(pipe[0], 1), daemon=True).start()\n\
+                 application = print",
             );
             let mut thread =
                 InterpreterThread::create(runtime(), spec(isolation)).expect("created");

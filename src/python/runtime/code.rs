@@ -21,12 +21,13 @@ mod built {
 
 /// The sources that every interpreter executes, in this order. Tracebacks show the names, and our
 /// frames are told from the app's by them.
-const SOURCES: [(&CStr, &str); 9] = [
+const SOURCES: [(&CStr, &str); 10] = [
     (c"<singlemalt bootstrap>", include_str!("../bootstrap.py")),
     (c"<singlemalt extensions>", include_str!("../extensions.py")),
     (c"<singlemalt load>", include_str!("../load.py")),
     (c"<singlemalt shims>", include_str!("../shims.py")),
     (c"<singlemalt quiesce>", include_str!("../quiesce.py")),
+    (c"<singlemalt waits>", include_str!("../waits.py")),
     (c"<singlemalt embedded>", include_str!("../embedded.py")),
     (c"<singlemalt harakiri>", include_str!("../harakiri.py")),
     (c"<singlemalt stacks>", include_str!("../stacks.py")),

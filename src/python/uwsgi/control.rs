@@ -8,6 +8,7 @@ use super::arguments::Called;
 use crate::python::interpreter::Isolation;
 use crate::python::object::detached;
 use crate::python::object::{Object, Raised};
+use crate::python::thread_id;
 use crate::python::trampoline::{Exception, raise};
 use crate::python::uwsgi::backend::{AppFacts, WorkerFacts};
 
@@ -217,7 +218,7 @@ pub(super) fn set_user_harakiri<'py>(called: &Called<'py>) -> Result<Object<'py>
         return Err(raise(called.token, Exception::Runtime, text));
     }
     let backend = &interpreter.spec.backend.0;
-    backend.limit_request(interpreter.serial, super::locks::this_thread(), limit);
+    backend.limit_request(interpreter.serial, thread_id::ident(), limit);
     Ok(Object::none(called.token))
 }
 

@@ -3,7 +3,6 @@
 
 use std::ffi::CStr;
 
-use super::locks;
 use super::module::module;
 use crate::python::attached::Attached;
 use crate::python::bootstrap;
@@ -11,6 +10,7 @@ use crate::python::failure;
 use crate::python::fork;
 use crate::python::interpreter::Interpreter;
 use crate::python::object::{self, Raised, Token};
+use crate::python::thread_id;
 
 /// Calls an attribute of the module, if it is set. An exception is logged.
 fn call(token: Token<'_>, name: &CStr) {
@@ -64,7 +64,7 @@ pub(in crate::python) fn after_job(token: Token<'_>, interpreter: &Interpreter, 
     bootstrap::judge_refusals(token, interpreter);
     if interpreter.has_locks() {
         let backend = &interpreter.spec.backend.0;
-        let left = backend.release_locks(interpreter.serial, Some(locks::this_thread()));
+        let left = backend.release_locks(interpreter.serial, Some(thread_id::ident()));
         interpreter.uncount_locks(left.len());
         for number in left {
             tracing::warn!(

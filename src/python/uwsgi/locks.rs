@@ -1,18 +1,11 @@
 //! `uwsgi.lock()` and the like: locks that all interpreters share, with an owner.
 
-use pyo3_ffi as ffi;
-
 use super::arguments::Called;
 use crate::python::object::detached;
 use crate::python::object::{Object, Raised};
+use crate::python::thread_id;
 use crate::python::trampoline::{Exception, raise};
 use crate::python::uwsgi::backend::LockRefused;
-
-/// The calling thread, among those of its interpreter.
-pub(super) fn this_thread() -> u64 {
-    // SAFETY: may be called by any thread at any time.
-    unsafe { ffi::PyThread_get_thread_ident() as u64 }
-}
 
 fn number(called: &Called<'_>) -> Result<usize, Raised> {
     called.arguments.count(0, 1)?;
@@ -35,7 +28,7 @@ pub(super) fn lock<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     let number = number(called)?;
     let interpreter = called.interpreter;
     let backend = &interpreter.spec.backend.0;
-    let thread = this_thread();
+    let thread = thread_id::ident();
     detached(called.token, || {
         backend.lock(number, interpreter.serial, thread)
     })
@@ -50,7 +43,7 @@ pub(super) fn unlock<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     let number = number(called)?;
     let interpreter = called.interpreter;
     let backend = &interpreter.spec.backend.0;
-    match backend.unlock(number, interpreter.serial, this_thread()) {
+    match backend.unlock(number, interpreter.serial, thread_id::ident()) {
         Ok(true) => interpreter.uncount_locks(1),
         Ok(false) => tracing::warn!(
             target: "app",
