@@ -17,9 +17,13 @@ const SUPPORTED: std::ops::RangeInclusive<u8> = 12..=15;
 /// The first minor version whose free-threaded build is supported: pyo3 has no 3.13t.
 const FREE_THREADED: u8 = 14;
 
+/// Set by maturin: the wheel's extension module is built, which finds Python in the process.
+const EXTENSION_VARIABLE: &str = "PYO3_BUILD_EXTENSION_MODULE";
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=PYO3_PYTHON");
+    println!("cargo:rerun-if-env-changed={EXTENSION_VARIABLE}");
     let config = pyo3_build_config::get();
     if let Some(executable) = config.executable() {
         println!("cargo:rerun-if-changed={executable}");
@@ -35,6 +39,9 @@ fn main() {
     }
 
     pyo3_build_config::use_pyo3_cfgs();
+    if is_extension() {
+        return;
+    }
     // Each of these says nothing on a system where it has no meaning.
     pyo3_build_config::add_libpython_rpath_link_args();
     pyo3_build_config::add_python_framework_link_args();
@@ -45,6 +52,10 @@ fn main() {
             println!("cargo:rustc-env=SINGLEMALT_BUILD_PYTHON={executable}");
         }
     }
+}
+
+fn is_extension() -> bool {
+    env::var_os(EXTENSION_VARIABLE).is_some()
 }
 
 /// What is wrong with the interpreter and the way out, as one line.
@@ -74,6 +85,7 @@ fn check(config: &InterpreterConfig, target_os: &str) -> Result<(), String> {
     }
     if let (Some(folder), Some(name)) = (config.lib_dir(), config.lib_name())
         && target_os != "windows"
+        && !is_extension()
     {
         let ends: &[&str] = if config.shared() {
             &["so", "dylib", "tbd"]

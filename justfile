@@ -39,11 +39,17 @@ test-python *arguments:
     tools/with-python cargo build
     SINGLEMALT_BIN={{ quote(target) }}/debug/singlemalt tools/test-python "$@"
 
-# The Rust and Python tests on every CPython of the machine (NEWER_PYTHONS: see tools/matrix)
+# Build a wheel, install it into a new virtualenv, and test it there; `just test-wheel dist/NAME.whl -n auto` runs the whole suite
+[group('test')]
+[no-exit-message]
+test-wheel *arguments:
+    tools/test-wheel "$@"
+
+# The Rust and Python tests, against binary and wheel, on every CPython of the machine (NEWER_PYTHONS: see tools/matrix)
 [group('test')]
 [no-exit-message]
 matrix:
-    tools/matrix
+    MATRIX_WHEEL=1 tools/matrix
 
 # Build for Windows and type-check for macOS (NEWER_PYTHONS: see tools/portability)
 [group('test')]
@@ -90,6 +96,12 @@ storm *arguments:
 bench-reload *arguments:
     tools/bench-reload "$@"
 
+# Wheels for every CPython of the machine, and the source distribution, into dist/ (NEWER_PYTHONS: see tools/wheels)
+[group('release')]
+[no-exit-message]
+wheels *arguments:
+    tools/wheels "$@"
+
 # Rewrite the snapshots that changed, and show the diff
 [group('change')]
 [no-exit-message]
@@ -124,6 +136,7 @@ fmt-check:
 lint:
     tools/ruff check --quiet
     tools/with-python cargo clippy --all-targets -- -D warnings
+    tools/with-python cargo clippy --package singlemalt-wheel -- -D warnings
 
 # The API documentation, private items included
 [group('change')]

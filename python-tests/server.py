@@ -46,6 +46,12 @@ def binary():
     return max(built, key=lambda path: path.stat().st_mtime)
 
 
+def is_script():
+    """What is tested is the console script of the wheel: Python runs the server."""
+    with open(binary(), "rb") as file:
+        return file.read(2) == b"#!"
+
+
 def virtualenv_arguments():
     """The server gets this suite's own virtualenv, so that it finds Flask and Django."""
     return ["--virtualenv", sys.prefix] if sys.prefix != sys.base_prefix else []

@@ -12,7 +12,7 @@ import pytest
 from conftest import HAS_OWN_GIL
 from requests_raw import get
 
-from server import STOP_SECONDS, binary
+from server import STOP_SECONDS, binary, is_script
 
 NAMED = """
     def make(name):
@@ -152,6 +152,7 @@ def test_virtualenv(serve, option):
 
 
 @pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="the suite does not run in a virtualenv")
+@pytest.mark.skipif(is_script(), reason="the wheel has an environment of its own (test_wheel.py)")
 def test_an_active_virtualenv_is_used(serve):
     source = "import sys\n\n" + HELLO.replace("\n    ", "\n").replace(
         'b"hello"', "sys.prefix.encode()"

@@ -8,7 +8,10 @@ import sys
 import pytest
 from conftest import PYTHON
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+pytestmark = [
+    pytest.mark.wheel,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix"),
+]
 
 CRASHES = """
     import ctypes, os, signal, sys, threading

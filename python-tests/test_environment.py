@@ -10,6 +10,8 @@ import pytest
 from conftest import HAS_OWN_GIL
 from versions import reload, rewrite
 
+pytestmark = pytest.mark.wheel
+
 OWN_GIL = pytest.mark.skipif(not HAS_OWN_GIL, reason="needs own-GIL interpreters")
 
 # Each request works for a moment, so that the interpreters work side by side.

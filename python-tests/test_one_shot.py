@@ -12,6 +12,8 @@ from test_isolation import MODES
 
 from server import APPS, binary, environment, virtualenv_arguments
 
+pytestmark = pytest.mark.wheel
+
 APP = """
     import atexit, sys
     print("printed while it is loaded")

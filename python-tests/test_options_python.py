@@ -11,6 +11,8 @@ from test_frameworks import needs
 from test_isolation import MODES
 from test_options_app import refused
 
+pytestmark = pytest.mark.wheel
+
 TELL = """
     import json, os, sys
 

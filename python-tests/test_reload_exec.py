@@ -24,7 +24,10 @@ from conftest import HAS_OWN_GIL
 from storm import BROKEN, Load, Site, reload_often
 from versions import reload, rewrite
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there are no signals here")
+pytestmark = [
+    pytest.mark.wheel,
+    pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there are no signals here"),
+]
 
 GET = b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n"
 ROOT = GET % b"/"

@@ -14,9 +14,12 @@ from client import Connection
 from test_reload_exec import app, children, family, plain, reloaded
 from versions import reload, rewrite
 
-from server import binary
+from server import binary, is_script
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+pytestmark = [
+    pytest.mark.wheel,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+]
 
 # Another process adopts what an interpreter of this one leaves running.
 ORPHAN = """\
@@ -68,9 +71,17 @@ def test_the_waiter_is_the_same_process_without_python(serve):
     successor = reloaded(server)
     is_waiter(server)
     assert Path(f"/proc/{pid}/comm").read_bytes() == before["comm"]
-    assert Path(f"/proc/{pid}/cmdline").read_bytes() == before["cmdline"]
+    command = Path(f"/proc/{pid}/cmdline").read_bytes()
     maps = Path(f"/proc/{pid}/maps").read_text()
-    assert "site-packages" not in maps and "lib-dynload" not in maps
+    if is_script():
+        # Python without site-packages executes the package's main file with the same arguments.
+        script = before["cmdline"].index(b"app.py")
+        assert command.split(b"\0")[1:3] == [b"-I", b"-S"]
+        assert command.endswith(before["cmdline"][script:])
+    else:
+        assert command == before["cmdline"]
+        assert "site-packages" not in maps
+    assert "lib-dynload" not in maps
     # It has no socket that clients connect to; its successor has.
     listening = {
         line.split()[9]
@@ -202,6 +213,7 @@ def test_the_first_process_of_a_container_reaps_orphans(serve):
     assert server.wait_for_exit() == 0
 
 
+@pytest.mark.skipif(is_script(), reason="the program is Python (test_an_update_while_it_runs)")
 def test_a_first_process_that_cannot_be_executed_again_waits_as_it_is(serve, gate, tmp_path):
     copy = tmp_path / "copy"
     shutil.copy(binary(), copy)

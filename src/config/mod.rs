@@ -61,6 +61,7 @@ pub use process::types::{
 };
 pub use python::types::{OneShot, PythonConfig};
 pub use read::{from_args, read_again};
+pub use readers::contents::used_up;
 pub use readers::system_facts::{PROCESS_VARIABLE, SERVER_PROCESS};
 pub use reload::types::{
     CanaryStage, Exceptions, MemoryLimits, ParkedLimits, ProbeRules, Recycling, ReloadConfig,

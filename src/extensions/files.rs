@@ -65,6 +65,8 @@ pub fn find(folders: &[PathBuf], suffixes: &[String]) -> Vec<Found> {
         .par_iter()
         .flat_map(|folder| walk(folder, folder, suffixes, DEPTH_MAX))
         .collect();
+    // The server itself, where it is an extension module: only the main interpreter imports it.
+    found.retain(|one| one.module != "singlemalt._singlemalt");
     found.sort();
     found
 }

@@ -1,7 +1,7 @@
 //! `--daemonize` and `--daemonize2`: a life without a terminal.
 //!
 //! The one fork of this program. It happens on the main thread before any other thread and before
-//! Python: a fork after a subinterpreter exists kills the child, and one beside threads leaves
+//! Python, or, if Python was there first, by Python: a fork after a subinterpreter exists kills the child, and one beside threads leaves
 //! their locks locked. So `--daemonize2`, which in uWSGI detaches after the application was loaded,
 //! detaches before it here too; but the process that was started waits until the server serves,
 //! shows what it says until then, and leaves with its exit code if it does not come up.
@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::io::{self, PipeWriter, Read as _, Write as _};
 
-use fork::{Fork, fork};
+use fork::waitpid;
 use rustix::stdio::dup2_stdin;
 
 pub enum Role {
@@ -36,14 +36,22 @@ impl Starter {
 }
 
 /// Becomes a daemon: a session of its own, no terminal, nothing to read. `waits`: the starter waits
-/// for [`Starter::release`].
-pub fn detach(waits: bool) -> io::Result<Role> {
+/// for [`Starter::release`]. `fork_python` forks a process in which Python runs, and returns the
+/// child's id, or 0 in the child; `None` if it does not run.
+pub fn detach(waits: bool, fork_python: &dyn Fn() -> Option<io::Result<i32>>) -> io::Result<Role> {
+    let fork = || match fork_python() {
+        Some(forked) => forked,
+        None => fork::fork().map(|fork| match fork {
+            fork::Fork::Parent(child) => child,
+            fork::Fork::Child => 0,
+        }),
+    };
     let (mut news, starter) = io::pipe()?;
     match fork()? {
-        Fork::Parent(child) => {
+        child @ 1.. => {
             drop(starter);
             // The child in between leaves at once.
-            fork::waitpid(child)?;
+            waitpid(child)?;
             if !waits {
                 return Ok(Role::Starter(0));
             }
@@ -54,11 +62,11 @@ pub fn detach(waits: bool) -> io::Result<Role> {
                 told.last().map_or(1, |code| i32::from(*code)),
             ))
         }
-        Fork::Child => {
+        _ => {
             drop(news);
             rustix::process::setsid()?;
             // What leads no session can never get a terminal again.
-            if let Fork::Parent(_) = fork()? {
+            if fork()? > 0 {
                 return Ok(Role::Starter(0));
             }
             dup2_stdin(File::open("/dev/null")?)?;

@@ -24,7 +24,10 @@ impl Starter {
 
 /// # Errors
 /// Always: says what to do instead.
-pub fn detach(_waits: bool) -> io::Result<Role> {
+pub fn detach(
+    _waits: bool,
+    _fork_python: &dyn Fn() -> Option<io::Result<i32>>,
+) -> io::Result<Role> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
         "Windows has no daemons: run it as a service (NSSM and WinSW wrap any program), or detached with \

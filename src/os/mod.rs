@@ -37,6 +37,7 @@ pub mod privileges;
 #[cfg_attr(target_os = "linux", path = "process_name_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "process_name_other.rs")]
 pub mod process_name;
+pub mod program;
 #[cfg_attr(unix, path = "redirect_unix.rs")]
 #[cfg_attr(windows, path = "redirect_windows.rs")]
 pub mod redirect;

@@ -35,6 +35,48 @@ def prepare(python_path, guard, twins, executable):
         prefer_twins()
 
 
+def undo_script(argv, script_folder, further_packages, assigns):
+    """Python was started for the script `singlemalt`, and every interpreter begins as that did."""
+    sys.argv[:] = argv
+    if script_folder is not None and sys.path[:1] == [script_folder]:
+        del sys.path[0]
+    sys.path += [folder for folder in further_packages if folder not in sys.path]
+    if assigns:
+        assign_variables_safely()
+
+
+def assign_variables_safely():
+    """The C library's setenv moves what another interpreter may be reading (environment_linux.rs)."""
+    import posix
+
+    def checked(name):
+        name = os.fsencode(name)
+        if not name or b"=" in name:
+            raise ValueError("illegal environment variable name")
+        return name
+
+    def assign(text):
+        if b"\0" in text:
+            raise ValueError("embedded null byte")
+        assign_variable(text)
+
+    def putenv(name, value, /):
+        """Change or add an environment variable."""
+        name, value = checked(name), os.fsencode(value)
+        sys.audit("os.putenv", name, value)
+        assign(name + b"=" + value)
+
+    def unsetenv(name, /):
+        """Delete an environment variable."""
+        name = checked(name)
+        sys.audit("os.unsetenv", name)
+        assign(name)
+
+    if os.putenv.__module__ != __name__:
+        os.putenv = posix.putenv = putenv
+        os.unsetenv = posix.unsetenv = unsetenv
+
+
 def add_to_path(python_path):
     """The working directory first, as uWSGI has it, then the option's folders in their order."""
     try:

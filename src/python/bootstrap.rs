@@ -21,7 +21,8 @@ use super::namespace::{find, interpreter_dict, namespace};
 use super::object::{self, Object, Raised, Token, detached};
 use super::refusal::RefusedExtension;
 use super::request::caches;
-use super::runtime::code;
+use super::runtime::hosted::Hosted;
+use super::runtime::{Runtime, code, environment};
 use super::stacks;
 use super::trampoline::{self, Method};
 use super::uwsgi;
@@ -192,6 +193,9 @@ pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
             namespace
         }
     };
+    if let Some(hosted) = Runtime::hosted() {
+        undo_script(token, &namespace, hosted)?;
+    }
     let python_path: Vec<_> = interpreter
         .spec
         .python_path
@@ -222,6 +226,25 @@ pub(super) fn prepare(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
     adopt_thread(token, interpreter, 0)
 }
 
+/// Python was started for a script: this interpreter is to look as if it was not.
+fn undo_script(token: Token<'_>, namespace: &Object<'_>, hosted: &Hosted) -> Result<(), Raised> {
+    let argv = Object::list_of_text(token, &hosted.argv)?;
+    let folder = match &hosted.script_folder {
+        Some(folder) => Object::text(token, folder)?,
+        None => Object::none(token),
+    };
+    let packages: Vec<_> = hosted
+        .packages
+        .iter()
+        .map(|path| path.to_string_lossy())
+        .collect();
+    let packages = Object::list_of_text(token, &packages)?;
+    let assigns = Object::boolean(token, environment::ASSIGNS)?;
+    find(namespace, c"undo_script")?
+        .call([&argv, &folder, &packages, &assigns])
+        .map(drop)
+}
+
 /// Executes the embedded sources in a new namespace.
 fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
     let namespace = Object::dict(token)?;
@@ -247,6 +270,7 @@ fn execute(token: Token<'_>) -> Result<Object<'_>, Raised> {
         (c"end_waits", &functions::END_WAITS),
         (c"end_reads", &functions::END_READS),
         (c"nudge", &functions::NUDGE),
+        (c"assign_variable", &environ::ASSIGN_VARIABLE),
     ] {
         // SAFETY: the function has no self.
         let function = unsafe { trampoline::function(token, method, std::ptr::null_mut())? };

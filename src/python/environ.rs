@@ -7,7 +7,31 @@ use std::ffi::{OsStr, OsString};
 use super::attached::Attached;
 use super::namespace::{find, namespace};
 use super::object::{self, Object, Raised, Token};
-use super::runtime::environment::Environment;
+use super::runtime::environment::{self, Environment};
+use super::trampoline::{self, Method};
+
+/// `assign_variable(text)` of our Python code: see [`environment::assign`].
+pub(super) static ASSIGN_VARIABLE: Method = Method::one(c"assign_variable", assign_variable);
+
+unsafe extern "C" fn assign_variable(
+    _self: *mut pyo3_ffi::PyObject,
+    text: *mut pyo3_ffi::PyObject,
+) -> *mut pyo3_ffi::PyObject {
+    // SAFETY: called by CPython with a live argument, which is a bytes object or refused; such an
+    // object holds as many bytes as its size says, and lives during the call.
+    unsafe {
+        trampoline::object(|token| {
+            let length = pyo3_ffi::PyBytes_Size(text);
+            let start = pyo3_ffi::PyBytes_AsString(text);
+            if start.is_null() {
+                return Err(Raised);
+            }
+            let length = usize::try_from(length).unwrap_or_default();
+            environment::assign(std::slice::from_raw_parts(start.cast(), length));
+            Ok(Object::none(token))
+        })
+    }
+}
 
 /// A new interpreter's `os.environ` becomes `environment`. The process's variables stay.
 pub(super) fn begin(token: Token<'_>, environment: &Environment) -> Result<(), Raised> {

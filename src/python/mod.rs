@@ -68,8 +68,11 @@ pub use runtime::environment::{
     Environment, EnvironmentError, environment_now, move_environment, set_environment,
 };
 pub use runtime::error::RuntimeError;
+pub use runtime::hosted::fork;
 pub(crate) use runtime::trim::free_memory;
-pub use runtime::{Release, Runtime, RuntimeOptions, exit_now, linked as linked_version};
+pub use runtime::{
+    Release, Runtime, RuntimeOptions, exit_now, linked as linked_version, program_of,
+};
 #[cfg(target_os = "linux")]
 pub use shared_memory::shared_memory;
 pub use sources::{Source, sources_of};

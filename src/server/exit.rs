@@ -2,13 +2,13 @@
 //! again after exit code 1. Main thread, at the end.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::log_target::LogOutput;
 use crate::config::{Config, Failure};
 use crate::net::vital;
+use crate::os::program;
 use crate::python::{Cause, exit_now, watch_crashes};
 use crate::telemetry::LogWriter;
 use crate::telemetry::in_progress::{self, Line};
@@ -158,7 +158,7 @@ pub fn start_with(file: &Path) -> Result<i32, String> {
             file.display()
         )
     };
-    let mut again = Command::new(std::env::current_exe().map_err(failed)?);
+    let mut again = program::command().map_err(failed)?;
     again.arg("--config").arg(file).env_remove(VARIABLE);
     #[cfg(unix)]
     {

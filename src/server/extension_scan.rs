@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead as _, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -19,6 +19,7 @@ use crate::config::{Config, Failure, IsolationChoice};
 use crate::extensions::cache::Cache;
 use crate::extensions::prober;
 use crate::extensions::scan::{self, Environment, Row};
+use crate::os::program;
 use crate::python::{ExtensionImport, InterpreterThread, exit_now};
 
 /// So many packages are named in the log.
@@ -196,7 +197,7 @@ pub(super) fn check(
 
 /// This program with the same Python and environment, for another task.
 fn command(config: &Config, folder: &Path, task: &str, cache: Option<&Path>) -> Command {
-    let mut command = Command::new(this_program());
+    let mut command = this_program();
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         // Options in variables, and what a service manager tells the server alone.
@@ -238,9 +239,9 @@ fn command(config: &Config, folder: &Path, task: &str, cache: Option<&Path>) -> 
 }
 
 /// The running program, also when its file has been replaced.
-fn this_program() -> PathBuf {
-    if cfg!(target_os = "linux") {
-        return PathBuf::from("/proc/self/exe");
+fn this_program() -> Command {
+    if cfg!(target_os = "linux") && program::host().is_none() {
+        return Command::new("/proc/self/exe");
     }
-    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("singlemalt"))
+    program::command().unwrap_or_else(|_| Command::new("singlemalt"))
 }

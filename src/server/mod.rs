@@ -1,6 +1,6 @@
 //! The top room: builds the server, supervises it and stops it.
 //!
-//! `main` calls [`run`]. [`start`] builds the server in stages, each a type that consumes the one
+//! `main` and the wheel's extension module call [`run_command`], which calls [`run`]. [`start`] builds the server in stages, each a type that consumes the one
 //! before: configuration and log, sockets, Python and the first generation, threads. The
 //! [`engine`] is what answers requests; the [`supervisor`] handles signals, reloads and the stop
 //! ([`stop`]). All of it runs on the main thread, which is detached from Python. This room
@@ -11,6 +11,7 @@ mod actions;
 mod alarms;
 mod applications;
 mod certificates;
+mod command;
 mod engine;
 mod exit;
 mod extension_scan;
@@ -37,5 +38,7 @@ mod wait_for;
 pub use crate::admin::control_command::ask as ask_by_control;
 pub use crate::config::Failure;
 pub use crate::os::pidfile_command::ask as ask_by_pidfile;
+pub use crate::os::program::{Host, set_host};
+pub use command::run_command;
 pub use exit::{Exit, start_with, wait_if_waiter};
 pub use start::{could_not_begin, run};

@@ -10,6 +10,7 @@ use super::request_log::{Lines, Once};
 use crate::config::Failure;
 use crate::config::{Config, IsolationChoice};
 use crate::net::RequestLog;
+use crate::os::program;
 use crate::python::{Runtime, RuntimeError, RuntimeOptions};
 use crate::reload::event::Event;
 use crate::telemetry::LogWriter;
@@ -149,6 +150,10 @@ pub(super) fn start_python(config: &Config, started: &Path) -> Result<&'static R
         program_name: config.python.program_name.clone(),
         no_site: config.python.no_site,
         lazy_imports: config.python.lazy_imports,
+        script_folder: program::host().and_then(|host| host.script_folder.clone()),
+        further_packages: program::host()
+            .map(|host| host.further_packages.clone())
+            .unwrap_or_default(),
     })
     .map_err(|error| about_home(config, started, error))
 }

@@ -13,6 +13,7 @@ use super::sockets::Listening;
 use super::{applications, hooks, settings};
 use crate::app::process::Process;
 use crate::config::{self, Change, Config, Failure, TakesEffect};
+use crate::os::program;
 use crate::python::{Environment, Runtime};
 use crate::reload::failed_load::LastLoad;
 use crate::reload::version::{MakeVersion, Renewal, Version};
@@ -186,9 +187,8 @@ impl VersionMaker {
 
 /// Reads the configuration once more, as it is now.
 fn read_configuration(program: &Program) -> Result<Config, String> {
-    let arguments = program.arguments.iter().skip(1).cloned();
-    let environment = program.environment.iter().cloned();
-    config::read_again(arguments, environment, program.folder())
+    let environment = program::for_configuration(program.environment.iter().cloned());
+    config::read_again(program::arguments(), environment, program.folder())
         .map(|config| *config)
         .map_err(|error| error.to_string())
 }

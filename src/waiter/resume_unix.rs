@@ -24,6 +24,7 @@ use super::supervision::{Settings, Supervisor};
 use super::wait::wait;
 use crate::os::service_manager::notify::Notifier;
 use crate::os::signals::{self, CaughtSignals, LeftSignal, UNASSIGNED};
+use crate::os::{process_name, program};
 
 /// Signals that the process treats in its own way after the exec, and that are held meanwhile.
 const OWN: [i32; 5] = {
@@ -33,6 +34,7 @@ const OWN: [i32; 5] = {
 
 /// What the process leaves to the program after the exec.
 #[derive(Debug, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "each lives for a moment")]
 enum Saved {
     /// A process of the server; its channel comes with the message.
     Process {
@@ -51,6 +53,8 @@ enum Saved {
         held: Vec<i32>,
         /// The short name of the process.
         name: String,
+        /// The title that its arguments cannot give it.
+        title: Option<Box<str>>,
         fallback: Option<OsString>,
         supervised: Option<Settings>,
     },
@@ -158,6 +162,10 @@ fn wait_with_less_memory(
 /// Returns only on an error. Standard input is empty then.
 fn execute(processes: &Processes, waiting: &Waiting<'_>) -> io::Error {
     let executed = (|| {
+        if program::host().is_some_and(|host| host.was_replaced()) {
+            let why = "another version of it was installed";
+            return Err(io::Error::other(why));
+        }
         let (ours, theirs) = Channel::pair()?;
         save(&ours, processes, waiting)?;
         Ok(command(waiting).stdin(Stdio::from(theirs)).exec())
@@ -190,17 +198,18 @@ fn save(channel: &Channel, processes: &Processes, waiting: &Waiting<'_>) -> io::
         let handle = socket.try_clone_to_owned()?;
         channel.send(&Saved::Signal(number), Some(&handle))?;
     }
-    let path = std::path::Path::new(&waiting.program.path);
-    let name = path.file_name().unwrap_or_default();
-    let name = waiting
-        .title
-        .clone()
-        .unwrap_or_else(|| name.to_string_lossy().into_owned());
+    let name = waiting.title.clone();
+    let name = name.unwrap_or_else(program::short_name);
     let rest = Saved::Rest {
         version: VERSION,
         server: processes.server,
         held: processes.held.clone(),
         name,
+        title: waiting
+            .title
+            .as_deref()
+            .filter(|_| program::host().is_some())
+            .map(Box::from),
         fallback: waiting.fallback.clone().map(OsString::from),
         supervised: processes
             .supervisor
@@ -213,10 +222,19 @@ fn save(channel: &Channel, processes: &Processes, waiting: &Waiting<'_>) -> io::
 /// The program that runs, even if another one was installed since.
 fn command(waiting: &Waiting<'_>) -> Command {
     let mut program = waiting.program.clone();
+    if let Some(host) = program::host() {
+        // No site-packages: nothing of the application is needed.
+        program.arguments.truncate(1);
+        program.arguments.extend(["-I".into(), "-S".into()]);
+        program.arguments.push(host.main_file.clone().into());
+        program.arguments.extend(program::arguments());
+    }
     if cfg!(target_os = "linux") {
         program.path = "/proc/self/exe".into();
     }
-    if let Some(title) = &waiting.title {
+    if let Some(title) = &waiting.title
+        && program::host().is_none()
+    {
         program.arguments = vec![title.into()];
     }
     program.command(WAITER)
@@ -267,6 +285,7 @@ pub fn resume() -> io::Result<ServerEnd> {
                 server,
                 held,
                 name,
+                title,
                 fallback,
                 supervised,
                 ..
@@ -274,7 +293,11 @@ pub fn resume() -> io::Result<ServerEnd> {
                 processes.supervisor = supervised.map(|settings| Supervisor::new(settings, kept));
                 processes.server = server;
                 processes.held = held;
-                if let Err(error) = crate::os::process_name::set_short(&name) {
+                let named = match title {
+                    Some(title) => process_name::set(&title, false).map(drop),
+                    None => process_name::set_short(&name),
+                };
+                if let Err(error) = named {
                     tracing::debug!(%error, "naming the process");
                 }
                 break fallback;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::channel::{Channel, Handle};
 use super::message::{Notice, Program, SharedSocket, Supervision, VERSION};
+use crate::os::program;
 
 pub use crate::config::PROCESS_VARIABLE as VARIABLE;
 pub(super) use crate::config::SERVER_PROCESS as SERVER;
@@ -153,10 +154,11 @@ impl Program {
     /// The system does not tell.
     pub fn of_this_process() -> io::Result<Self> {
         Ok(Self {
-            path: std::env::current_exe()?.into(),
-            arguments: std::env::args_os().collect(),
+            path: program::path()?.into(),
+            arguments: program::command_line(),
             environment: std::env::vars_os()
                 .filter(|(name, _)| name != VARIABLE)
+                .chain(program::variable())
                 .collect(),
             folder: logical_folder()?.into(),
         })

@@ -45,6 +45,10 @@ impl WaiterThread {
 /// ended. With `caught`, this process serves no more, and signals are forwarded.
 pub(super) fn wait(processes: &mut Processes, caught: Option<&CaughtSignals>) {
     let has_own = processes.has_own();
+    if caught.is_some() {
+        // Children may have ended before their signal was caught.
+        reap_all(processes);
+    }
     loop {
         processes.look_for_ends();
         processes.keep_serving();
@@ -135,11 +139,7 @@ fn receive(processes: &mut Processes, pid: u32) {
 /// A signal to this process, which serves no more.
 fn handle_signal(processes: &mut Processes, number: i32) {
     match number {
-        libc::SIGCHLD => {
-            while let Some((pid, how)) = reap() {
-                processes.has_ended(pid, how);
-            }
-        }
+        libc::SIGCHLD => reap_all(processes),
         // Both stop and continue together, as one process would.
         libc::SIGTSTP => {
             signal_all(processes, Signal::SIGSTOP);
@@ -149,6 +149,12 @@ fn handle_signal(processes: &mut Processes, number: i32) {
         }
         libc::SIGCONT => signal_all(processes, Signal::SIGCONT),
         number => processes.signal(number),
+    }
+}
+
+fn reap_all(processes: &mut Processes) {
+    while let Some((pid, how)) = reap() {
+        processes.has_ended(pid, how);
     }
 }
 

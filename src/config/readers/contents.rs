@@ -10,12 +10,17 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::fetch;
 
 /// What is longer was not meant to be configuration.
 const BYTES_MAX: u64 = 4 << 20;
 const USUAL_BYTES: usize = 16 * 1024;
+
+static STANDARD_INPUT: OnceLock<Vec<u8>> = OnceLock::new();
+static HAS_READ_STREAM: AtomicBool = AtomicBool::new(false);
 
 /// Why there is nothing to read, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +40,7 @@ fn unreadable(why: impl Into<String>, hint: Option<&'static str>) -> Unreadable 
 /// The bytes that a name stands for.
 pub(crate) fn read(name: &str, may_execute: bool, folder: &Path) -> Result<Vec<u8>, Unreadable> {
     if name == "-" {
-        return bounded(std::io::stdin().lock());
+        return standard_input();
     }
     let Some((scheme, rest)) = name.split_once("://") else {
         return file(name, folder);
@@ -83,7 +88,12 @@ pub(crate) fn read(name: &str, may_execute: bool, folder: &Path) -> Result<Vec<u
 
 fn file(name: &str, folder: &Path) -> Result<Vec<u8>, Unreadable> {
     match File::open(folder.join(name)) {
-        Ok(open) => bounded(open),
+        Ok(open) => {
+            if !open.metadata().is_ok_and(|about| about.is_file()) {
+                HAS_READ_STREAM.store(true, Ordering::Relaxed);
+            }
+            bounded(open)
+        }
         Err(error) => Err(match error.kind() {
             ErrorKind::NotFound if !name.starts_with('/') => unreadable(
                 "cannot be read: there is no such file",
@@ -93,6 +103,29 @@ fn file(name: &str, folder: &Path) -> Result<Vec<u8>, Unreadable> {
             ErrorKind::PermissionDenied => unreadable("cannot be read: permission denied", None),
             _ => unreadable(format!("cannot be read: {error}"), None),
         }),
+    }
+}
+
+fn standard_input() -> Result<Vec<u8>, Unreadable> {
+    let bytes = bounded(std::io::stdin().lock())?;
+    STANDARD_INPUT.get_or_init(|| bytes.clone());
+    Ok(bytes)
+}
+
+/// What the configuration has used up of the process's streams.
+#[derive(Clone, Copy, Debug)]
+pub struct UsedUp {
+    /// Standard input, as it was read.
+    pub standard_input: Option<&'static [u8]>,
+    /// Another stream, such as a named pipe or a descriptor.
+    pub other: bool,
+}
+
+/// For a program that reads the configuration after this one.
+pub fn used_up() -> UsedUp {
+    UsedUp {
+        standard_input: STANDARD_INPUT.get().map(Vec::as_slice),
+        other: HAS_READ_STREAM.load(Ordering::Relaxed),
     }
 }
 
@@ -114,7 +147,7 @@ fn bounded(source: impl Read) -> Result<Vec<u8>, Unreadable> {
 
 fn descriptor(number: &str) -> Result<Vec<u8>, Unreadable> {
     match number.parse::<u32>() {
-        Ok(0) => bounded(std::io::stdin().lock()),
+        Ok(0) => standard_input(),
         Ok(number) if cfg!(unix) => file(&format!("/dev/fd/{number}"), Path::new("/")),
         _ => Err(unreadable("is not a descriptor that can be read", None)),
     }

@@ -1,10 +1,12 @@
 //! Environment variables: set before anything else runs (`--env`, `--unenv`), and for each version of
 //! the application.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::hosted;
 
 /// Names and values.
 pub type Environment = Arc<[(OsString, OsString)]>;
@@ -28,15 +30,54 @@ pub fn move_environment(from: &Environment, to: &Environment) {
     for (name, value) in to.iter().filter(|(name, _)| can_be_set(name)) {
         if value_in(from, name).as_ref() != Some(value) {
             // SAFETY: `environment_linux` makes changes beside readers safe.
-            unsafe { std::env::set_var(name, value) };
+            unsafe { set(name, value) };
         }
     }
     for (name, _) in from.iter().filter(|(name, _)| can_be_set(name)) {
         if value_in(to, name).is_none() {
             // SAFETY: as above.
-            unsafe { std::env::remove_var(name) };
+            unsafe { remove(name) };
         }
     }
+}
+
+/// Sets a variable, in a way that does not disturb readers where the system is Linux: also where
+/// the C library's functions are not ours (the extension module).
+///
+/// # Safety
+/// Elsewhere: no other thread reads or writes variables meanwhile.
+unsafe fn set(name: &OsStr, value: &OsStr) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    super::environment_linux::set_variable(name, value);
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        std::env::set_var(name, value)
+    };
+}
+
+/// # Safety
+/// As for [`set`].
+unsafe fn remove(name: &OsStr) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    super::environment_linux::remove_variable(name);
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        std::env::remove_var(name)
+    };
+}
+
+/// Whether [`assign`] does something.
+pub(crate) const ASSIGNS: bool = cfg!(all(target_os = "linux", target_env = "gnu"));
+
+/// `NAME=VALUE` sets a variable, `NAME` removes it, both without a NUL: for `os.putenv` where it
+/// would call the C library's function.
+pub(crate) fn assign(text: &[u8]) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    super::environment_linux::assign(text);
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let _as_python_does = text;
 }
 
 /// A name that begins with '=' can be inherited, but not set.
@@ -91,7 +132,9 @@ pub fn set_environment(
     if unset.is_empty() && set.is_empty() && !moves {
         return Ok(());
     }
-    if IS_SET.swap(true, Ordering::SeqCst) || !is_only_thread() {
+    // `sitecustomize` may have started threads; like the interpreter's, their calls read only.
+    let is_alone = hosted::is_running() || is_only_thread();
+    if IS_SET.swap(true, Ordering::SeqCst) || !is_alone {
         return Err(EnvironmentError::TooLate);
     }
     let is_name = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
@@ -106,16 +149,16 @@ pub fn set_environment(
         // SAFETY: no other thread reads or writes the environment meanwhile: this thread is the
         // only one (checked above where the system tells; elsewhere `server::run` calls this before
         // it starts one).
-        unsafe { std::env::remove_var(name) };
+        unsafe { remove(name.as_ref()) };
     }
     let moved = moves.then(std::env::vars_os).into_iter().flatten();
     for (name, value) in moved.filter(|(name, _)| can_be_set(name)) {
         // SAFETY: as above.
-        unsafe { std::env::set_var(name, value) };
+        unsafe { self::set(&name, &value) };
     }
     for (name, value) in set {
         // SAFETY: as above.
-        unsafe { std::env::set_var(name, value) };
+        unsafe { self::set(name.as_ref(), value.as_ref()) };
     }
     Ok(())
 }

@@ -12,10 +12,12 @@
 //!   which walks in that direction, may see one twice, but misses none.
 //!
 //! The dynamic linker binds libpython and extension modules to these functions, because those of
-//! the program come first. Any thread calls them, attached or not.
+//! the program come first. Where we are an extension module ourselves it does not: there
+//! `os.putenv` and `os.unsetenv` of every interpreter call [`assign`] (`bootstrap.py`), and our own code calls [`set_variable`]. Any thread calls them, attached or not.
 
 use std::collections::HashSet;
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CStr, CString, OsStr, c_char, c_int};
+use std::os::unix::ffi::OsStrExt as _;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -188,6 +190,25 @@ fn refuse() -> c_int {
     // SAFETY: errno is this thread's own.
     unsafe { *libc::__errno_location() = libc::EINVAL };
     -1
+}
+
+/// Sets a variable; the name and value are such that C can use them.
+pub(super) fn set_variable(name: &OsStr, value: &OsStr) {
+    let mut variables = VARIABLES.lock();
+    variables.set(name.as_bytes(), value.as_bytes(), true);
+}
+
+/// Removes a variable.
+pub(super) fn remove_variable(name: &OsStr) {
+    VARIABLES.lock().remove(name.as_bytes());
+}
+
+/// `NAME=VALUE` sets, `NAME` removes. Without a NUL.
+pub(crate) fn assign(text: &[u8]) {
+    match text.iter().position(|byte| *byte == b'=') {
+        Some(at) => VARIABLES.lock().set(&text[..at], &text[at + 1..], true),
+        None => VARIABLES.lock().remove(text),
+    }
 }
 
 /// setenv(3).

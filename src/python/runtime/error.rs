@@ -16,6 +16,8 @@ pub enum RuntimeError {
         made_for: String,
         /// The version that we are linked with.
         running: String,
+        /// Python has imported us.
+        is_hosted: bool,
     },
     /// The virtualenv is of the same version, but of the build with or without a GIL.
     VirtualenvBuild {
@@ -71,16 +73,26 @@ impl fmt::Display for RuntimeError {
                 path,
                 made_for,
                 running,
-            } => write!(
-                f,
-                "the virtualenv {} was made for Python {made_for}, but this singlemalt runs Python \
-                 {running}: make it anew with `python{} -m venv {}`, or build singlemalt for the \
-                 other one (PYO3_PYTHON={}/bin/python)",
-                path.display(),
-                short(running),
-                path.display(),
-                path.display(),
-            ),
+                is_hosted,
+            } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "the virtualenv {path} was made for Python {made_for}, but this singlemalt \
+                     runs Python {running}: make it anew with `python{} -m venv {path}`, or ",
+                    short(running),
+                )?;
+                match is_hosted {
+                    true => write!(
+                        f,
+                        "install singlemalt into it ({path}/bin/python -m pip install singlemalt)"
+                    ),
+                    false => write!(
+                        f,
+                        "build singlemalt for the other one (PYO3_PYTHON={path}/bin/python)"
+                    ),
+                }
+            }
             Self::VirtualenvBuild {
                 path,
                 made_for,

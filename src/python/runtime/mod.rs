@@ -1,4 +1,5 @@
-//! The one CPython of this process: configured and started on the main thread.
+//! The one CPython of this process: configured and started on the main thread, or taken up there,
+//! where Python has imported the server (`hosted`).
 //!
 //! Called by `server` (`prepare`) before any worker exists; no other room starts Python. After
 //! [`Runtime::start`] the main thread is detached and stays so: importing an extension module in
@@ -15,6 +16,7 @@ pub(crate) mod environment;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod environment_linux;
 pub(crate) mod error;
+pub(crate) mod hosted;
 mod release;
 pub(crate) mod trim;
 mod virtualenv;
@@ -25,7 +27,7 @@ use std::ffi::CString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use pyo3::types::PyAnyMethods;
 use pyo3_ffi as ffi;
@@ -34,6 +36,7 @@ use crate::python::gil;
 use crate::python::object::{self, Raised, Token};
 use crate::python::world;
 use error::RuntimeError;
+use hosted::Hosted;
 pub use release::Release;
 use release::{full_version, is_free_threaded_build, python_name};
 use virtualenv::Home;
@@ -58,6 +61,27 @@ pub struct RuntimeOptions {
     /// Whether imports at the top level of modules wait until what they import is used; `None`: as
     /// the environment says. From CPython 3.15 on.
     pub lazy_imports: Option<bool>,
+    /// Where Python has imported us: what its script has put into `sys.path`.
+    pub script_folder: Option<String>,
+    /// The same: folders that go behind the rest of `sys.path`.
+    pub further_packages: Vec<PathBuf>,
+}
+
+impl RuntimeOptions {
+    fn hosted(&self) -> Hosted {
+        Hosted {
+            argv: self.argv(),
+            script_folder: self.script_folder.clone(),
+            packages: self.further_packages.clone(),
+        }
+    }
+
+    fn argv(&self) -> Vec<String> {
+        match &self.argv[..] {
+            [] => vec!["singlemalt".to_owned()],
+            given => given.to_vec(),
+        }
+    }
 }
 
 /// Python is running; facts about it, all plain data.
@@ -68,10 +92,10 @@ pub struct Runtime {
     prefix: String,
     executable: String,
     free_threaded: bool,
+    hosted: Option<Hosted>,
 }
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-static STARTED: AtomicBool = AtomicBool::new(false);
 
 impl Runtime {
     /// Stops all Python code of the main interpreter and of those that share its GIL, for good, as
@@ -109,13 +133,24 @@ impl Runtime {
         let home = options
             .home
             .as_deref()
-            .map(|path| virtualenv::read(path, release, &version))
+            .map(|path| read_home(path, release, &version))
             .transpose()?;
-        if STARTED.swap(true, Ordering::SeqCst) {
+        let is_hosted = hosted::is_running();
+        if hosted::STARTED.swap(true, Ordering::SeqCst) {
             return Err(RuntimeError::AlreadyStarted);
         }
-        initialise(options, home, release)?;
-        // SAFETY: attached as the main thread since `initialise`, until PyEval_SaveThread below.
+        let hosted = if is_hosted {
+            warn_of_lazy_imports(options.lazy_imports == Some(true));
+            hosted::attach();
+            // Without site CPython 3.12 and 3.13 stay with the prefix of the installation.
+            let home = home.as_ref().filter(|_| !options.no_site);
+            hosted::take_up(home).map(|()| Some(options.hosted()))
+        } else {
+            initialise(options, home, release)?;
+            Ok(None)
+        };
+        // SAFETY: attached as the main thread since one of the arms above, until PyEval_SaveThread
+        // below.
         let token = unsafe { Token::assume() };
         let compiled = code::prepare(token).map_err(|Raised| RuntimeError::Start {
             doing: "preparing its bootstrap",
@@ -130,6 +165,7 @@ impl Runtime {
         // Python is held by Rust any more. The state is left for ever: the main thread never
         // attaches again.
         unsafe { ffi::PyEval_SaveThread() };
+        let hosted = hosted?;
         let (prefix, executable) = facts?;
         let free_threaded = is_free_threaded_build();
         Ok(RUNTIME.get_or_init(|| Self {
@@ -138,7 +174,13 @@ impl Runtime {
             prefix,
             executable,
             free_threaded,
+            hosted,
         }))
+    }
+
+    /// What interpreters are told if Python was there before us.
+    pub(crate) fn hosted() -> Option<&'static Hosted> {
+        RUNTIME.get()?.hosted.as_ref()
     }
 
     /// Whether `path` is a virtualenv, or an installation, of this Python.
@@ -146,7 +188,7 @@ impl Runtime {
     /// # Errors
     /// As for [`start`](Self::start).
     pub fn check_home(&self, path: &Path) -> Result<(), RuntimeError> {
-        virtualenv::read(path, self.release, &self.version).map(drop)
+        read_home(path, self.release, &self.version).map(drop)
     }
 
     /// The one Python of this crate's unit tests. Its main thread stays, as a process's own does.
@@ -234,6 +276,29 @@ pub fn exit_now(code: i32) -> ! {
     drop(std::io::stderr().flush());
     // SAFETY: `_exit` takes any code and does not return.
     unsafe { libc::_exit(code) }
+}
+
+fn read_home(path: &Path, release: Release, version: &str) -> Result<Home, RuntimeError> {
+    virtualenv::read(path, release, version).map_err(|mut error| {
+        if let RuntimeError::VirtualenvVersion { is_hosted, .. } = &mut error {
+            *is_hosted = hosted::is_running() || Runtime::hosted().is_some();
+        }
+        error
+    })
+}
+
+/// The interpreter of a virtualenv or an installation of this Python.
+///
+/// # Errors
+/// As for [`Runtime::start`].
+pub fn program_of(home: &Path) -> Result<PathBuf, RuntimeError> {
+    let version = linked();
+    let release = Release::of(&version).unwrap_or_default();
+    Ok(match read_home(home, release, &version)? {
+        Home::Virtualenv { program } => program,
+        Home::Installation { prefix } if cfg!(windows) => prefix.join("python.exe"),
+        Home::Installation { prefix } => prefix.join(format!("bin/{}", python_name(release))),
+    })
 }
 
 /// The version of the CPython that we are linked with, like `3.13.0`. It need not run.
@@ -354,7 +419,7 @@ fn initialise(
             }
         }
     }
-    set_argv(&mut config, &options.argv)?;
+    set_argv(&mut config, &options.argv())?;
     if let Some(is_lazy) = options.lazy_imports {
         set_lazy_imports(&mut config, is_lazy)?;
     }
@@ -387,18 +452,17 @@ fn set_lazy_imports(config: &mut Config, is_lazy: bool) -> Result<(), RuntimeErr
 
 #[cfg(not(Py_3_15))]
 fn set_lazy_imports(_config: &mut Config, is_lazy: bool) -> Result<(), RuntimeError> {
-    if is_lazy {
-        tracing::warn!("lazy-imports has no effect: imports are lazy from CPython 3.15 on");
-    }
+    warn_of_lazy_imports(is_lazy);
     Ok(())
 }
 
-fn set_argv(config: &mut Config, argv: &[String]) -> Result<(), RuntimeError> {
-    let given: &[String] = if argv.is_empty() {
-        &[String::from("singlemalt")]
-    } else {
-        argv
-    };
+fn warn_of_lazy_imports(is_lazy: bool) {
+    if is_lazy && !cfg!(Py_3_15) {
+        tracing::warn!("lazy-imports has no effect: imports are lazy from CPython 3.15 on");
+    }
+}
+
+fn set_argv(config: &mut Config, given: &[String]) -> Result<(), RuntimeError> {
     if given.iter().any(|text| text.contains('\0')) {
         return Err(RuntimeError::Nul {
             option: "an argument of the app",

@@ -49,6 +49,7 @@ pub(crate) fn read(
             path: path.to_path_buf(),
             made_for,
             running: running_text.to_owned(),
+            is_hosted: false,
         });
     }
     let name = python_name(running);

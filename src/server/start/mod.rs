@@ -39,8 +39,10 @@ use super::one_shot;
 use super::prepare::{begin, say_early, set_umask};
 use crate::config::{Config, Failure, NO_APP, OneShot, Phase, Supervise};
 use crate::os::daemon;
+use crate::os::program::{FURTHER_PACKAGES, RELAUNCH_VARIABLE};
 use crate::os::service_manager::socket_activation;
 use crate::os::{file_locks, pidfile, title};
+use crate::python;
 use crate::reload::handover::inherited::InheritedSockets;
 use crate::reload::handover::predecessor::{Predecessor, tell_failure};
 use crate::waiter::link::Link;
@@ -90,9 +92,9 @@ fn start_process(
     begin(config)?;
     set_umask(config);
     let mut unset = config.python.environment_unset.clone();
-    if std::env::var_os(VARIABLE).is_some() {
-        unset.push(VARIABLE.to_owned());
-    }
+    let ours = [VARIABLE, RELAUNCH_VARIABLE, FURTHER_PACKAGES];
+    let ours = ours.iter().filter(|name| std::env::var_os(name).is_some());
+    unset.extend(ours.map(|name| (*name).to_owned()));
     let mut environment = config.python.environment_set.clone();
     environment.extend(hooks::environment(config));
     let title_spills = title::wants_the_environments_room(config);
@@ -126,7 +128,7 @@ fn start_process(
     // The service manager handed the sockets over to the first process.
     let (handed_over, says) = socket_activation::handed_over(pidfile::pid());
     unset.extend(says);
-    crate::python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
+    python::set_environment(&unset, &environment, title_spills).map_err(Failure::new)?;
     let about = About {
         origin,
         started,
@@ -229,7 +231,7 @@ fn serve(
 
 fn detach(config: &Config) -> Result<daemon::Role, Failure> {
     let waits = config.process.daemonize.is_none();
-    daemon::detach(waits).map_err(|error| {
+    daemon::detach(waits, &python::fork).map_err(|error| {
         Failure::about(
             config,
             if waits { "daemonize2" } else { "daemonize" },
