@@ -7,5 +7,6 @@ pub mod port_owner;
 #[cfg(target_os = "linux")]
 pub mod sendfile_linux;
 pub mod sendfile_portable;
+pub mod short_read;
 #[cfg(target_os = "linux")]
 pub mod wake_all_linux;

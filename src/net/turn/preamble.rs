@@ -14,6 +14,7 @@ use crate::wsgi::environ::Peer;
 use super::super::connection::{Connection, Phase};
 use super::super::state::{Net, count};
 use super::super::stream::Stream;
+use super::receive::may_have_more;
 use super::{Next, READ_BUFFER_BYTES, Turn};
 
 impl Turn {
@@ -50,8 +51,8 @@ impl Turn {
             if let Ok(count) = read {
                 let received = buffer.get(..count).unwrap_or_default();
                 connection.unread.extend_from_slice(received);
-                connection.may_have_more = count == READ_BUFFER_BYTES;
             }
+            connection.may_have_more = may_have_more(&read, READ_BUFFER_BYTES);
             self.read_buffer = buffer;
             match read {
                 Ok(0) => return Next::Close,

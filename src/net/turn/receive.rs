@@ -9,8 +9,14 @@ use crate::protocol::http::response::CONTINUE;
 use crate::wsgi::ClientGone;
 
 use super::super::connection::{Connection, Phase};
+use super::super::os::short_read::has_emptied;
 use super::super::state::{Net, count};
 use super::{Next, READ_BUFFER_BYTES, READ_BYTES_PER_TURN, Turn};
+
+/// Whether another read may return bytes that the poll does not report.
+pub(super) fn may_have_more(result: &io::Result<usize>, room: usize) -> bool {
+    matches!(result, Ok(count) if *count > 0 && !has_emptied(*count, room))
+}
 
 impl Turn {
     pub(super) fn read_request(&mut self, net: &Net, connection: &mut Connection) -> Next {
@@ -53,7 +59,7 @@ impl Turn {
                 Err(error) => self.broken(net, connection, error),
             };
             self.read_buffer = buffer;
-            connection.may_have_more = matches!(result, Ok(READ_BUFFER_BYTES));
+            connection.may_have_more = may_have_more(&result, READ_BUFFER_BYTES);
             if !matches!(next, Next::Wait) {
                 return next;
             }
@@ -61,8 +67,8 @@ impl Turn {
                 return Next::Wait;
             };
             read_bytes += count;
-            // A short read has emptied the socket, unless the client's end is waiting behind it.
-            if count < READ_BUFFER_BYTES && !connection.peer_finished {
+            // The client's end may be waiting behind a read that has emptied the socket.
+            if has_emptied(count, READ_BUFFER_BYTES) && !connection.peer_finished {
                 return Next::Wait;
             }
             if read_bytes >= READ_BYTES_PER_TURN {
@@ -86,7 +92,7 @@ impl Turn {
             return None;
         }
         let result = connection.io.stream.read(room);
-        connection.may_have_more = matches!(result, Ok(count) if count == wanted);
+        connection.may_have_more = may_have_more(&result, wanted);
         let count = match result {
             Ok(0) => return Some((0, self.end_of_input(net, connection))),
             Ok(count) => count,
