@@ -102,6 +102,12 @@ bench-reload *arguments:
 wheels *arguments:
     tools/wheels "$@"
 
+# Check version and changelog, build into dist/, tag, and print what a maintainer uploads: `just release 0.1.0`
+[group('release')]
+[no-exit-message]
+release *arguments:
+    tools/release "$@"
+
 # Rewrite the snapshots that changed, and show the diff
 [group('change')]
 [no-exit-message]

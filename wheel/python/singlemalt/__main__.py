@@ -1,8 +1,9 @@
 """The command: `singlemalt`, `python -m singlemalt`, and what the server starts by this file's path."""
 
+# `signal` would bring `enum` along: 0.2 MB.
+import _signal
 import faulthandler
 import os
-import signal
 import sys
 
 
@@ -15,8 +16,8 @@ def main():
         sys.exit(f"error: {explained(error)}")
     # As a program without Python begins: signals are the server's, and the handlers of crashes are
     # set in an order of its own.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     faulthandler.disable()
     open_standard_streams()
     packages = [folder for folder in sys.path if folder.startswith(sys.prefix + os.sep)]
