@@ -96,6 +96,12 @@ storm *arguments:
 bench-reload *arguments:
     tools/bench-reload "$@"
 
+# Measure the spooler beside uWSGI's: `just bench-spooler`, `just bench-spooler --write`
+[group('measure')]
+[no-exit-message]
+bench-spooler *arguments:
+    tools/bench-spooler "$@"
+
 # Wheels for every CPython of the machine, and the source distribution, into dist/ (NEWER_PYTHONS: see tools/wheels)
 [group('release')]
 [no-exit-message]

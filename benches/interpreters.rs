@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use singlemalt::python::{
-    AppTarget, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeOptions,
+    AppTarget, InterpreterSpec, InterpreterThread, Isolation, Role, Runtime, RuntimeOptions,
     STACK_BYTES_MIN, TargetKind, arena_bytes, environment_now, parked_count,
 };
 use singlemalt::wsgi::environ::ServerFacts;
@@ -96,6 +96,7 @@ fn spawn<R: Send + 'static>(
 fn make(runtime: &Runtime, isolation: Isolation, app: Option<&PathBuf>) -> InterpreterThread {
     let spec = InterpreterSpec {
         isolation,
+        role: Role::Worker,
         worker_id: 1,
         python_path: Vec::new(),
         listeners: vec![ServerFacts {

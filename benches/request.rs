@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use singlemalt::protocol::http::{Limits, RequestHead, RequestReader, Step};
 use singlemalt::python::{
-    AppTarget, Call, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeOptions,
+    AppTarget, Call, InterpreterSpec, InterpreterThread, Isolation, Role, Runtime, RuntimeOptions,
     STACK_BYTES_MIN, Served, TargetKind, environment_now,
 };
 use singlemalt::wsgi::environ::{self, Link, Peer, ServerFacts};
@@ -325,6 +325,7 @@ fn interpreter(runtime: &Runtime, isolation: Isolation, source: &str) -> Interpr
     std::fs::write(&path, source).expect("a file");
     let spec = InterpreterSpec {
         isolation,
+        role: Role::Worker,
         worker_id: 1,
         python_path: Vec::new(),
         listeners: vec![ServerFacts {

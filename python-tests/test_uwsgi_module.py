@@ -113,16 +113,16 @@ def test_what_is_missing_raises_and_is_told_once(serve):
             start_response("200 OK", [("Content-Type", "text/plain")])
             if environ["PATH_INFO"] == "/hook":
                 return [str(getattr(uwsgi, "spooler", None)).encode()]
-            uwsgi.spool({b"comment": b"1"})
-            return [b"spooled"]
+            uwsgi.mule_msg(b"comment")
+            return [b"sent"]
     """
     server = serve("--processes", 2, source=source)
     for _ in range(4):
         assert server.ask("/").status == 500
     assert server.ask("/hook").text == "None"
-    server.wait_for_log(r"uwsgi\.spool is not in this version of singlemalt \(app\.py, line 8\)")
+    server.wait_for_log(r"uwsgi\.mule_msg is not in this version of singlemalt \(app\.py, line 8\)")
     assert server.log().count("is not in this version") == 1
-    assert "AttributeError: module 'uwsgi' has no attribute 'spool'" in server.log()
+    assert "AttributeError: module 'uwsgi' has no attribute 'mule_msg'" in server.log()
 
 
 def test_the_module_can_be_hidden(serve):

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use singlemalt::python::{
-    AppTarget, Ended, InterpreterSpec, InterpreterThread, Isolation, Runtime, RuntimeError,
+    AppTarget, Ended, InterpreterSpec, InterpreterThread, Isolation, Role, Runtime, RuntimeError,
     RuntimeOptions, STACK_BYTES_MIN, TargetKind, environment_now,
 };
 use singlemalt::wsgi::environ::ServerFacts;
@@ -233,6 +233,7 @@ fn load(runtime: &'static Runtime, isolation: Isolation, kind: TargetKind) {
         .spawn(move || {
             let spec = InterpreterSpec {
                 isolation,
+                role: Role::Worker,
                 worker_id: 1,
                 python_path: Vec::new(),
                 listeners: vec![ServerFacts {

@@ -8,11 +8,13 @@ use std::time::{Instant, SystemTime};
 
 use super::stats_document::{self, About};
 use super::status::{
-    App, Counters, Generation, Memory, Queue, Request, Status, Supervised, Thread, Worker,
+    App, Counters, Generation, Memory, Queue, Request, SpoolDirectory, Status, Supervised, Thread,
+    Worker,
 };
 use super::table;
 use crate::app::inspect::worker_status::{ThreadStatus, WorkerStatus};
 use crate::app::process::Process;
+use crate::app::spooler::service::DirectoryStatus;
 use crate::app::{Current, Workers};
 use crate::net::Net;
 use crate::os::pidfile;
@@ -82,6 +84,13 @@ impl MetricsSnapshot {
             connections: self.net.open_connections(),
             listen: self.listen.clone(),
             workers: workers.into_iter().map(worker).collect(),
+            spoolers: self
+                .process
+                .spooler
+                .status()
+                .into_iter()
+                .map(directory)
+                .collect(),
             parked_interpreters: python::parked_count(),
             stuck_threads: self.process.harakiri.stuck(),
             memory: Memory {
@@ -132,6 +141,23 @@ impl MetricsSnapshot {
             deadlines_passed: read(&counters.expired),
             handshakes_failed: read(&counters.handshakes_failed),
         }
+    }
+}
+
+fn directory(status: DirectoryStatus) -> SpoolDirectory {
+    SpoolDirectory {
+        directory: status.path,
+        is_external: status.is_external,
+        tasks: status.tasks,
+        running: status.running,
+        oldest_seconds: status.oldest_seconds,
+        added: status.added,
+        done: status.done,
+        retried: status.retried,
+        raised: status.raised,
+        failed: status.failed,
+        broken: status.broken,
+        last_failure: status.last_failure,
     }
 }
 

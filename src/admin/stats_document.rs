@@ -42,6 +42,8 @@ struct Stats<'a> {
     locks: Vec<Lock<'a>>,
     sockets: Vec<Socket<'a>>,
     workers: Vec<WorkerStats<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    spoolers: Vec<SpoolerStats<'a>>,
     /// Not uWSGI's: with `--supervise`.
     #[serde(skip_serializing_if = "Option::is_none")]
     crashes: Option<u32>,
@@ -87,6 +89,15 @@ struct WorkerStats<'a> {
     apps: Vec<AppStats<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cores: Option<Vec<Core>>,
+}
+
+#[derive(Serialize)]
+struct SpoolerStats<'a> {
+    dir: &'a str,
+    pid: u32,
+    tasks: u64,
+    respawns: u64,
+    running: usize,
 }
 
 #[derive(Serialize)]
@@ -153,6 +164,17 @@ pub fn render(status: &Status, about: &About, now: u64) -> Vec<u8> {
             .workers
             .iter()
             .map(|worker| worker_stats(worker, status, about, now))
+            .collect(),
+        spoolers: status
+            .spoolers
+            .iter()
+            .map(|one| SpoolerStats {
+                dir: &one.directory,
+                pid: if one.is_external { 0 } else { status.pid },
+                tasks: one.done + one.retried,
+                respawns: 0,
+                running: one.running,
+            })
             .collect(),
         crashes: status.supervised.as_ref().map(|known| known.crashes),
     };

@@ -35,6 +35,8 @@ pub struct Status {
     pub connections: usize,
     pub listen: Vec<String>,
     pub workers: Vec<Worker>,
+    /// The directories of the spooler.
+    pub spoolers: Vec<SpoolDirectory>,
     /// Interpreters of the process that could not be ended, and stay.
     pub parked_interpreters: usize,
     /// Threads that have not come back from a request that was given up.
@@ -68,6 +70,29 @@ pub struct Generation {
     pub isolation: &'static str,
     /// Whether it has an application; without one everything is answered 500.
     pub has_application: bool,
+}
+
+/// A directory of the spooler; counts are of this process.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SpoolDirectory {
+    pub directory: String,
+    /// Another server runs its tasks.
+    pub is_external: bool,
+    /// Tasks in it, those that run included.
+    pub tasks: usize,
+    pub running: usize,
+    /// Since the oldest of them was due.
+    pub oldest_seconds: u64,
+    pub added: u64,
+    pub done: u64,
+    /// Runs that ended otherwise.
+    pub retried: u64,
+    /// Of these, runs that raised.
+    pub raised: u64,
+    /// Tasks that were moved to failed/, and files to broken/.
+    pub failed: u64,
+    pub broken: u64,
+    pub last_failure: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]

@@ -37,6 +37,7 @@ pub fn status(status: &Value, now: u64) -> String {
     lines.extend(crash_line(status, now));
     lines.extend(refused_lines(status));
     lines.extend(traffic_lines(status));
+    lines.extend(list(status, "/spoolers").iter().map(spooler_line));
     lines.push(String::new());
     lines.push("worker  thread  state   requests  failed  average  spawned  works on".to_owned());
     for worker in list(status, "/workers") {
@@ -158,6 +159,36 @@ fn traffic_lines(status: &Value) -> Vec<String> {
         }
     }
     lines
+}
+
+/// A directory of the spooler.
+fn spooler_line(one: &Value) -> String {
+    let mut text = format!(
+        "spooler     {}: {} tasks, {} running, {} done",
+        text(one, "/directory"),
+        number(one, "/tasks"),
+        number(one, "/running"),
+        number(one, "/done"),
+    );
+    for (pointer, what) in [
+        ("/raised", "raised"),
+        ("/failed", "failed for good"),
+        ("/broken", "broken"),
+    ] {
+        let count = number(one, pointer);
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    let age = number(one, "/oldest_seconds");
+    if age > 0 {
+        text.push_str(&format!(", the oldest {}", whole_span(age)));
+    }
+    if let Some(why) = one["last_failure"].as_str() {
+        let last = why.lines().last().unwrap_or_default();
+        text.push_str(&format!("; last failure: {last}"));
+    }
+    text
 }
 
 /// A worker's row; with several threads, a row for each below it.

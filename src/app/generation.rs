@@ -178,6 +178,7 @@ impl Generation {
     /// Starts the workers and the timers. Call it when the generation is in charge.
     pub fn serve(&self) {
         self.shared.start_signals();
+        self.shared.start_spooler();
         let context = &self.shared.setup.context;
         context.acceptor_waker.call_from_poll(&context.net);
         for group in self.shared.groups.all() {

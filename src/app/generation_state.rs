@@ -10,6 +10,7 @@ mod setup;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crossbeam::channel::{Receiver, never};
 
@@ -40,6 +41,8 @@ pub struct GenerationState {
     poll_use: PollUse,
     pub(super) idle_state: IdleState,
     pub(super) apps: LoadedApps,
+    /// Whether the spooler's threads were started.
+    pub(super) has_spooler: AtomicBool,
     backend: BackendRef,
 }
 
@@ -54,6 +57,7 @@ impl GenerationState {
             poll_use: PollUse::default(),
             idle_state: IdleState::default(),
             apps: LoadedApps::default(),
+            has_spooler: AtomicBool::new(false),
             backend,
             setup,
         }
@@ -110,6 +114,7 @@ impl GenerationState {
             group.stop(net.poll());
         }
         self.gil_gates.unpark_all();
+        self.setup.plan.process.spooler.files.wake_all();
     }
 
     pub(super) fn want_interpreter(&self) {

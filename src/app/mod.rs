@@ -24,6 +24,7 @@ pub mod plan;
 mod replacement;
 pub mod scaling;
 mod signals;
+pub mod spooler;
 pub mod start_report;
 mod thread_placement;
 mod uwsgi_backend;

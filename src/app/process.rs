@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::harakiri::Harakiri;
 use super::inspect::stacks::{self, Stacks};
 use super::isolation::refused_extensions::RefusedExtensions;
+use super::spooler::service::SpoolerService;
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::shared::locks::Locks;
@@ -29,6 +30,8 @@ pub struct Process {
     pub locks: Locks,
     /// `uwsgi.alarm()`
     pub alarms: Arc<Alarms>,
+    /// `uwsgi.spool()`
+    pub spooler: Arc<SpoolerService>,
     /// Timers, cron entries, file monitors.
     pub clockwork: Arc<Clockwork>,
     pub refused_extensions: RefusedExtensions,

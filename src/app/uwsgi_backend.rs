@@ -1,5 +1,6 @@
 //! Answers the `uwsgi` module of a generation's interpreters. Runs on worker threads, attached.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -7,7 +8,9 @@ use std::time::Duration;
 use crate::background::cron::When;
 use crate::background::{TimerSpec, Trigger};
 use crate::config::IsolationChoice;
-use crate::python::{Backend, Facts, LockRefused, RefusedExtension, SignalSource, WorkerFacts};
+use crate::python::{
+    Backend, Facts, LockRefused, RefusedExtension, SignalSource, SpoolTask, WorkerFacts,
+};
 use crate::shared::locks::{LockError, LockOwner};
 
 use super::generation_state::GenerationState;
@@ -156,8 +159,9 @@ impl Backend for UwsgiBackend {
             .upgrade()
             .and_then(|shared| harakiri.record_of(shared.setup.id, thread));
         // A thread that the application started has no record.
-        if let Some(watch) = watch {
-            watch.limit(limit);
+        match watch {
+            Some(watch) => watch.limit(limit),
+            None => self.process.spooler.limit(thread, limit),
         }
     }
 
@@ -186,6 +190,26 @@ impl Backend for UwsgiBackend {
                  environment keeps it off at your own risk"
             );
         }
+    }
+
+    fn spool(&self, task: SpoolTask) -> Result<PathBuf, String> {
+        self.process.spooler.add(task)
+    }
+
+    fn spooled(&self) -> Vec<PathBuf> {
+        self.process.spooler.tasks()
+    }
+
+    fn spooled_task(&self, path: &Path) -> Option<SpoolTask> {
+        self.process.spooler.task_at(path)
+    }
+
+    fn set_spooler_frequency(&self, frequency: Duration) {
+        self.process.spooler.files.set_frequency(frequency);
+    }
+
+    fn spooler_folder(&self, thread: u64) -> Option<PathBuf> {
+        self.process.spooler.folder_of(thread)
     }
 
     fn release_locks(&self, interpreter: u64, thread: Option<u64>) -> Vec<usize> {

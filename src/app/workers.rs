@@ -145,6 +145,11 @@ impl Workers {
         Ok(Some(began.elapsed()))
     }
 
+    /// The spooler's interpreters are renewed when their tasks have ended.
+    pub fn renew_spooler(&self) {
+        self.0.setup.plan.process.spooler.renew();
+    }
+
     pub fn has_left(&self, group: u64) -> bool {
         self.0
             .groups

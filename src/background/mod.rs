@@ -9,6 +9,7 @@
 //! - [`registrations`]: which signals one generation of the application handles, and what raises
 //!   them
 //! - [`clockwork`]: the thread that raises them
+//! - [`spooler`]: tasks in directories
 //! - [`alarms`]: messages that run commands, raise signals or stand out in the log
 //! - [`commands`]: commands of `--touch-exec`
 //! - [`cron_command`]: commands that run at certain times
@@ -19,6 +20,7 @@ pub mod commands;
 pub mod cron;
 pub mod cron_command;
 pub mod registrations;
+pub mod spooler;
 mod timers;
 mod trigger;
 pub mod watch;

@@ -31,7 +31,9 @@ pub enum Target {
     One(usize),
     /// Subscribers (`subscribed`); there are none.
     Subscribed,
-    /// The spooler, mules, farms, anything else.
+    /// A thread of the spooler: `spooler`.
+    Spooler,
+    /// Mules, farms, anything else.
     Unsupported(String),
 }
 
@@ -40,6 +42,7 @@ impl Target {
         match text {
             "" | "worker" | "worker0" => Self::Any,
             "workers" | "active-workers" => Self::Each,
+            "spooler" => Self::Spooler,
             "subscribed" => Self::Subscribed,
             _ => text
                 .strip_prefix("worker")
@@ -78,6 +81,8 @@ pub enum Route {
     Any(Vec<usize>),
     /// To each of these.
     Each(Vec<usize>),
+    /// To a thread of the spooler.
+    Spooler,
     /// With the reason, for the log.
     Nowhere(String),
 }
@@ -149,6 +154,7 @@ impl Registrations {
             Target::One(worker) => Route::Nowhere(format!(
                 "signal {number} was raised for worker {worker}, which has no handler for it"
             )),
+            Target::Spooler => Route::Spooler,
             Target::Subscribed => Route::Nowhere(format!(
                 "signal {number} was raised for subscribers, of which there are none"
             )),

@@ -3,6 +3,7 @@
 use super::settings::Config;
 use crate::config::control::types::Subcommand;
 use crate::config::process::types::PidfileCommand;
+use crate::config::spooler::types::SpoolCommand;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,8 @@ pub enum Command {
     Pidfile(PidfileCommand),
     /// Ask a running server for something and leave.
     Control(Box<Subcommand>),
+    /// Work on a spooler's directory and leave.
+    Spool(Box<SpoolCommand>),
     /// A configuration file said `exit`: leave with this code.
     Exit(i32),
 }

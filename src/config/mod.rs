@@ -36,6 +36,7 @@ mod reports;
 mod resolve;
 mod settings;
 mod sockets;
+mod spooler;
 mod start;
 mod static_files;
 #[cfg(test)]
@@ -69,6 +70,7 @@ pub use reload::types::{
 };
 pub use settings::{Change, Config};
 pub use sockets::types::{ListenAddress, SocketConfig};
+pub use spooler::types::{SpoolAction, SpoolCommand, SpoolerConfig};
 pub use start::types::{Awaited, FileLock, StartConfig, WaitTarget};
 pub use static_files::types::{Lifetime, LifetimeSubject, StaticConfig, StaticMap, StaticSender};
 pub use table::is_flag;

@@ -18,6 +18,7 @@ use super::readers::{command_line, environment};
 use super::reports::{completions, explain, help, reference, show};
 use super::resolve::resolve_loaded;
 use super::settings::Config;
+use super::spooler::command as spool;
 use super::table::row::OptionRow;
 use super::values::value;
 
@@ -104,6 +105,11 @@ pub(super) fn from_arguments(
         && let Some(verb) = subcommand::verb(word)
     {
         return subcommand::read(word, verb, rest, system);
+    }
+    if let Some((word, rest)) = arguments.split_first()
+        && word == spool::WORD
+    {
+        return spool::read(rest);
     }
     let variables = environment::utf8(system)?;
     let command_line = command_line::read_in(arguments, &system.directory)?;

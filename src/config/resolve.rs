@@ -43,6 +43,7 @@ pub(super) fn resolve(
         process: reader.process()?,
         control: reader.control()?,
         background: reader.background()?,
+        spooler: reader.spooler()?,
         static_files: reader.static_files()?,
         alarms: reader.alarms()?,
         start: reader.start()?,
@@ -96,6 +97,7 @@ fn stands_alone(config: &Config) -> bool {
         && config.python.one_shot.is_none()
         && (config.static_files.is_serving()
             || !background.cron.is_empty()
+            || !config.spooler.folders.is_empty()
             || !background.touch_exec.is_empty()
             || !python.shared_imports.is_empty()
             || !python.imports.is_empty()

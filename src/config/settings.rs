@@ -14,6 +14,7 @@ use crate::config::process::types::ProcessConfig;
 use crate::config::python::types::PythonConfig;
 use crate::config::reload::types::ReloadConfig;
 use crate::config::sockets::types::SocketConfig;
+use crate::config::spooler::types::SpoolerConfig;
 use crate::config::start::types::StartConfig;
 use crate::config::static_files::types::StaticConfig;
 use crate::config::table;
@@ -49,6 +50,8 @@ pub struct Config {
     pub control: ControlConfig,
     /// Work beside requests, and what interpreters share.
     pub background: BackgroundConfig,
+    /// Tasks that are done later.
+    pub spooler: SpoolerConfig,
     /// When and how the application, or an interpreter, is renewed.
     pub reload: ReloadConfig,
     /// Where the log goes.

@@ -21,6 +21,7 @@ use super::namespace::{find, interpreter_dict, namespace};
 use super::object::{self, Object, Raised, Token, detached};
 use super::refusal::RefusedExtension;
 use super::request::caches;
+use super::role::Role;
 use super::runtime::hosted::Hosted;
 use super::runtime::{Runtime, code, environment};
 use super::stacks;
@@ -309,10 +310,11 @@ pub(super) fn adopt_thread(
     interpreter: &Interpreter,
     core: usize,
 ) -> Result<(), Raised> {
-    let name = Object::text(
-        token,
-        &format!("uWSGIWorker{}Core{core}", interpreter.spec.worker_id),
-    )?;
+    let name = match interpreter.spec.role {
+        Role::Worker => format!("uWSGIWorker{}Core{core}", interpreter.spec.worker_id),
+        Role::Spooler(number) => format!("uWSGISpooler{number}"),
+    };
+    let name = Object::text(token, &name)?;
     let state = Object::int(token, stacks::own_state(token))?;
     find(&namespace(token)?, c"adopt_thread")?
         .call([&name, &state])

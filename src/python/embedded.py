@@ -26,10 +26,10 @@ class EmbeddedFinder:
 sys.meta_path.insert(0, EmbeddedFinder)
 
 # What uWSGI's module has and this one has not yet: beginnings of names, and names.
-MISSING_FAMILIES = "async_ cache_ chunked_read farm_ metric_ mule_ queue_ recv rpc send sharedarea_ snmp_ spool wait_fd_ websocket_"
+MISSING_FAMILIES = "async_ cache_ chunked_read farm_ metric_ mule_ queue_ recv rpc send sharedarea_ snmp_ wait_fd_ websocket_"
 MISSING = (
     "call cl close connect connection_fd disconnect embedded_data extract in_farm is_connected "
-    "offload parsefile ready_fd register_rpc request_context set_spooler_frequency "
+    "offload parsefile ready_fd register_rpc request_context "
     "set_warning_message signal_received signal_wait suspend"
 )
 
@@ -37,6 +37,12 @@ MISSING = (
 def missing_from_uwsgi(name):
     """`uwsgi.name` for what the module has not. Code that tests for nothing but the module itself gets an error that it may
     show to nobody: so it is told."""
+    if name != "spooler" and (
+        name.startswith("spool") or name in ("send_to_spooler", "set_spooler_frequency")
+    ):
+        # As in uWSGI these are there with a spooler only.
+        warn_once(f"uwsgi.{name} is there with a spooler: name its directory with --spooler")
+        raise AttributeError(f"module 'uwsgi' has no attribute {name!r}", name=name)
     # Functions that the app may assign.
     is_hook = name in ("spooler", "mule_msg_hook")
     if not is_hook and (

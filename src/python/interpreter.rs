@@ -16,6 +16,7 @@ use pyo3_ffi as ffi;
 
 use super::object::Token;
 use super::refusal::RefusedExtension;
+use super::role::Role;
 use super::runtime::arenas;
 use super::runtime::environment::Environment;
 use super::runtime::error::RuntimeError;
@@ -34,8 +35,7 @@ pub enum Isolation {
     Main,
     /// A subinterpreter with a GIL and an allocator of its own. CPython 3.13 and later.
     OwnGil,
-    /// A subinterpreter under the main interpreter's GIL: keeps pure-Python apps apart, nothing
-    /// runs in parallel.
+    /// A subinterpreter under the main interpreter's GIL: nothing runs in parallel.
     SharedGil,
 }
 
@@ -56,7 +56,9 @@ impl Isolation {
 pub struct InterpreterSpec {
     /// How it is isolated.
     pub isolation: Isolation,
-    /// Counts from 1, as uWSGI's workers do; it names the Python threads (`uWSGIWorker1Core0`).
+    /// What runs in it.
+    pub role: Role,
+    /// From 1, as in uWSGI; no other interpreter has it. Threads are named `uWSGIWorker1Core0`.
     pub worker_id: usize,
     /// Goes in front of `sys.path`, behind the working directory.
     pub python_path: Vec<PathBuf>,

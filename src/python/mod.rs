@@ -36,6 +36,7 @@ mod namespace;
 mod object;
 mod refusal;
 mod request;
+mod role;
 mod runtime;
 #[cfg(target_os = "linux")]
 #[path = "shared_memory_linux.rs"]
@@ -64,6 +65,7 @@ pub use load::Loaded;
 pub use load_failure::LoadFailure;
 pub use refusal::{Consequence, RefusedExtension};
 pub use request::call::{Call, Served};
+pub use role::Role;
 pub use runtime::environment::{
     Environment, EnvironmentError, environment_now, move_environment, set_environment,
 };
@@ -80,6 +82,8 @@ pub use stacks::{Frame, PythonStack, ThreadKey};
 pub use target::{AppTarget, Import, TargetKind};
 pub use thread_state::{InterpreterThread, STACK_BYTES_MIN};
 pub use uwsgi::backend::{
-    AppFacts, Backend, BackendRef, Facts, LockRefused, OptionText, SignalSource, WorkerFacts,
+    AppFacts, Backend, BackendRef, Facts, LockRefused, OptionText, SignalSource, SpoolTask,
+    WorkerFacts,
 };
 pub use uwsgi::constants::UWSGI_VERSION;
+pub use uwsgi::spooler::TaskEnd;

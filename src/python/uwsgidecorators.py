@@ -158,26 +158,106 @@ def _needs(function, message):
         raise Exception(message)
 
 
-class spool:
-    def __init__(self, f=None, pass_arguments=False):
-        if "spooler" not in uwsgi.opt:
-            raise Exception(
-                "you have to enable the uWSGI spooler to use @" + type(self).__name__ + " decorator"
-            )
-        _needs(
-            "spool",
-            "the spooler is not yet in this version of singlemalt: @"
-            + type(self).__name__
-            + " cannot be used",
+def _encoded(value):
+    return value.encode() if isinstance(value, str) else value
+
+
+def _decoded(value):
+    # Values may be any bytes: what is no text stays as it is.
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value
+
+
+def manage_spool_request(vars):
+    """The spooler's handler: calls the function that the task was made for."""
+    import pickle
+
+    vars = {_decoded(key): value for key, value in vars.items()}
+    if "args" in vars:
+        args, kwargs = (pickle.loads(vars.pop(key)) for key in ("args", "kwargs"))
+    else:
+        args = None
+    vars = {key: _decoded(value) for key, value in vars.items()}
+    f = spooler_functions[vars["ud_spool_func"]]
+    ret = f(*args, **kwargs) if args is not None else f(vars)
+    if "ud_spool_ret" in vars:
+        ret = int(vars["ud_spool_ret"])
+    if not isinstance(ret, int):
+        raise TypeError(
+            f"a @spoolraw function returns uwsgi.SPOOL_OK, SPOOL_RETRY or SPOOL_IGNORE, and "
+            f"{vars['ud_spool_func']}() returned {ret!r}"
         )
+    return ret
 
 
-class spoolforever(spool):
-    pass
+uwsgi.spooler = manage_spool_request
 
 
-class spoolraw(spool):
-    pass
+class _spoolraw:
+    result = None
+
+    def __init__(self, f, pass_arguments):
+        if "spooler" not in uwsgi.opt and "spooler-external" not in uwsgi.opt:
+            raise Exception(
+                f"you have to enable the uWSGI spooler to use @{type(self).__name__} decorator"
+            )
+        self.f = f
+        self.pass_arguments = pass_arguments
+        spooler_functions[f.__name__] = f
+        # function.spool(...), as before uWSGI 1.9.13.
+        f.spool = self.__call__
+
+    def __call__(self, *args, **kwargs):
+        arguments = {"ud_spool_func": self.f.__name__}
+        if self.result is not None:
+            arguments["ud_spool_ret"] = str(self.result)
+        if self.pass_arguments:
+            import pickle
+
+            for key in ("message_dict", "spooler", "priority", "at", "body"):
+                if key in kwargs:
+                    arguments[key] = kwargs.pop(key)
+            arguments["args"] = pickle.dumps(args)
+            arguments["kwargs"] = pickle.dumps(kwargs)
+        else:
+            if args:
+                arguments.update((_decoded(key), value) for key, value in args[0].items())
+            arguments.update(kwargs)
+        return uwsgi.spool({_encoded(key): _encoded(value) for key, value in arguments.items()})
+
+    def spool(self, *args, **kwargs):
+        return self(*args, **kwargs)
+
+
+class _spool(_spoolraw):
+    result = uwsgi.SPOOL_OK
+
+
+class _spoolforever(_spoolraw):
+    result = uwsgi.SPOOL_RETRY
+
+
+def spool_decorate(f=None, pass_arguments=False, _class=_spoolraw):
+    if f is None:
+        return lambda f: _class(f, pass_arguments)
+    return _class(f, pass_arguments)
+
+
+def spoolraw(f=None, pass_arguments=False):
+    """The function returns uwsgi.SPOOL_OK, SPOOL_RETRY or SPOOL_IGNORE."""
+    return spool_decorate(f, pass_arguments)
+
+
+def spool(f=None, pass_arguments=False):
+    """A call puts a task into the spooler, which calls the function later, once unless it raises."""
+    return spool_decorate(f, pass_arguments, _spool)
+
+
+def spoolforever(f=None, pass_arguments=False):
+    """The same, again and again."""
+    return spool_decorate(f, pass_arguments, _spoolforever)
 
 
 class rpc:

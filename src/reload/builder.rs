@@ -168,6 +168,7 @@ impl GenerationBuilder {
         if let Err(why) = self.run_hooks_after_load() {
             rolled.failed = Some(failure(why));
         }
+        workers.renew_spooler();
         rolled
     }
 

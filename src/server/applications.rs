@@ -119,6 +119,12 @@ pub fn imports(config: &Config) -> Vec<Import> {
     all
 }
 
+/// `--spooler-import`
+pub fn spooler_imports(config: &Config) -> Vec<TargetKind> {
+    let imports = config.spooler.imports.iter();
+    imports.map(|target| kind(config, target)).collect()
+}
+
 /// Marks the applications that have to load: a bit for each.
 pub fn need(apps: &mut Apps, needed: u32) {
     let count = apps.count().min(32);

@@ -12,6 +12,7 @@ use super::sockets::Listening;
 use super::static_files;
 use crate::app::acceptor_waker::AcceptorWaker;
 use crate::app::process::Process;
+use crate::app::spooler::service::SpoolerService;
 use crate::app::worker_context::{OnSources, WorkerContext};
 use crate::app::{
     Acceptor, Apps, Current, Deadlines, Generation, Plan, Report, StartError, openers,
@@ -50,6 +51,7 @@ pub(super) struct EngineParts<'a> {
     pub(super) events: &'a Sender<Event>,
     pub(super) clockwork: Arc<Clockwork>,
     pub(super) alarms: &'a Arc<Alarms>,
+    pub(super) spooler: SpoolerService,
     /// What relative paths of watched files are meant from.
     pub(super) watched_from: &'a Path,
 }
@@ -65,6 +67,7 @@ impl Engine {
             events,
             clockwork,
             alarms,
+            spooler,
             watched_from,
         } = parts;
         let last_load = Arc::new(LastLoad::default());
@@ -106,7 +109,7 @@ impl Engine {
                 move |due| drop(events.send(Event::Due(due)))
             }),
         };
-        let process = process::build(config, events, &clockwork, alarms);
+        let process = process::build(config, events, &clockwork, alarms, spooler);
         Ok(Self {
             runtime,
             net,
@@ -287,6 +290,7 @@ mod tests {
             events: &events,
             clockwork: Arc::new(Clockwork::default()),
             alarms: &alarms,
+            spooler: SpoolerService::default(),
             watched_from: folder.path(),
         };
         let engine = Engine::build(&config, parts).expect("an engine");
@@ -315,6 +319,7 @@ mod tests {
         let shutdown = Shutdown {
             net: Arc::clone(&engine.net),
             current: Arc::clone(&engine.current),
+            process: Arc::clone(&engine.process),
             at_work: Vec::new(),
             mercy: Duration::from_secs(60),
             all_closed: None,

@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use super::{applications, extension_scan, prepare, process, settings};
 use crate::app::Apps;
-use crate::config::{Config, Failure, NO_APP, OneShot};
+use crate::background::spooler::command;
+use crate::config::{Config, Failure, NO_APP, OneShot, SpoolCommand};
 use crate::os::redirect;
 use crate::protocol::http::response::Form;
 use crate::protocol::http::{Limits, RequestHead, RequestReader, Step, Version};
@@ -25,6 +26,14 @@ use crate::wsgi::{ClientGone, RequestBody, RequestFacts, Response, Room, Sink};
 
 /// How long the application's own threads may take to finish.
 const END_GRACE: Duration = Duration::from_secs(5);
+
+/// `singlemalt spool`: the exit code and the text to print.
+///
+/// # Errors
+/// Why it cannot be done.
+pub fn spool(command: &SpoolCommand) -> Result<(i32, String), String> {
+    command::run(command, &settings::hostname())
+}
 
 /// Runs the command. Returns the exit code.
 pub fn run(config: &Config, one_shot: &OneShot) -> Result<i32, Failure> {
@@ -105,7 +114,7 @@ fn run_in_python(
                 .unwrap_or(Isolation::Main),
         },
         worker_id: 1,
-        backend: BackendRef::without_server(process::facts(config, &hostname)),
+        backend: BackendRef::without_server(process::facts(config, &hostname, Vec::new())),
         ..settings::spec(config, vec![ServerFacts::new(None, &hostname, "http")])
     };
     let mut python = InterpreterThread::create(runtime, spec).map_err(Failure::new)?;

@@ -1,18 +1,21 @@
 //! What the `uwsgi` module knows of the process, and its requests to reload and stop. Main thread.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::Sender;
 
+use super::applications;
 use crate::app::harakiri::Harakiri;
 use crate::app::isolation::refused_extensions::RefusedExtensions;
 use crate::app::process::{AppRequest, Process};
+use crate::app::spooler::service::SpoolerService;
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
-use crate::config::{self, Config, IsolationCache};
+use crate::background::spooler::Spooler;
+use crate::config::{self, Config, Failure, IsolationCache};
 use crate::os::{cache_folder, memory, redirect, title};
 use crate::python::{Facts, OptionText};
 use crate::reload::event::Event;
@@ -24,6 +27,7 @@ pub fn build(
     events: &Sender<Event>,
     clockwork: &Arc<Clockwork>,
     alarms: &Arc<Alarms>,
+    spooler: SpoolerService,
 ) -> Arc<Process> {
     let on_overrun = {
         let events = events.clone();
@@ -48,6 +52,7 @@ pub fn build(
         locks: Locks::new(config.background.locks),
         clockwork: Arc::clone(clockwork),
         alarms: Arc::clone(alarms),
+        spooler: Arc::new(spooler),
         refused_extensions: RefusedExtensions::new(isolation_cache(config)),
         harakiri: Harakiri::new(config.limits.harakiri.clone(), abandoned_max, on_overrun),
         on_request: Box::new(wish),
@@ -55,6 +60,22 @@ pub fn build(
         log_bytes: redirect::log_bytes,
         set_title: title::set_to,
     })
+}
+
+/// `--spooler`; relative directories are meant from `folder`, as in uWSGI.
+///
+/// # Errors
+/// A directory cannot be used.
+pub fn spooler(config: &Config, folder: &Path, hostname: &str) -> Result<SpoolerService, Failure> {
+    let mut settings = config.spooler.clone();
+    let folders = settings.folders.iter_mut();
+    for path in folders.chain(&mut settings.external_folders) {
+        *path = folder.join(&*path);
+    }
+    let files =
+        Spooler::open(&settings, hostname).map_err(|why| Failure::about(config, "spooler", why))?;
+    let imports = applications::spooler_imports(config);
+    Ok(SpoolerService::new(files, settings, imports))
 }
 
 /// The file of `--isolation-cache`.
@@ -67,7 +88,7 @@ pub fn isolation_cache(config: &Config) -> Option<PathBuf> {
 }
 
 /// The constants of the `uwsgi` module.
-pub fn facts(config: &Config, hostname: &str) -> Facts {
+pub fn facts(config: &Config, hostname: &str, spoolers: Vec<String>) -> Facts {
     let process = &config.process;
     let pidfiles = [
         &process.pidfile,
@@ -96,5 +117,6 @@ pub fn facts(config: &Config, hostname: &str) -> Facts {
         magic_table: config.magic_table.clone(),
         sockets: Vec::new(),
         is_reload: false,
+        spoolers,
     }
 }

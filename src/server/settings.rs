@@ -16,7 +16,9 @@ use crate::background::cron_command::CronCommand;
 use crate::config::Config;
 use crate::net::{self, Address};
 use crate::protocol::proxy::Trusted;
-use crate::python::{self, BackendRef, InterpreterSpec, Isolation, STACK_BYTES_MIN, UWSGI_VERSION};
+use crate::python::{
+    self, BackendRef, InterpreterSpec, Isolation, Role, STACK_BYTES_MIN, UWSGI_VERSION,
+};
 use crate::wsgi::environ::ServerFacts;
 use crate::wsgi::{AddedFields, BodyMemory};
 
@@ -172,7 +174,7 @@ pub(super) fn plan(
         at_first: at_first(config),
         threads: config.workers.threads,
         isolation: config.workers.isolation,
-        facts: process::facts(config, &hostname),
+        facts: process::facts(config, &hostname, process.spooler.paths()),
         spec: spec(config, listeners),
         added_fields: Arc::clone(added_fields),
         probe: probe(config, listening),
@@ -202,6 +204,7 @@ fn probe(config: &Config, listening: &[Listening]) -> Option<Probe> {
 pub(super) fn spec(config: &Config, listeners: Vec<ServerFacts>) -> InterpreterSpec {
     InterpreterSpec {
         isolation: Isolation::Main,
+        role: Role::Worker,
         worker_id: 0,
         python_path: config.python.path.clone(),
         listeners,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 
+use crate::app::process::Process;
 use crate::app::{Current, Workers};
 use crate::net::{Net, Turn};
 use crate::reload::event::Event;
@@ -38,6 +39,8 @@ pub struct Shutdown {
     pub net: Arc<Net>,
     /// The generation in charge.
     pub current: Arc<Current>,
+    /// Its spooler begins no tasks any more.
+    pub process: Arc<Process>,
     /// Workers of earlier generations that have not ended.
     pub at_work: Vec<Workers>,
     /// How long connections may take.
@@ -74,6 +77,7 @@ impl Shutdown {
                 "the time is up: cutting off what is still in progress"
             );
         }
+        self.wait_for_tasks(deadline);
         if let Some(generation) = self.current.swap(None) {
             self.at_work.push(generation.workers());
         }
@@ -92,6 +96,24 @@ impl Shutdown {
             .sum();
         if left > 0 && all_closed {
             tracing::warn!(threads = left, "workers did not end in time");
+        }
+    }
+}
+
+impl Shutdown {
+    /// Tasks of the spooler finish, or are kept for the next start.
+    fn wait_for_tasks(&self, deadline: Instant) {
+        let tasks = &self.process.spooler.files;
+        let running = tasks.wait_until_idle(Instant::now());
+        if running == 0 {
+            return;
+        }
+        tracing::info!("waiting for {running} tasks of the spooler");
+        let left = tasks.wait_until_idle(deadline);
+        if left > 0 {
+            tracing::warn!(
+                "{left} tasks of the spooler have not finished in time; they are kept and run again"
+            );
         }
     }
 }

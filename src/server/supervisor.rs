@@ -372,6 +372,8 @@ impl<'a> Supervisor<'a> {
                      it has begun"
                 );
                 drain.wants_reload = self.reloader.has_waiting();
+                // Tasks begin in the new process from now on.
+                self.engine.process.spooler.files.pause();
                 self.phase = Phase::HandingOver(drain);
             }
             Err(why) => self
@@ -402,6 +404,7 @@ impl<'a> Supervisor<'a> {
         };
         let wants_reload = drain.wants_reload;
         drain.go_back(&self.engine.net, &self.engine.current);
+        self.engine.process.spooler.files.resume();
         if wants_reload {
             self.reloader
                 .ask_reload("a reload that was asked for meanwhile", false);
@@ -447,6 +450,7 @@ impl<'a> Supervisor<'a> {
         self.actions.link.stopping();
         self.reloader.history().close("the server stops");
         self.engine.clockwork.stop();
+        self.engine.process.spooler.files.pause();
         self.notifier.stopping();
         let mut stopping = Stopping {
             successor: None,
@@ -489,6 +493,7 @@ impl<'a> Supervisor<'a> {
         let shutdown = Shutdown {
             net: Arc::clone(&self.engine.net),
             current: Arc::clone(&self.engine.current),
+            process: Arc::clone(&self.engine.process),
             at_work,
             mercy: self.mercy,
             all_closed,

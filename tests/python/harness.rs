@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use singlemalt::protocol::http::{Limits, RequestHead, RequestReader, Step};
 use singlemalt::python::{
     AppTarget, Call, Ended, InterpreterSpec, InterpreterThread, Isolation, LoadFailure, Loaded,
-    Runtime, RuntimeOptions, STACK_BYTES_MIN, Served, TargetKind, environment_now,
+    Role, Runtime, RuntimeOptions, STACK_BYTES_MIN, Served, TargetKind, environment_now,
 };
 use singlemalt::wsgi::environ::{Link, Peer, ServerFacts};
 use singlemalt::wsgi::{
@@ -105,6 +105,7 @@ pub fn strongest() -> Isolation {
 pub fn spec(isolation: Isolation) -> InterpreterSpec {
     InterpreterSpec {
         isolation,
+        role: Role::Worker,
         worker_id: 1,
         python_path: Vec::new(),
         listeners: vec![ServerFacts {

@@ -109,6 +109,11 @@ impl Harakiri {
         }
     }
 
+    /// How long a thread may go on after its exception.
+    pub(super) fn grace(&self) -> Duration {
+        self.limits.rules().grace
+    }
+
     /// Abandoned threads that have not returned.
     pub fn stuck(&self) -> usize {
         self.abandoned.load(Ordering::SeqCst)

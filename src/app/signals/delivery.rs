@@ -36,7 +36,9 @@ impl GenerationState {
         }
         let serving = self.groups.serving();
         let serves = |worker: &usize| serving.iter().any(|group| group.worker == *worker);
-        let recipients = self.signals.recipients_of(number, serves);
+        let recipients = self.signals.recipients_of(number, serves, || {
+            self.setup.plan.process.spooler.files.raise(number)
+        });
         for to in &recipients {
             if self.signals.queue.put(number, Arc::clone(to)) {
                 self.gil_gates.activate_for(to);

@@ -23,11 +23,13 @@ impl Signals {
         }
     }
 
-    /// The serving workers that get a signal: one of each list takes it.
+    /// The serving workers that get a signal: one of each list takes it. A signal for the spooler is
+    /// raised there.
     pub(super) fn recipients_of(
         &self,
         number: u8,
         serves: impl Fn(&usize) -> bool,
+        raise_in_spooler: impl FnOnce() -> bool,
     ) -> Vec<Arc<[usize]>> {
         match self.registrations.route(number) {
             Route::Any(mut workers) => {
@@ -39,15 +41,28 @@ impl Signals {
                 let workers = workers.into_iter().filter(serves);
                 workers.map(|one| [one].into()).collect()
             }
-            Route::Nowhere(why) => {
-                // Once: a timer raises it at every tick.
-                if !self.undeliverable[usize::from(number)].swap(true, Ordering::Relaxed) {
-                    tracing::warn!("{why}");
-                } else {
-                    tracing::debug!("{why}");
+            Route::Spooler => {
+                if !raise_in_spooler() {
+                    let why = format!(
+                        "signal {number} was raised for the spooler, of which there is none"
+                    );
+                    self.warn(number, &why);
                 }
                 Vec::new()
             }
+            Route::Nowhere(why) => {
+                self.warn(number, &why);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Once: a timer raises a signal at every tick.
+    fn warn(&self, number: u8, why: &str) {
+        if !self.undeliverable[usize::from(number)].swap(true, Ordering::Relaxed) {
+            tracing::warn!("{why}");
+        } else {
+            tracing::debug!("{why}");
         }
     }
 }

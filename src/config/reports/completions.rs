@@ -5,6 +5,7 @@
 
 use crate::config::control::subcommand;
 use crate::config::error::ConfigError;
+use crate::config::spooler::command as spool;
 use crate::config::table;
 use crate::config::table::row::{Class, Kind, OptionRow, Takes};
 
@@ -35,9 +36,16 @@ fn words(row: &OptionRow) -> &'static [&'static str] {
 
 const HEAD: &str = "Made from the option table by `singlemalt --completions`; do not edit.";
 
+/// The first words that are no application, and what they do.
+fn commands() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of_servers = subcommand::WORDS.iter();
+    let of_servers = of_servers.map(|(word, _, help)| (*word, *help));
+    of_servers.chain([(spool::WORD, spool::HELP)])
+}
+
 /// The subcommands, where they can stand: as the first word.
 fn subcommands() -> String {
-    let words: Vec<&str> = subcommand::WORDS.iter().map(|(word, _, _)| *word).collect();
+    let words: Vec<&str> = commands().map(|(word, _)| word).collect();
     words.join(" ")
 }
 
@@ -112,7 +120,7 @@ fn quoted_for_zsh(text: &str) -> String {
 
 fn fish() -> String {
     let mut text = format!("# {HEAD}\n");
-    for (word, _, help) in subcommand::WORDS {
+    for (word, help) in commands() {
         text.push_str(&format!(
             "complete -c singlemalt -n __fish_use_subcommand -a {word} -d '{help}'\n"
         ));
@@ -143,7 +151,7 @@ fn powershell() -> String {
         "# {HEAD}\nRegister-ArgumentCompleter -Native -CommandName singlemalt -ScriptBlock {{\n    \
          param($word, $line, $position)\n    $options = @(\n"
     );
-    for (word, _, help) in subcommand::WORDS {
+    for (word, help) in commands() {
         text.push_str(&format!("        ,@('{word}', '{help}')\n"));
     }
     for row in offered() {

@@ -3,6 +3,7 @@
 
 use crate::config::control::subcommand;
 use crate::config::error::ConfigError;
+use crate::config::spooler::command as spool;
 use crate::config::table;
 use crate::config::table::row::{Class, Group, Kind, OptionRow, Ready, Takes};
 
@@ -141,6 +142,11 @@ fn manual() -> String {
     for (flag, what) in subcommand::FLAGS {
         text.push_str(&format!(".TP\n\\fB{}\\fR\n{}\n", roff(flag), roff(what)));
     }
+    text.push_str(&format!(
+        ".TP\n\\fBsinglemalt {}\\fR\n{}\n",
+        spool::WORD,
+        roff(spool::HELP)
+    ));
     for group in Group::ALL {
         let rows: Vec<_> = table::rows()
             .filter(|row| {

@@ -208,6 +208,11 @@ const LOGGING: &[OptionRow] = accepted! { Logging:
      ends the process; let its supervisor raise it";
 };
 
+const BACKGROUND: &[OptionRow] = accepted! { Background:
+    "spooler-ordered" Flag => "Run tasks in order.", "tasks always start in the order in which they \
+     came, those with a priority first";
+};
+
 pub(crate) static ROWS: &[&[OptionRow]] = &[
     APPLICATION,
     PYTHON,
@@ -219,4 +224,5 @@ pub(crate) static ROWS: &[&[OptionRow]] = &[
     LIMITS,
     TLS,
     LOGGING,
+    BACKGROUND,
 ];

@@ -1,7 +1,7 @@
 //! The option table: every option that singlemalt knows, declared once, a file for each subject.
 //!
 //! `app`, `python`, `sockets`, `http`, `limits`, `workers`, `process`, `start`, `control`,
-//! `reload`, `background`,
+//! `reload`, `background`, `spooler`,
 //! `logging`, `alarms`, `static_files` and `configuration` hold what this version does: each row is
 //! a static that `resolve` names, so that a row without a reader is a compile-time warning.
 //! `planned` holds what later versions do, `accepted` and `unsupported` what uWSGI has and one
@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 use crate::config::{
     alarms, app, background, control, http, limits, log, process, proxies, python, readers, reload,
-    sockets, start, static_files, tls, workers,
+    sockets, spooler, start, static_files, tls, workers,
 };
 
 use row::OptionRow;
@@ -67,6 +67,7 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         start::options::ROWS,
         control::options::ROWS,
         background::options::ROWS,
+        spooler::options::ROWS,
         reload::options::ROWS,
         log::options::ROWS,
         alarms::options::ROWS,

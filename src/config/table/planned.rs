@@ -51,9 +51,6 @@ const APPLICATION: &[OptionRow] = planned! { Application:
 };
 
 const PYTHON: &[OptionRow] = planned! { Python:
-    "spooler-import" | "spooler-pyimport" | "spooler-py-import"
-        | "spooler-python-import" Text .many().value("MODULE") =>
-        "Import a module, or run a file, in the spooler's interpreters.";
     "pyshell" Text .bare("").essential_later("run python -i yourself") => "Run an interactive \
      Python in the server's environment.";
     "pyshell-oneshot" Text .bare("").essential_later("run python -i yourself") => "Run an \
@@ -161,19 +158,8 @@ const ROUTING: &[OptionRow] = planned! { Routing:
 
 const BACKGROUND: &[OptionRow] = planned! { Background:
     "hook-as-mule" Text .many().value("ACTION") => "Do something when a mule starts.";
-    "spooler" Path .short('Q').many() => "Run the tasks that lie in a directory.";
-    "spooler-external" Path .many() => "Put tasks into a directory that another server works on.";
-    "spooler-ordered" Flag => "Run tasks in order.";
-    "spooler-chdir" Path => "Change to this directory for tasks.";
-    "spooler-processes" Number => "Tasks that run at once.";
-    "spooler-quiet" Flag => "Do not log tasks.";
-    "spooler-max-tasks" Number => "Tasks after which the spooler's interpreter is renewed.";
-    "spooler-harakiri" Seconds => "Seconds that a task may take.";
-    "spooler-frequency" | "spooler-freq" Seconds => "Seconds between two looks at the directory.";
-    "spooler-signal-as-task" Flag => "Count a uwsgi signal as a task of the spooler.";
     "signal-timer" | "timer" | "signal-rbtimer" | "rbtimer" Text .many().value("'SIGNAL \
      SECONDS'") => "Raise a uwsgi signal again and again.";
-    "spooler-cheap" Flag => "Start the spooler at the first task.";
     "mule" Text .bare("").many() => "Run a script, or wait for messages, beside the application.";
     "mules" Number => "Mules that wait for messages.";
     "farm" Text .many() => "Give a group of mules a name.";

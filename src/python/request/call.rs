@@ -4,6 +4,7 @@
 //! Runs on workers, attached; it detaches only while it waits for a slow client.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use pyo3_ffi as ffi;
 
@@ -19,6 +20,8 @@ use crate::python::object::{self, Object, Raised, Token};
 use crate::python::sources;
 use crate::python::trampoline::{Exception, caught, raise};
 use crate::python::uwsgi;
+use crate::python::uwsgi::backend::SpoolTask;
+use crate::python::uwsgi::spooler::TaskEnd;
 use crate::wsgi::environ::{Link, Peer};
 use crate::wsgi::{Chosen, Head, LogNotes, RequestBody, Response, Room, Sink, WriteError};
 
@@ -115,6 +118,16 @@ impl Attached<'_> {
             uwsgi::after_job(self.token, self.interpreter, false);
         }
         is_done
+    }
+
+    /// Runs the spooler's handler with a task. An exception is logged.
+    pub fn run_task(&mut self, path: &Path, task: &SpoolTask) -> TaskEnd {
+        let end = uwsgi::run_task(self, path, task);
+        self.interruption.calm(self.token);
+        if self.interpreter.wants_after_job() {
+            uwsgi::after_job(self.token, self.interpreter, false);
+        }
+        end
     }
 
     fn answer(

@@ -2,7 +2,7 @@
 //! Python object. `app` and `server` implement [`Backend`]; any thread of any interpreter calls it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct Facts {
     pub sockets: Vec<i64>,
     /// `uwsgi.is_a_reload`
     pub is_reload: bool,
+    /// `uwsgi.spoolers`: the spooler's directories.
+    pub spoolers: Vec<String>,
 }
 
 /// A source of signals.
@@ -102,6 +104,15 @@ pub struct AppFacts {
     pub requests: u64,
     /// Of these, requests in which it raised.
     pub exceptions: u64,
+}
+
+/// A task of the spooler.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpoolTask {
+    /// Keys and values, in their order.
+    pub pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Any number of bytes.
+    pub body: Vec<u8>,
 }
 
 /// Why a lock was not taken or released.
@@ -188,6 +199,24 @@ pub trait Backend: Send + Sync {
     /// An extension has turned the GIL of a free-threaded Python on, for good; `is_loading`: while
     /// apps were loaded. Called detached.
     fn gil_turned_on(&self, extension: &str, is_loading: bool);
+
+    /// Adds a task for the spooler. Returns its path.
+    ///
+    /// # Errors
+    /// Why it does not exist.
+    fn spool(&self, task: SpoolTask) -> Result<PathBuf, String>;
+
+    /// The tasks in the first directory of the spooler.
+    fn spooled(&self) -> Vec<PathBuf>;
+
+    /// Reads the task at a path; `None`: there is none, or it is being run.
+    fn spooled_task(&self, path: &Path) -> Option<SpoolTask>;
+
+    /// Sets the time between two looks at the spooler's directories.
+    fn set_spooler_frequency(&self, frequency: Duration);
+
+    /// The directory of the tasks that this thread runs; `None`: it is no spooler.
+    fn spooler_folder(&self, thread: u64) -> Option<PathBuf>;
 
     /// Releases the locks of a thread or, with `None`, of all threads of the interpreter. Returns
     /// their numbers.
@@ -287,6 +316,24 @@ impl Backend for NoServer {
     fn extension_refused(&self, _: &RefusedExtension, _: bool) {}
 
     fn gil_turned_on(&self, _: &str, _: bool) {}
+
+    fn spool(&self, _: SpoolTask) -> Result<PathBuf, String> {
+        Err("there is no spooler".to_owned())
+    }
+
+    fn spooled(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn spooled_task(&self, _: &Path) -> Option<SpoolTask> {
+        None
+    }
+
+    fn set_spooler_frequency(&self, _: Duration) {}
+
+    fn spooler_folder(&self, _: u64) -> Option<PathBuf> {
+        None
+    }
 
     fn release_locks(&self, _: u64, _: Option<u64>) -> Vec<usize> {
         Vec::new()

@@ -49,6 +49,13 @@ pub(super) fn set(dict: &Object<'_>, interpreter: &Interpreter) -> Result<(), Ra
     for (name, value) in SPOOL {
         dict.set_item(name, &signed(token, value)?)?;
     }
+    if !facts.spoolers.is_empty() {
+        let spoolers = Object::list(token)?;
+        for path in &facts.spoolers {
+            spoolers.push(&bytes(path)?)?;
+        }
+        dict.set_item(c"spoolers", &tuple(&spoolers)?)?;
+    }
     dict.set_item(c"opt", &options(token, &facts.options)?)?;
     let magic = Object::dict(token)?;
     for (letter, text) in &facts.magic_table {
@@ -75,8 +82,12 @@ fn version_info(token: Token<'_>) -> Result<Object<'_>, Raised> {
         };
         list.push(&part)?;
     }
-    // SAFETY: the list is alive; attached (token).
-    unsafe { Object::from_new(token, ffi::PyList_AsTuple(list.as_ptr())) }
+    tuple(&list)
+}
+
+fn tuple<'py>(list: &Object<'py>) -> Result<Object<'py>, Raised> {
+    // SAFETY: the list is alive; attached (its token).
+    unsafe { Object::from_new(list.token(), ffi::PyList_AsTuple(list.as_ptr())) }
 }
 
 fn signed(token: Token<'_>, value: i64) -> Result<Object<'_>, Raised> {

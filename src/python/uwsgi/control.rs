@@ -8,6 +8,7 @@ use super::arguments::Called;
 use crate::python::interpreter::Isolation;
 use crate::python::object::detached;
 use crate::python::object::{Object, Raised};
+use crate::python::role::Role;
 use crate::python::thread_id;
 use crate::python::trampoline::{Exception, raise};
 use crate::python::uwsgi::backend::{AppFacts, WorkerFacts};
@@ -28,9 +29,13 @@ pub(super) fn stop<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     Object::boolean(called.token, true)
 }
 
-/// `worker_id()`: the number of the interpreter, from 1.
+/// `worker_id()`: the number of the interpreter, from 1; 0 in the spooler.
 pub(super) fn worker_id<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
-    Object::int(called.token, called.interpreter.spec.worker_id as u64)
+    let number = match called.interpreter.spec.role {
+        Role::Worker => called.interpreter.spec.worker_id as u64,
+        Role::Spooler(_) => 0,
+    };
+    Object::int(called.token, number)
 }
 
 /// `mule_id()`: 0, this is no mule.
@@ -219,11 +224,6 @@ pub(super) fn set_user_harakiri<'py>(called: &Called<'py>) -> Result<Object<'py>
     }
     let backend = &interpreter.spec.backend.0;
     backend.limit_request(interpreter.serial, thread_id::ident(), limit);
-    Ok(Object::none(called.token))
-}
-
-/// `i_am_the_spooler()`: `None`, this is none.
-pub(super) fn i_am_the_spooler<'py>(called: &Called<'py>) -> Result<Object<'py>, Raised> {
     Ok(Object::none(called.token))
 }
 

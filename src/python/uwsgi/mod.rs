@@ -14,6 +14,7 @@
 //! - `control`: reload, stop, counters, names
 //! - `locks`: locks
 //! - `log`: what the app says about the log line of its request
+//! - `spooler`: tasks that are done later, and the run of one
 //! - `hooks`: functions that the app assigned
 
 mod arguments;
@@ -25,6 +26,7 @@ mod locks;
 pub(super) mod log;
 pub(crate) mod module;
 mod signals;
+pub(crate) mod spooler;
 
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -42,6 +44,7 @@ use module::{KEY, interpreter_of, module_type, place};
 
 pub(super) use hooks::{after_job, at_exit, post_fork};
 pub(super) use signals::run_handler;
+pub(super) use spooler::run_task;
 
 /// Functions by their Python names. Each is called with its arguments and answers with an object.
 macro_rules! functions {
@@ -86,9 +89,10 @@ functions! {
     control::reload, control::stop, control::worker_id, control::mule_id, control::masterpid,
     control::total_requests, control::request_id, control::listen_queue, control::mem,
     control::micros, control::ready, control::workers, control::log, control::alarm, control::setprocname,
-    control::set_user_harakiri, control::i_am_the_spooler, control::i_am_the_lord, control::accepting,
+    control::set_user_harakiri, control::i_am_the_lord, control::accepting,
     locks::lock, locks::unlock, locks::is_locked,
     log::log_this_request, log::set_logvar, log::get_logvar, log::add_var, log::logsize,
+    spooler::i_am_the_spooler, spooler::spooler_dir,
 }
 
 /// # Safety
@@ -135,6 +139,7 @@ pub(super) fn install(token: Token<'_>, interpreter: &Arc<Interpreter>) -> Resul
         let function = unsafe { trampoline::function(token, method, module.as_ptr())? };
         dict.set_item(name, &function)?;
     }
+    spooler::install(&module, &dict, interpreter)?;
     constants::set(&dict, interpreter)?;
     let missing = namespace::find(&namespace::namespace(token)?, c"missing_from_uwsgi")?;
     dict.set_item(c"__getattr__", &missing)?;

@@ -4,6 +4,7 @@
 mod relaunch;
 
 use super::exit::{Exit, start_with, wait_if_waiter};
+use super::one_shot::spool;
 use super::start::{could_not_begin, run as run_server};
 use crate::admin::control_command::ask as ask_by_control;
 use crate::config::Failure;
@@ -24,6 +25,20 @@ pub fn run_command() -> i32 {
             1
         }),
         None => exit.code,
+    }
+}
+
+/// Prints what a command has answered. Returns the exit code.
+fn answer(answered: Result<(i32, String), (i32, String)>) -> i32 {
+    match answered {
+        Ok((code, text)) => {
+            print(&mut std::io::stdout(), &format!("{text}\n"));
+            code
+        }
+        Err((code, text)) => {
+            say_error(&text);
+            code
+        }
     }
 }
 
@@ -68,16 +83,8 @@ fn run() -> Exit {
             }
             code
         }
-        Ok(Command::Control(subcommand)) => match ask_by_control(&subcommand) {
-            Ok((code, text)) => {
-                print(&mut std::io::stdout(), &format!("{text}\n"));
-                code
-            }
-            Err((code, text)) => {
-                say_error(&text);
-                code
-            }
-        },
+        Ok(Command::Control(subcommand)) => answer(ask_by_control(&subcommand)),
+        Ok(Command::Spool(command)) => answer(spool(&command).map_err(|why| (1, why))),
         Ok(Command::Help(text) | Command::ShowConfig(text) | Command::Print(text)) => {
             print(&mut std::io::stdout(), &text)
         }

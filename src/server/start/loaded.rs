@@ -13,7 +13,9 @@ use crate::server::certificates::Certificates;
 use crate::server::engine::{Engine, EngineParts};
 use crate::server::folders::Folders;
 use crate::server::prepare::{change_directory_again, check_harakiri, request_log, start_python};
+use crate::server::process;
 use crate::server::report;
+use crate::server::settings::hostname;
 use crate::server::sockets::Listening;
 
 /// The first generation has loaded the application.
@@ -61,6 +63,7 @@ impl<'a> Bound<'a> {
             events: &launch.events,
             clockwork,
             alarms: launch.alarms,
+            spooler: process::spooler(&config, &folders.start, &hostname())?,
             watched_from: &folders.load,
         };
         let engine = Engine::build(&config, parts)?;
