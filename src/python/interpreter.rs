@@ -16,7 +16,6 @@ use pyo3_ffi as ffi;
 
 use super::object::Token;
 use super::refusal::RefusedExtension;
-use super::role::Role;
 use super::runtime::arenas;
 use super::runtime::environment::Environment;
 use super::runtime::error::RuntimeError;
@@ -49,6 +48,15 @@ impl Isolation {
             Self::SharedGil => "shared-gil",
         }
     }
+}
+
+/// What runs in an interpreter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Requests and signals.
+    Worker,
+    /// Tasks; counted from 1.
+    Spooler(usize),
 }
 
 /// What a worker asks for when it creates its interpreter.

@@ -36,7 +36,6 @@ mod namespace;
 mod object;
 mod refusal;
 mod request;
-mod role;
 mod runtime;
 #[cfg(target_os = "linux")]
 #[path = "shared_memory_linux.rs"]
@@ -55,6 +54,7 @@ pub use attached::Attached;
 pub use crash::{Cause, watch as watch_crashes};
 pub use extensions::ExtensionImport;
 pub use fork::is_child;
+pub use interpreter::Role;
 pub use interpreter::{
     InterpreterHandle, InterpreterSpec, Isolation, arena_bytes, arena_bytes_of,
     subinterpreter_count,
@@ -65,7 +65,6 @@ pub use load::Loaded;
 pub use load_failure::LoadFailure;
 pub use refusal::{Consequence, RefusedExtension};
 pub use request::call::{Call, Served};
-pub use role::Role;
 pub use runtime::environment::{
     Environment, EnvironmentError, environment_now, move_environment, set_environment,
 };

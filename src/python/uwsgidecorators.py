@@ -200,9 +200,8 @@ class _spoolraw:
 
     def __init__(self, f, pass_arguments):
         if "spooler" not in uwsgi.opt and "spooler-external" not in uwsgi.opt:
-            raise Exception(
-                f"you have to enable the uWSGI spooler to use @{type(self).__name__} decorator"
-            )
+            name = type(self).__name__.lstrip("_")
+            raise Exception(f"you have to enable the uWSGI spooler to use @{name} decorator")
         self.f = f
         self.pass_arguments = pass_arguments
         spooler_functions[f.__name__] = f

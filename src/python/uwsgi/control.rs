@@ -6,9 +6,9 @@ use pyo3_ffi as ffi;
 
 use super::arguments::Called;
 use crate::python::interpreter::Isolation;
+use crate::python::interpreter::Role;
 use crate::python::object::detached;
 use crate::python::object::{Object, Raised};
-use crate::python::role::Role;
 use crate::python::thread_id;
 use crate::python::trampoline::{Exception, raise};
 use crate::python::uwsgi::backend::{AppFacts, WorkerFacts};

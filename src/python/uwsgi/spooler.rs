@@ -13,8 +13,9 @@ use crate::python::attached::Attached;
 use crate::python::failure;
 use crate::python::fork;
 use crate::python::interpreter::Interpreter;
+use crate::python::interpreter::Role;
 use crate::python::object::{self, Object, Raised, Token, detached};
-use crate::python::role::Role;
+use crate::python::thread_id;
 use crate::python::trampoline::{self, Exception, Method, caught, raise};
 use crate::python::uwsgi::backend::SpoolTask;
 
@@ -162,7 +163,7 @@ fn add_items(task: &mut SpoolTask, dict: &Object<'_>) -> Result<(), Raised> {
     unsafe {
         let items = Object::from_new(token, ffi::PyDict_Items(dict.as_ptr()))?;
         for at in 0..ffi::PyList_Size(items.as_ptr()) {
-            let item = Object::from_borrowed(token, ffi::PyList_GetItem(items.as_ptr(), at))?;
+            let item = Object::from_new(token, ffi::compat::PyList_GetItemRef(items.as_ptr(), at))?;
             add(task, &item.element(0)?, &item.element(1)?)?;
         }
     }
@@ -277,7 +278,7 @@ pub(super) fn set_spooler_frequency<'py>(called: &Called<'py>) -> Result<Object<
 
 fn own_folder(called: &Called<'_>) -> Option<PathBuf> {
     let backend = &called.interpreter.spec.backend.0;
-    backend.spooler_folder(super::locks::this_thread())
+    backend.spooler_folder(thread_id::ident())
 }
 
 /// `spooler_dir()`: the directory of the tasks that this thread runs.
