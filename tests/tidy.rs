@@ -59,7 +59,9 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
     (
         "admin",
-        &["protocol", "config", "python", "net", "app", "os", "reload"],
+        &[
+            "protocol", "config", "python", "net", "shared", "app", "os", "reload",
+        ],
     ),
     (
         "server",

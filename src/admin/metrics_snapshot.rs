@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
-use super::stats_document::{self, About};
+use super::stats_document::{self, About, CacheStats};
 use super::status::{
     App, Counters, Generation, Memory, Queue, Request, SpoolDirectory, Status, Supervised, Thread,
     Worker,
@@ -20,6 +20,7 @@ use crate::net::Net;
 use crate::os::pidfile;
 use crate::python::{self, Isolation};
 use crate::reload::history::{ReloadHistory, seconds};
+use crate::shared::cache::Cache;
 
 /// Where the numbers come from.
 pub struct MetricsSnapshot {
@@ -123,6 +124,7 @@ impl MetricsSnapshot {
                 .enumerate()
                 .map(|(number, is_held)| (format!("user {number}"), is_held))
                 .collect(),
+            caches: self.process.caches.all().iter().map(cache_stats).collect(),
             ..self.about.clone()
         };
         stats_document::render(&self.status(), &about, seconds(SystemTime::now()))
@@ -158,6 +160,25 @@ fn directory(status: DirectoryStatus) -> SpoolDirectory {
         failed: status.failed,
         broken: status.broken,
         last_failure: status.last_failure,
+    }
+}
+
+/// The hash is that of our table, whose size follows the number of items.
+fn cache_stats(cache: &Cache) -> CacheStats {
+    let (rules, counts) = (cache.rules(), cache.counts());
+    CacheStats {
+        name: rules.name.clone(),
+        hash: "siphash",
+        hashsize: counts.items,
+        keysize: rules.key_max,
+        max_items: rules.items_max,
+        blocks: rules.blocks,
+        blocksize: rules.block_bytes,
+        items: counts.items,
+        hits: counts.hits,
+        miss: counts.misses,
+        full: counts.full,
+        last_modified_at: 0,
     }
 }
 

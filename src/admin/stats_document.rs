@@ -20,6 +20,8 @@ pub struct About {
     pub cwd: String,
     /// Locks and whether they are held: `("user 0", true)`.
     pub locks: Vec<(String, bool)>,
+    /// Left out if there are none, as in uWSGI.
+    pub caches: Vec<CacheStats>,
     /// Address and protocol of each listener.
     pub sockets: Vec<(String, &'static str)>,
     /// Leave threads out (`--stats-no-cores`).
@@ -40,6 +42,8 @@ struct Stats<'a> {
     gid: u32,
     cwd: &'a str,
     locks: Vec<Lock<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    caches: &'a [CacheStats],
     sockets: Vec<Socket<'a>>,
     workers: Vec<WorkerStats<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -47,6 +51,23 @@ struct Stats<'a> {
     /// Not uWSGI's: with `--supervise`.
     #[serde(skip_serializing_if = "Option::is_none")]
     crashes: Option<u32>,
+}
+
+/// A cache, in uWSGI's words.
+#[derive(Clone, Debug, Serialize)]
+pub struct CacheStats {
+    pub name: String,
+    pub hash: &'static str,
+    pub hashsize: u64,
+    pub keysize: usize,
+    pub max_items: usize,
+    pub blocks: u64,
+    pub blocksize: u64,
+    pub items: u64,
+    pub hits: u64,
+    pub miss: u64,
+    pub full: u64,
+    pub last_modified_at: u64,
 }
 
 struct Lock<'a>(&'a str, u32);
@@ -148,6 +169,7 @@ pub fn render(status: &Status, about: &About, now: u64) -> Vec<u8> {
             .iter()
             .map(|(name, is_held)| Lock(name, if *is_held { status.pid } else { 0 }))
             .collect(),
+        caches: &about.caches,
         sockets: about
             .sockets
             .iter()

@@ -467,8 +467,10 @@ mod tests {
         for round in 0..20 {
             let gil_gate = GilGate::new(round % 2 == 0);
             let is_stopped = stays();
+            let left = Arc::new(AtomicUsize::new(0));
             let work = |number: u32| {
                 let (gil_gate, is_stopped) = (Arc::clone(&gil_gate), Arc::clone(&is_stopped));
+                let left = Arc::clone(&left);
                 move || {
                     let mut done = 0_u32;
                     while !is_stopped.load(Ordering::SeqCst) {
@@ -487,6 +489,7 @@ mod tests {
                             }
                         }
                         slot.leave();
+                        left.fetch_add(1, Ordering::SeqCst);
                     }
                     done
                 }
@@ -494,11 +497,14 @@ mod tests {
             let threads: Vec<_> = (0..6)
                 .map(|number| std::thread::spawn(work(number)))
                 .collect();
-            for tick in 0..300 {
+            let mut tick = 0;
+            // The machine may be busy: threads have worked before they are stopped.
+            while tick < 300 || left.load(Ordering::SeqCst) < 6 {
                 gil_gate.tick();
                 if tick == 100 {
                     gil_gate.close();
                 }
+                tick += 1;
                 std::thread::yield_now();
             }
             is_stopped.store(true, Ordering::SeqCst);

@@ -10,6 +10,7 @@ use super::isolation::refused_extensions::RefusedExtensions;
 use super::spooler::service::SpoolerService;
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
+use crate::shared::cache::Caches;
 use crate::shared::locks::Locks;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum AppRequest {
 pub struct Process {
     /// `uwsgi.lock()`
     pub locks: Locks,
+    /// `uwsgi.cache_get()`
+    pub caches: Arc<Caches>,
     /// `uwsgi.alarm()`
     pub alarms: Arc<Alarms>,
     /// `uwsgi.spool()`

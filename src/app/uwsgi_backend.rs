@@ -9,8 +9,10 @@ use crate::background::cron::When;
 use crate::background::{TimerSpec, Trigger};
 use crate::config::IsolationChoice;
 use crate::python::{
-    Backend, Facts, LockRefused, RefusedExtension, SignalSource, SpoolTask, WorkerFacts,
+    Backend, CacheChange, Facts, LockRefused, RefusedExtension, SignalSource, SpoolTask,
+    WorkerFacts,
 };
+use crate::shared::cache::{self, Cache, Change, Math};
 use crate::shared::locks::{LockError, LockOwner};
 
 use super::generation_state::GenerationState;
@@ -149,6 +151,48 @@ impl Backend for UwsgiBackend {
 
     fn is_locked(&self, number: usize) -> Result<bool, LockRefused> {
         self.process.locks.is_locked(number).map_err(refused)
+    }
+
+    fn cache_get(&self, cache: &str, key: &[u8]) -> Option<Arc<[u8]>> {
+        self.process.caches.get(cache)?.get(key)
+    }
+
+    fn cache_number(&self, cache: &str, key: &[u8]) -> i64 {
+        self.cache_get(cache, key)
+            .map_or(0, |value| cache::number(&value))
+    }
+
+    fn cache_contains(&self, cache: &str, key: &[u8]) -> bool {
+        let cache = self.process.caches.get(cache);
+        cache.is_some_and(|cache| cache.contains(key))
+    }
+
+    fn cache_change(&self, cache: &str, key: &[u8], change: CacheChange<'_>, expires: u64) -> bool {
+        let caches = &self.process.caches;
+        let change = match change {
+            CacheChange::Set(value) => Change::Set(value),
+            CacheChange::Update(value) => Change::Update(value),
+            CacheChange::Add(by) => Change::Math(Math::Add(by)),
+            CacheChange::Subtract(by) => Change::Math(Math::Subtract(by)),
+            CacheChange::Multiply(by) => Change::Math(Math::Multiply(by)),
+            CacheChange::Divide(by) => Change::Math(Math::Divide(by)),
+        };
+        let cache = caches.get(cache);
+        cache.is_some_and(|cache| caches.change(cache, key, change, expires))
+    }
+
+    fn cache_delete(&self, cache: &str, key: &[u8]) -> bool {
+        let cache = self.process.caches.get(cache);
+        cache.is_some_and(|cache| cache.delete(key))
+    }
+
+    fn cache_clear(&self, cache: &str) -> bool {
+        let cache = self.process.caches.get(cache);
+        cache.inspect(|cache| cache.clear()).is_some()
+    }
+
+    fn cache_keys(&self, cache: &str) -> Option<Vec<Arc<[u8]>>> {
+        self.process.caches.get(cache).map(Cache::keys)
     }
 
     fn limit_request(&self, _interpreter: u64, thread: u64, limit: Option<Duration>) {

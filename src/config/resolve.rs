@@ -44,6 +44,7 @@ pub(super) fn resolve(
         control: reader.control()?,
         background: reader.background()?,
         spooler: reader.spooler()?,
+        cache: reader.cache()?,
         static_files: reader.static_files()?,
         alarms: reader.alarms()?,
         start: reader.start()?,

@@ -6,6 +6,7 @@
 use crate::config::alarms::types::AlarmConfig;
 use crate::config::app::types::AppConfig;
 use crate::config::background::types::BackgroundConfig;
+use crate::config::cache::types::CacheConfig;
 use crate::config::control::types::ControlConfig;
 use crate::config::http::types::HttpConfig;
 use crate::config::limits::types::LimitsConfig;
@@ -52,6 +53,8 @@ pub struct Config {
     pub background: BackgroundConfig,
     /// Tasks that are done later.
     pub spooler: SpoolerConfig,
+    /// Caches that all interpreters share.
+    pub cache: CacheConfig,
     /// When and how the application, or an interpreter, is renewed.
     pub reload: ReloadConfig,
     /// Where the log goes.

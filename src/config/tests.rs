@@ -34,6 +34,8 @@ fn sample(row: &OptionRow) -> String {
         "reload-canary" => "5%,60s",
         "ready-path" => "/readyz",
         "log-date" => "%Y",
+        "cache2" => "name=sample,items=5",
+        "add-cache-item" => "key=value",
         "memory-report" => "2",
         "cheaper-algo" => "busyness",
         _ => "",
@@ -70,6 +72,16 @@ fn effect(row: &OptionRow, name: &str) -> (bool, bool) {
     }
     if row.name == "log-format-strftime" {
         without.extend(words(&["--log-date=%Y"]));
+    }
+    if [
+        "cache-blocksize",
+        "cache-no-expire",
+        "add-cache-item",
+        "load-file-in-cache",
+    ]
+    .contains(&row.name)
+    {
+        without.extend(words(&["--cache=5"]));
     }
     if row.name == "cron-harakiri" {
         without.extend(words(&["--cron=5 -1 -1 -1 -1 sample"]));

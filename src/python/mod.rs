@@ -81,8 +81,8 @@ pub use stacks::{Frame, PythonStack, ThreadKey};
 pub use target::{AppTarget, Import, TargetKind};
 pub use thread_state::{InterpreterThread, STACK_BYTES_MIN};
 pub use uwsgi::backend::{
-    AppFacts, Backend, BackendRef, Facts, LockRefused, OptionText, SignalSource, SpoolTask,
-    WorkerFacts,
+    AppFacts, Backend, BackendRef, CacheChange, Facts, LockRefused, OptionText, SignalSource,
+    SpoolTask, WorkerFacts,
 };
 pub use uwsgi::constants::UWSGI_VERSION;
 pub use uwsgi::spooler::TaskEnd;

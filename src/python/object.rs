@@ -165,6 +165,11 @@ impl<'py> Object<'py> {
     }
 
     /// `True` or `False`.
+    pub(super) fn signed(token: Token<'py>, value: i64) -> Result<Self, Raised> {
+        // SAFETY: attached (token).
+        unsafe { Self::from_new(token, ffi::PyLong_FromLongLong(value)) }
+    }
+
     pub(super) fn boolean(token: Token<'py>, value: bool) -> Result<Self, Raised> {
         // SAFETY: attached (token).
         unsafe { Self::from_new(token, ffi::PyBool_FromLong(value.into())) }

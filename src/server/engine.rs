@@ -109,7 +109,7 @@ impl Engine {
                 move |due| drop(events.send(Event::Due(due)))
             }),
         };
-        let process = process::build(config, events, &clockwork, alarms, spooler);
+        let process = process::build(config, events, &clockwork, alarms, spooler)?;
         Ok(Self {
             runtime,
             net,

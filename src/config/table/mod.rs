@@ -12,8 +12,8 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::config::{
-    alarms, app, background, control, http, limits, log, process, proxies, python, readers, reload,
-    sockets, spooler, start, static_files, tls, workers,
+    alarms, app, background, cache, control, http, limits, log, process, proxies, python, readers,
+    reload, sockets, spooler, start, static_files, tls, workers,
 };
 
 use row::OptionRow;
@@ -68,6 +68,7 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         control::options::ROWS,
         background::options::ROWS,
         spooler::options::ROWS,
+        cache::options::ROWS,
         reload::options::ROWS,
         log::options::ROWS,
         alarms::options::ROWS,

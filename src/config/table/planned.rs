@@ -175,18 +175,11 @@ const BACKGROUND: &[OptionRow] = planned! { Background:
 };
 
 const SHARED: &[OptionRow] = planned! { Shared:
-    "cache" Number => "Items of a cache that all interpreters share.";
-    "cache2" Text .many() => "A cache that all interpreters share, with options.";
-    "cache-blocksize" Bytes => "Bytes of an item of the cache.";
     "cache-store" Path => "Keep the cache in a file.";
     "cache-store-sync" Seconds => "Seconds between two writes of the cache.";
-    "cache-no-expire" Flag => "Do not remove old items from the cache.";
-    "cache-expire-freq" Seconds => "Seconds between two looks for old items.";
     "cache-report-freed-items" Flag => "Log the removal of old items.";
     "cache-use-last-modified" Flag => "Keep the time of the last change of an item.";
-    "add-cache-item" Text .many() => "Put an item into the cache at start.";
-    "load-file-in-cache" | "load-file-in-cache-gzip" Path .many() => "Put a file into the cache at \
-     start.";
+    "load-file-in-cache-gzip" Path .many() => "Put a file into the cache at start, compressed.";
     "check-cache" Text .bare("") => "Answer requests from the cache.";
     "queue" Number => "Items of a queue that all interpreters share.";
     "queue-blocksize" Bytes => "Bytes of an item of the queue.";

@@ -103,6 +103,30 @@ impl<'py> Arguments<'py> {
         Ok(value)
     }
 
+    /// The bytes of a `str` (as UTF-8) or of `bytes`, where they are. Raises as uWSGI does for a
+    /// `str` that UTF-8 cannot hold.
+    pub(super) fn borrowed(&self, index: usize) -> Result<&'py [u8], Raised> {
+        let object = self.object(index)?;
+        let (mut data, mut length) = (std::ptr::null_mut(), 0);
+        // SAFETY: the object is alive; attached (token). CPython says TypeError if it is neither.
+        unsafe {
+            if ffi::PyUnicode_Check(object.as_ptr()) != 0 {
+                data = ffi::PyUnicode_AsUTF8AndSize(object.as_ptr(), &raw mut length).cast_mut();
+                if data.is_null() {
+                    return Err(Raised);
+                }
+            } else if ffi::PyBytes_AsStringAndSize(object.as_ptr(), &raw mut data, &raw mut length)
+                != 0
+            {
+                return Err(Raised);
+            }
+        }
+        let length = usize::try_from(length).unwrap_or(0);
+        // SAFETY: the memory belongs to an argument, which the caller keeps for the call ('py), and
+        // which is immutable: bytes, or the UTF-8 form that a str keeps as long as it lives.
+        Ok(unsafe { std::slice::from_raw_parts(data.cast::<u8>().cast_const(), length) })
+    }
+
     /// The bytes of a `str` (as UTF-8, names of files as the system has them) or of `bytes`.
     pub(super) fn bytes(&self, index: usize) -> Result<Vec<u8>, Raised> {
         let object = self.object(index)?;

@@ -124,6 +124,23 @@ pub enum LockRefused {
     Impossible(String),
 }
 
+/// A change of an item of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheChange<'a> {
+    /// Only a key that is not there.
+    Set(&'a [u8]),
+    /// Whether the key is there or not.
+    Update(&'a [u8]),
+    /// The number of the item and this one; an item that is there keeps its expiry.
+    Add(i64),
+    /// As `Add`.
+    Subtract(i64),
+    /// As `Add`.
+    Multiply(i64),
+    /// Through 0 is 0.
+    Divide(i64),
+}
+
 /// What the `uwsgi` module calls. Methods that may wait are called detached.
 pub trait Backend: Send + Sync {
     /// The constants.
@@ -187,6 +204,29 @@ pub trait Backend: Send + Sync {
 
     /// Whether a lock is held.
     fn is_locked(&self, number: usize) -> Result<bool, LockRefused>;
+
+    /// The value of an item. In this and the next, an empty `cache` is the first one. They wait for
+    /// other threads no longer than a lookup takes, and are called attached.
+    fn cache_get(&self, cache: &str, key: &[u8]) -> Option<Arc<[u8]>>;
+
+    /// The number that an item holds; 0: there is none.
+    fn cache_number(&self, cache: &str, key: &[u8]) -> i64;
+
+    /// Whether there is an item.
+    fn cache_contains(&self, cache: &str, key: &[u8]) -> bool;
+
+    /// Changes an item, which expires after so many seconds; 0 is never. Returns whether it is
+    /// done.
+    fn cache_change(&self, cache: &str, key: &[u8], change: CacheChange<'_>, expires: u64) -> bool;
+
+    /// Returns whether there was such an item.
+    fn cache_delete(&self, cache: &str, key: &[u8]) -> bool;
+
+    /// Returns whether there is such a cache.
+    fn cache_clear(&self, cache: &str) -> bool;
+
+    /// `None`: there is no such cache.
+    fn cache_keys(&self, cache: &str) -> Option<Vec<Arc<[u8]>>>;
 
     /// Limits the current request of the thread to `limit` from now; `None`: the server's own
     /// limit. A call also records for good that such limits are used, even outside of a request.
@@ -309,6 +349,34 @@ impl Backend for NoServer {
 
     fn is_locked(&self, _: usize) -> Result<bool, LockRefused> {
         Ok(false)
+    }
+
+    fn cache_get(&self, _: &str, _: &[u8]) -> Option<Arc<[u8]>> {
+        None
+    }
+
+    fn cache_number(&self, _: &str, _: &[u8]) -> i64 {
+        0
+    }
+
+    fn cache_contains(&self, _: &str, _: &[u8]) -> bool {
+        false
+    }
+
+    fn cache_change(&self, _: &str, _: &[u8], _: CacheChange<'_>, _: u64) -> bool {
+        false
+    }
+
+    fn cache_delete(&self, _: &str, _: &[u8]) -> bool {
+        false
+    }
+
+    fn cache_clear(&self, _: &str) -> bool {
+        false
+    }
+
+    fn cache_keys(&self, _: &str) -> Option<Vec<Arc<[u8]>>> {
+        None
     }
 
     fn limit_request(&self, _: u64, _: u64, _: Option<Duration>) {}

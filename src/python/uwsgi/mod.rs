@@ -13,12 +13,14 @@
 //! - `signals`: signals, timers, cron entries, monitors
 //! - `control`: reload, stop, counters, names
 //! - `locks`: locks
+//! - `cache`: caches
 //! - `log`: what the app says about the log line of its request
 //! - `spooler`: tasks that are done later, and the run of one
 //! - `hooks`: functions that the app assigned
 
 mod arguments;
 pub(crate) mod backend;
+mod cache;
 pub(crate) mod constants;
 mod control;
 mod hooks;
@@ -91,6 +93,9 @@ functions! {
     control::micros, control::ready, control::workers, control::log, control::alarm, control::setprocname,
     control::set_user_harakiri, control::i_am_the_lord, control::accepting,
     locks::lock, locks::unlock, locks::is_locked,
+    cache::cache_get, cache::cache_set, cache::cache_update, cache::cache_del, cache::cache_exists,
+    cache::cache_clear, cache::cache_keys, cache::cache_num, cache::cache_inc, cache::cache_dec,
+    cache::cache_mul, cache::cache_div,
     log::log_this_request, log::set_logvar, log::get_logvar, log::add_var, log::logsize,
     spooler::i_am_the_spooler, spooler::spooler_dir,
 }

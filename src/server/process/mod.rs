@@ -1,5 +1,7 @@
 //! What the `uwsgi` module knows of the process, and its requests to reload and stop. Main thread.
 
+mod caches;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,13 +24,16 @@ use crate::reload::event::Event;
 use crate::shared::locks::Locks;
 
 /// What all generations use.
+///
+/// # Errors
+/// The system gives no thread for the caches.
 pub fn build(
     config: &Config,
     events: &Sender<Event>,
     clockwork: &Arc<Clockwork>,
     alarms: &Arc<Alarms>,
     spooler: SpoolerService,
-) -> Arc<Process> {
+) -> Result<Arc<Process>, Failure> {
     let on_overrun = {
         let events = events.clone();
         move |by| drop(events.send(Event::Renew { by }))
@@ -48,8 +53,9 @@ pub fn build(
         events.send(event).ok();
     };
     let abandoned_max = config.workers.processes * config.workers.threads * 2;
-    Arc::new(Process {
+    Ok(Arc::new(Process {
         locks: Locks::new(config.background.locks),
+        caches: caches::start(&config.cache)?,
         clockwork: Arc::clone(clockwork),
         alarms: Arc::clone(alarms),
         spooler: Arc::new(spooler),
@@ -59,7 +65,7 @@ pub fn build(
         memory: memory::of_this_process,
         log_bytes: redirect::log_bytes,
         set_title: title::set_to,
-    })
+    }))
 }
 
 /// `--spooler`; relative directories are meant from `folder`, as in uWSGI.
