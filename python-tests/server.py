@@ -23,8 +23,8 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 LOG_SECONDS = 20.0
 
-LISTENING = re.compile(r"listening on ([a-z]+(?:\+unix)?:\S+)")
-READY = re.compile(r"^(?:.* - )?(?:\S+\s+)?ready\b")
+LISTENING = re.compile(r'listening on ([a-z]+(?:\+unix)?:[^\s"]+)')
+READY = re.compile(r'^(?:.* - |.*"message":")?(?:\S+\s+)?ready\b')
 # Patterns that no log may contain, in any test.
 NEVER = re.compile(
     r"panicked|Fatal Python error|Segmentation fault|RUST_BACKTRACE|not the last thread"

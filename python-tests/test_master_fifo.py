@@ -97,7 +97,6 @@ def test_log_and_pidfile_and_state(serve):
     "letter, said",
     [
         ("p", "a server is not paused"),
-        ("L", "rename the file, and write l"),
         ("E", "there is no emperor"),
         ("B", "there is no emperor"),
         ("f", "nothing forks here"),

@@ -273,9 +273,7 @@ impl Reader {
                     none("there is no pidfile");
                 }
             }
-            FifoCommand::RotateLog => {
-                none("the log is not rotated by the server: rename the file, and write l");
-            }
+            FifoCommand::RotateLog => self.tell(Event::RotateLog { by }),
             FifoCommand::Cheaper(step) => self.tell(Event::adjust(by, step > 0)),
             FifoCommand::Cheap => self.tell(Event::Rest { by: by.into() }),
             FifoCommand::Pause => {

@@ -57,7 +57,11 @@ pub use failure::{Failure, NO_APP};
 pub use http::types::HttpConfig;
 pub use limits::types::{HarakiriRules, LimitsConfig};
 pub use log::format::{Known, Piece, Variable};
-pub use log::types::{DatePrefix, LineStyle, LogConfig, LogTarget, LoggedRequests, MemoryReport};
+pub use log::types::{
+    Datagrams, DatePrefix, EncoderKind, LineStyle, LogChain, LogConfig, LogEncoder, LogFile,
+    LogFileRules, LogTarget, LoggedRequests, Logger, LoggerKind, MemoryReport, Part, SyslogPackets,
+    SyslogServer,
+};
 pub use process::types::{
     HOOK_WAIT_MAX, Hook, HookAction, Phase, PidfileCommand, PidfileRequest, Principal,
     ProcessConfig, ProcessTitle, SignalMeaning, Supervise,

@@ -33,9 +33,13 @@ fn sample(row: &OptionRow) -> String {
         "reload-probe" => "/sample",
         "reload-canary" => "5%,60s",
         "ready-path" => "/readyz",
-        "log-date" => "%Y",
         "cache2" => "name=sample,items=5",
         "add-cache-item" => "key=value",
+        "log-date" | "log-prefix" => "%Y",
+        "logger" | "req-logger" | "logger-req" => "null",
+        "log-syslog" => "sample,local0",
+        "log-encoder" | "log-req-encoder" => "nl",
+        "log-route" | "log-req-route" => "audit sample",
         "memory-report" => "2",
         "cheaper-algo" => "busyness",
         _ => "",
@@ -69,6 +73,9 @@ fn effect(row: &OptionRow, name: &str) -> (bool, bool) {
     let mut without = words(if names_app { &[] } else { &["app.py"] });
     if row.name == sockets::PROTOCOL.name {
         without.extend(words(&["--socket", ":1"]));
+    }
+    if row.name == "log-route" || row.name == "log-req-route" {
+        without.extend(words(&["--logger", "audit null"]));
     }
     if row.name == "log-format-strftime" {
         without.extend(words(&["--log-date=%Y"]));

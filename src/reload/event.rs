@@ -32,6 +32,9 @@ pub enum Event {
     ReopenLog {
         by: String,
     },
+    RotateLog {
+        by: String,
+    },
     /// Log what `singlemalt status` shows.
     #[cfg_attr(windows, expect(dead_code, reason = "only a signal asks for it"))]
     LogStatus {

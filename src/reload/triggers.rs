@@ -50,6 +50,7 @@ enum Effect {
     Chain,
     Rollback,
     ReopenLog,
+    RotateLog,
 }
 
 impl Triggers {
@@ -81,6 +82,11 @@ impl Triggers {
                 "touch-logreopen",
                 &config.log.touch_reopen,
                 Effect::ReopenLog,
+            ),
+            (
+                "touch-logrotate",
+                &config.log.touch_rotate,
+                Effect::RotateLog,
             ),
         ];
         for (option, paths, effect) in files {
@@ -187,6 +193,7 @@ impl Triggers {
                 Effect::Chain => Event::ChainReload { by: by.into() },
                 Effect::Rollback => Event::rollback(by),
                 Effect::ReopenLog => Event::ReopenLog { by },
+                Effect::RotateLog => Event::RotateLog { by },
             };
             // The supervisor has ended: the server stops.
             let _gone = events.send(event);
@@ -220,6 +227,7 @@ fn is_wanted(config: &Config) -> bool {
             touch_rollback,
             folders,
             &config.log.touch_reopen,
+            &config.log.touch_rotate,
         ]
         .iter()
         .any(|paths| !paths.is_empty())

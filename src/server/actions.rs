@@ -34,7 +34,7 @@ pub struct Actions<'a> {
 impl Actions<'_> {
     /// Before every reload, whether or not the application loads then.
     pub fn prepare_reload(&mut self) {
-        self.reopen_log();
+        self.output.reopen();
         self.certificates.reload();
     }
 
@@ -57,9 +57,16 @@ impl Actions<'_> {
     }
 
     /// Opens the log again.
-    pub fn reopen_log(&mut self) {
+    pub fn reopen_log(&mut self, by: &str) {
+        tracing::info!("{by}: opening the log anew");
         self.output.reopen();
         self.link.share_log();
+    }
+
+    /// Rotates the log files.
+    pub fn rotate_log(&mut self, by: &str) {
+        tracing::info!("{by}: rotating the log");
+        self.output.rotate();
     }
 
     pub fn log_status(&self, by: &str) {

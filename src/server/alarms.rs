@@ -46,10 +46,7 @@ pub fn start(
     let (log, clockwork) = (writer.clone(), Arc::clone(clockwork));
     let context = AlarmContext {
         say: Box::new(move |line| {
-            log.append(|lines| {
-                lines.extend_from_slice(line.as_bytes());
-                lines.push(b'\n');
-            });
+            log.append_message("", line);
         }),
         signal: Box::new(move |number| clockwork.raise(number)),
     };

@@ -3,19 +3,20 @@
 //!
 //! The main thread opens it, and opens it again on SIGHUP, after logrotate has moved the file away.
 
-use std::fs::{File, OpenOptions};
+mod loggers;
+
+use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::folders::Folders;
-use crate::config::Failure;
-use crate::config::{Config, DatePrefix, LogTarget};
+use crate::config::{Config, Failure, LogConfig, LogFileRules, LogTarget};
 use crate::os::daemon::Starter;
-use crate::os::redirect;
+use crate::os::{privileges, redirect};
 use crate::python::is_child;
-use crate::telemetry::{self, Destination, LogWriter, MessageStyle};
+use crate::telemetry::{self, Destination, FileRules, LogWriter, MainFile, MessageStyle};
 
 /// How long the last lines of the log may take.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,18 +31,17 @@ pub struct LogOutput {
 }
 
 impl LogOutput {
-    /// Starts the thread that writes. `date`: what is in front of messages. Call it after the last
-    /// fork.
+    /// Starts the thread that writes. `config`: what messages look like. Call it after the last fork.
     pub fn start(
         target: Option<Log>,
         starter: Option<Starter>,
-        date: Option<&DatePrefix>,
+        config: Option<&LogConfig>,
     ) -> Result<Self, Failure> {
         let writer = LogWriter::start(is_child).map_err(Failure::new)?;
         let level = std::env::var("SINGLEMALT_LOG").ok();
         writer.set_times(redirect::is_stderr_a_file());
-        if let Some(date) = date {
-            writer.set_style(MessageStyle::of(date));
+        if let Some(config) = config {
+            writer.set_style(MessageStyle::of(config));
         }
         telemetry::install(writer.clone(), level.as_deref()).map_err(Failure::new)?;
         Ok(Self {
@@ -87,11 +87,32 @@ impl LogOutput {
         Ok(())
     }
 
-    /// Opens the target again: the file may have been moved away.
+    /// Opens the loggers, with the rights that the server has from now on. They get what the process
+    /// prints, too.
+    pub fn open_loggers(&self, config: &Config, folders: &Folders) -> Result<(), Failure> {
+        let Some(chains) = loggers::open(config, &folders.load)? else {
+            return Ok(());
+        };
+        self.writer.set_chains(chains);
+        #[cfg(unix)]
+        if loggers::take_what_is_printed(&config.log) {
+            let pipe = redirect::capture(&self.writer).map_err(Failure::new)?;
+            self.writer.read_printed(pipe).map_err(Failure::new)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the target and the files of loggers again: they may have been moved away.
     pub fn reopen(&mut self) {
         if let Some(log) = &mut self.target {
             log.reopen(&self.writer);
         }
+        self.writer.reopen_loggers();
+    }
+
+    /// Rotates the target and the files of loggers.
+    pub fn rotate(&self) {
+        self.writer.rotate();
     }
 
     /// Sends everything to another target, which a reload has named. On an error the old one stays.
@@ -136,13 +157,7 @@ impl LogOutput {
 
 /// Writes lines to the log as they are.
 pub fn say(writer: &LogWriter, line: &str) {
-    writer.append(|lines| {
-        for line in line.split('\n') {
-            writer.begin_message(lines);
-            lines.extend_from_slice(line.as_bytes());
-            lines.push(b'\n');
-        }
-    });
+    writer.append_message("", line);
 }
 
 /// The targets that are opened before the start.
@@ -159,11 +174,13 @@ pub struct Targets {
 /// One cannot be opened. In a successor that is none: its standard error is the log already, and
 /// the file may belong to another user.
 pub fn open_all(config: &Config, folders: &Folders, is_first: bool) -> Result<Targets, Failure> {
-    let open = |option, target| match Log::open(config, option, target, &folders.start) {
-        Ok(log) => Ok(Some(log)),
-        Err(_) if !is_first => Ok(None),
-        Err(failure) => Err(failure),
-    };
+    let truncates = is_first && config.log.file.truncate;
+    let open =
+        |option, target| match Log::open_once(config, option, target, &folders.start, truncates) {
+            Ok(log) => Ok(Some(log)),
+            Err(_) if !is_first => Ok(None),
+            Err(failure) => Err(failure),
+        };
     let process = &config.process;
     Ok(Targets {
         daemon: match (&process.daemonize, &process.daemonize2) {
@@ -182,6 +199,8 @@ pub fn open_all(config: &Config, folders: &Folders, is_first: bool) -> Result<Ta
 pub struct Log {
     target: LogTarget,
     opened: Opened,
+    /// Of a file.
+    rules: FileRules,
 }
 
 enum Opened {
@@ -196,6 +215,17 @@ impl Log {
         option: &'static str,
         target: &LogTarget,
         folder: &Path,
+    ) -> Result<Self, Failure> {
+        Self::open_once(config, option, target, folder, false)
+    }
+
+    /// Likewise; `truncates`: a file is emptied.
+    fn open_once(
+        config: &Config,
+        option: &'static str,
+        target: &LogTarget,
+        folder: &Path,
+        truncates: bool,
     ) -> Result<Self, Failure> {
         let failed = |error: io::Error| {
             let name = match target {
@@ -212,17 +242,35 @@ impl Log {
             LogTarget::File(path) => LogTarget::File(folder.join(path)),
             LogTarget::Udp(address) => LogTarget::Udp(address.clone()),
         };
-        let opened = open(&target).map_err(failed)?;
-        Ok(Self { target, opened })
+        let rules = file_rules(&config.log.file, &target, folder);
+        let opened = open(&target, &rules, truncates).map_err(failed)?;
+        if let Opened::File(file) = &opened
+            && config.log.file.chown
+        {
+            let (uid, gid) = privileges::future(config);
+            redirect::give(file, uid, gid).map_err(failed)?;
+        }
+        Ok(Self {
+            target,
+            opened,
+            rules,
+        })
     }
 
     /// Sends everything there: the log's lines, and the output of the application.
     fn redirect(&self, writer: &LogWriter) -> io::Result<()> {
         match &self.opened {
-            Opened::File(file) => redirect::to_file(file, writer),
+            Opened::File(file) => {
+                redirect::to_file(file, writer)?;
+                let rules = self.rules.clone();
+                let redirect = Box::new(redirect::file_destination);
+                writer.set_main_file(Some(MainFile::new(rules, file.try_clone()?, redirect)));
+                Ok(())
+            }
             Opened::Udp(socket) => {
                 redirect::standard_streams_to_socket(socket)?;
                 writer.send_to(Destination::Datagrams(socket.try_clone()?));
+                writer.set_main_file(None);
                 writer.set_times(false);
                 Ok(())
             }
@@ -235,7 +283,7 @@ impl Log {
             return;
         };
         let path = path.display().to_string();
-        let reopened = open(&self.target).and_then(|opened| {
+        let reopened = open(&self.target, &self.rules, false).and_then(|opened| {
             self.opened = opened;
             self.redirect(writer)
         });
@@ -246,14 +294,21 @@ impl Log {
     }
 }
 
-fn open(target: &LogTarget) -> io::Result<Opened> {
+fn file_rules(rules: &LogFileRules, target: &LogTarget, folder: &Path) -> FileRules {
+    FileRules {
+        path: match target {
+            LogTarget::File(path) => path.clone(),
+            LogTarget::Udp(_) => PathBuf::new(),
+        },
+        bytes_max: rules.bytes_max,
+        backup: rules.backup.as_ref().map(|path| folder.join(path)),
+        mode: rules.mode,
+    }
+}
+
+fn open(target: &LogTarget, rules: &FileRules, truncates: bool) -> io::Result<Opened> {
     match target {
-        LogTarget::File(path) => {
-            let mut options = OpenOptions::new();
-            options.create(true).append(true);
-            redirect::private(&mut options);
-            options.open(path).map(Opened::File)
-        }
+        LogTarget::File(_) => rules.open(truncates).map(Opened::File),
         LogTarget::Udp(address) => {
             let address = resolve(address)?;
             let local: SocketAddr = match address {

@@ -261,10 +261,8 @@ impl<'a> Supervisor<'a> {
                 // An error: the client has gone.
                 drop(reply.map(|reply| reply.send(done)));
             }
-            (_, Event::ReopenLog { by }) => {
-                tracing::info!("{by}: opening the log anew");
-                self.actions.reopen_log();
-            }
+            (_, Event::ReopenLog { by }) => self.actions.reopen_log(&by),
+            (_, Event::RotateLog { by }) => self.actions.rotate_log(&by),
             (_, Event::LogStatus { by }) => self.actions.log_status(by),
             (Phase::Stopping(_), Event::Done(result)) => result.discard(),
             (_, Event::Done(result)) => self.task_ended(*result),

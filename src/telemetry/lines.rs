@@ -1,6 +1,7 @@
 //! Which line a request has, by the configuration. Lives on the thread that writes.
 
 use super::format::Format;
+use super::json_line;
 use super::memory::{Memory, ReadMemory};
 use super::record::{Capture, Record};
 use super::request_line::{CAPTURES, UwsgiLine, append_with_times};
@@ -16,6 +17,7 @@ enum Form {
     Uwsgi(UwsgiLine),
     Times { pid: u32 },
     Format(Box<Format>),
+    Json { pid: u32 },
 }
 
 impl RequestLines {
@@ -29,6 +31,7 @@ impl RequestLines {
                 report: config.memory,
             }),
             LineStyle::Times => Form::Times { pid },
+            LineStyle::Json => Form::Json { pid },
             LineStyle::Format(pieces) => {
                 let time = config.time_format.as_deref();
                 Form::Format(Box::new(Format::new(pieces, pid, time)))
@@ -45,6 +48,7 @@ impl RequestLines {
         match &self.form {
             Form::Uwsgi(_) | Form::Times { .. } => &CAPTURES,
             Form::Format(format) => format.captures(),
+            Form::Json { .. } => &json_line::CAPTURES,
         }
     }
 
@@ -52,6 +56,7 @@ impl RequestLines {
     pub(super) fn append(&mut self, record: &Record, out: &mut Vec<u8>) {
         match &mut self.form {
             Form::Uwsgi(line) => line.append(record, &mut self.memory, out),
+            Form::Json { pid } => json_line::append_request(record, *pid, out),
             Form::Times { pid } => append_with_times(record, *pid, out),
             Form::Format(format) => format.append(record, &mut self.memory, out),
         }

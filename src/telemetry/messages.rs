@@ -5,7 +5,6 @@
 //! of `wsgi.errors` as they are.
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -52,20 +51,20 @@ impl<S: Subscriber> Layer<S> for Messages {
             Level::DEBUG => "DEBUG",
             Level::TRACE => "TRACE",
         };
-        let format = |lines: &mut Vec<u8>| {
-            self.0.begin_message(lines);
-            // A Vec takes everything.
-            let _infallible = if metadata.target() == APP_STDERR {
-                writeln!(lines, "{}", text.message)
-            } else {
-                writeln!(lines, "[{level}] {}{}", text.message, text.fields)
-            };
+        let level = if metadata.target() == APP_STDERR {
+            ""
+        } else {
+            level
+        };
+        let text = match text.fields.as_str() {
+            "" => text.message,
+            fields => text.message + fields,
         };
         // In order with what the application prints.
         if metadata.target() == APP {
-            self.0.append_now(format);
+            self.0.write_message(level, &text);
         } else {
-            self.0.append(format);
+            self.0.append_message(level, &text);
         }
     }
 }

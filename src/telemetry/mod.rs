@@ -6,12 +6,20 @@
 //! first.
 //!
 //! - `record`: a request on its way; `queue`: what waits; `writer`: the thread that writes
-//! - `lines`: which line a request has; `request_line`: uWSGI's; `format`: by `--log-format`
-//! - `messages`: `tracing` events; `message_style`: what is in front of them
-//! - `output`: where lines go
+//! - `lines`: which line a request has; `request_line`: uWSGI's; `format`: by `--log-format`;
+//!   `json_line`: JSON objects
+//! - `messages`: `tracing` events; `message_style`: what they look like
+//! - `output`: where lines go; `chains`: loggers, routes and what is left out; `encoder`; `target`:
+//!   one logger, with `datagrams`, `slow` and, for files, `rotation`
+//! - `captured`: what the process prints
 
+mod captured;
+mod chains;
+mod datagrams;
+mod encoder;
 mod format;
 pub mod in_progress;
+mod json_line;
 mod lines;
 mod local_time;
 mod memory;
@@ -21,13 +29,21 @@ mod output;
 mod queue;
 mod record;
 mod request_line;
+mod rotation;
+mod slow;
+mod target;
 mod text;
 mod writer;
 
+pub use chains::Chains;
+pub use datagrams::DatagramTarget;
 pub use lines::RequestLines;
 pub use memory::MemoryUsed;
 pub use message_style::MessageStyle;
 pub use messages::install;
-pub use output::Destination;
+pub use output::{Destination, MainFile};
 pub use record::{Capture, Figures, Record};
+pub use rotation::FileRules;
+pub use slow::SlowTarget;
+pub use target::{FileTarget, Target};
 pub use writer::LogWriter;

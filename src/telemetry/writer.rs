@@ -6,17 +6,18 @@
 //! waits. The application's own lines are written at once, in order with its standard error and
 //! with the lines before them, so that a crash loses none.
 
-use std::io;
-use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, PipeReader};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::captured::Captured;
+use super::chains::Chains;
 use super::lines::RequestLines;
 use super::message_style::MessageStyle;
-use super::output::{Destination, Output};
+use super::output::{Destination, MainFile, Output};
 use super::queue::{Entry, Queue};
 use super::record::{Capture, Figures, Record};
 
@@ -28,6 +29,8 @@ const BATCH_BYTES: usize = 64 * 1024;
 
 /// How often `flush` looks again.
 const FLUSH_PAUSE: Duration = Duration::from_millis(10);
+/// How often it looks at the pipe to which the process prints.
+const PIPE_PAUSE: Duration = Duration::from_millis(1);
 /// How often, and after which pauses, a crash looks whether nothing is being written.
 const CRASH_TRIES_MAX: u32 = 100;
 const CRASH_PAUSE: Duration = Duration::from_millis(1);
@@ -43,6 +46,10 @@ struct Shared {
     /// Messages begin with the time of day.
     has_times: AtomicBool,
     style: OnceLock<MessageStyle>,
+    /// Bytes that wait for slow loggers.
+    pending: OnceLock<Vec<Arc<AtomicUsize>>>,
+    /// Standard output and standard error, if they are a pipe to this process.
+    captured: OnceLock<Captured>,
     /// Entries were taken and are being written.
     is_writing: AtomicBool,
     /// A thread waits in `flush`: write at once.
@@ -77,7 +84,7 @@ impl LogWriter {
         self.0.has_times.store(has_times, Ordering::Relaxed);
     }
 
-    /// How messages look from now on. Once.
+    /// How messages look from now on. Once, before other threads log.
     pub fn set_style(&self, style: MessageStyle) {
         self.0.style.get_or_init(|| style);
     }
@@ -87,9 +94,63 @@ impl LogWriter {
         self.0.output.lock().requests = Some(lines);
     }
 
-    /// Begins a message.
-    pub fn begin_message(&self, lines: &mut Vec<u8>) {
-        self.0.begin_message(lines);
+    /// Lines go through these chains from now on. Once.
+    pub fn set_chains(&self, chains: Chains) {
+        let mut output = self.0.output.lock();
+        self.0.drain(&mut output);
+        output.chains = Some(chains);
+        self.0.pending.get_or_init(|| output.pending());
+    }
+
+    /// The file that lines go to, if it is to be rotated.
+    pub fn set_main_file(&self, file: Option<MainFile>) {
+        self.0.output.lock().main_file = file;
+    }
+
+    /// Rotates all log files.
+    pub fn rotate(&self) {
+        let mut output = self.0.output.lock();
+        self.0.drain(&mut output);
+        output.rotate();
+    }
+
+    /// Opens the files of loggers again.
+    pub fn reopen_loggers(&self) {
+        let mut output = self.0.output.lock();
+        self.0.drain(&mut output);
+        if let Some(chains) = &mut output.chains {
+            chains.reopen();
+        }
+    }
+
+    /// Reads what the process prints from `pipe`, on a thread of its own, as lines of the log.
+    pub fn read_printed(&self, pipe: PipeReader) -> io::Result<()> {
+        let writer = self.clone();
+        let captured = self.0.captured.get_or_init(Captured::default);
+        captured.watch(&pipe)?;
+        std::thread::Builder::new()
+            .name("sm-log-printed".to_owned())
+            .spawn(move || read_lines(pipe, &writer.0))?;
+        Ok(())
+    }
+
+    /// Appends a message of the server; without a level, its lines as they are.
+    pub fn append_message(&self, level: &str, text: &str) {
+        self.append(|lines| self.0.message(level, text, lines));
+    }
+
+    /// As [`append_message`](Self::append_message), and writes it before it returns. Waits for the
+    /// reader of the log.
+    pub(super) fn write_message(&self, level: &str, text: &str) {
+        if self.0.is_child() {
+            return write_in_child(|lines| self.0.message(level, text, lines));
+        }
+        let mut lines = Vec::new();
+        self.0.message(level, text, &mut lines);
+        let mut output = self.0.output.lock();
+        self.0.drain(&mut output);
+        self.0.write(&mut output, &lines);
+        self.0.end_batch(&mut output);
     }
 
     /// Appends a request. `captures` are those of its lines; `capture` pushes the bytes of one.
@@ -108,26 +169,13 @@ impl LogWriter {
     }
 
     /// Appends what `format` writes, as a whole: lines of several threads never mix.
-    pub fn append(&self, format: impl FnOnce(&mut Vec<u8>)) {
+    fn append(&self, format: impl FnOnce(&mut Vec<u8>)) {
         if self.0.is_child() {
             return write_in_child(format);
         }
         let mut lines = Vec::new();
         format(&mut lines);
         self.0.queue.push(Entry::Lines(lines));
-    }
-
-    /// As [`append`](Self::append), and writes the lines before it returns. Waits for the reader of
-    /// the log.
-    pub fn append_now(&self, format: impl FnOnce(&mut Vec<u8>)) {
-        if self.0.is_child() {
-            return write_in_child(format);
-        }
-        let mut output = self.0.output.lock();
-        let mut lines = Vec::new();
-        format(&mut lines);
-        self.0.drain(&mut output);
-        self.0.write(&mut output, &lines);
     }
 
     /// Writes text that this thread's application put into the log, which may end within a line. The
@@ -138,7 +186,8 @@ impl LogWriter {
         }
         let mut output = self.0.output.lock();
         self.0.drain(&mut output);
-        output.write_text(std::thread::current().id(), text);
+        output.write_text(std::thread::current().id(), text, self.0.style());
+        self.0.end_batch(&mut output);
         drop(output);
         self.0.observe(text);
     }
@@ -168,6 +217,7 @@ impl LogWriter {
         }
         for _ in 0..CRASH_TRIES_MAX {
             if let Some(output) = shared.output.try_lock() {
+                output.destination.become_standard_error();
                 if output.is_within_line() {
                     write_unlocked(b"\n");
                 }
@@ -182,6 +232,11 @@ impl LogWriter {
     /// `timeout`.
     pub fn flush(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
+        if let Some(mut output) = self.0.output.try_lock_until(deadline) {
+            output.end_texts(self.0.style());
+            self.0.end_batch(&mut output);
+        }
+        self.0.wait_for_pipe(deadline);
         let mut flushing = self.0.flushing.lock();
         while self.0.has_unwritten() && Instant::now() < deadline {
             self.0.is_urgent.store(true, Ordering::SeqCst);
@@ -191,6 +246,14 @@ impl LogWriter {
             self.0.is_written.wait_for(&mut flushing, pause);
         }
     }
+}
+
+/// Reads text from `pipe` until its other ends are closed; each whole line is appended.
+fn read_lines(mut pipe: PipeReader, shared: &Shared) {
+    let Some(captured) = shared.captured.get() else {
+        return;
+    };
+    captured.read(&mut pipe, |line| shared.append_printed(line));
 }
 
 /// Writes to standard error without a lock.
@@ -217,17 +280,42 @@ impl Shared {
         self.is_child.is_some_and(|is_child| is_child())
     }
 
-    fn begin_message(&self, lines: &mut Vec<u8>) {
-        match self.style.get() {
-            Some(style) => style.begin(lines),
-            None if self.has_times.load(Ordering::Relaxed) => MessageStyle::Ctime.begin(lines),
-            None => {}
+    fn style(&self) -> &MessageStyle {
+        self.style.get_or_init(MessageStyle::default)
+    }
+
+    fn message(&self, level: &str, text: &str, lines: &mut Vec<u8>) {
+        let has_time = self.has_times.load(Ordering::Relaxed);
+        self.style().append(level, text, has_time, lines);
+    }
+
+    fn append_printed(&self, line: &[u8]) {
+        let mut made = Vec::new();
+        self.style().append_text(line, None, &mut made);
+        self.queue.push(Entry::Lines(made));
+    }
+
+    /// Waits until what was printed has been read, and ends a line that has no end.
+    fn wait_for_pipe(&self, deadline: Instant) {
+        let Some(captured) = self.captured.get() else {
+            return;
+        };
+        while captured.has_unread() && Instant::now() < deadline {
+            std::thread::sleep(PIPE_PAUSE);
         }
+        captured.end_line(|line| self.append_printed(line));
     }
 
     fn has_unwritten(&self) -> bool {
-        // In this order: entries are taken after the flag is set.
-        !self.queue.is_empty() || self.is_writing.load(Ordering::SeqCst)
+        let captured = self.captured.get();
+        let pending = self.pending.get().into_iter().flatten();
+        // In this order: text becomes entries, and entries are taken after the flag is set.
+        captured.is_some_and(Captured::has_unread)
+            || !self.queue.is_empty()
+            || self.is_writing.load(Ordering::SeqCst)
+            || pending
+                .into_iter()
+                .any(|bytes| bytes.load(Ordering::SeqCst) > 0)
     }
 
     fn run(&self) {
@@ -264,6 +352,8 @@ impl Shared {
         self.is_writing.store(true, Ordering::SeqCst);
         let mut batch = output.take_buffer();
         while let Some(entry) = self.queue.pop() {
+            let from = batch.len();
+            let is_request = matches!(entry, Entry::Request(_));
             match entry {
                 Entry::Lines(lines) => batch.extend_from_slice(&lines),
                 Entry::Request(record) => {
@@ -273,27 +363,49 @@ impl Shared {
                     self.queue.recycle(record);
                 }
             }
+            output.route(batch.get(from..).unwrap_or_default(), is_request);
             if batch.len() >= BATCH_BYTES {
-                self.write(output, &batch);
+                self.write_routed(output, &batch);
+                self.end_batch(output);
                 batch.clear();
             }
         }
         let dropped = self.queue.take_dropped();
         if dropped > 0 {
-            self.begin_message(&mut batch);
+            let from = batch.len();
             let told = format!(
-                "[WARN] {dropped} log lines were dropped: the reader of this log does not keep up\n"
+                "{dropped} log lines were dropped: the reader of this log does not keep up"
             );
-            batch.extend_from_slice(told.as_bytes());
+            self.message("WARN", &told, &mut batch);
+            output.route(batch.get(from..).unwrap_or_default(), false);
         }
-        self.write(output, &batch);
+        self.write_routed(output, &batch);
         output.give_buffer(batch);
+        self.end_batch(output);
         self.is_writing.store(false, Ordering::SeqCst);
     }
 
+    /// Writes lines that may go through chains.
     fn write(&self, output: &mut Output, lines: &[u8]) {
-        output.write_lines(lines);
+        output.route(lines, false);
+        self.write_routed(output, lines);
+    }
+
+    /// Writes lines to the destination, unless they went through chains.
+    fn write_routed(&self, output: &mut Output, lines: &[u8]) {
+        if output.chains.is_none() {
+            output.write_raw(lines);
+        }
         self.observe(lines);
+    }
+
+    /// Loggers write. What they lost is told in the next batch.
+    fn end_batch(&self, output: &mut Output) {
+        if let Some(told) = output.end_batch() {
+            let mut lines = Vec::new();
+            self.message("WARN", &told, &mut lines);
+            self.queue.push(Entry::Lines(lines));
+        }
     }
 
     fn observe(&self, batch: &[u8]) {

@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::child_process::ChildProcess;
-use crate::os::signals;
+use crate::os::{redirect, signals};
 
 /// A descriptor that is sent with a message.
 pub type Handle = OwnedFd;
@@ -112,7 +112,8 @@ impl Channel {
         let (channel, theirs) = Self::pair().map_err(failed)?;
         // Until it has handlers, a signal to the whole process group would end it.
         signals::hold(&signals::ENDING).map_err(failed)?;
-        let child = command.stdin(Stdio::from(theirs)).spawn();
+        let uncaptured = redirect::uncapture(&mut command);
+        let child = uncaptured.and_then(|()| command.stdin(Stdio::from(theirs)).spawn());
         signals::release(&signals::ENDING);
         let child = child.map_err(|error| {
             let program = command.get_program().display();

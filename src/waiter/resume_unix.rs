@@ -22,6 +22,7 @@ use super::processes::{Process, Processes};
 use super::role::{VARIABLE, WAITER};
 use super::supervision::{Settings, Supervisor};
 use super::wait::wait;
+use crate::os::redirect;
 use crate::os::service_manager::notify::Notifier;
 use crate::os::signals::{self, CaughtSignals, LeftSignal, UNASSIGNED};
 use crate::os::{process_name, program};
@@ -168,7 +169,9 @@ fn execute(processes: &Processes, waiting: &Waiting<'_>) -> io::Error {
         }
         let (ours, theirs) = Channel::pair()?;
         save(&ours, processes, waiting)?;
-        Ok(command(waiting).stdin(Stdio::from(theirs)).exec())
+        let mut command = command(waiting);
+        redirect::uncapture(&mut command)?;
+        Ok(command.stdin(Stdio::from(theirs)).exec())
     })();
     if let Err(error) = empty_standard_input() {
         tracing::debug!(%error, "emptying standard input");

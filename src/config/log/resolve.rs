@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use crate::config::error::ConfigError;
+use crate::config::readers::layers::Setting;
 use crate::config::values::reader::Reader;
+use crate::config::values::value;
 
-use super::format;
 use super::options;
 use super::time_format::strftime;
-use super::types::{DatePrefix, LineStyle, LogConfig, LogTarget, LoggedRequests, MemoryReport};
+use super::types::{
+    DatePrefix, LineStyle, LogChain, LogConfig, LogEncoder, LogFileRules, LogRoute, LogTarget,
+    LoggedRequests, Logger, MemoryReport, SyslogPackets,
+};
+use super::{encoders, format, loggers};
 use crate::config::table::row::OptionRow;
 
 impl Reader<'_> {
@@ -20,6 +25,7 @@ impl Reader<'_> {
             }
             _ => None,
         };
+        let messages = self.message_chain()?;
         Ok(LogConfig {
             requests: !self.flag(&options::DISABLE_LOGGING),
             which: self.logged_requests()?,
@@ -28,6 +34,17 @@ impl Reader<'_> {
             memory: self.memory_report()?,
             date,
             time_format,
+            json: self.flag(&options::LOG_JSON),
+            request_lines: self.request_chain(&messages)?,
+            messages,
+            drain: self.patterns(&options::LOG_DRAIN)?,
+            filter: self.patterns(&options::LOG_FILTER)?,
+            syslog_packets: SyslogPackets {
+                bytes_max: self.small(&options::RSYSLOG_PACKET_SIZE)?,
+                splits: self.flag(&options::RSYSLOG_SPLIT_MESSAGES),
+            },
+            file: self.log_file_rules()?,
+            touch_rotate: self.paths(&options::TOUCH_LOGROTATE)?,
             target: self.log_target(&options::LOGTO)?,
             late_target: self.log_target(&options::LOGTO2)?,
             touch_reopen: self.paths(&options::TOUCH_LOGREOPEN)?,
@@ -53,6 +70,9 @@ impl Reader<'_> {
             let pieces = format::parse(&setting.text).map_err(|why| setting.error(why))?;
             return Ok(LineStyle::Format(pieces));
         }
+        if self.flag(&options::LOG_JSON) {
+            return Ok(LineStyle::Json);
+        }
         Ok(match self.flag(&options::LOG_TIMES) {
             true => LineStyle::Times,
             false => LineStyle::Uwsgi,
@@ -70,6 +90,97 @@ impl Reader<'_> {
                 Err(why) => Err(setting.error(why)),
             },
         }
+    }
+
+    fn log_file_rules(&mut self) -> Result<LogFileRules, ConfigError> {
+        let bytes = self.number(&options::LOG_MAXSIZE)?;
+        let mode = self.raw.last(&options::LOGFILE_CHMOD);
+        Ok(LogFileRules {
+            bytes_max: (bytes > 0).then_some(bytes),
+            backup: self.path(&options::LOG_BACKUPNAME)?,
+            truncate: self.flag(&options::LOG_TRUNCATE),
+            chown: self.flag(&options::LOGFILE_CHOWN),
+            mode: mode
+                .map(|setting| value::mode(&setting.text).map_err(|why| setting.error(why)))
+                .transpose()?,
+        })
+    }
+
+    /// The way of messages.
+    fn message_chain(&self) -> Result<LogChain, ConfigError> {
+        let mut loggers = self.loggers(&options::LOGGER, "")?;
+        loggers.extend(self.loggers(&options::LOG_SYSLOG, "syslog:")?);
+        loggers.extend(self.loggers(&options::LOG_SOCKET, "socket:")?);
+        Ok(LogChain {
+            encoders: self.encoders(&options::LOG_ENCODER)?,
+            routes: self.routes(&options::LOG_ROUTE, &[&loggers])?,
+            loggers,
+        })
+    }
+
+    /// The way of request lines, if an option names one.
+    fn request_chain(&self, messages: &LogChain) -> Result<Option<LogChain>, ConfigError> {
+        let loggers = self.loggers(&options::REQ_LOGGER, "")?;
+        let chain = LogChain {
+            encoders: self.encoders(&options::LOG_REQ_ENCODER)?,
+            routes: self.routes(&options::LOG_REQ_ROUTE, &[&messages.loggers, &loggers])?,
+            loggers,
+        };
+        Ok((!chain.is_empty()).then_some(chain))
+    }
+
+    fn loggers(&self, row: &OptionRow, kind: &str) -> Result<Vec<Logger>, ConfigError> {
+        let settings = self.raw.all(row).iter();
+        let one = |setting: &Setting| {
+            let parsed = loggers::parse(&format!("{kind}{}", setting.text));
+            parsed.map_err(|why| setting.error(why))
+        };
+        settings.map(one).collect()
+    }
+
+    fn encoders(&self, row: &OptionRow) -> Result<Vec<LogEncoder>, ConfigError> {
+        let settings = self.raw.all(row).iter();
+        let one =
+            |setting: &Setting| encoders::parse(&setting.text).map_err(|why| setting.error(why));
+        settings.map(one).collect()
+    }
+
+    /// `NAME REGEX`; the name is that of a logger.
+    fn routes(&self, row: &OptionRow, loggers: &[&[Logger]]) -> Result<Vec<LogRoute>, ConfigError> {
+        let names = || {
+            let all = loggers.iter().copied().flatten();
+            all.filter_map(|logger| logger.id.as_deref())
+        };
+        let one = |setting: &Setting| {
+            let Some((name, pattern)) = setting.text.split_once(' ') else {
+                let text = &setting.text;
+                return Err(setting.error(format_args!("wants 'NAME REGEX', got '{text}'")));
+            };
+            if !names().any(|known| known == name) {
+                let known: Vec<&str> = names().collect();
+                let known = match known.as_slice() {
+                    [] => "no logger has a name: give it one in front, as in --logger 'NAME \
+                           file:PATH'"
+                        .to_owned(),
+                    _ => format!("there are {}", known.join(", ")),
+                };
+                return Err(setting.error(format_args!(
+                    "names a logger '{name}' that does not exist; {known}"
+                )));
+            }
+            Ok(LogRoute {
+                pattern: pattern_of(setting, pattern)?,
+                logger: name.to_owned(),
+            })
+        };
+        self.raw.all(row).iter().map(one).collect()
+    }
+
+    fn patterns(&self, row: &OptionRow) -> Result<Vec<String>, ConfigError> {
+        let settings = self.raw.all(row).iter();
+        settings
+            .map(|setting| pattern_of(setting, &setting.text))
+            .collect()
     }
 
     /// Words of truth are level 1, as a number of uWSGI's that strtol cannot read never was.
@@ -93,5 +204,15 @@ impl Reader<'_> {
             }
             Some(setting) => Ok(Some(LogTarget::parse(&setting.text))),
         }
+    }
+}
+
+/// A regular expression that can be read.
+fn pattern_of(setting: &Setting, pattern: &str) -> Result<String, ConfigError> {
+    match regex_lite::Regex::new(pattern) {
+        Ok(_) => Ok(pattern.to_owned()),
+        Err(why) => Err(setting.error(format_args!(
+            "has a regular expression that cannot be read: '{pattern}': {why}"
+        ))),
     }
 }

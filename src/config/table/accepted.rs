@@ -196,6 +196,7 @@ const LOGGING: &[OptionRow] = accepted! { Logging:
      away does not disturb the others";
     "write-errors-exception-only" Flag => "Raise on a failed write, and do not report \
      it.", "always so: write() raises, and nothing is reported";
+    "log-reopen" Flag => "Open the log file anew at a reload.", "always so";
     "log-master" Flag => "Let the supervisor write the logs.", "one process writes them";
     "log-master-bufsize" Bytes => "Bytes of the supervisor's log buffer.", "one process writes the \
      logs";

@@ -75,29 +75,6 @@ const RELOAD: &[OptionRow] = planned! { Reload:
 };
 
 const LOGGING: &[OptionRow] = planned! { Logging:
-    "logger" Text .many().value("[NAME] KIND:ARGS") => "Log to a file, syslog, a socket or \
-     standard output.";
-    "req-logger" | "logger-req" Text .many().value("[NAME] KIND:ARGS") => "Log request lines to a \
-     file, syslog, a socket or standard output.";
-    "log-syslog" Text .bare("") .many() => "Log to syslog.";
-    "rsyslog-packet-size" Bytes => "Bytes of a message to a syslog server.";
-    "rsyslog-split-messages" Flag => "Send long lines to a syslog server in parts, instead of \
-     cutting them.";
-    "log-socket" Text .many() => "Log to a datagram socket.";
-    "log-encoder" Text .many() => "Put log lines into a format (json, nl, prefix).";
-    "log-req-encoder" Text .many() => "Put request lines into a format (json, nl, prefix).";
-    "log-drain" Text .many().value("REGEX") => "Leave out log lines that match.";
-    "log-filter" Text .many().value("REGEX") => "Leave out log lines that do not match.";
-    "log-route" Text .many().value("LOGGER REGEX") => "Send log lines that match to a logger.";
-    "log-req-route" Text .many().value("LOGGER REGEX") => "Send request lines that match to a \
-     logger.";
-    "log-reopen" Flag => "Open the log file anew at a reload.";
-    "log-truncate" Flag => "Empty the log file at start.";
-    "log-maxsize" Bytes => "Bytes after which the log file is rotated.";
-    "log-backupname" Path => "The name of a rotated log file.";
-    "logfile-chown" Flag => "Give log files to the user that the server becomes.";
-    "logfile-chmod" Mode => "The file mode of log files.";
-    "touch-logrotate" Path .many() => "Rotate the logs when a file changes.";
 };
 
 const MONITORING: &[OptionRow] = planned! { Monitoring:

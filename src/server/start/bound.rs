@@ -150,6 +150,7 @@ impl<'a> Prepared<'a> {
         }
         let folders = Folders::new(&config, launch.about.program.folder());
         launch.output.open_late(&config, &folders)?;
+        launch.output.open_loggers(&config, &folders)?;
         if is_first {
             pidfiles.after_privileges(&config, &mut files.vacuum)?;
         }

@@ -197,11 +197,7 @@ fn serve(
             daemon::Role::Daemon(waiting) => starter = waiting,
         }
     }
-    let mut output = LogOutput::start(
-        targets.log.or(targets.daemon),
-        starter,
-        config.log.date.as_ref(),
-    )?;
+    let mut output = LogOutput::start(targets.log.or(targets.daemon), starter, Some(&config.log))?;
     title::set(config, about.title_spills);
     output.redirect_unless_starting()?;
     let launch = Launch::new(config, about, predecessor, link, &alarms, &mut output);
