@@ -98,7 +98,9 @@ def test_a_title_stays(serve):
     reload(server, plain(2))
     reloaded(server)
     is_waiter(server)
-    assert Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ") == b"my site"
+    command = Path(f"/proc/{pid}/cmdline")
+    # The wheel's waiter names itself after its exec.
+    server.wait_until(lambda: command.read_bytes().rstrip(b"\0 ") == b"my site", what="the title")
     assert Path(f"/proc/{pid}/comm").read_text().strip() == "my site"
 
 
