@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::PyAnyMethods;
-use pyo3::types::{PyBytes, PyModule};
+use pyo3::types::PyModule;
 use pyo3::{Bound, PyResult, Python};
 use pyo3_ffi as ffi;
 
@@ -121,7 +121,7 @@ fn refill_environ(py: Python<'_>) -> PyResult<()> {
 fn set_item(data: &Bound<'_, pyo3::PyAny>, name: &OsStr, value: &OsStr) -> PyResult<()> {
     use std::os::unix::ffi::OsStrExt as _;
 
-    let bytes = |text: &OsStr| PyBytes::new(data.py(), text.as_bytes());
+    let bytes = |text: &OsStr| pyo3::types::PyBytes::new(data.py(), text.as_bytes());
     data.set_item(bytes(name), bytes(value))
 }
 
