@@ -96,7 +96,7 @@ storm *arguments:
 bench-reload *arguments:
     tools/bench-reload "$@"
 
-# Measure the spooler beside uWSGI's: `just bench-spooler`, `just bench-spooler --write`
+# Measure the spooler beside uWSGI's: `just bench-spooler`, `just bench-spooler --tasks 5000`
 [group('measure')]
 [no-exit-message]
 bench-spooler *arguments:

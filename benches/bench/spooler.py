@@ -159,10 +159,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--singlemalt", required=True, type=Path)
     parser.add_argument("--uwsgi", required=True, type=Path)
-    parser.add_argument("--root", required=True, type=Path)
     parser.add_argument("--tasks", type=int, default=2000)
     parser.add_argument("--folder", type=Path, help="where the directories of tasks are made")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks/spooler.md")
     options = parser.parse_args()
     ours = [options.singlemalt.resolve()]
     # uWSGI does not synchronise; the first of ours does.
@@ -194,11 +192,6 @@ def main():
     text = "\n".join([*head, *rows])
     print(text)
     print(json.dumps({"cores": os.cpu_count(), "system": platform.platform()}))
-    if options.write:
-        page = options.root / "docs/benchmarks/spooler.md"
-        before = page.read_text() if page.exists() else "<!-- figures -->\n"
-        front = before.partition("<!-- figures -->")[0]
-        page.write_text(f"{front}<!-- figures -->\n\n{text}\n")
 
 
 if __name__ == "__main__":
