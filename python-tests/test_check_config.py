@@ -172,7 +172,7 @@ def test_strict_takes_what_needs_no_effect(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["cache", "rpc", "spooler", "router_redirect", "router_static", "syslog", "rsyslog", "python2"],
+    ["cache", "rpc", "spooler", "router_cache", "router_metrics", "syslog", "rsyslog", "python2"],
 )
 def test_a_plugin_that_is_not_there_is_a_warning(tmp_path, name):
     site(tmp_path, f"plugins = python3,{name}")

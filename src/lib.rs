@@ -6,6 +6,7 @@
 //! - [`protocol`]: HTTP/1.1 and the protocols of front ends as pure machines: bytes in, events out
 //! - [`wsgi`]: PEP 3333 as data and rules: environ, body, response
 //! - `files`: static files: paths, conditions, ranges; opened, but not sent
+//! - `routing`: rules that look at requests and responses
 //! - [`config`]: the option table, its sources, the resolved configuration
 //! - `telemetry`: messages and the request log
 //! - `extensions`: extension modules as files; no Python
@@ -32,6 +33,7 @@ pub(crate) mod os;
 pub mod protocol;
 pub mod python;
 pub(crate) mod reload;
+pub(crate) mod routing;
 pub mod server;
 pub(crate) mod shared;
 pub(crate) mod telemetry;

@@ -13,7 +13,7 @@ use crate::net::turn::Wait;
 use crate::net::{Answered, Exchange, Net, SharedPoll, Turn};
 use crate::python::{Attached, Call, InterpreterThread, Served};
 use crate::wsgi::environ::Link;
-use crate::wsgi::{Head, Response, Summary};
+use crate::wsgi::{Head, LogNotes, Response, Summary};
 
 use super::apps::AppCounters;
 use super::generation_state::GenerationState;
@@ -284,7 +284,7 @@ impl Worker {
             requests: answers,
             generation: self.shared.setup.id,
             gil: gil_wait,
-            notes: py.take_log_notes(),
+            notes: LogNotes::both(self.response.take_notes(), py.take_log_notes()),
         };
         self.gil_slot.end_job(&mut self.quick_jobs);
         if answers >= self.requests_max {
@@ -303,6 +303,12 @@ impl Worker {
         let (facts, mut sink) = (parts.facts, parts.sink);
         sink.set_owner(&self.watch.owner);
         self.response.reset(facts, self.turn.date());
+        if let Some(routed) = parts.routed {
+            self.response.set_filter(routed.filter.take());
+            if routed.harakiri.is_some() {
+                self.watch.limit(routed.harakiri);
+            }
+        }
         if let Some(files) = &net.site().files
             && let Some(delivery) = files.offer(parts.head)
         {

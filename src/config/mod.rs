@@ -9,7 +9,7 @@
 //!
 //! Its types are the ones that the rooms work with (`app` takes `CheaperRules`, `background` takes
 //! `Alarm`), and limits of HTTP and trusted proxies are the types of those pure rooms: nothing is
-//! written twice and converted. Uses no other room.
+//! written twice and converted; `routing` reads its rules itself. Uses no other room.
 //!
 //! Read `read.rs` first, then `table/row.rs`, `readers/layers.rs` and `resolve.rs`.
 
@@ -35,6 +35,7 @@ mod readers;
 mod reload;
 mod reports;
 mod resolve;
+mod routing;
 mod settings;
 mod sockets;
 mod spooler;

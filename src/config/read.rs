@@ -17,6 +17,7 @@ use super::readers::system_facts::SystemFacts;
 use super::readers::{command_line, environment};
 use super::reports::{completions, explain, help, reference, show};
 use super::resolve::resolve_loaded;
+use super::routing;
 use super::settings::Config;
 use super::spooler::command as spool;
 use super::table::row::OptionRow;
@@ -27,7 +28,7 @@ const PLUGINS: &str = "\
 Built in, so that nothing has to be loaded for it:
   requests     python (WSGI)
   protocols    http, uwsgi, fastcgi, scgi, with and without TLS
-  beside them  signal (timers, cron, file monitors), static files
+  beside them  signal (timers, cron, file monitors), static files, internal routing
 Your own: a Python file with an init(), --plugin ./plugin.py
 ";
 
@@ -198,6 +199,9 @@ impl Asked {
         }
         if self.flag(&configuration::PLUGIN_LIST) {
             return Ok(Some(Command::Print(PLUGINS.to_owned())));
+        }
+        if self.flag(&routing::options::ROUTER_LIST) {
+            return Ok(Some(Command::Print(routing::resolve::list())));
         }
         if self.flag(&alarms::options::ALARM_LIST) {
             return Ok(Some(Command::Print(alarms::resolve::KINDS.to_owned())));

@@ -46,6 +46,7 @@ pub(super) fn resolve(
         spooler: reader.spooler()?,
         cache: reader.cache()?,
         static_files: reader.static_files()?,
+        routing: reader.routing()?,
         alarms: reader.alarms()?,
         start: reader.start()?,
         magic_table: Vec::new(),
@@ -89,14 +90,15 @@ pub(super) fn resolve_loaded(
     })
 }
 
-/// Whether the server has something to do without an application: files, commands at their times,
-/// modules that are imported.
+/// Whether the server has something to do without an application: files, rules, commands at their
+/// times, modules that are imported.
 fn stands_alone(config: &Config) -> bool {
     let background = &config.background;
     let python = &config.python;
     !config.app.need_app
         && config.python.one_shot.is_none()
         && (config.static_files.is_serving()
+            || !config.routing.is_empty()
             || !background.cron.is_empty()
             || !config.spooler.folders.is_empty()
             || !background.touch_exec.is_empty()

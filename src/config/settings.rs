@@ -23,6 +23,7 @@ use crate::config::table::row::TakesEffect;
 use crate::config::tls::types::TlsConfig;
 use crate::config::workers::types::WorkersConfig;
 use crate::protocol::proxy::ProxyRules;
+use crate::routing::Placed;
 
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +64,8 @@ pub struct Config {
     pub alarms: AlarmConfig,
     /// Static files, and files that applications name.
     pub static_files: StaticConfig,
+    /// Internal routing.
+    pub(crate) routing: Vec<Placed>,
     /// What stands for uWSGI's magic variables (`uwsgi.magic_table`): the letter and its text.
     pub magic_table: Vec<(char, String)>,
     /// Every option and placeholder that was written, in order, aliases as written (`uwsgi.opt`).

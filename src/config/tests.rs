@@ -41,6 +41,8 @@ fn sample(row: &OptionRow) -> String {
         "log-encoder" | "log-req-encoder" => "nl",
         "log-route" | "log-req-route" => "audit sample",
         "memory-report" => "2",
+        "route" | "error-route" | "response-route" => "^/sample addheader:X-Sample: value",
+        "final-route" => "^/sample donotlog:",
         "cheaper-algo" => "busyness",
         _ => "",
     };

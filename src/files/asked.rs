@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::wsgi::{Head, environ};
+use crate::wsgi::{Head, environ, field_of, path_of};
 
 pub trait Asked {
     /// As received.
@@ -26,15 +26,8 @@ impl Asked for Head {
     fn path(&self) -> Cow<'_, [u8]> {
         match self {
             Head::Http(head) => environ::decoded(head.path()),
-            Head::Variables(variables) => match (variables.path(), variables.uri()) {
-                // A front end has decoded it.
-                (Some(path), _) => Cow::Borrowed(path),
-                (None, Some(target)) => {
-                    let path = target.split(|byte| *byte == b'?').next();
-                    environ::decoded(path.unwrap_or_default())
-                }
-                (None, None) => Cow::Borrowed(b""),
-            },
+            Head::Variables(variables) => path_of(variables),
+            Head::Rewritten(rewritten) => path_of(rewritten.variables()),
         }
     }
 
@@ -45,18 +38,8 @@ impl Asked for Head {
     fn field(&self, name: &'static str) -> Option<Cow<'_, [u8]>> {
         let head = match self {
             Head::Http(head) => head,
-            Head::Variables(variables) => {
-                let upper = |byte: u8| match byte {
-                    b'-' => b'_',
-                    other => other.to_ascii_uppercase(),
-                };
-                let name: Vec<u8> = b"HTTP_"
-                    .iter()
-                    .copied()
-                    .chain(name.bytes().map(upper))
-                    .collect();
-                return variables.value(&name).map(Cow::Borrowed);
-            }
+            Head::Variables(variables) => return field_of(variables, name),
+            Head::Rewritten(rewritten) => return field_of(rewritten.variables(), name),
         };
         let mut values = head.values(name.as_bytes());
         let mut joined = Cow::Borrowed(values.next()?);

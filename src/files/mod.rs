@@ -10,6 +10,7 @@
 //! - [`media_type`], [`expires`]: fields about the file
 //! - [`send`]: the answer
 //! - `named`: a file that the application names instead of a body (X-Sendfile, X-Accel-Redirect)
+//! - [`single`]: a file that a rule names
 //!
 //! The semantics are uWSGI's (core/static.c, core/protocol.c): GET and HEAD only; folders to check
 //! first, then maps in their order; other requests go to the application; folders are never listed.
@@ -29,6 +30,7 @@ pub mod path;
 pub mod range;
 pub mod root;
 pub mod send;
+pub mod single;
 
 use std::borrow::Cow;
 use std::path::PathBuf;

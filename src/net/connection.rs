@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::http::Version;
 use crate::wsgi::environ::Peer;
-use crate::wsgi::{Head, LogNotes, RequestBody, RequestFacts, Summary};
+use crate::wsgi::{Head, LogNotes, RequestBody, RequestFacts, Routed, Summary};
 
 use super::client::{Forwarded, requester};
 use super::output::Io;
@@ -53,7 +53,7 @@ pub struct Answered {
     pub generation: u64,
     /// From the worker's wake to its hold of the GIL.
     pub gil: Duration,
-    /// What the application said about the log line, if it said anything.
+    /// What the application and rules said about the log line, if they said anything.
     pub notes: Option<Box<LogNotes>>,
 }
 
@@ -88,6 +88,8 @@ pub struct Connection {
     pub(super) is_trusted: bool,
     /// What a trusted proxy said about this request.
     pub(super) forwarded: Option<Box<Forwarded>>,
+    /// What rules have decided; `None`: they have not looked at the request, or there are none.
+    pub(super) routed: Option<Box<Routed>>,
 }
 
 impl Connection {
@@ -120,6 +122,7 @@ impl Connection {
             may_have_more: false,
             is_trusted: false,
             forwarded: None,
+            routed: None,
         })
     }
 }
@@ -169,6 +172,7 @@ pub(super) fn facts(head: &Head, reader: &Reader, settings: &Settings) -> Reques
         form: reader.form(),
         version: match head {
             Head::Http(head) => head.version(),
+            Head::Rewritten(rewritten) => rewritten.received().version(),
             Head::Variables(_) => Version::Http11,
         },
         is_head: head.is_head(),

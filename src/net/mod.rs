@@ -43,7 +43,10 @@ pub use listener::Listener;
 pub use parked::ParkedConnection;
 pub use plain_stream::Handle;
 pub use poll::SharedPoll;
-pub use services::{Dispatch, FileService, Given, Record, Rejected, RequestLog};
+pub use services::{
+    Dispatch, FileService, Finished, Given, Record, Rejected, RequestLog, Routable, RouteService,
+    RouteVerdict,
+};
 pub use settings::Settings;
 pub use site::Site;
 pub use state::Net;

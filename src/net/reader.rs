@@ -165,7 +165,7 @@ impl Reader {
     #[inline]
     pub(super) fn keep_alive(&self, head: &Head) -> bool {
         match (self, head) {
-            (Self::Http(_), Head::Http(head)) => head.keep_alive(),
+            (Self::Http(_), head) => head.received().is_some_and(RequestHead::keep_alive),
             (Self::FastCgi { records, .. }, _) => records.keeps_connection(),
             _ => false,
         }
@@ -179,7 +179,9 @@ fn http_head(head: &mut Head) -> &mut RequestHead {
     }
     match head {
         Head::Http(head) => head,
-        Head::Variables(_) => unreachable!("it has just been made one of HTTP"),
+        Head::Variables(_) | Head::Rewritten(_) => {
+            unreachable!("it has just been made one of HTTP")
+        }
     }
 }
 
@@ -189,6 +191,8 @@ fn variables(head: &mut Head) -> &mut Variables {
     }
     match head {
         Head::Variables(variables) => variables,
-        Head::Http(_) => unreachable!("it has just been made one of variables"),
+        Head::Http(_) | Head::Rewritten(_) => {
+            unreachable!("it has just been made one of variables")
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::wsgi::environ::{Identity, Peer};
-use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Sink};
+use crate::wsgi::{ClientGone, Head, RequestBody, RequestFacts, Room, Routed, Sink};
 
 use super::client::requester;
 use super::connection::{Exchange, facts};
@@ -31,6 +31,8 @@ pub struct Parts<'a> {
     pub is_https: Option<bool>,
     pub identity: Option<Arc<Identity>>,
     pub body: RequestBody,
+    /// What rules have decided.
+    pub routed: Option<&'a mut Routed>,
     pub facts: RequestFacts,
     pub sink: ResponseSink<'a>,
 }
@@ -52,6 +54,7 @@ impl Exchange {
             is_https: connection.forwarded.as_ref().and_then(|told| told.is_https),
             identity: connection.io.stream.identity().cloned(),
             body: std::mem::take(&mut connection.body),
+            routed: connection.routed.as_deref_mut(),
             sink: ResponseSink {
                 records: connection.reader.request_id(),
                 io: &mut connection.io,

@@ -1,10 +1,10 @@
-//! What `net` calls: the queue, the file service and the request log. The rooms above implement
+//! What `net` calls: the queue, the file service, the rules and the request log. The rooms above implement
 //! them.
 
 use std::time::Duration;
 
 use crate::wsgi::environ::Peer;
-use crate::wsgi::{Delivery, Head, Response, Sink};
+use crate::wsgi::{Delivery, Head, LogNotes, Response, Routed, Sink};
 
 use super::connection::{Answered, Exchange};
 
@@ -54,6 +54,55 @@ pub trait FileService: Send + Sync {
 
     /// Finds the files that the application may name in its response; `None` if it may not.
     fn offer(&self, head: &Head) -> Option<Box<dyn Delivery>>;
+}
+
+/// A complete request without an answer, for the rules.
+pub struct Routable<'a> {
+    pub head: &'a mut Head,
+    /// The client.
+    pub peer: &'a Peer,
+    /// The number of its listener.
+    pub listener: usize,
+    /// Whether the client uses https, where a proxy has said so.
+    pub is_https: Option<bool>,
+    pub body_bytes: u64,
+    /// This thread may take long.
+    pub may_wait: bool,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum RouteVerdict {
+    GoOn(Box<Routed>),
+    /// The response is complete, or cut.
+    Answered,
+    /// Nothing has happened: a thread that may wait has to ask again.
+    Later,
+}
+
+/// A finished request: its response has left.
+pub struct Finished<'a> {
+    pub head: &'a mut Head,
+    pub peer: &'a Peer,
+    pub listener: usize,
+    pub is_https: Option<bool>,
+    pub answered: &'a Answered,
+    pub write: Duration,
+}
+
+/// Looks at requests before they are answered or queued, and when their response has left. Called
+/// by the thread that polls; slow checks are made by threads that may wait.
+pub trait RouteService: Send + Sync {
+    /// Looks at a request; `response` was reset for it.
+    fn route(
+        &self,
+        request: Routable<'_>,
+        response: &mut Response,
+        sink: &mut dyn Sink,
+    ) -> RouteVerdict;
+
+    /// Looks at a finished request. Returns what there is to say about its log line.
+    fn finish(&self, finished: Finished<'_>) -> LogNotes;
 }
 
 /// An answered request, once its last byte was sent or its connection has failed.

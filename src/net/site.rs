@@ -1,8 +1,8 @@
-//! What connections and static files go by, replaced as a whole by a reload.
+//! What connections, static files and rules go by, replaced as a whole by a reload.
 
 use std::fmt;
 
-use super::services::FileService;
+use super::services::{FileService, RouteService};
 use super::settings::Settings;
 
 /// See the file's header.
@@ -10,6 +10,8 @@ pub struct Site {
     /// Bounds and deadlines.
     pub settings: Settings,
     pub files: Option<Box<dyn FileService>>,
+    /// Internal routing.
+    pub routes: Option<Box<dyn RouteService>>,
 }
 
 impl fmt::Debug for Site {

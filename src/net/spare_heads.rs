@@ -51,6 +51,9 @@ impl SpareHeads {
     #[inline]
     pub(super) fn give(&mut self, head: Head, slot: Option<SlotId>) {
         match head {
+            Head::Rewritten(rewritten) => {
+                self.give(Head::Http(rewritten.into_received()), slot);
+            }
             Head::Http(mut head) => {
                 if head.memory_bytes() > HEAD_BYTES_MAX {
                     return;

@@ -43,6 +43,8 @@ pub struct Counters {
     pub requests: AtomicU64,
     /// Requests answered with a file before they were queued.
     pub files: AtomicU64,
+    /// Requests answered by rules before they were queued.
+    pub routed: AtomicU64,
     /// Requests refused by the protocol's rules or limits.
     pub refused: AtomicU64,
     /// Requests answered 503 because the queue was full.
@@ -67,6 +69,8 @@ pub struct Net {
     site: ArcSwap<Site>,
     /// The queue of requests that may mean files, if threads were started for them.
     openers: OnceLock<Sender<Exchange>>,
+    /// The queue of requests with slow rules, likewise.
+    checkers: OnceLock<Sender<Exchange>>,
     poll: SharedPoll,
     pub(super) slots: Slots<Connection>,
     listeners: RwLock<Vec<Listener>>,
@@ -126,6 +130,7 @@ impl Net {
             counters: Counters::default(),
             log,
             openers: OnceLock::new(),
+            checkers: OnceLock::new(),
             poll,
             slots: Slots::default(),
             has_warned_untrusted: AtomicBool::new(false),
@@ -188,6 +193,16 @@ impl Net {
 
     pub(super) fn openers(&self) -> Option<&Sender<Exchange>> {
         self.openers.get()
+    }
+
+    /// Sends requests with slow rules to this queue while it has room. Called once.
+    pub fn check_slowly_by(&self, checkers: Sender<Exchange>) {
+        let was_unset = self.checkers.set(checkers);
+        debug_assert!(was_unset.is_ok(), "slow checks have one queue");
+    }
+
+    pub(super) fn checkers(&self) -> Option<&Sender<Exchange>> {
+        self.checkers.get()
     }
 
     pub(super) fn protocol_of(&self, listener: usize) -> Protocol {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crossbeam::channel::Sender;
 
 use super::process;
-use super::settings::{self, settings};
+use super::settings;
+use super::site::{self, SiteSurroundings, site};
 use super::sockets::Listening;
-use super::static_files;
 use crate::app::acceptor_waker::AcceptorWaker;
 use crate::app::process::Process;
 use crate::app::spooler::service::SpoolerService;
@@ -20,10 +20,10 @@ use crate::app::{
 use crate::background::alarms::Alarms;
 use crate::background::clockwork::Clockwork;
 use crate::config::{Config, Failure, NO_APP, PollChoice};
-use crate::net::{Listener, Net, RequestLog, SharedPoll, Site};
+use crate::net::{Listener, Net, RequestLog, SharedPoll};
 use crate::python::Runtime;
 use crate::reload::event::Event;
-use crate::reload::failed_load::{self, LastLoad};
+use crate::reload::failed_load::LastLoad;
 use crate::reload::triggers::Triggers;
 use crate::wsgi::{AddedFields, BodyMemory};
 
@@ -76,8 +76,15 @@ impl Engine {
             BodyMemory::new(config.limits.body_memory_bytes_max)
                 .with_files_of(config.limits.body_file_bytes_max),
         );
+        let process = process::build(config, events, &clockwork, alarms, spooler)?;
+        let surroundings = SiteSurroundings {
+            last_load: &last_load,
+            folder: &folder,
+            listening,
+            process: &process,
+        };
         let net = Net::new(
-            Arc::new(site(config, added_fields, memory, &last_load, &folder)?),
+            Arc::new(site(config, added_fields, memory, &surroundings)?),
             listeners,
             listening.iter().map(|one| one.protocol).collect(),
             request_log,
@@ -109,7 +116,6 @@ impl Engine {
                 move |due| drop(events.send(Event::Due(due)))
             }),
         };
-        let process = process::build(config, events, &clockwork, alarms, spooler)?;
         Ok(Self {
             runtime,
             net,
@@ -194,6 +200,9 @@ impl Engine {
             let count = config.static_files.opening_threads;
             openers::start(count, &self.net, &self.current)?;
         }
+        if site::may_take_long(config) {
+            openers::start_checks(&self.net, &self.current)?;
+        }
         Acceptor::start(
             Arc::clone(&self.net),
             Arc::clone(&self.current),
@@ -213,21 +222,6 @@ impl Engine {
         self.current.swap(Some(Arc::clone(&generation)));
         generation.serve();
     }
-}
-
-/// What connections and static files go by; relative paths are meant from `folder`.
-pub(super) fn site(
-    config: &Config,
-    added_fields: AddedFields,
-    memory: Arc<BodyMemory>,
-    last_load: &Arc<LastLoad>,
-    folder: &Path,
-) -> Result<Site, Failure> {
-    let files = static_files::service(config, folder)?;
-    Ok(Site {
-        settings: settings(config, added_fields, memory),
-        files: failed_load::service(config, files, last_load),
-    })
 }
 
 fn watch_sources(triggers: &Arc<Triggers>) -> OnSources {

@@ -28,9 +28,9 @@ mod settings;
 #[cfg_attr(unix, path = "signals_unix.rs")]
 #[cfg_attr(windows, path = "signals_windows.rs")]
 mod signals;
+mod site;
 mod sockets;
 mod start;
-mod static_files;
 mod stop;
 mod supervisor;
 mod wait_for;

@@ -5,10 +5,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::engine::site;
 use super::folders::Folders;
 use super::prepare::{check_harakiri, check_home};
 use super::settings::{cron_commands, plan};
+use super::site::{SiteSurroundings, site};
 use super::sockets::Listening;
 use super::{applications, hooks, settings};
 use crate::app::process::Process;
@@ -143,7 +143,13 @@ impl VersionMaker {
         check_home(&config, self.program.folder(), self.runtime)?;
         let added = settings::added_fields(&config, &load)?;
         let memory = Arc::clone(&before.site.settings.body_memory);
-        let site = Arc::new(site(&config, added, memory, &self.last_load, &load)?);
+        let around = SiteSurroundings {
+            last_load: &self.last_load,
+            folder: &load,
+            listening: &self.listening,
+            process: &self.process,
+        };
+        let site = Arc::new(site(&config, added, memory, &around)?);
         let apps = applications::choose(&config)?;
         let added = &site.settings.added_fields;
         let mut plan = plan(&config, &self.listening, apps, &self.process, added, load);

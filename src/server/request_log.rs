@@ -53,6 +53,10 @@ fn memory_used(has_shares: bool) -> MemoryUsed {
 impl RequestLog for Lines {
     fn record(&self, record: &Record<'_>) {
         let requests = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let notes = record.answered.notes.as_ref();
+        if notes.is_some_and(|notes| notes.is_unlogged) {
+            return;
+        }
         // `--disable-logging`
         if !record.is_wanted && !is_logged_anyway(&self.which, record) {
             return;
@@ -109,7 +113,7 @@ fn is_logged_anyway(which: &LoggedRequests, record: &Record<'_>) -> bool {
 /// field, and nine more.
 fn variables(record: &Record<'_>) -> usize {
     let own = match record.head {
-        Head::Http(_) => 9,
+        Head::Http(_) | Head::Rewritten(_) => 9,
         Head::Variables(_) => 0,
     };
     let notes = record.answered.notes.as_ref();
@@ -119,12 +123,13 @@ fn variables(record: &Record<'_>) -> usize {
 
 /// As the head announces it; 0 if it does not.
 fn body_bytes(head: &Head) -> u64 {
-    match head {
-        Head::Http(head) => match head.framing() {
+    match (head.received(), head) {
+        (Some(head), _) => match head.framing() {
             Framing::Length(bytes) => bytes,
             Framing::Empty | Framing::Chunked => 0,
         },
-        Head::Variables(variables) => match variables.body() {
+        (None, Head::Http(_) | Head::Rewritten(_)) => 0,
+        (None, Head::Variables(variables)) => match variables.body() {
             BodyLength::Known(bytes) => bytes,
             BodyLength::Unsaid => 0,
         },
@@ -183,6 +188,7 @@ fn variable<'a>(record: &Record<'a>, name: &[u8]) -> &'a [u8] {
 fn field<'a>(head: &'a Head, name: &[u8]) -> &'a [u8] {
     match head {
         Head::Variables(variables) => variables.value(name).unwrap_or_default(),
+        Head::Rewritten(rewritten) => rewritten.variables().value(name).unwrap_or_default(),
         Head::Http(head) => match name.strip_prefix(b"HTTP_") {
             Some(name) => field_of(head, name),
             None => b"",

@@ -147,23 +147,7 @@ pub(super) fn plan(
         );
     }
     let hostname = hostname();
-    let variables: Arc<[(String, String)]> = config.http.variables.clone().into();
-    let facts = |listening: &Listening| {
-        let local: Option<SocketAddr> = match &listening.address {
-            Address::Tcp(address) => Some(*address),
-            #[cfg(unix)]
-            Address::Unix(_) => None,
-            #[cfg(target_os = "linux")]
-            Address::Abstract(_) => None,
-        };
-        let facts = ServerFacts::new(local, &hostname, listening.scheme());
-        if listening.protocol.takes_variables() {
-            facts.taking_variables()
-        } else {
-            facts.adding(Arc::clone(&variables))
-        }
-    };
-    let mut listeners: Vec<_> = listening.iter().map(facts).collect();
+    let mut listeners = server_facts(config, listening);
     if listeners.is_empty() {
         // Where nothing is bound, only a probe comes from somewhere.
         listeners.push(ServerFacts::new(None, &hostname, "http"));
@@ -187,6 +171,28 @@ pub(super) fn plan(
         end_grace: config.process.reload_mercy.min(stop::END_GRACE_MAX),
         process: Arc::clone(process),
     }
+}
+
+/// What environs and rules say about each listener.
+pub(super) fn server_facts(config: &Config, listening: &[Listening]) -> Vec<ServerFacts> {
+    let hostname = hostname();
+    let variables: Arc<[(String, String)]> = config.http.variables.clone().into();
+    let facts = |listening: &Listening| {
+        let local: Option<SocketAddr> = match &listening.address {
+            Address::Tcp(address) => Some(*address),
+            #[cfg(unix)]
+            Address::Unix(_) => None,
+            #[cfg(target_os = "linux")]
+            Address::Abstract(_) => None,
+        };
+        let facts = ServerFacts::new(local, &hostname, listening.scheme());
+        if listening.protocol.takes_variables() {
+            facts.taking_variables()
+        } else {
+            facts.adding(Arc::clone(&variables))
+        }
+    };
+    listening.iter().map(facts).collect()
 }
 
 /// `--reload-probe`: it seems to come from the first socket for HTTP.

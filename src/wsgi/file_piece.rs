@@ -24,6 +24,9 @@ impl Response {
         if self.instead != Instead::Nothing {
             return self.send_instead(sink);
         }
+        if self.is_replaced(sink) {
+            return Ok(Room::Ready);
+        }
         let framing = self.body_framing(Some(length), sink)?;
         let sent = self.send_file_piece(framing, file, offset, length, sink);
         self.note(sent)
@@ -45,6 +48,9 @@ impl Response {
         }
         if self.instead != Instead::Nothing {
             return self.send_instead(sink);
+        }
+        if self.is_replaced(sink) {
+            return Ok(Room::Ready);
         }
         let framing = self.body_framing(None, sink)?;
         let sent = self.send_file_piece(framing, file, offset, length, sink);

@@ -6,6 +6,8 @@
 use crate::protocol::cgi::Variables;
 use crate::protocol::http::{FieldKind, Framing, RequestHead};
 
+use super::rewritten::Rewritten;
+
 /// One head. The default is an empty one of HTTP.
 #[derive(Debug)]
 pub enum Head {
@@ -13,6 +15,8 @@ pub enum Head {
     Http(RequestHead),
     /// Read from uwsgi, FastCGI or SCGI.
     Variables(Variables),
+    /// Read from HTTP, and changed by rules.
+    Rewritten(Box<Rewritten>),
 }
 
 impl Default for Head {
@@ -39,6 +43,7 @@ impl Head {
         match self {
             Self::Http(head) => head.method(),
             Self::Variables(variables) => variables.method(),
+            Self::Rewritten(rewritten) => rewritten.variables.method(),
         }
     }
 
@@ -56,6 +61,7 @@ impl Head {
                 .uri()
                 .or_else(|| variables.path())
                 .unwrap_or_default(),
+            Self::Rewritten(rewritten) => rewritten.variables.uri().unwrap_or_default(),
         }
     }
 
@@ -64,6 +70,7 @@ impl Head {
         match self {
             Self::Http(head) => head.value_of(FieldKind::Host),
             Self::Variables(variables) => variables.host(),
+            Self::Rewritten(rewritten) => rewritten.variables.host(),
         }
     }
 
@@ -72,6 +79,7 @@ impl Head {
         match self {
             Self::Http(head) => head.version().as_str().as_bytes(),
             Self::Variables(variables) => variables.protocol().unwrap_or_default(),
+            Self::Rewritten(rewritten) => rewritten.variables.protocol().unwrap_or_default(),
         }
     }
 
@@ -81,6 +89,7 @@ impl Head {
         match self {
             Self::Http(_) => None,
             Self::Variables(variables) => variables.remote_address(),
+            Self::Rewritten(rewritten) => rewritten.variables.remote_address(),
         }
     }
 
@@ -89,6 +98,7 @@ impl Head {
         match self {
             Self::Http(_) => None,
             Self::Variables(variables) => variables.remote_user(),
+            Self::Rewritten(rewritten) => rewritten.variables.remote_user(),
         }
     }
 
@@ -98,6 +108,7 @@ impl Head {
             Self::Http(head) => head.framing() != Framing::Empty,
             // It may turn out to be empty.
             Self::Variables(_) => true,
+            Self::Rewritten(rewritten) => rewritten.received.framing() != Framing::Empty,
         }
     }
 
@@ -106,6 +117,7 @@ impl Head {
         match self {
             Self::Http(head) => head.expects_continue(),
             Self::Variables(_) => false,
+            Self::Rewritten(rewritten) => rewritten.received.expects_continue(),
         }
     }
 
@@ -114,6 +126,7 @@ impl Head {
         match self {
             Self::Http(head) => head.fields().len(),
             Self::Variables(variables) => variables.len(),
+            Self::Rewritten(rewritten) => rewritten.received.fields().len() + rewritten.added,
         }
     }
 
@@ -122,6 +135,7 @@ impl Head {
         match self {
             Self::Http(head) => head.received_bytes(),
             Self::Variables(variables) => variables.received_bytes(),
+            Self::Rewritten(rewritten) => rewritten.received.received_bytes(),
         }
     }
 }

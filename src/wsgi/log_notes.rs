@@ -1,10 +1,12 @@
-//! What the application says about the log line of its request. Plain data.
+//! What the application, and rules, say about the log line of a request. Plain data.
 
 /// Notes of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogNotes {
     /// The request has a line, whatever the rules are.
     pub is_wanted: bool,
+    /// The request has no line; this wins.
+    pub is_unlogged: bool,
     values: Vec<Pair>,
     variables: Vec<Pair>,
 }
@@ -16,6 +18,34 @@ struct Pair {
 }
 
 impl LogNotes {
+    /// Nothing was said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds what was said later.
+    pub fn add(&mut self, later: Self) {
+        self.is_wanted |= later.is_wanted;
+        self.is_unlogged |= later.is_unlogged;
+        for Pair { name, value } in later.values {
+            self.set(&name, &value);
+        }
+        for Pair { name, value } in later.variables {
+            self.set_variable(&name, &value);
+        }
+    }
+
+    /// What was said first, and later.
+    pub fn both(first: Option<Box<Self>>, later: Option<Box<Self>>) -> Option<Box<Self>> {
+        match (first, later) {
+            (Some(mut first), Some(later)) => {
+                first.add(*later);
+                Some(first)
+            }
+            (first, later) => first.or(later),
+        }
+    }
+
     /// Sets a variable of the line.
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
         set(&mut self.values, name, value);

@@ -239,6 +239,9 @@ impl Mounts {
                 self.choose(host.unwrap_or_default(), http.path())
             }
             Head::Variables(variables) => self.choose_as_told(&FrontEnd::new(variables)),
+            Head::Rewritten(rewritten) => {
+                self.choose_as_told(&FrontEnd::new(rewritten.variables()))
+            }
         }
     }
 

@@ -138,7 +138,11 @@ impl Response {
         outcome
     }
 
-    fn checked_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), ResponseError> {
+    pub(super) fn checked_header(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+    ) -> Result<(), ResponseError> {
         rules::check_name(name)?;
         rules::check_value(name, value)?;
         match rules::header_kind(name) {
@@ -229,6 +233,9 @@ impl Response {
         if self.instead != Instead::Nothing {
             return self.send_instead(sink);
         }
+        if self.is_replaced(sink) {
+            return Ok(Room::Ready);
+        }
         if self.takes_chunks_off() {
             return self.write_app_chunks(data, sink);
         }
@@ -258,6 +265,9 @@ impl Response {
         if self.instead != Instead::Nothing {
             return self.send_instead(sink);
         }
+        if self.is_replaced(sink) {
+            return Ok(Room::Ready);
+        }
         if self.takes_chunks_off() {
             return self.finish_app_chunks(only, sink);
         }
@@ -274,6 +284,9 @@ impl Response {
     pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<Room, WriteError> {
         if self.instead != Instead::Nothing {
             return self.send_instead(sink);
+        }
+        if self.is_replaced(sink) {
+            return Ok(Room::Ready);
         }
         if self.takes_chunks_off() {
             return self.finish_app_chunks(b"", sink);

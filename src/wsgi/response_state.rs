@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::added_fields::AddedFields;
 use super::app_chunks::AppChunks;
+use super::log_notes::LogNotes;
 use super::sink::Sink;
 use crate::protocol::http::Version;
 use crate::protocol::http::response::{BodyFraming, DATE_BYTES, Form};
@@ -37,6 +38,9 @@ pub struct Response {
     pub(super) dropped_bytes: u64,
     pub(super) is_file: bool,
     pub(super) added: Option<Arc<AddedFields>>,
+    /// Rules that look at the head.
+    pub(super) filter: Option<Box<dyn HeadFilter>>,
+    pub(super) notes: Option<Box<LogNotes>>,
 }
 
 /// Where the response is. Each fact about the body lives in the phase that has one.
@@ -118,6 +122,8 @@ impl Default for Response {
             dropped_bytes: 0,
             is_file: false,
             added: None,
+            filter: None,
+            notes: None,
         }
     }
 }
@@ -145,6 +151,12 @@ pub trait Delivery: Debug + Send {
         response: &mut Response,
         sink: &mut dyn Sink,
     );
+}
+
+/// Looks at one response when its status and headers are known and nothing has left.
+pub trait HeadFilter: Debug + Send {
+    /// Changes the head, or completes the response in place of the application.
+    fn filter(&mut self, response: &mut Response, sink: &mut dyn Sink);
 }
 
 /// What goes out in place of the application's body.

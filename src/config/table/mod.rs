@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 use crate::config::{
     alarms, app, background, cache, control, http, limits, log, process, proxies, python, readers,
-    reload, sockets, spooler, start, static_files, tls, workers,
+    reload, routing, sockets, spooler, start, static_files, tls, workers,
 };
 
 use row::OptionRow;
@@ -73,6 +73,7 @@ pub(crate) fn named_rows() -> impl Iterator<Item = &'static OptionRow> {
         log::options::ROWS,
         alarms::options::ROWS,
         static_files::options::ROWS,
+        routing::options::ROWS,
         readers::options::ROWS,
     ]
     .into_iter()

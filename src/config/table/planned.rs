@@ -106,33 +106,6 @@ const MONITORING: &[OptionRow] = planned! { Monitoring:
     "metrics-no-cores" Flag => "Do not collect metrics of threads.";
 };
 
-const ROUTING: &[OptionRow] = planned! { Routing:
-    "route" | "route-host" | "route-uri" | "route-qs" | "route-remote-addr" | "route-user-agent"
-        | "route-remote-user" | "route-referer" | "route-label" | "route-if" | "route-if-not"
-        | "route-run" Text .many().essential_later("rules may guard what is served: keep them in \
-            the proxy in front, or leave them out")
-        => "A rule that looks at requests.";
-    "final-route" | "final-route-status" | "final-route-host" | "final-route-uri"
-        | "final-route-qs" | "final-route-remote-addr" | "final-route-user-agent"
-        | "final-route-remote-user" | "final-route-referer" | "final-route-label"
-        | "final-route-if" | "final-route-if-not" | "final-route-run" Text .many()
-        => "A rule that looks at finished requests.";
-    "error-route" | "error-route-status" | "error-route-host" | "error-route-uri"
-        | "error-route-qs" | "error-route-remote-addr" | "error-route-user-agent"
-        | "error-route-remote-user" | "error-route-referer" | "error-route-label"
-        | "error-route-if" | "error-route-if-not" | "error-route-run" Text .many()
-        => "A rule that looks at failed requests.";
-    "response-route" | "response-route-status" | "response-route-host" | "response-route-uri"
-        | "response-route-qs" | "response-route-remote-addr" | "response-route-user-agent"
-        | "response-route-remote-user" | "response-route-referer" | "response-route-label"
-        | "response-route-if" | "response-route-if-not"
-        | "response-route-run" Text .many().essential_later("rules may guard what is sent: keep \
-            them in the proxy in front, or leave them out")
-        => "A rule that looks at responses.";
-    "router-list" | "routers-list" Flag .essential_later("leave it out to start the \
-     server") => "Print the actions of rules and leave.";
-};
-
 const BACKGROUND: &[OptionRow] = planned! { Background:
     "hook-as-mule" Text .many().value("ACTION") => "Do something when a mule starts.";
     "signal-timer" | "timer" | "signal-rbtimer" | "rbtimer" Text .many().value("'SIGNAL \
@@ -178,7 +151,6 @@ pub(crate) static ROWS: &[&[OptionRow]] = &[
     RELOAD,
     LOGGING,
     MONITORING,
-    ROUTING,
     BACKGROUND,
     SHARED,
 ];

@@ -11,6 +11,7 @@ mod expire;
 mod preamble;
 mod receive;
 mod respond;
+mod route;
 mod submit;
 
 use std::io;
@@ -76,6 +77,8 @@ pub struct Turn {
     /// For answers with files; allocated by the first one.
     response: Option<Box<Response>>,
     opens_files: bool,
+    /// Rules may take long on this thread.
+    may_wait: bool,
     queued: usize,
     now: Instant,
 }
@@ -90,6 +93,7 @@ impl Default for Turn {
             date: DateCache::default(),
             response: None,
             opens_files: false,
+            may_wait: false,
             queued: 0,
             now: Instant::now(),
         }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use crate::protocol::http::Refusal;
 use crate::protocol::http::response as wire;
-use crate::wsgi::{Head, RequestFacts, Summary, UNREAD, canned};
+use crate::wsgi::{Head, LogNotes, RequestFacts, Summary, UNREAD, canned};
 
+use super::super::client::requester;
 use super::super::connection::{Answered, Connection, Phase};
 use super::super::output::{Flushed, Records};
-use super::super::services::{Dispatch, Record, Rejected};
+use super::super::services::{Dispatch, Finished, Record, Rejected, RouteService};
 use super::super::state::{Net, count};
 use super::super::tls_stream::TlsStream;
 use super::{Next, READ_BYTES_PER_TURN, Turn};
@@ -244,17 +245,23 @@ impl Turn {
     }
 
     pub(super) fn log(&mut self, net: &Net, connection: &mut Connection) {
-        let Some(answered) = connection.answered.take() else {
+        let Some(mut answered) = connection.answered.take() else {
             return;
         };
         let broken = connection.io.broken || answered.summary.aborted;
+        let write = self.now.saturating_duration_since(answered.at);
+        let site = net.site();
+        if let Some(routes) = &site.routes {
+            let said = notes(&**routes, connection, &answered, write);
+            answered.notes = LogNotes::both(answered.notes.take(), said);
+        }
         net.log.record(&Record {
             peer: connection.client(),
             head: &connection.head,
-            write: self.now.saturating_duration_since(answered.at),
+            write,
             answered: &answered,
             broken,
-            is_wanted: net.site().settings.logs_requests,
+            is_wanted: site.settings.logs_requests,
         });
     }
 
@@ -262,10 +269,41 @@ impl Turn {
     pub(super) fn recycle(&mut self, connection: &mut Connection) {
         connection.body_bytes_seen = 0;
         connection.forwarded = None;
+        connection.routed = None;
         connection.body = Default::default();
         let head = mem::take(&mut connection.head);
         self.spare_heads.give(head, connection.slot);
     }
+}
+
+/// What rules of the request, and the last ones, have said about the log line.
+fn notes(
+    routes: &dyn RouteService,
+    connection: &mut Connection,
+    answered: &Answered,
+    write: Duration,
+) -> Option<Box<LogNotes>> {
+    let Connection {
+        head,
+        peer,
+        forwarded,
+        routed,
+        listener,
+        ..
+    } = connection;
+    let mut notes = match routed {
+        Some(routed) => mem::take(&mut routed.notes),
+        None => LogNotes::default(),
+    };
+    notes.add(routes.finish(Finished {
+        head,
+        peer: requester(peer, forwarded.as_deref()),
+        listener: *listener,
+        is_https: forwarded.as_ref().and_then(|told| told.is_https),
+        answered,
+        write,
+    }));
+    (!notes.is_empty()).then(|| Box::new(notes))
 }
 
 /// The value of `Host` without its port.

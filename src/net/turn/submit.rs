@@ -15,12 +15,12 @@ use super::super::services::{Dispatch, Given};
 use super::super::state::{Net, count};
 use super::Turn;
 
-/// The outcome of [`Turn::take_file`].
-enum Taken {
+/// What became of a request before the queue.
+pub(super) enum Taken {
     Answered(Box<Connection>),
-    /// Another thread opens the file.
+    /// Another thread goes on with it.
     HandedOver,
-    /// The application answers the request.
+    /// It goes on.
     No(Box<Connection>),
 }
 
@@ -29,6 +29,14 @@ impl Turn {
     pub fn for_files() -> Self {
         Self {
             opens_files: true,
+            ..Self::default()
+        }
+    }
+
+    /// The turn of a thread that was started for rules that take long.
+    pub fn for_checks() -> Self {
+        Self {
+            may_wait: true,
             ..Self::default()
         }
     }
@@ -55,10 +63,20 @@ impl Turn {
         &mut self,
         net: &Net,
         dispatch: &dyn Dispatch,
-        connection: Box<Connection>,
+        mut connection: Box<Connection>,
     ) -> Option<Box<Connection>> {
         if net.site().settings.is_readiness_probe(&connection.head) {
             return Some(self.answer_readiness(net, dispatch, connection));
+        }
+        let site = net.site();
+        if let Some(routes) = &site.routes
+            && connection.routed.is_none()
+        {
+            connection = match self.route(net, &**routes, connection) {
+                Taken::Answered(connection) => return Some(connection),
+                Taken::HandedOver => return None,
+                Taken::No(connection) => connection,
+            };
         }
         let mut connection = match self.take_file(net, connection) {
             Taken::Answered(connection) => return Some(connection),
@@ -110,9 +128,13 @@ impl Turn {
             reader,
             peer,
             forwarded,
+            routed,
             ..
         } = &mut *connection;
         response.reset(facts(head, reader, &site.settings), self.date.now());
+        if let Some(routed) = routed {
+            response.set_filter(routed.filter.take());
+        }
         let mut sink = ResponseSink {
             records: reader.request_id(),
             io,
@@ -122,11 +144,16 @@ impl Turn {
         let client = requester(peer, forwarded.as_deref());
         let given = files.answer(head, client, response, &mut sink);
         match given {
-            Given::Nothing => return Taken::No(connection),
+            Given::Nothing => {
+                if let Some(routed) = routed {
+                    routed.filter = response.take_filter();
+                }
+                return Taken::No(connection);
+            }
             Given::File => count(&net.counters.files),
             Given::Notice | Given::Unlogged => {}
         }
-        let summary = response.summary();
+        let (summary, notes) = (response.summary(), response.take_notes());
         let at = Instant::now();
         connection.close_after = !summary.keep_alive || summary.aborted;
         connection.answered = (given != Given::Unlogged).then_some(Answered {
@@ -140,7 +167,7 @@ impl Turn {
             requests: 0,
             generation: 0,
             gil: Duration::ZERO,
-            notes: None,
+            notes,
         });
         connection.phase = Phase::Flushing;
         self.now = at;

@@ -108,7 +108,7 @@ impl Notable {
 }
 
 /// One request as variables. Empty by default.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Variables {
     bytes: Vec<u8>,
     pairs: Vec<Pair>,
@@ -232,6 +232,28 @@ impl Variables {
         if let Some(pair) = self.pairs.get_mut(last) {
             pair.value = Span::from(at..at + joined.len());
         }
+    }
+
+    /// Adds a variable of the server's own; the last one of a name counts.
+    pub fn put(&mut self, name: &[u8], value: &[u8]) {
+        let at = self.bytes.len();
+        let (middle, end) = (at + name.len(), at + name.len() + value.len());
+        if u32::try_from(end).is_err() {
+            return;
+        }
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(value);
+        let span = Span::from(middle..end);
+        if let Some(notable) = Notable::of(name) {
+            self.notable[notable as usize] = Some(span);
+            // What rules say is what the application sees.
+            self.path_has_script &= notable != Notable::Path;
+        }
+        self.pairs.push(Pair {
+            name: Span::from(at..middle),
+            value: span,
+            hash: name_hash(name),
+        });
     }
 
     /// `PATH_INFO` begins with `SCRIPT_NAME`, which the server has to take off (uwsgi's modifier1

@@ -200,15 +200,15 @@ impl Environs {
         } else {
             &mut base.http
         };
-        let environ = match head {
-            Head::Http(head) => {
+        let environ = match (head, head.as_variables()) {
+            (Head::Http(head), _) => {
                 let last = match &mut begin.last {
                     Some(last) => last,
                     none => none.insert(Box::new(LastEnviron::new(token, &begin.base)?)),
                 };
                 last.next(token, head, prefix_bytes, peer, content_length)?
             }
-            Head::Variables(received) => {
+            (_, received) => {
                 // SAFETY: the base is a dict and alive; attached (token).
                 let environ =
                     unsafe { Object::from_new(token, ffi::PyDict_Copy(begin.base.as_ptr()))? };
@@ -219,7 +219,15 @@ impl Environs {
                         put_variable(variables, &environ, name, hash, value)
                     }
                 };
-                environ::for_each_variable(prefix_bytes, received, content_length, scratch, put)?;
+                if let Some(received) = received {
+                    environ::for_each_variable(
+                        prefix_bytes,
+                        received,
+                        content_length,
+                        scratch,
+                        put,
+                    )?;
+                }
                 environ
             }
         };

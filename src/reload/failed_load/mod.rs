@@ -144,7 +144,7 @@ fn respond(answer: &Answer, response: &mut Response, sink: &mut dyn Sink) {
 /// name (DNS rebinding), and could read the answer.
 fn is_local(head: &Head, peer: &Peer) -> bool {
     let host = head.host();
-    let Head::Http(head) = head else {
+    let Some(head) = head.received() else {
         // A front end serves other clients.
         return false;
     };

@@ -74,7 +74,20 @@ pub(crate) fn is_built_in_plugin(name: &str) -> bool {
 
 /// The plugin's work is done by this version, all of it: what `need-plugin` asks for.
 pub(crate) fn is_there(name: &str) -> bool {
-    const HERE: &[&str] = &["http", "corerouter", "ping", "signal", "cheaper_busyness"];
+    const HERE: &[&str] = &[
+        "http",
+        "corerouter",
+        "ping",
+        "signal",
+        "cheaper_busyness",
+        "router_redirect",
+        "router_rewrite",
+        "router_basicauth",
+        "router_static",
+        "router_expires",
+        "router_hash",
+        "transformation_chunked",
+    ];
     match name.strip_prefix("python") {
         Some(version) => {
             let is_version = |byte: u8| byte.is_ascii_digit() || byte == b'.';

@@ -7,6 +7,7 @@
 
 mod advice;
 mod gunicorn;
+mod rules;
 
 use std::collections::BTreeMap;
 
@@ -125,7 +126,7 @@ impl<'l> Report<'l> {
             let (order, what) = match entry.row {
                 None => (6, "no option (?)"),
                 Some(row) if row.language => (5, "of the language of files"),
-                Some(row) => match (row.class, row.ready) {
+                Some(row) => match rules::class(row, entry) {
                     (Class::Unsupported(_), _) => (4, "not supported (X)"),
                     (Class::Accepted(_), _) => (2, "not needed (A)"),
                     (_, Ready::Later | Ready::LaterAndEssential(_)) => {
@@ -253,7 +254,11 @@ impl<'l> Report<'l> {
             return ("E", String::new());
         }
         let mut parts: Vec<String> = Vec::new();
-        let value = effective(row, &entry.text);
+        let value = match rules::refusal(row, entry) {
+            Some(why) => Err(why),
+            None => effective(row, &entry.text),
+        };
+        let (class, ready) = rules::class(row, entry);
         // One "is" is enough: the value that counts.
         let is_told = matches!(&value, Ok((Some(_), _)));
         if entry.text != entry.before && !is_told {
@@ -277,11 +282,8 @@ impl<'l> Report<'l> {
                 parts.push(format!("ERROR: {why}"));
             }
         }
-        match row.class {
-            Class::Same => {}
-            Class::Mapped(how) => parts.push(how.to_owned()),
-            Class::Accepted(why) => parts.push(why.to_owned()),
-            Class::Unsupported(why) => parts.push(why.to_owned()),
+        if class != Class::Same {
+            parts.push(class.sentence().to_owned());
         }
         if let Some(stronger) = self.stronger_application(row) {
             parts.push(format!(
@@ -294,7 +296,7 @@ impl<'l> Report<'l> {
         match row.ready {
             Ready::Now => {}
             Ready::Later => parts.push("not yet in this version".to_owned()),
-            Ready::LaterAndEssential(_) if matches!(row.class, Class::Unsupported(_)) => {
+            Ready::LaterAndEssential(_) if matches!(class, Class::Unsupported(_)) => {
                 parts.push("the server does not start with it".to_owned());
             }
             Ready::LaterAndEssential(instead) => parts.push(format!(
@@ -308,7 +310,7 @@ impl<'l> Report<'l> {
         if row.name == sockets::SOCKET.name && self.protocol() == "uwsgi" {
             parts.push("nginx's uwsgi_pass goes on as it is".to_owned());
         }
-        let mark = match (row.class, row.ready) {
+        let mark = match (class, ready) {
             (Class::Accepted(_), _) => "A",
             (Class::Unsupported(_), _) => "X",
             (_, Ready::Later | Ready::LaterAndEssential(_)) => "L",
@@ -489,7 +491,8 @@ impl<'l> Report<'l> {
 
 /// Families share a row: there the name that was used is kept.
 fn canonical(row: &OptionRow, entry: &Entry) -> String {
-    let is_family = hook::phase(&entry.key).is_some() || row.ready != Ready::Now;
+    let is_family =
+        hook::phase(&entry.key).is_some() || row.ready != Ready::Now || row.group == Group::Routing;
     if is_family {
         entry.key.clone()
     } else {

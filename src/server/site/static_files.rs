@@ -148,7 +148,7 @@ fn root(path: &Path, origin: &str) -> Root {
 }
 
 /// The working directory may change once more (`chdir2`), and the application may change it.
-fn whole(folder: &Path, path: &Path) -> PathBuf {
+pub(super) fn whole(folder: &Path, path: &Path) -> PathBuf {
     let path = folder.join(path);
     absolute(&path).unwrap_or(path)
 }
@@ -165,7 +165,11 @@ fn script_names(config: &Config) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn media_types(config: &Config, files: &[PathBuf], folder: &Path) -> Result<MediaTypes, Failure> {
+pub(super) fn media_types(
+    config: &Config,
+    files: &[PathBuf],
+    folder: &Path,
+) -> Result<MediaTypes, Failure> {
     let mut types = MediaTypes::default();
     for path in files {
         let complain = |why: String| Failure::about(config, "mime-file", why);
