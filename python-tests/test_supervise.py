@@ -2,19 +2,26 @@
 
 import json
 import os
+import pwd
 import re
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
+import time
 from pathlib import Path
 
+import control
 import pytest
 from client import Closed, Connection
 from control import singlemalt
 from requests_raw import get
-from test_socket_activation import Manager
+from test_options_user import way_in
+from test_socket_activation import Manager, handed_over
 from test_waiter import children, namespaces
+from test_waiter import status as status_of
 from versions import reload, rewrite, version
 
 from server import Server
@@ -357,6 +364,112 @@ def test_the_watchdog_of_a_server_without_supervision(serve, tmp_path):
         while "STOPPING" not in heard[-1]:
             heard.append(manager.hear())
         assert not any("WATCHDOG" in one for one in heard)
+
+
+def test_a_daemon(serve, tmp_path):
+    """The command ends, and the first process goes on."""
+    server = serve(
+        "--supervise",
+        *("--daemonize", "log", "--safe-pidfile", "pid", "--vacuum", "--master-fifo", "fifo"),
+        *("--http-socket", "./socket", "--hook-as-root", "print:as root"),
+        *("--hook-as-user", "print:as user"),
+        source=version(1),
+        wait=False,
+    )
+    assert server.wait_for_exit() == 0
+    pidfile, log = server.directory / "pid", server.directory / "log"
+
+    def wait_until(condition):
+        end = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.01)
+
+    def ask():
+        with Connection(str(server.directory / "socket")) as connection:
+            return connection.ask(get("/")).text
+
+    wait_until(lambda: pidfile.exists() and pidfile.read_text())
+    first = int(pidfile.read_text())
+    assert ask() == "1"
+    (process,) = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+    os.kill(int(process), signal.SIGKILL)
+    assert ask() == "1"
+    wait_until(lambda: "crashes so far: 1" in log.read_text())
+    assert log.read_text().count("as root") == 1
+    assert log.read_text().count("as user") == 2
+    assert int(pidfile.read_text()) == first
+    # The command is taken by the new process.
+    (server.directory / "fifo").write_text("q")
+    wait_until(lambda: not Path(f"/proc/{first}").exists())
+    assert {"app.py", "log"} == set(os.listdir(server.directory)) - {".cache"}
+
+
+def test_the_fallback_is_started_once(serve, tmp_path):
+    fallback = tmp_path / "fallback.ini"
+    fallback.write_text(f"[uwsgi]\nhttp-socket = 127.0.0.1:0\nwsgi-file = {tmp_path}/fallback.py\n")
+    (tmp_path / "fallback.py").write_text(
+        "def application(e, s):\n    s('200 OK', [])\n    return [b'fallback']\n"
+    )
+    server = serve(
+        *("--supervise", "--fallback-config", fallback, "--virtualenv", "missing"),
+        source=version(1),
+        virtualenv=False,
+        wait=False,
+    )
+    server.wait_for_log(f"ready after .* pid {server.process.pid};")
+    with Connection(server.addresses()[-1]) as connection:
+        assert connection.ask(get("/")).text == "fallback"
+    assert server.log().count("ready after") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_privileges_are_dropped_once(serve):
+    nobody = pwd.getpwnam("nobody")
+    source = """
+        import os
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [b"%d %d" % (os.getuid(), os.getpid())]
+    """
+    directory = Path(tempfile.mkdtemp())
+    directory.chmod(0o755)
+    try:
+        server = serve(
+            *("--supervise", "--uid", "nobody", "--chmod-socket=600", "--control", "./control"),
+            source=source,
+            listen=["./socket"],
+            directory=directory,
+            wrapper=way_in(),
+        )
+
+        def ask():
+            with Connection(str(directory / "socket")) as connection:
+                return connection.ask(get("/")).text.split()
+
+        uid, process = ask()
+        assert int(uid) == nobody.pw_uid
+        assert status_of(server.process.pid)["Uid"].split() == [str(nobody.pw_uid)] * 4
+        os.kill(int(process), signal.SIGKILL)
+        assert ask()[0] == uid
+        answered, body = control.ask(directory / "control")
+        assert answered == 200 and body["supervised"]["crashes"] == 1
+        assert server.stop() == 0
+    finally:
+        shutil.rmtree(directory)
+
+
+def test_a_socket_of_the_service_manager(serve):
+    """It is handed to the first process, and each server has it."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        server = handed_over(serve, [one], "--supervise")
+        answered = re.compile(r"/ \d+ \[\]")
+        for _ in range(2):
+            with Connection(one.getsockname()) as connection:
+                assert answered.fullmatch(connection.ask(get("/")).text)
+            os.kill(children(server)[0], signal.SIGKILL)
+        with Connection(one.getsockname()) as connection:
+            assert answered.fullmatch(connection.ask(get("/")).text)
 
 
 def test_in_a_container(serve, gate):

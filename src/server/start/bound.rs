@@ -156,7 +156,9 @@ impl<'a> Prepared<'a> {
         }
         files.stats = StatsServer::open(&config, &mut inherited)?;
         files.spare_admin(launch.spares_files());
-        launch.run_hooks(&[Phase::AsUser])?;
+        if !launch.is_waiter() {
+            launch.run_hooks(&[Phase::AsUser])?;
+        }
         if is_first {
             let say = |line: &str| launch.output.say(line);
             let before = awaited(&config.start.awaited, true);

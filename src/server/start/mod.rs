@@ -66,6 +66,14 @@ pub fn run(config: &Config) -> Result<Exit, Failure> {
                 ..failure
             })
         }
+        // The waiter starts that configuration, if this is the server's first start.
+        Ok(role @ Role::Server(_)) => {
+            let ended = start_process(config, program, role, started);
+            Ok(ended.unwrap_or_else(|failure| {
+                say_early(&format!("error: {}", failure.text));
+                Exit::with(i32::from(failure.code))
+            }))
+        }
         Ok(role) => start_process(config, program, role, started),
         Err(error) => Err(Failure {
             code: NO_APP,
