@@ -17,6 +17,7 @@ const BLOCK_SLOTS: usize = 32;
 const BLOCKS: usize = 128;
 
 /// The head of shared memory: when the process began, and whether it has reported its jobs itself.
+#[cfg(target_os = "linux")]
 const BEGAN_MICROS: usize = 0;
 const IS_REPORTED: usize = 1;
 const HEAD_WORDS: usize = 8;

@@ -131,6 +131,7 @@ impl Link {
     }
 
     /// This memory has the requests in progress of this process.
+    #[cfg(target_os = "linux")]
     pub fn share_jobs(&self, memory: &Handle) {
         self.request_with(&Request::InProgress, memory);
     }

@@ -268,7 +268,6 @@ impl Processes {
         let delay = if process.is_serving {
             let delay = supervisor.crashed(how.to_string());
             tracing::error!("the server (process {pid}) {how}: a crash; {}", next(delay));
-            in_progress::report(process.in_progress.as_ref());
             delay
         } else if was_starting {
             supervisor.brief_lives += 1;
@@ -280,6 +279,11 @@ impl Processes {
             return;
         };
         supervisor.start_at = Instant::now() + delay;
+        // Clients wait.
+        self.keep_serving();
+        if process.is_serving {
+            in_progress::report(process.in_progress.as_ref());
+        }
     }
 }
 

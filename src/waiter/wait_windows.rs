@@ -48,7 +48,8 @@ impl WaiterThread {
             if processes.is_over() {
                 return processes.end();
             }
-            match processes.next_start() {
+            let next = [processes.next_start(), processes.tell_watchdog()];
+            match next.into_iter().flatten().min() {
                 Some(at) => drop(self.0.changed.wait_until(&mut processes, at)),
                 None => self.0.changed.wait(&mut processes),
             }
