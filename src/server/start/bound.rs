@@ -160,9 +160,9 @@ impl<'a> Prepared<'a> {
             launch.run_hooks(&[Phase::AsUser])?;
         }
         if is_first {
-            let say = |line: &str| launch.output.say(line);
             let before = awaited(&config.start.awaited, true);
-            wait_for::wait(before, &say, &launch.deadlines).map_err(|why| launch.failed(why))?;
+            wait_for::wait(before, &|line| launch.output.say(line), &launch.deadlines)
+                .map_err(|why| launch.failed(why))?;
         }
         Ok(Bound {
             launch,
