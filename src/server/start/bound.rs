@@ -156,9 +156,7 @@ impl<'a> Prepared<'a> {
         }
         files.stats = StatsServer::open(&config, &mut inherited)?;
         files.spare_admin(launch.spares_files());
-        if !launch.is_waiter() {
-            launch.run_hooks(&[Phase::AsUser])?;
-        }
+        launch.run_hooks_as_user()?;
         if is_first {
             let before = awaited(&config.start.awaited, true);
             wait_for::wait(before, &|line| launch.output.say(line), &launch.deadlines)

@@ -129,6 +129,15 @@ impl<'a> Launch<'a> {
         }
     }
 
+    /// Runs the hooks that come after privileges were dropped: in each server, and not in a first
+    /// process that only starts it.
+    pub(super) fn run_hooks_as_user(&self) -> Result<(), EarlyExit> {
+        match self.is_waiter() {
+            true => Ok(()),
+            false => self.run_hooks(&[Phase::AsUser]),
+        }
+    }
+
     /// Runs the hooks of these phases.
     pub(super) fn run_hooks(&self, phases: &[Phase]) -> Result<(), EarlyExit> {
         let context = HookContext {
