@@ -135,7 +135,7 @@ def site(folder, *lines):
     (folder / "site.ini").write_text(SECTION + "".join(f"{line}\n" for line in lines))
 
 
-@pytest.mark.parametrize("line", ["mules = 2", "carbon = a:1", "cache2 = name=a,items=9"])
+@pytest.mark.parametrize("line", ["mules = 2", "carbon = a:1", "websockets-max-size = 9"])
 def test_what_is_not_yet_there_has_a_letter_of_its_own(tmp_path, line):
     site(tmp_path, line)
     (row,) = (row for row in explained(tmp_path).splitlines() if f"{line}  " in row)
@@ -146,7 +146,7 @@ def test_what_is_not_yet_there_has_a_letter_of_its_own(tmp_path, line):
     ("line", "names"),
     [
         ("carbon = a:1", "carbon"),
-        ("cache2 = name=a,items=9", "cache2"),
+        ("websockets-max-size = 9", "websockets-max-size"),
         ("plugin = rpc", "the plugin rpc"),
         ("zerg = /tmp/zerg", "zerg"),
     ],
