@@ -38,6 +38,8 @@ class Shape:
     speaks: str = "http"
     # Only singlemalt has a choice.
     isolation: str = ""
+    # The format of log lines, of singlemalt alone.
+    log_format: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +123,8 @@ def singlemalt(case):
     command += ["--processes", shape.processes, "--threads", shape.threads]
     if shape.isolation:
         command += ["--isolation", shape.isolation]
+    if shape.log_format:
+        command += ["--log-format", shape.log_format]
     return command if shape.log else [*command, "--disable-logging"]
 
 

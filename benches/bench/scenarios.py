@@ -69,6 +69,9 @@ class Scenario:
 TEN_KILOBYTES, MEGABYTE = b"0123456789abcde\n" * 640, b"0123456789abcde\n" * 65536
 SLEEP = Shape(processes=2, threads=8)
 
+JSON_FIELDS = "ltime addr method uri proto status size uagent referer micros".split()
+JSON = "{" + ",".join(f'"{name}":"%({name})"' for name in JSON_FIELDS) + "}"
+
 SCENARIOS = [
     Scenario("hello-c1", "Hello, 1 connection", load=Load(connections=1), strace=True),
     Scenario("hello-c32", "Hello, 32 connections", strace=True),
@@ -216,6 +219,7 @@ SCENARIOS = [
         peers=("granian", "uwsgi", "gunicorn", "mod_wsgi"),
         rows=(
             ("singlemalt", "singlemalt", Shape(log=True)),
+            ("singlemalt, ten fields as JSON", "singlemalt", Shape(log=True, log_format=JSON)),
             ("singlemalt, log off", "singlemalt", Shape()),
         ),
     ),
