@@ -1,7 +1,7 @@
 //! The functions that Python code in an interpreter calls for its waits. Runs on any thread of the
 //! interpreter, attached.
 
-#[cfg(Py_3_13)]
+#[cfg(all(Py_3_13, not(windows)))]
 use std::ffi::c_char;
 use std::ffi::c_int;
 use std::time::{Duration, Instant};
@@ -29,9 +29,9 @@ static START_NEW_THREAD: Method = Method::keywords(c"start_new_thread", forward)
 /// A shorter sleep is Python's own: it ends by itself.
 const SHORT: Duration = Duration::from_millis(100);
 
-#[cfg(Py_3_13)]
+#[cfg(all(Py_3_13, not(windows)))]
 unsafe extern "C" {
-    /// pyo3 does not declare it.
+    /// pyo3 does not declare it, and its import library for Windows lacks it.
     fn PySys_Audit(event: *const c_char, format: *const c_char, ...) -> c_int;
 }
 
@@ -99,7 +99,7 @@ unsafe extern "C" fn sleep(
             let (Some(until), Some(interpreter)) = (until, own_interpreter(token)?) else {
                 return Object::from_borrowed(token, original)?.call([&seconds]);
             };
-            #[cfg(Py_3_13)]
+            #[cfg(all(Py_3_13, not(windows)))]
             if PySys_Audit(c"time.sleep".as_ptr(), c"O".as_ptr(), seconds.as_ptr()) < 0 {
                 return Err(Raised);
             }
