@@ -252,20 +252,11 @@ def test_tasks_start_by_priority_and_at_their_time(serve, tmp_path):
 
 
 def test_a_new_task_starts_at_once(serve, isolation):
-    # A disk may take longer than the wake.
-    server = start(serve, "--spooler-frequency", "600", "--spooler-no-sync", isolation=isolation)
-
-    def median():
-        before = server.log().count("\nend ")
-        for _ in range(21):
-            spool(server, id="t", kind="", sent=repr(time.time()))
-        server.wait_for_log(r"^end t", count=before + 21)
-        times = re.findall(r"^ran t one  ([\d.e-]+)$", server.log(), re.MULTILINE)
-        return sorted(map(float, times[-21:]))[10]
-
-    # The machine may be busy with other tests.
-    best = min(median() for _ in range(5))
-    assert best < 0.005, f"{best * 1000:.1f} ms"
+    # Ten minutes pass until a look at the directory: it is not what finds them.
+    server = start(serve, "--spooler-frequency", "600", isolation=isolation)
+    for number in range(1, 11):
+        spool(server, id="t")
+        server.wait_for_log(r"^end t", count=number)
     # Of another process: the kernel tells.
     assert command("add", server.directory / "tasks", "id=other").returncode == 0
     server.wait_for_log(r"^end other", seconds=30)
@@ -613,15 +604,20 @@ def test_uwsgi_and_this_server_at_one_directory(serve, tmp_path):
     )
     try:
         written = lambda: (tmp_path / "uwsgi.log").read_text()
+        ran = lambda: re.findall(r"^ran (\S+) (\S+)", server.log() + written(), re.MULTILINE)
         server.wait_until(
             lambda: "spawned uWSGI worker 1" in written() or other.poll() is not None,
             what="uWSGI serves",
             seconds=60,
         )
         assert other.poll() is None, written()
-        for number in range(60):
-            spool(server, id=f"ours-{number}")
-            ask_uwsgi(tmp_path / "http.sock", {"id": f"theirs-{number}", "body": "b" * number})
+        count = 0
+        # Which of the two takes a task is chance: until each has had some.
+        while count < 60 or {who for _, who in ran()} != {"ours", "uwsgi"}:
+            assert count < 3000, ran()
+            spool(server, id=f"ours-{count}")
+            ask_uwsgi(tmp_path / "http.sock", {"id": f"theirs-{count}", "body": "b" * (count % 60)})
+            count += 1
         wait_until_empty(server)
         # The other one reads a task of ours as its own.
         path = spool(server, id="later", at=str(time.time() + 999), body="text")
@@ -631,12 +627,9 @@ def test_uwsgi_and_this_server_at_one_directory(serve, tmp_path):
         other.terminate()
         other.wait(60)
         log.close()
-    text = server.log() + (tmp_path / "uwsgi.log").read_text()
-    ran = re.findall(r"^ran (\S+) (\S+)", text, re.MULTILINE)
-    names = sorted(name for name, _ in ran)
-    expected = [f"{who}-{number}" for who in ("ours", "theirs") for number in range(60)]
-    assert names == sorted(expected), text
-    assert {who for _, who in ran} == {"ours", "uwsgi"}
+    names = sorted(name for name, _ in ran())
+    expected = [f"{who}-{number}" for who in ("ours", "theirs") for number in range(count)]
+    assert names == sorted(expected), server.log() + written()
 
 
 def ask_uwsgi(path, content, target="/spool"):
