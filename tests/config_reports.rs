@@ -16,6 +16,7 @@ fn root() -> PathBuf {
 fn printed(arguments: &[&str]) -> String {
     match config::from_args(arguments.iter().map(OsString::from), []) {
         Ok(Command::Print(text)) => text,
+        Ok(Command::Explain(explained)) => explained.text(None),
         other => panic!("{arguments:?}: {other:?}"),
     }
 }

@@ -112,6 +112,11 @@ impl ControlServer {
         Ok(control)
     }
 
+    /// Whether the options of the control socket belong together.
+    pub fn check(config: &Config) -> Result<(), Failure> {
+        wanted(config).map(drop)
+    }
+
     fn add(&mut self, listener: AdminListener, secret: Option<Secret>, note: Option<PathBuf>) {
         self.files.extend(listener.file());
         self.files

@@ -19,7 +19,7 @@ use super::fifo_command::{self, FifoCommand};
 use super::listeners::mark;
 use crate::config::Config;
 use crate::config::Failure;
-use crate::os::pidfile;
+use crate::os::{pidfile, writable};
 use crate::reload::event::Event;
 
 /// How often one looks whether the pipe is still the one of its name.
@@ -48,6 +48,31 @@ struct Reader {
     pidfiles: Vec<PathBuf>,
 }
 
+/// Whether the first pipe could be made.
+pub fn check(config: &Config) -> Result<(), Failure> {
+    let Some(path) = config.control.fifos.first() else {
+        return Ok(());
+    };
+    let checked = match path.symlink_metadata() {
+        Ok(file) if !file.file_type().is_fifo() => Err(taken()),
+        Ok(_) => Ok(()),
+        Err(_) => writable::check_folder(path),
+    };
+    checked.map_err(|error| failed(config, path, &error))
+}
+
+fn failed(config: &Config, path: &Path, error: &io::Error) -> Failure {
+    let why = format!("cannot make the pipe {}: {error}", path.display());
+    Failure::about(config, "master-fifo", why)
+}
+
+fn taken() -> io::Error {
+    io::Error::new(
+        ErrorKind::AlreadyExists,
+        "something else has that name, and stays",
+    )
+}
+
 impl Fifos {
     /// Makes the first pipe and starts to read it, if there is to be any. A successor goes on
     /// reading the pipe of the process before it, if it is still there: it may hold letters. Main
@@ -74,10 +99,7 @@ impl Fifos {
             true => open_pipe(first, &open),
             false => make(first, &open),
         };
-        let pipe = made.map_err(|error| {
-            let why = format!("cannot make the pipe {}: {error}", first.display());
-            Failure::about(config, "master-fifo", why)
-        })?;
+        let pipe = made.map_err(|error| failed(config, first, &error))?;
         let reader = Reader {
             pipe,
             paths,
@@ -120,10 +142,7 @@ impl Drop for Fifos {
 fn make(path: &Path, open: &Mutex<Option<Open>>) -> io::Result<File> {
     match std::fs::symlink_metadata(path) {
         Ok(file) if !file.file_type().is_fifo() => {
-            return Err(io::Error::new(
-                ErrorKind::AlreadyExists,
-                "something else has that name, and stays",
-            ));
+            return Err(taken());
         }
         Ok(_) => std::fs::remove_file(path)?,
         Err(error) if error.kind() == ErrorKind::NotFound => {}

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::config::Failure;
 use crate::net::vital;
 use crate::os::vacuum::Vacuum;
+use crate::os::writable;
 use crate::python::{Isolation, PythonStack};
 
 /// An interpreter has this long to release its GIL.
@@ -37,6 +38,28 @@ const PAUSE: Duration = Duration::from_millis(200);
 const BACKLOG: i32 = 16;
 const HEADER: &str = "*** uWSGI Python tracebacker output ***\n\n";
 
+/// Whether the sockets could be bound.
+pub fn check(config: &Config) -> Result<(), Failure> {
+    let Some(prefix) = &config.python.tracebacker else {
+        return Ok(());
+    };
+    for worker in 0..=config.workers.processes {
+        let path = path_of(prefix, worker);
+        let checked = match path.symlink_metadata() {
+            Ok(found) if found.file_type().is_socket() => Ok(()),
+            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+            Err(_) => writable::check_folder(&path),
+        };
+        checked.map_err(|error| failed(config, &path, &error))?;
+    }
+    Ok(())
+}
+
+fn failed(config: &Config, path: &Path, error: &io::Error) -> Failure {
+    let why = format!("cannot listen on {}: {error}", path.display());
+    Failure::about(config, "py-tracebacker", why)
+}
+
 /// Binds the sockets, if they are asked for, and starts the thread that answers.
 pub fn start(config: &Config, process: &Arc<Process>, vacuum: &mut Vacuum) -> Result<(), Failure> {
     let Some(prefix) = &config.python.tracebacker else {
@@ -45,10 +68,7 @@ pub fn start(config: &Config, process: &Arc<Process>, vacuum: &mut Vacuum) -> Re
     let mut sockets = Vec::new();
     for worker in 0..=config.workers.processes {
         let path = path_of(prefix, worker);
-        let socket = bind_private(&path).map_err(|error| {
-            let why = format_args!("cannot listen on {}: {error}", path.display()).to_string();
-            Failure::about(config, "py-tracebacker", why)
-        })?;
+        let socket = bind_private(&path).map_err(|error| failed(config, &path, &error))?;
         vacuum.note_socket(&path);
         sockets.push(socket);
     }

@@ -12,6 +12,10 @@ pub fn start(
     _process: &Arc<Process>,
     _vacuum: &mut Vacuum,
 ) -> Result<(), Failure> {
+    check(config)
+}
+
+pub fn check(config: &Config) -> Result<(), Failure> {
     match config.python.tracebacker {
         None => Ok(()),
         Some(_) => Err(Failure::about(

@@ -3,6 +3,7 @@
 use super::settings::Config;
 use crate::config::control::types::Subcommand;
 use crate::config::process::types::PidfileCommand;
+use crate::config::reports::explain::Explained;
 use crate::config::spooler::types::SpoolCommand;
 
 /// What the command line asks for.
@@ -18,7 +19,9 @@ pub enum Command {
     ShowConfig(String),
     /// The configuration can be used: print its warnings and leave with 0.
     CheckConfig(Box<Config>),
-    /// Print this and leave with 0: a report, a completion script, a reference, a value.
+    /// Print this report and leave with 0.
+    Explain(Box<Explained>),
+    /// Print this and leave with 0: a completion script, a reference, a value.
     Print(String),
     /// Ask the server of a pidfile for something and leave.
     Pidfile(PidfileCommand),

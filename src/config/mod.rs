@@ -75,6 +75,7 @@ pub use reload::types::{
     CanaryStage, Exceptions, MemoryLimits, ParkedLimits, ProbeRules, Recycling, ReloadConfig,
     ReloadMode,
 };
+pub use reports::explain::Explained;
 pub use settings::{Change, Config};
 pub use sockets::types::{ListenAddress, SocketConfig};
 pub use spooler::types::{SpoolAction, SpoolCommand, SpoolerConfig};

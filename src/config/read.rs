@@ -216,7 +216,8 @@ impl Asked {
             return reference::render(format).map(|text| Some(Command::Print(text)));
         }
         if let Some(file) = self.last(&configuration::EXPLAIN) {
-            return explain::explain(file, system).map(|text| Some(Command::Print(text)));
+            return explain::explain(file, system)
+                .map(|explained| Some(Command::Explain(Box::new(explained))));
         }
         Ok(None)
     }

@@ -92,7 +92,7 @@ pub(super) fn resolve_loaded(
 
 /// Whether the server has something to do without an application: files, rules, commands at their
 /// times, modules that are imported.
-fn stands_alone(config: &Config) -> bool {
+pub(super) fn stands_alone(config: &Config) -> bool {
     let background = &config.background;
     let python = &config.python;
     !config.app.need_app

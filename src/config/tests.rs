@@ -262,7 +262,7 @@ proptest! {
                 prop_assert!(config.workers.processes >= 1 && config.workers.threads >= 1);
                 prop_assert!(!config.sockets.listen.is_empty());
                 let needs_none = config.python.one_shot.as_ref().is_some_and(|one_shot| !one_shot.needs_app());
-                prop_assert!(needs_none || config.app.choice.is_some() || !config.app.mounts.is_empty() || config.app.eval.is_some());
+                prop_assert!(needs_none || config.app.choice.is_some() || !config.app.mounts.is_empty() || config.app.eval.is_some() || super::resolve::stands_alone(&config));
             }
             Ok(_) => {}
             Err(error) => prop_assert!(!error.message().is_empty()),

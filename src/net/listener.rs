@@ -129,6 +129,32 @@ impl Listener {
         })
     }
 
+    /// Whether [`bind`](Self::bind) could work here, without listening and without making a file. An
+    /// address that is in use counts as good.
+    ///
+    /// # Errors
+    /// What `bind` would say.
+    pub fn check(address: &Address, options: &SocketOptions) -> Result<(), BindError> {
+        let bound = match address {
+            Address::Tcp(address) => tcp_socket(*address, options).map(drop),
+            #[cfg(unix)]
+            Address::Unix(path) => check_unix(path),
+            #[cfg(target_os = "linux")]
+            Address::Abstract(name) => {
+                use std::os::linux::net::SocketAddrExt as _;
+                std::os::unix::net::SocketAddr::from_abstract_name(name).map(drop)
+            }
+        };
+        match bound {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => Err(BindError {
+                owner: None,
+                address: address.clone(),
+                error,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes over a socket that another process has bound (systemd, a predecessor). `listen` is
     /// called once more: it sets the backlog and keeps the connections that wait in it.
     ///
@@ -292,6 +318,15 @@ fn apply(options: &SocketOptions, socket: &Socket) -> io::Result<()> {
 }
 
 fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Listener> {
+    let socket = tcp_socket(address, options)?;
+    socket.listen(backlog(options))?;
+    let listener = mio::net::TcpListener::from_std(socket.into());
+    let address = Address::Tcp(listener.local_addr()?);
+    Ok(Listener::new(Kind::Tcp(listener), address))
+}
+
+/// A socket that is bound and does not listen.
+fn tcp_socket(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -319,10 +354,20 @@ fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Listener
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(backlog(options))?;
-    let listener = mio::net::TcpListener::from_std(socket.into());
-    let address = Address::Tcp(listener.local_addr()?);
-    Ok(Listener::new(Kind::Tcp(listener), address))
+    Ok(socket)
+}
+
+#[cfg(unix)]
+fn check_unix(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    socket2::SockAddr::unix(path)?;
+    match path.symlink_metadata() {
+        Ok(found) if found.file_type().is_socket() => Ok(()),
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(unix)]

@@ -33,6 +33,30 @@ pub fn take(
         .collect()
 }
 
+/// Whether the files of the locks can be opened; another process may hold the locks.
+pub fn check(config: &Config, is_late: bool) -> Result<(), Failure> {
+    let mut locks = config
+        .start
+        .locks
+        .iter()
+        .filter(|lock| lock.is_late == is_late);
+    locks.try_for_each(|lock| open(config, lock).map(drop))
+}
+
+fn open(config: &Config, lock: &FileLock) -> Result<File, Failure> {
+    let opened = File::options().read(true).write(true).open(&lock.path);
+    opened.map_err(|error| failed(config, lock, &error))
+}
+
+fn failed(config: &Config, lock: &FileLock, why: &dyn std::fmt::Display) -> Failure {
+    let path = lock.path.display();
+    Failure::about(
+        config,
+        lock.option,
+        format_args!("cannot lock {path}: {why}"),
+    )
+}
+
 fn take_one(
     config: &Config,
     lock: &FileLock,
@@ -40,18 +64,11 @@ fn take_one(
     left: &mut Locks,
 ) -> Result<File, Failure> {
     let path = lock.path.display();
-    let failed = |why: &dyn std::fmt::Display| {
-        Failure::about(
-            config,
-            lock.option,
-            format_args!("cannot lock {path}: {why}"),
-        )
-    };
+    let failed = |why: &dyn std::fmt::Display| failed(config, lock, why);
     if let Some(place) = left.iter().position(|file| is_at(file, &lock.path)) {
         return Ok(left.swap_remove(place));
     }
-    let opened = File::options().read(true).write(true).open(&lock.path);
-    let file = opened.map_err(|error| failed(&error))?;
+    let file = open(config, lock)?;
     match set(&file, false) {
         Ok(()) => Ok(file),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock && lock.waits => {

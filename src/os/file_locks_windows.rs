@@ -20,3 +20,8 @@ pub fn take(
         None => Ok(()),
     }
 }
+
+/// Whether there are none.
+pub fn check(config: &Config, is_late: bool) -> Result<(), Failure> {
+    take(config, is_late, &|_| {}, &mut ())
+}

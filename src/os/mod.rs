@@ -48,3 +48,5 @@ pub mod service_manager;
 pub mod signals;
 pub mod title;
 pub mod vacuum;
+#[path = "files/writable.rs"]
+pub mod writable;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::vacuum::Vacuum;
+use super::writable;
 use crate::config::Config;
 use crate::config::Failure;
 
@@ -147,6 +148,24 @@ fn failed(config: &Config, option: &'static str, path: &Path, error: &io::Error)
     let path = path.display();
     let why = format!("cannot write the process id to {path}: {error}");
     Failure::about(config, option, why)
+}
+
+/// Whether the files could be written: those of [`Files::before_privileges`], or those of
+/// [`Files::after_privileges`].
+pub fn check(config: &Config, is_late: bool) -> Result<(), Failure> {
+    let process = &config.process;
+    let files = [
+        ("pidfile", &process.pidfile, false),
+        ("safe-pidfile", &process.safe_pidfile, false),
+        ("pidfile2", &process.pidfile2, true),
+        ("safe-pidfile2", &process.safe_pidfile2, true),
+    ];
+    for (option, path, _) in files.into_iter().filter(|(_, _, late)| *late == is_late) {
+        if let Some(path) = path {
+            writable::check(path).map_err(|error| failed(config, option, path, &error))?;
+        }
+    }
+    Ok(())
 }
 
 /// All pidfiles that are asked for, absolute, each once.

@@ -20,15 +20,18 @@ struct Wanted<'a> {
 
 /// `--immediate-uid` and `--immediate-gid`: before the sockets are bound.
 pub fn drop_at_once(config: &Config) -> Result<(), Failure> {
+    change(config, &at_once(config))
+}
+
+fn at_once(config: &Config) -> Wanted<'_> {
     let process = &config.process;
-    let wanted = Wanted {
+    Wanted {
         uid: process.immediate_uid.as_ref(),
         gid: process.immediate_gid.as_ref(),
         add_gid: &[],
         initgroups: process.initgroups,
         names: ["immediate-uid", "immediate-gid"],
-    };
-    change(config, &wanted)
+    }
 }
 
 /// User and group that [`drop`] is going to become, as far as they change. What is made before is
@@ -52,18 +55,36 @@ pub fn future(config: &Config) -> (Option<u32>, Option<u32>) {
 
 /// `--uid`, `--gid`, `--add-gid`.
 pub fn drop(config: &Config) -> Result<(), Failure> {
+    change(config, &later(config))
+}
+
+fn later(config: &Config) -> Wanted<'_> {
     let process = &config.process;
-    let wanted = Wanted {
+    Wanted {
         uid: process.uid.as_ref(),
         gid: process.gid.as_ref(),
         add_gid: &process.add_gid,
         initgroups: process.initgroups,
         names: ["uid", "gid"],
-    };
-    change(config, &wanted)
+    }
 }
 
-fn change(config: &Config, wanted: &Wanted<'_>) -> Result<(), Failure> {
+/// Whether [`drop_at_once`] and [`drop`] would do: the accounts exist, and this process may become
+/// them.
+pub fn check(config: &Config) -> Result<(), Failure> {
+    find(config, &at_once(config))?;
+    find(config, &later(config)).map(|_| ())
+}
+
+/// Who the process is to become.
+struct Accounts {
+    uid: Option<Uid>,
+    gid: Option<Gid>,
+    further: Vec<Gid>,
+}
+
+/// The accounts; `None` if nothing has to change.
+fn find(config: &Config, wanted: &Wanted<'_>) -> Result<Option<Accounts>, Failure> {
     let failed = |option: &str, why: String| Failure::about(config, option, why);
     let [uid_option, gid_option] = wanted.names;
     let uid = wanted.uid.map(accounts::user).transpose();
@@ -73,22 +94,33 @@ fn change(config: &Config, wanted: &Wanted<'_>) -> Result<(), Failure> {
     let further: Result<Vec<Gid>, String> = wanted.add_gid.iter().map(accounts::group).collect();
     let further = further.map_err(|why| failed("add-gid", why))?;
     if uid.is_none() && gid.is_none() && further.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     if !geteuid().is_root() {
         // What we are already needs no privilege.
-        return already(uid, gid, &further).map_err(|(nth, why)| {
-            let option = match nth {
-                0 => uid_option,
-                1 => gid_option,
-                _ => "add-gid",
-            };
-            failed(
-                option,
-                format!("{why}: only root can. Start as root or as that user, or leave it out"),
-            )
-        });
+        return already(uid, gid, &further)
+            .map(|()| None)
+            .map_err(|(nth, why)| {
+                let option = match nth {
+                    0 => uid_option,
+                    1 => gid_option,
+                    _ => "add-gid",
+                };
+                failed(
+                    option,
+                    format!("{why}: only root can. Start as root or as that user, or leave it out"),
+                )
+            });
     }
+    Ok(Some(Accounts { uid, gid, further }))
+}
+
+fn change(config: &Config, wanted: &Wanted<'_>) -> Result<(), Failure> {
+    let failed = |option: &str, why: String| Failure::about(config, option, why);
+    let [uid_option, gid_option] = wanted.names;
+    let Some(Accounts { uid, gid, further }) = find(config, wanted)? else {
+        return Ok(());
+    };
     let user = uid.and_then(|uid| User::from_uid(uid).ok().flatten());
     let user = user.filter(|_| wanted.initgroups);
     change_groups(user.as_ref(), gid, &further).map_err(|why| {

@@ -18,6 +18,12 @@ pub fn drop(config: &Config) -> Result<(), Failure> {
     refuse(config, !process.add_gid.is_empty(), "add-gid")
 }
 
+/// Whether [`drop_at_once`] and [`drop`] would do.
+pub fn check(config: &Config) -> Result<(), Failure> {
+    drop_at_once(config)?;
+    drop(config)
+}
+
 /// The server keeps its user.
 pub fn future(_config: &Config) -> (Option<u32>, Option<u32>) {
     (None, None)

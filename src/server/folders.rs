@@ -56,6 +56,21 @@ impl Folders {
     }
 }
 
+/// Whether hooks of these phases may make or change files.
+pub fn change_files(config: &Config, phases: &[Phase]) -> bool {
+    let mut hooks = config.process.hooks.iter();
+    hooks.any(|hook| {
+        phases.contains(&hook.phase)
+            && !matches!(
+                hook.action,
+                HookAction::ChangeDirectory(_)
+                    | HookAction::SetEnvironment(..)
+                    | HookAction::Log(_)
+                    | HookAction::Alarm(..)
+            )
+    })
+}
+
 fn follow_hooks(config: &Config, phases: &[Phase], at: &mut PathBuf) {
     for phase in phases {
         for hook in &config.process.hooks {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::folders::Folders;
 use crate::config::{Config, Failure, LogConfig, LogFileRules, LogTarget};
 use crate::os::daemon::Starter;
-use crate::os::{privileges, redirect};
+use crate::os::{privileges, redirect, writable};
 use crate::python::is_child;
 use crate::telemetry::{self, Destination, FileRules, LogWriter, MainFile, MessageStyle};
 
@@ -195,6 +195,46 @@ pub fn open_all(config: &Config, folders: &Folders, is_first: bool) -> Result<Ta
     })
 }
 
+/// Whether the targets could be opened: those of the start, or that of `--logto2`.
+pub fn check(config: &Config, folders: &Folders, is_late: bool) -> Result<(), Failure> {
+    let process = &config.process;
+    let early = [
+        ("daemonize", process.daemonize.as_ref(), &folders.start),
+        ("daemonize2", process.daemonize2.as_ref(), &folders.start),
+        ("logto", config.log.target.as_ref(), &folders.start),
+    ];
+    let late = [("logto2", config.log.late_target.as_ref(), &folders.load)];
+    let all = if is_late { &late[..] } else { &early[..] };
+    for (option, target, folder) in all.iter().copied() {
+        let checked = match target {
+            Some(LogTarget::File(path)) => writable::check(&folder.join(path)),
+            Some(LogTarget::Udp(address)) => resolve(address).map(drop),
+            None => continue,
+        };
+        if let (Err(error), Some(target)) = (checked, target) {
+            return Err(refused(config, option, target, &error));
+        }
+    }
+    Ok(())
+}
+
+fn refused(
+    config: &Config,
+    option: &'static str,
+    target: &LogTarget,
+    error: &io::Error,
+) -> Failure {
+    let name = match target {
+        LogTarget::File(path) => path.display().to_string(),
+        LogTarget::Udp(address) => format!("udp:{address}"),
+    };
+    Failure::about(
+        config,
+        option,
+        format_args!("cannot log to {name}: {error}"),
+    )
+}
+
 /// A target that is open, and can be opened again.
 pub struct Log {
     target: LogTarget,
@@ -227,17 +267,7 @@ impl Log {
         folder: &Path,
         truncates: bool,
     ) -> Result<Self, Failure> {
-        let failed = |error: io::Error| {
-            let name = match target {
-                LogTarget::File(path) => path.display().to_string(),
-                LogTarget::Udp(address) => format!("udp:{address}"),
-            };
-            Failure::about(
-                config,
-                option,
-                format_args!("cannot log to {name}: {error}"),
-            )
-        };
+        let failed = |error: io::Error| refused(config, option, target, &error);
         let target = match target {
             LogTarget::File(path) => LogTarget::File(folder.join(path)),
             LogTarget::Udp(address) => LogTarget::Udp(address.clone()),

@@ -11,6 +11,7 @@ mod actions;
 mod alarms;
 mod applications;
 mod certificates;
+mod check;
 mod command;
 mod engine;
 mod exit;

@@ -5,14 +5,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::certificates::Certificates;
+use crate::admin::control_server::ControlServer;
 use crate::config::Failure;
 use crate::config::{self, Config, ListenAddress};
 use crate::net::{Address, Handle, Listener};
 #[cfg(unix)]
 use crate::os::inherited;
 use crate::os::vacuum::Vacuum;
+use crate::os::writable;
 use crate::protocol::listen::{Protocol, SocketOptions};
 use crate::tls::Port;
+#[cfg(unix)]
+use nix::unistd::{Gid, Uid};
 
 /// Binds every address, in order. Sockets are noted for `--vacuum`.
 pub fn bind(
@@ -186,6 +190,85 @@ pub fn warn_of_open_protocols(listening: &[Listening]) {
     }
 }
 
+/// Whether the addresses could be bound, and their files given away: for checks of a
+/// configuration. An address in use is no fault, and a descriptor is handed over by the start.
+pub fn check(config: &Config) -> Result<(), Failure> {
+    let options = &config.sockets.options;
+    ControlServer::check(config)?;
+    for listen in &config.sockets.listen {
+        let asked = &listen.address;
+        if cfg!(unix) && matches!(asked, config::Address::Descriptor(_)) {
+            continue;
+        }
+        check_one(asked, options)
+            .map_err(|why| Failure::new(format_args!("{}: {why}", listen.origin)))?;
+    }
+    let admin = [
+        ("stats", config.control.stats.as_ref()),
+        ("control", control(config)),
+    ];
+    for (option, address) in admin {
+        if let Some(address) = address {
+            check_one(address, options).map_err(|why| Failure::about(config, option, why))?;
+        }
+    }
+    #[cfg(unix)]
+    if has_file(config) {
+        owner(config)?;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn has_file(config: &Config) -> bool {
+    let mut listen = config.sockets.listen.iter();
+    listen.any(|listen| matches!(listen.address, config::Address::Unix(_)))
+}
+
+fn control(config: &Config) -> Option<&config::Address> {
+    match &config.control.door {
+        config::ControlDoor::At(address) => Some(address),
+        _ => None,
+    }
+}
+
+fn check_one(asked: &config::Address, options: &SocketOptions) -> Result<(), String> {
+    let address = match asked {
+        config::Address::Tcp(address) => Address::Tcp(*address),
+        #[cfg(unix)]
+        config::Address::Unix(path) => Address::Unix(path.clone()),
+        #[cfg(target_os = "linux")]
+        config::Address::Abstract(name) => Address::Abstract(name.as_bytes().to_owned()),
+        _ => {
+            return Err(format!(
+                "cannot listen on {asked}: this system has no such sockets"
+            ));
+        }
+    };
+    Listener::check(&address, options).map_err(|error| error.to_string())?;
+    match asked {
+        config::Address::Unix(path) if path.symlink_metadata().is_err() => {
+            writable::check_folder(path)
+                .map_err(|error| format!("cannot listen on {}: {error}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The user and group of `--chown-socket`.
+#[cfg(unix)]
+fn owner(config: &Config) -> Result<Option<(Uid, Option<Gid>)>, Failure> {
+    use crate::os::accounts;
+
+    let Some((user, group)) = &config.sockets.owner else {
+        return Ok(None);
+    };
+    let failed = |why| Failure::about(config, "chown-socket", why);
+    let uid = accounts::user(user).map_err(failed)?;
+    let gid = group.as_ref().map(accounts::group).transpose();
+    Ok(Some((uid, gid.map_err(failed)?)))
+}
+
 fn bind_one(
     listen: &ListenAddress,
     options: &SocketOptions,
@@ -304,8 +387,6 @@ fn set_mode_and_owner(
 ) -> Result<(), Failure> {
     use std::os::unix::fs::{PermissionsExt as _, chown};
 
-    use crate::os::accounts;
-
     let Address::Unix(path) = address else {
         return Ok(());
     };
@@ -321,10 +402,7 @@ fn set_mode_and_owner(
             failed("chmod-socket", why)
         })?;
     }
-    if let Some((user, group)) = &config.sockets.owner {
-        let uid = accounts::user(user).map_err(|why| failed("chown-socket", why))?;
-        let gid = group.as_ref().map(accounts::group).transpose();
-        let gid = gid.map_err(|why| failed("chown-socket", why))?;
+    if let (Some((uid, gid)), Some((user, _))) = (owner(config)?, &config.sockets.owner) {
         chown(path, Some(uid.as_raw()), gid.map(|gid| gid.as_raw())).map_err(|error| {
             let why = format!("cannot give {} to {user}: {error}", path.display());
             failed("chown-socket", why)

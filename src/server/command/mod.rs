@@ -3,12 +3,13 @@
 
 mod relaunch;
 
+use super::check::check;
 use super::exit::{Exit, start_with, wait_if_waiter};
 use super::one_shot::spool;
 use super::start::{could_not_begin, run as run_server};
 use crate::admin::control_command::ask as ask_by_control;
 use crate::config::Failure;
-use crate::config::{self, Command};
+use crate::config::{self, Command, Config, Explained};
 use crate::os::pidfile_command::ask as ask_by_pidfile;
 use crate::os::{process_name, program};
 
@@ -66,13 +67,8 @@ fn run() -> Exit {
                 Exit::of_first(&config, exit.code)
             });
         }
-        Ok(Command::CheckConfig(config)) => {
-            say(&config.prints);
-            for warning in &config.warnings {
-                print(&mut std::io::stderr(), &format!("warning: {warning}\n"));
-            }
-            0
-        }
+        Ok(Command::CheckConfig(config)) => check_config(&config),
+        Ok(Command::Explain(explained)) => explain(&explained),
         Ok(Command::Exit(code)) => code,
         Ok(Command::Pidfile(command)) => {
             let (code, text) = ask_by_pidfile(&command);
@@ -99,6 +95,27 @@ fn run() -> Exit {
         }
     };
     Exit::with(code)
+}
+
+fn check_config(config: &Config) -> i32 {
+    say(&config.prints);
+    for warning in &config.warnings {
+        print(&mut std::io::stderr(), &format!("warning: {warning}\n"));
+    }
+    match check(config) {
+        Ok(()) => 0,
+        Err(failure) => {
+            say_error(&failure.text);
+            1
+        }
+    }
+}
+
+fn explain(explained: &Explained) -> i32 {
+    let checked = explained.config.as_ref().map(|config| check(config));
+    let failure = checked.and_then(Result::err);
+    let why = failure.as_ref().map(|failure| failure.text.as_str());
+    print(&mut std::io::stdout(), &explained.text(why))
 }
 
 /// What `print` in a configuration file asked for.

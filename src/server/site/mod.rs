@@ -2,7 +2,7 @@
 
 mod build;
 mod routing;
-mod static_files;
+pub(super) mod static_files;
 mod surroundings;
 
 pub(super) use build::site;

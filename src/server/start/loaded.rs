@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::bound::{Bound, HandedConnections, ServerFiles};
 use super::launch::{EarlyExit, Launch};
-use crate::admin::tracebacker;
+use crate::admin::{fifo, tracebacker};
 use crate::app::{Generation, Plan, Report};
 use crate::config::Phase;
 use crate::os::file_locks::Locks;
@@ -70,6 +70,10 @@ impl<'a> Bound<'a> {
         launch.run_hooks(&[Phase::PreApp])?;
         // Before the load, to show where an application hangs in its imports.
         tracebacker::start(&config, &engine.process, &mut files.vacuum)?;
+        if launch.is_first() {
+            // It is made when the server is ready, which it would not stay.
+            fifo::check(&config)?;
+        }
         let plan = engine.plan(&config, &listening, apps);
         // A successor is of use only with the whole application.
         let is_needed = config.app.need_app || launch.predecessor.is_some();

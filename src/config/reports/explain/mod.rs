@@ -6,17 +6,22 @@
 //! ends the report. Text in, text out, but for the files that are read.
 
 mod advice;
+mod effective;
+mod explained;
 mod gunicorn;
 mod rules;
 
+pub use explained::Explained;
+
 use std::collections::BTreeMap;
+
+use effective::{effective, effective_text};
 
 use super::show::ini_value;
 use super::suggestion;
 use crate::config::app::options as app;
 use crate::config::error::ConfigError;
 use crate::config::process::hook;
-use crate::config::python::options as python;
 use crate::config::readers::contents;
 use crate::config::readers::language::entries::{Entry, Loaded, PassedOver};
 use crate::config::readers::language::loader::{Loader, Stop};
@@ -25,25 +30,24 @@ use crate::config::readers::layers::{Layer, Written};
 use crate::config::readers::options as configuration;
 use crate::config::readers::system_facts::SystemFacts;
 use crate::config::resolve::resolve_loaded;
+use crate::config::settings::Config;
 use crate::config::sockets::options as sockets;
 use crate::config::table;
-use crate::config::table::row::{Class, Group, Kind, OptionRow, Ready, Takes};
+use crate::config::table::row::{Class, Group, Kind, OptionRow, Ready};
 use crate::config::values::address::Address;
-use crate::config::values::value::Read;
 use crate::config::values::{address, value};
 
 /// The report about a file, or about a gunicorn command line in one argument.
-pub(crate) fn explain(name: &str, system: &SystemFacts) -> Result<String, ConfigError> {
+pub(crate) fn explain(name: &str, system: &SystemFacts) -> Result<Explained, ConfigError> {
     if gunicorn::is_command_line(name) {
-        return Ok(gunicorn::explain_command_line(name));
+        let text = gunicorn::explain_command_line(name);
+        return Ok(Explained::without_config(text));
     }
     if name.ends_with(".py") {
         let text = contents::read(name, false, &system.directory)
             .map_err(|failure| ConfigError::new(format!("{name} {} (--explain)", failure.why)))?;
-        return Ok(gunicorn::explain_file(
-            name,
-            &String::from_utf8_lossy(&text),
-        ));
+        let text = gunicorn::explain_file(name, &String::from_utf8_lossy(&text));
+        return Ok(Explained::without_config(text));
     }
     let mut layer = Layer::new(layers::COMMAND_LINE);
     let row = if crate::config::readers::formats::Format::of_ending(
@@ -71,7 +75,9 @@ pub(crate) fn explain(name: &str, system: &SystemFacts) -> Result<String, Config
         .and_then(|()| loader.finish());
     match loaded {
         Ok(loaded) => Ok(Report::new(name, &loaded, system).render()),
-        Err(Stop::Exit(code)) => Ok(format!("{name} leaves with code {code} while it is read\n")),
+        Err(Stop::Exit(code)) => Ok(Explained::without_config(format!(
+            "{name} leaves with code {code} while it is read\n"
+        ))),
         Err(Stop::Error(error)) => Err(error),
     }
 }
@@ -103,11 +109,19 @@ impl<'l> Report<'l> {
         }
     }
 
-    fn render(&self) -> String {
-        let mut text = self.summary();
-        text.push_str(&self.verdict());
-        text.push('\n');
-        text.push_str(&self.lines());
+    fn render(&self) -> Explained {
+        let (verdict, config) = self.verdict();
+        Explained {
+            head: self.summary(),
+            verdict,
+            rest: self.body(),
+            name: self.name.to_owned(),
+            config,
+        }
+    }
+
+    fn body(&self) -> String {
+        let mut text = format!("\n{}", self.lines());
         let look = self.deserves_a_look();
         if !look.is_empty() {
             text.push_str("\nworth a look:\n");
@@ -155,28 +169,38 @@ impl<'l> Report<'l> {
         )
     }
 
-    /// Whether the server starts with it.
-    fn verdict(&self) -> String {
-        let Err(mut error) = self.tried(&[]) else {
-            return "singlemalt starts with it as it is.\n".to_owned();
+    /// Whether the server starts with it, and with what.
+    fn verdict(&self) -> (String, Option<Box<Config>>) {
+        let mut error = match self.tried(&[]) {
+            Ok(config) => {
+                return (
+                    "singlemalt starts with it as it is.\n".to_owned(),
+                    Some(config),
+                );
+            }
+            Err(error) => error,
         };
         if !self.names_application() {
             match self.tried(&["sample"]) {
-                Ok(()) => {
-                    return format!(
+                Ok(config) => {
+                    let text = format!(
                         "singlemalt starts with it and an application, which it does not name: \
                          singlemalt {} --module pkg.module\n",
                         self.name
                     );
+                    return (text, Some(config));
                 }
                 Err(other) => error = other,
             }
         }
-        format!("singlemalt does not start with it as it is: {error}\n")
+        (
+            format!("singlemalt does not start with it as it is: {error}\n"),
+            None,
+        )
     }
 
     /// What the server says to it, up to the start, with these modules of the command line.
-    fn tried(&self, modules: &[&str]) -> Result<(), ConfigError> {
+    fn tried(&self, modules: &[&str]) -> Result<Box<Config>, ConfigError> {
         let mut layer = Layer::new(layers::COMMAND_LINE);
         for module in modules {
             layer.push(
@@ -192,7 +216,7 @@ impl<'l> Report<'l> {
         let raw = self.loaded.stack().on_top(layer).settle()?;
         match self.loaded.left_out.first() {
             Some(error) => Err(error.clone()),
-            None => resolve_loaded(&raw, Vec::new(), self.loaded, self.system).map(drop),
+            None => resolve_loaded(&raw, Vec::new(), self.loaded, self.system).map(Box::new),
         }
     }
 
@@ -524,76 +548,4 @@ fn is_of(entry: &Entry, row: &OptionRow) -> bool {
 fn shown(entry: &Entry) -> String {
     let text = entry.before.replace(['\n', '\r'], " ");
     format!("{} = {text}", entry.spelled)
-}
-
-/// What a value comes to where that is not what it says, and what to warn of.
-fn effective(row: &OptionRow, text: &str) -> Result<(Option<String>, Option<String>), String> {
-    fn number<T: std::fmt::Display>(read: Read<T>, text: &str) -> (Option<String>, Option<String>) {
-        let value = read.value.to_string();
-        ((value != text).then(|| format!("is {value}")), read.warning)
-    }
-    let is_number = matches!(
-        row.kind,
-        Kind::Number { .. } | Kind::Bytes { .. } | Kind::Megabytes | Kind::Seconds
-    );
-    if is_number && value::is_no_number(text) {
-        let has_bare_form = matches!(row.takes, Takes::Optionally(_)) && value::flag(text).value;
-        let warning =
-            (!has_bare_form && row.name != "http-keepalive").then(|| value::NO_NUMBER.to_owned());
-        return Ok((None, warning));
-    }
-    Ok(match row.kind {
-        Kind::Flag => {
-            let read = value::flag(text);
-            let off = (!read.value).then(|| "is off".to_owned());
-            (off, read.warning)
-        }
-        Kind::Number { min, max } => match value::number(text) {
-            Ok(read) if read.value < min => return Err(format!("wants at least {min}")),
-            Ok(read) if read.value > max => return Err(format!("wants at most {max}")),
-            Ok(read) => number(read, text),
-            Err(why) => return Err(why),
-        },
-        Kind::Megabytes => number(value::number(text)?, text),
-        Kind::Bytes { min, max } => match value::bytes(text)? {
-            read if read.value < min => return Err(format!("wants at least {min}")),
-            read if read.value > max => return Err(format!("wants at most {max}")),
-            read => number(read, text),
-        },
-        Kind::Seconds => (None, value::seconds(text)?.warning),
-        Kind::Mode if text == "true" => (Some("is 666".to_owned()), None),
-        Kind::Mode => {
-            value::mode(text)?;
-            (None, None)
-        }
-        Kind::Pair if row.name == python::ENV.name && !text.contains('=') => {
-            let warning = (!text.is_empty()).then(|| value::REMOVES.to_owned());
-            (None, warning)
-        }
-        Kind::Pair => {
-            value::pair(text)?;
-            (None, None)
-        }
-        Kind::Address => {
-            let bad = |why| format!("wants an address, got '{text}': {why}");
-            let address = address::parse(text).map_err(bad)?;
-            let shown = address.to_string();
-            ((shown != text).then(|| format!("is {shown}")), None)
-        }
-        Kind::Choice(words) if !words.contains(&text) => {
-            return Err(format!("wants one of {}", words.join(", ")));
-        }
-        Kind::Choice(_) | Kind::Text | Kind::Path => (None, None),
-    })
-}
-
-/// A number without what follows it: the suggestion has no traps.
-fn effective_text(row: &OptionRow, text: &str) -> String {
-    match row.kind {
-        Kind::Number { .. } | Kind::Megabytes => {
-            value::number(text).map_or_else(|_| text.to_owned(), |read| read.value.to_string())
-        }
-        Kind::Flag => value::flag(text).value.to_string(),
-        _ => text.to_owned(),
-    }
 }
