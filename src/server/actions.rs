@@ -35,6 +35,7 @@ impl Actions<'_> {
     /// Before every reload, whether or not the application loads then.
     pub fn prepare_reload(&mut self) {
         self.output.reopen();
+        self.link.share_log();
         self.certificates.reload();
     }
 
