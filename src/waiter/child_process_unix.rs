@@ -4,6 +4,7 @@ use std::fmt;
 
 use nix::sys::signal::{Signal, kill};
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+use serde::{Deserialize, Serialize};
 
 use crate::os::signals;
 
@@ -12,7 +13,7 @@ use crate::os::signals;
 pub(super) struct ChildProcess(u32);
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Ended {
     /// With this exit code.
     Code(i32),

@@ -280,6 +280,12 @@ impl Processes {
         end.unwrap_or_else(|| Ended::from_code(1))
     }
 
+    /// How the process that served last has ended, if it has.
+    #[cfg(unix)]
+    pub(super) fn server_end(&self) -> Option<Ended> {
+        self.server_end
+    }
+
     fn set_serving(&mut self, pid: u32, is_serving: bool) {
         if let Some(process) = self.process(pid) {
             process.is_serving = is_serving;

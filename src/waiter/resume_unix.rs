@@ -51,6 +51,8 @@ enum Saved {
     Rest {
         version: u32,
         server: Option<u32>,
+        /// How the server has ended, if it ended before the exec.
+        end: Option<Ended>,
         held: Vec<i32>,
         /// The short name of the process.
         name: String,
@@ -206,6 +208,7 @@ fn save(channel: &Channel, processes: &Processes, waiting: &Waiting<'_>) -> io::
     let rest = Saved::Rest {
         version: VERSION,
         server: processes.server,
+        end: processes.server_end(),
         held: processes.held.clone(),
         name,
         title: waiting
@@ -286,6 +289,7 @@ pub fn resume() -> io::Result<ServerEnd> {
             Saved::Rest { version, .. } if version != VERSION => return Err(missing()),
             Saved::Rest {
                 server,
+                end,
                 held,
                 name,
                 title,
@@ -295,6 +299,9 @@ pub fn resume() -> io::Result<ServerEnd> {
             } => {
                 processes.supervisor = supervised.map(|settings| Supervisor::new(settings, kept));
                 processes.server = server;
+                if let Some(end) = end {
+                    processes.set_end(end);
+                }
                 processes.held = held;
                 let named = match title {
                     Some(title) => process_name::set(&title, false).map(drop),
