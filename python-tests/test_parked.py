@@ -8,9 +8,13 @@ import re
 
 import control
 import pytest
+from test_isolation import own_gil_only
 from versions import reload, visited
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name")
+pytestmark = [
+    own_gil_only,
+    pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name"),
+]
 
 # A thread waits in C, without the GIL, for a pipe that no process writes to: no exception reaches
 # it there.

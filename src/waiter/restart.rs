@@ -184,15 +184,20 @@ impl Processes {
             return;
         };
         let mut list = self.list.iter_mut();
-        if let Some(process) = list.find(|process| process.pid == pid)
-            && !process.keeps.is_empty()
-        {
-            supervisor.kept = std::mem::take(&mut process.keeps);
+        let mut is_reload = false;
+        if let Some(process) = list.find(|process| process.pid == pid) {
+            is_reload = process.starter.is_some();
+            if !process.keeps.is_empty() {
+                supervisor.kept = std::mem::take(&mut process.keeps);
+            }
         }
         supervisor.starting.take_if(|starting| *starting == pid);
         supervisor.served_since = Some(Instant::now());
         supervisor.supervision.has_served = true;
         supervisor.standby_at = Instant::now();
+        if is_reload {
+            self.renewed();
+        }
     }
 
     /// Another version serves: the second server has an old one.
